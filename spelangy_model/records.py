@@ -1,0 +1,420 @@
+"""The record types and their Arrow schemas: the contract between the two packages.
+
+Put here: what one row of a shard is, field by field, with units. Do not put here: behaviour, I/O, or types
+that never reach a shard. A field's type is read by `schema_of`; the text in `Annotated` becomes the column's
+description in the schema's metadata and so in the catalogue. Times are seconds from the start of the
+recording unless a field says otherwise. Ids are lower-case hexadecimal digests of content, never of a path.
+"""
+
+import dataclasses
+import functools
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+
+Int32 = Annotated[int, pa.int32()]
+Int8 = Annotated[int, pa.int8()]
+Float32 = Annotated[float, pa.float32()]
+
+
+# --- parts of records -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Sound in the column layout that Hugging Face `datasets` plays (struct of bytes and path)."""
+
+    bytes: Annotated[bytes, "a complete FLAC file, mono, 16 kHz, 16 bit"]
+    path: Annotated[str, "a file name for players, never a location"]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its times, as in a CTM line."""
+
+    text: Annotated[str, "the word as written, with its punctuation"]
+    start_s: float
+    end_s: float
+    confidence: Annotated[float, "0 to 1; what its system believes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A sentence whose speaker, words and times are known beforehand (a transcript that came with the audio)."""
+
+    speaker: str
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One slot of a word transition network: what each system said there, and what won."""
+
+    candidates: Annotated[list[str], "one entry a system, in the order of Transcript.systems; empty: it said nothing"]
+    winner: Annotated[str, "the word that won; empty: the slot was voted away"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing to be spoken, and so one chunk of a synthetic document."""
+
+    role: Annotated[str, "sentence, question, rationale or answer"]
+    text: Annotated[str, "the written form, which the language model learns"]
+    spoken_text: Annotated[str, "the form that the TTS reads (numbers, abbreviations spelled out)"]
+
+
+# --- web speech -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A decoded recording of a crawl."""
+
+    recording_id: Annotated[str, "digest of the original file's bytes"]
+    source_uri: Annotated[str, "where it lay inside its snapshot (a relative path or an object key)"]
+    source_url: Annotated[str, "where it was published"]
+    licence: Annotated[str, "SPDX id or words of the publisher; unknown when none is stated"]
+    duration_s: float
+    original_sample_rate_hz: Int32
+    original_channels: Int32
+    original_format: Annotated[str, "container and codec as the decoder named them"]
+    audio: Audio
+    utterances: Annotated[list[Utterance], "the given transcript; empty: ASR decides"] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One speaker turn of a recording."""
+
+    segment_id: str
+    recording_id: str
+    start_s: float
+    end_s: float
+    speaker: Annotated[str, "a label that is unique within the recording only"]
+    overlap_s: Annotated[float, "seconds of the turn in which somebody else speaks too"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What one ASR system heard in a segment."""
+
+    segment_id: str
+    recording_id: str
+    system: Annotated[str, "the recipe's name of the ASR system; 'given' for a transcript that came with the audio"]
+    text: str
+    words: Annotated[list[Word], "times from the start of the recording"]
+    language: Annotated[str, "ISO 639-1 code of the decode window that held the segment"]
+    language_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The agreed words of a segment, after ROVER and the filters."""
+
+    segment_id: str
+    recording_id: str
+    speaker: str
+    start_s: float
+    end_s: float
+    language: str
+    text: str
+    words: list[Word]
+    systems: Annotated[list[str], "the ASR systems that voted, in the order of Vote.candidates"]
+    votes: list[Vote]
+    agreement: Annotated[float, "share of slots in which all systems said the winner, 0 to 1"]
+    confidence: Annotated[float, "mean confidence of the winning words, 0 to 1"]
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedTranscript:
+    """A segment that a filter dropped, kept so that a person can see why."""
+
+    segment_id: str
+    recording_id: str
+    speaker: str
+    start_s: float
+    end_s: float
+    reason: str
+    detail: Annotated[str, "the measured value against its threshold"]
+    text: Annotated[str, "what the systems' vote would have been"]
+
+
+# --- chunks: web speech and synthetic speech alike ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """An (audio, text) pair, the i-th of its document: (A_i, T_i) of the paper."""
+
+    chunk_id: str
+    document_id: Annotated[str, "chunks of one document are consecutive rows of one shard"]
+    index: Annotated[int, pa.int32(), "position in the document, from 0"]
+    role: Annotated[str, "speech for web audio; else the role of the line that was spoken"]
+    source_id: Annotated[str, "recording_id or page_id"]
+    source_url: str
+    licence: str
+    speaker: Annotated[str, "the diarized speaker, or the voice of the TTS"]
+    accent: Annotated[str, "the accent that the TTS spoke; empty for web audio"]
+    start_s: Annotated[float, "in the recording; 0 for synthetic speech"]
+    end_s: float
+    text: str
+    spoken_text: Annotated[str, "what the TTS read; equal to text for web audio"]
+    audio: Audio
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+
+# --- pages ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An HTML page of a web crawl, as text, before extraction."""
+
+    page_id: Annotated[str, "digest of the URL and the payload"]
+    url: str
+    source_uri: Annotated[str, "archive and offset inside the snapshot, as NAME@OFFSET"]
+    captured_at: Annotated[str, "ISO 8601 of the crawler; empty when the archive has none"]
+    licence: str
+    charset: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDocument:
+    """The main text of a page, for text-only training."""
+
+    document_id: str
+    page_id: str
+    url: str
+    licence: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A document to be spoken: Krist (sentences of a knowledge-rich page) or Quest (question, rationale, answer)."""
+
+    document_id: str
+    page_id: str
+    url: str
+    licence: str
+    title: Annotated[str, "the page's title; for Quest the question"]
+    lines: list[Line]
+    evidence: Annotated[str, "the span of the page's text that it was made from"]
+
+
+# --- tokens -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChunk:
+    """A chunk as ids: either list may be empty (text-only documents have no codes)."""
+
+    role: str
+    codes: Annotated[list[Int32], "speech codes at the tokenizer's rate, 0 to codebook size - 1"]
+    text_ids: Annotated[list[Int32], "ids of the text tokenizer, without markers"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDocument:
+    """A tokenized document: everything that interleaving needs, and the way back to its source."""
+
+    document_id: str
+    source: Annotated[str, "the token set, for example web_fine_tokens"]
+    source_id: str
+    source_url: str
+    licence: str
+    chunks: list[TokenChunk]
+
+
+@dataclass(frozen=True, slots=True)
+class RowSpan:
+    """One document's place in a packed row."""
+
+    document_id: str
+    source: str
+    source_id: str
+    epoch: Int32
+    start: Annotated[int, pa.int32(), "first position in the row"]
+    length: Annotated[int, pa.int32(), "positions"]
+    switches: Annotated[int, pa.int32(), "changes of modality inside the span"]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRow:
+    """A training row of a mix. Attention is block-diagonal over `spans`; position_ids restart at each."""
+
+    row: Int32
+    kind: Annotated[str, "text or speech_text"]
+    input_ids: list[Int32]
+    position_ids: list[Int32]
+    loss_mask: Annotated[list[Int8], "1: the loss counts the prediction OF this position"]
+    spans: list[RowSpan]
+
+
+# --- evaluation -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenQuestion:
+    """A four-way multiple-choice question with its recording."""
+
+    question_id: Annotated[str, "one recording of one question"]
+    text_id: Annotated[str, "shared by all recordings of the same question text"]
+    benchmark: str
+    split: Annotated[str, "what was heard in training: heard_wording, unheard_wording"]
+    question: str
+    spoken_text: str
+    voice: str
+    accent: str
+    options: list[str]
+    answer_index: Int32
+    relation: Annotated[str, "the type that the distractors share with the answer"]
+    audio: Audio
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionScore:
+    """How a run scored one question in one modality."""
+
+    run: str
+    question_id: str
+    text_id: str
+    benchmark: str
+    split: str
+    accent: str
+    modality: Annotated[str, "speech or text: how the question was put"]
+    option_log_likelihoods: Annotated[list[float], "natural log, summed over the option's tokens"]
+    predicted_index: Int32
+    answer_index: Int32
+    reverse_kl: Annotated[float, "KL(p after speech || p after text) at the first answer token, nats; NaN for text rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number of an evaluation or an analysis, with its interval and its count."""
+
+    subject: Annotated[str, "what was measured: a run, a token set, a system"]
+    metric: Annotated[str, "dotted name, for example sqa.unheard_wording.accuracy"]
+    value: float
+    low: Annotated[float, "lower end of the 95% interval; NaN where none is given"]
+    high: float
+    count: Annotated[int, "how many items the value is over"]
+
+
+# --- what was not kept --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """An input that could not be read or used at all."""
+
+    source_uri: Annotated[str, "the file or archive record, inside its snapshot"]
+    record_id: Annotated[str, "the record's id when it has one; else empty"]
+    reason: Annotated[str, "a short fixed word, as counted in the manifest"]
+    error: Annotated[str, "the decoder's or parser's own words"]
+
+
+# --- records <-> Arrow --------------------------------------------------------------------------------------
+
+R = TypeVar("R")
+_SCALARS: Mapping[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    bytes: pa.binary(),
+}
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    if get_origin(hint) is Annotated:
+        base, *notes = get_args(hint)
+        explicit = next((note for note in notes if isinstance(note, pa.DataType)), None)
+        return explicit if explicit is not None else _arrow_type(base)
+    if get_origin(hint) is list:
+        return pa.list_(pa.field("item", _arrow_type(get_args(hint)[0]), nullable=False))
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return pa.struct(list(schema_of(hint)))
+    if hint in _SCALARS:
+        return _SCALARS[hint]
+    raise TypeError(f"no Arrow type for {hint!r}")
+
+
+def _describe(hint: Any) -> dict[str, str]:
+    notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    text = next((note for note in notes if isinstance(note, str)), "")
+    return {"description": text} if text else {}
+
+
+@functools.cache
+def _hints(record: type) -> types.MappingProxyType[str, Any]:
+    return types.MappingProxyType(get_type_hints(record, include_extras=True))
+
+
+@functools.cache
+def schema_of(record: type) -> pa.Schema:
+    """Return the Arrow schema of a record type: fields in order, none nullable, descriptions as metadata."""
+    return pa.schema(
+        [
+            pa.field(name, _arrow_type(hint), nullable=False, metadata=_describe(hint) or None)
+            for name, hint in _hints(record).items()
+        ]
+    )
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value] if value and dataclasses.is_dataclass(value[0]) else list(value)
+    return value
+
+
+def to_table(records: Iterable[Any], record: type) -> pa.Table:
+    """Turn records of one type into an Arrow table of its schema.
+
+    Raises pyarrow.ArrowInvalid or ArrowTypeError when a value does not fit its column.
+    """
+    rows: Sequence[Any] = records if isinstance(records, Sequence) else list(records)
+    schema = schema_of(record)
+    columns = [
+        pa.array([_plain(getattr(row, name)) for row in rows], type=schema.field(name).type) for name in schema.names
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _revive(value: Any, hint: Any) -> Any:
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    if get_origin(hint) is list:
+        inner = get_args(hint)[0]
+        base = get_args(inner)[0] if get_origin(inner) is Annotated else inner
+        return [_revive(item, base) for item in value] if dataclasses.is_dataclass(base) else value
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return hint(**{name: _revive(value[name], inner) for name, inner in _hints(hint).items()})
+    return value
+
+
+def from_table(table: pa.Table | pa.RecordBatch, record: type[R]) -> list[R]:
+    """Turn an Arrow table of the record's schema back into records; extra columns are ignored.
+
+    Raises KeyError when a column of the record is missing.
+    """
+    hints = _hints(record)
+    columns = {name: table.column(name).to_pylist() for name in hints}
+    return [
+        record(**{name: _revive(columns[name][row], hint) for name, hint in hints.items()})
+        for row in range(table.num_rows)
+    ]
+
+

@@ -1,0 +1,39 @@
+"""The only source of randomness of the project.
+
+Put here: functions that turn a seed and stable keys into a generator. Do not put here: anything that
+draws. A draw is made where its meaning is, from a generator that this module made, so that the same
+recipe gives the same bytes whatever the order, the process or the worker in which the draws happen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+Key = str | int
+
+
+def stable_seed(seed: int, *keys: Key) -> int:
+    """Return 128 bits that depend on `seed` and `keys` alone (SHA-256 of their typed, length-prefixed form).
+
+    Raises TypeError for a key that is neither `str` nor `int`: a float or an object has no stable text.
+    """
+    digest = hashlib.sha256()
+    for key in (seed, *keys):
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            raise TypeError(f"a key of stable_rng is a str or an int, not {type(key).__name__}: {key!r}")
+        encoded = f"{type(key).__name__}:{key}".encode()
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return int.from_bytes(digest.digest()[:16], "big")
+
+
+def stable_rng(seed: int, *keys: Key) -> np.random.Generator:
+    """Return a NumPy generator that depends on `seed` and `keys` alone, for example (seed, "quest", document_id)."""
+    return np.random.Generator(np.random.PCG64(stable_seed(seed, *keys)))
+
+
+def stable_hash(*keys: Key) -> str:
+    """Return 32 hexadecimal digits that identify `keys`: the way ids are derived from ids."""
+    return f"{stable_seed(0, *keys):032x}"
