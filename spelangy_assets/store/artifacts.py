@@ -1,0 +1,411 @@
+"""The artifact store: versions of datasets, committed once, found again, never changed.
+
+    {root}/{recipe}/{asset}/{partition or _}/{build_key}/{table}-{unit}.parquet   the data, written in place
+                                                         unit-{unit}.json        receipt: this unit of work is done
+                                                         manifest.json           the commit mark, written last
+                                                         quality.json            the contract's verdict
+                                              LATEST.json                        the newest version that passed
+
+Put here: addresses, reading, writing, committing, publishing. Do not put here: what a stage does with records,
+what a contract asks, or Dagster. A kill at any moment leaves either a version that is not committed (its units
+with receipts are not repeated) or one that is; a committed one without a verdict is only evaluated again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spelangy_assets.store.files import Files
+from spelangy_assets.store.fingerprint import Payload
+from spelangy_assets.store.manifest import Counts, Input, Manifest, Receipt, Shard, Verdict, data_version_of
+from spelangy_assets.store.provenance import provenance
+from spelangy_model.records import from_table, to_table
+
+T = TypeVar("T")
+
+# Fixed, because a data version is a digest of these bytes: other options are other bytes for the same records.
+_PARQUET = {"compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "1.0"}
+_ROW_GROUP_ROWS = 1024
+
+
+class StoreError(Exception):
+    """An artifact that is asked for is not there, not committed, or did not pass its contract."""
+
+
+@dataclass(frozen=True, order=True)
+class Address:
+    """Where the versions of one dataset (of one partition) lie."""
+
+    recipe: str
+    asset: str
+    partition: str | None = None
+
+    @property
+    def path(self) -> str:
+        return f"{self.recipe}/{self.asset}/{self.partition or '_'}"
+
+    def __str__(self) -> str:
+        return f"{self.recipe}/{self.asset}" + (f"[{self.partition}]" if self.partition else "")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a version of an artifact, known before the work starts; its digest is the build key."""
+
+    stage: str
+    stage_version: str
+    config_fingerprint: str
+    config: Payload
+    inputs: list[Input]
+    build_key: str
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """One Parquet shard of an artifact, read lazily."""
+
+    files: Files
+    path: str
+    rows: int
+
+    def _open(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self.files.filesystem.open_input_file(self.files.full(self.path)))
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        with self._open() as parquet:
+            return parquet.read(columns=list(columns) if columns else None)
+
+    def records(self, record: type[T]) -> list[T]:
+        return from_table(self.table(), record)
+
+    def iter_records(self, record: type[T], batch_rows: int = 64) -> Iterator[T]:
+        """Yield records in order, holding `batch_rows` of them in memory."""
+        with self._open() as parquet:
+            for batch in parquet.iter_batches(batch_size=batch_rows):
+                yield from from_table(batch, record)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A committed version of a dataset."""
+
+    files: Files
+    address: Address
+    manifest: Manifest
+
+    @property
+    def path(self) -> str:
+        return f"{self.address.path}/{self.manifest.build_key}"
+
+    @property
+    def uri(self) -> str:
+        return f"{self.files.uri}/{self.path}"
+
+    @property
+    def data_version(self) -> str:
+        return self.manifest.data_version
+
+    def as_input(self, role: str) -> Input:
+        manifest = self.manifest
+        return Input(
+            role, manifest.recipe, manifest.asset, manifest.partition, manifest.build_key, manifest.data_version
+        )
+
+    def shards(self, table: str) -> list[ShardFile]:
+        return [
+            ShardFile(self.files, f"{self.path}/{shard.path}", shard.rows)
+            for shard in sorted(self.manifest.shards, key=lambda shard: shard.path)
+            if shard.table == table
+        ]
+
+    def table(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return a whole table; StoreError when the artifact has none of that name."""
+        shards = self.shards(table)
+        if not shards:
+            raise StoreError(f"{self.address}: no table {table!r} in {self.uri}")
+        return pa.concat_tables([shard.table(columns) for shard in shards])
+
+    def records(self, table: str, record: type[T]) -> Iterator[T]:
+        for shard in self.shards(table):
+            yield from shard.iter_records(record)
+
+    def read_file(self, path: str) -> bytes:
+        return self.files.read(f"{self.path}/{path}")
+
+    def local_folder(self, cache_dir: Path) -> Path:
+        """Return a folder on disk that holds the artifact's files: the artifact itself, or a copy when it lies on S3."""
+        if self.files.is_local:
+            return self.files.local(self.path)
+        copy = cache_dir / "artifacts" / self.path
+        for shard in self.manifest.shards + self.manifest.attachments:
+            target = copy / shard.path
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                draft = target.with_name(target.name + ".part")
+                draft.write_bytes(self.read_file(shard.path))
+                draft.replace(target)
+        return copy
+
+
+class UnitWriter:
+    """Collects what one unit of work gives; written when its `with` block ends without an exception."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, list[Any]] = {}
+        self._files: dict[str, tuple[bytes, bool]] = {}
+        self._dropped: dict[str, int] = {}
+        self._stats: dict[str, float] = {}
+        self._records_in = 0
+        self._records_kept: int | None = None
+
+    def write(self, table: str, records: Iterable[Any]) -> None:
+        """Append records to one of the stage's tables."""
+        self._tables.setdefault(table, []).extend(records)
+
+    def write_file(self, path: str, data: bytes, *, identity: bool = True) -> None:
+        """Add a file. `identity=False`: it belongs to the artifact but not to its data version (logs, pages, timings)."""
+        self._files[path] = (data, identity)
+
+    def write_folder(self, folder: Path, prefix: str = "", *, identity: bool = True) -> None:
+        """Add all files below a folder, in the order of their names."""
+        for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+            self.write_file(prefix + path.relative_to(folder).as_posix(), path.read_bytes(), identity=identity)
+
+    def read(self, records: int) -> None:
+        """Count records that came in."""
+        self._records_in += records
+
+    def kept(self, records: int) -> None:
+        """Count records that were kept; without a call it is the rows of the stage's first table."""
+        self._records_kept = (self._records_kept or 0) + records
+
+    def drop(self, reason: str, records: int = 1) -> None:
+        """Count records that were not kept, by a short fixed reason."""
+        self._dropped[reason] = self._dropped.get(reason, 0) + records
+
+    def add(self, stat: str, amount: float) -> None:
+        """Add to a summed quantity; its name bears its unit (hours_kept, speech_tokens)."""
+        self._stats[stat] = self._stats.get(stat, 0.0) + amount
+
+
+class ArtifactWriter:
+    """Writes one version of an artifact, unit by unit, and commits it."""
+
+    def __init__(self, files: Files, address: Address, identity: Identity, tables: dict[str, type], cache_dir: Path):
+        self._files = files
+        self._address = address
+        self._identity = identity
+        self._tables = tables
+        self._cache_dir = cache_dir
+        self.path = f"{address.path}/{identity.build_key}"
+        self._receipts = self._read_receipts()
+
+    def _read_receipts(self) -> dict[int, Receipt]:
+        receipts = {}
+        for name, is_folder in self._files.names(self.path):
+            if is_folder or not (name.startswith("unit-") and name.endswith(".json")):
+                continue
+            try:
+                receipt = Receipt.from_json(self._files.read(f"{self.path}/{name}"))
+            except (json.JSONDecodeError, TypeError, KeyError):
+                continue  # torn by a kill: the unit is done again
+            if receipt.build_key == self._identity.build_key:
+                receipts[receipt.unit] = receipt
+        return receipts
+
+    @property
+    def scratch(self) -> Path:
+        """A folder of this version for work in progress (training checkpoints): kept over a kill, gone after the commit."""
+        if self._files.is_local:
+            folder = self._files.local(f"{self.path}/_scratch")
+        else:
+            folder = self._cache_dir / "scratch" / self.path
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def done(self, unit: int) -> bool:
+        return unit in self._receipts
+
+    def pending(self, items: Iterable[T]) -> Iterator[tuple[int, T]]:
+        """Number the items and yield those whose unit is not done yet: the whole of resuming."""
+        for unit, item in enumerate(items):
+            if not self.done(unit):
+                yield unit, item
+
+    @contextmanager
+    def unit(self, unit: int) -> Iterator[UnitWriter]:
+        """Do one unit of work: its tables and files are written at the end of the block, its receipt last."""
+        started, started_cpu = time.perf_counter(), time.process_time()
+        writer = UnitWriter()
+        yield writer
+        unknown = writer._tables.keys() - self._tables.keys()
+        if unknown:
+            raise ValueError(f"{self._address}: tables {sorted(unknown)} are not declared in the stage's TABLES")
+        shards = [
+            self._write_table(f"{table}-{unit:05d}.parquet", table, writer._tables.get(table, []))
+            for table in self._tables
+        ]
+        attachments = []
+        for path, (data, identity) in writer._files.items():
+            (shards if identity else attachments).append(self._write_bytes(path, "", 0, data))
+        kept = writer._records_kept
+        if kept is None:
+            kept = len(writer._tables.get(next(iter(self._tables), ""), []))
+        receipt = Receipt(
+            build_key=self._identity.build_key,
+            unit=unit,
+            shards=shards,
+            attachments=attachments,
+            counts=Counts(writer._records_in, kept, writer._dropped, writer._stats),
+            seconds=round(time.perf_counter() - started, 3),
+            cpu_seconds=round(time.process_time() - started_cpu, 3),
+        )
+        self._files.replace(f"{self.path}/unit-{unit:05d}.json", receipt.to_json())
+        self._receipts[unit] = receipt
+
+    def _write_table(self, path: str, table: str, records: list[Any]) -> Shard:
+        sink = pa.BufferOutputStream()
+        pq.write_table(to_table(records, self._tables[table]), sink, row_group_size=_ROW_GROUP_ROWS, **_PARQUET)
+        return self._write_bytes(path, table, len(records), sink.getvalue().to_pybytes())
+
+    def _write_bytes(self, path: str, table: str, rows: int, data: bytes) -> Shard:
+        self._files.write(f"{self.path}/{path}", data)
+        return Shard(path, table, rows, len(data), hashlib.sha256(data).hexdigest())
+
+    def commit(self, extra_cpu_seconds: float = 0.0) -> Manifest:
+        """Write the manifest over all units. ValueError when a unit in the middle is missing (a stage's mistake)."""
+        units = sorted(self._receipts)
+        if units != list(range(len(units))):
+            raise ValueError(f"{self._address}: units {units} are not consecutive; a unit was skipped")
+        receipts = [self._receipts[unit] for unit in units]
+        shards = [shard for receipt in receipts for shard in receipt.shards]
+        identity = self._identity
+        manifest = Manifest(
+            recipe=self._address.recipe,
+            asset=self._address.asset,
+            partition=self._address.partition,
+            build_key=identity.build_key,
+            stage=identity.stage,
+            stage_version=identity.stage_version,
+            config_fingerprint=identity.config_fingerprint,
+            config=identity.config,
+            inputs=identity.inputs,
+            shards=shards,
+            attachments=[shard for receipt in receipts for shard in receipt.attachments],
+            data_version=data_version_of(shards, identity.inputs),
+            counts=sum((receipt.counts for receipt in receipts), Counts()),
+            units=len(units),
+            seconds=round(sum(receipt.seconds for receipt in receipts), 3),
+            cpu_seconds=round(sum(receipt.cpu_seconds for receipt in receipts) + extra_cpu_seconds, 3),
+            created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            provenance=provenance(),
+        )
+        self._files.replace(f"{self.path}/manifest.json", manifest.to_json())
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        return manifest
+
+
+class ArtifactStore:
+    """All artifacts below one root."""
+
+    def __init__(self, root: str | Path, cache_dir: Path):
+        self.files = Files(root)
+        self._cache_dir = cache_dir
+
+    def find(self, address: Address, build_key: str) -> Artifact | None:
+        """Return a committed version, whatever its verdict; None when it is not committed."""
+        text = self.files.read_if_there(f"{address.path}/{build_key}/manifest.json")
+        if text is None:
+            return None
+        try:
+            return Artifact(self.files, address, Manifest.from_json(text))
+        except (json.JSONDecodeError, TypeError, KeyError):
+            return None  # torn or of another format: not a commit mark
+
+    def verdict(self, artifact: Artifact) -> Verdict | None:
+        text = self.files.read_if_there(f"{artifact.path}/quality.json")
+        if text is None:
+            return None
+        try:
+            return Verdict.from_json(text)
+        except (json.JSONDecodeError, TypeError, KeyError):
+            return None
+
+    def writer(self, address: Address, identity: Identity, tables: dict[str, type]) -> ArtifactWriter:
+        return ArtifactWriter(self.files, address, identity, tables, self._cache_dir)
+
+    def judge(self, artifact: Artifact, verdict: Verdict) -> None:
+        """Record the verdict; a pass publishes the version, a failure leaves the last good one published."""
+        self.files.replace(f"{artifact.path}/quality.json", verdict.to_json())
+        if verdict.passed:
+            self.publish(artifact)
+
+    def publish(self, artifact: Artifact) -> None:
+        mark = {"build_key": artifact.manifest.build_key, "data_version": artifact.data_version}
+        path = f"{artifact.address.path}/LATEST.json"
+        data = json.dumps(mark, sort_keys=True).encode()
+        if self.files.read_if_there(path) != data:
+            self.files.replace(path, data)
+
+    def latest(self, address: Address) -> Artifact | None:
+        """Return the published version; None when nothing has passed yet."""
+        text = self.files.read_if_there(f"{address.path}/LATEST.json")
+        if text is None:
+            return None
+        return self.find(address, json.loads(text)["build_key"])
+
+    def resolve(self, address: Address) -> Artifact:
+        """Return the version that a stage may read. StoreError says why there is none: this is the read guard."""
+        artifact = self.latest(address)
+        if artifact is None:
+            unpassed = [name for name, is_folder in self.files.names(address.path) if is_folder]
+            why = (
+                f"its versions {unpassed} are not committed or did not pass their contract (see quality.json)"
+                if unpassed
+                else "it was never built"
+            )
+            raise StoreError(f"{address} cannot be read: {why}. Materialize it first.")
+        return self._guarded(artifact)
+
+    def open(self, pinned: Input) -> Artifact:
+        """Return exactly the version that an input names, guarded like `resolve`."""
+        artifact = self.find(Address(pinned.recipe, pinned.asset, pinned.partition), pinned.build_key)
+        if artifact is None:
+            raise StoreError(f"{pinned.recipe}/{pinned.asset} version {pinned.build_key} is not in {self.files.uri}")
+        return self._guarded(artifact)
+
+    def _guarded(self, artifact: Artifact) -> Artifact:
+        verdict = self.verdict(artifact)
+        if verdict is None or not verdict.passed:
+            state = "has no verdict" if verdict is None else "failed its contract"
+            raise StoreError(
+                f"{artifact.address} version {artifact.manifest.build_key} {state}; a stage reads only what passed. "
+                f"Materialize it again, or look at {artifact.uri}/quality.json"
+            )
+        return artifact
+
+    def manifests(self, recipe: str | None = None) -> Iterator[tuple[Manifest, Verdict | None, bool]]:
+        """Yield every committed version with its verdict and whether it is the published one."""
+        recipes = [recipe] if recipe else [name for name, is_folder in self.files.names("") if is_folder]
+        for one in recipes:
+            for asset, _ in self.files.names(one):
+                for partition, _ in self.files.names(f"{one}/{asset}"):
+                    address = Address(one, asset, None if partition == "_" else partition)
+                    latest = self.latest(address)
+                    for build_key, is_folder in self.files.names(address.path):
+                        artifact = self.find(address, build_key) if is_folder else None
+                        if artifact is not None:
+                            published = latest is not None and latest.manifest.build_key == build_key
+                            yield artifact.manifest, self.verdict(artifact), published

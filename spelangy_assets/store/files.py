@@ -1,0 +1,76 @@
+"""Bytes under a root that is a local folder or an s3:// prefix.
+
+Put here: reading, writing and listing of whole files by relative path. Do not put here: what the files mean.
+Small control files are replaced whole: by a rename on a local disk, by the one PUT that S3 makes atomic anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import pyarrow.fs as pafs
+
+
+class Files:
+    """Files below a root URI (a folder's path, file:// or s3://bucket/prefix)."""
+
+    def __init__(self, root: str | Path):
+        text = str(root)
+        if "://" in text:
+            self.filesystem, self._base = pafs.FileSystem.from_uri(text)
+        else:
+            self.filesystem, self._base = pafs.LocalFileSystem(), str(Path(text).absolute())
+        self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
+        self.uri = text if "://" in text else self._base
+
+    def full(self, path: str) -> str:
+        return f"{self._base}/{path}" if path else self._base
+
+    def local(self, path: str) -> Path:
+        """Return the path on disk; ValueError when the root is not local."""
+        if not self.is_local:
+            raise ValueError(f"{self.uri} is not a local folder")
+        return Path(self.full(path))
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes; FileNotFoundError when there is none."""
+        with self.filesystem.open_input_stream(self.full(path)) as stream:
+            return stream.read()
+
+    def read_if_there(self, path: str) -> bytes | None:
+        try:
+            return self.read(path)
+        except FileNotFoundError:
+            return None
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file in place. A kill may leave it torn: only a control file written after it makes it count."""
+        if self.is_local:
+            self.local(path).parent.mkdir(parents=True, exist_ok=True)
+        with self.filesystem.open_output_stream(self.full(path)) as stream:
+            stream.write(data)
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a small control file so that a reader sees the old bytes or the new ones, never a part."""
+        if not self.is_local:
+            self.write(path, data)
+            return
+        target = self.local(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        with draft.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(target)
+
+    def names(self, folder: str) -> list[tuple[str, bool]]:
+        """Return (name, is_folder) of a folder's children, sorted; nothing when the folder is not there."""
+        found = self.filesystem.get_file_info(pafs.FileSelector(self.full(folder), allow_not_found=True))
+        return sorted((info.base_name, info.type == pafs.FileType.Directory) for info in found)
+
+    def delete(self, folder: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.delete_dir(self.full(folder))
