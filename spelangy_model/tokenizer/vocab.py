@@ -1,0 +1,165 @@
+"""The joint vocabulary of a speech language model: text ids, then markers, then speech codes.
+
+Put here: which id means what, and how a causal LM and its tokenizer are widened to it. Do not put here: how a
+sequence is written with these ids (data/interleave.py).
+
+    0 .. text_size - 1                    the text tokenizer's ids, unchanged
+    text_size .. text_size + 4            <bos> <eos> <|speech_start|> <|speech_end|> <pad>
+    text_size + 5 ..                      speech codes, code c at first_code + c; they end the vocabulary
+
+Codes come last so that a text-only LM (codebook_size 0, its markers trained) is widened by appending rows. The
+layout is part of a checkpoint's identity: it lies beside the weights and is compared on every load.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spelangy_model.rng import stable_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+LAYOUT_FILE = "vocabulary_layout.json"
+MARKERS = ("<bos>", "<eos>", "<|speech_start|>", "<|speech_end|>", "<pad>")
+
+
+class LayoutError(ValueError):
+    """A vocabulary that is not the one that was expected."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which id means what. `codebook_size` is 0 for a text-only model."""
+
+    text_size: int
+    codebook_size: int
+
+    def __post_init__(self) -> None:
+        if self.text_size < 1 or self.codebook_size < 0:
+            raise LayoutError(f"a layout needs text_size >= 1 and codebook_size >= 0, not {self}")
+
+    @property
+    def bos(self) -> int:
+        return self.text_size
+
+    @property
+    def eos(self) -> int:
+        return self.text_size + 1
+
+    @property
+    def speech_start(self) -> int:
+        return self.text_size + 2
+
+    @property
+    def speech_end(self) -> int:
+        return self.text_size + 3
+
+    @property
+    def pad(self) -> int:
+        return self.text_size + 4
+
+    @property
+    def first_code(self) -> int:
+        return self.text_size + len(MARKERS)
+
+    @property
+    def size(self) -> int:
+        return self.first_code + self.codebook_size
+
+    def save(self, folder: Path) -> None:
+        Path(folder, LAYOUT_FILE).write_text(json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Layout:
+        """Read the layout of a checkpoint. Raises LayoutError when the folder has none or it cannot be read."""
+        path = Path(folder, LAYOUT_FILE)
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, TypeError, json.JSONDecodeError) as error:
+            raise LayoutError(f"{path}: no readable vocabulary layout ({error}); save the model with one") from error
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """Return the SHA-256 of the text ids of a tokenizer's folder: token strings by id, markers and codes left out.
+
+    It is equal for a text tokenizer and for the same one extended by `extend_tokenizer`.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
+    ids = tokenizer.get_vocab(with_added_tokens=False)
+    text = "\n".join(f"{index} {token}" for token, index in sorted(ids.items(), key=lambda item: item[1]))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def code_token(code: int) -> str:
+    """Return the token string of a speech code."""
+    return f"<|speech_{code}|>"
+
+
+def extend_tokenizer(tokenizer: PreTrainedTokenizerFast, layout: Layout) -> PreTrainedTokenizerFast:
+    """Add markers and speech codes to a tokenizer, in place, at the ids of the layout, and return it.
+
+    A tokenizer that already has the markers (a text-only model's) gets the codes only. Raises LayoutError when
+    the tokens do not land on the layout's ids.
+    """
+    from tokenizers import AddedToken
+
+    wanted = [*MARKERS, *(code_token(code) for code in range(layout.codebook_size))]
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in wanted], special_tokens=True)
+    for offset, token in enumerate(wanted):
+        found = tokenizer.convert_tokens_to_ids(token)
+        if found != layout.text_size + offset:
+            raise LayoutError(f"token {token!r} has id {found}, the layout wants {layout.text_size + offset}")
+    if len(tokenizer) != layout.size:
+        raise LayoutError(f"the tokenizer has {len(tokenizer)} ids, the layout {layout.size}")
+    tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token = MARKERS[0], MARKERS[1], MARKERS[4]
+    return tokenizer
+
+
+def extend_model(model: PreTrainedModel, layout: Layout, known_size: int, seed: int) -> None:
+    """Give a causal LM the layout's vocabulary, in place: rows below `known_size` are kept, the rest are new.
+
+    The rule for new rows, of the input embedding and (if untied) of the output embedding alike: each is drawn from a
+    normal distribution with the mean and the standard deviation, per dimension, of the known rows. So a new
+    token starts where the old ones live and neither wins nor loses the softmax by its scale. `known_size` is
+    the text size for a foreign LM (its padding rows count as new) and the whole size for a text-only model of
+    this project. The draw depends on `seed` and the row's width only.
+    """
+    import torch
+
+    model.resize_token_embeddings(layout.size, mean_resizing=False)
+    tables = {id(table.weight): table.weight for table in (model.get_input_embeddings(), model.get_output_embeddings())}
+    for index, weight in enumerate(tables.values()):
+        with torch.no_grad():
+            known = weight[:known_size].float()
+            generator = torch.Generator().manual_seed(stable_seed(seed, "new_embeddings", index) % 2**63)
+            noise = torch.randn(layout.size - known_size, weight.shape[1], generator=generator)
+            drawn = known.mean(0) + known.std(0, correction=0) * noise.to(known.device)
+            weight[known_size:] = drawn.to(weight.dtype)
+    config = model.config
+    config.vocab_size = layout.size
+    config.bos_token_id, config.eos_token_id, config.pad_token_id = layout.bos, layout.eos, layout.pad
+    if model.generation_config is not None:
+        generation = model.generation_config
+        generation.bos_token_id, generation.eos_token_id, generation.pad_token_id = layout.bos, layout.eos, layout.pad
+
+
+def check_checkpoint(model: PreTrainedModel, folder: Path, expected: Layout | None = None) -> Layout:
+    """Return the layout that lies beside a loaded model after checking it against the weights (and `expected`).
+
+    Raises LayoutError: training or scoring with another layout would run on wrong ids without a sign.
+    """
+    layout = Layout.load(folder)
+    if expected is not None and layout != expected:
+        raise LayoutError(f"{folder}: the checkpoint has {layout}, this run needs {expected}; start from another one")
+    rows = model.get_input_embeddings().weight.shape[0]
+    if rows != layout.size:
+        raise LayoutError(f"{folder}: {rows} embeddings, but its layout has {layout.size} ids")
+    return layout
