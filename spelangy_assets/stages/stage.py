@@ -51,9 +51,9 @@ class FolderSource:
 class Execution:
     """Where and how the work is done: never part of an artifact's identity.
 
-    `cache_dir` holds what can be made again (joined model files). `launch` starts a module of spelangy_model as a
-    subprocess with a JSON-able spec and returns when it has ended: (module, spec, log folder). `environment` is the process's environment
-    for service addresses and secrets, which a stage reads by name and never writes anywhere.
+    `cache_dir` holds what can be made again (joined model files). `launch(module, spec, folder)` starts a module of
+    spelangy_model as a subprocess with a JSON-able spec, which it leaves in `folder`, and returns when the process has
+    ended. `environment` holds service addresses and secrets, which a stage reads by name and never writes anywhere.
     """
 
     cache_dir: Path

@@ -16,6 +16,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -145,7 +146,7 @@ class Artifact:
         return self.files.read(f"{self.path}/{path}")
 
     def local_folder(self, cache_dir: Path) -> Path:
-        """Return a folder on disk that holds the artifact's files: the artifact itself, or a copy when it lies on S3."""
+        """Return a folder on disk with the artifact's files: the artifact itself, or a copy when it lies on S3."""
         if self.files.is_local:
             return self.files.local(self.path)
         copy = cache_dir / "artifacts" / self.path
@@ -157,6 +158,10 @@ class Artifact:
                 draft.write_bytes(self.read_file(shard.path))
                 draft.replace(target)
         return copy
+
+
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])  # this process and the children it waited for: training runs in one
 
 
 class UnitWriter:
@@ -175,7 +180,7 @@ class UnitWriter:
         self._tables.setdefault(table, []).extend(records)
 
     def write_file(self, path: str, data: bytes, *, identity: bool = True) -> None:
-        """Add a file. `identity=False`: it belongs to the artifact but not to its data version (logs, pages, timings)."""
+        """Add a file. `identity=False`: it is outside the data version (logs, pages, timings)."""
         self._files[path] = (data, identity)
 
     def write_folder(self, folder: Path, prefix: str = "", *, identity: bool = True) -> None:
@@ -226,8 +231,13 @@ class ArtifactWriter:
         return receipts
 
     @property
+    def inputs(self) -> list[Input]:
+        """The inputs at the versions that this build reads."""
+        return self._identity.inputs
+
+    @property
     def scratch(self) -> Path:
-        """A folder of this version for work in progress (training checkpoints): kept over a kill, gone after the commit."""
+        """A folder for work in progress (training checkpoints): kept over a kill, gone after the commit."""
         if self._files.is_local:
             folder = self._files.local(f"{self.path}/_scratch")
         else:
@@ -247,7 +257,7 @@ class ArtifactWriter:
     @contextmanager
     def unit(self, unit: int) -> Iterator[UnitWriter]:
         """Do one unit of work: its tables and files are written at the end of the block, its receipt last."""
-        started, started_cpu = time.perf_counter(), time.process_time()
+        started, started_cpu = time.perf_counter(), _cpu_seconds()
         writer = UnitWriter()
         yield writer
         unknown = writer._tables.keys() - self._tables.keys()
@@ -270,7 +280,7 @@ class ArtifactWriter:
             attachments=attachments,
             counts=Counts(writer._records_in, kept, writer._dropped, writer._stats),
             seconds=round(time.perf_counter() - started, 3),
-            cpu_seconds=round(time.process_time() - started_cpu, 3),
+            cpu_seconds=round(_cpu_seconds() - started_cpu, 3),
         )
         self._files.replace(f"{self.path}/unit-{unit:05d}.json", receipt.to_json())
         self._receipts[unit] = receipt
@@ -284,7 +294,7 @@ class ArtifactWriter:
         self._files.write(f"{self.path}/{path}", data)
         return Shard(path, table, rows, len(data), hashlib.sha256(data).hexdigest())
 
-    def commit(self, extra_cpu_seconds: float = 0.0) -> Manifest:
+    def commit(self) -> Manifest:
         """Write the manifest over all units. ValueError when a unit in the middle is missing (a stage's mistake)."""
         units = sorted(self._receipts)
         if units != list(range(len(units))):
@@ -308,7 +318,7 @@ class ArtifactWriter:
             counts=sum((receipt.counts for receipt in receipts), Counts()),
             units=len(units),
             seconds=round(sum(receipt.seconds for receipt in receipts), 3),
-            cpu_seconds=round(sum(receipt.cpu_seconds for receipt in receipts) + extra_cpu_seconds, 3),
+            cpu_seconds=round(sum(receipt.cpu_seconds for receipt in receipts), 3),
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             provenance=provenance(),
         )

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-Payload = None | bool | int | float | str | list["Payload"] | dict[str, "Payload"]
+Payload = Any  # what json.dumps takes: None, bool, int, float, str, and lists and string-keyed dicts of these
 
 
 def payload_of(value: Any, where: str = "value") -> Payload:

@@ -15,7 +15,7 @@ from spelangy_assets.store.fingerprint import Payload, digest_of
 
 
 class _Json:
-    """JSON in and out for a dataclass of literals and such dataclasses; unknown fields are refused by the constructor."""
+    """JSON in and out for a dataclass of literals; unknown fields are refused by the constructor."""
 
     def to_json(self) -> bytes:
         return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, ensure_ascii=False).encode()  # type: ignore[call-overload]

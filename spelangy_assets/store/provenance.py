@@ -13,7 +13,7 @@ _PACKAGES = ("spelangy", "dagster", "torch", "transformers", "pyarrow", "numpy",
 
 @functools.cache
 def provenance() -> dict[str, str]:
-    """Return the git commit (when run from a checkout), the versions of the main packages, the host and its processor."""
+    """Return the git commit (when run from a checkout), the main packages' versions, the host and its processor."""
     facts = {"python": platform.python_version(), "host": platform.node(), "machine": platform.machine()}
     for package in _PACKAGES:
         try:

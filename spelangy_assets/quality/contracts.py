@@ -1,0 +1,285 @@
+"""What each dataset promises: one row of aggregates in SQL, and bounds on them.
+
+Put here: contracts, as literals. Do not put here: how they are evaluated (evaluate.py). The SQL sees each table of
+the artifact as a view of its name, and the views `counts(records_in, records_kept, records_dropped)` and
+`stats(name, value)` of its manifest. `block`: the dataset is broken (structure) and nothing may read it.
+`warn`: it is unusual (drift) and a person should look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spelangy_assets.store.manifest import Severity
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The range in which a column of the aggregate row must lie; None leaves a side open."""
+
+    column: str
+    low: float | None = None
+    high: float | None = None
+    severity: Severity = "block"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A dataset's promise. `sql` yields exactly one row; every bound names one of its columns."""
+
+    name: str
+    sql: str
+    bounds: tuple[Bound, ...]
+
+
+def _exactly(column: str, value: float = 0) -> Bound:
+    return Bound(column, value, value)
+
+
+def _stat(name: str) -> str:
+    return f"(SELECT coalesce(sum(value), 0) FROM stats WHERE name = '{name}')"
+
+
+RAW_AUDIO = Contract(
+    "raw_audio",
+    """
+    SELECT count(*) AS recordings, count(*) - count(DISTINCT recording_id) AS duplicate_ids,
+           count(*) FILTER (duration_s <= 0 OR octet_length(audio.bytes) = 0) AS empty_recordings,
+           (SELECT count(*) FROM rejects) AS rejects,
+           count(*) FILTER (licence = 'unknown') / greatest(count(*), 1) AS share_of_unknown_licence
+    FROM recordings
+    """,
+    (
+        Bound("recordings", 1),
+        _exactly("duplicate_ids"),
+        _exactly("empty_recordings"),
+        Bound("share_of_unknown_licence", 0, 0.5, "warn"),
+    ),
+)
+
+SPEECH_SEGMENTS = Contract(
+    "speech_segments",
+    """
+    SELECT count(*) AS segments, count(*) - count(DISTINCT segment_id) AS duplicate_ids,
+           count(*) FILTER (end_s <= start_s OR start_s < 0) AS empty_or_reversed,
+           count(*) FILTER (overlap_s < 0 OR overlap_s > end_s - start_s + 0.001) AS impossible_overlap,
+           coalesce(max(end_s - start_s), 0) AS longest_s
+    FROM segments
+    """,
+    (
+        Bound("segments", 1, None, "warn"),
+        _exactly("duplicate_ids"),
+        _exactly("empty_or_reversed"),
+        _exactly("impossible_overlap"),
+        Bound("longest_s", 0, 60),
+    ),
+)
+
+TRANSCRIPT_HYPOTHESES = Contract(
+    "transcript_hypotheses",
+    """
+    SELECT count(*) AS hypotheses,
+           count(*) - count(DISTINCT (segment_id, system)) AS duplicate_hypotheses,
+           (SELECT max(n) - min(n) FROM (SELECT count(*) AS n FROM hypotheses GROUP BY system)) AS missing_hypotheses,
+           count(*) FILTER (EXISTS (
+               SELECT 1 FROM (SELECT unnest(words) AS w) WHERE w.end_s < w.start_s OR w.confidence NOT BETWEEN 0 AND 1
+           )) AS impossible_words
+    FROM hypotheses
+    """,
+    (
+        Bound("hypotheses", 1, None, "warn"),
+        _exactly("duplicate_hypotheses"),
+        Bound("missing_hypotheses", 0, 0, "warn"),
+        _exactly("impossible_words"),
+    ),
+)
+
+CLEAN_TRANSCRIPTS = Contract(
+    "clean_transcripts",
+    """
+    SELECT count(*) AS transcripts, count(*) - count(DISTINCT segment_id) AS duplicate_ids,
+           count(*) FILTER (trim(text) = '') AS empty_texts,
+           coalesce(avg(agreement), 1) AS mean_agreement, coalesce(avg(confidence), 1) AS mean_confidence,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted_segments,
+           (SELECT count(*) FROM dropped WHERE reason = '') AS drops_without_reason
+    FROM transcripts
+    """,
+    (
+        _exactly("duplicate_ids"),
+        _exactly("empty_texts"),
+        _exactly("unaccounted_segments"),
+        _exactly("drops_without_reason"),
+        Bound("transcripts", 1, None, "warn"),
+        Bound("mean_agreement", 0.6, 1, "warn"),
+        Bound("mean_confidence", 0.5, 1, "warn"),
+    ),
+)
+
+CHUNKS = Contract(
+    "chunks",
+    """
+    SELECT count(*) AS chunks, count(*) - count(DISTINCT chunk_id) AS duplicate_ids,
+           count(*) FILTER (trim(text) = '') AS empty_texts,
+           count(*) FILTER (end_s <= start_s) AS empty_audio,
+           count(*) FILTER (octet_length(audio.bytes) < 64) AS missing_audio,
+           (SELECT count(*) FROM (
+               SELECT document_id FROM chunks GROUP BY document_id
+               HAVING max("index") - min("index") + 1 <> count(*) OR min("index") <> 0)) AS documents_with_holes,
+           coalesce(median(length(text) / greatest(end_s - start_s, 0.01)), 0) AS median_characters_per_s
+    FROM chunks
+    """,
+    (
+        Bound("chunks", 1, None, "warn"),
+        _exactly("duplicate_ids"),
+        _exactly("empty_texts"),
+        _exactly("empty_audio"),
+        _exactly("missing_audio"),
+        _exactly("documents_with_holes"),
+        Bound("median_characters_per_s", 5, 25, "warn"),
+    ),
+)
+
+RAW_PAGES = Contract(
+    "raw_pages",
+    """
+    SELECT count(*) AS pages, count(*) - count(DISTINCT page_id) AS duplicate_ids,
+           count(*) FILTER (html = '' OR url = '') AS empty_pages
+    FROM pages
+    """,
+    (Bound("pages", 1), _exactly("duplicate_ids"), _exactly("empty_pages")),
+)
+
+TEXT_DOCUMENTS = Contract(
+    "text_documents",
+    """
+    SELECT count(*) AS documents, count(*) - count(DISTINCT document_id) AS duplicate_ids,
+           count(*) FILTER (trim(text) = '') AS empty_texts, count(*) FILTER (text LIKE '%<div%') AS markup_left
+    FROM documents
+    """,
+    (
+        Bound("documents", 1),
+        _exactly("duplicate_ids"),
+        _exactly("empty_texts"),
+        Bound("markup_left", 0, 0, "warn"),
+    ),
+)
+
+SCRIPTS = Contract(
+    "scripts",
+    """
+    SELECT count(*) AS scripts, count(*) - count(DISTINCT document_id) AS duplicate_ids,
+           count(*) FILTER (len(lines) = 0) AS empty_scripts,
+           count(*) FILTER (EXISTS (
+               SELECT 1 FROM (SELECT unnest(lines) AS l) WHERE trim(l.text) = '' OR trim(l.spoken_text) = ''
+           )) AS empty_lines
+    FROM scripts
+    """,
+    (
+        Bound("scripts", 1, None, "warn"),
+        _exactly("duplicate_ids"),
+        _exactly("empty_scripts"),
+        _exactly("empty_lines"),
+    ),
+)
+
+TOKENS = Contract(
+    "tokens",
+    f"""
+    SELECT count(*) AS documents, count(*) - count(DISTINCT document_id) AS duplicate_ids,
+           count(*) FILTER (len(chunks) = 0) AS empty_documents,
+           count(*) FILTER (EXISTS (
+               SELECT 1 FROM (SELECT unnest(chunks) AS c) WHERE len(c.text_ids) = 0
+           )) AS chunks_without_text,
+           {_stat("speech_tokens")} AS speech_tokens,
+           CASE WHEN {_stat("speech_tokens")} = 0 THEN 1
+                ELSE (SELECT count(DISTINCT code) FROM (
+                    SELECT unnest(c.codes) AS code FROM (SELECT unnest(chunks) AS c FROM documents))) END AS used_codes
+    FROM documents
+    """,
+    (
+        Bound("documents", 1, None, "warn"),
+        _exactly("duplicate_ids"),
+        _exactly("empty_documents"),
+        _exactly("chunks_without_text"),
+        Bound("used_codes", 1),
+    ),
+)
+
+MIX = Contract(
+    "mix",
+    f"""
+    SELECT count(*) AS packed_rows,
+           max(len(input_ids)) - min(len(input_ids)) AS difference_of_row_lengths,
+           count(*) FILTER (len(input_ids) <> len(position_ids) OR len(input_ids) <> len(loss_mask)) AS uneven_rows,
+           count(*) FILTER (list_sum(loss_mask) = 0) AS rows_without_loss,
+           {_stat("largest_share_error")} AS largest_share_error,
+           {_stat("filled_positions")} / greatest({_stat("positions")}, 1) AS filled_share
+    FROM rows
+    """,
+    (
+        Bound("packed_rows", 1),
+        _exactly("difference_of_row_lengths"),
+        _exactly("uneven_rows"),
+        _exactly("rows_without_loss"),
+        Bound("largest_share_error", 0, 0.005),
+        Bound("filled_share", 0.8, 1, "warn"),
+    ),
+)
+
+QUESTIONS = Contract(
+    "questions",
+    """
+    SELECT count(*) AS questions, count(*) - count(DISTINCT question_id) AS duplicate_ids,
+           count(*) FILTER (len(options) <> 4 OR len(list_distinct(options)) <> 4) AS not_four_distinct_options,
+           count(*) FILTER (answer_index NOT BETWEEN 0 AND 3) AS answer_outside_options,
+           count(*) FILTER (answer_index = 0) / count(*) AS share_of_first_answer
+    FROM questions
+    """,
+    (
+        Bound("questions", 1),
+        _exactly("duplicate_ids"),
+        _exactly("not_four_distinct_options"),
+        _exactly("answer_outside_options"),
+        Bound("share_of_first_answer", 0.15, 0.35, "warn"),
+    ),
+)
+
+SCORES = Contract(
+    "scores",
+    """
+    SELECT count(*) AS scores, count(*) - count(DISTINCT (question_id, modality)) AS duplicate_scores,
+           count(*) FILTER (EXISTS (
+               SELECT 1 FROM (SELECT unnest(option_log_likelihoods) AS x) WHERE NOT isfinite(x) OR x > 0
+           )) AS impossible_log_likelihoods,
+           (SELECT count(*) FROM metrics) AS metrics
+    FROM scores
+    """,
+    (
+        Bound("scores", 1),
+        _exactly("duplicate_scores"),
+        _exactly("impossible_log_likelihoods"),
+        Bound("metrics", 1),
+    ),
+)
+
+METRICS = Contract(
+    "metrics",
+    """
+    SELECT count(*) AS metrics, count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
+           count(*) FILTER (low > value OR high < value) AS values_outside_their_interval
+    FROM metrics
+    """,
+    (Bound("metrics", 1), _exactly("duplicate_metrics"), _exactly("values_outside_their_interval")),
+)
+
+FILES = Contract(
+    "files",
+    "SELECT count(*) AS files, count(*) FILTER (bytes = 0) AS empty_files FROM files",
+    (Bound("files", 1), _exactly("empty_files")),
+)
+
+ROLL_UP = Contract(
+    "roll_up",
+    "SELECT records_in AS members FROM counts",
+    (Bound("members", 1),),
+)

@@ -1,0 +1,147 @@
+"""Evaluates a contract on an artifact: DuckDB aggregates the shards, Great Expectations judges the aggregate.
+
+Put here: the way from a contract and an artifact to a verdict. Do not put here: contracts, or what follows from a
+verdict. Great Expectations sees one row that DuckDB made, not the audio: its own DuckDB dialect loses rows between
+connections. An expectation that errors is an error, never a mere failure, and it blocks.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from spelangy_assets.quality.contracts import Bound, Contract
+from spelangy_assets.store.artifacts import Artifact
+from spelangy_assets.store.fingerprint import fingerprint
+from spelangy_assets.store.manifest import Expectation, Verdict
+from spelangy_model.records import schema_of
+
+
+class ContractError(Exception):
+    """A contract that cannot be evaluated (its SQL fails, a bound names no column): our mistake, not the data's."""
+
+
+def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> dict[str, float]:
+    """Return the contract's aggregate row over the artifact's shards and manifest."""
+    manifest = artifact.manifest
+    with duckdb.connect() as connection:
+        for table, record in tables.items():
+            paths = [artifact.files.full(shard.path) for shard in artifact.shards(table)]
+            dataset = pads.dataset(
+                paths, schema=schema_of(record), format="parquet", filesystem=artifact.files.filesystem
+            )
+            connection.register(table, dataset)
+        counts = manifest.counts
+        dropped = sum(counts.dropped.values())
+        connection.register(
+            "counts",
+            pa.table(
+                {
+                    "records_in": [counts.records_in],
+                    "records_kept": [counts.records_kept],
+                    "records_dropped": [dropped],
+                }
+            ),
+        )
+        stats = sorted(counts.stats.items())
+        connection.register(
+            "stats",
+            pa.table(
+                {
+                    "name": pa.array([name for name, _ in stats], pa.string()),
+                    "value": pa.array([value for _, value in stats], pa.float64()),
+                }
+            ),
+        )
+        connection.register(
+            "files",
+            pa.table(
+                {
+                    "path": pa.array([shard.path for shard in manifest.shards], pa.string()),
+                    "bytes": pa.array([shard.bytes for shard in manifest.shards], pa.int64()),
+                }
+            ),
+        )
+        try:
+            row = connection.execute(contract.sql).to_arrow_table().to_pylist()
+        except duckdb.Error as error:
+            raise ContractError(f"contract {contract.name} on {artifact.address}: {error}") from error
+    if len(row) != 1:
+        raise ContractError(f"contract {contract.name} on {artifact.address}: its SQL gave {len(row)} rows, not one")
+    missing = [bound.column for bound in contract.bounds if bound.column not in row[0]]
+    if missing:
+        raise ContractError(f"contract {contract.name}: bounds on {missing}, which its SQL does not give")
+    return row[0]
+
+
+@functools.cache
+def _great_expectations() -> Any:
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
+    batches = (
+        context.data_sources.add_pandas("aggregates")
+        .add_dataframe_asset("row")
+        .add_batch_definition_whole_dataframe("row")
+    )
+    return gx, batches
+
+
+def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> Verdict:
+    """Return the verdict of the contract on the artifact; ContractError when it cannot be evaluated."""
+    gx, batches = _great_expectations()
+    row = aggregate(artifact, contract, tables)
+    suite = gx.ExpectationSuite(
+        name=contract.name,
+        expectations=[
+            gx.expectations.ExpectColumnValuesToBeBetween(
+                column=bound.column,
+                min_value=bound.low,
+                max_value=bound.high,
+                severity="critical" if bound.severity == "block" else "warning",
+            )
+            for bound in contract.bounds
+        ],
+    )
+    batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([{k: float(v) for k, v in row.items()}])})
+    outcome = batch.validate(suite, result_format="BASIC")
+    by_column = {result.expectation_config.kwargs["column"]: result for result in outcome.results}
+    expectations = [_expectation(bound, row, by_column[bound.column]) for bound in contract.bounds]
+    return Verdict(
+        contract_fingerprint=fingerprint(contract),
+        passed=all(item.success for item in expectations if item.severity == "block" or item.error),
+        expectations=expectations,
+        evaluated_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _expectation(bound: Bound, row: dict[str, float], result: Any) -> Expectation:
+    errors = [
+        info["exception_message"]
+        for info in _exception_infos(result.exception_info)
+        if info.get("raised_exception") and info.get("exception_message")
+    ]
+    low = "-inf" if bound.low is None else f"{bound.low:g}"
+    high = "inf" if bound.high is None else f"{bound.high:g}"
+    return Expectation(
+        name=f"{bound.column} in [{low}, {high}]",
+        severity=bound.severity,
+        success=bool(result.success) and not errors,
+        observed=f"{row[bound.column]:g}",
+        error="; ".join(errors),
+    )
+
+
+def _exception_infos(info: Any) -> list[dict[str, Any]]:
+    if not info:
+        return []
+    if "raised_exception" in info:
+        return [info]
+    return list(info.values())  # one entry a metric that raised

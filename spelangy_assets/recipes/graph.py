@@ -1,0 +1,89 @@
+"""The graph of a recipe as plain data: nodes, their stages, configs and inputs.
+
+Put here: what a node is and what makes a graph valid. Do not put here: a recipe's literals (sample.py, paper.py),
+how a recipe becomes nodes (assemble.py), or Dagster. Both the Dagster bridge and a plain loop read this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Literal
+
+from spelangy_assets.quality.contracts import Contract
+
+PartitionKind = Literal["audio_snapshot", "page_snapshot"]
+Cost = Literal["cheap", "heavy"]
+
+
+class GraphError(ValueError):
+    """A recipe that makes no valid graph; the text names the node."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One dataset of a recipe: which stage makes it, from what, under which contract."""
+
+    name: str
+    group: str
+    description: str
+    stage: ModuleType
+    config: Any
+    contract: Contract
+    inputs: Mapping[str, str] = field(default_factory=dict)  # role -> asset; a partitioned one at the same partition
+    members: tuple[tuple[str, str | None], ...] = ()  # a roll-up's children: (asset, partition)
+    partition: PartitionKind | None = None
+    has_source: bool = False
+    kinds: tuple[str, ...] = ()
+    pool: str | None = None
+    cost: Cost = "cheap"
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self.inputs.values(), *(asset for asset, _ in self.members)]))
+
+
+class Graph:
+    """The nodes of one recipe in an order in which every parent stands before its children."""
+
+    def __init__(self, recipe: str, nodes: list[Node]):
+        self.recipe = recipe
+        self._nodes: dict[str, Node] = {}
+        for node in nodes:
+            if node.name in self._nodes:
+                raise GraphError(f"{recipe}: two nodes are called {node.name!r}")
+            for parent in node.parents:
+                if parent not in self._nodes:
+                    raise GraphError(f"{recipe}/{node.name}: input {parent!r} is not a node above it")
+            for asset in node.inputs.values():
+                parent = self._nodes[asset]
+                if parent.partition and parent.partition != node.partition:
+                    raise GraphError(
+                        f"{recipe}/{node.name}: {asset!r} is partitioned by {parent.partition}; "
+                        "a node of another partitioning reads it through a roll-up"
+                    )
+            self._nodes[node.name] = node
+
+    def __getitem__(self, name: str) -> Node:
+        return self._nodes[name]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._nodes.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._nodes
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def children(self, name: str) -> list[Node]:
+        return [node for node in self if name in node.parents]
+
+    def descendants(self, name: str) -> set[str]:
+        """Return the names of all nodes below one."""
+        found: set[str] = set()
+        for node in self:
+            if any(parent == name or parent in found for parent in node.parents):
+                found.add(node.name)
+        return found

@@ -1,0 +1,125 @@
+"""Builds one node of a graph: resolve the inputs, name the version, do the work if it is not done, judge it.
+
+Put here: the order of those steps, the same for every stage. Do not put here: any stage's work, or Dagster: the
+bridge (stage_asset.py) and a plain loop over a graph call the same function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spelangy_assets.quality.evaluate import evaluate
+from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.stages.sources import source_version
+from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_assets.store.fingerprint import digest_of, fingerprint, payload_of
+from spelangy_assets.store.manifest import Input, Verdict
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build gave. `cached`: a committed version with the same build key was there already."""
+
+    artifact: Artifact
+    verdict: Verdict
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The inputs of a build at explicit versions, and the identity that follows from them."""
+
+    identity: Identity
+    inputs: dict[str, Artifact]
+
+
+def resolve(store: ArtifactStore, graph: Graph, node: Node, partition: str | None, source: object) -> Resolved:
+    """Resolve a node's inputs to versions that passed, once, and derive the build key.
+
+    Raises StoreError when an input has no version that passed its contract.
+    """
+    inputs = {
+        role: store.resolve(Address(graph.recipe, asset, partition if graph[asset].partition else None))
+        for role, asset in node.inputs.items()
+    }
+    recorded = [artifact.as_input(role) for role, artifact in inputs.items()]
+    for asset, member_partition in node.members:
+        recorded.append(store.resolve(Address(graph.recipe, asset, member_partition)).as_input("member"))
+    if source is not None:
+        recorded.append(Input("source", "", "", partition, "", source_version(source)))
+    stage = node.stage
+    stage_name = stage.__name__.rsplit(".", 1)[-1]
+    config = payload_of(node.config, f"{graph.recipe}/{node.name}")
+    key = [
+        stage_name,
+        stage.VERSION,
+        config,
+        [[item.role, item.asset, item.partition, item.data_version] for item in recorded],
+    ]
+    return Resolved(
+        Identity(
+            stage=stage_name,
+            stage_version=stage.VERSION,
+            config_fingerprint=digest_of(config),
+            config=config,
+            inputs=recorded,
+            build_key=f"v{stage.VERSION}-{digest_of(key)[:16]}",
+        ),
+        inputs,
+    )
+
+
+def build(
+    store: ArtifactStore,
+    graph: Graph,
+    node: Node,
+    partition: str | None,
+    execution: Execution,
+    source: object = None,
+    force: bool = False,
+    log: Callable[[str], None] = lambda text: None,
+) -> Built:
+    """Bring one dataset up to date and return it with its verdict.
+
+    A committed version with the same build key is returned as it is (`cached`), and judged if it has no verdict of
+    the present contract yet. `force` builds beside it again. Raises StoreError, PreflightError or InputError.
+    """
+    address = Address(graph.recipe, node.name, partition)
+    resolved = resolve(store, graph, node, partition, source)
+    identity = resolved.identity
+    if force:
+        attempt = 2
+        while store.find(address, f"{identity.build_key}-r{attempt}"):
+            attempt += 1
+        if store.find(address, identity.build_key):
+            identity = Identity(**{**vars(identity), "build_key": f"{identity.build_key}-r{attempt}"})
+    artifact = store.find(address, identity.build_key)
+    cached = artifact is not None
+    if artifact is None:
+        node.stage.preflight(node.config, execution)
+        writer = store.writer(address, identity, node.stage.TABLES)
+        context = StageContext(
+            inputs=resolved.inputs,
+            members={
+                role: [store.open(item) for item in artifact.manifest.inputs]
+                for role, artifact in resolved.inputs.items()
+                if graph[node.inputs[role]].members
+            },
+            out=writer,
+            execution=execution,
+            partition=partition,
+            source=source,
+            log=log,
+        )
+        node.stage.run(context, node.config)
+        writer.commit()
+        artifact = store.find(address, identity.build_key)
+        if artifact is None:
+            raise RuntimeError(f"{address} was committed but cannot be read back from {store.files.uri}")
+    verdict = store.verdict(artifact)
+    if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
+        verdict = evaluate(artifact, node.contract, node.stage.TABLES)
+    store.judge(artifact, verdict)
+    return Built(artifact, verdict, cached)
