@@ -1,0 +1,213 @@
+"""ROVER: the vote's rules, one by one, and what must hold for any input."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spelangy_model.audio import rover as module
+from spelangy_model.audio.rover import RoverWeights, rover
+from spelangy_model.audio.words import normalized
+from spelangy_model.records import Vote, Word
+
+WEIGHTS = RoverWeights(alpha=0.5, null_confidence=0.5)
+
+
+def said(text: str, confidence: float = 0.8, start_s: float = 0.0) -> list[Word]:
+    return [Word(word, start_s + 0.4 * i, start_s + 0.4 * i + 0.3, confidence) for i, word in enumerate(text.split())]
+
+
+def line(words: list[Word]) -> str:
+    return " ".join(word.text for word in words)
+
+
+hypothesis_words = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0.1, 0.5, 0.9])), max_size=9).map(
+    lambda items: [Word(text, 0.4 * i, 0.4 * i + 0.3, c) for i, (text, c) in enumerate(items)]
+)
+
+
+# --- the rules ----------------------------------------------------------------------------------------------
+
+
+def test_a_majority_wins_over_one_confident_system():
+    result = rover([said("the cat sat", 0.6), said("the cat sat", 0.6), said("the hat sat", 0.7)], WEIGHTS)
+    assert line(result.words) == "the cat sat"
+    assert result.votes[1] == Vote(["cat", "cat", "hat"], "cat")
+    assert result.agreement == pytest.approx(2 / 3)
+    assert result.confidence == pytest.approx((0.6 * 2 + 0.7) / 3 * 2 / 3 + 0.6 / 3)
+
+
+def test_with_alpha_zero_only_confidence_counts():
+    hypotheses = [said("cat", 0.6), said("cat", 0.6), said("hat", 0.7)]
+    assert line(rover(hypotheses, RoverWeights(alpha=0.0)).words) == "hat"
+    assert line(rover(hypotheses, RoverWeights(alpha=1.0)).words) == "cat"
+
+
+def test_two_systems_are_a_pick_by_confidence_whatever_alpha_is():
+    for alpha in (0.0, 0.3, 0.9):
+        weights = RoverWeights(alpha=alpha)
+        assert line(rover([said("wreck a nice beach", 0.4), said("wreck a nice peach", 0.5)], weights).words) == (
+            "wreck a nice peach"
+        )
+
+
+def test_a_word_that_one_of_two_systems_heard_stays_when_it_is_surer_than_nothing():
+    hypotheses = [said("yes", 0.6), []]
+    assert line(rover(hypotheses, RoverWeights(null_confidence=0.5)).words) == "yes"
+    assert line(rover(hypotheses, RoverWeights(null_confidence=0.7)).words) == ""
+    assert line(rover(hypotheses, RoverWeights(null_confidence=0.6)).words) == "yes"  # a tie goes to the word
+
+
+def test_a_full_tie_goes_to_the_earliest_system():
+    assert line(rover([said("cat"), said("hat")], WEIGHTS).words) == "cat"
+    assert line(rover([said("hat"), said("cat")], WEIGHTS).words) == "hat"
+
+
+def test_equal_scores_go_to_more_systems():
+    # 2/4 systems at confidence 0.5 and 1/4 at 1.0 score the same at alpha 2/3: (2/3)(2/4) + (1/3)(0.5) = 0.5.
+    hypotheses = [said("solo", 1.0), said("pair", 0.5), said("pair", 0.5), said("other", 0.0)]
+    assert line(rover(hypotheses, RoverWeights(alpha=2 / 3)).words) == "pair"
+
+
+def test_words_are_compared_without_case_and_punctuation_and_the_written_form_is_kept():
+    result = rover([said("Yes, Dr. Lee.", 0.5), said("yes dr lee", 0.9)], WEIGHTS)
+    assert line(result.words) == "Yes, Dr. Lee."
+    assert result.agreement == 1.0
+    assert line(rover([said("yes"), said("Yes."), said("Yes.")], WEIGHTS).words) == "Yes."
+
+
+def test_a_lone_punctuation_mark_takes_no_part():
+    assert line(rover([said("so - well"), said("so well")], WEIGHTS).words) == "so well"
+
+
+def test_time_says_which_of_equal_words_is_missing():
+    three = [Word("very", 0.0, 0.4, 0.8), Word("very", 0.5, 0.9, 0.8), Word("very", 1.0, 1.4, 0.8)]
+    result = rover([three, [three[0], three[2]]], WEIGHTS)
+    assert [vote.candidates for vote in result.votes] == [["very", "very"], ["very", ""], ["very", "very"]]
+
+
+def test_a_third_system_competes_in_the_slot_where_the_second_was_silent():
+    result = rover([said("the cat", 0.6), said("the", 0.6), said("the bat", 0.9)], RoverWeights(null_confidence=0.1))
+    assert result.votes[1].candidates == ["cat", "", "bat"]
+    assert line(result.words) == "the bat"
+
+
+def test_slots_between_pairs_stand_in_order_of_time():
+    first = [Word("a", 0.0, 0.2, 0.8), Word("late", 5.0, 5.4, 0.8), Word("z", 8.0, 8.2, 0.8)]
+    second = [Word("a", 0.0, 0.2, 0.8), Word("very", 1.0, 1.2, 0.8), Word("early", 2.0, 2.4, 0.8), first[2]]
+    assert line(rover([first, second], RoverWeights(null_confidence=0.0)).words) in (
+        "a very late z",
+        "a very early z",
+    )
+    far = [Word("b", 40.0, 40.2, 0.8)]
+    assert line(rover([[first[1]], far], RoverWeights(null_confidence=0.0)).words) == "late b"
+    assert line(rover([far, [first[1]]], RoverWeights(null_confidence=0.0)).words) == "late b"
+
+
+def test_words_far_apart_in_time_are_never_one_slot():
+    early, late = said("word"), said("word", start_s=30.0)
+    assert len(rover([early, late], WEIGHTS).votes) == 2
+
+
+def test_no_system_and_bad_weights_are_refused():
+    with pytest.raises(ValueError, match="at least one system"):
+        rover([], WEIGHTS)
+    with pytest.raises(ValueError, match=r"RoverWeights\.alpha"):
+        RoverWeights(alpha=1.5)
+
+
+def test_silence_of_all_is_agreement():
+    result = rover([[], [], []], WEIGHTS)
+    assert (result.words, result.votes, result.agreement, result.confidence) == ([], [], 1.0, 0.0)
+
+
+# --- what holds for any input -------------------------------------------------------------------------------
+
+
+@given(hypothesis_words, st.integers(1, 4))
+def test_identical_hypotheses_come_out_as_they_are(words: list[Word], systems: int):
+    result = rover([words] * systems, RoverWeights(null_confidence=0.0))
+    assert line(result.words) == line(words)
+    assert result.agreement == 1.0
+
+
+@given(st.lists(hypothesis_words, min_size=1, max_size=4), st.sampled_from([1, 12, 40]))
+def test_every_system_says_all_its_words_in_its_order(hypotheses: list[list[Word]], pace: int):
+    hypotheses = [
+        [Word(word.text, pace * word.start_s, pace * word.end_s, word.confidence) for word in words]
+        for words in hypotheses
+    ]
+    result = rover(hypotheses, WEIGHTS)
+    for system, words in enumerate(hypotheses):
+        heard = [vote.candidates[system] for vote in result.votes if vote.candidates[system]]
+        assert heard == [word.text for word in words]
+    assert all(any(vote.candidates) for vote in result.votes)
+    assert [vote.winner for vote in result.votes if vote.winner] == [word.text for word in result.words]
+    assert all(left.end_s <= right.start_s for left, right in zip(result.words, result.words[1:], strict=False))
+    assert 0.0 <= result.agreement <= 1.0
+
+
+@given(hypothesis_words, hypothesis_words, st.integers(0, 2))
+def test_the_order_of_equal_systems_does_not_matter(words: list[Word], other: list[Word], place: int):
+    # Two copies of one system and another one: where the copies stand among themselves cannot show.
+    systems = [words, list(words), other]
+    swapped = [systems[1], systems[0], systems[2]]
+    assert rover(systems, WEIGHTS) == rover(swapped, WEIGHTS)
+    # ... and a majority of equals decides wherever the third one joins.
+    order = [words, words]
+    order.insert(place, other)
+    assert line(rover(order, RoverWeights(alpha=1.0)).words) == line(words)
+
+
+@given(hypothesis_words, hypothesis_words)
+def test_two_systems_swapped_give_the_same_words_up_to_full_ties(one: list[Word], two: list[Word]):
+    sure = [Word(word.text, word.start_s, word.end_s, 0.9) for word in one]
+    unsure = [Word(word.text, word.start_s, word.end_s, 0.2) for word in two]
+    forward, backward = rover([sure, unsure], WEIGHTS), rover([unsure, sure], WEIGHTS)
+    assert line(forward.words) == line(backward.words) == line(sure)
+
+
+def cheapest(slots: list[list[Word | None]], words: list[Word]) -> int:
+    """The least cost of an alignment, straight from the rules: a full table, cell by cell."""
+    table = {(0, 0): 0}
+    for i, j in itertools.product(range(len(slots) + 1), range(len(words) + 1)):
+        choices = [table[0, 0]] if i == j == 0 else []
+        if i:
+            choices.append(table[i - 1, j] + (0 if None in slots[i - 1] else 3000))
+        if j:
+            choices.append(table[i, j - 1] + 3000)
+        if i and j:
+            choices.append(table[i - 1, j - 1] + pairing(slots[i - 1], words[j - 1]))
+        table[i, j] = min(choices)
+    return table[len(slots), len(words)]
+
+
+def pairing(slot: list[Word | None], word: Word) -> int:
+    middle = module._middle_ms
+    keys = {normalized(entry.text) for entry in slot if entry}
+    cost = 0 if normalized(word.text) in keys else 3000 if None in slot else 4000
+    return cost + min(abs(middle(slot) - middle([word])), 500)
+
+
+@settings(max_examples=200)
+@given(hypothesis_words, hypothesis_words, hypothesis_words)
+def test_the_alignment_is_a_cheapest_one(one: list[Word], two: list[Word], three: list[Word]):
+    slots = module._network([one, two])
+    middles = [module._middle_ms(slot) for slot in slots]
+    if middles != sorted(middles):
+        return  # the aligner levels slots that are out of order in time; its costs are then not these
+    pairs = module._align(slots, three)
+    paired_slots = {i for i, _ in pairs}
+    cost = sum(pairing(slots[i], three[j]) for i, j in pairs)
+    cost += sum(3000 for i, slot in enumerate(slots) if i not in paired_slots and None not in slot)
+    cost += 3000 * (len(three) - len(pairs))
+    assert cost == cheapest(slots, three)
+
+
+def test_a_long_recording_is_aligned_in_linear_time_and_memory():
+    words = [Word(f"w{i % 997}", 0.4 * i, 0.4 * i + 0.3, 0.8) for i in range(20_000)]
+    other = [word for i, word in enumerate(words) if i % 50]
+    result = rover([words, other], RoverWeights(null_confidence=0.0))
+    assert line(result.words) == line(words)
+    assert len(result.votes) == len(words)
