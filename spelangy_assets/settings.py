@@ -1,0 +1,60 @@
+"""Where and how this installation works: read from the environment once, at the composition root.
+
+Put here: places, devices, service addresses. Do not put here: anything that bears identity (a recipe's literals do).
+Every variable has a default, so that a fresh clone works with none set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+PACKAGE_FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """An installation's places.
+
+    home        SPELANGY_HOME       all that is made here; default .spelangy in the working directory
+    store_uri   SPELANGY_STORE      the artifacts: a folder or an s3:// prefix; default HOME/store
+    snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
+    device      SPELANGY_DEVICE     cpu or cuda
+    accelerate_config  SPELANGY_ACCELERATE_CONFIG  a file of `accelerate config`; empty: one process, launched directly
+    """
+
+    home: Path
+    store_uri: str
+    snapshots: Path
+    device: str = "cpu"
+    accelerate_config: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.home / "cache"
+
+    @property
+    def dagster_dir(self) -> Path:
+        return self.home / "dagster"
+
+    @classmethod
+    def at(cls, home: Path, **changes: str) -> Self:
+        """Return the settings of an installation that keeps everything below one folder."""
+        return cls.from_environment({"SPELANGY_HOME": str(home), **changes})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        env = dict(os.environ if environment is None else environment)
+        home = Path(env.get("SPELANGY_HOME") or ".spelangy").absolute()
+        return cls(
+            home=home,
+            store_uri=env.get("SPELANGY_STORE") or str(home / "store"),
+            snapshots=Path(env.get("SPELANGY_SNAPSHOTS") or home / "snapshots").absolute(),
+            device=env.get("SPELANGY_DEVICE") or "cpu",
+            accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",
+            environment=env,
+        )
