@@ -113,7 +113,7 @@ def test_a_library_that_somebody_else_holds_is_refused():
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads resident memory from Linux's /proc")
-def test_a_thousand_calls_neither_leak_nor_fall_below_a_hundred_times_real_time():
+def test_hundreds_of_calls_neither_leak_nor_fall_below_a_hundred_times_real_time():
     synthesizer = EspeakSynthesizer()
 
     def resident_bytes() -> int:
@@ -122,9 +122,9 @@ def test_a_thousand_calls_neither_leak_nor_fall_below_a_hundred_times_real_time(
     for number in range(50):
         synthesizer.speak("Hello there.", choose_voice(VOICES, 0, number))
     before = resident_bytes()
-    for number in range(1000):
+    for number in range(400):
         synthesizer.speak("Hello there.", choose_voice(VOICES, 1, number))
-    assert resident_bytes() - before < 1_000_000
+    assert resident_bytes() - before < 400_000
 
     started, spoken_s = time.process_time(), 0.0
     for number in range(50):
