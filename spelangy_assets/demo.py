@@ -7,19 +7,23 @@ import json
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import dagster as dg
 
 from spelangy_assets.keys import asset_key
-from spelangy_assets.lanes import Outcome, Place, Progress, close_orphans, plan_tasks, required_places, run_lanes
 from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.lanes import Outcome, Place, Progress, close_orphans, plan_tasks, required_places, run_lanes
 from spelangy_assets.partitions import add_partitions
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.graph import Graph
 from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.recipes.tokenizer import TOKENIZER
 from spelangy_assets.settings import Settings
+from spelangy_assets.stages.stage import InputError
 from spelangy_assets.store.artifacts import Address
 
 
@@ -86,14 +90,27 @@ def unfinished(instance: dg.DagsterInstance, recipe: str, graph: Graph, places: 
     return problems
 
 
-def demo(recipe: Recipe, settings: Settings, lanes: int = 2, stream: TextIO = sys.stdout) -> int:
-    """Materialize a recipe and print the leaderboard; return the exit status (0: all materialized, all checks passed)."""
+@dataclass
+class Materialized:
+    """What was brought up to date, and what was not."""
+
+    done: list[Progress]
+    outcome: Outcome
+    problems: list[str]
+
+    @property
+    def complete(self) -> bool:
+        return not self.problems and not self.outcome.failures
+
+
+def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: int, stream: TextIO) -> Materialized:
+    """Materialize places through Dagster, told line by line, and read the result back from its event log."""
     prepare_instance(settings)
-    laboratory = Laboratory(settings)
     graph = assemble(recipe)
-    places = required_places(graph)
     tasks = plan_tasks(graph, places)
-    print(f"recipe {recipe.name}: {len(places)} datasets in {len(tasks)} runs over {lanes} lanes", file=stream, flush=True)
+    print(
+        f"recipe {recipe.name}: {len(places)} datasets in {len(tasks)} runs over {lanes} lanes", file=stream, flush=True
+    )
     teller = Teller(len(places), stream)
     with dg.DagsterInstance.get() as instance:
         for run_id in close_orphans(instance):
@@ -105,28 +122,74 @@ def demo(recipe: Recipe, settings: Settings, lanes: int = 2, stream: TextIO = sy
         print(f"\nFAILED {title}: {failure}", file=stream)
     for problem in problems:
         print(f"not done: {problem}", file=stream)
-    if not problems:
-        _print_leaderboard(laboratory, graph, stream)
-    _print_costs(recipe, settings, teller.done, outcome, problems, stream)
-    return 1 if problems or outcome.failures else 0
+    return Materialized(teller.done, outcome, problems)
 
 
-def _print_leaderboard(laboratory: Laboratory, graph: Graph, stream: TextIO) -> None:
-    if "leaderboard" not in graph:
-        return
-    board = laboratory.store.resolve(Address(graph.recipe, "leaderboard"))
+def demo(recipe: Recipe, settings: Settings, lanes: int = 2, stream: TextIO = sys.stdout) -> int:
+    """Materialize a recipe and print its leaderboard; return 0 when all is there and every blocking check passed."""
+    graph = assemble(recipe)
+    result = materialize(recipe, settings, required_places(graph), lanes, stream)
+    if result.complete:
+        _print_leaderboard(recipe, graph, Laboratory(settings), stream)
+    _print_costs(recipe, settings, result, stream)
+    return 0 if result.complete else 1
+
+
+def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys.stdout) -> int:
+    """Run the web-speech part of the sample recipe on a folder of one's own recordings; return the exit status.
+
+    The folder becomes the audio snapshot `name` (a link in the snapshots folder), so that the UI knows it too.
+    Raises InputError when there is no such folder or the name is taken by another one.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}: name a folder that holds recordings")
+    link = settings.snapshots / "audio" / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+    elif link.resolve() != folder.resolve():
+        raise InputError(f"the snapshot {name!r} is {link.resolve()} already; choose another name with --name")
+    graph = assemble(SAMPLE)
+    roots: list[Place] = [(asset, name) for asset in ("web_coarse", "web_fine", "chunk_page")]
+    result = materialize(SAMPLE, settings, required_places(graph, roots), 1, stream)
+    if result.complete:
+        store = Laboratory(settings).store
+        for asset, _ in required_places(graph, roots):
+            counts = store.resolve(Address(SAMPLE.name, asset, name)).manifest.counts
+            sums = ", ".join(f"{stat} {amount:.4g}" for stat, amount in counts.stats.items())
+            print(
+                f"{asset:<24}in {counts.records_in:>6}  kept {counts.records_kept:>6}  {counts.dropped}  {sums}",
+                file=stream,
+            )
+        page = store.resolve(Address(SAMPLE.name, "chunk_page", name))
+        print(f"\nChunks: {store.resolve(Address(SAMPLE.name, 'web_fine', name)).uri}", file=stream)
+        print(f"Listening page: {page.uri}/chunk_page.html", file=stream)
+    return 0 if result.complete else 1
+
+
+def build_tokenizer(settings: Settings, stream: TextIO = sys.stdout) -> int:
+    """Train the shipped speech tokenizer again, from the recipe `tokenizer`; say whether it is the shipped one."""
+    graph = assemble(TOKENIZER)
+    result = materialize(TOKENIZER, settings, required_places(graph), 1, stream)
+    if result.complete:
+        made = Laboratory(settings).store.resolve(Address(TOKENIZER.name, "speech_tokenizer"))
+        print(f"speech tokenizer: {made.uri}", file=stream)
+    return 0 if result.complete else 1
+
+
+def _print_leaderboard(recipe: Recipe, graph: Graph, laboratory: Laboratory, stream: TextIO) -> None:
+    board = laboratory.store.resolve(Address(recipe.name, "leaderboard"))
     print("\n" + board.read_file("leaderboard.md").decode(), file=stream)
     print(f"Leaderboard page: {board.uri}/leaderboard.html", file=stream)
-    for node in graph:
-        if node.name == "chunk_page":
-            page = laboratory.store.resolve(Address(graph.recipe, node.name))
+    for name, partition in required_places(graph):
+        if name == "chunk_page":
+            page = laboratory.store.resolve(Address(recipe.name, name, partition))
             print(f"Listening page:   {page.uri}/chunk_page.html", file=stream)
     print("Assets, lineage and checks: make ui, then http://127.0.0.1:3000\n", file=stream)
 
 
-def _print_costs(
-    recipe: Recipe, settings: Settings, done: list[Progress], outcome: Outcome, problems: list[str], stream: TextIO
-) -> None:
+def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, stream: TextIO) -> None:
+    done, outcome = result.done, result.outcome
     by_asset: dict[str, dict[str, float]] = {}
     for progress in done:
         row = by_asset.setdefault(progress.asset, {"wall_s": 0.0, "cpu_s": 0.0, "partitions": 0, "computed": 0})
@@ -154,7 +217,7 @@ def _print_costs(
         "runs": outcome.run_ids,
         "failures": outcome.failures,
         "not_run": outcome.not_run,
-        "problems": problems,
+        "problems": result.problems,
     }
     report = settings.home / f"demo-{recipe.name}.json"
     report.parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ class LaunchError(RuntimeError):
 
 
 def child_command(settings: Settings, module: str, spec_file: Path) -> list[str]:
-    """Return the command that runs a module of the project on a spec: through `accelerate launch` when it is configured.
+    """Return the command that runs a module of the project on a spec, through `accelerate launch` if configured.
 
     One process needs no launcher: `accelerate launch` would import torch once more only to start the same command.
     """

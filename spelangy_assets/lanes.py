@@ -210,7 +210,7 @@ def run_lanes(
         context.Process(target=_lane, args=(recipe, settings, inbox, results), name=f"lane-{index}")
         for index, inbox in enumerate(inboxes)
     ]
-    with _one_thread():
+    with _OneThread():
         for process in processes:
             process.start()
     outcome = Outcome()
@@ -276,7 +276,7 @@ def _memory_bytes() -> int:
     return total
 
 
-class _one_thread:  # noqa: N801
+class _OneThread:
     """Children that start inside the block use one thread a library."""
 
     _NAMES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

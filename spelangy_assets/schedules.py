@@ -50,7 +50,9 @@ def _repair(recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: JobKind)
         mine = [status for status in statuses if graph[status.asset].partition == kind]
         plan = plan_repairs(mine, _RUNS_PER_NIGHT)
         if not plan:
-            failed = [f"{status.asset}[{status.partition}]: {status.why}" for status in mine if status.state == "failed"]
+            failed = [
+                f"{status.asset}[{status.partition}]: {status.why}" for status in mine if status.state == "failed"
+            ]
             return dg.SkipReason("nothing to repair" + (f"; failed contracts: {'; '.join(failed)}" if failed else ""))
         return [
             dg.RunRequest(

@@ -50,18 +50,24 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         retry_policy=retry_policy(node),
         automation_condition=automation_of(node),
     )
-    def materialize(context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]) -> dg.MaterializeResult:
+    def materialize(
+        context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]
+    ) -> dg.MaterializeResult:
         partition = context.partition_key if node.partition else None
         reports: dict[str, Any] = {}
 
         def launch(module: str, spec: Mapping[str, Any], folder: Path) -> None:
             command = child_command(laboratory.settings, module, write_spec(spec, folder))
             try:
-                child = dg.PipesSubprocessClient(env=laboratory.child_environment()).run(command=command, context=context)
+                child = dg.PipesSubprocessClient(env=laboratory.child_environment()).run(
+                    command=command, context=context
+                )
             except dg.DagsterExecutionInterruptedError:
                 raise
             except Exception as error:
-                raise LaunchError(f"{module} failed: {error}. Its own words stand in this step's compute log.") from error
+                raise LaunchError(
+                    f"{module} failed: {error}. Its own words stand in this step's compute log."
+                ) from error
             for message in child.get_custom_messages():
                 reports.update(message)
 
@@ -159,7 +165,9 @@ def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
         metadata["preview"] = dg.MetadataValue.md(preview_markdown(built.artifact, main))
     for attachment in manifest.attachments:
         if attachment.path.endswith(".md"):
-            metadata[Path(attachment.path).stem] = dg.MetadataValue.md(built.artifact.read_file(attachment.path).decode())
+            metadata[Path(attachment.path).stem] = dg.MetadataValue.md(
+                built.artifact.read_file(attachment.path).decode()
+            )
         elif attachment.path.endswith(".html"):
             metadata[Path(attachment.path).stem] = dg.MetadataValue.path(f"{built.artifact.uri}/{attachment.path}")
     return metadata

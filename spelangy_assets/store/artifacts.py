@@ -17,6 +17,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +41,11 @@ T = TypeVar("T")
 _PARQUET = {"compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "1.0"}
 _ROW_GROUP_ROWS = 1024
 
+# What reading a JSON document raises that a kill tore: half a UTF-8 character is a ValueError as half a document is.
+_TORN = (ValueError, TypeError, KeyError)
+_CONTROL_FILES = {"manifest.json", "quality.json"}
+_PLAIN_PATH = re.compile(r"(?!unit-\d+\.json$)(?!_scratch/)(?!.*(^|/)\.)[^/\\]+(/[^/\\]+)*")
+
 
 class StoreError(Exception):
     """An artifact that is asked for is not there, not committed, or did not pass its contract."""
@@ -52,6 +58,12 @@ class Address:
     recipe: str
     asset: str
     partition: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in (self.recipe, self.asset, self.partition):
+            # "_" is the folder of no partition; a separator or a leading dot would leave the layout.
+            if name is not None and (name in ("", "_") or name.startswith(".") or set(name) & set("/\\")):
+                raise ValueError(f"{name!r} cannot name a folder of the store: no '/', '\\', leading '.', '' or '_'")
 
     @property
     def path(self) -> str:
@@ -181,6 +193,8 @@ class UnitWriter:
 
     def write_file(self, path: str, data: bytes, *, identity: bool = True) -> None:
         """Add a file. `identity=False`: it is outside the data version (logs, pages, timings)."""
+        if path in self._files:
+            raise ValueError(f"{path!r} is written twice in one unit")
         self._files[path] = (data, identity)
 
     def write_folder(self, folder: Path, prefix: str = "", *, identity: bool = True) -> None:
@@ -224,11 +238,16 @@ class ArtifactWriter:
                 continue
             try:
                 receipt = Receipt.from_json(self._files.read(f"{self.path}/{name}"))
-            except (json.JSONDecodeError, TypeError, KeyError):
-                continue  # torn by a kill: the unit is done again
-            if receipt.build_key == self._identity.build_key:
+            except _TORN:
+                continue  # the unit is done again
+            if receipt.build_key == self._identity.build_key and self._is_whole(receipt):
                 receipts[receipt.unit] = receipt
         return receipts
+
+    def _is_whole(self, receipt: Receipt) -> bool:
+        """Whether the files of a unit are there: a power cut or a hand may have taken what a receipt speaks of."""
+        sizes = {f"{self.path}/{shard.path}": shard.bytes for shard in receipt.shards + receipt.attachments}
+        return self._files.sizes(list(sizes)) == list(sizes.values())
 
     @property
     def inputs(self) -> list[Input]:
@@ -268,7 +287,13 @@ class ArtifactWriter:
             for table in self._tables
         ]
         attachments = []
+        taken = {shard.path for other in self._receipts.values() for shard in other.shards + other.attachments}
+        taken |= _CONTROL_FILES | {shard.path for shard in shards}
         for path, (data, identity) in writer._files.items():
+            if path in taken or not _PLAIN_PATH.fullmatch(path):
+                raise ValueError(
+                    f"{self._address}: unit {unit} cannot write {path!r}: taken, or no plain relative path"
+                )
             (shards if identity else attachments).append(self._write_bytes(path, "", 0, data))
         kept = writer._records_kept
         if kept is None:
@@ -296,6 +321,9 @@ class ArtifactWriter:
 
     def commit(self) -> Manifest:
         """Write the manifest over all units. ValueError when a unit in the middle is missing (a stage's mistake)."""
+        if self._tables and not self._receipts:
+            with self.unit(0):  # nothing came in: the tables are there all the same, with their columns and no rows
+                pass
         units = sorted(self._receipts)
         if units != list(range(len(units))):
             raise ValueError(f"{self._address}: units {units} are not consecutive; a unit was skipped")
@@ -322,8 +350,8 @@ class ArtifactWriter:
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             provenance=provenance(),
         )
+        shutil.rmtree(self.scratch, ignore_errors=True)  # before the mark, so that no kill leaves it for ever
         self._files.replace(f"{self.path}/manifest.json", manifest.to_json())
-        shutil.rmtree(self.scratch, ignore_errors=True)
         return manifest
 
 
@@ -340,9 +368,14 @@ class ArtifactStore:
         if text is None:
             return None
         try:
-            return Artifact(self.files, address, Manifest.from_json(text))
-        except (json.JSONDecodeError, TypeError, KeyError):
-            return None  # torn or of another format: not a commit mark
+            manifest = Manifest.from_json(text)
+        except _TORN:
+            return None  # or of another format: not a commit mark
+        # A copied folder is not a version of another name.
+        found = (manifest.recipe, manifest.asset, manifest.partition, manifest.build_key)
+        if found != (address.recipe, address.asset, address.partition, build_key):
+            return None
+        return Artifact(self.files, address, manifest)
 
     def verdict(self, artifact: Artifact) -> Verdict | None:
         text = self.files.read_if_there(f"{artifact.path}/quality.json")
@@ -350,7 +383,7 @@ class ArtifactStore:
             return None
         try:
             return Verdict.from_json(text)
-        except (json.JSONDecodeError, TypeError, KeyError):
+        except _TORN:
             return None
 
     def writer(self, address: Address, identity: Identity, tables: dict[str, type]) -> ArtifactWriter:
@@ -374,13 +407,17 @@ class ArtifactStore:
         text = self.files.read_if_there(f"{address.path}/LATEST.json")
         if text is None:
             return None
-        return self.find(address, json.loads(text)["build_key"])
+        try:
+            build_key = json.loads(text)["build_key"]
+        except _TORN:
+            return None
+        return self.find(address, build_key)
 
     def resolve(self, address: Address) -> Artifact:
         """Return the version that a stage may read. StoreError says why there is none: this is the read guard."""
         artifact = self.latest(address)
         if artifact is None:
-            unpassed = [name for name, is_folder in self.files.names(address.path) if is_folder]
+            unpassed = self._folders(address.path)
             why = (
                 f"its versions {unpassed} are not committed or did not pass their contract (see quality.json)"
                 if unpassed
@@ -406,16 +443,19 @@ class ArtifactStore:
             )
         return artifact
 
+    def _folders(self, path: str) -> list[str]:
+        """Return the folders below one, without those that something else than the store made (.ipynb_checkpoints)."""
+        return [name for name, is_folder in self.files.names(path) if is_folder and not name.startswith(".")]
+
     def manifests(self, recipe: str | None = None) -> Iterator[tuple[Manifest, Verdict | None, bool]]:
         """Yield every committed version with its verdict and whether it is the published one."""
-        recipes = [recipe] if recipe else [name for name, is_folder in self.files.names("") if is_folder]
-        for one in recipes:
-            for asset, _ in self.files.names(one):
-                for partition, _ in self.files.names(f"{one}/{asset}"):
+        for one in [recipe] if recipe else self._folders(""):
+            for asset in self._folders(one):
+                for partition in self._folders(f"{one}/{asset}"):
                     address = Address(one, asset, None if partition == "_" else partition)
                     latest = self.latest(address)
-                    for build_key, is_folder in self.files.names(address.path):
-                        artifact = self.find(address, build_key) if is_folder else None
+                    for build_key in self._folders(address.path):
+                        artifact = self.find(address, build_key)
                         if artifact is not None:
                             published = latest is not None and latest.manifest.build_key == build_key
                             yield artifact.manifest, self.verdict(artifact), published

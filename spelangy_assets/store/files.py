@@ -14,16 +14,22 @@ import pyarrow.fs as pafs
 
 
 class Files:
-    """Files below a root URI (a folder's path, file:// or s3://bucket/prefix)."""
+    """Files below a root (a folder's path, file:///folder or s3://bucket/prefix).
+
+    An S3 URI takes PyArrow's options in its query, for example
+    `s3://bucket/prefix?endpoint_override=host:port&scheme=http` for a server that is not AWS.
+    """
 
     def __init__(self, root: str | Path):
         text = str(root)
         if "://" in text:
-            self.filesystem, self._base = pafs.FileSystem.from_uri(text)
+            self.filesystem, base = pafs.FileSystem.from_uri(text)
+            self._base = base.rstrip("/")
         else:
             self.filesystem, self._base = pafs.LocalFileSystem(), str(Path(text).absolute())
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
-        self.uri = text if "://" in text else self._base
+        # Without the options and the secrets that a URI may bear (s3://key:secret@bucket/prefix?region=...).
+        self.uri = self._base if self.is_local else f"{text.partition('://')[0]}://{self._base}"
 
     def full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base
@@ -70,6 +76,12 @@ class Files:
         """Return (name, is_folder) of a folder's children, sorted; nothing when the folder is not there."""
         found = self.filesystem.get_file_info(pafs.FileSelector(self.full(folder), allow_not_found=True))
         return sorted((info.base_name, info.type == pafs.FileType.Directory) for info in found)
+
+    def sizes(self, paths: list[str]) -> list[int | None]:
+        """Return the size of each file in bytes; None for one that is not there."""
+        if not paths:
+            return []
+        return [info.size for info in self.filesystem.get_file_info([self.full(path) for path in paths])]
 
     def delete(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):

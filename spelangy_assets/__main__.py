@@ -1,0 +1,112 @@
+"""The command line: `python -m spelangy_assets COMMAND`. `make` targets call it.
+
+Put here: arguments and printing. Do not put here: work; each command is a function of another module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m spelangy_assets", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    demo = commands.add_parser("demo", help="materialize a whole recipe and print its leaderboard")
+    demo.add_argument("--recipe", default="sample", help="sample, or tiny: the same graph in minutes")
+    demo.add_argument("--lanes", type=int, default=2, help="worker processes, one thread each")
+
+    speech = commands.add_parser("web-speech", help="raw audio to fine chunks, on a folder of your own recordings")
+    speech.add_argument("folder", type=Path)
+    speech.add_argument("--name", default=None, help="the snapshot's name; default: the folder's")
+
+    lineage = commands.add_parser("lineage", help="what a dataset was made from, down to URLs and content hashes")
+    lineage.add_argument("asset", help="for example eval_fine, or raw_audio@2026-01 for a partition")
+    lineage.add_argument("--recipe", default="sample")
+
+    status = commands.add_parser("status", help="what is missing, stale or failed, and why")
+    status.add_argument("--recipe", default="sample")
+
+    commands.add_parser("tokenizer", help="train the shipped speech tokenizer again from the recipe")
+
+    chosen = parser.parse_args(arguments)
+    warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
+    return _COMMANDS[chosen.command](chosen)
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.definitions import recipe_named
+    from spelangy_assets.demo import demo
+    from spelangy_assets.settings import Settings
+
+    return demo(recipe_named(chosen.recipe), Settings.from_environment(), lanes=chosen.lanes)
+
+
+def _web_speech(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.demo import web_speech
+    from spelangy_assets.settings import Settings
+
+    return web_speech(chosen.folder, chosen.name or chosen.folder.resolve().name, Settings.from_environment())
+
+
+def _lineage(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.store.artifacts import Address, ArtifactStore
+    from spelangy_assets.store.lineage import ANCESTORS_SQL, SOURCES_SQL, connect, published_id
+
+    settings = Settings.from_environment()
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    asset, _, partition = chosen.asset.partition("@")
+    identity = published_id(store, Address(chosen.recipe, asset, partition or None))
+    with connect(store, chosen.recipe) as connection:
+        for row in connection.execute(ANCESTORS_SQL, {"artifact": identity}).to_arrow_table().to_pylist():
+            print(f"{'  ' * row['distance']}{row['id']}  data {row['data_version']}  {row['records_kept']} kept")
+        print()
+        for row in connection.execute(SOURCES_SQL, {"artifact": identity}).to_arrow_table().to_pylist():
+            print(f"{row['kind']:<10}{row['content_hash']}  {row['licence']:<14}{row['url']}")
+    return 0
+
+
+def _status(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.definitions import recipe_named
+    from spelangy_assets.laboratory import Laboratory
+    from spelangy_assets.partitions import snapshots
+    from spelangy_assets.recipes.assemble import assemble
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.stages.status import status_of
+
+    recipe, settings = recipe_named(chosen.recipe), Settings.from_environment()
+    laboratory = Laboratory(settings)
+    statuses = status_of(
+        laboratory.store,
+        assemble(recipe),
+        snapshots(recipe, settings),
+        lambda node, partition: laboratory.source(recipe, node, partition),
+    )
+    for status in statuses:
+        place = f"{status.asset}[{status.partition}]" if status.partition else status.asset
+        print(f"{status.state:<9}{place:<44}{status.why}")
+    return 0 if all(status.state == "fresh" for status in statuses) else 1
+
+
+def _tokenizer(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.demo import build_tokenizer
+    from spelangy_assets.settings import Settings
+
+    return build_tokenizer(Settings.from_environment())
+
+
+_COMMANDS = {
+    "demo": _demo,
+    "web-speech": _web_speech,
+    "lineage": _lineage,
+    "status": _status,
+    "tokenizer": _tokenizer,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
