@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+import numpy as np
 import pyarrow as pa
 
 Int32 = Annotated[int, pa.int32()]
@@ -296,7 +297,9 @@ class QuestionScore:
     option_log_likelihoods: Annotated[list[float], "natural log, summed over the option's tokens"]
     predicted_index: Int32
     answer_index: Int32
-    reverse_kl: Annotated[float, "KL(p after speech || p after text) at the first answer token, nats; NaN for text rows"]
+    reverse_kl: Annotated[
+        float, "KL(p after speech || p after text) at the first answer token, nats; NaN for text rows"
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,16 +383,25 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _column(values: list[Any], field: pa.Field, owner: str) -> pa.Array:
+    # Arrow would cut the fraction off without a word, and checks nullability only when it writes.
+    if pa.types.is_integer(field.type) and any(isinstance(value, float | np.floating) for value in values):
+        raise pa.ArrowTypeError(f"{owner}.{field.name}: a float where an integer belongs")
+    if any(value is None for value in values):
+        raise pa.ArrowInvalid(f"{owner}.{field.name}: a value is missing")
+    return pa.array(values, type=field.type)
+
+
 def to_table(records: Iterable[Any], record: type) -> pa.Table:
     """Turn records of one type into an Arrow table of its schema.
 
-    Raises pyarrow.ArrowInvalid or ArrowTypeError when a value does not fit its column.
+    Raises pyarrow.ArrowInvalid, pyarrow.ArrowTypeError or OverflowError when a value is missing or does not fit its
+    column, UnicodeEncodeError when a text holds half a surrogate pair. A missing part of a nested value is found
+    when the table is written.
     """
     rows: Sequence[Any] = records if isinstance(records, Sequence) else list(records)
     schema = schema_of(record)
-    columns = [
-        pa.array([_plain(getattr(row, name)) for row in rows], type=schema.field(name).type) for name in schema.names
-    ]
+    columns = [_column([_plain(getattr(row, field.name)) for row in rows], field, record.__name__) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -416,5 +428,3 @@ def from_table(table: pa.Table | pa.RecordBatch, record: type[R]) -> list[R]:
         record(**{name: _revive(columns[name][row], hint) for name, hint in hints.items()})
         for row in range(table.num_rows)
     ]
-
-

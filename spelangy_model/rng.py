@@ -23,7 +23,8 @@ def stable_seed(seed: int, *keys: Key) -> int:
     for key in (seed, *keys):
         if isinstance(key, bool) or not isinstance(key, str | int):
             raise TypeError(f"a key of stable_rng is a str or an int, not {type(key).__name__}: {key!r}")
-        encoded = f"{type(key).__name__}:{key}".encode()
+        # Not type(key) and format(): a subclass (np.str_, an enum) that equals a plain key must draw as it does.
+        encoded = (f"str:{str.__str__(key)}" if isinstance(key, str) else f"int:{int.__repr__(key)}").encode()
         digest.update(len(encoded).to_bytes(8, "big"))
         digest.update(encoded)
     return int.from_bytes(digest.digest()[:16], "big")

@@ -80,7 +80,8 @@ TRANSCRIPT_HYPOTHESES = Contract(
     """
     SELECT count(*) AS hypotheses,
            count(*) - count(DISTINCT (segment_id, system)) AS duplicate_hypotheses,
-           (SELECT max(n) - min(n) FROM (SELECT count(*) AS n FROM hypotheses GROUP BY system)) AS missing_hypotheses,
+           (SELECT coalesce(max(n) - min(n), 0)
+            FROM (SELECT count(*) AS n FROM hypotheses GROUP BY system)) AS missing_hypotheses,
            count(*) FILTER (EXISTS (
                SELECT 1 FROM (SELECT unnest(words) AS w) WHERE w.end_s < w.start_s OR w.confidence NOT BETWEEN 0 AND 1
            )) AS impossible_words
@@ -209,7 +210,7 @@ MIX = Contract(
     "mix",
     f"""
     SELECT count(*) AS packed_rows,
-           max(len(input_ids)) - min(len(input_ids)) AS difference_of_row_lengths,
+           coalesce(max(len(input_ids)) - min(len(input_ids)), 0) AS difference_of_row_lengths,
            count(*) FILTER (len(input_ids) <> len(position_ids) OR len(input_ids) <> len(loss_mask)) AS uneven_rows,
            count(*) FILTER (list_sum(loss_mask) = 0) AS rows_without_loss,
            {_stat("largest_share_error")} AS largest_share_error,
@@ -232,7 +233,7 @@ QUESTIONS = Contract(
     SELECT count(*) AS questions, count(*) - count(DISTINCT question_id) AS duplicate_ids,
            count(*) FILTER (len(options) <> 4 OR len(list_distinct(options)) <> 4) AS not_four_distinct_options,
            count(*) FILTER (answer_index NOT BETWEEN 0 AND 3) AS answer_outside_options,
-           count(*) FILTER (answer_index = 0) / count(*) AS share_of_first_answer
+           count(*) FILTER (answer_index = 0) / greatest(count(*), 1) AS share_of_first_answer
     FROM questions
     """,
     (
@@ -266,7 +267,8 @@ METRICS = Contract(
     "metrics",
     """
     SELECT count(*) AS metrics, count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
-           count(*) FILTER (low > value OR high < value) AS values_outside_their_interval
+           count(*) FILTER (NOT isnan(low) AND low > value OR NOT isnan(high) AND high < value)
+               AS values_outside_their_interval -- NaN: no interval is given; DuckDB sorts it above all numbers
     FROM metrics
     """,
     (Bound("metrics", 1), _exactly("duplicate_metrics"), _exactly("values_outside_their_interval")),

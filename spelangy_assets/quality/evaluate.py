@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import math
 from typing import Any
 
 import duckdb
@@ -28,7 +29,7 @@ class ContractError(Exception):
 
 
 def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> dict[str, float]:
-    """Return the contract's aggregate row over the artifact's shards and manifest."""
+    """Return the contract's aggregate row over the artifact's shards and manifest; NaN where SQL gives NULL."""
     manifest = artifact.manifest
     with duckdb.connect() as connection:
         for table, record in tables.items():
@@ -69,23 +70,26 @@ def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -
             ),
         )
         try:
-            row = connection.execute(contract.sql).to_arrow_table().to_pylist()
+            cursor = connection.execute(contract.sql)
+            rows = cursor.fetchall()
+            columns = [column[0] for column in cursor.description or ()]
         except duckdb.Error as error:
             raise ContractError(f"contract {contract.name} on {artifact.address}: {error}") from error
-    if len(row) != 1:
-        raise ContractError(f"contract {contract.name} on {artifact.address}: its SQL gave {len(row)} rows, not one")
-    missing = [bound.column for bound in contract.bounds if bound.column not in row[0]]
+    if len(rows) != 1:
+        raise ContractError(f"contract {contract.name} on {artifact.address}: its SQL gave {len(rows)} rows, not one")
+    missing = [bound.column for bound in contract.bounds if bound.column not in columns]
     if missing:
         raise ContractError(f"contract {contract.name}: bounds on {missing}, which its SQL does not give")
-    return row[0]
+    return {column: math.nan if value is None else float(value) for column, value in zip(columns, rows[0], strict=True)}
 
 
 @functools.cache
 def _great_expectations() -> Any:
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batches = (
         context.data_sources.add_pandas("aggregates")
         .add_dataframe_asset("row")
@@ -110,10 +114,12 @@ def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) ->
             for bound in contract.bounds
         ],
     )
-    batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([{k: float(v) for k, v in row.items()}])})
+    batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([row])})
     outcome = batch.validate(suite, result_format="BASIC")
-    by_column = {result.expectation_config.kwargs["column"]: result for result in outcome.results}
-    expectations = [_expectation(bound, row, by_column[bound.column]) for bound in contract.bounds]
+    results = {_key(**result.expectation_config.kwargs): result for result in outcome.results}
+    expectations = [
+        _expectation(bound, row, results[_key(bound.column, bound.low, bound.high)]) for bound in contract.bounds
+    ]
     return Verdict(
         contract_fingerprint=fingerprint(contract),
         passed=all(item.success for item in expectations if item.severity == "block" or item.error),
@@ -122,12 +128,18 @@ def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) ->
     )
 
 
+def _key(column: str, min_value: float | None = None, max_value: float | None = None, **_: Any) -> tuple[Any, ...]:
+    return (column, min_value, max_value)  # a column may have a blocking bound and a narrower warning one
+
+
 def _expectation(bound: Bound, row: dict[str, float], result: Any) -> Expectation:
     errors = [
         info["exception_message"]
         for info in _exception_infos(result.exception_info)
         if info.get("raised_exception") and info.get("exception_message")
     ]
+    if math.isnan(row[bound.column]):  # Great Expectations passes over missing values, and so would pass
+        errors.append(f"the contract's SQL gives no number for {bound.column}")
     low = "-inf" if bound.low is None else f"{bound.low:g}"
     high = "inf" if bound.high is None else f"{bound.high:g}"
     return Expectation(

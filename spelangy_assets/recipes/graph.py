@@ -56,6 +56,12 @@ class Graph:
             for parent in node.parents:
                 if parent not in self._nodes:
                     raise GraphError(f"{recipe}/{node.name}: input {parent!r} is not a node above it")
+            for asset, partition in node.members:
+                if (partition is None) != (self._nodes[asset].partition is None):
+                    raise GraphError(
+                        f"{recipe}/{node.name}: member {asset!r} at partition {partition!r}, but it is partitioned by "
+                        f"{self._nodes[asset].partition}"
+                    )
             for asset in node.inputs.values():
                 parent = self._nodes[asset]
                 if parent.partition and parent.partition != node.partition:

@@ -6,8 +6,10 @@ bridge (stage_asset.py) and a plain loop over a graph call the same function.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spelangy_assets.quality.evaluate import evaluate
 from spelangy_assets.recipes.graph import Graph, Node
@@ -38,8 +40,11 @@ class Resolved:
 def resolve(store: ArtifactStore, graph: Graph, node: Node, partition: str | None, source: object) -> Resolved:
     """Resolve a node's inputs to versions that passed, once, and derive the build key.
 
-    Raises StoreError when an input has no version that passed its contract.
+    Raises StoreError when an input has no version that passed its contract, ValueError for a partition of a node that
+    has none, or none of a node that is partitioned.
     """
+    if (partition is None) != (node.partition is None):
+        raise ValueError(f"{graph.recipe}/{node.name} is partitioned by {node.partition}, not at {partition!r}")
     inputs = {
         role: store.resolve(Address(graph.recipe, asset, partition if graph[asset].partition else None))
         for role, asset in node.inputs.items()
@@ -57,6 +62,8 @@ def resolve(store: ArtifactStore, graph: Graph, node: Node, partition: str | Non
         stage.VERSION,
         config,
         [[item.role, item.asset, item.partition, item.data_version] for item in recorded],
+        # A roll-up is where its readers find the children, so it names the builds that are there now.
+        [item.build_key for item in recorded if item.role == "member"],
     ]
     return Resolved(
         Identity(
@@ -69,6 +76,20 @@ def resolve(store: ArtifactStore, graph: Graph, node: Node, partition: str | Non
         ),
         inputs,
     )
+
+
+def _unbuilt(store: ArtifactStore, address: Address, build_key: str) -> str:
+    """Return the first of KEY, KEY-r2, KEY-r3 ... that is not committed: where a forced build goes, or goes on."""
+    attempts = itertools.chain([build_key], (f"{build_key}-r{attempt}" for attempt in itertools.count(2)))
+    return next(attempt for attempt in attempts if store.find(address, attempt) is None)
+
+
+def _built(store: ArtifactStore, address: Address, build_key: str) -> Artifact | None:
+    """Return the published one of a key's attempts, so that nothing goes back behind a forced build; else the first."""
+    latest = store.latest(address)
+    if latest is not None and re.sub(r"-r\d+$", "", latest.manifest.build_key) == build_key:
+        return latest
+    return store.find(address, build_key)
 
 
 def build(
@@ -90,12 +111,8 @@ def build(
     resolved = resolve(store, graph, node, partition, source)
     identity = resolved.identity
     if force:
-        attempt = 2
-        while store.find(address, f"{identity.build_key}-r{attempt}"):
-            attempt += 1
-        if store.find(address, identity.build_key):
-            identity = Identity(**{**vars(identity), "build_key": f"{identity.build_key}-r{attempt}"})
-    artifact = store.find(address, identity.build_key)
+        identity = replace(identity, build_key=_unbuilt(store, address, identity.build_key))
+    artifact = None if force else _built(store, address, identity.build_key)
     cached = artifact is not None
     if artifact is None:
         node.stage.preflight(node.config, execution)

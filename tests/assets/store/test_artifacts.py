@@ -1,0 +1,409 @@
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, Identity, StoreError
+from spelangy_assets.store.manifest import Counts, Expectation, Input, Manifest, Receipt, Verdict, data_version_of
+from spelangy_model.records import Metric, Reject
+
+TABLES: dict[str, type] = {"metrics": Metric, "rejects": Reject}
+ADDRESS = Address("recipe", "toy")
+PASSED = Verdict("c", True, [Expectation("rows in [1, inf]", "block", True, "1")], "2026-01-01T00:00:00+00:00")
+FAILED = dataclasses.replace(PASSED, passed=False)
+
+
+def metric(value: float) -> Metric:
+    return Metric("toy", f"m{value}", value, math.nan, math.nan, 1)
+
+
+def write_unit(writer: ArtifactWriter, unit: int, *values: float) -> None:
+    with writer.unit(unit) as out:
+        out.read(len(values))
+        out.write("metrics", [metric(value) for value in values])
+
+
+def commit(store: ArtifactStore, identity: Identity, *values: float, address: Address = ADDRESS) -> Artifact:
+    writer = store.writer(address, identity, TABLES)
+    write_unit(writer, 0, *values)
+    writer.commit()
+    artifact = store.find(address, identity.build_key)
+    assert artifact is not None
+    return artifact
+
+
+# --- addresses ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "_", "..", ".hidden", "a/b", "a\\b"])
+def test_names_that_would_leave_the_layout_are_refused(name: str):
+    for names in ((name, "asset", None), ("recipe", name, None), ("recipe", "asset", name)):
+        with pytest.raises(ValueError, match="cannot name a folder"):
+            Address(*names)
+
+
+def test_addresses_have_folders_of_their_own():
+    addresses = [Address("r", "a"), Address("r", "a", "p"), Address("r", "b"), Address("r", "a", "2026-01-01 \xe9")]
+    assert len({address.path for address in addresses}) == len(addresses)
+
+
+# --- writing, committing, reading -------------------------------------------------------------------------------
+
+
+def test_a_committed_version_holds_what_was_written(store: ArtifactStore, identity: Identity):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    with writer.unit(0) as out:
+        out.write("metrics", [metric(1)])
+        out.write("metrics", iter([metric(2)]))
+        out.write("rejects", [Reject("a.wav", "", "broken", "no header")])
+        out.write_file("model/weights.bin", b"weights")
+        out.write_file("log.txt", b"log", identity=False)
+    write_unit(writer, 1, 3)
+    assert store.find(ADDRESS, identity.build_key) is None
+    manifest = writer.commit()
+    artifact = store.find(ADDRESS, identity.build_key)
+    assert artifact is not None
+    assert artifact.manifest == manifest
+    assert [row.value for row in artifact.records("metrics", Metric)] == [1, 2, 3]
+    assert artifact.table("metrics", ["value"]).column_names == ["value"]
+    assert manifest.rows("metrics") == 3
+    assert [row.reason for row in artifact.records("rejects", Reject)] == ["broken"]
+    assert artifact.read_file("model/weights.bin") == b"weights"
+    assert [shard.path for shard in manifest.attachments] == ["log.txt"]
+    with pytest.raises(StoreError, match="no table 'other'"):
+        artifact.table("other")
+
+
+def test_shards_are_read_in_the_order_of_units(store: ArtifactStore, identity: Identity):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    for unit in reversed(range(12)):
+        write_unit(writer, unit, unit)
+    writer.commit()
+    artifact = store.find(ADDRESS, identity.build_key)
+    assert artifact is not None
+    assert [row.value for row in artifact.records("metrics", Metric)] == list(range(12))
+
+
+def test_long_shards_come_back_batch_by_batch(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, identity, *range(2500))
+    (shard,) = artifact.shards("metrics")
+    assert shard.rows == 2500
+    assert [row.value for row in shard.iter_records(Metric, batch_rows=7)] == list(range(2500))
+    assert [row.value for row in shard.records(Metric)] == list(range(2500))
+
+
+def test_drops_and_counts_add_up_over_units(store: ArtifactStore, identity: Identity):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    for unit, dropped in enumerate([{"too_short": 2}, {"too_short": 1, "no_speech": 3}, {}]):
+        with writer.unit(unit) as out:
+            out.read(10)
+            out.write("metrics", [metric(number) for number in range(10 - sum(dropped.values()))])
+            for reason, count in dropped.items():
+                out.drop(reason, count)
+            out.add("hours_kept", 0.25)
+            out.add("hours_kept", 0.25)
+    counts = writer.commit().counts
+    assert counts == Counts(30, 24, {"too_short": 3, "no_speech": 3}, {"hours_kept": 1.5})
+    assert counts.records_in == counts.records_kept + sum(counts.dropped.values())
+
+
+def test_an_explicit_count_of_kept_records_stands_for_the_rows(store: ArtifactStore, identity: Identity):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    with writer.unit(0) as out:
+        out.write("metrics", [metric(1), metric(2)])
+        out.kept(0)
+    assert writer.commit().counts.records_kept == 0
+
+
+def test_counts_add_in_any_grouping():
+    one, two, three = Counts(1, 1, {"a": 1}, {}), Counts(2, 0, {"b": 2}, {"s": 0.5}), Counts(0, 0, {"a": 4}, {"s": 1.0})
+    assert (one + two) + three == one + (two + three) == Counts(3, 1, {"a": 5, "b": 2}, {"s": 1.5})
+    assert one + Counts() == one
+
+
+def test_no_input_gives_tables_without_rows(store: ArtifactStore, identity: Identity):
+    store.writer(ADDRESS, identity, TABLES).commit()
+    artifact = store.find(ADDRESS, identity.build_key)
+    assert artifact is not None
+    assert artifact.table("metrics").num_rows == 0
+    assert list(artifact.records("rejects", Reject)) == []
+
+
+def test_mistakes_of_a_stage_are_errors(store: ArtifactStore, identity: Identity):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    with pytest.raises(ValueError, match="not declared"), writer.unit(0) as out:
+        out.write("other", [metric(1)])
+    write_unit(writer, 1, 1)
+    with pytest.raises(ValueError, match="not consecutive"):
+        writer.commit()
+    assert store.find(ADDRESS, identity.build_key) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["manifest.json", "quality.json", "unit-00000.json", "metrics-00001.parquet", "../x", "/x", "a//b", ".x", "a/.x"]
+    + ["_scratch/x", "taken.bin", ""],
+)
+def test_a_file_never_takes_the_place_of_another(store: ArtifactStore, identity: Identity, path: str):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    with writer.unit(0) as out:
+        out.write_file("taken.bin", b"1")
+    with pytest.raises(ValueError, match="cannot write"), writer.unit(1) as out:
+        out.write_file(path, b"2")
+    with pytest.raises(ValueError, match="twice"), writer.unit(1) as out:
+        out.write_file("x.bin", b"2")
+        out.write_file("x.bin", b"3")
+
+
+def test_a_folder_is_stored_by_its_relative_names(store: ArtifactStore, identity: Identity, tmp_path: Path):
+    for name in ("b.txt", "a/c.txt"):
+        (tmp_path / "made" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "made" / name).write_text(name)
+    writer = store.writer(ADDRESS, identity, {})
+    with writer.unit(0) as out:
+        out.write_folder(tmp_path / "made", "model/")
+    manifest = writer.commit()
+    assert [shard.path for shard in manifest.shards] == ["model/a/c.txt", "model/b.txt"]
+    artifact = store.find(ADDRESS, identity.build_key)
+    assert artifact is not None
+    assert (artifact.local_folder(tmp_path) / "model" / "a" / "c.txt").read_text() == "a/c.txt"
+
+
+def test_scratch_outlives_a_kill_and_not_the_commit(store: ArtifactStore, identity: Identity):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    (writer.scratch / "checkpoint").write_text("step 100")
+    again = store.writer(ADDRESS, identity, TABLES)
+    assert (again.scratch / "checkpoint").read_text() == "step 100"
+    folder = again.scratch
+    write_unit(again, 0, 1)
+    again.commit()
+    assert not folder.exists()
+
+
+# --- versions ---------------------------------------------------------------------------------------------------
+
+
+def test_equal_records_are_equal_bytes_wherever_they_lie(tmp_path: Path, identity: Identity):
+    versions = {
+        commit(
+            ArtifactStore(tmp_path / root, tmp_path), dataclasses.replace(identity, build_key=key), 1, 2
+        ).data_version
+        for root, key in (("one", "v1-a"), ("two/deep", "v1-a"), ("one", "v2-b"))
+    }
+    assert len(versions) == 1
+
+
+def test_other_records_are_another_version(store: ArtifactStore, identity: Identity):
+    versions = set()
+    for number, values in enumerate([(1, 2), (2, 1), (1,), (), (1, 2, 2)]):
+        versions.add(commit(store, dataclasses.replace(identity, build_key=f"v1-{number}"), *values).data_version)
+    assert len(versions) == 5
+
+
+def test_attachments_times_and_counts_are_outside_the_version(store: ArtifactStore, identity: Identity):
+    versions = set()
+    for log in (b"fast", b"slow"):
+        writer = store.writer(ADDRESS, dataclasses.replace(identity, build_key=f"v1-{log.decode()}"), TABLES)
+        with writer.unit(0) as out:
+            out.read(len(log))
+            out.write("metrics", [metric(1)])
+            out.write_file("log.txt", log, identity=False)
+            out.add(log.decode(), 1)
+        versions.add(writer.commit().data_version)
+    assert len(versions) == 1
+
+
+def test_shards_hold_no_name_of_where_or_when(store: ArtifactStore, identity: Identity, tmp_path: Path):
+    artifact = commit(store, identity, 1)
+    data = artifact.read_file("metrics-00000.parquet")
+    for word in (str(tmp_path), "recipe", "v1-toy", artifact.manifest.provenance["host"]):
+        assert word.encode() not in data
+    schema = pq.read_schema(store.files.local(f"{artifact.path}/metrics-00000.parquet"))
+    assert set(schema.metadata or {}) <= {b"ARROW:schema"}
+
+
+def test_a_version_without_shards_is_that_of_its_inputs():
+    def child(asset: str, data_version: str, build_key: str = "v1") -> Input:
+        return Input("member", "recipe", asset, None, build_key, data_version)
+
+    version = data_version_of([], [child("a", "1"), child("b", "2")])
+    assert version == data_version_of([], [child("b", "2"), child("a", "1")])
+    assert version == data_version_of([], [child("a", "1", "v2"), child("b", "2")])
+    assert version != data_version_of([], [child("a", "1")])
+    assert version != data_version_of([], [child("a", "2"), child("b", "1")])
+
+
+# --- marks that are torn, altered or of another version ------------------------------------------------------------
+
+
+def torn(data: bytes) -> list[bytes]:
+    """Return every kind of ruin that a kill or a full disk leaves of a JSON document."""
+    assert b"\xcf\x89" in data, "the document has a character of two bytes, so that it can be cut in the middle"
+    middle = data.index(b"\xcf\x89") + 1
+    return [
+        b"",
+        data[:middle],
+        data[: len(data) // 2],
+        data[:-1],
+        bytes(len(data)),
+        b"null",
+        b"[]",
+        b"{}",
+        b"1",
+        b'"a"',
+    ]
+
+
+OMEGA = "\N{GREEK SMALL LETTER OMEGA}"
+
+
+def test_a_torn_receipt_is_never_believed(store: ArtifactStore, identity: Identity):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    with writer.unit(0) as out:
+        out.drop(OMEGA)
+    path = f"{writer.path}/unit-00000.json"
+    whole = store.files.read(path)
+    assert store.writer(ADDRESS, identity, TABLES).done(0)
+    for ruin in torn(whole):
+        store.files.write(path, ruin)
+        assert not store.writer(ADDRESS, identity, TABLES).done(0), ruin
+
+
+def test_a_receipt_of_another_build_is_never_believed(store: ArtifactStore, identity: Identity):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    write_unit(writer, 0, 1)
+    path = f"{writer.path}/unit-00000.json"
+    receipt = Receipt.from_json(store.files.read(path))
+    store.files.replace(path, dataclasses.replace(receipt, build_key="v1-other").to_json())
+    assert not store.writer(ADDRESS, identity, TABLES).done(0)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_receipt_without_its_files_is_never_believed(store: ArtifactStore, identity: Identity, damage: str):
+    writer = store.writer(ADDRESS, identity, TABLES)
+    write_unit(writer, 0, 1)
+    shard = store.files.local(f"{writer.path}/metrics-00000.parquet")
+    if damage == "gone":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:-10])
+    assert not store.writer(ADDRESS, identity, TABLES).done(0)
+
+
+def test_a_torn_manifest_is_no_commit(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, dataclasses.replace(identity, config={"word": OMEGA}), 1)
+    store.judge(artifact, PASSED)
+    path = f"{artifact.path}/manifest.json"
+    whole = store.files.read(path)
+    for ruin in [*torn(whole), whole.replace(b'"units"', b'"younits"')]:
+        store.files.write(path, ruin)
+        assert store.find(ADDRESS, identity.build_key) is None, ruin
+        assert store.latest(ADDRESS) is None
+        assert list(store.manifests()) == []
+        with pytest.raises(StoreError, match="not committed"):
+            store.resolve(ADDRESS)
+
+
+def test_a_copied_folder_is_no_version_of_another_name(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, identity, 1)
+    for path, address, key in (
+        ("recipe/toy/_/v1-other", ADDRESS, "v1-other"),
+        ("recipe/other/_/v1-toy", Address("recipe", "other"), "v1-toy"),
+        ("recipe/toy/p/v1-toy", Address("recipe", "toy", "p"), "v1-toy"),
+    ):
+        store.files.replace(f"{path}/manifest.json", store.files.read(f"{artifact.path}/manifest.json"))
+        assert store.find(address, key) is None
+
+
+def test_a_torn_verdict_is_none(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, identity, 1)
+    store.judge(artifact, dataclasses.replace(PASSED, contract_fingerprint=OMEGA))
+    path = f"{artifact.path}/quality.json"
+    for ruin in torn(store.files.read(path)):
+        store.files.write(path, ruin)
+        assert store.verdict(artifact) is None, ruin
+        with pytest.raises(StoreError, match="has no verdict"):
+            store.resolve(ADDRESS)
+
+
+def test_a_torn_mark_publishes_nothing_and_the_next_judgement_mends_it(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, identity, 1)
+    store.judge(artifact, PASSED)
+    whole = store.files.read("recipe/toy/_/LATEST.json")
+    for ruin in (b"", whole[:-1], whole[: len(whole) // 2], b"[]", b"{}", b"\xff", b'{"build_key": "v1-gone"}'):
+        store.files.write("recipe/toy/_/LATEST.json", ruin)
+        assert store.latest(ADDRESS) is None, ruin
+    store.judge(artifact, PASSED)
+    assert store.files.read("recipe/toy/_/LATEST.json") == whole
+
+
+def test_documents_come_back_as_they_were(store: ArtifactStore, identity: Identity):
+    child = Input("above", "recipe", "a", None, "v1", "d")
+    artifact = commit(store, dataclasses.replace(identity, inputs=[child], config={"a": [1, 2.5, None, OMEGA]}), 1)
+    assert Manifest.from_json(artifact.manifest.to_json()) == artifact.manifest
+    assert Verdict.from_json(PASSED.to_json()) == PASSED
+
+
+# --- publishing and the read guard ----------------------------------------------------------------------------------
+
+
+def test_only_what_passed_is_published_and_read(store: ArtifactStore, identity: Identity):
+    with pytest.raises(StoreError, match="never built"):
+        store.resolve(ADDRESS)
+    good = commit(store, identity, 1)
+    with pytest.raises(StoreError, match="not committed or did not pass"):
+        store.resolve(ADDRESS)
+    store.judge(good, PASSED)
+    assert store.resolve(ADDRESS) == good
+    bad = commit(store, dataclasses.replace(identity, build_key="v2-toy"), 2)
+    store.judge(bad, FAILED)
+    assert store.resolve(ADDRESS) == good
+    with pytest.raises(StoreError, match="failed its contract"):
+        store.open(bad.as_input("above"))
+    store.judge(bad, PASSED)
+    assert store.resolve(ADDRESS) == bad
+    assert store.open(good.as_input("above")) == good
+
+
+def test_a_published_version_that_fails_later_is_not_read(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, identity, 1)
+    store.judge(artifact, PASSED)
+    store.judge(artifact, FAILED)
+    with pytest.raises(StoreError, match="failed its contract"):
+        store.resolve(ADDRESS)
+
+
+def test_a_pinned_version_that_is_gone_is_named(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, identity, 1)
+    store.judge(artifact, PASSED)
+    store.files.delete(artifact.path)
+    with pytest.raises(StoreError, match="v1-toy is not in"):
+        store.open(artifact.as_input("above"))
+
+
+def test_all_committed_versions_are_listed_with_their_state(store: ArtifactStore, identity: Identity):
+    one = commit(store, identity, 1)
+    two = commit(store, dataclasses.replace(identity, build_key="v2-toy"), 2, address=Address("recipe", "toy", "p"))
+    other = commit(store, identity, 3, address=Address("another", "toy"))
+    store.judge(one, PASSED)
+    store.judge(two, FAILED)
+    write_unit(store.writer(Address("recipe", "begun"), identity, TABLES), 0, 1)
+    for stray in ("notes.txt", ".cache/x", "recipe/notes.txt", "recipe/toy/notes.txt", "recipe/.cache/x"):
+        store.files.write(stray, b"not ours")
+    listed = {(m.recipe, m.partition): (m.build_key, verdict, latest) for m, verdict, latest in store.manifests()}
+    assert listed == {
+        ("recipe", None): ("v1-toy", PASSED, True),
+        ("recipe", "p"): ("v2-toy", FAILED, False),
+        ("another", None): (other.manifest.build_key, None, False),
+    }
+    assert {manifest.recipe for manifest, _, _ in store.manifests("another")} == {"another"}
+
+
+def test_the_mark_names_the_version(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, identity, 1)
+    store.judge(artifact, PASSED)
+    mark = json.loads(store.files.read("recipe/toy/_/LATEST.json"))
+    assert mark == {"build_key": "v1-toy", "data_version": artifact.data_version}

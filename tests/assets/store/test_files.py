@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from spelangy_assets.store.files import Files
+
+
+@pytest.fixture(params=["path", "string", "uri"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+    root = tmp_path / "a root with spaces"
+    return Files({"path": root, "string": str(root), "uri": root.as_uri()}[request.param])
+
+
+def test_what_was_written_is_read(files: Files):
+    files.write("a/b/data.bin", b"\x00\xff")
+    files.replace("a/mark.json", b"1")
+    files.replace("a/mark.json", b"2")
+    assert files.read("a/b/data.bin") == b"\x00\xff"
+    assert files.read("a/mark.json") == b"2"
+    assert files.names("a") == [("b", True), ("mark.json", False)]
+    assert files.sizes(["a/b/data.bin", "a/none", "a/mark.json"]) == [2, None, 1]
+
+
+def test_the_uri_leads_back_to_the_same_files(files: Files):
+    files.write("a.bin", b"1")
+    assert Files(files.uri).read("a.bin") == b"1"
+    assert files.local("a.bin").read_bytes() == b"1"
+
+
+def test_what_is_not_there_is_told_as_such(files: Files):
+    with pytest.raises(FileNotFoundError):
+        files.read("none")
+    assert files.read_if_there("none") is None
+    assert files.names("none") == []
+    assert files.sizes([]) == []
+    files.delete("none")
+
+
+def test_a_deleted_folder_is_gone_with_all_in_it(files: Files):
+    files.write("a/b/c.bin", b"1")
+    files.write("d.bin", b"1")
+    files.delete("a")
+    assert files.names("") == [("d.bin", False)]
+
+
+def test_a_reader_never_sees_half_a_replacement(files: Files, monkeypatch: pytest.MonkeyPatch):
+    files.replace("mark.json", b"old")
+
+    def die(self: Path, target: Path) -> None:
+        assert target.read_bytes() == b"old"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        files.replace("mark.json", b"new")
+    assert files.read("mark.json") == b"old"
+
+
+def test_a_relative_root_does_not_move_with_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    files = Files("store")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    files.write("a.bin", b"1")
+    assert (tmp_path / "store" / "a.bin").read_bytes() == b"1"
+
+
+def test_an_s3_uri_shows_neither_its_secret_nor_its_options():
+    files = Files("s3://name:secret@bucket/a/prefix/?endpoint_override=localhost:1&scheme=http&region=us-east-1")
+    assert files.uri == "s3://bucket/a/prefix"
+    assert files.full("x/y") == "bucket/a/prefix/x/y"
+    assert not files.is_local
+    with pytest.raises(ValueError, match="not a local folder"):
+        files.local("x")

@@ -1,0 +1,188 @@
+"""What all tests share: the test data beside the project, a store in a temporary folder, and toy stages."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from spelangy_assets.quality.contracts import Bound, Contract
+from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.stages import roll_up
+from spelangy_assets.stages.build import Built, build
+from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.store.artifacts import Address, ArtifactStore, Identity
+from spelangy_model.records import Metric, Reject
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project_dir() -> Path:
+    """The root of the checkout."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of test data beside the project; the test is skipped where there is none."""
+    folder = PROJECT.parent / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no test data in {folder}")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "store", tmp_path / "cache")
+
+
+@pytest.fixture
+def execution(tmp_path: Path) -> Execution:
+    def launch(module: str, spec: object, folder: Path) -> None:
+        raise AssertionError("a toy stage starts no subprocess")
+
+    return Execution(cache_dir=tmp_path / "cache", launch=launch)
+
+
+@pytest.fixture
+def identity() -> Identity:
+    """An identity for tests that write to the store without a graph."""
+    return Identity(stage="toy", stage_version="1", config_fingerprint="f", config={}, inputs=[], build_key="v1-toy")
+
+
+# --- toy stages ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """The rows of each unit; a negative one is dropped."""
+
+    units: tuple[tuple[float, ...], ...] = ((1.0, 2.0, -1.0), (3.0, -2.0))
+
+
+def metric(value: float) -> Metric:
+    return Metric("toy", f"m{value}", value, value, value, 1)
+
+
+def write_toy(ctx: StageContext, config: ToyConfig) -> None:
+    """Write two tables, a file and an attachment a unit."""
+    for unit, values in ctx.out.pending(config.units):
+        ctx.log(f"unit {unit}")
+        with ctx.out.unit(unit) as out:
+            out.read(len(values))
+            out.write("metrics", [metric(value) for value in values if value >= 0])
+            for value in values:
+                if value < 0:
+                    out.drop("negative")
+                    out.write("rejects", [Reject("toy", "", "negative", str(value))])
+                else:
+                    out.add("value_sum", value)
+            out.write_file(f"notes/unit-{unit}.txt", f"unit {unit} \N{GREEK SMALL LETTER OMEGA}".encode())
+            out.write_file(f"log-{unit}.txt", b"outside the version", identity=False)
+
+
+def double_input(ctx: StageContext, config: Any) -> None:
+    """Double the values of the input `above`, a unit a shard."""
+    for unit, shard in ctx.out.pending(ctx.inputs["above"].shards("metrics")):
+        ctx.log(f"unit {unit}")
+        with ctx.out.unit(unit) as out:
+            rows = shard.records(Metric)
+            out.read(len(rows))
+            out.write("metrics", [dataclasses.replace(row, value=2 * row.value) for row in rows])
+
+
+def sum_members(ctx: StageContext, config: Any) -> None:
+    """One row a member of the roll-up `above`: the sum of its values."""
+    for unit, member in ctx.out.pending(ctx.members["above"]):
+        ctx.log(f"unit {unit}")
+        with ctx.out.unit(unit) as out:
+            out.read(1)
+            values = [row.value for row in member.records("metrics", Metric)]
+            subject = f"{member.address.asset}/{member.address.partition}"
+            out.write("metrics", [Metric(subject, "sum", sum(values), sum(values), sum(values), len(values))])
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """Nothing to choose."""
+
+
+def make_stage(
+    run: Callable[[StageContext, Any], None],
+    tables: dict[str, type] | None = None,
+    version: str = "1",
+    name: str = "toy_stage",
+    config: type = NoConfig,
+    preflight: Callable[[Any, Execution], None] = lambda config, execution: None,
+) -> ModuleType:
+    """Return a stage module."""
+    stage = ModuleType(name)
+    vars(stage).update(
+        VERSION=version, Config=config, TABLES=tables or {"metrics": Metric}, preflight=preflight, run=run
+    )
+    return stage
+
+
+def make_contract(low: float = 0, name: str = "toy", severity: Any = "block") -> Contract:
+    """A contract that asks for at least `low` rows."""
+    return Contract(name, "SELECT count(*) AS metrics FROM metrics", (Bound("metrics", low, None, severity),))
+
+
+TOY_TABLES: dict[str, type] = {"metrics": Metric, "rejects": Reject}
+
+
+class Toys:
+    """A small graph per test, built with a plain loop as the bridge would; `log` is what the stages said."""
+
+    make_stage = staticmethod(make_stage)
+    make_contract = staticmethod(make_contract)
+    write_toy = staticmethod(write_toy)
+    double_input = staticmethod(double_input)
+    sum_members = staticmethod(sum_members)
+    Config = ToyConfig
+    NoConfig = NoConfig
+    tables = TOY_TABLES
+
+    def __init__(self, execution: Execution):
+        self.execution = execution
+        self.log: list[str] = []
+
+    def node(self, name: str = "source", **changes: Any) -> Node:
+        """Return a node that writes toys."""
+        literals: dict[str, Any] = {
+            "group": "toys",
+            "description": "toys",
+            "stage": make_stage(write_toy, TOY_TABLES, config=ToyConfig),
+            "config": ToyConfig(),
+            "contract": make_contract(),
+        }
+        return Node(name=name, **{**literals, **changes})
+
+    def reader(self, name: str, above: str, run: Any = double_input, **changes: Any) -> Node:
+        """Return a node that reads another."""
+        literals = {"stage": make_stage(run, name="toy_reader"), "config": NoConfig(), "inputs": {"above": above}}
+        return self.node(name, **{**literals, **changes})
+
+    def roll_up(self, name: str, *members: tuple[str, str | None]) -> Node:
+        from spelangy_assets.quality.contracts import ROLL_UP
+
+        return self.node(name, stage=roll_up, config=roll_up.Config(), contract=ROLL_UP, members=members)
+
+    def build(self, store: ArtifactStore, node: Node, *above: Node, partition: str | None = None, **more: Any) -> Built:
+        """Build one node of the graph that it makes with the nodes above it."""
+        graph = Graph("recipe", [*above, node])
+        arguments: dict[str, Any] = {"execution": self.execution, "log": self.log.append, **more}
+        return build(store, graph, node, partition, **arguments)
+
+    @staticmethod
+    def address(name: str = "source", partition: str | None = None) -> Address:
+        return Address("recipe", name, partition)
+
+
+@pytest.fixture
+def toys(execution: Execution) -> Toys:
+    return Toys(execution)
