@@ -17,15 +17,21 @@ from dataclasses import dataclass
 # CSS selectors of furniture. A name is matched anywhere in class or id only where sites use it for nothing else
 # (each one was tried alone on real pages: it may cost no wanted text); ambiguous ones are matched as whole words.
 _ELEMENTS = (
-    "nav", "footer", "aside", "form", "button", "iframe", "noscript", "template", "dialog", "select", "svg", "script", "style",
-    "[role=navigation]", "[role=complementary]", "[role=contentinfo]", "[role=search]", "[role=dialog]", "[role=menu]",
+    "nav", "footer", "aside", "form", "button", "iframe", "noscript", "template", "dialog", "select", "svg",
+    "script", "style",
+    "[role=navigation]", "[role=complementary]", "[role=contentinfo]", "[role=search]", "[role=dialog]",
+    "[role=menu]",
     "[role=banner]", "[role=alert]", "[aria-hidden=true]", "[hidden]", "[itemprop=author]", "[rel=author]",
 )  # fmt: skip
 _NAME_PARTS = (
-    "comment", "newsletter", "subscri", "related", "sharing", "social", "breadcrumb", "cookie", "consent", "promo", "advert",
-    "author-bio", "author-box", "author-info", "about-author", "about-the-author", "byline", "disclaimer", "copyright",
-    "pagination", "recommended", "readnext", "read-next", "more-stories", "most-popular", "trending", "outbrain", "signup",
-    "masthead", "jp-post-flair", "disqus", "respond", "tag-list", "taglist", "post-meta", "entry-meta", "postmeta", "menu",
+    "comment", "newsletter", "subscri", "related", "sharing", "social", "breadcrumb", "cookie", "consent",
+    "promo", "advert",
+    "author-bio", "author-box", "author-info", "about-author", "about-the-author", "byline", "disclaimer",
+    "copyright",
+    "pagination", "recommended", "readnext", "read-next", "more-stories", "most-popular", "trending", "outbrain",
+    "signup",
+    "masthead", "jp-post-flair", "disqus", "respond", "tag-list", "taglist", "post-meta", "entry-meta",
+    "postmeta", "menu",
     "site-footer", "page-footer", "entry-footer", "site-header",
 )  # fmt: skip
 _NAMES = (
@@ -150,26 +156,40 @@ def _close_block(blocks: list[Block], kind: str, level: int, raw: str) -> None:
 # Lines that sites print about themselves. A tail marker at the head of a short block ends the content where only
 # teasers follow; a notice is left out wherever it stands. English and German, the languages of the pages tried.
 _TAIL = re.compile(
-    r"(?:related (?:stories|articles|posts|content|topics|news|links)|more (?:stories|articles|from|on this|like this)|read (?:more|next|also)\b"
-    r"|you (?:may|might) also|recommended|(?:leave|post|write|add|submit) (?:a|your) (?:comment|reply|response)|\d* ?comments?\b|post your comments"
-    r"|explore further|most (?:read|popular|viewed|shared)|trending|latest (?:news|posts|stories)|popular posts|about the author|about us\b"
-    r"|share this|follow us|sign up|subscribe|newsletter|join our|further reading:?$|editors'? (?:picks|recommendations)|in other news"
-    r"|auch interessant|das könnte|mehr zum thema|kommentar|schreibe einen|ähnliche|weitere (?:artikel|beiträge|themen|news)|nächster artikel"
-    r"|verwandte|lesen sie auch|über den autor|teilen|nos siga|leia (?:mais|também)|lire aussi|à lire|leer más|te puede interesar)",
+    r"(?:related (?:stories|articles|posts|content|topics|news|links)|more (?:stories|articles|from|on this"
+    r"|like this)|read (?:more|next|also)\b"
+    r"|you (?:may|might) also|recommended|(?:leave|post|write|add|submit) (?:a|your) (?:comment|reply|response)"
+    r"|\d* ?comments?\b|post your comments"
+    r"|explore further|most (?:read|popular|viewed|shared)|trending|latest (?:news|posts|stories)|popular posts"
+    r"|about the author|about us\b"
+    r"|share this|follow us|sign up|subscribe|newsletter|join our|further reading:?$|editors'? (?:picks"
+    r"|recommendations)|in other news"
+    r"|auch interessant|das könnte|mehr zum thema|kommentar|schreibe einen|ähnliche|weitere (?:artikel|beiträge"
+    r"|themen|news)|nächster artikel"
+    r"|verwandte|lesen sie auch|über den autor|teilen|nos siga|leia (?:mais|também)|lire aussi|à lire|leer más"
+    r"|te puede interesar)",
     re.IGNORECASE,
 )
 _NOTICE = re.compile(
-    r"(?:advertisement|anzeige|werbung|publicidade|publicité|sponsored|story continues|continue reading|skip to|back to top|loading|print(?: this)?|reply"
-    r"|share(?: on| this|$)|tweet|facebook|twitter|email this|by signing|subscribe|already a subscriber|first-time subscriber|sign (?:up|in)|log ?in\b|please log"
-    r"|join our|get (?:the most|regular updates)|never miss|missing out|stay up|follow us|thank you for|thanks for (?:reading|signing)|we use cookies|this (?:site|website) uses"
-    r"|copyright|©|all rights reserved|terms (?:of|and|&)|privacy|your email|required fields|unable to edit|feedback to|the content is provided"
-    r"|read the latest|view (?:our )?latest|filed under|tagged|posted (?:by|in|on)|published (?:by|in|on)|updated?:|last (?:updated|modified)|by [A-Z][\w.-]+ [A-Z][\w.-]+$"
-    r"|advertising disclosure|note: the advertising|disclaimer|der beitrag wurde|veröffentlicht (?:von|am)|to view the full story"
-    r"|this post contains references|we recommend the best products|we may receive|photo(?: by| credit|:)|image(?: by| credit|:)|getty images|\d+ (?:minutes?|min) read|\d+ minutes? - )",
+    r"(?:advertisement|anzeige|werbung|publicidade|publicité|sponsored|story continues|continue reading|skip to"
+    r"|back to top|loading|print(?: this)?|reply"
+    r"|share(?: on| this|$)|tweet|facebook|twitter|email this|by signing|subscribe|already a subscriber"
+    r"|first-time subscriber|sign (?:up|in)|log ?in\b|please log"
+    r"|join our|get (?:the most|regular updates)|never miss|missing out|stay up|follow us|thank you for"
+    r"|thanks for (?:reading|signing)|we use cookies|this (?:site|website) uses"
+    r"|copyright|©|all rights reserved|terms (?:of|and|&)|privacy|your email|required fields|unable to edit"
+    r"|feedback to|the content is provided"
+    r"|read the latest|view (?:our )?latest|filed under|tagged|posted (?:by|in|on)|published (?:by|in|on)"
+    r"|updated?:|last (?:updated|modified)|by [A-Z][\w.-]+ [A-Z][\w.-]+$"
+    r"|advertising disclosure|note: the advertising|disclaimer|der beitrag wurde|veröffentlicht (?:von|am)"
+    r"|to view the full story"
+    r"|this post contains references|we recommend the best products|we may receive|photo(?: by| credit|:)"
+    r"|image(?: by| credit|:)|getty images|\d+ (?:minutes?|min) read|\d+ minutes? - )",
     re.IGNORECASE,
 )
 _BIO = re.compile(
-    r"^(?:[A-Z][\w.'-]+ ){1,4}(?:is|was|ist) (?:a|an|the|our|\w+'s|\w+’s) [^.]{0,60}\b(?:writer|reporter|editor|journalist|correspondent|author|blogger|expert|columnist|contributor)\b"
+    r"^(?:[A-Z][\w.'-]+ ){1,4}(?:is|was|ist) (?:a|an|the|our|\w+'s|\w+’s) [^.]{0,60}\b(?:writer|reporter|editor"
+    r"|journalist|correspondent|author|blogger|expert|columnist|contributor)\b"
 )
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -202,7 +222,7 @@ def _mark(block: Block, rules: ExtractionRules) -> str:
     short = len(text) < rules.short_characters
     if short and _TAIL.match(text):
         return "tail"
-    if _NOTICE.match(text) and len(text) < 400 or _BIO.match(text):
+    if (_NOTICE.match(text) and len(text) < 400) or _BIO.match(text):
         return "bad"
     if block.link_share > (rules.max_link_share_short if short else rules.max_link_share):
         return "bad"

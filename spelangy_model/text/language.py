@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any
 
 LANGUAGES = (
-    "ar", "cs", "da", "de", "el", "en", "es", "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "ko", "nb", "nl", "pl", "pt",
+    "ar", "cs", "da", "de", "el", "en", "es", "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "ko", "nb", "nl",
+    "pl", "pt",
     "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh",
 )  # fmt: skip
 UNDETERMINED = "und"

@@ -35,27 +35,33 @@ class UrlRules:
         "aliexpress.com",
     )
     shop: tuple[str, ...] = (
-        "shop", "store", "cart", "basket", "checkout", "product", "products", "buy", "deals", "coupon", "coupons", "pricing",
+        "shop", "store", "cart", "basket", "checkout", "product", "products", "buy", "deals", "coupon",
+        "coupons", "pricing",
     )  # fmt: skip
     account: tuple[str, ...] = (
-        "login", "signin", "sign-in", "log-in", "logout", "register", "signup", "sign-up", "account", "password", "auth",
+        "login", "signin", "sign-in", "log-in", "logout", "register", "signup", "sign-up", "account", "password",
+        "auth",
         "wp-login.php", "wp-admin",
     )  # fmt: skip
     forum: tuple[str, ...] = (
         "forum", "forums", "viewtopic.php", "showthread.php", "thread", "threads", "comments", "messageboard", "bbs",
     )  # fmt: skip
     media: tuple[str, ...] = (
-        "video", "videos", "watch", "gallery", "galleries", "photos", "slideshow", "livestream", "podcast", "podcasts",
+        "video", "videos", "watch", "gallery", "galleries", "photos", "slideshow", "livestream", "podcast",
+        "podcasts",
     )  # fmt: skip
     adult_or_gambling: tuple[str, ...] = (
         "porn", "xxx", "sex", "adult", "escort", "casino", "casinos", "betting", "poker", "slots", "gambling",
     )  # fmt: skip
     listing: tuple[str, ...] = (
-        "search", "tag", "tags", "category", "categories", "archive", "archives", "author", "page", "feed", "rss", "sitemap",
-        "privacy", "privacy-policy", "terms", "cookies", "contact", "imprint", "impressum", "careers", "jobs", "calendar",
+        "search", "tag", "tags", "category", "categories", "archive", "archives", "author", "page", "feed",
+        "rss", "sitemap",
+        "privacy", "privacy-policy", "terms", "cookies", "contact", "imprint", "impressum", "careers", "jobs",
+        "calendar",
     )  # fmt: skip
     refused_extensions: tuple[str, ...] = (
-        "pdf", "jpg", "jpeg", "png", "gif", "svg", "webp", "mp3", "mp4", "avi", "mov", "zip", "gz", "exe", "css", "js", "json", "xml",
+        "pdf", "jpg", "jpeg", "png", "gif", "svg", "webp", "mp3", "mp4", "avi", "mov", "zip", "gz", "exe", "css",
+        "js", "json", "xml",
     )  # fmt: skip
     knowledge_hosts: tuple[str, ...] = ()
     knowledge_words: tuple[str, ...] = ()

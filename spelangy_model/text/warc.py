@@ -67,7 +67,8 @@ def read_archive(stream: BinaryIO, name: str, limits: PageLimits | None = None) 
 
     `stream` must be seekable; `name` is the archive's name inside its snapshot and becomes part of `source_uri`
     (NAME@OFFSET: where the record, or the compressed member that holds it, begins). Requests and metadata are no
-    captures and yield nothing. An archive that breaks off yields a last reject `broken_archive`; one without any capture yields `no_captures`.
+    captures and yield nothing. An archive that breaks off yields a last reject `broken_archive`; one without any
+    capture yields `no_captures`.
     """
     limits = limits or PageLimits()
     found, offset = False, 0
@@ -269,7 +270,7 @@ _CREATIVE_COMMONS = re.compile(
 
 
 def stated_licence(html: str) -> str:
-    """Return the licence that a page names by rel=license: an SPDX id for Creative Commons, else the link; or unknown."""
+    """Return the licence that a page names by rel=license: SPDX id (Creative Commons), else the link; or unknown."""
     tag = _LICENCE_LINK.search(html)
     href = _HREF.search(tag.group()) if tag else None
     if href is None:

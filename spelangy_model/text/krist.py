@@ -1,0 +1,145 @@
+"""Krist: the text of a knowledge-rich page as sentences to be spoken.
+
+Put here: the light rewriting for listening by rules (the offline default), the check that facts survive any
+rewriting, the cut into lines. Do not put here: extraction (extract), a language model's rewriting (its prompt
+lies in prompts/), voices, or the spoken form of numbers (spoken). `Line.text` stays written language: what is
+rewritten is only what no voice can say (references, addresses, table and list marks).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from spelangy_model.records import Line, Script, TextDocument
+from spelangy_model.rng import stable_hash
+from spelangy_model.text.normalize import normalize, words_of
+from spelangy_model.text.sentences import split_sentences
+
+
+@dataclass(frozen=True, slots=True)
+class KristRules:
+    """Bounds of a Krist document; words are those of `text.normalize`."""
+
+    min_sentences: int = 3
+    max_sentences: int = 64  # a longer page becomes several scripts
+    max_sentence_words: int = 40  # a longer sentence is cut at its clauses
+    min_fact_share: float = 0.95
+
+
+_URL = re.compile(r"\b(?:https?://|www\.)[^\s<>()\[\]]+[^\s<>()\[\].,;:!?'\"]", re.IGNORECASE)
+_EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
+_REFERENCE = re.compile(
+    r"\s?(?:\[(?:\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*|[a-z]|note \d+|citation needed|edit|update)\]|\((?:see"
+    r"|cf\.?) [^()]{1,60}\)"
+    r"|\((?:pictured|listen|image|photo)[^()]{0,30}\))",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"^(?:[-*\u2022\u25aa\u25cf\u2013]\s+|#{1,6}\s+)")
+_SPACES = re.compile(r"\s+")
+_SPACE_BEFORE_MARK = re.compile(r"\s+([,.;:!?)])")
+_EMPTY_BRACKETS = re.compile(r"\s?[(\[]\s*[)\]]")
+_CLAUSE_END = re.compile(
+    r"(?<=[;:])\s+|(?<=,)\s+(?=(?:and|but|or|which|who|where|while|because|although|so)\b)|\s+[\u2013\u2014]\s+"
+)
+
+
+def rewrite_for_listening(text: str) -> str:
+    """Return a text (extract's written form) in which every line can be said: a rule-based, light rewriting.
+
+    References, addresses and list marks go; a table row becomes a sentence ("Home: France."); a heading or list
+    item without an end mark gets a full stop. Words, numbers and their order are kept.
+    """
+    return "\n".join(line for line in map(_sayable, text.splitlines()) if line)
+
+
+def _sayable(line: str) -> str:
+    line = _EMAIL.sub("", _URL.sub("", _REFERENCE.sub("", line)))
+    cells = [cell.strip() for cell in line.split(" | ") if cell.strip()]
+    if len(cells) > 1:
+        line = f"{cells[0]}: {', '.join(cells[1:])}"
+    line = _SPACES.sub(" ", _EMPTY_BRACKETS.sub("", _BULLET.sub("", line.strip())))
+    line = _SPACE_BEFORE_MARK.sub(r"\1", line).strip()
+    if not any(character.isalnum() for character in line):
+        return ""
+    return line if line[-1] in ".!?:;\"\u201d'\u2019)\u2026" else f"{line}."
+
+
+def facts_of(text: str) -> Counter[str]:
+    """Return the facts that a rewriting must keep, with their counts: numbers, and names (capitalized inside a line).
+
+    A word that begins a line or follows an end mark may be capitalized for that alone and counts only as a number.
+    """
+    facts: Counter[str] = Counter()
+    text = _EMAIL.sub(" ", _URL.sub(" ", _REFERENCE.sub(" ", text)))
+    for number in re.findall(r"\d+(?:[.,]\d+)*", text):
+        facts[number.rstrip(".,")] += 1
+    for name in re.findall(r"(?<=[\w,;)] )[A-Z][\w'\u2019-]*\w", text):
+        facts[normalize(name)] += 1
+    return facts
+
+
+def surviving_share(source: str, rewritten: str) -> tuple[float, list[str]]:
+    """Return which share of the source's distinct facts the rewriting says (1 without facts), and the lost ones."""
+    facts = [fact for fact in facts_of(source) if fact]
+    said_numbers = {number.rstrip(".,") for number in re.findall(r"\d+(?:[.,]\d+)*", rewritten)}
+    said_words = f" {normalize(rewritten)} "
+    lost = [fact for fact in facts if fact not in said_numbers and f" {normalize(fact)} " not in said_words]
+    return (1.0 if not facts else 1 - len(lost) / len(facts)), lost
+
+
+def script_lines(text: str, rules: KristRules) -> list[Line]:
+    """Return the sentences of a rewritten text as lines; a sentence that repeats the one before it is left out."""
+    from spelangy_model.text.spoken import spoken_form
+
+    lines: list[Line] = []
+    previous = ""
+    for sentence in split_sentences(text):
+        for piece in _cut(sentence, rules.max_sentence_words):
+            plain = normalize(piece)
+            if plain and plain != previous:
+                lines.append(Line("sentence", piece, spoken_form(piece)))
+                previous = plain
+    return [line for line in lines if line.spoken_text.strip()]
+
+
+def _cut(sentence: str, max_words: int) -> list[str]:
+    """Cut a sentence of too many words at its clauses, as few times as needed; one without clauses stays whole."""
+    if len(words_of(sentence)) <= max_words:
+        return [sentence]
+    pieces: list[str] = []
+    for clause in _CLAUSE_END.split(sentence):
+        if not clause:
+            continue
+        if pieces and len(words_of(pieces[-1])) + len(words_of(clause)) <= max_words:
+            pieces[-1] += f" {clause}"
+        else:
+            pieces.append(clause)
+    return pieces
+
+
+def write_scripts(document: TextDocument, rewritten: str, rules: KristRules) -> list[Script] | str:
+    """Return the scripts of a document, in order, or the reason why there are none: facts_lost, too_few_sentences."""
+    share, _ = surviving_share(document.text, rewritten)
+    if share < rules.min_fact_share:
+        return "facts_lost"
+    lines = script_lines(rewritten, rules)
+    if len(lines) < rules.min_sentences:
+        return "too_few_sentences"
+    parts = -(-len(lines) // rules.max_sentences)
+    size = -(-len(lines) // parts)  # parts of nearly equal length, so that no last one is a single sentence
+    return [
+        Script(
+            document_id=stable_hash("krist", document.document_id, part),
+            page_id=document.page_id,
+            url=document.url,
+            licence=document.licence,
+            title=document.title,
+            lines=lines[part * size : (part + 1) * size],
+            evidence=document.text
+            if parts == 1
+            else "\n".join(line.text for line in lines[part * size : (part + 1) * size]),
+        )
+        for part in range(parts)
+    ]

@@ -1,0 +1,23 @@
+"""The one plain form in which texts are compared: for duplicates, for contamination, for what survives a rewrite.
+
+Put here: that normalization. Do not put here: what is spoken (spoken), or the scoring of ASR, which uses Whisper's
+English normalizer.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_APOSTROPHES = re.compile(r"(?<=\w)['\u2019\u02bc](?=\w)")
+_WORD = re.compile(r"[^\W_]+")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text: NFKC, case folded, apostrophes inside words removed, all other marks are gaps."""
+    return _WORD.findall(_APOSTROPHES.sub("", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def normalize(text: str) -> str:
+    """Return the words of a text joined by single spaces."""
+    return " ".join(words_of(text))

@@ -1,0 +1,380 @@
+"""Quest: questions that a page asks and answers itself, as scripts to be spoken.
+
+Put here: finding questions with their answers in HTML, the rules that tell a question worth learning from one that is
+not, and the script (question, then rationale and answer). Do not put here: a language model's judgement (its prompts
+lie in prompts/), voices, or duplicates across pages (the stage knows the other pages). Patterns, the most explicit
+first: schema.org FAQPage and QAPage as JSON-LD, the same as microdata, definition lists, <details>, headings and
+paragraphs that are one question and stand before its answer, and questions inside a paragraph that it answers at once.
+"""
+
+from __future__ import annotations
+
+import html as html_entities
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from spelangy_model.records import Line, Page, Script
+from spelangy_model.rng import stable_hash, stable_rng
+from spelangy_model.text.extract import Block, ExtractionRules, main_blocks
+from spelangy_model.text.normalize import normalize, words_of
+from spelangy_model.text.sentences import split_sentences
+
+Pattern = Literal["json_ld", "microdata", "definition_list", "details", "heading", "sentence"]
+PATTERNS: tuple[Pattern, ...] = ("json_ld", "microdata", "definition_list", "details", "heading", "sentence")
+
+
+@dataclass(frozen=True, slots=True)
+class QuestRules:
+    """What is mined, and the bounds of a pair; words are those of `text.normalize`."""
+
+    patterns: tuple[Pattern, ...] = PATTERNS
+    min_question_words: int = 3
+    max_question_words: int = 40
+    max_rationale_sentences: int = 6
+    max_answer_words: int = 40
+    bridge_share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class MinedQuestion:
+    """A question with the page's own answer to it, both as plain text of the page."""
+
+    question: str
+    answer: str
+    pattern: Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer taken apart: the sentences that lead to it, and the one that gives it."""
+
+    rationale: str
+    short: str
+
+
+# Answers are shorter than the prose of articles: short paragraphs count as content too.
+_BLOCK_RULES = ExtractionRules(prose_characters=12)
+
+# --- mining -----------------------------------------------------------------------------------------------
+
+
+def mine_questions(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> list[MinedQuestion]:
+    """Return the questions of a page with their answers, valid or not, each wording once (its most explicit markup).
+
+    Never raises on malformed HTML or JSON: what cannot be parsed asks nothing.
+    """
+    from resiliparse.parse.html import HTMLTree
+
+    tree = HTMLTree.parse(html)
+    document = tree.document
+    found: dict[str, MinedQuestion] = {}
+    miners = {
+        "json_ld": lambda: _from_json_ld(document),
+        "microdata": lambda: _from_microdata(document),
+        "definition_list": lambda: _from_definition_lists(document),
+        "details": lambda: _from_details(document),
+        "heading": lambda: _from_headings(blocks),
+        "sentence": lambda: _from_sentences(blocks),
+    }
+    blocks = main_blocks(html, _BLOCK_RULES) if {"heading", "sentence"} & set(patterns) else []
+    for pattern in PATTERNS:
+        if pattern not in patterns:
+            continue
+        for question, answer in miners[pattern]():
+            question, answer = _fold(question), _fold(answer)
+            key = normalize(question)
+            if key and answer and key not in found:
+                found[key] = MinedQuestion(question, answer, pattern)
+    return list(found.values())
+
+
+Pairs = Iterator[tuple[str, str]]
+
+
+_HALF_PAIRS = re.compile("[\ud800-\udfff]")  # JSON can spell half a surrogate pair; no file can hold it
+
+
+def _fold(text: str) -> str:
+    return " ".join(_HALF_PAIRS.sub("\ufffd", text).split())
+
+
+def _is_asked(text: str) -> bool:
+    return text.rstrip(" \u201d\"'").endswith("?")
+
+
+def _plain(markup: str) -> str:
+    """Return the text of an HTML fragment, as answers in JSON-LD are."""
+    if "<" not in markup:
+        return html_entities.unescape(markup)
+    from resiliparse.extract.html2text import extract_plain_text
+
+    return extract_plain_text(f"<body>{markup}</body>", alt_texts=False, list_bullets=False)
+
+
+def _from_json_ld(document: Any) -> Pairs:
+    for script in document.query_selector_all('script[type="application/ld+json"]'):
+        try:
+            data = json.loads(script.text, strict=False)
+        except (ValueError, RecursionError):
+            continue
+        for node in _objects(data):
+            kinds = node.get("@type")
+            if "Question" not in (kinds if isinstance(kinds, list) else [kinds]):
+                continue
+            question = node.get("name") or node.get("text")
+            for answer in _answers(node):
+                if isinstance(question, str) and answer:
+                    yield _plain(question), _plain(answer)
+                    break
+
+
+def _objects(data: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a JSON value, in document order, without recursion: pages nest as deep as they like."""
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting.extend(reversed(list(value.values())))
+        elif isinstance(value, list):
+            waiting.extend(reversed(value))
+
+
+def _answers(node: dict[str, Any]) -> Iterator[str]:
+    for key in ("acceptedAnswer", "suggestedAnswer"):
+        answers = node.get(key) or []
+        for answer in answers if isinstance(answers, list) else [answers]:
+            text = answer.get("text") if isinstance(answer, dict) else answer
+            if isinstance(text, str):
+                yield text
+
+
+def _from_microdata(document: Any) -> Pairs:
+    for item in document.query_selector_all('[itemtype*="schema.org/Question"]'):
+        name = item.query_selector("[itemprop=name]")
+        answer = item.query_selector(
+            '[itemprop=acceptedAnswer] [itemprop="text"], [itemprop=suggestedAnswer] [itemprop="text"]'
+        )
+        if name is not None and answer is not None:
+            yield name.text, answer.text
+
+
+def _from_definition_lists(document: Any) -> Pairs:
+    for term in document.query_selector_all("dt"):
+        if not _is_asked(term.text.strip()):
+            continue
+        answers = []
+        node = term.next_element
+        while node is not None and node.tag == "dd":
+            answers.append(node.text)
+            node = node.next_element
+        yield term.text, " ".join(answers)
+
+
+def _from_details(document: Any) -> Pairs:
+    for summary in document.query_selector_all("details > summary"):
+        question = summary.text.strip()
+        if _is_asked(question) and summary.parent is not None:
+            yield question, summary.parent.text.strip().removeprefix(question)
+
+
+def _from_headings(blocks: list[Block]) -> Pairs:
+    """A heading that asks is answered by what stands below it; a paragraph that only asks, by the next paragraphs."""
+    position = 0
+    while position < len(blocks):
+        block = blocks[position]
+        position += 1
+        if not _is_question_block(block):
+            continue
+        answers = []
+        while position < len(blocks) and not _is_question_block(blocks[position]):
+            following = blocks[position]
+            if following.kind == "heading" and (block.kind != "heading" or following.level <= block.level):
+                break
+            answers.append(following.text)
+            position += 1
+        yield block.text, " ".join(answers)
+
+
+def _is_question_block(block: Block) -> bool:
+    if block.kind not in ("heading", "paragraph") or not _is_asked(block.text):
+        return False
+    return block.kind == "heading" or (
+        _QUESTION_START.match(block.text) is not None and len(split_sentences(block.text)) == 1
+    )
+
+
+def _from_sentences(blocks: list[Block]) -> Pairs:
+    for block in blocks:
+        if block.kind != "paragraph" or "?" not in block.text:
+            continue
+        sentences = split_sentences(block.text)
+        for index, sentence in enumerate(sentences[:-1]):
+            if _is_asked(sentence) and _QUESTION_START.match(sentence) and not _is_asked(sentences[index + 1]):
+                rest = sentences[index + 1 :]
+                end = next((place for place, text in enumerate(rest) if _is_asked(text)), len(rest))
+                yield sentence, " ".join(rest[:end])
+
+
+# --- validity ---------------------------------------------------------------------------------------------
+
+_WH = r"(?:who|whom|whose|what|when|where|why|which|how)"
+_AUXILIARY = r"(?:is|are|was|were|do|does|did|can|could|will|would|should|has|have|had|may|might|must)"
+_QUESTION_START = re.compile(
+    r"^(?:(?:and|but|so|then|well),? )?(?:(?:in|on|at|from|to|for|by|with|of|under|into|through|about) )?"
+    rf"(?:{_WH}|{_AUXILIARY})\b",
+    re.I,
+)
+_LATER_WH = re.compile(rf"(?:, | (?:in|on|at|from|to|for|by|with|of|under|into|through) ){_WH}\b", re.I)
+
+# Reasons in the order in which they are tried. The words are English, as the sets are.
+_RHETORICAL = re.compile(
+    r"^(?:why not|who (?:cares|knows?|knew|doesn't|does not|wouldn't|would have|could have|needs|wants)"
+    r"|what could be|what if|what about|how about"
+    r"|how (?:could|dare|can) (?:you|anyone|we)|did you know|have you (?:ever|heard|seen|noticed)|don't you"
+    r"|doesn't|isn't|aren't|wasn't|weren't|can't|couldn't"
+    r"|wouldn't|shouldn't|won't|haven't|hasn't|is (?:that|it|this) not|are (?:you|we) not|ready|want|need"
+    r"|looking|interested|curious|wondering|sound|got"
+    r"|so what\?|really|seriously|what (?:a|on earth|the hell)|who (?:on earth|else)|what's not to"
+    r"|can you (?:believe|imagine|guess)|would you believe|guess)(?:\b|$)"
+    r"|\b(?:right|don't you think|isn't it|aren't they|wouldn't you|eh|no)\?$",
+    re.IGNORECASE,
+)
+_OPINION = re.compile(
+    r"\b(?:do|did|would) you (?:think|like|love|agree|feel|prefer|want|enjoy|believe)\b"
+    r"|\byour (?:opinion|favou?rite|thoughts)\b",
+    re.I,
+)
+_SITE = re.compile(
+    r"^any (?:other )?(?:question|comment|thought|idea|suggestion)s?\b|\b(?:us|our|ours|i|my|me|we need|we're"
+    r"|we've)\b|\bcontact(?:ing)? (?:you|the (?:team|support))\b"
+    r"|\bwe (?:collect|offer|share|ship|sell|store|process|accept|provide|protect|handle|respond|disclose"
+    r"|charge|send|use)\b"
+    r"|\b(?:subscribe|subscription|unsubscribe|newsletter|log ?in|sign ?(?:in|up)|password|cookies?|whitelist"
+    r"|checkout|refunds?|coupons?|promo code)\b"
+    r"|\byour (?:account|order|website|site|team|store|shop|services?|company|e-?mail)\b|\b(?:this"
+    r"|the) (?:website|site|web page|blog|app|shop|store|forum|course|event)\b",
+    re.IGNORECASE,
+)
+_DEICTIC = re.compile(
+    r"\b(?:above|below|shown|pictured|depicted|illustrated|attached|mentioned|following|previous|aforementioned)\b"
+    r"|\b(?:this|that|these|those|the) (?:picture|image|photo|photograph|figure|diagram|chart|graph|table|video"
+    r"|map|page|article|post|story|text|passage|list|section|slide|quiz)s?\b"
+    r"|^what(?:'s|\u2019s| is| was| are) (?:the )?(?:next|new|problem|point|story|catch|deal|matter|issue"
+    r"|verdict|bottom line|solution|result)\?"
+    r"|\bof (?:these|those|the two|the three|them)\b|\bhere\?$",
+    re.IGNORECASE,
+)
+_EXPLETIVE = re.compile(
+    r"\bit(?: is| was|'s)? (?:also )?(?:true|possible|safe|legal|illegal|necessary|normal|okay|ok|best|better"
+    r"|important|hard|easy|difficult|common|dangerous|healthy|take|mean|cost|matter)\b",
+    re.I,
+)
+_PRONOUN = frozenset(
+    words_of("he she it they him her his hers its their theirs them this that these those there one ones")
+)
+_FUNCTION = frozenset(
+    words_of(
+        """
+        who whom whose what when where why which how is are was were be been being am do does did done can could will
+        would shall should has have had may might must a an the of in on at to from for by with about into through under
+        over and or but so if as than then not no some any all both more most many much long often far old big come came
+        get got go make made call called mean happen happened need use used work you your
+        """
+    )
+)
+
+
+def refuse_question(mined: MinedQuestion, rules: QuestRules) -> str | None:
+    """Return why a mined pair is not worth learning (a reason word), or None when it is a valid question."""
+    question = mined.question.strip(" \u201c\u201d\"'")
+    words = words_of(question)
+    if not question.endswith("?") or question.count("?") > 1:
+        return "not_one_question"
+    if len(words) < rules.min_question_words:
+        return "question_too_short"
+    if len(words) > rules.max_question_words:
+        return "question_too_long"
+    if _RHETORICAL.search(question):
+        return "rhetorical"
+    if _SITE.search(question):
+        return "about_the_site"
+    if _OPINION.search(question):
+        return "asks_opinion"
+    if not _QUESTION_START.match(question) and not _LATER_WH.search(question):
+        return "no_question_word"
+    if _DEICTIC.search(question) or _lacks_subject(question):
+        return "needs_context"
+    return _refuse_answer(mined.answer, rules)
+
+
+def _lacks_subject(question: str) -> bool:
+    """Tell whether a pronoun comes before anything that it could mean, as in: What does it eat?"""
+    if _EXPLETIVE.search(question):
+        return False
+    for word in words_of(question):
+        if word in _PRONOUN:
+            return True
+        if word not in _FUNCTION:
+            return False
+    return True
+
+
+def _refuse_answer(answer: str, rules: QuestRules) -> str | None:
+    if not words_of(answer):
+        return "no_answer"
+    if all(_is_asked(sentence) for sentence in split_sentences(answer)):
+        return "answered_by_question"
+    if len(words_of(take_apart(answer, rules).short)) > rules.max_answer_words:
+        return "answer_too_long"
+    return None
+
+
+# --- answers and scripts ----------------------------------------------------------------------------------
+
+_ANSWER_SENTENCE = re.compile(
+    r"^(?:so,? |therefore,? )?(?:the |in )?(?:short |correct |right )?(?:answer)(?: is|:| would be)\b", re.I
+)
+
+
+def take_apart(answer: str, rules: QuestRules) -> Answer:
+    """Return the sentence that gives the answer and those that lead to it, all in the page's own words.
+
+    A sentence that says so ("The answer is red.") is the answer. Else it is the first one, because a page that
+    answers a question replies first and explains then; the explanation becomes the rationale.
+    """
+    sentences = [sentence for sentence in split_sentences(answer) if words_of(sentence) and not _is_asked(sentence)]
+    if not sentences:
+        return Answer("", "")
+    stated = next((index for index, sentence in enumerate(sentences) if _ANSWER_SENTENCE.match(sentence)), 0)
+    rest = sentences[:stated] + sentences[stated + 1 :]
+    return Answer(" ".join(rest[: rules.max_rationale_sentences]), sentences[stated])
+
+
+def write_quest_script(page: Page, mined: MinedQuestion, answer: Answer, rules: QuestRules, seed: int) -> Script:
+    """Return the script of a question in two lines: what follows the spoken question is text that ends in the answer.
+
+    A share of `rules.bridge_share` of the scripts, drawn by document, answers without the rationale: a model is asked
+    for an answer right after speech, and learns that only where an answer stands there.
+    """
+    document_id = stable_hash("quest", page.page_id, normalize(mined.question))
+    direct = bool(stable_rng(seed, "quest", "bridge", document_id).random() < rules.bridge_share)
+    reply = answer.short if direct or not answer.rationale else f"{answer.rationale} {answer.short}"
+    return Script(
+        document_id=document_id,
+        page_id=page.page_id,
+        url=page.url,
+        licence=page.licence,
+        title=mined.question,
+        lines=[_line("question", mined.question), _line("answer", reply)],
+        evidence=f"{mined.question} {mined.answer}",
+    )
+
+
+def _line(role: str, text: str) -> Line:
+    from spelangy_model.text.spoken import spoken_form
+
+    return Line(role, text, spoken_form(text))

@@ -1,0 +1,39 @@
+"""Sentences of written text.
+
+Put here: the cut at sentence ends, with pysbd's rules for English (abbreviations, initials, decimals, quotations). Do
+not put here: cuts of recordings (they are made at words with times). A line of the text is never joined with the
+next: headings and list items are sentences of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+MAX_PIECE_CHARACTERS = 4000
+
+
+@cache
+def _segmenter() -> Any:
+    from pysbd import Segmenter
+
+    return Segmenter(language="en", clean=False)
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of a text, in order; joined by spaces they are the text with its white space folded.
+
+    A line longer than MAX_PIECE_CHARACTERS is cut at a space first: pysbd's time grows faster than its input.
+    """
+    sentences: list[str] = []
+    for line in text.splitlines():
+        for piece in _pieces(" ".join(line.split())):
+            sentences += [sentence.strip() for sentence in _segmenter().segment(piece) if sentence.strip()]
+    return sentences
+
+
+def _pieces(line: str) -> list[str]:
+    if len(line) <= MAX_PIECE_CHARACTERS:
+        return [line] if line else []
+    return re.findall(rf"\S.{{0,{MAX_PIECE_CHARACTERS - 1}}}(?=\s|$)|\S{{{MAX_PIECE_CHARACTERS}}}", line)
