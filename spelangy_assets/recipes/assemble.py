@@ -1,0 +1,420 @@
+"""A recipe becomes a graph: the one list of all assets, in the order in which data flows.
+
+Put here: names, groups, descriptions, inputs. Do not put here: literals of a recipe, or Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spelangy_assets.quality import contracts
+from spelangy_assets.recipes.graph import Graph, GraphError, Node, PartitionKind
+from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.stages import (
+    chunk_speech,
+    clean_transcripts,
+    cover_topics,
+    evaluate,
+    extract_text,
+    find_contamination,
+    ingest_audio,
+    ingest_pages,
+    leaderboard,
+    mine_quest,
+    mix,
+    recognize,
+    roll_up,
+    segment_speech,
+    speak,
+    speech_tokenizer,
+    text_tokenizer,
+    tokenize_chunks,
+    tokenize_text,
+    tokenizer_corpus,
+    train_lm,
+    write_benchmark,
+    write_chunk_page,
+    write_krist,
+)
+
+AUDIO: PartitionKind = "audio_snapshot"
+PAGES: PartitionKind = "page_snapshot"
+
+# Token set -> the dataset that it tokenizes, and how that is partitioned.
+TOKEN_SETS: dict[str, tuple[str, PartitionKind]] = {
+    "web_coarse": ("web_coarse", AUDIO),
+    "web_fine": ("web_fine", AUDIO),
+    "krist": ("krist_speech", PAGES),
+    "quest": ("quest_speech", PAGES),
+    "text": ("text_documents", PAGES),
+}
+
+
+def assemble(recipe: Recipe) -> Graph:
+    """Return the graph of a recipe. GraphError names a mix, run or corpus that does not fit."""
+    nodes = [
+        *_crawl(recipe),
+        *_web_speech(recipe),
+        *_synthetic(recipe),
+        *_tokenizers(recipe),
+        *_tokens(recipe),
+        *_corpora(recipe),
+        *_mixes(recipe),
+        *_runs(recipe),
+        *_evaluation(recipe),
+    ]
+    return Graph(recipe.name, nodes)
+
+
+def _crawl(recipe: Recipe) -> Iterator[Node]:
+    yield Node(
+        name="raw_audio",
+        group="crawl",
+        description="Recordings of one snapshot, decoded to mono 16 kHz; what cannot be decoded is in its rejects.",
+        stage=ingest_audio,
+        config=recipe.web_speech.ingest,
+        contract=contracts.RAW_AUDIO,
+        partition=AUDIO,
+        has_source=True,
+        kinds=("audio",),
+    )
+    yield Node(
+        name="raw_pages",
+        group="crawl",
+        description="HTML pages of one snapshot's archives that the URL filter lets through.",
+        stage=ingest_pages,
+        config=recipe.synthetic.ingest,
+        contract=contracts.RAW_PAGES,
+        partition=PAGES,
+        has_source=True,
+        kinds=("html",),
+    )
+
+
+def _web_speech(recipe: Recipe) -> Iterator[Node]:
+    web = recipe.web_speech
+    yield Node(
+        name="speech_segments",
+        group="transcripts",
+        description="Who speaks when: diarized speaker turns of each recording.",
+        stage=segment_speech,
+        config=web.segment,
+        contract=contracts.SPEECH_SEGMENTS,
+        inputs={"raw_audio": "raw_audio"},
+        partition=AUDIO,
+        kinds=("table",),
+        pool="gpu",
+        cost="heavy",
+    )
+    yield Node(
+        name="transcript_hypotheses",
+        group="transcripts",
+        description="What each ASR system heard in each segment, word by word with times and confidence.",
+        stage=recognize,
+        config=web.recognize,
+        contract=contracts.TRANSCRIPT_HYPOTHESES,
+        inputs={"raw_audio": "raw_audio", "speech_segments": "speech_segments"},
+        partition=AUDIO,
+        kinds=("table",),
+        pool="asr",
+        cost="heavy",
+    )
+    yield Node(
+        name="clean_transcripts",
+        group="transcripts",
+        description="The words that ROVER's vote agreed on, after the filters; what they drop is kept with its reason.",
+        stage=clean_transcripts,
+        config=web.clean,
+        contract=contracts.CLEAN_TRANSCRIPTS,
+        inputs={
+            "raw_audio": "raw_audio",
+            "speech_segments": "speech_segments",
+            "transcript_hypotheses": "transcript_hypotheses",
+        },
+        partition=AUDIO,
+        kinds=("table",),
+    )
+    for name, config, how in (
+        ("web_coarse", web.coarse, "consecutive turns of one speaker merged"),
+        ("web_fine", web.fine, "turns cut further at sentence ends"),
+    ):
+        yield Node(
+            name=name,
+            group="chunks",
+            description=f"(audio, text) chunks of web speech: {how}.",
+            stage=chunk_speech,
+            config=config,
+            contract=contracts.CHUNKS,
+            inputs={"raw_audio": "raw_audio", "clean_transcripts": "clean_transcripts"},
+            partition=AUDIO,
+            kinds=("audio", "table"),
+        )
+    yield Node(
+        name="chunk_page",
+        group="chunks",
+        description="A page to look at and listen to: turns, chunks, votes and drops of each recording.",
+        stage=write_chunk_page,
+        config=web.page,
+        contract=contracts.PAGE,
+        inputs={
+            "raw_audio": "raw_audio",
+            "speech_segments": "speech_segments",
+            "transcript_hypotheses": "transcript_hypotheses",
+            "clean_transcripts": "clean_transcripts",
+            "web_coarse": "web_coarse",
+            "web_fine": "web_fine",
+        },
+        partition=AUDIO,
+        kinds=("html",),
+    )
+
+
+def _synthetic(recipe: Recipe) -> Iterator[Node]:
+    synthetic = recipe.synthetic
+    yield Node(
+        name="text_documents",
+        group="synthetic",
+        description="The main text of the pages, for text-only training.",
+        stage=extract_text,
+        config=synthetic.text,
+        contract=contracts.TEXT_DOCUMENTS,
+        inputs={"raw_pages": "raw_pages"},
+        partition=PAGES,
+        kinds=("table",),
+    )
+    for name, description, stage, config in (
+        ("krist_documents", "Krist: knowledge-rich pages rewritten for listening.", write_krist, synthetic.krist),
+        ("quest_pairs", "Quest: questions mined from pages, with rationale and answer.", mine_quest, synthetic.quest),
+    ):
+        yield Node(
+            name=name,
+            group="synthetic",
+            description=description,
+            stage=stage,
+            config=config,
+            contract=contracts.SCRIPTS,
+            inputs={"raw_pages": "raw_pages"},
+            partition=PAGES,
+            kinds=("table",),
+            pool="llm",
+        )
+    for name, scripts, config in (
+        ("krist_speech", "krist_documents", synthetic.krist_speech),
+        ("quest_speech", "quest_pairs", synthetic.quest_speech),
+    ):
+        yield Node(
+            name=name,
+            group="synthetic",
+            description=f"{scripts}, spoken in the recipe's accents.",
+            stage=speak,
+            config=config,
+            contract=contracts.CHUNKS,
+            inputs={"scripts": scripts},
+            partition=PAGES,
+            kinds=("audio", "table"),
+            pool="tts",
+            cost="heavy",
+        )
+
+
+def _tokenizers(recipe: Recipe) -> Iterator[Node]:
+    tokenizers = recipe.tokenizers
+    yield Node(
+        name="tokenizer_speech",
+        group="tokenizers",
+        description="Speech that the tokenizer is trained on and measured with; fixed by the recipe.",
+        stage=tokenizer_corpus,
+        config=tokenizers.corpus,
+        contract=contracts.CHUNKS,
+        kinds=("audio", "table"),
+        pool="tts",
+        cost="heavy",
+    )
+    yield Node(
+        name="speech_tokenizer",
+        group="tokenizers",
+        description="Conformer encoder and finite scalar quantizer at 12.5 Hz, frozen.",
+        stage=speech_tokenizer,
+        config=tokenizers.speech,
+        contract=contracts.SPEECH_TOKENIZER,
+        inputs={"tokenizer_speech": "tokenizer_speech"},
+        kinds=("pytorch",),
+        pool="gpu",
+        cost="heavy",
+    )
+    yield Node(
+        name="text_tokenizer",
+        group="tokenizers",
+        description="Byte-level BPE; fixed by the recipe.",
+        stage=text_tokenizer,
+        config=tokenizers.text,
+        contract=contracts.FILES,
+        kinds=("huggingface",),
+        cost="heavy",
+    )
+
+
+def _tokens(recipe: Recipe) -> Iterator[Node]:
+    for name, (dataset, partition) in TOKEN_SETS.items():
+        text_only = name == "text"
+        inputs = {"text_tokenizer": "text_tokenizer"}
+        if text_only:
+            inputs["text_documents"] = dataset
+        else:
+            inputs |= {"chunks": dataset, "speech_tokenizer": "speech_tokenizer"}
+        yield Node(
+            name=f"{name}_tokens",
+            group="tokens",
+            description=f"{dataset} as ids of the text tokenizer" + ("." if text_only else " and codes of the speech one."),
+            stage=tokenize_text if text_only else tokenize_chunks,
+            config=recipe.tokenizers.tokenize_text if text_only else recipe.tokenizers.tokenize_chunks,
+            contract=contracts.TOKENS,
+            inputs=inputs,
+            partition=partition,
+            kinds=("table",),
+            pool=None if text_only else "gpu",
+        )
+
+
+def _corpora(recipe: Recipe) -> Iterator[Node]:
+    for name, (_, partition) in TOKEN_SETS.items():
+        if name not in recipe.corpora:
+            raise GraphError(f"{recipe.name}: corpora has no {name!r}; name the snapshots that its mixes draw on")
+        known = recipe.audio_snapshots if partition == AUDIO else recipe.page_snapshots
+        for snapshot in recipe.corpora[name].snapshots:
+            if snapshot not in known:
+                raise GraphError(f"{recipe.name}: corpus {name!r} names the snapshot {snapshot!r}, which is none of {list(known)}")
+        yield Node(
+            name=f"{name}_corpus",
+            group="corpora",
+            description=f"Exactly the versions of {name}_tokens over the recipe's corpus.",
+            stage=roll_up,
+            config=roll_up.Config(),
+            contract=contracts.ROLL_UP,
+            members=tuple((f"{name}_tokens", snapshot) for snapshot in recipe.corpora[name].snapshots),
+            kinds=("table",),
+        )
+
+
+def _mix(recipe: Recipe, name: str, config: mix.Config) -> Node:
+    inputs = {"text_tokenizer": "text_tokenizer"}
+    if any(source.kind == "speech_text" for source in config.mixture.sources):
+        inputs["speech_tokenizer"] = "speech_tokenizer"
+    for source in config.mixture.sources:
+        token_set = source.name.removesuffix("_tokens")
+        if token_set not in TOKEN_SETS:
+            raise GraphError(f"{recipe.name}: mix {name!r} draws on {source.name!r}, which is none of {list(TOKEN_SETS)}")
+        inputs[source.name] = f"{token_set}_corpus"
+    return Node(
+        name=f"mix_{name}",
+        group="mixes",
+        description="Packed training rows drawn from: " + ", ".join(source.name for source in config.mixture.sources) + ".",
+        stage=mix,
+        config=config,
+        contract=contracts.MIX,
+        inputs=inputs,
+        kinds=("table",),
+    )
+
+
+def _mixes(recipe: Recipe) -> Iterator[Node]:
+    yield _mix(recipe, "base_text", recipe.base_mix)
+    for name, config in recipe.mixes.items():
+        yield _mix(recipe, name, config)
+
+
+def _runs(recipe: Recipe) -> Iterator[Node]:
+    yield Node(
+        name="base_lm",
+        group="runs",
+        description="The text language model that every run starts from.",
+        stage=train_lm,
+        config=recipe.base_lm,
+        contract=contracts.RUN,
+        inputs={"mix": "mix_base_text", "text_tokenizer": "text_tokenizer"},
+        kinds=("pytorch",),
+        pool="gpu",
+        cost="heavy",
+    )
+    for name, run in recipe.runs.items():
+        if run.mix not in recipe.mixes:
+            raise GraphError(f"{recipe.name}: run {name!r} trains on {run.mix!r}, which is none of {list(recipe.mixes)}")
+        yield Node(
+            name=f"run_{name}",
+            group="runs",
+            description=f"A SpeechLM: base_lm trained on mix_{run.mix}.",
+            stage=train_lm,
+            config=run.train,
+            contract=contracts.RUN,
+            inputs={"mix": f"mix_{run.mix}", "base_lm": "base_lm", "text_tokenizer": "text_tokenizer"},
+            kinds=("pytorch",),
+            pool="gpu",
+            cost="heavy",
+        )
+
+
+def _evaluation(recipe: Recipe) -> Iterator[Node]:
+    evaluation = recipe.evaluation
+    yield Node(
+        name="sqa_benchmarks",
+        group="evals",
+        description="Spoken questions with four options each, never used in training.",
+        stage=write_benchmark,
+        config=evaluation.benchmark,
+        contract=contracts.QUESTIONS,
+        kinds=("audio", "table"),
+        pool="tts",
+        cost="heavy",
+    )
+    for name in recipe.runs:
+        yield Node(
+            name=f"eval_{name}",
+            group="evals",
+            description=f"Spoken and text question answering and the modality gap of run_{name}.",
+            stage=evaluate,
+            config=evaluation.evaluate,
+            contract=contracts.SCORES,
+            inputs={"run": f"run_{name}", "questions": "sqa_benchmarks", "speech_tokenizer": "speech_tokenizer"},
+            kinds=("table",),
+            pool="gpu",
+            cost="heavy",
+        )
+    yield Node(
+        name="topic_coverage",
+        group="evals",
+        description="Which topics the web speech, Krist, Quest and the questions are about, and how far they are apart.",
+        stage=cover_topics,
+        config=evaluation.topics,
+        contract=contracts.METRICS,
+        inputs={**_text_corpora(), "questions": "sqa_benchmarks", "text_tokenizer": "text_tokenizer"},
+        kinds=("table",),
+        cost="heavy",
+    )
+    yield Node(
+        name="contamination",
+        group="evals",
+        description="N-grams of the benchmark questions that occur in the training texts, with the hits to read.",
+        stage=find_contamination,
+        config=evaluation.contamination,
+        contract=contracts.METRICS,
+        inputs={**_text_corpora(), "questions": "sqa_benchmarks", "text_tokenizer": "text_tokenizer"},
+        kinds=("table",),
+    )
+    yield Node(
+        name="leaderboard",
+        group="evals",
+        description="All runs side by side, with intervals, gap, topics and contamination; a page and its numbers.",
+        stage=leaderboard,
+        config=evaluation.leaderboard,
+        contract=contracts.LEADERBOARD,
+        inputs={
+            **{f"eval_{name}": f"eval_{name}" for name in recipe.runs},
+            "topic_coverage": "topic_coverage",
+            "contamination": "contamination",
+        },
+        kinds=("html",),
+    )
+
+
+def _text_corpora() -> dict[str, str]:
+    return {f"{name}_tokens": f"{name}_corpus" for name in TOKEN_SETS if name != "web_coarse"}
