@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from spelangy_model.audio.tts import SAMPLE_RATE_HZ, Samples, TtsError, TtsUnavailable, Voice, finish
+from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.tts import Samples, TtsError, TtsUnavailable, Unspeakable, Voice, finish
 
 ACCENTS = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-029")
 _VARIANTS = ("m1", "m3", "m7", "f2", "f3", "f4")
@@ -163,10 +164,10 @@ class EspeakSynthesizer:
     def speak(self, text: str, voice: Voice) -> Samples:
         """Return `text` in `voice`, float32 mono 16 kHz; see `Synthesizer.speak`.
 
-        Raises TtsError for a text without anything to say or with a NUL, and TtsUnavailable for an unknown voice.
+        Raises Unspeakable for a text with a NUL or without anything to say, TtsUnavailable for an unknown voice.
         """
         if "\0" in text:
-            raise TtsError(f"a text to be spoken holds a NUL character: {text[:80]!r}")
+            raise Unspeakable("control_character", f"a NUL, where the library would end the text {text[:80]!r}")
         pieces: list[bytes] = []
 
         def take(wave: int | None, count: int, _events: int | None) -> int:
@@ -191,5 +192,5 @@ class EspeakSynthesizer:
             wave = np.frombuffer(b"".join(pieces), dtype="<i2").astype(np.float32) / np.float32(32768)
         samples = finish(soxr.resample(wave, fresh.sample_rate_hz, SAMPLE_RATE_HZ).astype(np.float32))
         if samples.size == 0:
-            raise TtsError(f"espeak-ng says nothing for {text[:80]!r}")
+            raise Unspeakable("nothing_to_say", f"espeak-ng is silent for {text[:80]!r}")
         return samples

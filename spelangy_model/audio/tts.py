@@ -17,9 +17,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.rng import Key, stable_rng
 
-SAMPLE_RATE_HZ = 16_000
 LEAD_S = 0.05
 TAIL_S = 0.10
 TARGET_LEVEL_DBFS = -23.0
@@ -36,7 +36,19 @@ class TtsError(Exception):
 
 
 class TtsUnavailable(TtsError):
-    """An engine or its model is not there; the message says how to get it."""
+    """An engine, its model or a voice is not there; the message says how to get it."""
+
+
+class Unspeakable(TtsError):
+    """No good speech comes of one text. `reason` is a fixed word to be counted, `detail` what was found.
+
+    Reasons: nothing_to_say, control_character, and those of `speech_fault`.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ class Synthesizer(Protocol):
         """Return `text` in `voice`: float32 mono at 16 kHz, shape (samples,), trimmed and levelled by `finish`.
 
         Jitters of the voice are not drawn here. The result depends on (text, voice) alone, to the bit where the
-        engine runs on a CPU with one thread. Raises TtsError when the engine gives no speech for the text.
+        engine runs on a CPU with one thread. Raises Unspeakable when the text gives no speech.
         """
         ...
 
@@ -191,6 +203,15 @@ def speech_fault(samples: Samples, text: str, limits: SpeechLimits) -> tuple[str
     if silence_s > limits.max_silence_s:
         return "long_silence", f"{silence_s:.2f} s > {limits.max_silence_s} s"
     return None
+
+
+def speak_line(synthesizer: Synthesizer, text: str, voice: Voice, limits: SpeechLimits) -> Samples:
+    """Speak a text and check the speech. Raises Unspeakable, whose reason the caller counts."""
+    samples = synthesizer.speak(text, voice)
+    fault = speech_fault(samples, text, limits)
+    if fault:
+        raise Unspeakable(*fault)
+    return samples
 
 
 def longest_silence_s(samples: Samples) -> float:

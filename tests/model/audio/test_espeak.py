@@ -14,7 +14,8 @@ import soundfile
 
 from spelangy_model.audio import espeak
 from spelangy_model.audio.espeak import ACCENTS, VOICES, EspeakSynthesizer, check_voices, voices_of
-from spelangy_model.audio.tts import SAMPLE_RATE_HZ, TtsError, TtsUnavailable, Voice, choose_voice
+from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.tts import TtsError, TtsUnavailable, Unspeakable, Voice, choose_voice
 
 SENTENCE = "The river flows through the quiet valley."
 
@@ -77,12 +78,13 @@ def test_rate_and_pitch_are_obeyed():
 
 @pytest.mark.parametrize("text", ["", "   ", "...", "\n"])
 def test_a_text_with_nothing_to_say_is_an_error(text):
-    with pytest.raises(TtsError, match="says nothing"):
+    with pytest.raises(Unspeakable) as error:
         EspeakSynthesizer().speak(text, VOICES[0])
+    assert error.value.reason == "nothing_to_say"
 
 
 def test_a_nul_in_a_text_is_an_error_and_not_a_cut_sentence():
-    with pytest.raises(TtsError, match="NUL"):
+    with pytest.raises(Unspeakable, match="control_character"):
         EspeakSynthesizer().speak("The river\0 flows", VOICES[0])
 
 

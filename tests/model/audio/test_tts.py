@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spelangy_model.audio import tts
-from spelangy_model.audio.tts import SAMPLE_RATE_HZ, SpeechLimits, Voice, choose_voice, finish, speech_fault
+from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.tts import SpeechLimits, Voice, choose_voice, finish, speech_fault
 
 ROSTER = [Voice("a1", "a"), Voice("a2", "a"), Voice("a3", "a"), Voice("b1", "b")]
 
