@@ -1,0 +1,275 @@
+"""A language model behind any OpenAI-compatible server: many requests, each answered once, checked, and kept.
+
+Put here: the client (bounded concurrency, retries, JSON schema with one repair, cache, budget) and the loading of
+prompts. Do not put here: what is asked (krist, questions and prompts/) or what is done with a reply. A request's
+identity is its content (model, prompt, sampling, schema): equal requests are sent once, a rerun sends nothing that
+was answered, and a killed run loses only what was in flight. The address and the key of the server come from the
+environment; they bear no identity and are written nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from spelangy_model.rng import stable_rng
+
+BASE_URL_VARIABLE = "SPELANGY_LLM_BASE_URL"
+API_KEY_VARIABLE = "SPELANGY_LLM_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """Which model is asked, and how it samples: the part that bears identity."""
+
+    name: str
+    max_output_tokens: int = 2048
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where and how hard it is asked: no part of any identity. `max_tokens` counts prompts and replies of a run."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    concurrency: int = 16
+    timeout_s: float = 60.0
+    attempts: int = 6
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+    max_tokens: int | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], **changes: Any) -> Server:
+        """Return the server that the environment names. Raises KeyError with the variable that is not set."""
+        for variable in (BASE_URL_VARIABLE, API_KEY_VARIABLE):
+            if not environment.get(variable):
+                raise KeyError(variable)
+        return cls(environment[BASE_URL_VARIABLE], environment[API_KEY_VARIABLE], **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A versioned prompt file with {{placeholders}}, and the JSON schema of its reply. Its digest is its identity."""
+
+    name: str
+    template: str
+    schema: str  # canonical JSON
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.template}\x00{self.schema}".encode()).hexdigest()[:16]
+
+    def fill(self, **values: str) -> str:
+        """Put the values in their places, once: braces inside a value stay text. KeyError when the names differ."""
+        places = set(_PLACE.findall(self.template))
+        if places != values.keys():
+            raise KeyError(f"prompt {self.name} has the places {sorted(places)}, not {sorted(values)}")
+        return _PLACE.sub(lambda match: values[match[1]], self.template)
+
+
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+
+
+def load_prompt(name: str, schema: Mapping[str, Any]) -> Prompt:
+    """Return prompts/NAME.txt with the schema that its replies must meet. Raises FileNotFoundError."""
+    path = resources.files("spelangy_model.text") / "prompts" / f"{name}.txt"
+    return Prompt(name, path.read_text("utf-8"), json.dumps(schema, sort_keys=True))
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What a run asked and spent. Tokens are the server's own count."""
+
+    requests: int = 0  # sent over the wire, repairs and retries included
+    answered: int = 0
+    failed: int = 0
+    from_cache: int = 0
+    retries: int = 0
+    repairs: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def as_dict(self) -> dict[str, int]:
+        return {**asdict(self), "tokens": self.tokens}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a request: a `value` that meets the schema, or a reason word and the server's own words."""
+
+    value: dict[str, Any] | None
+    failure: str = ""
+    error: str = ""
+
+
+class LanguageModelClient:
+    """Asks one model on one server. `cache_dir` holds one JSON file a reply; it may be shared by runs and processes."""
+
+    def __init__(self, model: LanguageModel, server: Server, cache_dir: Path):
+        self.model = model
+        self.server = server
+        self.ledger = Ledger()
+        self._cache_dir = cache_dir
+
+    def ask_all(self, prompt: Prompt, fillings: Sequence[Mapping[str, str]]) -> list[Reply]:
+        """Return a reply for each filling, in order. Never raises for what a server does: failures are replies.
+
+        Failures: budget_spent, server_error, timeout, rate_limited, refused (the request itself is not accepted),
+        cut_off (the reply did not end), not_json, schema_violated.
+        """
+        texts = [prompt.fill(**filling) for filling in fillings]
+        return asyncio.run(self._ask_all(prompt, texts))
+
+    async def _ask_all(self, prompt: Prompt, texts: list[str]) -> list[Reply]:
+        from openai import AsyncOpenAI
+
+        gate = asyncio.Semaphore(self.server.concurrency)
+        schema = json.loads(prompt.schema)
+        async with AsyncOpenAI(
+            base_url=self.server.base_url, api_key=self.server.api_key, timeout=self.server.timeout_s, max_retries=0
+        ) as api:
+
+            async def one(text: str) -> Reply:
+                async with gate:
+                    return await self._ask(api, prompt, schema, text)
+
+            distinct = list(dict.fromkeys(texts))
+            replies = dict(zip(distinct, await asyncio.gather(*map(one, distinct)), strict=True))
+        return [replies[text] for text in texts]
+
+    def _key(self, prompt: Prompt, text: str) -> str:
+        identity = [asdict(self.model), prompt.digest, text]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8", "backslashreplace")).hexdigest()
+
+    async def _ask(self, api: Any, prompt: Prompt, schema: dict[str, Any], text: str) -> Reply:
+        key = self._key(prompt, text)
+        path = self._cache_dir / key[:2] / f"{key}.json"
+        kept = _read_json(path)
+        if kept is not None and not _violation(kept, schema):
+            self.ledger.from_cache += 1
+            return Reply(kept)
+        messages = [{"role": "user", "content": text}]
+        reply = await self._one_reply(api, prompt, schema, messages, key)
+        if reply.failure in ("not_json", "schema_violated"):
+            self.ledger.repairs += 1
+            said = reply.error.partition("\n")
+            messages += [
+                {"role": "assistant", "content": said[2]},
+                {
+                    "role": "user",
+                    "content": f"This is not the JSON that was asked for: {said[0]}. Send it again, alone.",
+                },
+            ]
+            reply = await self._one_reply(api, prompt, schema, messages, key)
+        if reply.value is None:
+            self.ledger.failed += 1
+            return Reply(None, reply.failure, reply.error.partition("\n")[0])
+        self.ledger.answered += 1
+        _write_json(path, reply.value)
+        return reply
+
+    async def _one_reply(
+        self, api: Any, prompt: Prompt, schema: dict[str, Any], messages: list[Any], key: str
+    ) -> Reply:
+        """Send until the server gives a completion, waiting longer each time; then read it as JSON of the schema."""
+        import openai
+
+        failure, error = "server_error", ""
+        for attempt in range(self.server.attempts):
+            if self.server.max_tokens is not None and self.ledger.tokens >= self.server.max_tokens:
+                return Reply(None, "budget_spent", f"{self.ledger.tokens} of {self.server.max_tokens} tokens are spent")
+            wait_s = min(self.server.longest_wait_s, self.server.first_wait_s * 2**attempt)
+            self.ledger.requests += 1
+            try:
+                completion = await api.chat.completions.create(
+                    model=self.model.name,
+                    messages=messages,
+                    max_tokens=self.model.max_output_tokens,
+                    temperature=self.model.temperature,
+                    seed=self.model.seed,
+                    response_format={
+                        "type": "json_schema",
+                        "json_schema": {"name": prompt.name.replace(".", "_"), "schema": schema, "strict": True},
+                    },
+                )
+            except openai.APITimeoutError as problem:
+                failure, error = "timeout", str(problem)
+            except openai.RateLimitError as problem:
+                failure, error = "rate_limited", str(problem)
+                wait_s = max(wait_s, _retry_after_s(problem.response, self.server.longest_wait_s))
+            except openai.APIStatusError as problem:
+                if problem.status_code < 500 and problem.status_code not in (408, 409):
+                    return Reply(None, "refused", str(problem))
+                failure, error = "server_error", str(problem)
+            except (openai.APIError, json.JSONDecodeError, ValueError) as problem:
+                # a broken connection, or a body that is no completion at all
+                failure, error = "server_error", f"{type(problem).__name__}: {problem}"
+            else:
+                usage = getattr(completion, "usage", None)
+                if usage is not None:
+                    self.ledger.prompt_tokens += usage.prompt_tokens or 0
+                    self.ledger.completion_tokens += usage.completion_tokens or 0
+                choices = getattr(completion, "choices", None)
+                if choices:
+                    return _read_reply(choices[0], schema)
+                failure, error = "server_error", "a completion without choices"
+            if attempt + 1 < self.server.attempts:
+                self.ledger.retries += 1
+                # full jitter, so that clients that failed together do not come back together
+                await asyncio.sleep(wait_s * float(stable_rng(0, "llm-retry", key, attempt).uniform(0.5, 1.0)))
+        return Reply(None, failure, error)
+
+
+def _read_reply(choice: Any, schema: dict[str, Any]) -> Reply:
+    said = (choice.message.content or "").strip()
+    if choice.finish_reason == "length":
+        return Reply(None, "cut_off", f"the reply did not end within the output limit\n{said}")
+    body = said.removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as problem:
+        return Reply(None, "not_json", f"{problem}\n{said}")
+    violation = _violation(value, schema)
+    return Reply(None, "schema_violated", f"{violation}\n{said}") if violation else Reply(value)
+
+
+def _violation(value: Any, schema: dict[str, Any]) -> str:
+    from jsonschema import Draft202012Validator
+
+    problem = next(iter(Draft202012Validator(schema).iter_errors(value)), None)
+    return "" if problem is None else problem.message.replace("\n", " ")[:300]
+
+
+def _retry_after_s(response: Any, longest_s: float) -> float:
+    try:
+        return min(longest_s, max(0.0, float(response.headers.get("retry-after", "0"))))
+    except ValueError:
+        return 0.0  # the date form is rare and the waits grow anyway
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{id(value):x}.part")
+    draft.write_text(json.dumps(value, ensure_ascii=True, sort_keys=True), "utf-8")
+    draft.replace(path)

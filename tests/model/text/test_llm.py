@@ -1,0 +1,231 @@
+"""The client against a server that fails as servers do: every request ends with an answer or a reason, none twice."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from spelangy_model.text.llm import LanguageModel, LanguageModelClient, Prompt, Server, load_prompt
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
+PROMPT = Prompt("echo.v1", "Say: {{word}}", json.dumps(SCHEMA, sort_keys=True))
+
+
+class FaultyServer:
+    """Answers {"text": WORD} for "Say: WORD"; `faults(word, nth)` names what happens to the nth request for a word."""
+
+    def __init__(self, faults=lambda word, nth: ""):
+        self.seen: Counter[str] = Counter()
+        self.most_at_once = 0
+        self._running = 0
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, format, *args):
+                pass
+
+            def send(self, status, body, headers=()):
+                data = body.encode()
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def do_POST(self):
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                word = request["messages"][0]["content"].removeprefix("Say: ")
+                with outer._lock:
+                    outer._running += 1
+                    outer.most_at_once = max(outer.most_at_once, outer._running)
+                    nth = outer.seen[word]
+                    outer.seen[word] += 1
+                try:
+                    self.answer(word, faults(word, nth))
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # the client gave up waiting
+                finally:
+                    with outer._lock:
+                        outer._running -= 1
+
+            def answer(self, word, fault):
+                content, finish = json.dumps({"text": word}), "stop"
+                if fault == "429":
+                    return self.send(429, '{"error": {"message": "slow down"}}', [("Retry-After", "0.01")])
+                if fault == "500":
+                    return self.send(500, '{"error": {"message": "broken"}}')
+                if fault == "400":
+                    return self.send(400, '{"error": {"message": "too long"}}')
+                if fault == "timeout":
+                    time.sleep(1.0)
+                if fault == "not_a_completion":
+                    return self.send(200, "<html>gateway</html>")
+                if fault == "not_json":
+                    content = "Sure! Here it is."
+                if fault == "wrong_schema":
+                    content = '{"word": 1}'
+                if fault == "cut_off":
+                    content, finish = content[:4], "length"
+                if fault == "slow":
+                    time.sleep(0.05)
+                self.send(
+                    200,
+                    json.dumps(
+                        {
+                            "id": "1", "object": "chat.completion", "created": 0, "model": "m",
+                            "choices": [
+                                {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}}
+                            ],
+                            "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8},
+                        }
+                    ),
+                )  # fmt: skip
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self):
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def client(server, cache_dir, **changes):
+    settings = {
+        "concurrency": 4,
+        "timeout_s": 0.5,
+        "attempts": 4,
+        "first_wait_s": 0.01,
+        "longest_wait_s": 0.05,
+    } | changes
+    return LanguageModelClient(LanguageModel("m"), Server(server.base_url, "key", **settings), cache_dir)
+
+
+def words(count):
+    return [{"word": f"w{index}"} for index in range(count)]
+
+
+def test_every_request_is_answered_in_order_through_all_faults(tmp_path):
+    faults = ("429", "500", "timeout", "not_a_completion", "not_json", "wrong_schema")
+    with FaultyServer(
+        lambda word, nth: faults[int(word[1:]) % 9] if nth == 0 and int(word[1:]) % 9 < 6 else ""
+    ) as server:
+        asked = client(server, tmp_path)
+        replies = asked.ask_all(PROMPT, words(27))
+    assert [reply.value for reply in replies] == [{"text": f"w{index}"} for index in range(27)]
+    assert asked.ledger.answered == 27
+    assert asked.ledger.repairs == 6
+    assert asked.ledger.retries == 12
+    assert asked.ledger.requests == sum(server.seen.values()) == 27 + 18
+    assert server.most_at_once <= 4 + 3  # a timed out request still runs on the server
+
+
+@pytest.mark.parametrize(
+    ("fault", "failure", "sent"),
+    [
+        ("429", "rate_limited", 4),
+        ("500", "server_error", 4),
+        ("not_a_completion", "server_error", 4),
+        ("timeout", "timeout", 4),
+        ("400", "refused", 1),
+        ("cut_off", "cut_off", 1),
+        ("not_json", "not_json", 2),
+        ("wrong_schema", "schema_violated", 2),
+    ],
+)
+def test_a_server_that_never_recovers_ends_in_a_reason(tmp_path, fault, failure, sent):
+    with FaultyServer(lambda word, nth: fault) as server:
+        asked = client(server, tmp_path, timeout_s=0.1 if fault == "timeout" else 2.0)
+        (reply,) = asked.ask_all(PROMPT, words(1))
+    assert reply.value is None
+    assert (reply.failure, server.seen["w0"]) == (failure, sent)
+    assert asked.ledger.failed == 1
+
+
+def test_what_was_answered_is_never_sent_again(tmp_path):
+    with FaultyServer(lambda word, nth: "400" if word == "w1" and nth == 0 else "") as server:
+        first = client(server, tmp_path).ask_all(PROMPT, words(3))
+        again = client(server, tmp_path)
+        second = again.ask_all(PROMPT, words(3))
+        assert [reply.failure for reply in first] == ["", "refused", ""]
+        assert [reply.value for reply in second] == [{"text": f"w{index}"} for index in range(3)]
+        assert again.ledger.from_cache == 2
+        assert server.seen == Counter({"w0": 1, "w1": 2, "w2": 1})  # the failure alone was asked again
+
+
+def test_equal_requests_of_one_run_are_sent_once(tmp_path):
+    with FaultyServer() as server:
+        replies = client(server, tmp_path).ask_all(PROMPT, [{"word": "same"}] * 5)
+    assert len(replies) == 5
+    assert server.seen == Counter({"same": 1})
+
+
+def test_another_prompt_or_model_is_another_request(tmp_path):
+    with FaultyServer() as server:
+        asked = client(server, tmp_path)
+        asked.ask_all(PROMPT, words(1))
+        looser = Prompt(PROMPT.name, PROMPT.template, json.dumps({"type": "object"}))
+        asked.ask_all(looser, words(1))
+        LanguageModelClient(LanguageModel("m", seed=1), asked.server, tmp_path).ask_all(PROMPT, words(1))
+    assert server.seen == Counter({"w0": 3})
+
+
+def test_a_spent_budget_stops_the_run_and_says_so(tmp_path):
+    with FaultyServer() as server:
+        asked = client(server, tmp_path, concurrency=1, max_tokens=20)
+        replies = asked.ask_all(PROMPT, words(6))
+    assert [reply.failure for reply in replies] == ["", "", "", "budget_spent", "budget_spent", "budget_spent"]
+    assert asked.ledger.tokens == 24
+    assert sum(server.seen.values()) == 3
+
+
+def test_no_more_requests_at_once_than_allowed(tmp_path):
+    with FaultyServer(lambda word, nth: "slow") as server:
+        client(server, tmp_path, concurrency=3).ask_all(PROMPT, words(12))
+    assert server.most_at_once == 3
+
+
+def test_a_torn_cache_file_is_asked_again(tmp_path):
+    with FaultyServer() as server:
+        client(server, tmp_path).ask_all(PROMPT, words(1))
+        (kept,) = tmp_path.rglob("*.json")
+        kept.write_text('{"text": ')
+        assert client(server, tmp_path).ask_all(PROMPT, words(1))[0].value == {"text": "w0"}
+    assert server.seen["w0"] == 2
+
+
+def test_the_key_is_not_shown():
+    assert "secret" not in repr(Server("http://localhost", "secret"))
+
+
+def test_environment_that_names_no_server_says_which_variable():
+    with pytest.raises(KeyError, match="SPELANGY_LLM_API_KEY"):
+        Server.from_environment({"SPELANGY_LLM_BASE_URL": "http://localhost"})
+
+
+@pytest.mark.parametrize("name", ["krist_rewrite.v1", "quest_answer.v1"])
+def test_shipped_prompts_have_places_and_ask_for_json(name):
+    prompt = load_prompt(name, SCHEMA)
+    assert "JSON" in prompt.template
+    places = {"title": "T", "text": "a {{title}} in braces"} | ({"question": "Q?"} if "quest" in name else {})
+    assert "a {{title}} in braces" in prompt.fill(**places)  # what a page says is never a place
+    with pytest.raises(KeyError, match="has the places"):
+        prompt.fill(title="T")
