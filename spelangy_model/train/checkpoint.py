@@ -1,0 +1,87 @@
+"""Checkpoints: a Hugging Face folder, and beside it what an exact resume needs.
+
+Put here: writing and reading of model folders and of the running state. Do not put here: the loop.
+
+    FOLDER/config.json model.safetensors ...   loads with AutoModelForCausalLM (float32)
+           tokenizer.json ...                  loads with AutoTokenizer
+           vocabulary_layout.json              verified on load
+           optimizer.safetensors               AdamW's moments by parameter name (running checkpoints only)
+           state.json                          the step, the spec's digest (running checkpoints only)
+
+The learning rate and the data position are functions of the step, and nothing draws random numbers while training, so the
+step is all that is to be kept. A running checkpoint is written beside and renamed: it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from spelangy_model.tokenizer.vocab import Layout
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+_NAME = re.compile(r"checkpoint-(\d{8})")
+
+
+def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, layout: Layout) -> None:
+    """Write a model folder that any Hugging Face user can load."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    layout.save(folder)
+
+
+def save_running(
+    work: Path,
+    step: int,
+    digest: str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    layout: Layout,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write the checkpoint after `step` steps into `work`, then remove the older ones."""
+    folder = work / f"checkpoint-{step:08d}"
+    draft = work / f".{folder.name}"
+    shutil.rmtree(draft, ignore_errors=True)
+    save_model(draft, model, tokenizer, layout)
+    moments: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():
+        state = optimizer.state[parameter]
+        for key in ("exp_avg", "exp_avg_sq", "step"):
+            moments[f"{name}|{key}"] = torch.as_tensor(state[key]).detach().cpu().contiguous()
+    save_file(moments, draft / "optimizer.safetensors")
+    (draft / "state.json").write_text(json.dumps({"step": step, "spec_digest": digest}))
+    draft.rename(folder)
+    for old in work.iterdir():
+        if _NAME.fullmatch(old.name) and old != folder:
+            shutil.rmtree(old)
+
+
+def find_running(work: Path, digest: str) -> tuple[Path, int] | None:
+    """Return the newest checkpoint of this very run in `work` and its step; one of another spec is never believed."""
+    if not work.is_dir():
+        return None
+    for folder in sorted((item for item in work.iterdir() if _NAME.fullmatch(item.name)), reverse=True):
+        state = json.loads((folder / "state.json").read_text())
+        if state["spec_digest"] == digest:
+            return folder, int(state["step"])
+    return None
+
+
+def restore_optimizer(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
+    """Put the moments of a checkpoint back, to the bit."""
+    moments = load_file(folder / "optimizer.safetensors")
+    for name, parameter in model.named_parameters():
+        optimizer.state[parameter] = {
+            key: moments[f"{name}|{key}"] if key == "step" else moments[f"{name}|{key}"].to(parameter.device)
+            for key in ("step", "exp_avg", "exp_avg_sq")
+        }

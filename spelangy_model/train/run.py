@@ -1,0 +1,260 @@
+"""The training process: `accelerate launch ... -m spelangy_model.train.run SPEC.json`.
+
+Put here: the loop, from a spec to a checkpoint. Do not put here: what a mix or a recipe is. It is the only path by
+which a model is trained, also a tiny one, and it runs alone: imports are narrow, everything it needs is in the spec. Under
+Dagster it reports through Pipes; outside it prints the same lines.
+
+Files in `out`: the model's folder (checkpoint.py), `metrics.jsonl` (one line a step: loss in nats over the positions that
+count, loss tokens, positions, learning rate, gradient norm, cumulative share of positions by source) and
+`timing.jsonl` (seconds and tokens/s, which differ from run to run).
+
+With one process and one thread a run is deterministic to the bit, and so is a run that was killed and started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from spelangy_model.data.loader import Batch, RowReader
+from spelangy_model.lm.attention import documents_of, use_document_attention
+from spelangy_model.lm.forward import load_model, logits
+from spelangy_model.lm.presets import new_model
+from spelangy_model.rng import stable_seed
+from spelangy_model.tokenizer.vocab import LAYOUT_FILE, check_checkpoint, extend_model, extend_tokenizer
+from spelangy_model.train.checkpoint import find_running, restore_optimizer, save_model, save_running
+from spelangy_model.train.schedule import warmup_stable_decay
+from spelangy_model.train.spec import SpecError, TrainSpec
+
+Report = Callable[[str, dict[str, Any]], None]
+_REPORT_EVERY = 25
+
+
+class PackedLoss(nn.Module):
+    """The summed next-token loss of packed rows; a module of its own so that DDP sees one forward."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        use_document_attention(model)
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, position_ids: torch.Tensor, loss_mask: torch.Tensor) -> torch.Tensor:
+        """Return the sum in nats over the positions with loss_mask 1, each predicted from the position before it.
+
+        All arguments are (rows, row_length). The output layer runs only on the positions that count.
+        """
+        hidden = self.model.base_model(
+            input_ids=input_ids, position_ids=position_ids, documents=documents_of(position_ids), use_cache=False
+        ).last_hidden_state
+        counts = loss_mask[:, 1:].bool()
+        scores = logits(self.model, hidden[:, :-1][counts])
+        return nn.functional.cross_entropy(scores.float(), input_ids[:, 1:][counts], reduction="sum")
+
+
+def start_model(spec: TrainSpec) -> tuple[Any, Any]:
+    """Return (model, tokenizer) with the spec's layout, before the first step.
+
+    Raises LayoutError when a checkpoint's text ids are not those of the layout.
+    """
+    from transformers import AutoTokenizer
+
+    if spec.init_preset:
+        tokenizer = AutoTokenizer.from_pretrained(spec.tokenizer, local_files_only=True)
+        return new_model(spec.init_preset, spec.layout, spec.seed), extend_tokenizer(tokenizer, spec.layout)
+    folder = Path(spec.init_checkpoint)
+    model = load_model(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    known = spec.layout.text_size
+    if (folder / LAYOUT_FILE).exists():
+        base = check_checkpoint(model, folder)
+        if base.text_size != spec.layout.text_size or base.codebook_size not in (0, spec.layout.codebook_size):
+            raise SpecError(f"init_checkpoint has {base}, which cannot be widened to {spec.layout}")
+        known = base.size
+    tokenizer = extend_tokenizer(tokenizer, spec.layout)
+    if known < spec.layout.size:
+        extend_model(model, spec.layout, known, spec.seed)
+    return model, tokenizer
+
+
+def make_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
+    """Return AdamW (betas 0.9, 0.95); matrices decay, vectors (norms, biases) do not."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": spec.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
+
+
+def train(spec: TrainSpec, report: Report) -> dict[str, float]:
+    """Train to the end of the spec, from its newest checkpoint where there is one; return the closing figures."""
+    on_cpu = spec.device == "cpu"
+    if on_cpu:
+        torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(on_cpu)
+    torch.manual_seed(stable_seed(spec.seed, "train") % 2**63)
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if spec.precision == "bfloat16" else "no")
+    world = accelerator.num_processes
+    if spec.batch_rows % world:
+        raise SpecError(f"batch_rows {spec.batch_rows} cannot be divided among {world} processes")
+    out, work = Path(spec.out), Path(spec.work)
+    reader = RowReader([Path(path) for path in spec.rows])
+    model, tokenizer = start_model(spec)
+    resumed = find_running(work, spec.digest)
+    first_step = 0
+    if resumed:
+        folder, first_step = resumed
+        model = load_model(folder)
+        check_checkpoint(model, folder, spec.layout)
+        report(f"resuming after step {first_step}", {})
+    module, optimizer = PackedLoss(model), make_optimizer(model, spec)
+    if resumed:
+        restore_optimizer(resumed[0], model, optimizer)
+    module, optimizer = accelerator.prepare(module, optimizer)
+    bare = accelerator.unwrap_model(module).model
+    module.train()
+
+    work.mkdir(parents=True, exist_ok=True)
+    metrics_path, timing_path = work / "metrics.jsonl", work / "timing.jsonl"
+    sources: Counter[str] = Counter()
+    if accelerator.is_main_process:
+        sources.update(_keep_lines(metrics_path, first_step))
+        _keep_lines(timing_path, first_step)
+    accelerator.wait_for_everyone()
+    closing: dict[str, float] = {}
+    recent: list[tuple[float, int]] = []
+    with contextlib.ExitStack() as stack:
+        if accelerator.is_main_process:
+            metrics = stack.enter_context(metrics_path.open("a"))
+            timing = stack.enter_context(timing_path.open("a"))
+        for step in range(first_step, spec.steps):
+            started = time.perf_counter()
+            batch = reader.batch(step * spec.batch_rows, spec.batch_rows)
+            rate = spec.learning_rate * warmup_stable_decay(step, spec.steps, spec.warmup_steps, spec.decay_steps)
+            loss, norm = _step(accelerator, module, optimizer, batch, rate, spec)
+            seconds = time.perf_counter() - started
+            if not torch.isfinite(torch.tensor(loss)):
+                raise FloatingPointError(f"the loss is {loss} at step {step}: lower learning_rate or look at the rows")
+            if not accelerator.is_main_process:
+                continue
+            sources.update(batch.source_tokens)
+            total = sources.total()
+            positions = sum(batch.source_tokens.values())
+            line = {
+                "step": step + 1,
+                "loss": loss,
+                "loss_tokens": int(batch.loss_mask[:, 1:].sum()),
+                "positions": positions,
+                "learning_rate": rate,
+                "gradient_norm": norm,
+                "positions_by_source": dict(sources),
+                "share_by_source": {name: round(count / total, 6) for name, count in sorted(sources.items())},
+            }
+            metrics.write(json.dumps(line) + "\n")
+            timing.write(json.dumps({"step": step + 1, "seconds": seconds, "tokens_per_s": positions / seconds}) + "\n")
+            recent = [*recent[1 - _REPORT_EVERY :], (loss, positions)]
+            if (step + 1) % _REPORT_EVERY == 0 or step + 1 == spec.steps:
+                closing = {
+                    "step": step + 1,
+                    "loss": sum(value for value, _ in recent) / len(recent),
+                    "tokens_per_s": positions / seconds,
+                    "learning_rate": rate,
+                }
+                report(f"step {step + 1}/{spec.steps} loss {closing['loss']:.4f}", closing)
+            if (step + 1) % spec.checkpoint_every == 0 and step + 1 < spec.steps:
+                metrics.flush()
+                timing.flush()
+                save_running(work, step + 1, spec.digest, bare, tokenizer, spec.layout, optimizer)
+    if accelerator.is_main_process:
+        save_model(out, bare, tokenizer, spec.layout)
+        for path in (metrics_path, timing_path):
+            (out / path.name).write_bytes(path.read_bytes())
+    accelerator.wait_for_everyone()
+    return closing
+
+
+def _step(
+    accelerator: Accelerator, module: nn.Module, optimizer: Any, batch: Batch, rate: float, spec: TrainSpec
+) -> tuple[float, float]:
+    """Do one optimizer step; return (mean loss over the whole batch's loss tokens, gradient norm before clipping)."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    # Every process knows the whole batch's count: the mean is over tokens, whatever the split into micro-batches is.
+    count = max(1, int(batch.loss_mask[:, 1:].sum()))
+    world, rank = accelerator.num_processes, accelerator.process_index
+    share = spec.batch_rows // world
+    starts = list(range(rank * share, (rank + 1) * share, spec.micro_rows))
+    total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+    for start in starts:
+        rows = slice(start, min(start + spec.micro_rows, (rank + 1) * share))
+        last = start == starts[-1]
+        with contextlib.nullcontext() if last else accelerator.no_sync(module):
+            tensors = [
+                torch.from_numpy(array[rows]).to(accelerator.device, torch.int64)
+                for array in (batch.input_ids, batch.position_ids, batch.loss_mask)
+            ]
+            with accelerator.autocast():
+                loss = module(*tensors)
+            accelerator.backward(loss * (world / count))  # DDP divides by the number of processes
+            total += loss.detach().double()
+    norm = accelerator.clip_grad_norm_(module.parameters(), spec.clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    summed = accelerator.reduce(total, "sum")
+    return float(summed) / count, float(norm) if norm is not None else float("nan")
+
+
+def _keep_lines(path: Path, lines: int) -> dict[str, int]:
+    """Cut a log of an interrupted run back to the step of its checkpoint; return its positions by source so far."""
+    kept = path.read_text().splitlines()[:lines] if path.exists() else []
+    path.write_text("".join(f"{line}\n" for line in kept))
+    return json.loads(kept[-1]).get("positions_by_source", {}) if kept else {}
+
+
+@contextlib.contextmanager
+def reporting() -> Iterator[Report]:
+    """Give a function that reports a line and figures: through Dagster Pipes when it was launched so, else by print."""
+    if "DAGSTER_PIPES_CONTEXT" not in os.environ:
+
+        def to_terminal(text: str, figures: dict[str, Any]) -> None:
+            sys.stdout.write(f"{text} {json.dumps(figures)}\n" if figures else f"{text}\n")
+            sys.stdout.flush()
+
+        yield to_terminal
+        return
+    from dagster_pipes import open_dagster_pipes
+
+    with open_dagster_pipes() as pipes:
+
+        def to_dagster(text: str, figures: dict[str, Any]) -> None:
+            pipes.log.info(text)
+            if figures:
+                pipes.report_custom_message(figures)
+
+        yield to_dagster
+
+
+def main(arguments: list[str]) -> None:
+    """Run the spec whose path is the only argument."""
+    if len(arguments) != 1:
+        raise SystemExit("usage: python -m spelangy_model.train.run SPEC.json")
+    spec = TrainSpec.read(Path(arguments[0]))
+    # Each process of a launch would report the same; the first one does.
+    first = os.environ.get("RANK", "0") == "0"
+    with reporting() if first else contextlib.nullcontext(lambda text, figures: None) as report:
+        train(spec, report)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
