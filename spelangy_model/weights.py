@@ -162,7 +162,8 @@ def sentence_encoder() -> Path:
 
     Raises WeightsError as `whisper_ct2` does.
     """
-    return [_checked(file) for file in _MINILM][0].parent
+    paths = [_checked(file) for file in _MINILM]
+    return paths[0].parent
 
 
 # --- finding and checking -----------------------------------------------------------------------------------
