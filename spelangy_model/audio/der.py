@@ -1,0 +1,67 @@
+"""Diarization error rate, by pyannote.metrics.
+
+Put here: scoring of speaker turns. Do not put here: finding them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spelangy_model.audio.turns import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class DiarizationError:
+    """Seconds of speaker time: `total_s` in the reference, and the three ways to be wrong about it."""
+
+    total_s: float
+    missed_s: float
+    false_alarm_s: float
+    confusion_s: float
+
+    @property
+    def rate(self) -> float:
+        """Missed, false and confused speech over the reference's speech; NaN when the reference holds none."""
+        wrong = self.missed_s + self.false_alarm_s + self.confusion_s
+        return wrong / self.total_s if self.total_s else float("nan")
+
+
+def diarization_error(
+    reference: Mapping[str, Sequence[Turn]],
+    hypothesis: Mapping[str, Sequence[Turn]],
+    *,
+    duration_s: Mapping[str, float],
+    collar_s: float = 0.0,
+    skip_overlap: bool = False,
+) -> DiarizationError:
+    """Return the diarization error over recordings, summed in seconds; speakers are matched per recording.
+
+    `duration_s` says for each recording how much of it is scored (from 0). `collar_s` seconds around each
+    boundary of the reference are not scored (half of it on either side, as pyannote.metrics has it), with
+    `skip_overlap` neither is overlapped speech; the defaults forgive nothing. Raises KeyError when a recording
+    of the reference has no hypothesis.
+    """
+    from pyannote.core import Segment, Timeline
+    from pyannote.metrics.diarization import DiarizationErrorRate
+
+    metric: Any = DiarizationErrorRate(collar=collar_s, skip_overlap=skip_overlap)
+    for name, turns in reference.items():
+        scored = Timeline([Segment(0.0, duration_s[name])])
+        metric(_annotation(turns), _annotation(hypothesis[name]), uem=scored)
+    return DiarizationError(
+        total_s=float(metric["total"]),
+        missed_s=float(metric["missed detection"]),
+        false_alarm_s=float(metric["false alarm"]),
+        confusion_s=float(metric["confusion"]),
+    )
+
+
+def _annotation(turns: Iterable[Turn]) -> Any:
+    from pyannote.core import Annotation, Segment
+
+    annotation = Annotation()
+    for index, turn in enumerate(turns):
+        annotation[Segment(turn.start_s, turn.end_s), index] = turn.speaker
+    return annotation
