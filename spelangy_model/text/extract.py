@@ -244,3 +244,12 @@ def render(blocks: list[Block]) -> str:
         else:
             lines.append(f"- {block.text}" if block.kind == "item" else block.text)
     return "\n".join(lines).strip()
+
+
+_TITLE = re.compile(r"<title\b[^>]{0,500}>([^<]{0,2000})", re.IGNORECASE)
+
+
+def page_title(html: str) -> str:
+    """Return the text of the page's <title>, white space folded; empty when it has none."""
+    match = _TITLE.search(html)
+    return _SPACES.sub(" ", html_entities.unescape(match[1])).strip() if match else ""

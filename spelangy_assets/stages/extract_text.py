@@ -1,0 +1,76 @@
+"""text_documents: the main text of each page, for text-only training and for Krist.
+
+Put here: extraction page by page and the filters on what comes out. Do not put here: how text is told from
+furniture (text.extract).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_model.records import Page, TextDocument
+from spelangy_model.rng import stable_hash
+from spelangy_model.text.extract import ExtractionRules, extract_text, page_title
+from spelangy_model.text.language import detect_language
+from spelangy_model.text.normalize import normalize, words_of
+
+VERSION = "1"
+TABLES: dict[str, type] = {"documents": TextDocument}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Bounds on the extracted text, in words of text.normalize; `languages` are ISO 639-1 codes."""
+
+    extraction: ExtractionRules = field(default_factory=ExtractionRules)
+    min_words: int = 30
+    max_words: int = 100_000
+    languages: tuple[str, ...] = ("en",)
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Nothing is needed."""
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Do one unit a shard of pages. Equal texts of one shard are kept once."""
+    for unit, shard in ctx.out.pending(ctx.inputs["raw_pages"].shards("pages")):
+        with ctx.out.unit(unit) as out:
+            seen: set[str] = set()
+            for page in shard.iter_records(Page):
+                out.read(1)
+                document = extract_document(page, config)
+                if not isinstance(document, str):
+                    digest = stable_hash(normalize(document.text))
+                    if digest in seen:
+                        document = "duplicate_text"
+                    seen.add(digest)
+                if isinstance(document, str):
+                    out.drop(document)
+                else:
+                    out.add("words", len(words_of(document.text)))
+                    out.write("documents", [document])
+
+
+def extract_document(page: Page, config: Config) -> TextDocument | str:
+    """Return the main text of a page, or the reason why it is none to learn from."""
+    text = extract_text(page.html, config.extraction)
+    words = len(words_of(text))
+    if words == 0:
+        return "no_main_text"
+    if words < config.min_words:
+        return "too_short"
+    if words > config.max_words:
+        return "too_long"
+    language = detect_language(text)
+    if language not in config.languages:
+        return f"language_{language}"
+    return TextDocument(
+        document_id=stable_hash("text", page.page_id),
+        page_id=page.page_id,
+        url=page.url,
+        licence=page.licence,
+        title=page_title(page.html),
+        text=text,
+    )

@@ -1,0 +1,136 @@
+"""quest_pairs: the questions that pages ask and answer, as scripts to be spoken.
+
+Put here: mining page by page, duplicates across pages, the choice between rules and a language model. Do not put
+here: the patterns and rules (text.questions), the client (text.llm) or voices (speak).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from spelangy_assets.stages.language_model import make_client, require_server
+from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.store.artifacts import ShardFile
+from spelangy_model.records import Page, Script
+from spelangy_model.text.extract import ExtractionRules, extract_text, page_title
+from spelangy_model.text.llm import LanguageModel, load_prompt
+from spelangy_model.text.normalize import normalize
+from spelangy_model.text.questions import (
+    Answer,
+    MinedQuestion,
+    QuestRules,
+    mine_questions,
+    refuse_question,
+    take_apart,
+    write_quest_script,
+)
+
+VERSION = "1"
+TABLES: dict[str, type] = {"scripts": Script}
+PROMPT = "quest_answer.v1"
+_REASONS = ["", "rhetorical", "asks_opinion", "about_the_site", "needs_context", "not_answered"]
+_REPLY = {
+    "type": "object",
+    "properties": {
+        "valid": {"type": "boolean"},
+        "reason": {"type": "string", "enum": _REASONS},
+        "rationale": {"type": "string"},
+        "answer": {"type": "string"},
+        "evidence": {"type": "string"},
+    },
+    "required": ["valid", "reason", "rationale", "answer", "evidence"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """`model` judges and answers what the rules let through; None: the page's own answer is taken apart.
+
+    `prompt_digest` is filled in: it ties what a model said to the words of its prompt. A model sees at most
+    `max_model_characters` of the page's text. `seed` draws which scripts answer without rationale.
+    """
+
+    rules: QuestRules = field(default_factory=QuestRules)
+    model: LanguageModel | None = None
+    prompt_digest: str = ""
+    max_model_characters: int = 12_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            object.__setattr__(self, "prompt_digest", load_prompt(PROMPT, _REPLY).digest)
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Raise PreflightError when a model is named and no server is."""
+    require_server(config.model, execution)
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Do one unit a shard of pages. The first page that asks a question keeps it; what was asked in a unit that is
+    done is mined again, which is cheap, and never sent to a model again."""
+    asked: set[str] = set()
+    for unit, shard in enumerate(ctx.inputs["raw_pages"].shards("pages")):
+        if ctx.out.done(unit):
+            asked.update(normalize(mined.question) for _, mined in _mined(shard, config) if _valid(mined, config))
+            continue
+        with ctx.out.unit(unit) as out:
+            pairs: list[tuple[Page, MinedQuestion]] = []
+            for page, mined in _mined(shard, config):
+                out.read(1)
+                key = normalize(mined.question)
+                reason = refuse_question(mined, config.rules) or ("duplicate_question" if key in asked else None)
+                if reason is not None:
+                    out.drop(reason)
+                    continue
+                asked.add(key)
+                pairs.append((page, mined))
+                out.add(f"pairs_{mined.pattern}", 1)
+            for (page, mined), answer in zip(pairs, _answers(ctx, config, pairs), strict=True):
+                if isinstance(answer, str):
+                    out.drop(answer)
+                else:
+                    out.write("scripts", [write_quest_script(page, mined, answer, config.rules, config.seed)])
+
+
+def _mined(shard: ShardFile, config: Config) -> Iterator[tuple[Page, MinedQuestion]]:
+    for page in shard.iter_records(Page):
+        for mined in mine_questions(page.html, config.rules.patterns):
+            yield page, mined
+
+
+def _valid(mined: MinedQuestion, config: Config) -> bool:
+    return refuse_question(mined, config.rules) is None
+
+
+def _answers(ctx: StageContext, config: Config, pairs: list[tuple[Page, MinedQuestion]]) -> list[Answer | str]:
+    """Return the answer to each question, or the reason why there is none."""
+    if config.model is None:
+        return [take_apart(mined.answer, config.rules) for _, mined in pairs]
+    client = make_client(config.model, ctx.execution)
+    texts = {page.page_id: extract_text(page.html, ExtractionRules()) for page, _ in pairs}
+    fillings = [
+        {
+            "title": page_title(page.html),
+            "question": mined.question,
+            "text": f"{mined.question} {mined.answer}\n\n{texts[page.page_id]}"[: config.max_model_characters],
+        }
+        for page, mined in pairs
+    ]
+    answers: list[Answer | str] = []
+    for filling, reply in zip(fillings, client.ask_all(load_prompt(PROMPT, _REPLY), fillings), strict=True):
+        value = reply.value
+        if value is None:
+            answers.append(f"model_{reply.failure}")
+        elif not value["valid"]:
+            answers.append(value["reason"] or "not_valid")
+        elif not value["answer"].strip():
+            answers.append("no_answer")
+        elif not value["evidence"].strip() or normalize(value["evidence"]) not in normalize(filling["text"]):
+            answers.append("evidence_not_on_page")
+        else:
+            answers.append(Answer(" ".join(value["rationale"].split()), " ".join(value["answer"].split())))
+    ctx.log(f"language model: {client.ledger.as_dict()}")
+    return answers

@@ -1,0 +1,98 @@
+"""krist_documents: the main texts of knowledge-rich pages as sentences to be spoken.
+
+Put here: rewriting page by page, by rules or by a language model, and what is kept. Do not put here: the
+rules (text.krist), the client (text.llm) or voices (speak).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spelangy_assets.stages import extract_text
+from spelangy_assets.stages.language_model import make_client, require_server
+from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_model.records import Page, Script, TextDocument
+from spelangy_model.text.krist import KristRules, rewrite_for_listening, write_scripts
+from spelangy_model.text.llm import LanguageModel, load_prompt
+
+VERSION = "1"
+TABLES: dict[str, type] = {"scripts": Script}
+PROMPT = "krist_rewrite.v1"
+_REPLY = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """`text` says which main texts are taken; `model` rewrites them; None: the rules do.
+
+    `prompt_digest` is filled in: it ties what a model wrote to the words of its prompt.
+
+    A text longer than `max_model_characters` is not sent to a model and is dropped as too_long_for_model.
+    """
+
+    text: extract_text.Config = field(default_factory=extract_text.Config)
+    rules: KristRules = field(default_factory=KristRules)
+    model: LanguageModel | None = None
+    prompt_digest: str = ""
+    max_model_characters: int = 24_000
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            object.__setattr__(self, "prompt_digest", load_prompt(PROMPT, _REPLY).digest)
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Raise PreflightError when a model is named and no server is."""
+    require_server(config.model, execution)
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Do one unit a shard of pages."""
+    for unit, shard in ctx.out.pending(ctx.inputs["raw_pages"].shards("pages")):
+        with ctx.out.unit(unit) as out:
+            documents: list[TextDocument] = []
+            for page in shard.iter_records(Page):
+                out.read(1)
+                document = extract_text.extract_document(page, config.text)
+                if isinstance(document, str):
+                    out.drop(document)
+                else:
+                    documents.append(document)
+            kept = 0
+            for document, text, reason in _rewritten(ctx, config, documents):
+                scripts = reason if reason else write_scripts(document, text, config.rules)
+                if isinstance(scripts, str):
+                    out.drop(scripts)
+                    continue
+                kept += 1
+                out.write("scripts", scripts)
+                out.add("sentences", sum(len(script.lines) for script in scripts))
+            out.kept(kept)  # pages: a long one makes several scripts
+
+
+def _rewritten(ctx: StageContext, config: Config, documents: list[TextDocument]) -> list[tuple[TextDocument, str, str]]:
+    """Return (document, rewritten text, reason why there is none)."""
+    if config.model is None:
+        return [(document, rewrite_for_listening(document.text), "") for document in documents]
+    client = make_client(config.model, ctx.execution)
+    short = [document for document in documents if len(document.text) <= config.max_model_characters]
+    replies = client.ask_all(
+        load_prompt(PROMPT, _REPLY), [{"title": document.title, "text": document.text} for document in short]
+    )
+    ctx.log(f"language model: {client.ledger.as_dict()}")
+    by_id = {document.document_id: reply for document, reply in zip(short, replies, strict=True)}
+    rewritten = []
+    for document in documents:
+        reply = by_id.get(document.document_id)
+        if reply is None:
+            rewritten.append((document, "", "too_long_for_model"))
+        elif reply.value is None:
+            rewritten.append((document, "", f"model_{reply.failure}"))
+        else:
+            rewritten.append((document, rewrite_for_listening(reply.value["text"]), ""))
+    return rewritten
