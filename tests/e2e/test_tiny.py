@@ -1,0 +1,94 @@
+"""The whole graph on the dial `tiny`: it ends, it is checked, it is not repeated, it survives kills."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from conftest import data_versions, run_command, summary
+
+from spelangy_assets.definitions import recipe_named
+from spelangy_assets.lanes import required_places
+from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.settings import Settings
+from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.lineage import SOURCES_SQL, connect, published_id
+
+pytestmark = pytest.mark.slow
+
+KILLS = [
+    # In six stages, at a shard in their middle ...
+    (r"tiny/raw_audio/.*recordings-00000", "after"),
+    (r"tiny/transcript_hypotheses/.*hypotheses-00000", "before"),
+    (r"tiny/quest_speech/.*chunks-00000", "after"),
+    (r"tiny/web_fine_tokens/.*documents-00000", "before"),
+    (r"tiny/base_lm/.*model\.safetensors", "before"),
+    (r"tiny/eval_.*/.*scores-00000", "after"),
+    # ... and between last shard, manifest, verdict and LATEST.
+    (r"tiny/krist_documents/.*manifest\.json", "before"),
+    (r"tiny/krist_speech/.*manifest\.json", "after"),
+    (r"tiny/text_documents/.*quality\.json", "after"),
+    (r"tiny/clean_transcripts/.*LATEST\.json", "before"),
+]
+
+
+def test_every_asset_is_materialized_and_every_blocking_check_passed(tiny_home: Path) -> None:
+    told = summary(tiny_home)
+    assert told["problems"] == [] and told["failures"] == {} and told["not_run"] == []
+    assert set(told["assets"]) == {node.name for node in assemble(recipe_named("tiny"))}
+
+
+def test_a_second_run_recomputes_nothing(tiny_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(tiny_home, home)
+    before = data_versions(home)
+    ended = run_command(home, "-m", "spelangy_assets", "demo", "--recipe", "tiny")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert sum(row["computed"] for row in summary(home)["assets"].values()) == 0
+    assert data_versions(home) == before
+
+
+def test_killed_at_ten_places_it_ends_with_the_same_data_versions(tiny_home: Path, tmp_path: Path) -> None:
+    trap = str(Path(__file__).with_name("kill_at.py"))
+    for pattern, moment in KILLS:
+        ended = run_command(tmp_path, trap, pattern, moment)
+        assert ended.returncode != 0, f"nothing was killed at {moment} {pattern}:\n{ended.stdout}"
+        assert "died" in ended.stderr + ended.stdout, ended.stdout + ended.stderr
+    ended = run_command(tmp_path, "-m", "spelangy_assets", "demo", "--recipe", "tiny")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert data_versions(tmp_path) == data_versions(tiny_home)
+    with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+        statuses = {run.status for run in instance.get_runs()}
+        assert statuses <= {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
+
+
+def test_lineage_walks_from_a_score_to_urls_and_content_hashes(tiny_home: Path) -> None:
+    settings = Settings.at(tiny_home)
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    recipe = recipe_named("tiny")
+    run = next(name for name in recipe.runs if "quest" in name)
+    with connect(store, "tiny") as connection:
+        artifact = published_id(store, Address("tiny", f"eval_{run}"))
+        rows = connection.execute(SOURCES_SQL, {"artifact": artifact}).to_arrow_table().to_pylist()
+    assert {row["kind"] for row in rows} == {"recording", "page"}
+    assert all(row["url"].startswith("http") for row in rows if row["kind"] == "page")
+    assert all(len(row["content_hash"]) == 32 for row in rows)
+    recorded = set()
+    for name, partition in required_places(assemble(recipe)):
+        if name in ("raw_audio", "raw_pages"):
+            table = store.resolve(Address("tiny", name, partition)).table(
+                "recordings" if name == "raw_audio" else "pages",
+                ["recording_id" if name == "raw_audio" else "page_id"],
+            )
+            recorded |= set(table.column(0).to_pylist())
+    assert {row["content_hash"] for row in rows} <= recorded
+
+
+def test_no_secret_of_the_environment_is_written(tiny_home: Path) -> None:
+    assert "PATH" in os.environ
+    store = tiny_home / "store"
+    for manifest in store.rglob("manifest.json"):
+        assert os.environ["PATH"] not in manifest.read_text()
