@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import data_versions, run_command, summary
+from homes import data_versions, run_command, summary
 
 from spelangy_assets.definitions import recipe_named
 from spelangy_assets.lanes import required_places
