@@ -285,3 +285,9 @@ ROLL_UP = Contract(
     "SELECT records_in AS members FROM counts",
     (Bound("members", 1),),
 )
+
+PAGE = Contract(
+    "page",
+    "SELECT count(*) AS pages FROM stats WHERE name = 'pages' AND value >= 1",
+    (Bound("pages", 1),),
+)

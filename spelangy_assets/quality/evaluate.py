@@ -80,7 +80,11 @@ def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -
     missing = [bound.column for bound in contract.bounds if bound.column not in columns]
     if missing:
         raise ContractError(f"contract {contract.name}: bounds on {missing}, which its SQL does not give")
-    return {column: math.nan if value is None else float(value) for column, value in zip(columns, rows[0], strict=True)}
+    try:
+        values = [math.nan if value is None else float(value) for value in rows[0]]
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"contract {contract.name}: its SQL gives something else than numbers: {error}") from error
+    return dict(zip(columns, values, strict=True))
 
 
 @functools.cache

@@ -1,0 +1,90 @@
+"""The layers, the weight of imports, and the shape of stage modules."""
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spelangy_assets import stages
+
+HEAVY = (
+    *("torch", "transformers", "accelerate", "TTS", "whisper_timestamped", "great_expectations"),
+    *("faster_whisper", "onnxruntime", "sklearn", "matplotlib", "trafilatura", "lingua"),
+)
+
+
+def modules_of(package: str, folder: Path) -> list[str]:
+    return sorted(info.name for info in pkgutil.walk_packages([str(folder)], f"{package}."))
+
+
+def imported_by(module: str, project_dir: Path) -> set[str]:
+    """Return the heavy packages that are loaded once a fresh process has imported a module."""
+    code = f"import sys, json, {module}; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    environment = {**os.environ, "PYTHONPATH": str(project_dir)}
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, cwd=project_dir
+    )
+    assert said.returncode == 0, said.stderr
+    return set(json.loads(said.stdout.splitlines()[-1]))
+
+
+def stage_modules() -> list[str]:
+    """Return the modules of the package of stages that are stages, as opposed to what stages stand on."""
+    names = [info.name for info in pkgutil.iter_modules(stages.__path__)]
+    return [
+        name
+        for name in names
+        if "VERSION = " in Path(stages.__path__[0], f"{name}.py").read_text(encoding="utf-8")
+        and name not in ("stage", "build")
+    ]
+
+
+def test_imports_run_downward_only(project_dir: Path):
+    lint = Path(sys.executable).with_name("lint-imports")
+    if not lint.exists():
+        pytest.skip("import-linter is not installed")
+    said = subprocess.run([lint, "--no-cache"], capture_output=True, text=True, check=False, cwd=project_dir)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "0 broken" in said.stdout
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("spelangy_assets.definitions") is None, reason="there are no definitions yet"
+)
+def test_the_definitions_load_without_heavy_libraries(project_dir: Path):
+    assert imported_by("spelangy_assets.definitions", project_dir) == set()
+
+
+def test_all_stages_load_without_heavy_libraries(project_dir: Path):
+    together = ", ".join(f"spelangy_assets.stages.{info.name}" for info in pkgutil.iter_modules(stages.__path__))
+    assert imported_by(together, project_dir) == set()
+
+
+@pytest.mark.parametrize("name", stage_modules())
+def test_a_stage_has_the_shape_of_one(name: str):
+    stage = importlib.import_module(f"spelangy_assets.stages.{name}")
+    assert isinstance(stage.VERSION, str)
+    assert stage.VERSION
+    assert dataclasses.is_dataclass(stage.Config)
+    assert vars(stage.Config)["__dataclass_params__"].frozen
+    assert list(inspect.signature(stage.preflight).parameters) == ["config", "execution"]
+    assert list(inspect.signature(stage.run).parameters) == ["ctx", "config"]
+    assert all(dataclasses.is_dataclass(record) for record in stage.TABLES.values())
+    assert not stage.TABLES.keys() & {"counts", "stats", "files"}, "the contracts' views have these names"
+
+
+@pytest.mark.parametrize("name", stage_modules())
+def test_a_config_is_made_of_literals(name: str):
+    """What a config holds has a stable form: no path, no callable, no open object."""
+    stage = importlib.import_module(f"spelangy_assets.stages.{name}")
+    text = " ".join(str(field.type) for field in dataclasses.fields(stage.Config))
+    for word in ("Path", "Callable", "Any", "object", "set[", "ndarray", "bytes"):
+        assert word not in text.replace(",", " ").replace("|", " ").split(), f"{name}.Config has a field of {word}"

@@ -1,0 +1,339 @@
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract
+from spelangy_assets.quality.evaluate import ContractError, aggregate, evaluate
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_model.records import (
+    Audio,
+    Chunk,
+    DroppedTranscript,
+    Hypothesis,
+    Line,
+    Metric,
+    PackedRow,
+    Page,
+    QuestionScore,
+    Recording,
+    Reject,
+    RowSpan,
+    Script,
+    Segment,
+    SpokenQuestion,
+    TextDocument,
+    TokenChunk,
+    TokenDocument,
+    Transcript,
+    Vote,
+    Word,
+)
+
+AUDIO = Audio(bytes(100), "a.flac")
+WORD = Word("word", 0.0, 1.0, 0.9)
+ALL_CONTRACTS = {
+    value.name: value for name, value in vars(contracts).items() if name.isupper() and isinstance(value, Contract)
+}
+
+# One sound row of each table of each contract's stage.
+ROWS: dict[str, dict[str, Any]] = {
+    "raw_audio": {
+        "recordings": Recording("r", "a.wav", "https://a", "CC-BY-4.0", 10.0, 44100, 2, "WAV", AUDIO),
+        "rejects": Reject("b.wav", "", "undecodable", "no header"),
+    },
+    "speech_segments": {"segments": Segment("s", "r", 0.0, 9.0, "A", 0.5)},
+    "transcript_hypotheses": {"hypotheses": Hypothesis("s", "r", "base", "word", [WORD], "en", 0.9)},
+    "clean_transcripts": {
+        "transcripts": Transcript(
+            *("s", "r", "A", 0.0, 9.0, "en", "word", [WORD], ["base"], [Vote(["word"], "word")], 0.9, 0.9)
+        ),
+        "dropped": DroppedTranscript("t", "r", "A", 0.0, 9.0, "too_short", "0.1 s of 0.3 s", "word"),
+    },
+    "chunks": {
+        "chunks": Chunk(
+            *("c", "d", 0, "speech", "r", "https://a", "CC0-1.0", "A", "", 0.0, 1.0, "twelve chars", "twelve", AUDIO)
+        )
+    },
+    "raw_pages": {"pages": Page("p", "https://a", "a.warc@0", "", "CC0-1.0", "utf-8", "<html>")},
+    "text_documents": {"documents": TextDocument("d", "p", "https://a", "CC0-1.0", "A", "Text.")},
+    "scripts": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
+    "tokens": {"documents": TokenDocument("d", "web", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])])},
+    "mix": {"rows": PackedRow(0, "text", [1, 2], [0, 1], [0, 1], [RowSpan("d", "web", "r", 0, 0, 2, 0)])},
+    "questions": {
+        "questions": SpokenQuestion(
+            *("q", "t", "web", "heard_wording", "Who?", "Who?", "v", "us", ["a", "b", "c", "d"], 1, "person", AUDIO)
+        )
+    },
+    "scores": {
+        "scores": QuestionScore("run", "q", "t", "web", "heard_wording", "us", "text", [-1.0, -2.0], 0, 0, math.nan),
+        "metrics": Metric("run", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
+    },
+    "metrics": {"metrics": Metric("run", "sqa.accuracy", 0.5, math.nan, math.nan, 4)},
+    "files": {},
+    "roll_up": {},
+}
+STATS = {"mix": {"positions": 2, "filled_positions": 2, "largest_share_error": 0.001}, "tokens": {"speech_tokens": 1}}
+
+Commit = Callable[..., Artifact]
+
+
+@pytest.fixture
+def commit(store: ArtifactStore, identity: Identity) -> Commit:
+    """Commit tables of rows and return the artifact."""
+
+    def made(tables: dict[str, list], files: dict[str, bytes] | None = None, **more: Any) -> Artifact:
+        types = {table: type(rows[0]) for table, rows in tables.items()}
+        return written(types, tables, files, **more)
+
+    def written(
+        types: dict[str, type],
+        tables: dict[str, list],
+        files: dict[str, bytes] | None = None,
+        read: int = 0,
+        dropped: dict[str, int] | None = None,
+        stats: dict[str, float] | None = None,
+    ) -> Artifact:
+        writer = store.writer(Address("recipe", "toy"), identity, types)
+        with writer.unit(0) as out:
+            out.read(read)
+            for table, rows in tables.items():
+                out.write(table, rows)
+            for path, data in (files or {}).items():
+                out.write_file(path, data)
+            for reason, count in (dropped or {}).items():
+                out.drop(reason, count)
+            for stat, amount in (stats or {}).items():
+                out.add(stat, amount)
+        writer.commit()
+        artifact = store.find(Address("recipe", "toy"), identity.build_key)
+        assert artifact is not None
+        return artifact
+
+    made.written = written  # type: ignore[attr-defined]
+    return made
+
+
+@pytest.fixture
+def sound(commit: Commit) -> Callable[[str], Artifact]:
+    """Commit what a contract asks for."""
+
+    def made(name: str) -> Artifact:
+        rows = {table: [row] for table, row in ROWS[name].items()}
+        dropped = {"too_short": 1} if name == "clean_transcripts" else {}
+        read = 2 if name in ("clean_transcripts", "roll_up") else 0
+        files = {"weights.bin": b"1"} if name == "files" else {}
+        return commit(rows, files, read=read, dropped=dropped, stats=STATS.get(name, {}))
+
+    return made
+
+
+def types_of(name: str) -> dict[str, type]:
+    return {table: type(row) for table, row in ROWS[name].items()}
+
+
+def metrics_of(count: int) -> dict[str, list]:
+    return {"metrics": [Metric("a", f"m{index}", 1.0, 0.0, 2.0, 1) for index in range(count)]}
+
+
+def counting(*bounds: Bound, sql: str = "SELECT count(*) AS n FROM metrics") -> Contract:
+    return Contract("test", sql, bounds)
+
+
+# --- the contracts ----------------------------------------------------------------------------------------
+
+
+def test_every_contract_is_tried_here():
+    assert ALL_CONTRACTS.keys() == ROWS.keys()
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_sound_dataset_passes_every_blocking_bound(name: str, sound: Callable[[str], Artifact]):
+    verdict = evaluate(sound(name), ALL_CONTRACTS[name], types_of(name))
+    assert verdict.passed, verdict.failures()
+    assert {item.severity for item in verdict.failures()} <= {"warn"}
+    assert not [item.error for item in verdict.expectations if item.error]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_empty_tables_are_judged_without_an_error(name: str, commit: Commit):
+    artifact = commit.written(types_of(name), {})  # type: ignore[attr-defined]
+    verdict = evaluate(artifact, ALL_CONTRACTS[name], types_of(name))
+    assert not [item for item in verdict.expectations if item.error]
+    assert len(verdict.expectations) == len(ALL_CONTRACTS[name].bounds)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable[[str], Artifact]):
+    contract = ALL_CONTRACTS[name]
+    row = aggregate(sound(name), contract, types_of(name))
+    assert {bound.column for bound in contract.bounds} <= row.keys()
+    assert contract.bounds
+    assert all(bound.low is not None or bound.high is not None for bound in contract.bounds)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "changes", "column"),
+    [
+        ("raw_audio", "recordings", {"duration_s": 0.0}, "empty_recordings"),
+        ("raw_audio", "recordings", {"audio": Audio(b"", "a.flac")}, "empty_recordings"),
+        ("speech_segments", "segments", {"end_s": 0.0}, "empty_or_reversed"),
+        ("speech_segments", "segments", {"overlap_s": 9.5}, "impossible_overlap"),
+        ("speech_segments", "segments", {"end_s": 61.0}, "longest_s"),
+        ("transcript_hypotheses", "hypotheses", {"words": [Word("a", 1.0, 0.5, 0.5)]}, "impossible_words"),
+        ("transcript_hypotheses", "hypotheses", {"words": [WORD, Word("a", 0.0, 1.0, 1.5)]}, "impossible_words"),
+        ("clean_transcripts", "transcripts", {"text": " "}, "empty_texts"),
+        ("clean_transcripts", "dropped", {"reason": ""}, "drops_without_reason"),
+        ("chunks", "chunks", {"index": 1}, "documents_with_holes"),
+        ("chunks", "chunks", {"end_s": 0.0}, "empty_audio"),
+        ("chunks", "chunks", {"audio": Audio(b"fLaC", "a.flac")}, "missing_audio"),
+        ("raw_pages", "pages", {"html": ""}, "empty_pages"),
+        ("text_documents", "documents", {"text": ""}, "empty_texts"),
+        ("scripts", "scripts", {"lines": []}, "empty_scripts"),
+        ("scripts", "scripts", {"lines": [Line("sentence", "A.", "A."), Line("sentence", "A.", " ")]}, "empty_lines"),
+        ("tokens", "documents", {"chunks": []}, "empty_documents"),
+        ("tokens", "documents", {"chunks": [TokenChunk("speech", [1], [])]}, "chunks_without_text"),
+        ("tokens", "documents", {"chunks": [TokenChunk("speech", [], [1])]}, "used_codes"),
+        ("mix", "rows", {"loss_mask": [0, 0]}, "rows_without_loss"),
+        ("mix", "rows", {"loss_mask": [1]}, "uneven_rows"),
+        ("questions", "questions", {"options": ["a", "b", "c", "c"]}, "not_four_distinct_options"),
+        ("questions", "questions", {"answer_index": 4}, "answer_outside_options"),
+        ("scores", "scores", {"option_log_likelihoods": [-1.0, math.nan]}, "impossible_log_likelihoods"),
+        ("scores", "scores", {"option_log_likelihoods": [-1.0, 0.5]}, "impossible_log_likelihoods"),
+        ("metrics", "metrics", {"low": 0.6}, "values_outside_their_interval"),
+        ("metrics", "metrics", {"high": 0.4}, "values_outside_their_interval"),
+    ],
+)
+def test_a_broken_record_blocks(name: str, table: str, changes: dict[str, Any], column: str, commit: Commit):
+    rows = {one: [dataclasses.replace(row, **changes) if one == table else row] for one, row in ROWS[name].items()}
+    read, dropped = (2, {"too_short": 1}) if name == "clean_transcripts" else (0, {})
+    artifact = commit(rows, read=read, dropped=dropped, stats=STATS.get(name, {}))
+    verdict = evaluate(artifact, ALL_CONTRACTS[name], types_of(name))
+    assert not verdict.passed
+    assert column in [item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"]
+
+
+@pytest.mark.parametrize("name", sorted(ROWS.keys() - {"clean_transcripts", "mix", "files", "roll_up"}))
+def test_a_record_that_comes_twice_blocks(name: str, commit: Commit):
+    rows = {table: [row, row] for table, row in ROWS[name].items()}
+    verdict = evaluate(commit(rows, stats=STATS.get(name, {})), ALL_CONTRACTS[name], types_of(name))
+    assert any("duplicate" in item.name and item.severity == "block" for item in verdict.failures())
+
+
+def test_a_segment_that_nobody_counted_blocks(commit: Commit):
+    rows = {table: [row] for table, row in ROWS["clean_transcripts"].items()}
+    verdict = evaluate(
+        commit(rows, read=3, dropped={"too_short": 1}), contracts.CLEAN_TRANSCRIPTS, types_of("clean_transcripts")
+    )
+    assert [item.name.split(" ")[0] for item in verdict.failures()] == ["unaccounted_segments"]
+
+
+def test_text_needs_no_speech_tokens(commit: Commit):
+    row = dataclasses.replace(ROWS["tokens"]["documents"], chunks=[TokenChunk("text", [], [1, 2])])
+    assert evaluate(commit({"documents": [row]}), contracts.TOKENS, types_of("tokens")).passed
+
+
+def test_a_model_without_files_or_with_an_empty_one_blocks(commit: Commit):
+    assert not evaluate(commit({}, {"weights.bin": b""}), contracts.FILES, {}).passed
+
+
+# --- the evaluation ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "passes"), [(3, 3, True), (None, 3, True), (3, None, True), (4, None, False), (None, 2, False)]
+)
+def test_bounds_are_inclusive_and_open_where_none(commit: Commit, low: float, high: float, passes: bool):
+    verdict = evaluate(commit(metrics_of(3)), counting(Bound("n", low, high)), {"metrics": Metric})
+    (expectation,) = verdict.expectations
+    assert (verdict.passed, expectation.success, expectation.observed) == (passes, passes, "3")
+
+
+def test_a_warning_does_not_block(commit: Commit):
+    contract = counting(Bound("n", 0, 10), Bound("n", 0, 2, "warn"))
+    verdict = evaluate(commit(metrics_of(3)), contract, {"metrics": Metric})
+    assert verdict.passed
+    assert [(item.severity, item.success) for item in verdict.expectations] == [("block", True), ("warn", False)]
+    verdict = evaluate(commit(metrics_of(11)), contract, {"metrics": Metric})
+    assert not verdict.passed
+
+
+@pytest.mark.parametrize("value", ["NULL::DOUBLE", "'nan'::DOUBLE", "max(value)"])
+@pytest.mark.parametrize("severity", ["block", "warn"])
+def test_an_expectation_without_a_number_is_an_error_and_blocks(commit: Commit, value: str, severity: Any):
+    artifact = commit.written({"metrics": Metric}, {})  # type: ignore[attr-defined]
+    contract = counting(
+        Bound("n", 0, None, severity), sql=f"SELECT {value} AS n FROM (SELECT 1) LEFT JOIN metrics ON true"
+    )
+    verdict = evaluate(artifact, contract, {"metrics": Metric})
+    (expectation,) = verdict.expectations
+    assert not verdict.passed
+    assert not expectation.success
+    assert "no number" in expectation.error
+
+
+@pytest.mark.parametrize("severity", ["block", "warn"])
+def test_an_expectation_that_errors_blocks_whatever_its_severity(
+    commit: Commit, monkeypatch: pytest.MonkeyPatch, severity: Any
+):
+    import pandas as pd
+
+    artifact, contract = commit(metrics_of(3)), counting(Bound("n", 0, None, severity))
+    assert evaluate(artifact, contract, {"metrics": Metric}).passed
+
+    def broken(*arguments: Any, **more: Any) -> Any:
+        raise RuntimeError("the comparison broke")
+
+    monkeypatch.setattr(pd.Series, "__ge__", broken)
+    verdict = evaluate(artifact, contract, {"metrics": Metric})
+    monkeypatch.undo()
+    (expectation,) = verdict.expectations
+    assert not verdict.passed
+    assert "the comparison broke" in expectation.error
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("SELECT nothing AS n FROM metrics", "nothing"),
+        ("SELECT 1 AS n FROM none", "none"),
+        ("SELECT value AS n FROM metrics", "gave 3 rows"),
+        ("SELECT 1 AS m", "bounds on"),
+        ("SELECT 'word' AS n", "word"),
+    ],
+)
+def test_a_contract_that_cannot_be_evaluated_is_told_apart(commit: Commit, sql: str, words: str):
+    with pytest.raises(ContractError, match=words):
+        evaluate(commit(metrics_of(3)), counting(Bound("n", 0), sql=sql), {"metrics": Metric})
+
+
+def test_the_sql_sees_counts_sums_and_files(commit: Commit):
+    artifact = commit(metrics_of(2), {"a.bin": b"12345"}, read=7, dropped={"a": 2, "b": 3}, stats={"hours": 1.5})
+    sql = """SELECT (SELECT records_in FROM counts) AS read, (SELECT records_kept FROM counts) AS kept,
+             (SELECT records_dropped FROM counts) AS dropped, (SELECT value FROM stats WHERE name = 'hours') AS hours,
+             (SELECT bytes FROM files WHERE path = 'a.bin') AS bytes"""
+    row = aggregate(artifact, counting(sql=sql), {"metrics": Metric})
+    assert row == {"read": 7, "kept": 2, "dropped": 5, "hours": 1.5, "bytes": 5}
+
+
+def test_all_units_are_aggregated(store: ArtifactStore, identity: Identity):
+    writer = store.writer(Address("recipe", "toy"), identity, {"metrics": Metric})
+    for unit in range(3):
+        with writer.unit(unit) as out:
+            out.write("metrics", metrics_of(unit)["metrics"])
+    writer.commit()
+    artifact = store.find(Address("recipe", "toy"), identity.build_key)
+    assert artifact is not None
+    assert aggregate(artifact, counting(), {"metrics": Metric}) == {"n": 3}
+
+
+def test_the_verdict_names_the_contract_it_is_of(commit: Commit):
+    artifact = commit(metrics_of(1))
+    verdicts = [
+        evaluate(artifact, contract, {"metrics": Metric}).contract_fingerprint
+        for contract in (counting(Bound("n", 0)), counting(Bound("n", 0)), counting(Bound("n", 1)))
+    ]
+    assert verdicts[0] == verdicts[1] != verdicts[2]

@@ -1,0 +1,436 @@
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spelangy_assets.quality.evaluate import ContractError
+from spelangy_assets.stages.stage import Execution, FolderSource, InputError, PreflightError, StageContext
+from spelangy_assets.store.artifacts import ArtifactStore, StoreError
+from spelangy_assets.store.files import Files
+from spelangy_model.records import Metric
+
+
+def values(built: Any) -> list[float]:
+    return [row.value for row in built.artifact.records("metrics", Metric)]
+
+
+# --- identity ---------------------------------------------------------------------------------------------
+
+
+def test_a_build_is_done_once(store: ArtifactStore, toys: Any):
+    first = toys.build(store, toys.node())
+    again = toys.build(store, toys.node())
+    assert (first.cached, again.cached) == (False, True)
+    assert again.artifact == first.artifact
+    assert toys.log == ["unit 0", "unit 1"]
+    assert values(first) == [1, 2, 3]
+    assert store.resolve(toys.address()) == first.artifact
+
+
+def test_identity_depends_on_neither_root_nor_device_nor_cache(tmp_path: Path, toys: Any):
+    built = []
+    for number, device in enumerate(("cpu", "cuda:0")):
+        store = ArtifactStore(tmp_path / f"root {number}", tmp_path / f"cache {number}")
+        execution = dataclasses.replace(
+            toys.execution, device=device, cache_dir=tmp_path / str(number), environment={"KEY": device}
+        )
+        toys.build(store, toys.node(), execution=execution)
+        built.append(toys.build(store, toys.reader("reader", "source"), toys.node(), execution=execution).artifact)
+    one, other = (artifact.manifest for artifact in built)
+    assert one.build_key == other.build_key
+    assert one.data_version == other.data_version
+    assert one.inputs == other.inputs
+
+
+@pytest.mark.parametrize("change", ["version", "config", "stage name", "source"])
+def test_what_bears_identity_is_another_build(store: ArtifactStore, toys: Any, change: str):
+    stage = toys.make_stage(toys.write_toy, toys.tables, "2" if change == "version" else "1", config=toys.Config)
+    if change == "stage name":
+        stage.__name__ = "package.other_stage"
+    config = toys.Config(((1.0,),)) if change == "config" else toys.Config()
+    first = toys.build(store, toys.node(), source={"day": 1})
+    second = toys.build(store, toys.node(stage=stage, config=config), source={"day": 2 if change == "source" else 1})
+    assert not second.cached
+    assert second.artifact.manifest.build_key != first.artifact.manifest.build_key
+    assert store.resolve(toys.address()) == second.artifact
+    assert store.find(toys.address(), first.artifact.manifest.build_key) is not None
+
+
+def test_where_a_stage_module_lies_bears_no_identity(store: ArtifactStore, toys: Any):
+    first = toys.build(store, toys.node())
+    moved = toys.make_stage(toys.write_toy, toys.tables, name="elsewhere.toy_stage", config=toys.Config)
+    assert toys.build(store, toys.node(stage=moved)).cached
+    assert first.artifact.manifest.stage == "toy_stage"
+
+
+def test_going_back_to_a_former_config_publishes_its_version_again(store: ArtifactStore, toys: Any):
+    first = toys.build(store, toys.node())
+    toys.build(store, toys.node(config=toys.Config(((5.0,),))))
+    back = toys.build(store, toys.node())
+    assert back.cached
+    assert store.resolve(toys.address()) == back.artifact == first.artifact
+
+
+def test_the_manifest_says_what_was_made_from_what(store: ArtifactStore, toys: Any):
+    source = toys.build(store, toys.node(), source={"day": 1}).artifact
+    manifest = toys.build(store, toys.reader("reader", "source"), toys.node()).artifact.manifest
+    (above,) = manifest.inputs
+    assert (above.role, above.asset, above.data_version) == ("above", "source", source.data_version)
+    assert source.manifest.config == {"type": "ToyConfig", "units": [[1.0, 2.0, -1.0], [3.0, -2.0]]}
+    assert [item.role for item in source.manifest.inputs] == ["source"]
+    counts = source.manifest.counts
+    assert (counts.records_in, counts.records_kept, counts.dropped) == (5, 3, {"negative": 2})
+    assert counts.stats == {"value_sum": 6.0}
+
+
+# --- what may be read -------------------------------------------------------------------------------------
+
+
+def test_a_stage_reads_nothing_that_did_not_pass(store: ArtifactStore, toys: Any):
+    strict = toys.node(contract=toys.make_contract(low=100))
+    reader = toys.reader("reader", "source")
+    with pytest.raises(StoreError, match="never built"):
+        toys.build(store, reader, strict)
+    failed = toys.build(store, strict)
+    assert not failed.verdict.passed
+    with pytest.raises(StoreError, match="did not pass"):
+        toys.build(store, reader, strict)
+
+
+def test_a_failed_version_leaves_the_last_good_one_published(store: ArtifactStore, toys: Any):
+    contract = toys.make_contract(low=2)
+    good = toys.build(store, toys.node(contract=contract))
+    bad = toys.build(store, toys.node(contract=contract, config=toys.Config(((1.0,),))))
+    assert not bad.verdict.passed
+    assert store.resolve(toys.address()) == good.artifact
+    reader = toys.build(store, toys.reader("reader", "source"), toys.node(contract=contract))
+    assert values(reader) == [2, 4, 6]
+
+
+def test_a_changed_contract_judges_again_and_builds_nothing(store: ArtifactStore, toys: Any):
+    first = toys.build(store, toys.node())
+    stricter = toys.build(store, toys.node(contract=toys.make_contract(low=100)))
+    assert stricter.cached
+    assert stricter.artifact == first.artifact
+    assert not stricter.verdict.passed
+    with pytest.raises(StoreError, match="failed its contract"):
+        store.resolve(toys.address())
+    assert toys.build(store, toys.node()).verdict.passed
+    assert store.resolve(toys.address()) == first.artifact
+    assert toys.log == ["unit 0", "unit 1"]
+
+
+def test_inputs_are_resolved_once_before_the_work(store: ArtifactStore, toys: Any):
+    def run(ctx: StageContext, config: Any) -> None:
+        toys.build(store, toys.node(config=toys.Config(((50.0,),))))  # a newer version is published meanwhile
+        toys.double_input(ctx, config)
+
+    toys.build(store, toys.node())
+    reader = toys.reader("reader", "source", run)
+    assert values(toys.build(store, reader, toys.node())) == [2, 4, 6]
+
+
+def test_a_contract_that_cannot_be_evaluated_publishes_nothing(store: ArtifactStore, toys: Any):
+    broken = dataclasses.replace(toys.make_contract(), sql="SELECT nothing FROM metrics")
+    with pytest.raises(ContractError, match="contract toy on recipe/source"):
+        toys.build(store, toys.node(contract=broken))
+    with pytest.raises(StoreError):
+        store.resolve(toys.address())
+    assert toys.build(store, toys.node()).cached  # judged again, not built again
+
+
+# --- before the work --------------------------------------------------------------------------------------
+
+
+def test_preflight_stops_before_any_work(store: ArtifactStore, toys: Any):
+    def missing(config: Any, execution: Execution) -> None:
+        raise PreflightError("no model; get it from there")
+
+    stage = toys.make_stage(toys.write_toy, toys.tables, config=toys.Config, preflight=missing)
+    with pytest.raises(PreflightError):
+        toys.build(store, toys.node(stage=stage))
+    assert toys.log == []
+    assert store.files.names("") == []
+    toys.build(store, toys.node())
+    assert toys.build(store, toys.node(stage=stage)).cached  # what is done needs no model
+
+
+@pytest.mark.parametrize(("kind", "partition"), [(None, "day"), ("audio_snapshot", None)])
+def test_a_partition_that_does_not_fit_is_refused(store: ArtifactStore, toys: Any, kind: str, partition: str):
+    with pytest.raises(ValueError, match="is partitioned by"):
+        toys.build(store, toys.node(partition=kind), partition=partition)
+
+
+# --- cutting off and forcing ------------------------------------------------------------------------------
+
+
+def test_an_equal_rebuild_cuts_off_downstream(store: ArtifactStore, toys: Any):
+    reader = toys.reader("reader", "source")
+    first = toys.build(store, toys.node())
+    toys.build(store, reader, toys.node())
+    bumped = toys.node(stage=toys.make_stage(toys.write_toy, toys.tables, "2", config=toys.Config))
+    rebuilt = toys.build(store, bumped)
+    assert not rebuilt.cached
+    assert rebuilt.artifact.data_version == first.artifact.data_version
+    assert toys.build(store, reader, bumped).cached
+    changed = toys.node(config=toys.Config(((9.0,),)))
+    toys.build(store, changed)
+    assert not toys.build(store, reader, changed).cached
+
+
+def test_force_builds_beside_and_is_not_gone_back_behind(store: ArtifactStore, toys: Any):
+    drawn = iter(range(10))
+
+    def run(ctx: StageContext, config: Any) -> None:  # as a recognizer on a GPU: never the same bytes twice
+        with ctx.out.unit(0) as out:
+            out.write("metrics", [Metric("a", "b", float(next(drawn)), 0.0, 9.0, 1)])
+
+    node = toys.node(stage=toys.make_stage(run))
+    first = toys.build(store, node, force=True)
+    second = toys.build(store, node, force=True)
+    third = toys.build(store, node, force=True)
+    keys = [built.artifact.manifest.build_key for built in (first, second, third)]
+    assert keys == [keys[0], f"{keys[0]}-r2", f"{keys[0]}-r3"]
+    assert [values(built) for built in (first, second, third)] == [[0.0], [1.0], [2.0]]
+    assert store.resolve(toys.address()) == third.artifact
+    plain = toys.build(store, node)
+    assert plain.cached
+    assert plain.artifact == third.artifact
+    assert store.resolve(toys.address()) == third.artifact
+    assert values(first) == [0.0]
+
+
+# --- roll-ups ---------------------------------------------------------------------------------------------
+
+
+def test_a_roll_up_stands_for_exactly_its_children(store: ArtifactStore, toys: Any):
+    child = toys.node("tokens", partition="audio_snapshot")
+    days = {day: toys.build(store, child, partition=day, source=day).artifact for day in ("mon", "tue", "wed")}
+    roll_up = toys.roll_up("corpus", ("tokens", "mon"), ("tokens", "tue"))
+    corpus = toys.build(store, roll_up, child).artifact
+    assert [(item.partition, item.data_version) for item in corpus.manifest.inputs] == [
+        (day, days[day].data_version) for day in ("mon", "tue")
+    ]
+    assert corpus.manifest.counts.records_in == 2
+    reader = toys.reader("reader", "corpus", toys.sum_members)
+    rows = list(toys.build(store, reader, child, roll_up).artifact.records("metrics", Metric))
+    assert [row.subject for row in rows] == ["tokens/mon", "tokens/tue"]
+    assert [row.value for row in rows] == [6, 6]
+
+    # Another snapshot outside the corpus changes nothing.
+    toys.build(store, dataclasses.replace(child, config=toys.Config(((7.0,),))), partition="wed", source="wed")
+    assert toys.build(store, roll_up, child).cached
+
+    # An equal rebuild of a child keeps the version, and readers are cut off.
+    bumped = dataclasses.replace(child, stage=toys.make_stage(toys.write_toy, toys.tables, "2", config=toys.Config))
+    toys.build(store, bumped, partition="mon", source="mon")
+    again = toys.build(store, roll_up, bumped).artifact
+    assert again.data_version == corpus.data_version
+    assert toys.build(store, reader, bumped, roll_up).cached
+
+    # A changed child, and another set of children, are other versions.
+    changed = dataclasses.replace(child, config=toys.Config(((7.0,),)))
+    toys.build(store, changed, partition="mon", source="mon")
+    versions = {corpus.data_version, toys.build(store, roll_up, changed).artifact.data_version}
+    for members in ((("tokens", "mon"),), (("tokens", "mon"), ("tokens", "tue"), ("tokens", "wed"))):
+        versions.add(toys.build(store, toys.roll_up("corpus", *members), changed).artifact.data_version)
+    assert len(versions) == 4
+
+
+def test_a_roll_up_names_builds_that_are_there(store: ArtifactStore, toys: Any):
+    child = toys.node("tokens", partition="audio_snapshot")
+    old = toys.build(store, child, partition="mon").artifact
+    roll_up = toys.roll_up("corpus", ("tokens", "mon"))
+    toys.build(store, roll_up, child)
+    toys.build(store, child, partition="mon", force=True)
+    store.files.delete(old.path)
+    toys.build(store, roll_up, child)
+    reader = toys.reader("reader", "corpus", toys.sum_members)
+    assert values(toys.build(store, reader, child, roll_up)) == [6]
+
+
+def test_a_roll_up_waits_for_all_children(store: ArtifactStore, toys: Any):
+    child = toys.node("tokens", partition="audio_snapshot")
+    toys.build(store, child, partition="mon")
+    with pytest.raises(StoreError, match=r"tokens\[tue\] cannot be read"):
+        toys.build(store, toys.roll_up("corpus", ("tokens", "mon"), ("tokens", "tue")), child)
+
+
+# --- errors and kills -------------------------------------------------------------------------------------
+
+
+def test_an_error_in_a_unit_keeps_the_units_before_it(store: ArtifactStore, toys: Any):
+    broken = [True]
+
+    def run(ctx: StageContext, config: Any) -> None:
+        for unit, value in ctx.out.pending([1.0, 2.0, 3.0]):
+            ctx.log(f"unit {unit}")
+            with ctx.out.unit(unit) as out:
+                if unit == 1 and broken:
+                    raise InputError("a.wav, record 1: broken; leave it out")
+                out.write("metrics", [Metric("a", f"{value}", value, value, value, 1)])
+
+    node = toys.node(stage=toys.make_stage(run))
+    with pytest.raises(InputError):
+        toys.build(store, node)
+    broken.clear()
+    assert values(toys.build(store, node)) == [1, 2, 3]
+    assert toys.log == ["unit 0", "unit 1", "unit 1", "unit 2"]
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: no stage or store may catch it."""
+
+
+class Mortal:
+    """Lets the process die at the k-th write: before it, in its middle (torn, where that can be), or after it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, die: Callable[[], Any]):
+        self.writes, self.at, self.moment, self.die = 0, 0, "", die
+        for name in ("write", "replace"):
+            monkeypatch.setattr(Files, name, self._wrapped(name, getattr(Files, name)))
+
+    def arm(self, at: int, moment: str) -> None:
+        self.writes, self.at, self.moment = 0, at, moment
+
+    def _wrapped(self, name: str, method: Callable[[Files, str, bytes], None]) -> Callable[[Files, str, bytes], None]:
+        def mortal(files: Files, path: str, data: bytes) -> None:
+            self.writes += 1
+            if self.writes == self.at:
+                if self.moment == "torn" and name == "write":
+                    method(files, path, data[: len(data) // 2])
+                if self.moment == "after":
+                    method(files, path, data)
+                self.die()
+            method(files, path, data)
+
+        return mortal
+
+
+def die_in_process() -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("moment", ["before", "torn", "after"])
+def test_a_kill_at_any_write_changes_no_version_and_repeats_no_finished_unit(
+    tmp_path: Path, toys: Any, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    undisturbed = toys.build(ArtifactStore(tmp_path / "undisturbed", tmp_path), toys.node()).artifact.manifest
+    mortal = Mortal(monkeypatch, die_in_process)
+    at = 0
+    while True:
+        at += 1
+        toys.log.clear()
+        store = ArtifactStore(tmp_path / f"store {at}", tmp_path)
+        mortal.arm(at, moment)
+        try:
+            toys.build(store, toys.node())
+            break  # it ended before the k-th write: every write had its kill
+        except Killed:
+            receipts = sum(name.startswith("unit-") for name, _ in store.files.names(f"recipe/source/_/{key(store)}"))
+            begun = len(toys.log)
+        mortal.arm(0, "")
+        built = toys.build(store, toys.node())
+        manifest = built.artifact.manifest
+        assert manifest.data_version == undisturbed.data_version
+        assert manifest.shards == undisturbed.shards
+        assert manifest.counts == undisturbed.counts
+        assert built.verdict.passed
+        assert store.resolve(toys.address()) == built.artifact
+        assert toys.log[begun:] == [f"unit {unit}" for unit in range(receipts, 2)]
+    assert at == 14  # 2 units of 2 tables, 2 files and a receipt; manifest, verdict, mark; and one more
+
+
+def key(store: ArtifactStore) -> str:
+    """Return the only build key of the node, or a name that is not there."""
+    names = [name for name, is_folder in store.files.names("recipe/source/_") if is_folder]
+    return names[0] if names else "none"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_of_a_forced_build_goes_on_in_the_same_place(
+    store: ArtifactStore, toys: Any, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    first = toys.build(store, toys.node()).artifact
+    mortal = Mortal(monkeypatch, die_in_process)
+    mortal.arm(7, moment)
+    with pytest.raises(Killed):
+        toys.build(store, toys.node(), force=True)
+    mortal.arm(0, "")
+    toys.log.clear()
+    second = toys.build(store, toys.node(), force=True).artifact
+    assert second.manifest.build_key == f"{first.manifest.build_key}-r2"
+    assert toys.log == ["unit 1"]
+
+
+CHILD = """
+import importlib.util, os, sys
+from pathlib import Path
+
+spec = importlib.util.spec_from_file_location("shared_toys", sys.argv[1])
+shared = importlib.util.module_from_spec(spec)
+sys.modules["shared_toys"] = shared
+spec.loader.exec_module(shared)
+from spelangy_assets.stages.stage import Execution
+from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_assets.store.files import Files
+
+writes, last = 0, int(sys.argv[3])
+def mortal(method):
+    def wrapped(files, path, data):
+        global writes
+        writes += 1
+        if writes == last:
+            method(files, path, data)
+            os._exit(9)
+        method(files, path, data)
+    return wrapped
+Files.write, Files.replace = mortal(Files.write), mortal(Files.replace)
+root = Path(sys.argv[2])
+toys = shared.Toys(Execution(cache_dir=root / "cache", launch=lambda *spec: None))
+toys.build(ArtifactStore(root / "store", root / "cache"), toys.node(), log=lambda text: print(text, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_die_one_after_the_other_end_with_the_undisturbed_version(
+    tmp_path: Path, toys: Any, project_dir: Path
+):
+    undisturbed = toys.build(ArtifactStore(tmp_path / "undisturbed", tmp_path), toys.node()).artifact
+    conftest = project_dir / "tests" / "conftest.py"
+
+    def child(last_write: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", CHILD, str(conftest), str(tmp_path), str(last_write)]
+        environment = {**os.environ, "PYTHONPATH": str(project_dir)}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    said = []
+    for last_write in (1, 4, 5, 2, 5, 1, 1):  # tables and files of both units, their receipts, manifest, verdict
+        ended = child(last_write)
+        assert ended.returncode == 9, ended.stderr
+        said.append(ended.stdout.split("\n")[:-1])
+    assert said == [["unit 0"], ["unit 0"], ["unit 0"], ["unit 1"], ["unit 1"], [], []]
+    assert child(0).returncode == 0
+    published = ArtifactStore(tmp_path / "store", tmp_path).resolve(toys.address())
+    assert published.data_version == undisturbed.data_version
+    assert published.manifest.counts == undisturbed.manifest.counts
+
+
+# --- sources of snapshots ---------------------------------------------------------------------------------
+
+
+def test_a_snapshot_with_other_files_is_another_build(store: ArtifactStore, toys: Any, tmp_path: Path):
+    folder = tmp_path / "monday"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"1")
+    node = toys.node(partition="audio_snapshot", has_source=True)
+    toys.build(store, node, partition="monday", source=FolderSource(folder))
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert toys.build(store, node, partition="monday", source=FolderSource(moved)).cached
+    (moved / "a.wav").write_bytes(b"2")
+    assert not toys.build(store, node, partition="monday", source=FolderSource(moved)).cached

@@ -1,0 +1,94 @@
+"""The store on an S3 server that runs in this process; slow, for it starts one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from spelangy_assets.quality.contracts import Bound, Contract
+from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_assets.store.files import Files
+from spelangy_model.records import Metric
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """HOST:PORT of an S3 server with a bucket named `bucket`."""
+    moto_server = pytest.importorskip("moto.server", reason="the S3 server of the tests (moto[server]) is missing")
+    thread = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    thread.start()
+    host, port = thread.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="bucket")
+        yield f"{host}:{port}"
+    thread.stop()
+
+
+@pytest.fixture
+def root(server: str, request: pytest.FixtureRequest) -> str:
+    """The URI of a prefix of the test's own."""
+    return f"s3://bucket/{request.node.originalname}/store?endpoint_override={server}&scheme=http&region=us-east-1"
+
+
+def test_files_are_written_listed_and_deleted(root: str):
+    files = Files(root)
+    assert files.names("") == []
+    assert files.read_if_there("a/b.bin") is None
+    files.write("a/b/data.bin", b"\x00\xff")
+    files.replace("a/mark.json", b"1")
+    files.replace("a/mark.json", b"2")
+    assert files.read("a/mark.json") == b"2"
+    assert files.names("a") == [("b", True), ("mark.json", False)]
+    assert files.names("") == [("a", True)]
+    assert files.sizes(["a/b/data.bin", "a/none", "a/mark.json"]) == [2, None, 1]
+    files.delete("a/b")
+    assert [name for name, _ in files.names("a")] == ["mark.json"]
+    files.delete("none")
+
+
+def test_a_bucket_without_a_prefix_is_a_root(server: str):
+    files = Files(f"s3://bucket?endpoint_override={server}&scheme=http&region=us-east-1")
+    files.write("whole-bucket/a.bin", b"1")
+    assert ("whole-bucket", True) in files.names("")
+    assert files.uri == "s3://bucket"
+
+
+def test_a_graph_is_built_read_and_resumed_as_on_a_disk(root: str, store: ArtifactStore, tmp_path: Path, toys: Any):
+    contract = Contract("toy", "SELECT count(*) AS rows_found FROM metrics", (Bound("rows_found", 1),))
+    remote = ArtifactStore(root, tmp_path / "cache")
+    source, reader = toys.node(contract=contract), toys.reader("reader", "source", contract=contract)
+    on_disk = [toys.build(store, source).artifact, toys.build(store, reader, source).artifact]
+    on_s3 = [toys.build(remote, source).artifact, toys.build(remote, reader, source).artifact]
+    assert [one.manifest.build_key for one in on_s3] == [one.manifest.build_key for one in on_disk]
+    assert [one.data_version for one in on_s3] == [one.data_version for one in on_disk]
+    assert [row.value for row in on_s3[1].records("metrics", Metric)] == [2, 4, 6]
+    assert remote.resolve(toys.address("reader")) == on_s3[1]
+    assert toys.build(remote, source).cached
+    assert on_s3[0].uri == f"{root.partition('?')[0]}/{on_s3[0].path}"
+
+    # A version of which only the receipts are left is gone on with, not begun again.
+    toys.log.clear()
+    remote.files.filesystem.delete_file(remote.files.full(f"{on_s3[0].path}/manifest.json"))
+    remote.files.filesystem.delete_file(remote.files.full(f"{on_s3[0].path}/unit-00001.json"))
+    assert toys.build(remote, source).artifact.data_version == on_s3[0].data_version
+    assert toys.log == ["unit 1"]
+    assert {manifest.asset: published for manifest, _, published in remote.manifests()} == {
+        "source": True,
+        "reader": True,
+    }
+
+
+def test_files_of_a_model_come_to_disk_once(root: str, tmp_path: Path, toys: Any):
+    remote = ArtifactStore(root, tmp_path / "cache")
+    artifact = toys.build(remote, toys.node()).artifact
+    folder = artifact.local_folder(tmp_path / "cache")
+    assert (folder / "notes" / "unit-0.txt").read_bytes() == artifact.read_file("notes/unit-0.txt")
+    (folder / "notes" / "unit-0.txt").write_bytes(b"seen")
+    assert (artifact.local_folder(tmp_path / "cache") / "notes" / "unit-0.txt").read_bytes() == b"seen"
