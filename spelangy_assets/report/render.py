@@ -1,0 +1,60 @@
+"""How a report becomes a page: the templates, and how numbers and times are written in them.
+
+Put here: what all pages share. Do not put here: what a page says. A page is one file of HTML that opens from disk: its
+policy (a meta tag of the base template) forbids scripts and every request, its colours follow light and dark.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import jinja2
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("spelangy_assets.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def render(template: str, **values: Any) -> str:
+    """Return the page of a template; whatever the values hold is escaped."""
+    return _environment().get_template(template).render(**values)
+
+
+def clock(seconds: float) -> str:
+    """Write a moment of a recording: 1:02:03.4 or 2:03.4."""
+    tenths = round(seconds * 10)
+    hours, rest = divmod(tenths, 36_000)
+    minutes, rest = divmod(rest, 600)
+    text = f"{minutes:02d}:{rest / 10:04.1f}" if hours else f"{minutes}:{rest / 10:04.1f}"
+    return f"{hours}:{text}" if hours else text
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in the unit that suits it."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
+
+
+def share(part: float, whole: float) -> str:
+    """Write a part as a percentage; nothing of nothing is a dash."""
+    return f"{100 * part / whole:.1f}%" if whole else "-"
+
+
+def number(value: float) -> str:
+    """Write a number to three significant digits or so; NaN is a dash."""
+    if math.isnan(value):
+        return "-"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
