@@ -21,7 +21,8 @@ speech_start 102, speech_end 103, pad 104, code c is 105 + c), chunks with codes
 speech markers do not.
 
 A document longer than a row is split between chunks: every piece begins with <bos>, only the last ends
-with <eos>, and the choice of modality is that of the whole document. A single chunk that fits no row is left out and counted.
+with <eos>, and the choice of modality is that of the whole document. A single chunk that fits no row is left out
+and counted.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class Interleaving:
 
 @dataclass(frozen=True, eq=False)
 class TokenSequence:
-    """A span of a training row. `ids` int32 and `loss_mask` int8 have one length; `switches` are changes of modality."""
+    """A span of a training row. `ids` int32 and `loss_mask` int8 have one length; `switches` are changes of
+    modality.
+    """
 
     ids: np.ndarray
     loss_mask: np.ndarray

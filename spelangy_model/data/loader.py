@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows of one optimizer step. Arrays are (rows, row_length); `source_tokens` counts the positions of each source."""
+    """Rows of one optimizer step. Arrays are (rows, row_length); `source_tokens` counts the positions of each
+    source.
+    """
 
     input_ids: np.ndarray
     position_ids: np.ndarray

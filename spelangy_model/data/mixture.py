@@ -58,7 +58,7 @@ class Choose:
 
 @dataclass(frozen=True)
 class Source:
-    """A token set in a mixture: its name in TokenDocument.source, its kind of row, and its amount."""
+    """A token set in a mixture: its name (which its spans bear), its kind of row, and its amount."""
 
     name: str
     kind: str
@@ -101,7 +101,9 @@ class Mixture:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What a source gave. Shares are of the non-padding tokens of its kind's rows; `epochs` is documents drawn / held."""
+    """What a source gave. Shares are of the non-padding tokens of its kind's rows; `epochs` is documents drawn /
+    held.
+    """
 
     name: str
     kind: str
@@ -135,6 +137,7 @@ class MixtureReport:
 class _Draw:
     """One document drawn: its sequences (several when it was longer than a row), and its origin."""
 
+    source: str
     sequences: list[TokenSequence]
     document: TokenDocument
     epoch: int
@@ -162,7 +165,8 @@ class _Drawer:
         cap = 1.0 if isinstance(amount, Choose) else mixture.max_epochs
         if self.limit > cap * len(documents) + 1e-9 or self.limit < 1:
             raise MixtureError(
-                f"source {source.name} has {len(documents)} documents and cannot give {self.limit} at a cap of {cap} epochs"
+                f"source {source.name} has {len(documents)} documents and cannot give {self.limit} "
+                f"at a cap of {cap} epochs"
             )
 
     def next(self) -> _Draw | None:
@@ -171,7 +175,9 @@ class _Drawer:
             epoch, place = divmod(self.drawn, len(self.documents))
             if place == 0:
                 if epoch and not self.epoch_tokens:
-                    raise MixtureError(f"source {self.source.name}: no document fits a row of {self.mixture.row_length}")
+                    raise MixtureError(
+                        f"source {self.source.name}: no document fits a row of {self.mixture.row_length}"
+                    )
                 rng = stable_rng(self.mixture.seed, "draw", self.source.name, epoch)
                 self.order, self.epoch_tokens = rng.permutation(len(self.documents)).tolist(), 0
             self.drawn += 1
@@ -181,13 +187,17 @@ class _Drawer:
             )
             if too_long:
                 self.dropped["chunk_longer_than_row"] += too_long
-            if not sequences:
+            teaching = [sequence for sequence in sequences if sequence.loss_mask.any()]
+            if len(teaching) < len(sequences):
+                self.dropped["piece_without_loss"] += len(sequences) - len(teaching)
+            if not teaching:
                 self.dropped["document_without_tokens"] += 1
                 continue
+            sequences = teaching
             tokens = sum(len(sequence.ids) for sequence in sequences)
             self.tokens += tokens
             self.epoch_tokens += tokens
-            return _Draw(sequences, document, epoch, tokens)
+            return _Draw(self.source.name, sequences, document, epoch, tokens)
         return None
 
 
@@ -262,9 +272,9 @@ def _draw_kind(mixture: Mixture, kind: str, drawers: dict[str, _Drawer]) -> tupl
         if draw is None:
             held = len(drawer.documents)
             raise MixtureError(
-                f"source {drawer.source.name} ({held} documents, {drawer.tokens} tokens in {mixture.max_epochs} epochs) "
-                f"cannot give {shares[drawer.source.name]:.3f} of {left:.0f} {kind} tokens: raise max_epochs, lower its "
-                "share or rows, or add data"
+                f"source {drawer.source.name} ({held} documents, {drawer.tokens} tokens in {mixture.max_epochs} "
+                f"epochs) cannot give {shares[drawer.source.name]:.3f} of {left:.0f} {kind} tokens: raise "
+                "max_epochs, lower its share or rows, or add data"
             )
         draws.append(draw)
         used += draw.tokens
@@ -280,7 +290,7 @@ def _pack_kind(
     """Pack the draws; where proportions fill the kind, take the longest prefix that fits its rows."""
     sources = {source.name: source for source in mixture.sources}
     first_free = next(
-        (i for i, draw in enumerate(draws) if isinstance(sources[draw.document.source].amount, Proportion)), len(draws)
+        (i for i, draw in enumerate(draws) if isinstance(sources[draw.source].amount, Proportion)), len(draws)
     )
 
     def pack(count: int) -> list[list[int]]:
@@ -295,7 +305,7 @@ def _pack_kind(
             fits, over = (middle, over) if len(pack(middle)) <= mixture.rows_of(kind) else (fits, middle)
         count, rows = fits, pack(fits)
     members = [
-        (sequence, draw.document.document_id, draw.document.source, draw.document.source_id, draw.epoch)
+        (sequence, draw.document.document_id, draw.source, draw.document.source_id, draw.epoch)
         for draw in draws[:count]
         for sequence in draw.sequences
     ]
@@ -308,8 +318,8 @@ def _report_sources(
     counts: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     for draw in draws:
-        counts[draw.document.source] += 1
-        tokens[draw.document.source] += draw.tokens
+        counts[draw.source] += 1
+        tokens[draw.source] += draw.tokens
     total = tokens.total()
     return [
         SourceReport(

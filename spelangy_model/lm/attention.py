@@ -1,7 +1,7 @@
 """Attention that is computed document by document in packed rows.
 
-Put here: an attention implementation for Hugging Face models that never touches a pair of positions of two documents. Do
-not put here: masks (masks.py), which say the same thing for every pair and cost row_length squared.
+Put here: an attention implementation for Hugging Face models that never touches a pair of positions of two
+documents. Do not put here: masks (masks.py), which say the same thing for every pair and cost row_length squared.
 
 Dense masked attention over a row of 256 with four documents does four times the needed work, and more for longer
 rows. Here the positions of all rows are regrouped into padded batches of documents of like length, attended
@@ -30,8 +30,8 @@ _LENGTH_STEP = 32  # documents are padded to multiples of this; longer steps pad
 class Documents:
     """Where the documents of packed rows lie.
 
-    Each bucket is (documents, padded length): flat positions in rows x row_length, padding repeats position 0. `place` is,
-    for each flat position, where it lies in the buckets laid end to end.
+    Each bucket is (documents, padded length): flat positions in rows x row_length, padding repeats position 0.
+    `place` is, for each flat position, where it lies in the buckets laid end to end.
     """
 
     buckets: list[torch.Tensor]

@@ -8,8 +8,9 @@ Put here: writing and reading of model folders and of the running state. Do not 
            optimizer.safetensors               AdamW's moments by parameter name (running checkpoints only)
            state.json                          the step, the spec's digest (running checkpoints only)
 
-The learning rate and the data position are functions of the step, and nothing draws random numbers while training, so the
-step is all that is to be kept. A running checkpoint is written beside and renamed: it is there whole or not at all.
+The learning rate and the data position are functions of the step, and nothing draws random numbers while training,
+so the step is all that is to be kept. A running checkpoint is written beside and renamed: it is there whole or not
+at all.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The training process: `accelerate launch ... -m spelangy_model.train.run SPEC.json`.
 
 Put here: the loop, from a spec to a checkpoint. Do not put here: what a mix or a recipe is. It is the only path by
-which a model is trained, also a tiny one, and it runs alone: imports are narrow, everything it needs is in the spec. Under
-Dagster it reports through Pipes; outside it prints the same lines.
+which a model is trained, also a tiny one, and it runs alone: imports are narrow, everything it needs is in the
+spec. Under Dagster it reports through Pipes; outside it prints the same lines.
 
-Files in `out`: the model's folder (checkpoint.py), `metrics.jsonl` (one line a step: loss in nats over the positions that
-count, loss tokens, positions, learning rate, gradient norm, cumulative share of positions by source) and
+Files in `out`: the model's folder (checkpoint.py), `metrics.jsonl` (one line a step: loss in nats over the
+positions that count, loss tokens, positions, learning rate, gradient norm, cumulative share of positions by source) and
 `timing.jsonl` (seconds and tokens/s, which differ from run to run).
 
 With one process and one thread a run is deterministic to the bit, and so is a run that was killed and started again.

@@ -29,8 +29,8 @@ class TrainSpec:
 
     It starts either from `init_checkpoint` (a Hugging Face folder: its own vocabulary is widened to the layout)
     or from `init_preset` with the text tokenizer in the folder `tokenizer`. One step takes `batch_rows` rows in
-    the order of the shards `rows`, `micro_rows` at a time on each process. `precision` is float32 or bfloat16 (autocast;
-    weights stay float32). `inputs` are the versions of what is read: literals that enter the digest. The
+    the order of the shards `rows`, `micro_rows` at a time on each process. `precision` is float32 or bfloat16
+    (autocast; weights stay float32). `inputs` are the versions of what is read: literals that enter the digest. The
     finished model goes to `out`, checkpoints of the running one to `work`.
     """
 

@@ -1,0 +1,68 @@
+"""The text tokenizer of a recipe: byte-level BPE, trained on texts that the recipe fixes.
+
+Put here: which texts it is trained on. Do not put here: the training itself (spelangy_model/tokenizer/text.py), or
+texts of a snapshot: the tokenizer never depends on a crawl, else every night's crawl would make all tokens stale.
+
+Output: a Hugging Face fast tokenizer's files at the root of the artifact. Any text round-trips, also words that the
+training texts do not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.world.render import conversation, text_document
+from spelangy_assets.world.world import load_world
+
+VERSION = "1"
+TABLES: dict[str, type] = {}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Trained on so many text documents and talks of the sample world whose digest is `world`."""
+
+    seed: int
+    world: str
+    documents: int
+    talks: int
+    vocab_size: int
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    found = load_world().digest
+    if config.world != found:
+        raise PreflightError(
+            f"the recipe's text tokenizer is of the sample world {config.world!r}, the installed one is {found!r}: "
+            "state the installed one in the recipe"
+        )
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Train in one unit; it takes seconds."""
+    from spelangy_model.tokenizer.text import save_text_tokenizer, train_text_tokenizer
+
+    for unit, _ in ctx.out.pending(["tokenizer"]):
+        with ctx.out.unit(unit) as out:
+            texts = list(_texts(config))
+            try:
+                tokenizer = train_text_tokenizer(texts, config.vocab_size)
+            except ValueError as error:
+                raise InputError(f"the text tokenizer cannot be trained: {error}") from error
+            folder = ctx.out.scratch / "tokenizer"
+            save_text_tokenizer(tokenizer, folder)
+            out.write_folder(folder)
+            out.read(len(texts))
+            out.kept(len(texts))
+            out.add("characters", sum(len(text) for text in texts))
+        ctx.log(f"{config.vocab_size} ids from {len(texts)} texts")
+
+
+def _texts(config: Config) -> Iterator[str]:
+    world = load_world()
+    for index in range(config.documents):
+        yield text_document(world, config.seed, index)
+    for index in range(config.talks):
+        yield " ".join(sentence for _, sentence in conversation(world, config.seed, index))

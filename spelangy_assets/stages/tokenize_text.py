@@ -1,0 +1,60 @@
+"""Turns text documents into token documents for text-only training.
+
+Put here: one shard of texts in, one shard of documents out. Do not put here: the tokenizer
+(spelangy_model/tokenizer/text.py) or markers and rows (mixing decides them). A long document is cut into chunks at
+the ends of paragraphs, so that it can be spread over rows without losing a token.
+
+Inputs: `text_documents` (TextDocument) and `text_tokenizer` (files).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_model.records import TextDocument, TokenChunk, TokenDocument
+
+VERSION = "1"
+TABLES: dict[str, type] = {"documents": TokenDocument}
+
+
+@dataclass(frozen=True)
+class Config:
+    """`source` is the name of the token set; no chunk has more than `max_chunk_tokens` ids."""
+
+    source: str
+    max_chunk_tokens: int
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Nothing is needed."""
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Tokenize each shard of `documents` as one unit."""
+    from spelangy_model.tokenizer.text import load_text_tokenizer, split_text
+
+    tokenizer = load_text_tokenizer(ctx.inputs["text_tokenizer"].local_folder(ctx.execution.cache_dir))
+    for unit, shard in ctx.out.pending(ctx.inputs["text_documents"].shards("documents")):
+        with ctx.out.unit(unit) as out:
+            for document in shard.iter_records(TextDocument):
+                out.read(1)
+                if not document.text.strip():
+                    out.drop("empty_text")
+                    continue
+                pieces = split_text(tokenizer, document.text, config.max_chunk_tokens)
+                out.write(
+                    "documents",
+                    [
+                        TokenDocument(
+                            document.document_id,
+                            config.source,
+                            document.page_id,
+                            document.url,
+                            document.licence,
+                            [TokenChunk("text", [], ids) for ids in pieces],
+                        )
+                    ],
+                )
+                out.add("text_tokens", sum(len(ids) for ids in pieces))
+                out.add("characters", len(document.text))

@@ -1,0 +1,120 @@
+"""A training run: a language model from a mix, by a subprocess.
+
+Put here: the literals of a run, the spec that the process gets, and what is kept of its output. Do not put here: the
+training loop (spelangy_model/train), which runs alone so that Dagster's process never loads a model.
+
+Inputs: `mix` (rows, vocabulary_layout.json), `text_tokenizer` (files), and `base_lm` (an artifact of this stage)
+unless the model starts from a preset. Output: a Hugging Face model folder at the root of the artifact, with
+metrics.jsonl (one line a step) and, outside the data version, timing.jsonl. A killed run goes on from its newest
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.store.artifacts import Artifact
+from spelangy_model.lm.presets import PRESETS
+from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
+
+VERSION = "1"
+TABLES: dict[str, type] = {}
+_CHECKPOINT_EVERY = 100  # steps: what a kill may cost; where it falls does not change the result
+_TIMING = "timing.jsonl"
+_CLOSING_STEPS = 25
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. `preset` names the shape of a new model; it is empty for a run that starts from `base_lm`.
+
+    A step is `batch_rows` rows of the mix, `micro_rows` at a time; the rows are read in order, and again from the
+    first when the mix is through. The learning rate rises over `warmup_steps` and falls to 0 over the last
+    `decay_steps`. `precision` is float32 or bfloat16 (autocast).
+    """
+
+    steps: int
+    batch_rows: int
+    micro_rows: int
+    learning_rate: float
+    warmup_steps: int
+    decay_steps: int
+    seed: int
+    preset: str = ""
+    weight_decay: float = 0.1
+    clip_norm: float = 1.0
+    precision: str = "bfloat16"
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    if config.preset and config.preset not in PRESETS:
+        raise PreflightError(f"no preset {config.preset!r}: choose one of {', '.join(PRESETS)}")
+    if config.precision not in ("float32", "bfloat16"):
+        raise PreflightError(f"precision {config.precision!r}: choose float32 or bfloat16")
+    if execution.device.startswith("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise PreflightError(f"device {execution.device} is set, but torch sees no GPU: set the device to cpu")
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Train in one unit: the process's own checkpoints, in the scratch folder, are the resume points."""
+    for unit, _ in ctx.out.pending(["run"]):
+        mix, base = ctx.inputs["mix"], ctx.inputs.get("base_lm")
+        if (base is None) == (not config.preset):
+            raise InputError("a run starts from base_lm or from a preset: give exactly one of them")
+        with ctx.out.unit(unit) as out:
+            model = ctx.out.scratch / "model"
+            ctx.execution.launch("spelangy_model.train.run", _spec(ctx, config, mix, base), ctx.out.scratch)
+            for path in sorted(item for item in model.rglob("*") if item.is_file()):
+                name = path.relative_to(model).as_posix()
+                out.write_file(name, path.read_bytes(), identity=name != _TIMING)
+            steps = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+            closing = steps[-_CLOSING_STEPS:]
+            out.read(mix.manifest.rows("rows"))
+            out.kept(mix.manifest.rows("rows"))
+            out.add("steps", len(steps))
+            out.add("positions_seen", sum(step["positions"] for step in steps))
+            out.add("loss_positions_seen", sum(step["loss_tokens"] for step in steps))
+            out.add("row_epochs", len(steps) * config.batch_rows / mix.manifest.rows("rows"))
+            out.add("closing_loss_nats", sum(step["loss"] for step in closing) / len(closing))
+            for name, share in steps[-1]["share_by_source"].items():
+                out.add(f"{name}.share", share)
+        ctx.log(f"{len(steps)} steps, closing loss {sum(step['loss'] for step in closing) / len(closing):.4f} nats")
+
+
+def _spec(ctx: StageContext, config: Config, mix: Artifact, base: Artifact | None) -> dict[str, object]:
+    cache_dir = ctx.execution.cache_dir
+    rows = mix.local_folder(cache_dir)
+    layout = Layout(**json.loads(mix.read_file(LAYOUT_FILE)))
+    text_tokenizer = ctx.inputs["text_tokenizer"].local_folder(cache_dir)
+    if base is not None:
+        from spelangy_model.tokenizer.vocab import tokenizer_digest
+
+        if tokenizer_digest(base.local_folder(cache_dir)) != tokenizer_digest(text_tokenizer):
+            raise InputError(f"{base.uri} was trained with another text tokenizer: train base_lm again")
+    return {
+        "rows": [str(rows / shard.path) for shard in mix.manifest.shards if shard.table == "rows"],
+        "layout": {"text_size": layout.text_size, "codebook_size": layout.codebook_size},
+        "steps": config.steps,
+        "batch_rows": config.batch_rows,
+        "micro_rows": config.micro_rows,
+        "learning_rate": config.learning_rate,
+        "warmup_steps": config.warmup_steps,
+        "decay_steps": config.decay_steps,
+        "weight_decay": config.weight_decay,
+        "clip_norm": config.clip_norm,
+        "precision": config.precision,
+        "seed": config.seed,
+        "inputs": [mix.data_version, base.data_version if base else config.preset],
+        "out": str(ctx.out.scratch / "model"),
+        "work": str(ctx.out.scratch / "running"),
+        "init_preset": config.preset,
+        "init_checkpoint": str(base.local_folder(cache_dir)) if base else "",
+        "tokenizer": str(text_tokenizer),
+        "device": ctx.execution.device,
+        "checkpoint_every": _CHECKPOINT_EVERY,
+    }

@@ -1,0 +1,114 @@
+"""Multiple choice by log-likelihood: which continuation of a prompt does a causal LM find most likely?
+
+Put here: scoring of prompts with options. Do not put here: how a question becomes a prompt (prompts.py), metrics,
+records.
+
+A prompt and all its options are one row: the prompt once, behind it the options as branches that see the prompt and
+themselves but not each other (lm/masks.branching_mask), each with the positions that it would have alone. The score
+of an option is what one forward per option gives, at about a quarter of the cost. Rows of like length are batched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from spelangy_model.lm.forward import hidden_states, logits
+from spelangy_model.lm.masks import branching_mask
+
+_BATCH_POSITIONS = 2048  # rows x longest row of one forward
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Ids of the prompt (at least one) and of each option (at least one each)."""
+
+    ids: tuple[int, ...]
+    options: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PromptScore:
+    """`option_log_likelihoods`: natural log, summed over an option's ids. `next_log_probs`: (vocabulary,) after the
+    prompt.
+    """
+
+    option_log_likelihoods: list[float]
+    next_log_probs: np.ndarray
+
+    @property
+    def best(self) -> int:
+        """The index of the most likely option; the first of equals."""
+        return int(np.argmax(self.option_log_likelihoods))
+
+
+@torch.inference_mode()
+def score_prompts(model: Any, prompts: Sequence[Prompt], pad: int) -> list[PromptScore]:
+    """Return the score of each prompt, in order. `pad` is the id that fills rows; it has no influence.
+
+    A score does not depend on the other prompts beyond floating-point rounding (about 1e-6).
+    """
+    rows = [_lay_out(prompt) for prompt in prompts]
+    order = sorted(range(len(rows)), key=lambda index: (len(rows[index][0]), index))
+    scores: list[PromptScore | None] = [None] * len(rows)
+    first = 0
+    model.eval()
+    while first < len(order):
+        last = first + 1
+        while last < len(order) and (last - first + 1) * len(rows[order[last]][0]) <= _BATCH_POSITIONS:
+            last += 1
+        members = order[first:last]
+        for index, score in zip(members, _score_batch(model, prompts, rows, members, pad), strict=True):
+            scores[index] = score
+        first = last
+    return [score for score in scores if score is not None]
+
+
+def _lay_out(prompt: Prompt) -> tuple[list[int], list[int], list[int]]:
+    """Return (ids, position ids, branches) of a prompt's row; an option's last id is only predicted, never read."""
+    if not prompt.ids or not prompt.options or not all(prompt.options):
+        raise ValueError("a prompt needs at least one id, one option, and one id in each option")
+    ids, length = list(prompt.ids), len(prompt.ids)
+    positions, branches = list(range(length)), [0] * length
+    for number, option in enumerate(prompt.options, start=1):
+        ids += option[:-1]
+        positions += range(length, length + len(option) - 1)
+        branches += [number] * (len(option) - 1)
+    return ids, positions, branches
+
+
+def _score_batch(
+    model: Any,
+    prompts: Sequence[Prompt],
+    rows: list[tuple[list[int], list[int], list[int]]],
+    members: list[int],
+    pad: int,
+) -> list[PromptScore]:
+    longest = max(len(rows[index][0]) for index in members)
+    shape = (len(members), longest)
+    ids = torch.full(shape, pad)
+    positions = torch.zeros(shape, dtype=torch.int64)
+    branches = torch.full(shape, -1)
+    for row, index in enumerate(members):
+        for target, values in zip((ids, positions, branches), rows[index], strict=True):
+            target[row, : len(values)] = torch.tensor(values)
+    device = model.device
+    branches = branches.to(device)
+    hidden = hidden_states(model, ids.to(device), positions.to(device), branching_mask(branches))
+    scores = []
+    for row, index in enumerate(members):
+        prompt = prompts[index]
+        end = len(prompt.ids)
+        read = hidden[row, end - 1 : len(rows[index][0])]
+        log_probs = logits(model, read).float().log_softmax(-1).cpu()
+        likelihoods, start = [], 1
+        for option in prompt.options:
+            steps = [0, *range(start, start + len(option) - 1)]
+            likelihoods.append(float(log_probs[steps, list(option)].double().sum()))
+            start += len(option) - 1
+        scores.append(PromptScore(likelihoods, log_probs[0].numpy()))
+    return scores
