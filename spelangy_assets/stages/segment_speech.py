@@ -1,0 +1,109 @@
+"""speech_segments: who speaks when in each recording.
+
+Put here: from turns to segments, the counts. Do not put here: diarization (spelangy_model/audio/diarize.py), the
+cutting of turns (turns.py), words.
+
+Input `raw_audio`: recordings. A recording that came with utterances is not diarized: each utterance is a segment with
+the utterance's times and speaker. What is counted are turns; a recording without any counts as one, `no_speech`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_assets.store.artifacts import UnitWriter
+from spelangy_model.audio.diarize import Diarizer, DiarizerSpec, DiarizerUnavailable, check_diarizer, open_diarizer
+from spelangy_model.audio.io import decode_flac
+from spelangy_model.audio.turns import Turn, join_gaps, overlap_s, segment_id, segments_of
+from spelangy_model.records import Recording, Segment
+
+VERSION = "1"
+TABLES: dict[str, type] = {"segments": Segment}
+
+
+@dataclass(frozen=True)
+class Config:
+    """How turns become segments.
+
+    Pauses of one speaker up to `max_gap_s` do not end a turn; turns under `min_turn_s` are dropped (no ASR makes words
+    of them); turns over `max_segment_s` are cut at their quietest points, since Whisper takes no more than 30 s. Given
+    utterances are not joined or cut: one over `max_segment_s` is dropped.
+    """
+
+    diarizer: DiarizerSpec = field(default_factory=DiarizerSpec)
+    max_gap_s: float = 0.5
+    min_turn_s: float = 0.25
+    max_segment_s: float = 28.0
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Raise PreflightError when the diarizer or its weights are missing."""
+    try:
+        check_diarizer(config.diarizer, execution.environment)
+    except DiarizerUnavailable as error:
+        raise PreflightError(str(error)) from error
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Do one unit a shard of recordings."""
+    diarizer: Diarizer | None = None
+    shards = ctx.inputs["raw_audio"].shards("recordings")
+    for unit, shard in ctx.out.pending(shards):
+        with ctx.out.unit(unit) as out:
+            # A recording may hold hours: one at a time.
+            for recording in shard.iter_records(Recording, batch_rows=1):
+                out.add("hours_in", recording.duration_s / 3600)
+                if recording.utterances:
+                    segments = _given(recording, config, out)
+                else:
+                    if diarizer is None:
+                        diarizer = _open(config, ctx.execution)
+                    segments = _diarized(recording, diarizer, config, out)
+                out.write("segments", segments)
+                out.add("speakers", len({segment.speaker for segment in segments}))
+                out.add("hours_kept", sum(segment.end_s - segment.start_s for segment in segments) / 3600)
+                out.add("hours_overlapped", sum(segment.overlap_s for segment in segments) / 3600)
+        ctx.log(f"segmented shard {unit + 1} of {len(shards)}")
+
+
+def _open(config: Config, execution: Execution) -> Diarizer:
+    import torch
+
+    torch.set_num_threads(1)  # another number of threads adds up in another order: other bytes for the same sound
+    return open_diarizer(config.diarizer, execution.environment, execution.device)
+
+
+def _diarized(recording: Recording, diarizer: Diarizer, config: Config, out: UnitWriter) -> list[Segment]:
+    samples = decode_flac(recording.audio.bytes)
+    turns = join_gaps(diarizer.diarize(samples), config.max_gap_s)
+    out.read(max(1, len(turns)))
+    if not turns:
+        out.drop("no_speech")
+        return []
+    long_enough = [turn for turn in turns if turn.duration_s >= config.min_turn_s]
+    if len(long_enough) < len(turns):
+        out.drop("too_short", len(turns) - len(long_enough))
+    out.kept(len(long_enough))
+    return segments_of(recording.recording_id, long_enough, samples, config.max_segment_s)
+
+
+def _given(recording: Recording, config: Config, out: UnitWriter) -> list[Segment]:
+    turns = sorted(Turn(item.start_s, item.end_s, item.speaker) for item in recording.utterances)
+    out.read(len(turns))
+    segments = [
+        Segment(
+            segment_id=segment_id(recording.recording_id, turn),
+            recording_id=recording.recording_id,
+            start_s=turn.start_s,
+            end_s=turn.end_s,
+            speaker=turn.speaker,
+            overlap_s=round(shared, 3),
+        )
+        for turn, shared in zip(turns, overlap_s(turns), strict=True)
+        if turn.duration_s <= config.max_segment_s
+    ]
+    if len(segments) < len(turns):
+        out.drop("too_long", len(turns) - len(segments))
+    out.kept(len(segments))
+    return segments
