@@ -144,7 +144,7 @@ def test_every_system_says_all_its_words_in_its_order(hypotheses: list[list[Word
         assert heard == [word.text for word in words]
     assert all(any(vote.candidates) for vote in result.votes)
     assert [vote.winner for vote in result.votes if vote.winner] == [word.text for word in result.words]
-    assert all(left.end_s <= right.start_s for left, right in zip(result.words, result.words[1:], strict=False))
+    assert all(left.end_s <= right.start_s for left, right in itertools.pairwise(result.words))
     assert 0.0 <= result.agreement <= 1.0
 
 

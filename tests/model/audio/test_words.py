@@ -1,5 +1,7 @@
 """Words: how they are compared, spread over an utterance and kept in order of time."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +25,7 @@ def test_times_in_order_never_overlap_and_words_keep_their_order(loose: list[Wor
     tidy = in_order(loose)
     assert [word.text for word in tidy] == [word.text for word in loose]
     assert all(word.start_s <= word.end_s for word in tidy)
-    assert all(left.end_s <= right.start_s for left, right in zip(tidy, tidy[1:], strict=False))
+    assert all(left.end_s <= right.start_s for left, right in itertools.pairwise(tidy))
 
 
 @given(words)

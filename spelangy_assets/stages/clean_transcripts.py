@@ -1,0 +1,107 @@
+"""clean_transcripts: the words on which the systems agree, for the segments that are good enough.
+
+Put here: from hypotheses to a transcript or a drop. Do not put here: the vote (spelangy_model/audio/rover.py), the
+filters (filters.py), the languages' vote (language.py).
+
+Inputs `speech_segments` and `transcript_hypotheses`. With two systems ROVER is a pick by confidence (see rover.py).
+Every segment is in one of the two tables; a dropped one carries the reason, the measured value and the vote's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from spelangy_assets.stages.stage import Execution, InputError, StageContext
+from spelangy_model.audio.filters import FilterLimits, first_drop
+from spelangy_model.audio.language import LanguageVote, vote_language
+from spelangy_model.audio.rover import RoverWeights, rover
+from spelangy_model.audio.words import text_of
+from spelangy_model.records import DroppedTranscript, Hypothesis, Segment, Transcript
+
+VERSION = "1"
+TABLES: dict[str, type] = {"transcripts": Transcript, "dropped": DroppedTranscript}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The literals of the three decisions: which words, which language, good enough or not."""
+
+    rover: RoverWeights = field(default_factory=RoverWeights)
+    language: LanguageVote = field(default_factory=LanguageVote)
+    limits: FilterLimits = field(default_factory=FilterLimits)
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Nothing beyond the package's own requirements is needed."""
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Do one unit a shard of segments."""
+    shards = list(
+        zip(
+            ctx.inputs["speech_segments"].shards("segments"),
+            ctx.inputs["transcript_hypotheses"].shards("hypotheses"),
+            strict=True,
+        )
+    )
+    for unit, (segments, hypotheses) in ctx.out.pending(shards):
+        with ctx.out.unit(unit) as out:
+            heard: dict[str, list[Hypothesis]] = {}
+            for hypothesis in hypotheses.iter_records(Hypothesis):
+                heard.setdefault(hypothesis.segment_id, []).append(hypothesis)
+            for segment in segments.iter_records(Segment):
+                hours = (segment.end_s - segment.start_s) / 3600
+                out.read(1)
+                out.add("hours_in", hours)
+                if segment.segment_id not in heard:
+                    raise InputError(
+                        f"segment {segment.segment_id} of recording {segment.recording_id} has no hypothesis; "
+                        "build transcript_hypotheses again"
+                    )
+                transcript = agree(segment, heard[segment.segment_id], config)
+                drop = first_drop(transcript, segment.overlap_s, config.limits)
+                if drop is None:
+                    out.write("transcripts", [transcript])
+                    out.add("hours_kept", hours)
+                    out.add("words", len(transcript.words))
+                else:
+                    out.drop(drop.reason)
+                    out.add(f"hours_dropped_{drop.reason}", hours)
+                    out.write("dropped", [_dropped(transcript, drop.reason, drop.detail)])
+        ctx.log(f"voted over shard {unit + 1} of {len(shards)}")
+
+
+def agree(segment: Segment, hypotheses: Sequence[Hypothesis], config: Config) -> Transcript:
+    """Return the transcript that the hypotheses of a segment vote for, whatever it is worth."""
+    agreed = rover([hypothesis.words for hypothesis in hypotheses], config.rover)
+    text = text_of(agreed.words)
+    first = hypotheses[0]
+    language, _ = vote_language(first.language, first.language_probability, text, config.language)
+    return Transcript(
+        segment_id=segment.segment_id,
+        recording_id=segment.recording_id,
+        speaker=segment.speaker,
+        start_s=segment.start_s,
+        end_s=segment.end_s,
+        language=language,
+        text=text,
+        words=agreed.words,
+        systems=[hypothesis.system for hypothesis in hypotheses],
+        votes=agreed.votes,
+        agreement=agreed.agreement,
+        confidence=agreed.confidence,
+    )
+
+
+def _dropped(transcript: Transcript, reason: str, detail: str) -> DroppedTranscript:
+    return DroppedTranscript(
+        segment_id=transcript.segment_id,
+        recording_id=transcript.recording_id,
+        speaker=transcript.speaker,
+        start_s=transcript.start_s,
+        end_s=transcript.end_s,
+        reason=reason,
+        detail=detail,
+        text=transcript.text,
+    )

@@ -1,0 +1,145 @@
+"""transcript_hypotheses: what each ASR system heard in each segment.
+
+Put here: which recordings are listened to, by whom, and the rows that come of it. Do not put here: windows
+(spelangy_model/audio/windows.py), recognizers (asr.py), the vote over systems (clean_transcripts).
+
+Inputs `raw_audio` and `speech_segments`. The first system of the recipe listens first and says the language of each
+window; a window of surely another language than it decodes is decoded by nobody, and all systems then have a
+hypothesis without words there, so that the languages of a crawl are known without the cost of transcribing them.
+
+A recording that came with utterances is not listened to: its system is 'given', each word's times are interpolated
+inside its utterance by characters, its confidence is 1, and the language is that of the recording's whole transcript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.store.artifacts import UnitWriter
+from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer, recognize_all
+from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
+from spelangy_model.audio.windows import MAX_WINDOW_S, PAUSE_S, make_windows, words_by_segment
+from spelangy_model.audio.words import spread, text_of
+from spelangy_model.records import Hypothesis, Recording, Segment, Word
+from spelangy_model.text.language import detect_language
+
+VERSION = "1"
+TABLES: dict[str, type] = {"hypotheses": Hypothesis}
+
+GIVEN = "given"
+
+
+@dataclass(frozen=True)
+class Config:
+    """`systems` in order of trust: the first one finds the language, and ties of the vote go to the earliest."""
+
+    systems: tuple[AsrSystem, ...]
+    max_window_s: float = MAX_WINDOW_S
+    pause_s: float = PAUSE_S
+
+    def __post_init__(self) -> None:
+        names = [system.name for system in self.systems]
+        if not names or len(set(names)) < len(names) or GIVEN in names:
+            raise ValueError(f"recognize needs one ASR system or more, each of its own name, none '{GIVEN}': {names}")
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Raise PreflightError when a system's package or model is missing."""
+    for system in config.systems:
+        try:
+            system.locate(execution.cache_dir)
+        except AsrError as error:
+            raise PreflightError(str(error)) from error
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Do one unit a shard of recordings."""
+    recognizers: list[tuple[str, Recognizer]] = []
+    shards = list(
+        zip(ctx.inputs["raw_audio"].shards("recordings"), ctx.inputs["speech_segments"].shards("segments"), strict=True)
+    )
+    for unit, (recordings, segments) in ctx.out.pending(shards):
+        with ctx.out.unit(unit) as out:
+            turns: dict[str, list[Segment]] = {}
+            for segment in segments.iter_records(Segment):
+                turns.setdefault(segment.recording_id, []).append(segment)
+            for recording in recordings.iter_records(Recording, batch_rows=1):
+                own = turns.get(recording.recording_id, [])
+                out.read(len(own))
+                out.kept(len(own))
+                if not own:
+                    continue
+                if recording.utterances:
+                    hypotheses = _given(recording, own)
+                else:
+                    recognizers = recognizers or [
+                        (system.name, system.load(ctx.execution.cache_dir, ctx.execution.device))
+                        for system in config.systems
+                    ]
+                    hypotheses = _heard(recording, own, recognizers, config, out)
+                out.write("hypotheses", hypotheses)
+                out.add("words", sum(len(hypothesis.words) for hypothesis in hypotheses))
+        ctx.log(f"recognized shard {unit + 1} of {len(shards)}")
+
+
+def _heard(
+    recording: Recording,
+    segments: Sequence[Segment],
+    recognizers: Sequence[tuple[str, Recognizer]],
+    config: Config,
+    out: UnitWriter,
+) -> list[Hypothesis]:
+    windows = make_windows(decode_flac(recording.audio.bytes), segments, config.max_window_s, config.pause_s)
+    (first, detector), *others = recognizers
+    results = recognize_all(first, detector, windows)
+    spoken = [(w, replace(w, language=r.language), r) for w, r in zip(windows, results, strict=True) if r.decoded]
+    heard: dict[tuple[str, str], list[Word]] = {}
+    for window, _, result in spoken:
+        heard |= {(first, s): words for s, words in words_by_segment(window, result.words).items()}
+    for name, recognizer in others:
+        told = [window for _, window, _ in spoken]
+        for window, result in zip(told, recognize_all(name, recognizer, told), strict=True):
+            heard |= {(name, s): words for s, words in words_by_segment(window, result.words).items()}
+    language = {
+        piece.segment_id: (result.language, result.language_probability)
+        for window, result in zip(windows, results, strict=True)
+        for piece in window.pieces
+    }
+    out.add("windows", len(windows))
+    out.add("windows_not_decoded", len(windows) - len(spoken))
+    out.add("hours_heard", sum(len(window.samples) for window in windows) / SAMPLE_RATE_HZ / 3600)
+    return [
+        _hypothesis(segment, name, heard.get((name, segment.segment_id), []), *language[segment.segment_id])
+        for segment in segments
+        for name, _ in recognizers
+    ]
+
+
+def _given(recording: Recording, segments: Sequence[Segment]) -> list[Hypothesis]:
+    said = {(u.speaker, u.start_s, u.end_s): u.text for u in recording.utterances}
+    language = detect_language("\n".join(said.values()))
+    hypotheses = []
+    for segment in segments:
+        text = said.get((segment.speaker, segment.start_s, segment.end_s))
+        if text is None:
+            raise InputError(
+                f"{recording.source_uri}: segment {segment.segment_id} ({segment.speaker}, {segment.start_s} to "
+                f"{segment.end_s} s) is none of the recording's utterances; build speech_segments again"
+            )
+        words = spread(text, segment.start_s, segment.end_s)
+        hypotheses.append(_hypothesis(segment, GIVEN, words, language, 1.0))
+    return hypotheses
+
+
+def _hypothesis(segment: Segment, system: str, words: list[Word], language: str, probability: float) -> Hypothesis:
+    return Hypothesis(
+        segment_id=segment.segment_id,
+        recording_id=segment.recording_id,
+        system=system,
+        text=text_of(words),
+        words=words,
+        language=language,
+        language_probability=probability,
+    )

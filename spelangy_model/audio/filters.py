@@ -1,0 +1,159 @@
+"""Which transcripts are good enough to learn from, and the word for why another is not.
+
+Put here: the filters of one transcript and their literals. Do not put here: the vote that made it, language
+detection, or what is done with a drop.
+
+Each filter takes the transcript, the seconds in which somebody else speaks too, and the literals, and returns
+None or a Drop. The first that objects, in the order of FILTERS, names the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spelangy_model.audio.words import normalized
+from spelangy_model.records import Transcript
+from spelangy_model.text.language import UNDETERMINED
+
+# What Whisper writes over silence, music and noise, having learned from subtitles of videos; in normalized words.
+PHRASES = (
+    "thanks for watching",
+    "thank you for watching",
+    "thank you so much for watching",
+    "thanks for listening",
+    "please subscribe",
+    "please subscribe to my channel",
+    "please like and subscribe",
+    "dont forget to like and subscribe",
+    "ill see you in the next video",
+    "see you in the next video",
+    "see you next time",
+    "subtitles by the amaraorg community",
+    "transcription by castingwords",
+    "you",
+    "bye bye",
+)
+
+
+@dataclass(frozen=True)
+class FilterLimits:
+    """The filters' literals. Rates of characters are over the segment's whole length, without spaces."""
+
+    languages: tuple[str, ...] = ("en",)
+    min_duration_s: float = 0.3
+    max_duration_s: float = 30.0
+    max_overlap_share: float = 0.5
+    min_agreement: float = 0.5
+    min_confidence: float = 0.5
+    max_characters_per_s: float = 25.0
+    min_characters_per_s: float = 2.0
+    min_characters_from_s: float = 3.0
+    min_unique_word_share: float = 0.3
+    min_unique_words_from: int = 10
+    max_ngram_repeats: int = 4
+    max_ngram_words: int = 6
+    phrases: tuple[str, ...] = PHRASES
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Why a transcript is not kept: a short fixed word, and the measured value against its limit."""
+
+    reason: str
+    detail: str
+
+
+Filter = Callable[[Transcript, float, FilterLimits], Drop | None]
+
+
+def first_drop(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    """Return the first filter's objection, or None when the transcript is good enough.
+
+    `overlap_s`: seconds of the segment in which another speaker speaks too.
+    """
+    return next((drop for check in FILTERS if (drop := check(transcript, overlap_s, limits))), None)
+
+
+def _language(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    # A text that is too short to tell and that nobody listened to is not foreign for that.
+    if limits.languages and transcript.language not in (*limits.languages, UNDETERMINED):
+        return Drop("language", f"{transcript.language}, not one of {', '.join(limits.languages)}")
+    return None
+
+
+def _empty(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    return None if any(normalized(word.text) for word in transcript.words) else Drop("empty", "no word won the vote")
+
+
+def _duration(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    duration_s = transcript.end_s - transcript.start_s
+    if duration_s < limits.min_duration_s:
+        return Drop("too_short", f"{duration_s:.2f} s < {limits.min_duration_s} s")
+    if duration_s > limits.max_duration_s:
+        return Drop("too_long", f"{duration_s:.2f} s > {limits.max_duration_s} s")
+    return None
+
+
+def _overlap(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    share = overlap_s / (transcript.end_s - transcript.start_s)
+    if share > limits.max_overlap_share:
+        return Drop("overlapped", f"{share:.2f} of the segment > {limits.max_overlap_share}")
+    return None
+
+
+def _phrase(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    # A transcript that came with the audio was not hallucinated.
+    text = " ".join(key for word in transcript.words if (key := normalized(word.text)))
+    if transcript.systems != ["given"] and text in limits.phrases:
+        return Drop("hallucinated_phrase", text)
+    return None
+
+
+def _loop(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    words = [key for word in transcript.words if (key := normalized(word.text))]
+    if len(words) >= limits.min_unique_words_from:
+        share = len(set(words)) / len(words)
+        if share < limits.min_unique_word_share:
+            return Drop("loop", f"{share:.2f} of the words are different < {limits.min_unique_word_share}")
+    for size in range(1, limits.max_ngram_words + 1):
+        repeats = longest_repeat(words, size)
+        if repeats > limits.max_ngram_repeats:
+            return Drop("loop", f"{size} words {repeats} times in a row > {limits.max_ngram_repeats}")
+    return None
+
+
+def longest_repeat(words: list[str], size: int) -> int:
+    """Return how often some `size` words stand in a row at most (1: nothing repeats, 0: fewer than `size` words)."""
+    if len(words) < size:
+        return 0
+    run = longest = 0
+    for i in range(len(words) - size):
+        run = run + 1 if words[i] == words[i + size] else 0
+        longest = max(longest, run)
+    return 1 + longest // size
+
+
+def _pace(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    duration_s = transcript.end_s - transcript.start_s
+    rate = sum(len(word.text) for word in transcript.words) / duration_s
+    if rate > limits.max_characters_per_s:
+        return Drop("too_fast", f"{rate:.1f} characters/s > {limits.max_characters_per_s}")
+    if duration_s >= limits.min_characters_from_s and rate < limits.min_characters_per_s:
+        return Drop("too_sparse", f"{rate:.1f} characters/s < {limits.min_characters_per_s}")
+    return None
+
+
+def _agreement(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    if transcript.agreement < limits.min_agreement:
+        return Drop("low_agreement", f"{transcript.agreement:.2f} < {limits.min_agreement}")
+    return None
+
+
+def _confidence(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+    if transcript.confidence < limits.min_confidence:
+        return Drop("low_confidence", f"{transcript.confidence:.2f} < {limits.min_confidence}")
+    return None
+
+
+FILTERS: tuple[Filter, ...] = (_language, _empty, _duration, _overlap, _phrase, _loop, _pace, _agreement, _confidence)

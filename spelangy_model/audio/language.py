@@ -1,0 +1,40 @@
+"""Which language was spoken: the ear's vote and the text's vote.
+
+Put here: how what a recognizer heard of a window's language and the language of the transcript are weighed. Do not
+put here: either detector (asr.py listens, spelangy_model/text/language.py reads), or what is done with a language.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spelangy_model.text.language import UNDETERMINED, detect_language
+
+
+@dataclass(frozen=True)
+class LanguageVote:
+    """The vote's literals.
+
+    The ear votes with its probability; it heard a whole window. The text votes with `text_weight`, and only from
+    `min_text_characters` on, since short texts look like many languages.
+    """
+
+    text_weight: float = 0.75
+    min_text_characters: int = 40
+
+
+def vote_language(heard: str, probability: float, text: str, vote: LanguageVote) -> tuple[str, float]:
+    """Return the language (ISO 639-1) of a segment and its share of the votes cast, 0 to 1.
+
+    `heard` is empty where nobody listened. Without any vote the result is ("und", 0.0); a tie goes to the ear.
+    """
+    votes: dict[str, float] = {}
+    if heard:
+        votes[heard] = probability
+    if len(text) >= vote.min_text_characters and (written := detect_language(text)) != UNDETERMINED:
+        votes[written] = votes.get(written, 0.0) + vote.text_weight
+    if not votes:
+        return UNDETERMINED, 0.0
+    language = max(votes, key=lambda code: votes[code])
+    total = sum(votes.values())
+    return language, votes[language] / total if total else 0.0
