@@ -74,9 +74,24 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "metrics": {"metrics": Metric("run", "sqa.accuracy", 0.5, math.nan, math.nan, 4)},
     "files": {},
+    "page": {},
     "roll_up": {},
+    "speech_tokenizer": {"metrics": Metric("speech_tokenizer", "codebook.used_share", 0.9, math.nan, math.nan, 4)},
+    "run": {},
+    "leaderboard": {"metrics": Metric("run", "sqa.accuracy", 0.5, 0.25, 0.75, 4)},
 }
-STATS = {"mix": {"positions": 2, "filled_positions": 2, "largest_share_error": 0.001}, "tokens": {"speech_tokens": 1}}
+STATS = {
+    "mix": {"positions": 2, "filled_positions": 2, "largest_share_error": 0.001},
+    "tokens": {"speech_tokens": 1},
+    "page": {"pages": 1},
+    "leaderboard": {"pages": 1},
+    "run": {"steps": 10, "closing_loss_nats": 2.5},
+}
+FILES = {
+    "files": {"weights.bin": b"1"},
+    "speech_tokenizer": {"model.safetensors": b"1"},
+    "run": {"model.safetensors": b"1"},
+}
 
 Commit = Callable[..., Artifact]
 
@@ -125,8 +140,7 @@ def sound(commit: Commit) -> Callable[[str], Artifact]:
         rows = {table: [row] for table, row in ROWS[name].items()}
         dropped = {"too_short": 1} if name == "clean_transcripts" else {}
         read = 2 if name in ("clean_transcripts", "roll_up") else 0
-        files = {"weights.bin": b"1"} if name == "files" else {}
-        return commit(rows, files, read=read, dropped=dropped, stats=STATS.get(name, {}))
+        return commit(rows, FILES.get(name), read=read, dropped=dropped, stats=STATS.get(name, {}))
 
     return made
 
@@ -216,7 +230,9 @@ def test_a_broken_record_blocks(name: str, table: str, changes: dict[str, Any], 
     assert column in [item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"]
 
 
-@pytest.mark.parametrize("name", sorted(ROWS.keys() - {"clean_transcripts", "mix", "files", "roll_up"}))
+@pytest.mark.parametrize(
+    "name", sorted(name for name in ROWS if "duplicate_" in ALL_CONTRACTS[name].sql and name != "clean_transcripts")
+)
 def test_a_record_that_comes_twice_blocks(name: str, commit: Commit):
     rows = {table: [row, row] for table, row in ROWS[name].items()}
     verdict = evaluate(commit(rows, stats=STATS.get(name, {})), ALL_CONTRACTS[name], types_of(name))
@@ -238,6 +254,13 @@ def test_text_needs_no_speech_tokens(commit: Commit):
 
 def test_a_model_without_files_or_with_an_empty_one_blocks(commit: Commit):
     assert not evaluate(commit({}, {"weights.bin": b""}), contracts.FILES, {}).passed
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_run_that_diverged_blocks(commit: Commit, loss: float):
+    artifact = commit({}, FILES["run"], stats={"steps": 10, "closing_loss_nats": loss})
+    failures = evaluate(artifact, contracts.RUN, {}).failures()
+    assert "diverged in [0, 0]" in [item.name for item in failures]
 
 
 # --- the evaluation ---------------------------------------------------------------------------------------
