@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from spelangy_assets.report.render import clock, duration, render, share
 from spelangy_model.records import Chunk, DroppedTranscript, Hypothesis, Recording, Segment, Transcript, Vote
+
+T = TypeVar("T")
 
 _COLOURS = 6  # as many as base.html has; further speakers share them
 _STRIP_S = 60.0
@@ -50,17 +52,19 @@ def write_chunk_page(
     limits = limits or PageLimits()
     shown = list(recordings[: limits.recordings])
     budget = _AudioBudget(limits.audio_bytes)
+    heard = _group(hypotheses, lambda item: item.segment_id)
+    turns = _group(segments, lambda item: item.recording_id)
+    agreed = _group(transcripts, lambda item: item.recording_id)
+    gone = _group(dropped, lambda item: item.recording_id)
+    cut = {name: _group(items, lambda item: item.source_id) for name, items in chunks.items()}
     views = [
         _recording_view(
             recording,
-            [item for item in segments if item.recording_id == recording.recording_id],
-            _by_segment(hypotheses, recording.recording_id),
-            [item for item in transcripts if item.recording_id == recording.recording_id],
-            [item for item in dropped if item.recording_id == recording.recording_id],
-            {
-                name: [item for item in items if item.source_id == recording.recording_id]
-                for name, items in chunks.items()
-            },
+            turns[recording.recording_id],
+            heard,
+            agreed[recording.recording_id],
+            gone[recording.recording_id],
+            {name: items[recording.recording_id] for name, items in cut.items()},
             budget,
             limits,
         )
@@ -98,12 +102,11 @@ class _AudioBudget:
         return f"{held}; {self._without} do not, because the page holds at most {self._limit / 2**20:.0f} MiB of sound."
 
 
-def _by_segment(hypotheses: Sequence[Hypothesis], recording_id: str) -> dict[str, list[Hypothesis]]:
-    found: defaultdict[str, list[Hypothesis]] = defaultdict(list)
-    for hypothesis in hypotheses:
-        if hypothesis.recording_id == recording_id:
-            found[hypothesis.segment_id].append(hypothesis)
-    return found
+def _group(items: Sequence[T], key: Callable[[T], str]) -> defaultdict[str, list[T]]:
+    grouped: defaultdict[str, list[T]] = defaultdict(list)
+    for item in items:
+        grouped[key(item)].append(item)
+    return grouped
 
 
 # --- the ledger ---------------------------------------------------------------------------------------------
@@ -131,10 +134,8 @@ def _ledger(
         )
 
     add("audio in", "in", len(recordings), total_s)
-    spoken_s = sum(
-        _covered_s([item for item in segments if item.recording_id == recording.recording_id])
-        for recording in recordings
-    )
+    turns = _group(segments, lambda item: item.recording_id)
+    spoken_s = sum(_covered_s(turns[recording.recording_id]) for recording in recordings)
     add("nobody speaks", "quiet", 0, total_s - spoken_s)
     add("speaker turns", "in", len(segments), _total_s(segments))
     add("transcripts kept", "kept", len(transcripts), _total_s(transcripts))
@@ -179,7 +180,7 @@ def _recording_view(
     speakers = list(dict.fromkeys(item.speaker for item in sorted(segments, key=lambda item: item.start_s)))
     colours = {speaker: index % _COLOURS for index, speaker in enumerate(speakers)}
     anchors = {
-        chunk.chunk_id: f"c-{name}-{recording.recording_id[:12]}-{number}"
+        (name, chunk.chunk_id): f"c-{name}-{recording.recording_id[:12]}-{number}"
         for name, items in chunks.items()
         for number, chunk in enumerate(items, 1)
     }
@@ -206,7 +207,7 @@ def _recording_view(
                 "chunks": [
                     {
                         "number": number,
-                        "anchor": anchors[chunk.chunk_id],
+                        "anchor": anchors[name, chunk.chunk_id],
                         "speaker": chunk.speaker,
                         "colour": colours.get(chunk.speaker, 0),
                         "start": clock(chunk.start_s),
@@ -227,7 +228,7 @@ def _recording_view(
                 "start": clock(item.start_s),
                 "words": [_word_view(vote, item.systems) for vote in item.votes]
                 or [{"text": item.text, "css": "", "title": ""}],
-                "heard": heard.get(item.segment_id, ()),
+                "heard": heard.get(item.segment_id, []),
                 "agreement": f"{item.agreement:.2f}",
                 "confidence": f"{item.confidence:.2f}",
             }
@@ -274,7 +275,7 @@ def _strips(
     dropped: Sequence[DroppedTranscript],
     chunks: Mapping[str, Sequence[Chunk]],
     speakers: Sequence[str],
-    anchors: Mapping[str, str],
+    anchors: Mapping[tuple[str, str], str],
 ) -> list[dict[str, Any]]:
     """Return the timeline cut into strips of a minute, so that it can be read on a narrow screen."""
     gone = {item.segment_id: item for item in dropped}
@@ -307,7 +308,7 @@ def _strips(
                 css="chunk-bar",
                 fill="",
                 title=f"{name}, {clock(chunk.start_s)} to {clock(chunk.end_s)}: {chunk.text}",
-                href=anchors[chunk.chunk_id],
+                href=anchors[name, chunk.chunk_id],
             )
             for row, (name, items) in enumerate(chunks.items())
             for chunk in items

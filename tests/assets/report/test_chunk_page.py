@@ -2,7 +2,6 @@
 
 import base64
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -11,45 +10,6 @@ from spelangy_assets.report.chunk_page import PageLimits, write_chunk_page
 from spelangy_assets.report.render import clock, duration, number, share
 from spelangy_model.audio.io import decode_flac, encode_flac
 from spelangy_model.records import Audio, Chunk, DroppedTranscript, Hypothesis, Recording, Segment, Transcript, Vote
-
-VOID = {"meta", "link", "br", "img", "hr", "input"}
-
-
-class Checker(HTMLParser):
-    """Collects ids, links and elements, and fails on an element that is closed in the wrong place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in VOID:
-            self.open.append(tag)
-        self._note(tag, attrs)
-
-    def handle_startendtag(self, tag, attrs):
-        self._note(tag, attrs)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def _note(self, tag, attrs):
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        self.ids += [value for name, value in attrs if name == "id"]
-
-    def values(self, tag: str, name: str) -> list[str]:
-        return [value for found, attribute, value in self.attributes if (found, attribute) == (tag, name)]
-
-
-def parsed(page: str) -> Checker:
-    checker = Checker()
-    checker.feed(page)
-    checker.close()
-    assert checker.open == []
-    assert len(checker.ids) == len(set(checker.ids))
-    return checker
 
 
 def flac(seconds: float) -> Audio:
@@ -121,7 +81,7 @@ def test_the_ledger_sums_what_came_in_what_was_kept_and_what_was_dropped():
     }
 
 
-def test_each_chunk_has_its_sound_its_text_and_a_place_that_the_timeline_points_to():
+def test_each_chunk_has_its_sound_its_text_and_a_place_that_the_timeline_points_to(parsed):
     text = page()
     checker = parsed(text)
     sounds = checker.values("audio", "src")
@@ -134,6 +94,14 @@ def test_each_chunk_has_its_sound_its_text_and_a_place_that_the_timeline_points_
     assert len(links) == 4
     assert {link[1:] for link in checker.values("a", "href")} <= set(checker.ids)
     assert "The cat sat" in text
+
+
+def test_a_chunk_that_two_chunkings_share_has_a_place_in_each(parsed):
+    shared = CHUNKS["web_fine"][:1]
+    text = write_chunk_page(RECORDINGS, SEGMENTS, [], [], [], {"web_fine": shared, "web_coarse": shared})
+    checker = parsed(text)
+    assert sum(place.startswith("c-") for place in checker.ids) == 2
+    assert {link[1:] for link in checker.values("a", "href")} <= set(checker.ids)
 
 
 def test_votes_are_marked_by_agreement():
@@ -154,7 +122,7 @@ def test_drops_name_reason_and_measure_and_nothing_of_a_text_becomes_markup():
     assert "&lt;script&gt;alert(1)" in text
 
 
-def test_the_page_asks_for_nothing_over_a_network_and_names_its_pictures():
+def test_the_page_asks_for_nothing_over_a_network_and_names_its_pictures(parsed):
     text = page()
     checker = parsed(text)
     for tag, name, value in checker.attributes:
@@ -190,7 +158,7 @@ def test_recordings_beyond_the_limit_are_counted_and_said_to_be_left_out():
     assert "bbbb.ogg" not in limited
 
 
-def test_equal_records_give_equal_bytes_and_no_records_give_a_page():
+def test_equal_records_give_equal_bytes_and_no_records_give_a_page(parsed):
     assert page() == page()
     parsed(write_chunk_page([], [], [], [], [], {}))
 

@@ -1,0 +1,135 @@
+"""The leaderboard says what the metrics say, calls no overlap a difference, and loses no number."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from spelangy_assets.report.leaderboard_page import RunDescription, leaderboard_markdown, leaderboard_page
+from spelangy_model.records import Metric
+
+NAN = math.nan
+
+
+def metric(subject, name, value, low=NAN, high=NAN, count=800):
+    return Metric(subject, name, value, low, high, count)
+
+
+RUNS = [
+    RunDescription("run_web", "Web speech <only>.", "python -m spelangy_assets lineage eval_web", {"mix": "web"}),
+    RunDescription("run_quest", "With Quest.", "python -m spelangy_assets lineage eval_quest", {"mix": "quest"}),
+    RunDescription("run_fine", "Fine chunks.", "python -m spelangy_assets lineage eval_fine"),
+    RunDescription("run_new", "Not evaluated yet.", "python -m spelangy_assets lineage eval_new"),
+]
+METRICS = [
+    metric("run_web", "sqa.all.accuracy", 0.262, 0.230, 0.296),
+    metric("run_web", "sqa.heard_wording.accuracy", 0.30, 0.25, 0.35),
+    metric("run_web", "sqa.accent.en-us.accuracy", 0.27, 0.22, 0.32, 400),
+    metric("run_web", "text_qa.accuracy", 0.99, 0.98, 1.0),
+    metric("run_web", "gap.reverse_kl", 10.72, 10.1, 11.2),
+    metric("run_web", "gap.heard_wording.reverse_kl", 9.5, 9.0, 10.0),
+    metric("run_quest", "sqa.all.accuracy", 0.412, 0.380, 0.446),
+    metric("run_fine", "sqa.all.accuracy", 0.275, 0.245, 0.306),
+    metric("web_fine_tokens", "topic.music.share", 0.45, 0.42, 0.48, 500),
+    metric("quest_tokens", "topic.music.share", 0.20, 0.17, 0.23, 500),
+    metric("web_fine_tokens", "topic.distance_to.quest_tokens", 0.123, count=1),
+    metric("quest_tokens", "contamination.all.8gram", 0.025, 0.01, 0.04, 400),
+    metric("quest_tokens", "contamination.all.whole_question", 0.333, 0.3, 0.4, 400),
+    metric("speech_tokenizer", "codes_used", 865, count=1000),
+    metric("run_web", "perplexity.text", 7.654321),
+]
+
+
+def cells(page: str, run: str) -> list[str]:
+    row = re.search(rf'<tr><th scope="row"><a href="#run-\d">{run}</a></th>(.*?)</tr>', page)
+    assert row
+    return [re.sub(r"<[^>]+>", " ", cell).split("  ")[0].strip() for cell in re.findall(r"<td.*?</td>", row[1])]
+
+
+def test_runs_stand_best_first_and_each_says_how_it_stands_to_chance():
+    page = leaderboard_page(METRICS, RUNS)
+    assert re.findall(r'<a href="#run-\d">(\w+)</a>', page) == ["run_quest", "run_fine", "run_web", "run_new"]
+    assert cells(page, "run_quest")[0] == "above chance"
+    assert cells(page, "run_web")[0] == "not resolved from chance"
+    assert cells(page, "run_new")[0] == "not evaluated"
+    assert cells(leaderboard_page(METRICS, RUNS, chance=0.5), "run_quest")[0] == "below chance"
+
+
+def test_overlapping_intervals_are_never_called_a_difference():
+    for text in (leaderboard_markdown(METRICS, RUNS), re.sub(r"</?strong.*?>", "", leaderboard_page(METRICS, RUNS))):
+        assert "resolved: run_quest over run_fine by 13.7 points: the intervals do not overlap." in text
+        assert "not resolved: run_fine over run_web by 1.3 points." in text
+        assert "not resolved: run_quest" not in text
+
+
+def test_the_questions_it_would_take_are_what_a_simulation_of_that_many_resolves():
+    text = leaderboard_markdown(
+        [metric("a", "sqa.all.accuracy", 0.30, 0.268, 0.332), metric("b", "sqa.all.accuracy", 0.27, 0.239, 0.301)],
+        [RunDescription(name, "", "") for name in "ab"],
+    )
+    found = re.search(r"about ([\d,]+) questions", text)
+    assert found
+    needed = int(found[1].replace(",", ""))
+    rng = np.random.default_rng(1)
+    first, second = rng.binomial(needed, 0.30, 4000) / needed, rng.binomial(needed, 0.27, 4000) / needed
+    error = np.sqrt(first * (1 - first) / needed + second * (1 - second) / needed)
+    assert 0.75 < np.mean((first - second) / error > 1.96) < 0.86
+
+
+def test_every_metric_is_somewhere_on_the_page():
+    page = leaderboard_page(METRICS, RUNS)
+    for shown in "26.2 41.2 27.5 30.0 27.0 99.0 10.7 9.5 45.0 20.0 0.123 2.5 33.3 865 7.65".split():  # noqa: SIM905
+        assert f">{shown}<" in page
+    assert "perplexity.text" in page
+    assert "codes_used" in page
+
+
+def test_markdown_has_a_row_for_each_run_and_a_dash_for_what_is_missing():
+    lines = leaderboard_markdown(METRICS, RUNS).splitlines()
+    assert (
+        lines[0] == "| run | spoken QA, all (%) | spoken QA, heard wording (%) | text QA (%) | gap, reverse KL (nats) |"
+    )
+    assert lines[2] == "| run_quest | 41.2 [38.0, 44.6] | - | - | - |"
+    assert lines[5] == "| run_new | - | - | - | - |"
+    assert "chance is 25%" in "\n".join(lines)
+
+
+def test_lineage_commands_are_shown_and_texts_are_escaped():
+    page = leaderboard_page(METRICS, RUNS)
+    for run in RUNS:
+        assert f'<code tabindex="0">{run.lineage_command}</code>' in page
+    assert "Web speech &lt;only&gt;." in page
+
+
+def test_the_page_is_whole_asks_for_nothing_and_its_plots_have_words(parsed):
+    page = leaderboard_page(METRICS, RUNS)
+    checker = parsed(page)
+    assert not checker.values("script", "src")
+    assert not checker.values("img", "src")
+    assert "url(" not in page
+    assert page.count("<svg") == len(checker.values("svg", "aria-label")) == 5
+    assert "run_quest: 41.2 [38.0, 44.6], chance 25%" in checker.values("svg", "aria-label")
+    assert {link[1:] for link in checker.values("a", "href")} <= set(checker.ids)
+
+
+def test_dots_stand_where_their_values_are():
+    page = leaderboard_page(METRICS, RUNS)
+    figure = page.split("<figure>")[1]
+    chance = float(re.findall(r'class="chance" x1="([\d.]+)"', figure)[0])
+    dots = [float(x) for x in re.findall(r'class="dot" x1="([\d.]+)"', figure)]
+    ends = re.findall(r'class="interval" x1="([\d.]+)" x2="([\d.]+)"', figure)
+    assert dots == sorted(dots, reverse=True)
+    assert dots[-1] > chance
+    assert all(float(low) < dot < float(high) for (low, high), dot in zip(ends, dots, strict=True))
+    assert (dots[0] - chance) / (dots[-1] - chance) == pytest.approx((0.412 - 0.25) / (0.262 - 0.25), rel=0.02)
+
+
+def test_no_runs_and_no_metrics_still_give_a_page(parsed):
+    parsed(leaderboard_page([], []))
+    parsed(leaderboard_page([], RUNS))
+
+
+def test_a_metric_given_twice_is_named():
+    with pytest.raises(ValueError, match=r"sqa\.all\.accuracy.*run_web"):
+        leaderboard_page([*METRICS, METRICS[0]], RUNS)
