@@ -14,7 +14,7 @@ from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.paper import PAPER
 from spelangy_assets.recipes.recipe import Recipe
-from spelangy_assets.recipes.sample import SAMPLE, TINY
+from spelangy_assets.recipes.sample import SAMPLE, TINY, TOKENIZER
 from spelangy_assets.schedules import repair_schedules
 from spelangy_assets.sensors import snapshot_sensor
 from spelangy_assets.settings import Settings
@@ -25,7 +25,7 @@ RECIPES: tuple[Recipe, ...] = (SAMPLE, PAPER)
 
 def recipe_named(name: str) -> Recipe:
     """Return a recipe by name; ValueError names those that there are."""
-    known = {recipe.name: recipe for recipe in (*RECIPES, TINY)}
+    known = {recipe.name: recipe for recipe in (*RECIPES, TINY, TOKENIZER)}
     if name not in known:
         raise ValueError(f"no recipe {name!r}; there are {', '.join(known)}")
     return known[name]

@@ -20,8 +20,7 @@ from spelangy_assets.partitions import add_partitions
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.graph import Graph
 from spelangy_assets.recipes.recipe import Recipe
-from spelangy_assets.recipes.sample import SAMPLE
-from spelangy_assets.recipes.tokenizer import TOKENIZER
+from spelangy_assets.recipes.sample import SAMPLE, TOKENIZER
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.stage import InputError
 from spelangy_assets.store.artifacts import Address
@@ -170,7 +169,8 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
 def build_tokenizer(settings: Settings, stream: TextIO = sys.stdout) -> int:
     """Train the shipped speech tokenizer again, from the recipe `tokenizer`; say whether it is the shipped one."""
     graph = assemble(TOKENIZER)
-    result = materialize(TOKENIZER, settings, required_places(graph), 1, stream)
+    places = required_places(graph, [("speech_tokenizer", None)])
+    result = materialize(TOKENIZER, settings, places, 1, stream)
     if result.complete:
         made = Laboratory(settings).store.resolve(Address(TOKENIZER.name, "speech_tokenizer"))
         print(f"speech tokenizer: {made.uri}", file=stream)

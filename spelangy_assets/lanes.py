@@ -48,7 +48,11 @@ def parents_of(graph: Graph, node: Node, partition: str | None) -> list[Place]:
 
 
 def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Place]:
-    """Return what the roots need, parents first; by default the roots are all unpartitioned assets."""
+    """Return what the roots need, parents first.
+
+    By default the roots are all unpartitioned assets, and then what nothing is made from (pages to look at), at every
+    snapshot that is needed for them.
+    """
     needed: dict[Place, None] = {}
 
     def visit(place: Place) -> None:
@@ -61,18 +65,38 @@ def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Plac
 
     for root in roots if roots is not None else [(node.name, None) for node in graph if node.partition is None]:
         visit(root)
+    if roots is None:
+        snapshots = list(dict.fromkeys((graph[name].partition, partition) for name, partition in needed))
+        for node in graph:
+            if node.partition and not graph.children(node.name):
+                for kind, partition in snapshots:
+                    if kind == node.partition:
+                        visit((node.name, partition))
     return list(needed)
 
 
 def plan_tasks(graph: Graph, places: list[Place]) -> list[Task]:
-    """Cut places into runs: an asset joins its parents' run when all of them are in that one and share its partition."""
+    """Cut places into runs of one partition each, few enough that their overhead is small.
+
+    An asset joins its parents' run when all of them are in that one, at its partition; token sets that wait for the
+    same runs are one run. Unpartitioned assets are runs of their own, so that lanes share them.
+    """
     tasks: list[Task] = []
     home: dict[Place, int] = {}
     for name, partition in places:
         node = graph[name]
         above = {home[parent] for parent in parents_of(graph, node, partition)}
-        joined = next(iter(above)) if len(above) == 1 else None
-        if joined is None or partition is None or tasks[joined].partition != partition or node.group == "tokens":
+        candidates = (
+            above
+            if len(above) == 1 and node.group != "tokens"
+            else {
+                index
+                for index, task in enumerate(tasks)
+                if task.needs == above and graph[task.assets[0]].group == "tokens"
+            }
+        )
+        joined = next((i for i in candidates if partition is not None and tasks[i].partition == partition), None)
+        if joined is None:
             joined = len(tasks)
             tasks.append(Task(node.partition, partition, needs=above))
         tasks[joined].assets.append(name)

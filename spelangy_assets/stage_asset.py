@@ -4,7 +4,6 @@ Put here: how a build is started by and told to Dagster. Do not put here: any da
 asset to asset is in its node. No postponed annotations here: Dagster reads those of the context.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,14 @@ import pyarrow as pa
 
 from spelangy_assets.contract_check import check_results, check_specs
 from spelangy_assets.keys import asset_key, group_name, partitions_def
-from spelangy_assets.laboratory import Laboratory, LaunchError, child_command, write_spec
+from spelangy_assets.laboratory import Laboratory, child_command, write_spec
 from spelangy_assets.policies import automation_of, retry_policy
 from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.stage import InputError, PreflightError
 from spelangy_assets.store.artifacts import Artifact, StoreError
-from spelangy_assets.store.fingerprint import fingerprint
+from spelangy_assets.store.fingerprint import fingerprint, payload_of
 from spelangy_model.records import schema_of
 
 FORCE_TAG = "force"
@@ -58,16 +57,8 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
 
         def launch(module: str, spec: Mapping[str, Any], folder: Path) -> None:
             command = child_command(laboratory.settings, module, write_spec(spec, folder))
-            try:
-                child = dg.PipesSubprocessClient(env=laboratory.child_environment()).run(
-                    command=command, context=context
-                )
-            except dg.DagsterExecutionInterruptedError:
-                raise
-            except Exception as error:
-                raise LaunchError(
-                    f"{module} failed: {error}. Its own words stand in this step's compute log."
-                ) from error
+            client = dg.PipesSubprocessClient(env=laboratory.child_environment())
+            child = client.run(command=command, context=context)
             for message in child.get_custom_messages():
                 reports.update(message)
 
@@ -97,17 +88,11 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
 
 
 def _definition_metadata(node: Node) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"config": dg.MetadataValue.json(json.loads(json.dumps(_payload(node))))}
+    metadata: dict[str, Any] = {"config": dg.MetadataValue.json(payload_of(node.config))}
     main = next(iter(node.stage.TABLES.values()), None)
     if main is not None:
         metadata["dagster/column_schema"] = _table_schema(main)
     return metadata
-
-
-def _payload(node: Node) -> Any:
-    from spelangy_assets.store.fingerprint import payload_of
-
-    return payload_of(node.config)
 
 
 def _table_schema(record: type) -> dg.TableSchema:
@@ -163,13 +148,12 @@ def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
         main, count = next(iter(rows.items()))
         metadata["dagster/partition_row_count" if node.partition else "dagster/row_count"] = count
         metadata["preview"] = dg.MetadataValue.md(preview_markdown(built.artifact, main))
-    for attachment in manifest.attachments:
-        if attachment.path.endswith(".md"):
-            metadata[Path(attachment.path).stem] = dg.MetadataValue.md(
-                built.artifact.read_file(attachment.path).decode()
-            )
-        elif attachment.path.endswith(".html"):
-            metadata[Path(attachment.path).stem] = dg.MetadataValue.path(f"{built.artifact.uri}/{attachment.path}")
+    for file in [*manifest.shards, *manifest.attachments]:
+        name = Path(file.path)
+        if name.suffix == ".md":
+            metadata[name.stem] = dg.MetadataValue.md(built.artifact.read_file(file.path).decode())
+        elif name.suffix == ".html":
+            metadata[f"{name.stem}_page"] = dg.MetadataValue.path(f"{built.artifact.uri}/{file.path}")
     return metadata
 
 

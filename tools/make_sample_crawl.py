@@ -167,6 +167,7 @@ PLANS = (
     Plan("talk-04", "2026-02", ("am_puck", "af_aoede"), "music"),
     Plan("talk-05", "2026-02", ("bm_fable", "af_kore"), "noise"),
     Plan("talk-06", "2026-02", ("af_sarah", "bf_isabella")),
+    Plan("talk-07", "2026-02", ("am_liam", "bf_alice")),
 )
 REPOST = ("2026-01", "repost-01", "talk-01")  # the same bytes under another name
 BROKEN = ("2026-02", "broken-01")

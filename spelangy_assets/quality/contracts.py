@@ -291,3 +291,45 @@ PAGE = Contract(
     "SELECT count(*) AS pages FROM stats WHERE name = 'pages' AND value >= 1",
     (Bound("pages", 1),),
 )
+
+SPEECH_TOKENIZER = Contract(
+    "speech_tokenizer",
+    """
+    SELECT (SELECT count(*) FROM files WHERE path LIKE '%.safetensors' AND bytes > 0) AS weights,
+           coalesce(max(value) FILTER (metric = 'round_trip.character_error_rate'), 0) AS character_error_rate,
+           coalesce(min(value) FILTER (metric = 'codebook.used_share'), 1) AS used_share
+    FROM metrics
+    """,
+    (
+        Bound("weights", 1),
+        Bound("character_error_rate", 0, 0.25, "warn"),
+        Bound("used_share", 0.8, 1, "warn"),
+    ),
+)
+
+RUN = Contract(
+    "run",
+    f"""
+    SELECT (SELECT count(*) FROM files WHERE path LIKE '%.safetensors' AND bytes > 0) AS weights,
+           {_stat("steps")} AS steps,
+           CASE WHEN isfinite({_stat("closing_loss_nats")}) THEN 0 ELSE 1 END AS diverged,
+           {_stat("closing_loss_nats")} AS closing_loss_nats
+    """,
+    (
+        Bound("weights", 1),
+        Bound("steps", 1),
+        _exactly("diverged"),
+        Bound("closing_loss_nats", 0, 8, "warn"),
+    ),
+)
+
+LEADERBOARD = Contract(
+    "leaderboard",
+    """
+    SELECT count(*) AS metrics, count(DISTINCT subject) AS subjects,
+           count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
+           (SELECT count(*) FROM stats WHERE name = 'pages' AND value >= 1) AS pages
+    FROM metrics
+    """,
+    (Bound("metrics", 1), Bound("subjects", 1), _exactly("duplicate_metrics"), Bound("pages", 1)),
+)

@@ -265,9 +265,14 @@ def _tokens(recipe: Recipe) -> Iterator[Node]:
         yield Node(
             name=f"{name}_tokens",
             group="tokens",
-            description=f"{dataset} as ids of the text tokenizer" + ("." if text_only else " and codes of the speech one."),
+            description=f"{dataset} as ids of the text tokenizer"
+            + ("." if text_only else " and codes of the speech one."),
             stage=tokenize_text if text_only else tokenize_chunks,
-            config=recipe.tokenizers.tokenize_text if text_only else recipe.tokenizers.tokenize_chunks,
+            config=(
+                tokenize_text.Config(source=f"{name}_tokens", max_chunk_tokens=recipe.tokenizers.max_chunk_tokens)
+                if text_only
+                else tokenize_chunks.Config(source=f"{name}_tokens")
+            ),
             contract=contracts.TOKENS,
             inputs=inputs,
             partition=partition,
@@ -283,7 +288,9 @@ def _corpora(recipe: Recipe) -> Iterator[Node]:
         known = recipe.audio_snapshots if partition == AUDIO else recipe.page_snapshots
         for snapshot in recipe.corpora[name].snapshots:
             if snapshot not in known:
-                raise GraphError(f"{recipe.name}: corpus {name!r} names the snapshot {snapshot!r}, which is none of {list(known)}")
+                raise GraphError(
+                    f"{recipe.name}: corpus {name!r} names the snapshot {snapshot!r}, which is none of {list(known)}"
+                )
         yield Node(
             name=f"{name}_corpus",
             group="corpora",
@@ -303,12 +310,16 @@ def _mix(recipe: Recipe, name: str, config: mix.Config) -> Node:
     for source in config.mixture.sources:
         token_set = source.name.removesuffix("_tokens")
         if token_set not in TOKEN_SETS:
-            raise GraphError(f"{recipe.name}: mix {name!r} draws on {source.name!r}, which is none of {list(TOKEN_SETS)}")
+            raise GraphError(
+                f"{recipe.name}: mix {name!r} draws on {source.name!r}, which is none of {list(TOKEN_SETS)}"
+            )
         inputs[source.name] = f"{token_set}_corpus"
     return Node(
         name=f"mix_{name}",
         group="mixes",
-        description="Packed training rows drawn from: " + ", ".join(source.name for source in config.mixture.sources) + ".",
+        description="Packed training rows drawn from: "
+        + ", ".join(source.name for source in config.mixture.sources)
+        + ".",
         stage=mix,
         config=config,
         contract=contracts.MIX,
@@ -338,7 +349,9 @@ def _runs(recipe: Recipe) -> Iterator[Node]:
     )
     for name, run in recipe.runs.items():
         if run.mix not in recipe.mixes:
-            raise GraphError(f"{recipe.name}: run {name!r} trains on {run.mix!r}, which is none of {list(recipe.mixes)}")
+            raise GraphError(
+                f"{recipe.name}: run {name!r} trains on {run.mix!r}, which is none of {list(recipe.mixes)}"
+            )
         yield Node(
             name=f"run_{name}",
             group="runs",
@@ -382,7 +395,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
     yield Node(
         name="topic_coverage",
         group="evals",
-        description="Which topics the web speech, Krist, Quest and the questions are about, and how far they are apart.",
+        description="Which topics web speech, Krist, Quest and the questions are about, and how far they are apart.",
         stage=cover_topics,
         config=evaluation.topics,
         contract=contracts.METRICS,
@@ -408,7 +421,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
         config=evaluation.leaderboard,
         contract=contracts.LEADERBOARD,
         inputs={
-            **{f"eval_{name}": f"eval_{name}" for name in recipe.runs},
+            **{f"{kind}_{name}": f"{kind}_{name}" for name in recipe.runs for kind in ("run", "eval")},
             "topic_coverage": "topic_coverage",
             "contamination": "contamination",
         },

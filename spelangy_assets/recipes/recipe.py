@@ -26,8 +26,6 @@ from spelangy_assets.stages import (
     speak,
     speech_tokenizer,
     text_tokenizer,
-    tokenize_chunks,
-    tokenize_text,
     tokenizer_corpus,
     train_lm,
     write_benchmark,
@@ -75,8 +73,7 @@ class Tokenizers:
     corpus: tokenizer_corpus.Config
     speech: speech_tokenizer.Config
     text: text_tokenizer.Config
-    tokenize_chunks: tokenize_chunks.Config
-    tokenize_text: tokenize_text.Config
+    max_chunk_tokens: int  # of a text-only document: a longer one is cut at paragraphs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,16 +22,23 @@ TABLES: dict[str, type] = {}
 
 @dataclass(frozen=True)
 class Config:
-    """Trained on so many text documents and talks of the sample world whose digest is `world`."""
+    """Either trained on so many text documents and talks of the sample world whose digest is `world`, or `pretrained`:
+    the tokenizer of an existing text LM, by a folder or by the name under which the local Hugging Face cache has it.
+    """
 
-    seed: int
-    world: str
-    documents: int
-    talks: int
-    vocab_size: int
+    seed: int = 0
+    world: str = ""
+    documents: int = 0
+    talks: int = 0
+    vocab_size: int = 0
+    pretrained: str = ""
 
 
 def preflight(config: Config, execution: Execution) -> None:
+    """Raise PreflightError when the pretrained tokenizer is not there, or the sample world is another one."""
+    if config.pretrained:
+        _load_pretrained(config.pretrained)
+        return
     found = load_world().digest
     if config.world != found:
         raise PreflightError(
@@ -40,18 +47,34 @@ def preflight(config: Config, execution: Execution) -> None:
         )
 
 
+def _load_pretrained(name: str):
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise PreflightError(
+            f"the text tokenizer {name!r} is neither a folder nor in the local Hugging Face cache: "
+            f"download it with `hf download {name}`, or name another ({str(error).splitlines()[0]})"
+        ) from error
+
+
 def run(ctx: StageContext, config: Config) -> None:
     """Train in one unit; it takes seconds."""
     from spelangy_model.tokenizer.text import save_text_tokenizer, train_text_tokenizer
 
     for unit, _ in ctx.out.pending(["tokenizer"]):
         with ctx.out.unit(unit) as out:
+            folder = ctx.out.scratch / "tokenizer"
+            if config.pretrained:
+                _load_pretrained(config.pretrained).save_pretrained(folder)
+                out.write_folder(folder)
+                continue
             texts = list(_texts(config))
             try:
                 tokenizer = train_text_tokenizer(texts, config.vocab_size)
             except ValueError as error:
                 raise InputError(f"the text tokenizer cannot be trained: {error}") from error
-            folder = ctx.out.scratch / "tokenizer"
             save_text_tokenizer(tokenizer, folder)
             out.write_folder(folder)
             out.read(len(texts))

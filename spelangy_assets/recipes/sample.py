@@ -1,0 +1,224 @@
+"""Recipe `sample`: the whole system in minutes on two cores, offline, and `tiny`, the same graph in less.
+
+Put here: the literals of the embedded recipes. Do not put here: anything computed from the machine. Every choice
+of model is by name: a part that is missing ends in a preflight error, never in a silent stand-in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from spelangy_assets.recipes.recipe import (
+    Corpus,
+    Evaluation,
+    PackagedFolder,
+    Recipe,
+    Run,
+    Synthetic,
+    Tokenizers,
+    WebSpeech,
+)
+from spelangy_assets.stages import (
+    chunk_speech,
+    clean_transcripts,
+    cover_topics,
+    evaluate,
+    extract_text,
+    find_contamination,
+    ingest_audio,
+    ingest_pages,
+    leaderboard,
+    mine_quest,
+    mix,
+    recognize,
+    segment_speech,
+    speak,
+    speech_tokenizer,
+    text_tokenizer,
+    tokenizer_corpus,
+    train_lm,
+    write_benchmark,
+    write_chunk_page,
+    write_krist,
+)
+from spelangy_assets.stages.tokenizer_corpus import Sentences
+from spelangy_assets.world.sources import SpokenTalk, WrittenNotes
+from spelangy_model.audio.asr import FasterWhisper, WhisperTimestamped
+from spelangy_model.audio.espeak import ACCENTS, voices_of
+from spelangy_model.audio.tts import Voice
+from spelangy_model.data.interleave import Interleaving, Sampling
+from spelangy_model.data.mixture import Mixture, Proportion, Source
+
+WORLD = "c18c7832f160706203ee23bdae444832f4b4c30895140563837c1a954974a5e2"  # the facts and wordings of the sample world
+SEED = 20260101
+
+# Krist and Quest speak in five accents, the tokenizer is trained on four of them; a sixth is in the questions alone.
+TOKENIZER_ACCENTS = tuple(accent for accent in ACCENTS if accent != "en-029")
+HELD_OUT_VOICES = tuple(Voice(name=f"en-gb-x-gbclan+{variant}", accent="en-gb-x-gbclan") for variant in ("m3", "f2"))
+
+ROW_TOKENS = 256
+BATCH_ROWS = 5
+
+
+def _mixture(
+    name: str, sources: dict[str, float], rows: int, sampling: Sampling = "deterministic", text_share: float = 0.15
+) -> mix.Config:
+    kinds = {True: "text", False: "speech_text"}
+    return mix.Config(
+        mixture=Mixture(
+            sources=tuple(
+                Source(f"{source}_tokens", kinds[source == "text"], Proportion(share))
+                for source, share in sources.items()
+            ),
+            rows=rows,
+            row_length=ROW_TOKENS,
+            text_share=text_share,
+            interleaving=Interleaving(sampling=sampling, loss_on_speech=False),
+            max_epochs=16.0,
+            seed=SEED,
+        )
+    )
+
+
+def _mixes(rows: int) -> dict[str, mix.Config]:
+    return {
+        "coarse_stochastic": _mixture("coarse_stochastic", {"web_coarse": 1.0, "text": 1.0}, rows, "stochastic"),
+        "fine_stochastic": _mixture("fine_stochastic", {"web_fine": 1.0, "text": 1.0}, rows, "stochastic"),
+        "fine": _mixture("fine", {"web_fine": 1.0, "text": 1.0}, rows),
+        "quest": _mixture("quest", {"web_fine": 0.1, "krist": 0.1, "quest": 0.8, "text": 1.0}, rows),
+    }
+
+
+def _training(steps: int, preset: str = "", learning_rate: float = 2e-3) -> train_lm.Config:
+    return train_lm.Config(
+        steps=steps,
+        batch_rows=BATCH_ROWS if not preset else 12,
+        micro_rows=BATCH_ROWS if not preset else 12,
+        learning_rate=learning_rate,
+        warmup_steps=max(steps // 20, 1),
+        decay_steps=steps // 2,
+        seed=SEED,
+        preset=preset,
+    )
+
+
+SAMPLE = Recipe(
+    name="sample",
+    description="The whole system in minutes on two cores, offline",
+    audio_snapshots={
+        "2026-01": PackagedFolder("sample_crawl/audio/2026-01"),
+        "2026-02": PackagedFolder("sample_crawl/audio/2026-02"),
+        "talk": SpokenTalk(world=WORLD, seed=SEED, recordings=250),
+    },
+    page_snapshots={
+        "2026-01": PackagedFolder("sample_crawl/pages/2026-01"),
+        "2026-02": PackagedFolder("sample_crawl/pages/2026-02"),
+        "notes": WrittenNotes(world=WORLD, seed=SEED, documents=4000, documents_per_page=2),
+    },
+    web_speech=WebSpeech(
+        ingest=ingest_audio.Config(),
+        segment=segment_speech.Config(),
+        recognize=recognize.Config(
+            systems=(
+                FasterWhisper(name="whisper-base", model="package:base", beam_size=1),
+                WhisperTimestamped(name="whisper-tiny.en", model="package:tiny.en"),
+            ),
+        ),
+        clean=clean_transcripts.Config(),
+        coarse=chunk_speech.Config(kind="coarse", max_chunk_s=16.0),  # a chunk has to fit into a row
+        fine=chunk_speech.Config(kind="fine"),
+        page=write_chunk_page.Config(),
+    ),
+    synthetic=Synthetic(
+        ingest=ingest_pages.Config(),
+        text=extract_text.Config(),
+        krist=write_krist.Config(),
+        krist_speech=speak.Config(seed=SEED),
+        quest=mine_quest.Config(seed=SEED),
+        quest_speech=speak.Config(seed=SEED, voices_per_document=4),
+    ),
+    tokenizers=Tokenizers(
+        corpus=tokenizer_corpus.Config(
+            seed=SEED,
+            world=WORLD,
+            sentences=(Sentences("word_salad", 1500), Sentences("talk", 500), Sentences("questions", 500)),
+            voices=voices_of(TOKENIZER_ACCENTS),
+        ),
+        speech=speech_tokenizer.Config(source="shipped"),
+        text=text_tokenizer.Config(seed=SEED, world=WORLD, documents=2000, talks=500, vocab_size=1300),
+        max_chunk_tokens=128,
+    ),
+    corpora={
+        "web_coarse": Corpus(snapshots=("2026-01", "2026-02", "talk")),
+        "web_fine": Corpus(snapshots=("2026-01", "2026-02", "talk")),
+        "krist": Corpus(snapshots=("2026-01", "2026-02")),
+        "quest": Corpus(snapshots=("2026-01", "2026-02")),
+        "text": Corpus(snapshots=("2026-01", "2026-02", "notes")),
+    },
+    base_mix=_mixture("base_text", {"text": 1.0}, 250 * 12, text_share=1.0),
+    mixes=_mixes(500 * BATCH_ROWS),
+    base_lm=_training(250, preset="tiny"),
+    runs={name: Run(mix=name, train=_training(500)) for name in _mixes(0 + BATCH_ROWS)},
+    evaluation=Evaluation(
+        benchmark=write_benchmark.Config(
+            seed=SEED, world=WORLD, trained_voices=voices_of(TOKENIZER_ACCENTS), held_out_voices=HELD_OUT_VOICES
+        ),
+        evaluate=evaluate.Config(seed=SEED),
+        topics=cover_topics.Config(seed=SEED),
+        contamination=find_contamination.Config(),
+        leaderboard=leaderboard.Config(),
+    ),
+)
+
+
+def tiny(recipe: Recipe) -> Recipe:
+    """Turn the dial down: the same graph over a minute of rendered talk, few pages, twenty steps."""
+    rows = 20 * BATCH_ROWS
+    return replace(
+        recipe,
+        name="tiny",
+        description="The graph of the sample in minutes, for tests: its scores mean nothing",
+        audio_snapshots={
+            "2026-02": recipe.audio_snapshots["2026-02"],
+            "talk": SpokenTalk(world=WORLD, seed=SEED, recordings=8),
+        },
+        page_snapshots={
+            "2026-02": recipe.page_snapshots["2026-02"],
+            "notes": WrittenNotes(world=WORLD, seed=SEED, documents=200, documents_per_page=2),
+        },
+        synthetic=replace(recipe.synthetic, quest_speech=replace(recipe.synthetic.quest_speech, voices_per_document=1)),
+        tokenizers=replace(
+            recipe.tokenizers,
+            corpus=replace(recipe.tokenizers.corpus, sentences=(Sentences("word_salad", 200),)),
+            text=replace(recipe.tokenizers.text, documents=200, talks=50),
+        ),
+        corpora={
+            name: Corpus(snapshots=tuple(s for s in corpus.snapshots if s != "2026-01"))
+            for name, corpus in recipe.corpora.items()
+        },
+        base_mix=_mixture("base_text", {"text": 1.0}, 20 * 12, text_share=1.0),
+        mixes=_mixes(rows),
+        base_lm=_training(20, preset="tiny"),
+        runs={name: Run(mix=name, train=_training(20)) for name in recipe.runs},
+        evaluation=replace(
+            recipe.evaluation, benchmark=replace(recipe.evaluation.benchmark, max_questions_per_split=20)
+        ),
+    )
+
+
+TINY = tiny(SAMPLE)
+
+# What `make tokenizer` runs: the shipped checkpoint, trained again.
+TOKENIZER = replace(
+    SAMPLE,
+    name="tokenizer",
+    description="Trains the speech tokenizer that the package ships",
+    tokenizers=replace(
+        SAMPLE.tokenizers,
+        corpus=replace(
+            SAMPLE.tokenizers.corpus,
+            sentences=(Sentences("word_salad", 7800), Sentences("talk", 2000), Sentences("questions", 2000)),
+        ),
+        speech=speech_tokenizer.Config(source="trained"),
+    ),
+)
