@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_model.audio.io import decode_flac
@@ -76,10 +77,12 @@ def _score(ctx: StageContext, config: Config, questions: list[SpokenQuestion]) -
         torch.set_num_threads(1)  # scores to the bit, whatever the machine's cores are
     cache_dir, name = ctx.execution.cache_dir, ctx.inputs["run"].manifest.asset
     folder = ctx.inputs["run"].local_folder(cache_dir)
-    model = load_model(folder).to(device)
+    model: Any = load_model(folder)
+    model.to(device)
     layout = check_checkpoint(model, folder)
     tokenizer = load_text_tokenizer(folder)
-    speech = SpeechTokenizer.from_pretrained(ctx.inputs["speech_tokenizer"].local_folder(cache_dir)).to(device)
+    speech: Any = SpeechTokenizer.from_pretrained(ctx.inputs["speech_tokenizer"].local_folder(cache_dir))
+    speech.to(device)
     if speech.codebook_size != layout.codebook_size:
         raise InputError(
             f"{ctx.inputs['run'].uri} knows {layout.codebook_size} speech codes, the speech tokenizer has "

@@ -57,8 +57,8 @@ class RowReader:
         for _, _, _, spans in picked:
             for span in spans:
                 sources[span["source"]] += span["length"]
-        ids, positions, masks = (np.stack([row[column] for row in picked]) for column in range(3))
-        return Batch(ids, positions, masks, dict(sorted(sources.items())))
+        ids, positions, masks, _ = zip(*picked, strict=True)
+        return Batch(np.stack(ids), np.stack(positions), np.stack(masks), dict(sorted(sources.items())))
 
     def _row(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
         shard = int(np.searchsorted(self._ends, row, side="right"))

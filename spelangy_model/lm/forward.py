@@ -6,7 +6,7 @@ Put here: the two steps that training and scoring share. Do not put here: losses
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -44,4 +44,5 @@ def hidden_states(
 
 def logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
     """Return the logits (..., vocabulary) of hidden states (..., width)."""
-    return model.get_output_embeddings()(hidden)
+    head: Any = model.get_output_embeddings()
+    return head(hidden)

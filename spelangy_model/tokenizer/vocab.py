@@ -18,7 +18,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spelangy_model.rng import stable_seed
 
@@ -112,7 +112,8 @@ def extend_tokenizer(tokenizer: PreTrainedTokenizerFast, layout: Layout) -> PreT
     from tokenizers import AddedToken
 
     wanted = [*MARKERS, *(code_token(code) for code in range(layout.codebook_size))]
-    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in wanted], special_tokens=True)
+    added: list[Any] = [AddedToken(token, special=True, normalized=False) for token in wanted]
+    tokenizer.add_tokens(added, special_tokens=True)
     for offset, token in enumerate(wanted):
         found = tokenizer.convert_tokens_to_ids(token)
         if found != layout.text_size + offset:
@@ -135,7 +136,8 @@ def extend_model(model: PreTrainedModel, layout: Layout, known_size: int, seed: 
     import torch
 
     model.resize_token_embeddings(layout.size, mean_resizing=False)
-    tables = {id(table.weight): table.weight for table in (model.get_input_embeddings(), model.get_output_embeddings())}
+    embeddings: tuple[Any, Any] = (model.get_input_embeddings(), model.get_output_embeddings())
+    tables = {id(table.weight): table.weight for table in embeddings}
     for index, weight in enumerate(tables.values()):
         with torch.no_grad():
             known = weight[:known_size].float()
@@ -143,11 +145,11 @@ def extend_model(model: PreTrainedModel, layout: Layout, known_size: int, seed: 
             noise = torch.randn(layout.size - known_size, weight.shape[1], generator=generator)
             drawn = known.mean(0) + known.std(0, correction=0) * noise.to(known.device)
             weight[known_size:] = drawn.to(weight.dtype)
-    config = model.config
+    config: Any = model.config
     config.vocab_size = layout.size
     config.bos_token_id, config.eos_token_id, config.pad_token_id = layout.bos, layout.eos, layout.pad
-    if model.generation_config is not None:
-        generation = model.generation_config
+    generation: Any = model.generation_config
+    if generation is not None:
         generation.bos_token_id, generation.eos_token_id, generation.pad_token_id = layout.bos, layout.eos, layout.pad
 
 
@@ -159,7 +161,8 @@ def check_checkpoint(model: PreTrainedModel, folder: Path, expected: Layout | No
     layout = Layout.load(folder)
     if expected is not None and layout != expected:
         raise LayoutError(f"{folder}: the checkpoint has {layout}, this run needs {expected}; start from another one")
-    rows = model.get_input_embeddings().weight.shape[0]
+    embeddings: Any = model.get_input_embeddings()
+    rows = embeddings.weight.shape[0]
     if rows != layout.size:
         raise LayoutError(f"{folder}: {rows} embeddings, but its layout has {layout.size} ids")
     return layout

@@ -211,7 +211,7 @@ def _step(
     norm = accelerator.clip_grad_norm_(module.parameters(), spec.clip_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    summed = accelerator.reduce(total, "sum")
+    summed: Any = accelerator.reduce(total, "sum")
     return float(summed) / count, float(norm) if norm is not None else float("nan")
 
 
