@@ -36,6 +36,6 @@ def _server(model: LanguageModel, execution: Execution) -> Server:
     except KeyError as missing:
         raise PreflightError(
             f"the recipe asks the language model {model.name!r}, but {missing.args[0]} is not set: set "
-            f"{BASE_URL_VARIABLE} to the address of an OpenAI-compatible server (https://api.openai.com/v1, or a vLLM server of your own) "
-            f"and {API_KEY_VARIABLE} to its key"
+            f"{BASE_URL_VARIABLE} to the address of an OpenAI-compatible server (https://api.openai.com/v1, or a vLLM "
+            f"server of your own) and {API_KEY_VARIABLE} to its key"
         ) from None

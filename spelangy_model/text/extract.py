@@ -70,14 +70,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class ExtractionRules:
-    """Thresholds of the block rules (jusText's idea; the values were chosen on one half of 130 real pages)."""
+    """Thresholds of the block rules (jusText's idea; the values were chosen on 130 real pages with gold snippets)."""
 
     max_link_share: float = 0.5
     max_link_share_short: float = 0.3
     short_characters: int = 80
-    prose_characters: int = 40
+    prose_characters: int = 12
     good_characters: int = 140
     min_main_characters: int = 250
+    misled_factor: int = 3
 
 
 def extract_text(html: str, rules: ExtractionRules | None = None) -> str:
@@ -96,20 +97,20 @@ def main_blocks(html: str, rules: ExtractionRules) -> list[Block]:
 
     def attempt(skipped: list[str]) -> list[Block]:
         markup = extract_plain_text(
-            html,
-            preserve_formatting="minimal_html",
-            links=True,
-            alt_texts=False,
-            list_bullets=False,
-            skip_elements=skipped,
+            html, preserve_formatting="minimal_html", links=True, alt_texts=False, skip_elements=skipped
         )
         return classify(parse_blocks(markup), rules)
 
     found = attempt(_SELECTORS)
-    if sum(len(block.text) for block in found) < rules.min_main_characters:
-        # a theme that calls its very content "widget" or "comment": the names mislead, the elements do not
-        found = attempt(list(_ELEMENTS))
-    return found
+    if _characters(found) >= rules.min_main_characters:
+        return found
+    # a theme that calls its very content "widget" or "comment": the names mislead, the elements do not
+    other = attempt(list(_ELEMENTS))
+    return other if _characters(other) > rules.misled_factor * _characters(found) else found
+
+
+def _characters(blocks: list[Block]) -> int:
+    return sum(len(block.text) for block in blocks)
 
 
 _LINK_OPEN, _LINK_CLOSE = "\x02", "\x03"
@@ -205,7 +206,7 @@ def classify(blocks: list[Block], rules: ExtractionRules) -> list[Block]:
     if not good:
         return []
     first, last = good[0], good[-1]
-    while first > 0 and marks[first - 1] == "open" and blocks[first - 1].kind == "heading":
+    while first > 0 and marks[first - 1] == "open" and blocks[first - 1].kind in ("heading", "row"):
         first -= 1
     total = sum(len(blocks[index].text) for index in good)
     before = 0

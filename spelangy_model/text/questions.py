@@ -55,9 +55,6 @@ class Answer:
     short: str
 
 
-# Answers are shorter than the prose of articles: short paragraphs count as content too.
-_BLOCK_RULES = ExtractionRules(prose_characters=12)
-
 # --- mining -----------------------------------------------------------------------------------------------
 
 
@@ -79,7 +76,7 @@ def mine_questions(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> list[
         "heading": lambda: _from_headings(blocks),
         "sentence": lambda: _from_sentences(blocks),
     }
-    blocks = main_blocks(html, _BLOCK_RULES) if {"heading", "sentence"} & set(patterns) else []
+    blocks = main_blocks(html, ExtractionRules()) if {"heading", "sentence"} & set(patterns) else []
     for pattern in PATTERNS:
         if pattern not in patterns:
             continue

@@ -200,7 +200,7 @@ def _page_or_reject(capture: _Capture, source_uri: str, limits: PageLimits) -> P
     html, charset = decode_html(capture.payload, capture.charset)
     if "\x00" in html:
         return reject("binary_payload", "NUL characters in a page")
-    broken = html.count("\ufffd")
+    broken = len(_BROKEN.findall(html))
     if broken > limits.max_undecodable_share * len(html):
         return reject("undecodable_text", f"{broken} of {len(html)} characters are not valid {charset}")
     return make_page(capture.url, html, source_uri=source_uri, captured_at=capture.captured_at, charset=charset)
@@ -216,13 +216,15 @@ def looks_like_html(payload: bytes) -> bool:
     )
 
 
+_BROKEN = re.compile("[\ufffd\ufffe\uffff\x80-\x9f]")  # replacements, non-characters and C1 controls: a wrong charset
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 def decode_html(payload: bytes, http_charset: str = "") -> tuple[str, str]:
     """Return the text of an HTML payload and the charset that decoded it.
 
-    Order of belief (WHATWG): byte order mark, HTTP header, <meta>, statistics of the bytes. The first charset
+    Order of belief: byte order mark; UTF-8 when bytes beyond ASCII are valid UTF-8 (no other charset looks like that by
+    chance, and many headers are wrong); then as browsers do HTTP header, <meta>, statistics of the bytes. The first
     that decodes every byte wins; if none does, the most believed one with replacement characters.
     """
     from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
@@ -230,6 +232,8 @@ def decode_html(payload: bytes, http_charset: str = "") -> tuple[str, str]:
     for mark, charset in _BOMS:
         if payload.startswith(mark):
             return payload[len(mark) :].decode(charset, errors="replace"), charset
+    if not payload.isascii() and (text := _decode_all(payload, "utf-8")) is not None:
+        return text, "utf-8"
     stated = [map_encoding_to_html5(http_charset)] if http_charset else []
     stated.append(detect_encoding(payload, from_html_meta=True))
     candidates = [name for name in stated if name and _is_codec(name)]

@@ -89,7 +89,10 @@ class FaultyServer:
                         {
                             "id": "1", "object": "chat.completion", "created": 0, "model": "m",
                             "choices": [
-                                {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}}
+                                {
+                                    "index": 0, "finish_reason": finish,
+                                    "message": {"role": "assistant", "content": content},
+                                }
                             ],
                             "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8},
                         }

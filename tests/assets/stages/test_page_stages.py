@@ -1,0 +1,290 @@
+"""From archives to Krist and Quest scripts, on archives that the tests write and on the sample crawl."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from spelangy_assets.quality import contracts
+from spelangy_assets.recipes.graph import Node
+from spelangy_assets.stages import extract_text, ingest_pages, mine_quest, write_krist
+from spelangy_assets.stages.stage import FolderSource, InputError, PreflightError
+from spelangy_assets.store.artifacts import Artifact
+from spelangy_model.records import Page, Reject, Script, TextDocument
+from spelangy_model.text.llm import LanguageModel
+from spelangy_model.text.questions import QuestRules
+
+PROSE = "The old mill stands at the edge of the village, where the brook freezes in winter and the wheel rests. "
+FAQ = "<h2>{question}</h2><p>The map shows the mill in Norway.</p><p>The answer is Norway.</p>"
+
+
+def page(body: str, title: str = "The mill") -> str:
+    return f"<!doctype html><html><head><title>{title}</title></head><body><main>{body}</main></body></html>"
+
+
+def record(url: str, html: str, status: str = "200 OK") -> bytes:
+    http = f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\n\r\n{html}".encode()
+    head = (
+        f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2026-01-02T03:04:05Z\r\n"
+        f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(http)}\r\n\r\n"
+    )
+    return head.encode() + http + b"\r\n\r\n"
+
+
+def raw_pages(**config) -> Node:
+    return Node(
+        name="raw_pages",
+        group="crawl",
+        description="pages",
+        stage=ingest_pages,
+        config=ingest_pages.Config(**config),
+        contract=contracts.RAW_PAGES,
+        has_source=True,
+    )
+
+
+def below(stage, name: str, contract, **config) -> Node:
+    return Node(
+        name=name,
+        group="synthetic",
+        description=name,
+        stage=stage,
+        config=stage.Config(**config),
+        contract=contract,
+        inputs={"raw_pages": "raw_pages"},
+    )
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    """Two archives: an article and its copy elsewhere, a shop, a French page, a missing page, two FAQ pages."""
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    article = page(f"<h1>The mill</h1><p>{PROSE * 3}</p><p>It was built in Bergen in 1742. {PROSE}</p>")
+    french = "<p>" + "Le vieux pont de pierre se trouve au milieu de la ville. " * 8 + "</p>"
+    (folder / "a.warc").write_bytes(
+        record("https://mill.example/history", article)
+        + record("https://shop.example/mill", page("<p>Buy a mill.</p>"))
+        + record("https://mill.example/fr/pont", page(french))
+        + record("https://mill.example/gone", "", "404 Not Found")
+        + record(
+            "https://mill.example/faq", page(FAQ.format(question="Where is the mill of Bergen?") + f"<p>{PROSE}</p>")
+        )
+    )
+    (folder / "b.warc").write_bytes(
+        record("https://mirror.example/history", article)
+        + record(
+            "https://mill.example/more",
+            page(
+                FAQ.format(question="Where is the MILL of Bergen?")
+                + FAQ.format(question="Why not visit us today?")
+                + FAQ.format(question="Which country owns the mill of Bergen?")
+            ),
+        )
+    )
+    return folder
+
+
+def build_pages(toys, store, folder: Path, **config) -> Artifact:
+    built = toys.build(store, raw_pages(**config), source=FolderSource(folder))
+    assert built.verdict.passed
+    return built.artifact
+
+
+def scripts_of(artifact: Artifact) -> list[Script]:
+    return list(artifact.records("scripts", Script))
+
+
+def test_every_capture_is_a_page_or_a_counted_drop(toys, store, snapshot):
+    artifact = build_pages(toys, store, snapshot)
+    counts = artifact.manifest.counts
+    assert counts.dropped == {"url_shop": 1, "language_fr": 1, "http_status": 1, "duplicate": 1}
+    assert counts.records_in == counts.records_kept + sum(counts.dropped.values()) == 7
+    pages = list(artifact.records("pages", Page))
+    assert [item.url.rsplit("/", 1)[-1] for item in pages] == ["history", "faq", "more"]
+    assert pages[0].source_uri == "a.warc@0"
+    (reject,) = artifact.records("rejects", Reject)
+    assert (reject.reason, reject.source_uri.split("@")[0]) == ("http_status", "a.warc")
+
+
+def test_a_copy_is_dropped_even_when_its_original_lies_in_a_unit_that_was_done_before_a_kill(
+    toys, store, snapshot, monkeypatch
+):
+    undisturbed = build_pages(toys, store, snapshot).data_version
+    read = ingest_pages.read_archive
+
+    def killed_in_the_second(stream, name, limits):
+        if name == "b.warc":
+            raise KeyboardInterrupt
+        return read(stream, name, limits)
+
+    monkeypatch.setattr(ingest_pages, "read_archive", killed_in_the_second)
+    other = type(store)(snapshot.parent / "other", snapshot.parent / "cache")
+    with pytest.raises(KeyboardInterrupt):
+        build_pages(toys, other, snapshot)
+    monkeypatch.setattr(ingest_pages, "read_archive", read)
+    artifact = build_pages(toys, other, snapshot)
+    assert artifact.data_version == undisturbed
+    assert artifact.manifest.counts.dropped["duplicate"] == 1
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Pages that are made at run time."""
+
+    count: int
+
+    def pages(self):
+        for index in range(self.count):
+            yield f"https://mill.example/{index}", page(f"<p>{PROSE * 3} It has {index} wheels.</p>")
+
+
+def test_rendered_pages_come_in_through_the_same_door(toys, store, monkeypatch):
+    monkeypatch.setattr(ingest_pages, "RENDERED_PAGES_A_UNIT", 2)
+    built = toys.build(store, raw_pages(), source=Rendered(5))
+    assert [item.source_uri for item in built.artifact.records("pages", Page)] == [f"rendered@{k}" for k in range(5)]
+    assert built.artifact.manifest.units == 3
+
+
+def test_a_source_that_gives_nothing_says_what_is_missing(toys, store, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"holds no archive: put \.warc"):
+        toys.build(store, raw_pages(), source=FolderSource(tmp_path / "empty"))
+
+
+def test_main_texts_carry_their_page(toys, store, snapshot):
+    build_pages(toys, store, snapshot)
+    node = below(extract_text, "text_documents", contracts.TEXT_DOCUMENTS)
+    artifact = toys.build(store, node, raw_pages()).artifact
+    documents = list(artifact.records("documents", TextDocument))
+    assert documents[0].title == "The mill"
+    assert "It was built in Bergen in 1742." in documents[0].text
+    assert artifact.manifest.counts.records_kept == len(documents)
+    assert artifact.manifest.counts.records_in == 3
+
+
+def test_krist_keeps_the_facts_of_its_page(toys, store, snapshot):
+    build_pages(toys, store, snapshot)
+    built = toys.build(store, below(write_krist, "krist_documents", contracts.SCRIPTS), raw_pages())
+    assert built.verdict.passed
+    script = scripts_of(built.artifact)[0]
+    said = [line.text for line in script.lines]
+    assert "It was built in Bergen in 1742." in said
+    assert script.url == "https://mill.example/history"
+    assert built.artifact.manifest.counts.stats["sentences"] == sum(
+        len(item.lines) for item in scripts_of(built.artifact)
+    )
+
+
+def test_quest_asks_each_question_once_over_all_pages(toys, store, snapshot):
+    build_pages(toys, store, snapshot)
+    built = toys.build(store, below(mine_quest, "quest_pairs", contracts.SCRIPTS), raw_pages())
+    assert built.verdict.passed
+    scripts = scripts_of(built.artifact)
+    assert [script.title for script in scripts] == [
+        "Where is the mill of Bergen?",
+        "Which country owns the mill of Bergen?",
+    ]
+    assert all(script.lines[-1].text.endswith("The answer is Norway.") for script in scripts)
+    counts = built.artifact.manifest.counts
+    assert counts.dropped == {"duplicate_question": 1, "rhetorical": 1}
+    assert counts.records_in == 4
+
+
+def test_a_named_model_without_a_server_fails_before_any_work(toys, store, snapshot):
+    build_pages(toys, store, snapshot)
+    for stage, name in ((write_krist, "krist_documents"), (mine_quest, "quest_pairs")):
+        with pytest.raises(PreflightError, match="SPELANGY_LLM_BASE_URL is not set"):
+            toys.build(store, below(stage, name, contracts.SCRIPTS, model=LanguageModel("gpt-4o")), raw_pages())
+
+
+def test_the_prompt_is_part_of_the_identity_only_when_a_model_reads_it():
+    assert mine_quest.Config().prompt_digest == ""
+    assert len(mine_quest.Config(model=LanguageModel("m")).prompt_digest) == 16
+
+
+class Answering:
+    """Stands for the client: answers by the question or the text that it is asked."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.ledger = self
+
+    def as_dict(self):
+        return {}
+
+    def ask_all(self, prompt, fillings):
+        from spelangy_model.text.llm import Reply
+
+        for filling in fillings:
+            prompt.fill(**filling)
+        return [value if isinstance(value, Reply) else Reply(value) for value in map(self.answer, fillings)]
+
+
+def test_a_model_s_answers_are_kept_only_with_evidence_from_the_page(toys, store, snapshot, monkeypatch):
+    def answer(filling):
+        proven = "Where" in filling["question"]
+        return {
+            "valid": True,
+            "reason": "",
+            "rationale": "Maps show Norway.",
+            "answer": "In Norway.",
+            "evidence": "the mill in norway" if proven else "the mill in Sweden",
+        }
+
+    monkeypatch.setattr(mine_quest, "make_client", lambda model, execution: Answering(answer))
+    monkeypatch.setattr(mine_quest, "require_server", lambda model, execution: None)
+    build_pages(toys, store, snapshot)
+    node = below(
+        mine_quest, "quest_pairs", contracts.SCRIPTS, model=LanguageModel("m"), rules=QuestRules(bridge_share=0.0)
+    )
+    artifact = toys.build(store, node, raw_pages()).artifact
+    assert [script.lines[1].text for script in scripts_of(artifact)] == ["Maps show Norway. In Norway."]
+    assert artifact.manifest.counts.dropped["evidence_not_on_page"] == 1
+
+
+def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypatch):
+    from spelangy_model.text.llm import Reply
+
+    def answer(filling):
+        if "1742" in filling["text"]:
+            return {"text": filling["text"].replace("1742", "an old year")}
+        return Reply(None, "timeout", "")
+
+    monkeypatch.setattr(write_krist, "make_client", lambda model, execution: Answering(answer))
+    monkeypatch.setattr(write_krist, "require_server", lambda model, execution: None)
+    build_pages(toys, store, snapshot)
+    node = below(write_krist, "krist_documents", contracts.SCRIPTS, model=LanguageModel("m"))
+    artifact = toys.build(store, node, raw_pages()).artifact
+    assert scripts_of(artifact) == []
+    dropped = artifact.manifest.counts.dropped
+    assert dropped["facts_lost"] == 1
+    assert dropped["model_timeout"] == 2
+
+
+def test_the_sample_crawl_gives_every_question_and_no_planted_one(toys, store, project_dir):
+    crawl = project_dir / "spelangy_assets/sample_crawl"
+    truth = [json.loads(line) for line in (crawl / "truth/pages.jsonl").read_text("utf-8").splitlines()]
+    for snapshot_name in ("2026-01", "2026-02"):
+        pages = replace(raw_pages(), partition="page_snapshot")
+        quest = replace(below(mine_quest, "quest_pairs", contracts.SCRIPTS), partition="page_snapshot")
+        source = FolderSource(crawl / "pages" / snapshot_name)
+        toys.build(store, pages, source=source, partition=snapshot_name)
+        artifact = toys.build(store, quest, pages, partition=snapshot_name).artifact
+        entries = [entry for entry in truth if entry["snapshot"] == snapshot_name]
+        wanted = {question["question"] for entry in entries for question in entry.get("questions", ())}
+        mined = {script.title for script in scripts_of(artifact)}
+        assert len(mined & wanted) / len(mined) >= 0.95
+        assert len(mined & wanted) / len(wanted) >= 0.9
+        assert not mined & {planted["question"] for entry in entries for planted in entry.get("planted", ())}
+
+
+def test_odd_archives_end_as_pages_or_rejects(toys, store, shared_dir):
+    artifact = build_pages(toys, store, shared_dir / "data/warc_odd")
+    counts = artifact.manifest.counts
+    assert counts.records_in == counts.records_kept + sum(counts.dropped.values())
+    assert all(reject.reason and reject.source_uri for reject in artifact.records("rejects", Reject))
+    assert counts.dropped["broken_archive"] == 1
