@@ -61,32 +61,39 @@ BATCH_ROWS = 5
 
 
 def _mixture(
-    name: str, sources: dict[str, float], rows: int, sampling: Sampling = "deterministic", text_share: float = 0.15
+    sources: dict[str, float],
+    rows: int,
+    sampling: Sampling = "deterministic",
+    text_share: float = 0.15,
+    max_epochs: float = 16.0,
 ) -> mix.Config:
-    kinds = {True: "text", False: "speech_text"}
     return mix.Config(
         mixture=Mixture(
             sources=tuple(
-                Source(f"{source}_tokens", kinds[source == "text"], Proportion(share))
+                Source(f"{source}_tokens", "text" if source == "text" else "speech_text", Proportion(share))
                 for source, share in sources.items()
             ),
             rows=rows,
             row_length=ROW_TOKENS,
             text_share=text_share,
             interleaving=Interleaving(sampling=sampling, loss_on_speech=False),
-            max_epochs=16.0,
+            max_epochs=max_epochs,
             seed=SEED,
         )
     )
 
 
-def _mixes(rows: int) -> dict[str, mix.Config]:
+def _mixes(rows: int, max_epochs: float = 16.0) -> dict[str, mix.Config]:
+    quest = {"web_fine": 0.1, "krist": 0.1, "quest": 0.8, "text": 1.0}
     return {
-        "coarse_stochastic": _mixture("coarse_stochastic", {"web_coarse": 1.0, "text": 1.0}, rows, "stochastic"),
-        "fine_stochastic": _mixture("fine_stochastic", {"web_fine": 1.0, "text": 1.0}, rows, "stochastic"),
-        "fine": _mixture("fine", {"web_fine": 1.0, "text": 1.0}, rows),
-        "quest": _mixture("quest", {"web_fine": 0.1, "krist": 0.1, "quest": 0.8, "text": 1.0}, rows),
+        "coarse_stochastic": _mixture({"web_coarse": 1.0, "text": 1.0}, rows, "stochastic", max_epochs=max_epochs),
+        "fine_stochastic": _mixture({"web_fine": 1.0, "text": 1.0}, rows, "stochastic", max_epochs=max_epochs),
+        "fine": _mixture({"web_fine": 1.0, "text": 1.0}, rows, max_epochs=max_epochs),
+        "quest": _mixture(quest, rows, max_epochs=max_epochs),
     }
+
+
+RUNS = ("coarse_stochastic", "fine_stochastic", "fine", "quest")
 
 
 def _training(steps: int, preset: str = "", learning_rate: float = 2e-3) -> train_lm.Config:
@@ -155,10 +162,10 @@ SAMPLE = Recipe(
         "quest": Corpus(snapshots=("2026-01", "2026-02")),
         "text": Corpus(snapshots=("2026-01", "2026-02", "notes")),
     },
-    base_mix=_mixture("base_text", {"text": 1.0}, 250 * 12, text_share=1.0),
+    base_mix=_mixture({"text": 1.0}, 250 * 12, text_share=1.0),
     mixes=_mixes(500 * BATCH_ROWS),
     base_lm=_training(250, preset="tiny"),
-    runs={name: Run(mix=name, train=_training(500)) for name in _mixes(0 + BATCH_ROWS)},
+    runs={name: Run(mix=name, train=_training(500)) for name in RUNS},
     evaluation=Evaluation(
         benchmark=write_benchmark.Config(
             seed=SEED, world=WORLD, trained_voices=voices_of(TOKENIZER_ACCENTS), held_out_voices=HELD_OUT_VOICES
@@ -173,7 +180,7 @@ SAMPLE = Recipe(
 
 def tiny(recipe: Recipe) -> Recipe:
     """Turn the dial down: the same graph over a minute of rendered talk, few pages, twenty steps."""
-    rows = 20 * BATCH_ROWS
+    rows = 60 * BATCH_ROWS  # enough for the exactness of the shares; a run reads the first third
     return replace(
         recipe,
         name="tiny",
@@ -196,8 +203,8 @@ def tiny(recipe: Recipe) -> Recipe:
             name: Corpus(snapshots=tuple(s for s in corpus.snapshots if s != "2026-01"))
             for name, corpus in recipe.corpora.items()
         },
-        base_mix=_mixture("base_text", {"text": 1.0}, 20 * 12, text_share=1.0),
-        mixes=_mixes(rows),
+        base_mix=_mixture({"text": 1.0}, 20 * 12, text_share=1.0),
+        mixes=_mixes(rows, max_epochs=64.0),  # a minute of talk, over and over
         base_lm=_training(20, preset="tiny"),
         runs={name: Run(mix=name, train=_training(20)) for name in recipe.runs},
         evaluation=replace(
