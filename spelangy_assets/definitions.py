@@ -34,11 +34,12 @@ def recipe_named(name: str) -> Recipe:
 def recipe_definitions(recipe: Recipe, laboratory: Laboratory) -> dg.Definitions:
     """Return the definitions of one recipe, without resources."""
     graph = assemble(recipe)
+    jobs = jobs_of(graph)
     return dg.Definitions(
         assets=[stage_asset(recipe, graph, node) for node in graph],
-        jobs=jobs_of(graph),
+        jobs=list(jobs.values()),
         schedules=repair_schedules(recipe, graph, laboratory),
-        sensors=[snapshot_sensor(recipe, graph, laboratory)],
+        sensors=[snapshot_sensor(recipe, graph, laboratory, jobs)],
     )
 
 

@@ -16,18 +16,17 @@ def job_name(recipe: str, kind: JobKind) -> str:
     return f"{recipe}_{_SUFFIX[kind]}"
 
 
-def jobs_of(graph: Graph) -> list:
+def jobs_of(graph: Graph) -> dict:
+    """Return the jobs of a recipe, by the partitioning of their assets."""
     kinds: list[JobKind] = ["audio_snapshot", "page_snapshot", None]
-    jobs = []
-    for kind in kinds:
-        names = [node.name for node in graph if node.partition == kind]
-        if names:
-            jobs.append(
-                dg.define_asset_job(
-                    job_name(graph.recipe, kind),
-                    selection=dg.AssetSelection.assets(*(asset_key(graph.recipe, name) for name in names)),
-                    description=f"Assets of recipe {graph.recipe}: {_SUFFIX[kind]}",
-                    executor_def=dg.in_process_executor,
-                )
-            )
-    return jobs
+    names = {kind: [node.name for node in graph if node.partition == kind] for kind in kinds}
+    return {
+        kind: dg.define_asset_job(
+            job_name(graph.recipe, kind),
+            selection=dg.AssetSelection.assets(*(asset_key(graph.recipe, name) for name in names[kind])),
+            description=f"Assets of recipe {graph.recipe}: {_SUFFIX[kind]}",
+            executor_def=dg.in_process_executor,
+        )
+        for kind in kinds
+        if names[kind]
+    }

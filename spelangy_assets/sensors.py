@@ -3,6 +3,8 @@
 Put here: sensors. Do not put here: what a snapshot is (partitions.py).
 """
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from spelangy_assets.jobs import job_name
@@ -15,8 +17,10 @@ from spelangy_assets.recipes.recipe import Recipe
 _SNAPSHOTS_PER_TICK = 10
 
 
-def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory) -> dg.SensorDefinition:
+def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory, jobs: Mapping) -> dg.SensorDefinition:
     """Return the sensor of a recipe. It adds at most ten new snapshots a tick and requests their first asset once.
+
+    `jobs` are the recipe's by partitioning; the sensor has those of its crawl assets, since a run has one partition key.
 
     Everything below is for the schedules, the automation conditions or a person: a crawl asset is cheap, ASR is not.
     """
@@ -24,7 +28,7 @@ def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory) -> dg.
 
     @dg.sensor(
         name=f"{recipe.name}_snapshots",
-        target=dg.AssetSelection.assets(*(asset_key(recipe.name, node.name) for node in crawl_assets)),
+        jobs=[jobs[kind] for kind in dict.fromkeys(node.partition for node in crawl_assets)],
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING if recipe.name == "sample" else dg.DefaultSensorStatus.STOPPED,
         description="Adds new snapshots as partitions; requests the crawl asset of those that arrived in the folder",
