@@ -242,7 +242,7 @@ def test_files_manifests_and_truth_name_the_same_recordings(files: list[dict[str
 
 def test_each_file_is_what_the_truth_calls_it(files: list[dict[str, Any]]) -> None:
     by_name = {entry["recording"]: entry for entry in files}
-    assert Counter(entry["status"] for entry in files) == {"unique": 6, "duplicate": 1, "undecodable": 1}
+    assert Counter(entry["status"] for entry in files) == {"unique": 7, "duplicate": 1, "undecodable": 1}
     for entry in files:
         if entry["status"] == "undecodable":
             with pytest.raises(soundfile.LibsndfileError):
@@ -258,7 +258,7 @@ def test_each_file_is_what_the_truth_calls_it(files: list[dict[str, Any]]) -> No
 
 
 def test_there_is_enough_speech_of_two_people(sentences: dict[str, list[dict[str, Any]]]) -> None:
-    assert len(sentences) == 6
+    assert len(sentences) == 7
     english_s = sum(s["end_s"] - s["start_s"] for table in sentences.values() for s in table if s["language"] == "en")
     assert english_s >= 6 * 60
     for table in sentences.values():
