@@ -80,9 +80,10 @@ def run(ctx: StageContext, config: Config) -> None:
 
 def layout_of(text_tokenizer: Artifact, speech_tokenizer: Artifact | None) -> Layout:
     """Return the vocabulary that two tokenizers determine; without a speech tokenizer it has no codes."""
-    vocabulary = json.loads(text_tokenizer.read_file("tokenizer.json"))["model"]["vocab"]
+    text = json.loads(text_tokenizer.read_file("tokenizer.json"))
+    ids = [*text["model"]["vocab"].values(), *(token["id"] for token in text["added_tokens"])]
     levels = json.loads(speech_tokenizer.read_file("config.json"))["fsq_levels"] if speech_tokenizer else None
-    return Layout(len(vocabulary), math.prod(levels) if levels else 0)
+    return Layout(max(ids) + 1, math.prod(levels) if levels else 0)
 
 
 def describe(report: MixtureReport) -> str:

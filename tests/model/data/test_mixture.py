@@ -1,0 +1,166 @@
+"""Mixtures: exact shares, seeded order, epochs and caps, and definitions that contradict themselves."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from spelangy_model.data.interleave import Interleaving
+from spelangy_model.data.mixture import Choose, Mixture, MixtureError, Proportion, Repeat, Source, make_mixture
+from spelangy_model.records import PackedRow, TokenChunk, TokenDocument
+from spelangy_model.tokenizer.vocab import Layout
+
+LAYOUT = Layout(text_size=100, codebook_size=50)
+
+
+def documents(name: str, count: int, chunks: int, speech: bool = True) -> list[TokenDocument]:
+    rng = np.random.default_rng(len(name))
+    return [
+        TokenDocument(
+            f"{name}{i}",
+            "a token set",
+            f"page{i}",
+            "",
+            "",
+            [
+                TokenChunk("x", [1] * int(rng.integers(8, 30)) if speech else [], [2] * int(rng.integers(4, 12)))
+                for _ in range(chunks)
+            ],
+        )
+        for i in range(count)
+    ]
+
+
+DOCUMENTS = {
+    "web": documents("web", 60, 12),
+    "quest": documents("quest", 900, 2),
+    "text": documents("text", 400, 5, speech=False),
+}
+MIXTURE = Mixture(
+    sources=(
+        Source("web", "speech_text", Proportion(0.25)),
+        Source("quest", "speech_text", Proportion(0.75)),
+        Source("text", "text", Proportion(1.0)),
+    ),
+    rows=400,
+    row_length=128,
+    text_share=0.6,
+    interleaving=Interleaving("stochastic", False),
+    max_epochs=8,
+    seed=0,
+)
+
+
+def tokens_by_source(rows: list[PackedRow]) -> Counter[str]:
+    tokens: Counter[str] = Counter()
+    for row in rows:
+        for span in row.spans:
+            tokens[span.source] += span.length
+    return tokens
+
+
+def test_the_ratios_are_those_of_the_definition() -> None:
+    rows, report = make_mixture(MIXTURE, LAYOUT, DOCUMENTS)
+    assert Counter(row.kind for row in rows) == {"text": 240, "speech_text": 160}
+    tokens = tokens_by_source(rows)
+    assert tokens["quest"] / (tokens["quest"] + tokens["web"]) == pytest.approx(0.75, abs=0.02)
+    assert {source.name: source.tokens for source in report.sources} == tokens
+    assert report.ratio_error == pytest.approx(abs(tokens["web"] / (tokens["quest"] + tokens["web"]) - 0.25))
+    assert report.fill == pytest.approx(sum(tokens.values()) / (400 * 128))
+    assert report.fill > 0.95
+
+
+def test_a_large_mixture_is_within_half_a_per_cent() -> None:
+    _, report = make_mixture(dataclasses.replace(MIXTURE, rows=1500, max_epochs=30), LAYOUT, DOCUMENTS)
+    assert report.ratio_error <= 0.005
+
+
+def test_every_batch_has_nearly_the_mixtures_kinds() -> None:
+    rows, _ = make_mixture(MIXTURE, LAYOUT, DOCUMENTS)
+    assert [row.row for row in rows] == list(range(400))
+    for first in range(0, 400, 20):
+        assert 11 <= sum(row.kind == "text" for row in rows[first : first + 20]) <= 13
+
+
+def test_the_same_mixture_gives_the_same_rows_and_another_seed_others() -> None:
+    rows, _ = make_mixture(MIXTURE, LAYOUT, DOCUMENTS)
+    assert make_mixture(MIXTURE, LAYOUT, DOCUMENTS)[0] == rows
+    assert make_mixture(dataclasses.replace(MIXTURE, seed=1), LAYOUT, DOCUMENTS)[0] != rows
+
+
+def test_epochs_are_counted_and_each_hears_other_chunks() -> None:
+    rows, report = make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": DOCUMENTS["web"][:4]})
+    web = next(source for source in report.sources if source.name == "web")
+    assert web.epochs == web.documents_drawn / 4
+    assert web.epochs > 1
+    spans = [(span.document_id, span.epoch) for row in rows for span in row.spans if span.source == "web"]
+    assert {epoch for _, epoch in spans} == set(range(int(np.ceil(web.epochs))))
+
+
+def test_repeat_and_choose_take_what_they_say() -> None:
+    sources = (
+        Source("web", "speech_text", Choose(7)),
+        Source("quest", "speech_text", Repeat(0.1)),
+        Source("text", "text", Repeat(2.0)),
+    )
+    rows, report = make_mixture(dataclasses.replace(MIXTURE, sources=sources), LAYOUT, DOCUMENTS)
+    drawn = {source.name: source.documents_drawn for source in report.sources}
+    assert drawn == {"web": 7, "quest": 90, "text": 800}
+    spans = {(s.document_id, s.epoch) for row in rows for s in row.spans if s.source == "text"}
+    assert len(spans) == 800
+
+
+def test_proportions_share_what_the_others_leave() -> None:
+    sources = (
+        Source("web", "speech_text", Choose(10)),
+        Source("quest", "speech_text", Proportion(1.0)),
+        Source("text", "text", Proportion(1.0)),
+    )
+    rows, report = make_mixture(dataclasses.replace(MIXTURE, sources=sources), LAYOUT, DOCUMENTS)
+    assert len(rows) == 400
+    assert {s.name: s.documents_drawn for s in report.sources}["web"] == 10
+    assert report.ratio_error < 0.02
+
+
+def test_a_reached_cap_says_what_to_change() -> None:
+    with pytest.raises(MixtureError, match="source web .* cannot give .* raise max_epochs"):
+        make_mixture(dataclasses.replace(MIXTURE, max_epochs=3), LAYOUT, {**DOCUMENTS, "web": DOCUMENTS["web"][:1]})
+    with pytest.raises(MixtureError, match="cannot give 901"):
+        make_mixture(
+            dataclasses.replace(MIXTURE, text_share=0, sources=(Source("quest", "speech_text", Choose(901)),)),
+            LAYOUT,
+            DOCUMENTS,
+        )
+
+
+def test_missing_and_unfitting_documents_are_named() -> None:
+    with pytest.raises(MixtureError, match=r"no documents were given for \['text'\]"):
+        make_mixture(MIXTURE, LAYOUT, {key: value for key, value in DOCUMENTS.items() if key != "text"})
+    with pytest.raises(MixtureError, match="source web has no documents"):
+        make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": []})
+    giant = [TokenDocument("g", "s", "p", "", "", [TokenChunk("x", [1] * 500, [2] * 500)])]
+    with pytest.raises(MixtureError, match="no document fits a row"):
+        make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": giant})
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    giant = TokenDocument("g", "s", "p", "", "", [TokenChunk("x", [1] * 500, [2] * 500)])
+    _, report = make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": [giant, *DOCUMENTS["web"]]})
+    assert report.dropped["chunk_longer_than_row"] >= 1
+    assert report.dropped["document_without_tokens"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"text_share": 1.5}, "text_share in"),
+        ({"text_share": 0.0}, "0 text rows are wanted from 1 text sources"),
+        ({"sources": (MIXTURE.sources[0], MIXTURE.sources[2])}, "with sum 1"),
+        ({"sources": (MIXTURE.sources[0], MIXTURE.sources[0])}, "different names"),
+        ({"sources": (*MIXTURE.sources, Source("x", "video", Proportion(1.0)))}, "kind is one of"),
+    ],
+)
+def test_a_definition_that_contradicts_itself_is_refused(change: dict, words: str) -> None:
+    with pytest.raises(MixtureError, match=words):
+        dataclasses.replace(MIXTURE, **change)
