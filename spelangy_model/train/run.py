@@ -32,7 +32,7 @@ from spelangy_model.lm.attention import documents_of, use_document_attention
 from spelangy_model.lm.forward import load_model, logits
 from spelangy_model.lm.presets import new_model
 from spelangy_model.rng import stable_seed
-from spelangy_model.tokenizer.vocab import LAYOUT_FILE, check_checkpoint, extend_model, extend_tokenizer
+from spelangy_model.tokenizer.vocab import LAYOUT_FILE, LayoutError, check_checkpoint, extend_model, extend_tokenizer
 from spelangy_model.train.checkpoint import find_running, restore_optimizer, save_model, save_running
 from spelangy_model.train.schedule import warmup_stable_decay
 from spelangy_model.train.spec import SpecError, TrainSpec
@@ -79,7 +79,7 @@ def start_model(spec: TrainSpec) -> tuple[Any, Any]:
     if (folder / LAYOUT_FILE).exists():
         base = check_checkpoint(model, folder)
         if base.text_size != spec.layout.text_size or base.codebook_size not in (0, spec.layout.codebook_size):
-            raise SpecError(f"init_checkpoint has {base}, which cannot be widened to {spec.layout}")
+            raise LayoutError(f"{folder} has {base}, which cannot be widened to {spec.layout}")
         known = base.size
     tokenizer = extend_tokenizer(tokenizer, spec.layout)
     if known < spec.layout.size:

@@ -124,7 +124,7 @@ def test_proportions_share_what_the_others_leave() -> None:
 
 
 def test_a_reached_cap_says_what_to_change() -> None:
-    with pytest.raises(MixtureError, match="source web .* cannot give .* raise max_epochs"):
+    with pytest.raises(MixtureError, match=r"source web .* cannot give .* raise max_epochs"):
         make_mixture(dataclasses.replace(MIXTURE, max_epochs=3), LAYOUT, {**DOCUMENTS, "web": DOCUMENTS["web"][:1]})
     with pytest.raises(MixtureError, match="cannot give 901"):
         make_mixture(
