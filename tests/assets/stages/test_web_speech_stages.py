@@ -1,0 +1,334 @@
+"""From turns to chunks: recognize, clean_transcripts and chunk_speech, built in a store as a recipe builds them."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spelangy_assets.quality.contracts import (
+    CHUNKS,
+    CLEAN_TRANSCRIPTS,
+    RAW_AUDIO,
+    SPEECH_SEGMENTS,
+    TRANSCRIPT_HYPOTHESES,
+)
+from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.stages import chunk_speech, clean_transcripts, ingest_audio, recognize, segment_speech
+from spelangy_assets.stages.build import Built, build
+from spelangy_assets.stages.ingest_audio import RenderedRecording
+from spelangy_assets.stages.stage import Execution, FolderSource, PreflightError
+from spelangy_assets.store.artifacts import Artifact, ArtifactStore
+from spelangy_model.audio.asr import AsrError, FasterWhisper, Recognizer, WhisperTimestamped, WindowResult
+from spelangy_model.audio.diarize import Diarizer
+from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
+from spelangy_model.audio.rover import RoverWeights
+from spelangy_model.audio.turns import Turn
+from spelangy_model.audio.wer import word_errors
+from spelangy_model.audio.windows import Window
+from spelangy_model.records import (
+    Chunk,
+    DroppedTranscript,
+    Hypothesis,
+    Recording,
+    Segment,
+    Transcript,
+    Utterance,
+    Word,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Talk:
+    """A rendered snapshot: recordings of noise, with utterances or without."""
+
+    utterances: tuple[tuple[Utterance, ...], ...]
+    duration_s: float = 30.0
+
+    @property
+    def recordings(self) -> int:
+        return len(self.utterances)
+
+    def open(self) -> Callable[[int], RenderedRecording]:
+        noise = np.random.default_rng(0).uniform(-0.1, 0.1, int(self.duration_s * SAMPLE_RATE_HZ)).astype(np.float32)
+        return lambda i: RenderedRecording(
+            f"talk-{i}", f"https://talk.example/{i}", "CC0-1.0", "noise", noise * (1 + i / 10), self.utterances[i]
+        )
+
+
+class Turns:
+    """A diarizer that knows: a speaks from 1 to 4 s, b from 5 to 9 s, a again from 20 to 24 s."""
+
+    def diarize(self, samples: np.ndarray) -> list[Turn]:
+        return [Turn(1.0, 4.0, "a"), Turn(5.0, 9.0, "b"), Turn(20.0, 24.0, "a")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scripted:
+    """An ASR system that hears the same words in every turn, and a language for each window."""
+
+    name: str
+    text: str
+    confidence: float = 0.9
+    language: str = "en"
+    probability: float = 0.99
+    decoded: bool = True
+    missing: str = ""
+
+    def locate(self, cache_dir: Path) -> Path:
+        if self.missing:
+            raise AsrError(self.missing)
+        return cache_dir
+
+    def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer:
+        return self
+
+    def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
+        return [self._hear(window) for window in windows]
+
+    def _hear(self, window: Window) -> WindowResult:
+        words = []
+        for piece in window.pieces:
+            start = piece.window_start / SAMPLE_RATE_HZ
+            step = piece.length / SAMPLE_RATE_HZ / (len(self.text.split()) + 1)
+            for i, text in enumerate(self.text.split()):
+                words.append(Word(text, start + i * step + 0.3, start + (i + 0.8) * step + 0.3, self.confidence))
+        return WindowResult(words if self.decoded else [], self.language, self.probability, self.decoded)
+
+
+def chain(
+    store: ArtifactStore,
+    execution: Execution,
+    source: object,
+    systems: tuple[Any, ...] = (Scripted("one", "So it is like that."), Scripted("two", "so it was like that", 0.5)),
+    clean: clean_transcripts.Config | None = None,
+    ingest: ingest_audio.Config | None = None,
+    segment: segment_speech.Config | None = None,
+) -> dict[str, Built]:
+    """Build raw_audio to web_coarse and web_fine and return what was built by name."""
+
+    def node(name: str, stage: Any, config: Any, contract: Any, *above: str) -> Node:
+        return Node(
+            name=name,
+            group="transcripts",
+            description="",
+            stage=stage,
+            config=config,
+            contract=contract,
+            inputs={role: role for role in above},
+            has_source=not above,
+        )
+
+    raw, turns, heard, agreed = "raw_audio", "speech_segments", "transcript_hypotheses", "clean_transcripts"
+    nodes = [
+        node(raw, ingest_audio, ingest or ingest_audio.Config(), RAW_AUDIO),
+        node(turns, segment_speech, segment or segment_speech.Config(), SPEECH_SEGMENTS, raw),
+        node(heard, recognize, recognize.Config(systems), TRANSCRIPT_HYPOTHESES, raw, turns),
+        node(agreed, clean_transcripts, clean or clean_transcripts.Config(), CLEAN_TRANSCRIPTS, raw, turns, heard),
+        node("web_coarse", chunk_speech, chunk_speech.Config(kind="coarse"), CHUNKS, raw, agreed),
+        node("web_fine", chunk_speech, chunk_speech.Config(kind="fine"), CHUNKS, raw, agreed),
+    ]
+    graph = Graph("recipe", nodes)
+    built: dict[str, Built] = {}
+    for item in nodes:
+        built[item.name] = build(store, graph, item, None, execution, source if item.has_source else None)
+        assert built[item.name].verdict.passed, built[item.name].verdict
+    return built
+
+
+@pytest.fixture
+def known_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*args: object) -> Diarizer:
+        return Turns()
+
+    monkeypatch.setattr(segment_speech, "open_diarizer", opened)
+    monkeypatch.setattr(segment_speech, "check_diarizer", lambda *args: None)
+
+
+def rows(artifact: Artifact, table: str, record: type) -> list[Any]:
+    return list(artifact.records(table, record))
+
+
+# --- recognize --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_every_segment_has_a_hypothesis_of_every_system(store: ArtifactStore, execution: Execution):
+    built = chain(store, execution, Talk(((), ())))
+    segments = rows(built["speech_segments"].artifact, "segments", Segment)
+    hypotheses = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
+    assert len(segments) == 6
+    assert [(h.segment_id, h.system) for h in hypotheses] == [
+        (s.segment_id, name) for s in segments for name in ("one", "two")
+    ]
+    by_id = {segment.segment_id: segment for segment in segments}
+    for hypothesis in hypotheses:
+        own = by_id[hypothesis.segment_id]
+        assert hypothesis.text == ("So it is like that." if hypothesis.system == "one" else "so it was like that")
+        assert (hypothesis.language, hypothesis.language_probability) == ("en", 0.99)
+        assert all(own.start_s - 0.2 <= word.start_s < word.end_s <= own.end_s + 0.2 for word in hypothesis.words)
+    counts = built["transcript_hypotheses"].artifact.manifest.counts
+    assert (counts.records_in, counts.records_kept, counts.dropped) == (6, 6, {})
+    assert counts.stats["windows"] == 2
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_a_surely_foreign_window_is_decoded_by_nobody_and_dropped_for_its_language(
+    store: ArtifactStore, execution: Execution
+):
+    french = Scripted("one", "", language="fr", decoded=False)
+
+    class NeverAsked(Scripted):
+        def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
+            assert not windows
+            return []
+
+    built = chain(store, execution, Talk(((),)), (french, NeverAsked("two", "it hears English everywhere")))
+    hypotheses = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
+    assert [(h.system, h.words, h.language) for h in hypotheses] == [("one", [], "fr"), ("two", [], "fr")] * 3
+    counts = built["clean_transcripts"].artifact.manifest.counts
+    assert counts.dropped == {"language": 3}
+    assert counts.stats["hours_dropped_language"] == pytest.approx((3 + 4 + 4) / 3600)
+    assert rows(built["web_fine"].artifact, "chunks", Chunk) == []
+
+
+def test_a_given_transcript_is_not_listened_to(store: ArtifactStore, execution: Execution):
+    talk = (
+        Utterance("a", "It rains in the town. We stay at home now.", 1.0, 5.0),
+        Utterance("b", "The weather was better in the other town.", 6.0, 9.0),
+    )
+    unheard = Scripted("one", "", missing="")
+    object.__setattr__(unheard, "load", None)  # loading it would raise
+    built = chain(store, execution, Talk((talk,)), (unheard,))
+    first, second = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
+    assert (first.system, first.text, first.language) == ("given", talk[0].text, "en")
+    assert (first.words[0].start_s, first.words[-1].end_s, second.words[0].start_s) == (1.0, 5.0, 6.0)
+    transcripts = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
+    assert [(t.systems, t.agreement, t.confidence) for t in transcripts] == [(["given"], 1.0, 1.0)] * 2
+    fine = rows(built["web_fine"].artifact, "chunks", Chunk)
+    assert [chunk.text for chunk in fine] == ["It rains in the town.", "We stay at home now.", talk[1].text]
+
+
+def test_what_is_missing_is_said_before_any_work(execution: Execution):
+    config = recognize.Config((Scripted("one", "", missing="one: get the model so and so"),))  # type: ignore[arg-type]
+    with pytest.raises(PreflightError, match="one: get the model so and so"):
+        recognize.preflight(config, execution)
+
+
+@pytest.mark.parametrize("names", [(), ("one", "one"), ("given",)])
+def test_systems_have_names_of_their_own(names: tuple[str, ...]):
+    with pytest.raises(ValueError, match="one ASR system or more"):
+        recognize.Config(tuple(FasterWhisper(name, "package:base") for name in names))
+
+
+# --- clean_transcripts ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_the_vote_keeps_who_said_what(store: ArtifactStore, execution: Execution):
+    built = chain(store, execution, Talk(((),)))
+    transcripts = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
+    assert [t.text for t in transcripts] == ["So it is like that."] * 3
+    assert transcripts[0].systems == ["one", "two"]
+    assert [(v.candidates, v.winner) for v in transcripts[0].votes] == [
+        (["So", "so"], "So"),
+        (["it", "it"], "it"),
+        (["is", "was"], "is"),
+        (["like", "like"], "like"),
+        (["that.", "that"], "that."),
+    ]
+    assert transcripts[0].agreement == pytest.approx(4 / 5)
+    assert transcripts[0].confidence == pytest.approx((0.7 * 4 + 0.9) / 5)
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_what_a_filter_drops_is_kept_with_its_reason(store: ArtifactStore, execution: Execution):
+    systems = (Scripted("one", "thanks for watching"), Scripted("two", "thanks for watching"))
+    built = chain(store, execution, Talk(((),)), systems, clean_transcripts.Config(RoverWeights(0.3, 0.7)))
+    artifact = built["clean_transcripts"].artifact
+    dropped = rows(artifact, "dropped", DroppedTranscript)
+    assert [(d.reason, d.text) for d in dropped] == [("hallucinated_phrase", "thanks for watching")] * 3
+    assert [(d.speaker, d.start_s, d.end_s) for d in dropped] == [("a", 1.0, 4.0), ("b", 5.0, 9.0), ("a", 20.0, 24.0)]
+    assert artifact.manifest.counts.dropped == {"hallucinated_phrase": 3}
+
+
+# --- chunk_speech -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_chunks_carry_their_sound_and_the_way_back(store: ArtifactStore, execution: Execution):
+    built = chain(store, execution, Talk(((), ())))
+    recordings = {r.recording_id: r for r in rows(built["raw_audio"].artifact, "recordings", Recording)}
+    chunks = rows(built["web_coarse"].artifact, "chunks", Chunk)
+    assert len(chunks) == 6
+    assert len({chunk.chunk_id for chunk in chunks}) == 6
+    for chunk in chunks:
+        recording = recordings[chunk.source_id]
+        assert (chunk.source_url, chunk.licence, chunk.role) == (recording.source_url, "CC0-1.0", "speech")
+        whole, clip = decode_flac(recording.audio.bytes), decode_flac(chunk.audio.bytes)
+        begin = round(chunk.start_s * SAMPLE_RATE_HZ)
+        assert np.array_equal(clip, whole[begin : begin + len(clip)])
+        assert len(clip) == round(chunk.duration_s * SAMPLE_RATE_HZ)
+    # The 11 s between the second and the third turn end a document.
+    assert [(chunk.index, chunk.speaker) for chunk in chunks] == [(0, "a"), (1, "b"), (0, "a")] * 2
+    counts = built["web_coarse"].artifact.manifest.counts
+    assert (counts.records_in, counts.records_kept, counts.stats["documents"]) == (6, 6, 4)
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_a_second_build_in_another_place_gives_the_same_bytes(tmp_path: Path, execution: Execution):
+    ingest = ingest_audio.Config(recordings_per_unit=1)
+    versions = []
+    for place in ("here", "there"):
+        store = ArtifactStore(tmp_path / place / "store", tmp_path / place / "cache")
+        built = chain(store, execution, Talk(((), (), ())), ingest=ingest)
+        assert len(built["web_fine"].artifact.shards("chunks")) == 3
+        versions.append({name: item.artifact.data_version for name, item in built.items()})
+    assert versions[0] == versions[1]
+
+
+# --- with real models ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_conversation_of_the_sample_crawl_comes_out_right(
+    store: ArtifactStore, execution: Execution, project_dir: Path, tmp_path: Path
+):
+    crawl = project_dir / "spelangy_assets/sample_crawl"
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "talk-03.opus").write_bytes((crawl / "audio/2026-01/talk-03.opus").read_bytes())
+    systems = (
+        FasterWhisper("whisper-base", "package:base", beam_size=1),
+        WhisperTimestamped("whisper-tiny.en", "package:tiny.en"),
+    )
+    built = chain(store, execution, FolderSource(folder), systems)
+    truth = [json.loads(line) for line in (crawl / "truth/sentences.jsonl").read_text().splitlines()]
+    truth = [row for row in truth if row["recording"] == "talk-03"]
+
+    transcripts = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
+    english = " ".join(row["text"] for row in truth if row["language"] == "en")
+    assert word_errors([english], [" ".join(t.text for t in transcripts)]).rate < 0.1
+    foreign = [row for row in truth if row["language"] != "en"]
+    gone = rows(built["clean_transcripts"].artifact, "dropped", DroppedTranscript)
+    assert {drop.reason for drop in gone} == {"language"}
+    covered = sum(
+        max(0.0, min(drop.end_s, row["end_s"]) - max(drop.start_s, row["start_s"])) for drop in gone for row in foreign
+    )
+    assert covered > 0.9 * sum(row["end_s"] - row["start_s"] for row in foreign)
+
+    coarse = rows(built["web_coarse"].artifact, "chunks", Chunk)
+    fine = rows(built["web_fine"].artifact, "chunks", Chunk)
+    assert len(fine) > len(coarse)
+    assert " ".join(chunk.text for chunk in fine) == " ".join(chunk.text for chunk in coarse)
+    inside = [_into_a_sentence(edge, truth) for chunk in fine for edge in (chunk.start_s, chunk.end_s)]
+    assert np.median(inside) <= 0.08
+    assert np.mean(np.array(inside) > 0.2) < 0.05
+
+
+def _into_a_sentence(time_s: float, truth: list[dict[str, Any]]) -> float:
+    """Return how far inside of a sentence a cut lies, in seconds; 0 between sentences."""
+    return max(max(0.0, min(time_s - row["start_s"], row["end_s"] - time_s)) for row in truth)
