@@ -78,7 +78,7 @@ class AudioSource(Protocol):
 class Config:
     """Recordings outside of the two durations are rejects. A unit is at most so many recordings or bytes of files."""
 
-    min_duration_s: float = 0.5
+    min_duration_s: float = 0.25
     max_duration_s: float = 4 * 3600.0
     recordings_per_unit: int = 16
     bytes_per_unit: int = 32_000_000

@@ -88,6 +88,8 @@ def open_diarizer(spec: DiarizerSpec, environment: Mapping[str, str], device: st
 
 _CLUSTER_BLOCK = 1000  # agglomerative clustering holds n * n distances: larger sets are clustered block by block
 _MIN_EMBED_FRAMES = 12  # 0.2 s: below it the network's mean and deviation over time say nothing
+_MAX_EMBED_FEATURES = 600  # 6 s tell a voice as well as 10 s do (measured) and cost as much less
+_FEATURE_STEP = 20  # torch keeps a plan for each length it meets: 0.2 s steps leave 30 lengths, and memory flat
 _MAX_SPEAKERS_AT_ONCE = 3
 
 
@@ -185,11 +187,18 @@ class EmbeddedDiarizer:
             used = active & single if alone_s >= self._spec.min_alone_s else active
             if used.sum() < _MIN_EMBED_FRAMES:
                 continue
-            heard = features[used[nearest]]
+            heard = _middle(features[used[nearest]])
             heard = torch.from_numpy(heard - heard.mean(axis=0, keepdims=True))[None].to(self._device)
             embedding = self._embedding(heard)[0].cpu().numpy()
             found.append(_Voice(index, channel, alone_s, embedding / np.linalg.norm(embedding)))
         return found
+
+
+def _middle(features: np.ndarray) -> np.ndarray:
+    """Return the middle of some features (frames, 80): as many as are worth their cost, in whole steps."""
+    length = min(_MAX_EMBED_FEATURES, max(1, len(features) // _FEATURE_STEP) * _FEATURE_STEP)
+    start = max(0, (len(features) - length) // 2)
+    return features[start : start + length]
 
 
 def cluster_centres(embeddings: np.ndarray, threshold: float) -> np.ndarray:

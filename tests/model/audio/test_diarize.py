@@ -159,4 +159,4 @@ def test_error_rate_on_real_meetings(diarizer: EmbeddedDiarizer, shared_dir: Pat
         hypothesis[file.stem] = diarizer.diarize(samples)
         duration_s[file.stem] = len(samples) / 16_000
     error = diarization_error(reference, hypothesis, duration_s=duration_s)
-    assert error.rate < 0.33  # measured 0.305; no collar, overlap counted
+    assert error.rate < 0.31  # measured 0.288; no collar, overlap counted
