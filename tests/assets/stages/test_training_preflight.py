@@ -1,0 +1,26 @@
+"""What stops a training stage before any work."""
+
+import pytest
+
+from spelangy_assets.stages import text_tokenizer, train_lm, write_benchmark
+from spelangy_assets.stages.stage import Execution, PreflightError
+from spelangy_assets.world.world import load_world
+from spelangy_model.audio.espeak import voices_of
+
+WORLD = load_world().digest
+VOICES = voices_of(("en-us",))
+HELD_OUT = voices_of(("en-029",))
+TRAIN = train_lm.Config(
+    steps=2, batch_rows=4, micro_rows=4, learning_rate=1e-3, warmup_steps=1, decay_steps=1, seed=0, preset="huge"
+)
+
+
+def test_preflight_names_what_is_wrong(execution: Execution) -> None:
+    with pytest.raises(PreflightError, match="no preset 'huge'"):
+        train_lm.preflight(TRAIN, execution)
+    with pytest.raises(PreflightError, match="sample world"):
+        text_tokenizer.preflight(text_tokenizer.Config(world="another"), execution)
+    with pytest.raises(PreflightError, match="cannot be trained and held out"):
+        write_benchmark.preflight(write_benchmark.Config(0, WORLD, VOICES, VOICES), execution)
+    with pytest.raises(PreflightError, match="sample world"):
+        write_benchmark.preflight(write_benchmark.Config(0, "another", VOICES, HELD_OUT), execution)
