@@ -9,6 +9,7 @@ import torch
 from spelangy_model.tokenizer.features import frame_count
 from spelangy_model.tokenizer.speech import (
     CTC_CHARACTERS,
+    LatentWhitening,
     SpeechTokenizer,
     batch_shape,
     ctc_labels,
@@ -24,8 +25,9 @@ from spelangy_model.tokenizer.train_speech import initialize
 @pytest.fixture(scope="module")
 def tokenizer() -> SpeechTokenizer:
     """The tiny preset with random weights and latents that spread over the levels, as training leaves them."""
+    torch.manual_seed(3)
     model = SpeechTokenizer(preset_config("tiny"))
-    initialize(model, 3)
+    initialize(model)
     with torch.no_grad():
         model.train()
         features = torch.randn(8, 400, 40, generator=torch.Generator().manual_seed(0))
@@ -116,17 +118,24 @@ def test_nothing_to_encode_gives_nothing(tokenizer: SpeechTokenizer) -> None:
 
 def test_an_unusable_utterance_is_named(tokenizer: SpeechTokenizer) -> None:
     good = sounds(1)[0]
-    with pytest.raises(ValueError, match="utterance 1: .*mono"):
+    with pytest.raises(ValueError, match="utterance 1 is empty"):
         tokenizer.encode([good, np.zeros(0, np.float32)])
+    with pytest.raises(ValueError, match=r"utterance 0: .*mono"):
+        tokenizer.encode([np.zeros((2, 5), np.float32)])
+    with pytest.raises(ValueError, match=r"utterance 1: .*finite"):
+        tokenizer.encode([good, np.full(500, np.nan, np.float32)])
     with pytest.raises(ValueError, match=r"utterance 1 lasts 301\.0 s"):
         tokenizer.encode([good, np.zeros(301 * 16_000, np.float32)])
 
 
-def test_the_bound_is_what_the_quantizer_rounds(tokenizer: SpeechTokenizer) -> None:
-    normal = torch.randn(4, 50, 4, generator=torch.Generator().manual_seed(2))
-    quantized, _ = tokenizer.quantizer(normal)
-    steps = torch.tensor([level // 2 for level in tokenizer.config.fsq_levels])
-    torch.testing.assert_close((tokenizer.bound(normal) * steps).round() / steps, quantized)
+def test_whitened_latents_are_neither_correlated_nor_scaled() -> None:
+    whiten = LatentWhitening(4)
+    mixing = torch.tensor([[3.0, 0, 0, 0], [2.9, 0.1, 0, 0], [1, 1, 1, 0], [0.01, 0, 0, 0.02]])
+    latents = torch.randn(5000, 4, generator=torch.Generator().manual_seed(0)) @ mixing + 7
+    torch.testing.assert_close(torch.cov(whiten(latents).T), torch.eye(4), atol=0.1, rtol=0)
+    for _ in range(100):
+        whiten(latents)
+    torch.testing.assert_close(torch.cov(whiten.eval()(latents).T), torch.eye(4), atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Training of the speech tokenizer: it learns, repeats itself to the bit, and says what it cannot use."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -102,4 +103,4 @@ def test_the_learning_rate_rises_and_falls_to_zero() -> None:
     assert shares[0] == pytest.approx(0.1)
     assert max(shares) == pytest.approx(1.0)
     assert shares[100] == pytest.approx(0.0)
-    assert all(a >= b for a, b in zip(shares[10:], shares[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(shares[10:]))

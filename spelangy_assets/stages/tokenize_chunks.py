@@ -1,0 +1,129 @@
+"""Turns chunks into token documents: speech codes of the audio, text ids of the text.
+
+Put here: one shard of chunks in, one shard of documents out, the counts, and the health of the codebook on that
+shard. Do not put here: the tokenizers (spelangy_model/tokenizer), or markers and the order of modalities (mixing
+decides them). A document is kept whole or not at all: a hole would shift the alternation of speech and text.
+Codes do not depend on what is tokenized together, so the blocks in which a shard is worked off leave no trace.
+
+Inputs: `chunks` (Chunk), `speech_tokenizer` and `text_tokenizer` (files).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, decode_flac
+from spelangy_model.records import Chunk, Metric, TokenChunk, TokenDocument
+
+VERSION = "1"
+_BLOCK_CHUNKS = 1024  # decoded at once; enough for full batches of every length
+
+
+@dataclass(frozen=True)
+class Config:
+    """`source` is the name of the token set, which every document bears."""
+
+    source: str
+    max_chunk_s: float = 60.0
+
+
+TABLES: dict[str, type] = {"documents": TokenDocument, "codebook": Metric}
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Raise PreflightError when the device that the settings name is not there."""
+    if execution.device.startswith("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise PreflightError(f"device {execution.device} is set, but torch sees no GPU: set the device to cpu")
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Tokenize each shard of `chunks` as one unit."""
+    pending = list(ctx.out.pending(ctx.inputs["chunks"].shards("chunks")))
+    if not pending:
+        return
+    import torch
+
+    from spelangy_model.tokenizer.speech import SpeechTokenizer
+    from spelangy_model.tokenizer.speech_health import codebook_health
+    from spelangy_model.tokenizer.text import encode_texts, load_text_tokenizer
+
+    cache_dir = ctx.execution.cache_dir
+    speech = SpeechTokenizer.from_pretrained(ctx.inputs["speech_tokenizer"].local_folder(cache_dir))
+    torch.nn.Module.to(speech, ctx.execution.device)
+    text = load_text_tokenizer(ctx.inputs["text_tokenizer"].local_folder(cache_dir))
+
+    def tokenized(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, TokenChunk | str]]:
+        """Yield each chunk with its tokens, or with the reason why it has none."""
+        while block := list(itertools.islice(chunks, _BLOCK_CHUNKS)):
+            sounds = [_decode(chunk, config.max_chunk_s) for chunk in block]
+            usable = [i for i, sound in enumerate(sounds) if not isinstance(sound, str)]
+            codes = dict(zip(usable, speech.encode([np.asarray(sounds[i]) for i in usable]), strict=True))
+            texts = encode_texts(text, [chunk.text for chunk in block])
+            for i, (chunk, ids) in enumerate(zip(block, texts, strict=True)):
+                reason = sounds[i]
+                if isinstance(reason, str):
+                    yield chunk, reason
+                elif not chunk.text.strip():
+                    yield chunk, "empty_text"
+                else:
+                    yield chunk, TokenChunk(chunk.role, codes[i].tolist(), ids)
+
+    for unit, shard in pending:
+        with ctx.out.unit(unit) as out:
+            kept: list[np.ndarray] = []
+            rows = tokenized(shard.iter_records(Chunk))
+            for _, group in itertools.groupby(rows, key=lambda row: row[0].document_id):
+                members = list(group)
+                out.read(len(members))
+                reasons = [tokens for _, tokens in members if isinstance(tokens, str)]
+                if reasons:
+                    for reason in reasons:
+                        out.drop(reason)
+                    if len(members) > len(reasons):
+                        out.drop("document_incomplete", len(members) - len(reasons))
+                    continue
+                chunks = [tokens for _, tokens in members if not isinstance(tokens, str)]
+                first = members[0][0]
+                document = TokenDocument(
+                    first.document_id, config.source, first.source_id, first.source_url, first.licence, chunks
+                )
+                out.write("documents", [document])
+                out.kept(len(members))
+                out.add("speech_tokens", sum(len(chunk.codes) for chunk in chunks))
+                out.add("text_tokens", sum(len(chunk.text_ids) for chunk in chunks))
+                out.add("hours_kept", sum(chunk.duration_s for chunk, _ in members) / 3600)
+                kept.extend(np.asarray(chunk.codes) for chunk in chunks)
+            health = codebook_health(kept, speech.codebook_size)
+            subject = f"{config.source} shard {unit}"
+            for name, value in (
+                ("codebook.used_codes", health.used_codes),
+                ("codebook.perplexity_codes", health.perplexity_codes),
+                ("codebook.repeat_share", health.repeat_share),
+            ):
+                out.write("codebook", [Metric(subject, name, float(value), math.nan, math.nan, health.tokens)])
+        ctx.log(
+            f"shard {unit}: {health.tokens} speech tokens, {health.used_codes} of {health.codebook_size} codes, "
+            f"perplexity {health.perplexity_codes:.0f}, {health.repeat_share:.1%} repeats"
+        )
+
+
+def _decode(chunk: Chunk, max_chunk_s: float) -> np.ndarray | str:
+    """Return the samples of a chunk, or the reason why they are not tokenized."""
+    try:
+        samples = decode_flac(chunk.audio.bytes)
+    except AudioError:
+        return "undecodable_audio"
+    if len(samples) == 0:
+        return "empty_audio"
+    if len(samples) > max_chunk_s * SAMPLE_RATE_HZ:
+        return "too_long"
+    return samples

@@ -1,0 +1,356 @@
+"""The speech tokenizer: a Conformer encoder, a finite scalar quantizer and a CTC head.
+
+Put here: the model, its presets, and bulk encoding of utterances to codes at 12.5 Hz. Do not put here:
+training (train_speech.py), files other than the checkpoint, or knowledge of chunks and shards.
+
+The encoder is FastConformer (transformers' ParakeetEncoder, arXiv 2305.05084), which subsamples 100 frames a
+second eight times. A linear layer, a decorrelated batch normalization and finite scalar quantization (arXiv
+2309.15505, vector_quantize_pytorch) follow; the codes are read by a small head that is trained with CTC
+on characters and needs nothing but the codes, so `transcribe_codes` says what the codes carry.
+
+Why fixed shapes: the codes of an utterance must not depend on what it is batched with, to the last token. Masks
+remove the neighbours and the padding; but matrix kernels may add in another order when a batch has another
+shape, and a value at the edge between two levels then falls to the other side. So an utterance is always
+computed at the one shape (rows, frames) that its own length determines, rows being filled up with nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import ParakeetEncoder, ParakeetEncoderConfig, PretrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderAttention
+from vector_quantize_pytorch import FSQ
+
+from spelangy_model.tokenizer.features import HOP_SAMPLES, SAMPLE_RATE_HZ, frame_count, log_mel
+
+SUBSAMPLING = 8
+TOKEN_RATE_HZ = SAMPLE_RATE_HZ / HOP_SAMPLES / SUBSAMPLING  # 12.5
+CTC_CHARACTERS = " 'abcdefghijklmnopqrstuvwxyz"  # id 0 is the CTC blank, so these are ids 1 to 28
+MAX_UTTERANCE_S = 300.0
+_BATCH_FRAMES = 4096
+
+
+class SpeechTokenizerConfig(PretrainedConfig):
+    """Sizes of a speech tokenizer. `encoder` holds the fields of transformers' ParakeetEncoderConfig."""
+
+    model_type = "spelangy_speech_tokenizer"
+
+    def __init__(
+        self,
+        encoder: dict[str, Any] | None = None,
+        fsq_levels: Sequence[int] = (8, 5, 5, 5),
+        head_size: int = 64,
+        ctc_upsampling: int = 4,
+        **kwargs: Any,
+    ) -> None:
+        self.encoder = dict(encoder if encoder is not None else _TINY)
+        self.fsq_levels = list(fsq_levels)
+        self.head_size = head_size
+        self.ctc_upsampling = ctc_upsampling
+        super().__init__(**kwargs)
+
+    @property
+    def codebook_size(self) -> int:
+        return math.prod(self.fsq_levels)
+
+
+def _encoder(**sizes: int) -> dict[str, Any]:
+    # No dropout: regularization is the masking of the features, and dropout would draw outside of stable_rng.
+    off = dict.fromkeys(("dropout", "activation_dropout", "attention_dropout", "layerdrop"), 0.0)
+    return {**sizes, **off, "subsampling_factor": SUBSAMPLING, "scale_input": False}
+
+
+_TINY = _encoder(
+    hidden_size=160,
+    intermediate_size=320,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=4,
+    conv_kernel_size=9,
+    num_mel_bins=40,
+    subsampling_conv_channels=32,
+    max_position_embeddings=4096,
+)
+_1B = _encoder(
+    hidden_size=1024,
+    intermediate_size=4096,
+    num_hidden_layers=42,
+    num_attention_heads=8,
+    num_key_value_heads=8,
+    conv_kernel_size=9,
+    num_mel_bins=80,
+    subsampling_conv_channels=256,
+    max_position_embeddings=4096,
+)
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"encoder": _TINY, "head_size": 64},
+    "1b": {"encoder": _1B, "head_size": 512},
+}
+
+
+def preset_config(name: str) -> SpeechTokenizerConfig:
+    """Return the configuration of a preset: tiny (1.4 M parameters) or 1b. Raises ValueError for another name."""
+    if name not in PRESETS:
+        raise ValueError(f"no speech tokenizer preset {name!r}; there are {', '.join(sorted(PRESETS))}")
+    return SpeechTokenizerConfig(**PRESETS[name])
+
+
+def ctc_text(text: str) -> str:
+    """Return `text` in the characters of the CTC head: lower case, accents removed, other characters as spaces."""
+    plain = unicodedata.normalize("NFKD", text.replace("\u2019", "'")).lower()
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    return " ".join("".join(c if c in CTC_CHARACTERS else " " for c in plain).split())
+
+
+def ctc_labels(text: str) -> np.ndarray:
+    """Return the CTC ids of `ctc_text(text)`, int64, shape (characters,)."""
+    return np.array([CTC_CHARACTERS.index(c) + 1 for c in ctc_text(text)], np.int64)
+
+
+def token_count(sample_count: int) -> int:
+    """Return how many codes an utterance of `sample_count` samples has."""
+    return -(-frame_count(sample_count) // SUBSAMPLING)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch with one thread inside: the same input then gives the same bits, whatever the machine's core count."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def batch_shape(frames: int) -> tuple[int, int]:
+    """Return (rows, frames) of the batch in which an utterance of `frames` frames is computed, from `frames` alone."""
+    step = 32
+    while step * 16 < frames:
+        step *= 2
+    padded = -(-frames // step) * step
+    return max(1, _BATCH_FRAMES // padded), padded
+
+
+class _SharedPositions(nn.Module):
+    """Relative positions once for the whole batch: the encoder's own module computes them again for each row."""
+
+    def __init__(self, per_row: nn.Module) -> None:
+        super().__init__()
+        self.per_row = per_row
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.per_row(hidden[:1]).expand(len(hidden), -1, -1)
+
+
+class _SharedProjection(nn.Linear):
+    """A projection of `_SharedPositions`: one row is computed, the others are views of it."""
+
+    def forward(self, positions: torch.Tensor) -> torch.Tensor:
+        return super().forward(positions[:1]).expand(len(positions), -1, -1)
+
+
+class LatentWhitening(nn.Module):
+    """Batch normalization that also decorrelates (arXiv 1804.08450): zero mean, unit variance, no covariance.
+
+    With nothing to bring them back to, latents shrink until the quantizer gives one code; normalized one by one, they
+    still come to say the same thing four times. Whitened, all levels of all dimensions are about equally used.
+    The whitening is Cholesky's, whose factor is a continuous function of the covariance.
+    """
+
+    mean: torch.Tensor
+    covariance: torch.Tensor
+
+    def __init__(self, size: int, momentum: float = 0.1, ridge: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.ridge = ridge
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("covariance", torch.eye(size))
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        """Whiten (tokens, size) by the batch's own moments in training, else by their running means."""
+        mean, covariance = self.mean, self.covariance
+        if self.training:
+            mean = latents.mean(0)
+            centred = latents - mean
+            covariance = centred.T @ centred / len(latents)
+            with torch.no_grad():
+                self.mean.lerp_(mean, self.momentum)
+                self.covariance.lerp_(covariance, self.momentum)
+        factor = torch.linalg.cholesky(covariance + self.ridge * torch.eye(len(mean), device=mean.device))
+        return torch.linalg.solve_triangular(factor, (latents - mean).T, upper=False).T
+
+
+class SpeechTokenizer(PreTrainedModel):
+    """Speech at 16 kHz to codes of 0 to codebook_size - 1 at 12.5 Hz."""
+
+    config_class = SpeechTokenizerConfig
+    base_model_prefix = "speech_tokenizer"
+    main_input_name = "features"
+    config: SpeechTokenizerConfig
+
+    def __init__(self, config: SpeechTokenizerConfig) -> None:
+        super().__init__(config)
+        self.encoder = ParakeetEncoder(ParakeetEncoderConfig(**config.encoder))
+        self.encoder.add_module("encode_positions", _SharedPositions(self.encoder.encode_positions))
+        for module in self.encoder.modules():
+            if isinstance(module, ParakeetEncoderAttention):
+                own = module.relative_k_proj
+                module.relative_k_proj = _SharedProjection(own.in_features, own.out_features, bias=False)
+        hidden, latent = config.encoder["hidden_size"], len(config.fsq_levels)
+        self.to_latent = nn.Linear(hidden, latent)
+        self.whiten = LatentWhitening(latent)
+        with torch.device("cpu"):  # it reads its own tables, which loading would put on the meta device
+            self.quantizer = FSQ(levels=list(config.fsq_levels))
+        self.read_codes = nn.Conv1d(latent, hidden, kernel_size=5, padding=2)
+        self.upsample = nn.Linear(hidden, config.ctc_upsampling * config.head_size)
+        self.characters = nn.Linear(config.head_size, len(CTC_CHARACTERS) + 1)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, FSQ):  # its tables are not in the checkpoint, and loading leaves them unset
+            with torch.device("cpu"):
+                fresh = FSQ(levels=list(self.config.fsq_levels))
+            for name, table in fresh.named_buffers():
+                init.copy_(getattr(module, name), table)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> SpeechTokenizer:
+        """Load a checkpoint folder in float32 (unless `dtype` says otherwise), in evaluation mode."""
+        kwargs.setdefault("dtype", torch.float32)
+        return super().from_pretrained(*args, **kwargs)
+
+    # --- the parts of the network ---------------------------------------------------------------------------
+
+    def latents(self, features: torch.Tensor, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (latents, mask): (batch, tokens, levels) before normalization, and which tokens are speech.
+
+        `features` is (batch, frames, mel_bins), zero beyond each row's `frames`.
+        """
+        frame_mask = torch.arange(features.shape[1], device=features.device) < frames[:, None]
+        hidden = self.encoder(features, attention_mask=frame_mask).last_hidden_state
+        tokens = (frames + SUBSAMPLING - 1) // SUBSAMPLING
+        return self.to_latent(hidden), torch.arange(hidden.shape[1], device=features.device) < tokens[:, None]
+
+    def normalize(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Whiten the latents of speech tokens; padding takes no part and stays zero."""
+        normal = torch.zeros_like(latents)
+        normal[mask] = self.whiten(latents[mask])
+        return normal
+
+    def read_hidden(self, quantized: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return hidden states (batch, tokens, hidden) of quantized latents (batch, tokens, levels), for the heads."""
+        masked = (quantized * mask[..., None]).transpose(1, 2)
+        return nn.functional.silu(self.read_codes(masked)).transpose(1, 2)
+
+    def spell(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return CTC log-probabilities (batch, ctc_upsampling * tokens, 29) of the result of `read_hidden`."""
+        spread = self.upsample(hidden).unflatten(-1, (self.config.ctc_upsampling, self.config.head_size))
+        return self.characters(nn.functional.silu(spread).flatten(1, 2)).log_softmax(-1)
+
+    def forward(self, features: torch.Tensor, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (codes (batch, tokens), -1 on padding; CTC log-probabilities (batch, ctc_upsampling * tokens, 29))."""
+        latents, mask = self.latents(features, frames)
+        quantized, codes = self.quantizer(self.normalize(latents, mask))
+        return codes.masked_fill(~mask, -1), self.spell(self.read_hidden(quantized, mask))
+
+    # --- bulk use ---------------------------------------------------------------------------------------------
+
+    @property
+    def codebook_size(self) -> int:
+        return self.config.codebook_size
+
+    @torch.inference_mode()
+    def encode(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the codes of each utterance (mono float32 at 16 kHz), int32, shape (ceil(frames / 8),), 12.5 a second.
+
+        The codes of an utterance depend on its own samples alone: not on the others, their order or their number.
+        Raises ValueError for an utterance that is empty, not finite, not mono or longer than 300 s, naming its position.
+        """
+        limit = int(MAX_UTTERANCE_S * SAMPLE_RATE_HZ)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for position, samples in enumerate(utterances):
+            if len(samples) == 0:
+                raise ValueError(f"utterance {position} is empty")
+            if len(samples) > limit:
+                raise ValueError(
+                    f"utterance {position} lasts {len(samples) / SAMPLE_RATE_HZ:.1f} s, more than the "
+                    f"{MAX_UTTERANCE_S:.0f} s that are tokenized at once: cut it first"
+                )
+            groups.setdefault(batch_shape(frame_count(len(samples))), []).append(position)
+        codes: list[np.ndarray] = [np.empty(0, np.int32)] * len(utterances)
+        with one_thread():
+            for (rows, width), members in sorted(groups.items()):
+                for first in range(0, len(members), rows):
+                    batch = members[first : first + rows]
+                    for position, row in zip(batch, self._encode_batch(utterances, batch, rows, width), strict=True):
+                        codes[position] = row
+        return codes
+
+    def _encode_batch(
+        self, utterances: Sequence[np.ndarray], batch: Sequence[int], rows: int, width: int
+    ) -> list[np.ndarray]:
+        features = torch.zeros(rows, width, self.config.encoder["num_mel_bins"])
+        frames = torch.ones(rows, dtype=torch.long)  # a row without an utterance holds one frame of zeros
+        for row, position in enumerate(batch):
+            try:
+                mel = log_mel(utterances[position], features.shape[2])
+            except ValueError as error:
+                raise ValueError(f"utterance {position}: {error}") from error
+            features[row, : len(mel)] = mel
+            frames[row] = len(mel)
+        latents, mask = self.latents(features.to(self.device, self.dtype), frames.to(self.device))
+        _, indices = self.quantizer(self.normalize(latents, mask).float())
+        lengths = mask.sum(1).tolist()
+        table = indices.cpu().numpy().astype(np.int32)
+        return [table[row, : lengths[row]].copy() for row in range(len(batch))]
+
+    @torch.inference_mode()
+    def transcribe_codes(self, utterances: Sequence[np.ndarray]) -> list[str]:
+        """Return what the CTC head reads in each utterance's codes (greedy), in the characters of `ctc_text`."""
+        texts = []
+        with one_thread():
+            for codes in utterances:
+                ids = torch.from_numpy(np.asarray(codes, np.int64)).to(self.device)[None]
+                quantized = self.quantizer.indices_to_codes(ids).to(self.dtype)
+                hidden = self.read_hidden(quantized, torch.ones_like(ids, dtype=torch.bool))
+                texts.append(greedy_text(self.spell(hidden)[0]))
+        return texts
+
+    def transcribe(self, utterances: Sequence[np.ndarray]) -> list[str]:
+        """Return what the CTC head reads in the codes of each utterance (mono float32 at 16 kHz)."""
+        return self.transcribe_codes(self.encode(utterances))
+
+
+def greedy_text(log_probabilities: torch.Tensor) -> str:
+    """Return the text of the best CTC path of (steps, 29) log-probabilities: repeats merged, blanks removed."""
+    best = torch.unique_consecutive(log_probabilities.argmax(-1)).tolist()
+    return " ".join("".join(CTC_CHARACTERS[i - 1] for i in best if i).split())
+
+
+def save_checkpoint(model: SpeechTokenizer, folder: Path) -> None:
+    """Write config.json and model.safetensors, weights in half precision; `from_pretrained` loads them to float32.
+
+    Statistics stay in full precision. The model itself is rounded too, so that what is measured afterwards is what
+    was written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    halves = {name: weight.detach().half() for name, weight in model.named_parameters()}
+    model.load_state_dict(halves, strict=False)
+    model.config.save_pretrained(folder)
+    tensors = {name: tensor.contiguous() for name, tensor in sorted({**model.state_dict(), **halves}.items())}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})

@@ -1,0 +1,225 @@
+"""Training of the speech tokenizer: CTC on the characters that the codes spell.
+
+Put here: the recipe of the training, its data order, and the measure of what the codes carry. Do not put here: the
+model (speech.py), where the speech comes from, or files.
+
+What is decisive (each was measured at this size; without it the training fails or crawls):
+- the latents are whitened before the quantizer, and for the first `unquantized_steps` they reach the head as they are:
+  a quantizer that rounds from the start settles on one code and stays there;
+- the heads begin with a preference for the blank, as nearly all of CTC's steps are blank;
+- part of the speech is random words, so that words are learned and not sentences by heart;
+- stretches of time and bands of the spectrum are masked (SpecAugment, arXiv 1904.08779).
+A second CTC head names whole words of the training texts. It is dropped after the training: it makes words, not only
+letters, easy to tell apart in the codes, which is what a language model has to do with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from spelangy_model.rng import stable_rng, stable_seed
+from spelangy_model.tokenizer.features import log_mel
+from spelangy_model.tokenizer.speech import (
+    SUBSAMPLING,
+    SpeechTokenizer,
+    SpeechTokenizerConfig,
+    ctc_labels,
+    ctc_text,
+    one_thread,
+)
+from spelangy_model.tokenizer.speech_schedule import SpeechTraining, batches, learning_rate_share
+
+_WORD_STEPS_PER_TOKEN = 2
+_BLANK_LOGIT = 3.0
+_LOG_EVERY_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An utterance ready for training: features (frames, mel_bins), CTC ids of its characters, and its words."""
+
+    features: torch.Tensor
+    characters: np.ndarray
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedSpeechTokenizer:
+    """A trained model and its curve: (step, characters' CTC loss per character, share of codes used in the batch)."""
+
+    model: SpeechTokenizer
+    curve: list[tuple[int, float, float]]
+    audio_seen_h: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """What the CTC head reads in the codes, against what was said."""
+
+    character_error_rate: float
+    word_error_rate: float
+    utterances: int
+    characters: int
+
+
+def make_example(samples: np.ndarray, text: str, config: SpeechTokenizerConfig) -> Example | None:
+    """Return an utterance for training, or None when its text has no letters or too many for its length.
+
+    CTC needs one output step per character, and one more between two equal ones.
+    """
+    characters = ctc_labels(text)
+    features = log_mel(samples, config.encoder["num_mel_bins"])
+    steps = -(-len(features) // SUBSAMPLING) * config.ctc_upsampling
+    if len(characters) == 0 or len(characters) + int((characters[1:] == characters[:-1]).sum()) > steps:
+        return None
+    return Example(features, characters, tuple(ctc_text(text).split()))
+
+
+def _masked(features: torch.Tensor, training: SpeechTraining, rng: np.random.Generator) -> torch.Tensor:
+    masked = features.clone()
+    frames, bins = features.shape
+    for _ in range(training.time_masks):
+        width = int(rng.integers(0, min(training.max_time_mask_frames, frames // 4) + 1))
+        start = int(rng.integers(0, frames - width + 1))
+        masked[start : start + width] = 0.0
+    for _ in range(training.mel_masks):
+        width = int(rng.integers(0, training.max_mel_mask_bins + 1))
+        start = int(rng.integers(0, bins - width + 1))
+        masked[:, start : start + width] = 0.0
+    return masked
+
+
+def initialize(model: nn.Module) -> None:
+    """Draw weights (from torch's generator) so that signals keep their variance from layer to layer (He et al. 2015).
+
+    Biases start at zero: with torch's own rule they outweigh the signal after five small convolutions, and the encoder
+    settles on one output whatever it hears.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+            before_relu = isinstance(module, nn.Conv2d)
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu" if before_relu else "linear")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, object]]:
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def train_speech_tokenizer(
+    examples: Sequence[Example],
+    config: SpeechTokenizerConfig,
+    training: SpeechTraining,
+    log: Callable[[str], None] = lambda text: None,
+) -> TrainedSpeechTokenizer:
+    """Train a speech tokenizer. On a CPU the same examples and literals give the same weights, to the bit.
+
+    Raises ValueError when there are no examples, and RuntimeError when the loss is no longer finite.
+    """
+    if not examples:
+        raise ValueError("there is no speech to train the tokenizer on: the examples are empty")
+    with one_thread():
+        return _train(examples, config, training, log)
+
+
+def _train(
+    examples: Sequence[Example],
+    config: SpeechTokenizerConfig,
+    training: SpeechTraining,
+    log: Callable[[str], None],
+) -> TrainedSpeechTokenizer:
+    counts = Counter(word for example in examples for word in example.words)
+    known = sorted(word for word, count in counts.items() if count >= training.min_word_occurrences)
+    word_ids = {word: i + 2 for i, word in enumerate(known)}  # 0 is the blank, 1 any other word
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stable_seed(training.seed, "speech tokenizer weights") % 2**63)
+        model = SpeechTokenizer(config)
+        word_head = nn.Linear(config.encoder["hidden_size"], _WORD_STEPS_PER_TOKEN * (len(known) + 2))
+        modules = nn.ModuleList([model, word_head])
+        initialize(modules)
+        with torch.no_grad():
+            model.characters.bias[0] = _BLANK_LOGIT
+            word_head.bias.view(_WORD_STEPS_PER_TOKEN, -1)[:, 0] = _BLANK_LOGIT
+    modules.train()
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(modules, training.weight_decay), lr=training.learning_rate, betas=(0.9, 0.98)
+    )
+    order = batches([len(example.features) for example in examples], training)
+    curve: list[tuple[int, float, float]] = []
+    frames_seen = 0
+    for step in range(training.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = training.learning_rate * learning_rate_share(step, training)
+        batch = [examples[i] for i in next(order)]
+        frames = torch.tensor([len(example.features) for example in batch])
+        rng = stable_rng(training.seed, "masks", step)
+        features = nn.utils.rnn.pad_sequence(
+            [_masked(example.features, training, rng) for example in batch], batch_first=True
+        )
+        latents, mask = model.latents(features, frames)
+        normal = model.normalize(latents, mask)
+        quantized, codes = model.quantizer(normal)
+        if step < training.unquantized_steps:
+            quantized = normal
+        hidden = model.read_hidden(quantized, mask)
+        tokens = mask.sum(1)
+        characters = [torch.from_numpy(example.characters) for example in batch]
+        loss = _ctc(model.spell(hidden), tokens * config.ctc_upsampling, characters)
+        words = [torch.tensor([word_ids.get(word, 1) for word in example.words]) for example in batch]
+        word_scores = word_head(hidden).unflatten(-1, (_WORD_STEPS_PER_TOKEN, -1)).flatten(1, 2).log_softmax(-1)
+        word_loss = _ctc(word_scores, tokens * _WORD_STEPS_PER_TOKEN, words)
+        optimizer.zero_grad(set_to_none=True)
+        (loss + training.word_loss_weight * word_loss).backward()
+        nn.utils.clip_grad_norm_(modules.parameters(), training.max_gradient_norm)
+        optimizer.step()
+        frames_seen += int(frames.sum())
+        if step % _LOG_EVERY_STEPS == 0 or step == training.steps - 1:
+            value = loss.item()
+            if not math.isfinite(value):
+                raise RuntimeError(f"the loss is {value} at step {step}: lower the learning rate")
+            used = len(torch.unique(codes[mask])) / config.codebook_size
+            curve.append((step, value, used))
+            log(
+                f"step {step}/{training.steps}: loss {value:.3f} a character, {word_loss.item():.3f} a word, "
+                f"{used:.0%} of the codes in the batch"
+            )
+    return TrainedSpeechTokenizer(model.eval(), curve, frames_seen / 360_000)
+
+
+def _ctc(log_probabilities: torch.Tensor, lengths: torch.Tensor, labels: list[torch.Tensor]) -> torch.Tensor:
+    return nn.functional.ctc_loss(
+        log_probabilities.transpose(0, 1),
+        torch.cat(labels),
+        lengths,
+        torch.tensor([len(one) for one in labels]),
+        zero_infinity=True,  # a text whose words do not fit its steps teaches the word head nothing
+    )
+
+
+def round_trip(model: SpeechTokenizer, utterances: Sequence[np.ndarray], texts: Sequence[str]) -> RoundTrip:
+    """Encode utterances, read the codes back, and compare with `texts` (both in the CTC head's characters).
+
+    Error rates are edits over the reference's length, over all utterances together (jiwer).
+    """
+    import jiwer
+
+    references = [ctc_text(text) for text in texts]
+    read = model.transcribe(utterances)
+    return RoundTrip(
+        character_error_rate=float(jiwer.cer(references, read)),
+        word_error_rate=float(jiwer.wer(references, read)),
+        utterances=len(references),
+        characters=sum(len(reference) for reference in references),
+    )
