@@ -212,7 +212,7 @@ def _plural(word: str) -> str:
 
 
 def _is_year(text: str) -> bool:
-    return len(text) == 4 and 1100 <= int(text) <= 2099
+    return len(text) == 4 and text.isdecimal() and 1100 <= int(text) <= 2099
 
 
 def _amount_or_year(text: str) -> str:
