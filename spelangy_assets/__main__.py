@@ -88,8 +88,7 @@ def _status(chosen: argparse.Namespace) -> int:
         lambda node, partition: laboratory.source(recipe, node, partition),
     )
     for status in statuses:
-        place = f"{status.asset}[{status.partition}]" if status.partition else status.asset
-        print(f"{status.state:<9}{place:<44}{status.why}")
+        print(f"{status.state:<9}{status.place:<44}{status.why}")
     return 0 if all(status.state == "fresh" for status in statuses) else 1
 
 

@@ -37,7 +37,7 @@ def _repair(recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: JobKind)
         job_name=job_name(recipe.name, kind),
         cron_schedule="0 2 * * *",
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Requests what is missing or stale by the manifests; run keys are build keys, so never twice",
+        description="Requests what is missing or stale by the manifests, once a night each: run keys are build keys",
     )
     def repair(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         partition_kinds: list[PartitionKind] = ["audio_snapshot", "page_snapshot"]
@@ -49,11 +49,11 @@ def _repair(recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: JobKind)
         )
         mine = [status for status in statuses if graph[status.asset].partition == kind]
         plan = plan_repairs(mine, _RUNS_PER_NIGHT)
+        failed = [f"{status.place}: {status.why}" for status in mine if status.state == "failed"]
+        for words in failed:
+            context.log.warning(f"not requested, another run would fail again: {words}")
         if not plan:
-            failed = [
-                f"{status.asset}[{status.partition}]: {status.why}" for status in mine if status.state == "failed"
-            ]
-            return dg.SkipReason("nothing to repair" + (f"; failed contracts: {'; '.join(failed)}" if failed else ""))
+            return dg.SkipReason("; ".join(["nothing to repair", *failed]))
         return [
             dg.RunRequest(
                 run_key=f"{recipe.name}/{status.asset}/{status.partition or ''}/{status.build_key}",

@@ -20,8 +20,7 @@ _SNAPSHOTS_PER_TICK = 10
 def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory, jobs: Mapping) -> dg.SensorDefinition:
     """Return the sensor of a recipe. It adds at most ten new snapshots a tick and requests their first asset once.
 
-    `jobs` are the recipe's by partitioning; the sensor has those of its crawl assets, since a run has one partition key.
-
+    `jobs` are the recipe's, by partitioning; the sensor has those that its crawl assets are in.
     Everything below is for the schedules, the automation conditions or a person: a crawl asset is cheap, ASR is not.
     """
     crawl_assets = [node for node in graph if node.has_source]

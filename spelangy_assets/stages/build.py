@@ -84,8 +84,11 @@ def _unbuilt(store: ArtifactStore, address: Address, build_key: str) -> str:
     return next(attempt for attempt in attempts if store.find(address, attempt) is None)
 
 
-def _built(store: ArtifactStore, address: Address, build_key: str) -> Artifact | None:
-    """Return the published one of a key's attempts, so that nothing goes back behind a forced build; else the first."""
+def committed(store: ArtifactStore, address: Address, build_key: str) -> Artifact | None:
+    """Return the published one of a key's attempts, so that nothing goes back behind a forced build; else the first.
+
+    None when the key was never committed. Whatever the verdict: the caller looks at it.
+    """
     latest = store.latest(address)
     if latest is not None and re.sub(r"-r\d+$", "", latest.manifest.build_key) == build_key:
         return latest
@@ -112,7 +115,7 @@ def build(
     identity = resolved.identity
     if force:
         identity = replace(identity, build_key=_unbuilt(store, address, identity.build_key))
-    artifact = None if force else _built(store, address, identity.build_key)
+    artifact = None if force else committed(store, address, identity.build_key)
     cached = artifact is not None
     if artifact is None:
         node.stage.preflight(node.config, execution)

@@ -3,8 +3,8 @@
 Put here: gathering the metrics and the facts of the runs. Do not put here: measuring (the stages above do) or layout
 (report/leaderboard_page.py).
 
-Inputs: `eval_NAME` and `run_NAME` for each run, `topic_coverage`, `contamination`. Output: metrics(Metric), all of them in
-one table; leaderboard.md; leaderboard.html.
+Inputs: `eval_NAME` and `run_NAME` for each run, `topic_coverage`, `contamination`.
+Output: metrics(Metric), all of them in one table; leaderboard.md; leaderboard.html.
 """
 
 from __future__ import annotations

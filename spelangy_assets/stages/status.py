@@ -11,20 +11,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spelangy_assets.recipes.graph import Graph, Node, PartitionKind
-from spelangy_assets.stages.build import Resolved, resolve
+from spelangy_assets.stages.build import Resolved, committed, resolve
 from spelangy_assets.stages.stage import InputError
 from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
-from spelangy_assets.store.manifest import Manifest
+from spelangy_assets.store.fingerprint import fingerprint
+from spelangy_assets.store.manifest import Input, Manifest
 
 State = Literal["fresh", "missing", "stale", "failed", "waiting"]
+
+
+def place_name(asset: str, partition: str | None) -> str:
+    """Return the words for a dataset at a partition."""
+    return f"{asset}[{partition}]" if partition else asset
 
 
 @dataclass(frozen=True)
 class Status:
     """The state of one dataset of one partition.
 
-    missing: never built. stale: published, but not what the recipe asks for now. failed: built as asked, but its
-    contract failed. waiting: it cannot be told before an input is brought up to date. fresh: nothing to do.
+    missing: nothing is published. stale: published, but not what the recipe asks for now, or not judged by its
+    contract of now. failed: built as asked, but its contract failed. waiting: it cannot be told before an input is
+    brought up to date. fresh: nothing to do.
     """
 
     asset: str
@@ -32,6 +39,10 @@ class Status:
     state: State
     why: str
     build_key: str = ""
+
+    @property
+    def place(self) -> str:
+        return place_name(self.asset, self.partition)
 
     @property
     def repairable(self) -> bool:
@@ -76,26 +87,33 @@ def _status(
     blocked = [
         parent for parent in _parents(graph, node, partition) if parent in above and above[parent].state != "fresh"
     ]
-    latest = store.latest(Address(graph.recipe, node.name, partition))
     if blocked:
-        names = ", ".join(f"{asset}[{key}]" if key else asset for asset, key in blocked)
-        return Status(node.name, partition, "waiting", f"not up to date above it: {names}")
+        above_it = ", ".join(place_name(asset, key) for asset, key in blocked)
+        return Status(node.name, partition, "waiting", f"not up to date above it: {above_it}")
     try:
         wanted = resolve(store, graph, node, partition, source_of(node, partition))
     except (StoreError, InputError) as error:
         return Status(node.name, partition, "waiting", str(error))
-    key = wanted.identity.build_key
-    built = store.find(Address(graph.recipe, node.name, partition), key)
-    if built is not None:
-        verdict = store.verdict(built)
-        if verdict is not None and not verdict.passed:
-            failures = "; ".join(f"{item.name}: {item.error or item.observed}" for item in verdict.failures())
-            return Status(node.name, partition, "failed", f"contract failed: {failures}", key)
+    state, why = _compared(store, Address(graph.recipe, node.name, partition), node, wanted)
+    return Status(node.name, partition, state, why, wanted.identity.build_key)
+
+
+def _compared(store: ArtifactStore, address: Address, node: Node, wanted: Resolved) -> tuple[State, str]:
+    latest = store.latest(address)
+    built = committed(store, address, wanted.identity.build_key)
+    if built is None:
+        return ("missing", "never built") if latest is None else ("stale", difference(latest.manifest, wanted))
+    verdict = store.verdict(built)
+    if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
+        return "stale", "built, but not judged by its contract of now"
+    if not verdict.passed:
+        failures = "; ".join(f"{item.name}: {item.error or item.observed}" for item in verdict.failures())
+        return "failed", f"contract failed: {failures}"
     if latest is None:
-        return Status(node.name, partition, "missing", "never built", key)
-    if latest.manifest.build_key.split("-r")[0] == key:
-        return Status(node.name, partition, "fresh", "", key)
-    return Status(node.name, partition, "stale", difference(latest.manifest, wanted), key)
+        return "missing", "built and passed, but never published"
+    if latest.manifest.build_key != built.manifest.build_key:
+        return "stale", difference(latest.manifest, wanted)
+    return "fresh", ""
 
 
 def difference(manifest: Manifest, wanted: Resolved) -> str:
@@ -106,17 +124,25 @@ def difference(manifest: Manifest, wanted: Resolved) -> str:
         reasons.append(f"code {manifest.stage} v{manifest.stage_version} -> {identity.stage} v{identity.stage_version}")
     if manifest.config_fingerprint != identity.config_fingerprint:
         old, new = manifest.config, identity.config
-        fields = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        fields = sorted(str(name) for name in {**old, **new} if old.get(name) != new.get(name))
         reasons.append(f"config: {', '.join(fields)}")
-    before = {(item.role, item.asset, item.partition): item.data_version for item in manifest.inputs}
-    after = {(item.role, item.asset, item.partition): item.data_version for item in identity.inputs}
-    changed = sorted(
-        {
-            f"{asset or role}[{part}]" if part else (asset or role)
-            for role, asset, part in before.keys() | after.keys()
-            if before.get((role, asset, part)) != after.get((role, asset, part))
-        }
-    )
+    before, after = _versions(manifest.inputs), _versions(identity.inputs)
+    changed = {
+        place_name(asset or role, partition)
+        for role, asset, partition in before.keys() | after.keys()
+        if before.get((role, asset, partition)) != after.get((role, asset, partition))
+    }
     if changed:
-        reasons.append(f"inputs: {', '.join(changed)}")
+        reasons.append(f"inputs: {', '.join(sorted(changed))}")
+    if not reasons:
+        # Equal bytes in another build: only a roll-up asks for it, since it names the builds that are there.
+        builds = {item.build_key for item in manifest.inputs}
+        again = sorted(
+            place_name(item.asset, item.partition) for item in identity.inputs if item.build_key not in builds
+        )
+        reasons.append(f"a child was built again: {', '.join(again)}" if again else "inputs in another order")
     return "; ".join(reasons)
+
+
+def _versions(inputs: list[Input]) -> dict[tuple[str, str, str | None], str]:
+    return {(item.role, item.asset, item.partition): item.data_version for item in inputs}

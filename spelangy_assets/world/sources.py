@@ -8,7 +8,7 @@ web arms and the base LM enough to train on; their literals identify them, so th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
@@ -55,7 +55,7 @@ class SpokenTalk:
     seed: int
     recordings: int
     voices: tuple[Voice, ...] = VOICES
-    synthesizer: SynthesizerSpec = SynthesizerSpec()
+    synthesizer: SynthesizerSpec = field(default_factory=SynthesizerSpec)
 
     def open(self) -> Callable[[int], RenderedRecording]:
         """Load the synthesizer and return the renderer. Raises PreflightError when it or the world is not there."""
