@@ -42,7 +42,8 @@ from spelangy_assets.stages import (
     write_krist,
 )
 from spelangy_assets.stages.tokenizer_corpus import Sentences
-from spelangy_assets.world.sources import SpokenTalk, WrittenNotes
+from spelangy_assets.world.notes import WrittenNotes
+from spelangy_assets.world.spoken import SpokenConversations
 from spelangy_model.audio.asr import FasterWhisper, WhisperTimestamped
 from spelangy_model.audio.espeak import ACCENTS, voices_of
 from spelangy_model.audio.tts import Voice
@@ -115,7 +116,7 @@ SAMPLE = Recipe(
     audio_snapshots={
         "2026-01": PackagedFolder("sample_crawl/audio/2026-01"),
         "2026-02": PackagedFolder("sample_crawl/audio/2026-02"),
-        "talk": SpokenTalk(world=WORLD, seed=SEED, recordings=250),
+        "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=250),
     },
     page_snapshots={
         "2026-01": PackagedFolder("sample_crawl/pages/2026-01"),
@@ -187,7 +188,7 @@ def tiny(recipe: Recipe) -> Recipe:
         description="The graph of the sample in minutes, for tests: its scores mean nothing",
         audio_snapshots={
             "2026-02": recipe.audio_snapshots["2026-02"],
-            "talk": SpokenTalk(world=WORLD, seed=SEED, recordings=8),
+            "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=8),
         },
         page_snapshots={
             "2026-02": recipe.page_snapshots["2026-02"],

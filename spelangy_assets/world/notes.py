@@ -1,0 +1,47 @@
+"""Pages of text of the sample world, rendered at run time: a page snapshot.
+
+Put here: how text documents become pages. Do not put here: what they say (render.py) or pages that lie in archives
+(crawl.py). Too large for the repository, they give the base LM enough to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+from spelangy_assets.stages.stage import PreflightError
+from spelangy_assets.world.render import text_document
+from spelangy_assets.world.world import load_world
+
+
+@dataclass(frozen=True)
+class WrittenNotes:
+    """Pages of text: each states facts and asks and answers questions, in wordings that talk does not have, too."""
+
+    world: str
+    seed: int
+    documents: int
+    documents_per_page: int
+
+    def pages(self) -> Iterator[tuple[str, str]]:
+        """Yield (URL, HTML); a page holds several documents, a paragraph each."""
+        world = load_world()
+        if world.digest != self.world:
+            raise PreflightError(
+                f"the recipe's notes are of the sample world {self.world!r}, the installed one is {world.digest!r}: "
+                "state the installed one in the recipe"
+            )
+        for page in range(self.documents // self.documents_per_page):
+            first = page * self.documents_per_page
+            paragraphs = "\n".join(
+                f"<p>{escape(text_document(world, self.seed, index))}</p>"
+                for index in range(first, first + self.documents_per_page)
+            )
+            title = f"Notes {page + 1}"
+            yield (
+                f"https://notes.sample-world.example/{self.seed}/{page:05d}.html",
+                f'<!doctype html><html lang="en"><head><title>{title}</title>'
+                f'<link rel="license" href="https://creativecommons.org/publicdomain/zero/1.0/"></head>'
+                f"<body><main><h1>{title}</h1>\n{paragraphs}\n</main></body></html>",
+            )
