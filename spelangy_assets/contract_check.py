@@ -19,7 +19,8 @@ _SEVERITIES: dict[Severity, dg.AssetCheckSeverity] = {
 
 
 def check_specs(key: dg.AssetKey, contract: Contract) -> list[dg.AssetCheckSpec]:
-    severities = {bound.severity for bound in contract.bounds}
+    """Return the blocking check, always there (an expectation that errors blocks), and the warning one if needed."""
+    severities = {"block", *(bound.severity for bound in contract.bounds)}
     return [
         dg.AssetCheckSpec(
             name=name,
