@@ -23,7 +23,9 @@ def load_model(folder: Path) -> PreTrainedModel:
     Raises ValueError for a model that changes its logits after the output layer (see `logits`).
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # a log is no terminal
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
     )

@@ -34,6 +34,9 @@ _NAME = re.compile(r"checkpoint-(\d{8})")
 
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, layout: Layout) -> None:
     """Write a model folder that any Hugging Face user can load."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # a log is no terminal
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
