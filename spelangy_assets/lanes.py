@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import queue
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,6 +135,7 @@ class Ended:
 
 def _lane(recipe: str, settings: Settings, tasks: Any, results: Any) -> None:
     """The body of a lane's process: take a task, run it, say how it ended; None ends the lane."""
+    warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
     from spelangy_assets.definitions import build_definitions, recipe_named
     from spelangy_assets.laboratory import Laboratory
     from spelangy_assets.stages.build import Built

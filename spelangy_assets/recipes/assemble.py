@@ -126,11 +126,7 @@ def _web_speech(recipe: Recipe) -> Iterator[Node]:
         stage=clean_transcripts,
         config=web.clean,
         contract=contracts.CLEAN_TRANSCRIPTS,
-        inputs={
-            "raw_audio": "raw_audio",
-            "speech_segments": "speech_segments",
-            "transcript_hypotheses": "transcript_hypotheses",
-        },
+        inputs={"speech_segments": "speech_segments", "transcript_hypotheses": "transcript_hypotheses"},
         partition=AUDIO,
         kinds=("table",),
     )

@@ -55,10 +55,11 @@ SEED = 20260101
 
 # Krist and Quest speak in five accents, the tokenizer is trained on four of them; a sixth is in the questions alone.
 TOKENIZER_ACCENTS = tuple(accent for accent in ACCENTS if accent != "en-029")
-HELD_OUT_VOICES = tuple(Voice(name=f"en-gb-x-gbclan+{variant}", accent="en-gb-x-gbclan") for variant in ("m3", "f2"))
+HELD_OUT_VOICES = tuple(Voice(name=f"en-gb-x-gbclan+{variant}", accent="en-gb-x-gbclan") for variant in ("m1", "f5"))
 
 ROW_TOKENS = 256
 BATCH_ROWS = 5
+BASE_BATCH_ROWS = 6
 
 
 def _mixture(
@@ -85,7 +86,7 @@ def _mixture(
 
 
 def _mixes(rows: int, max_epochs: float = 16.0) -> dict[str, mix.Config]:
-    quest = {"web_fine": 0.1, "krist": 0.1, "quest": 0.8, "text": 1.0}
+    quest = {"web_fine": 0.06, "krist": 0.06, "quest": 0.88, "text": 1.0}
     return {
         "coarse_stochastic": _mixture({"web_coarse": 1.0, "text": 1.0}, rows, "stochastic", max_epochs=max_epochs),
         "fine_stochastic": _mixture({"web_fine": 1.0, "text": 1.0}, rows, "stochastic", max_epochs=max_epochs),
@@ -97,16 +98,28 @@ def _mixes(rows: int, max_epochs: float = 16.0) -> dict[str, mix.Config]:
 RUNS = ("coarse_stochastic", "fine_stochastic", "fine", "quest")
 
 
-def _training(steps: int, preset: str = "", learning_rate: float = 2e-3) -> train_lm.Config:
+def _base_training(steps: int) -> train_lm.Config:
     return train_lm.Config(
         steps=steps,
-        batch_rows=BATCH_ROWS if not preset else 12,
-        micro_rows=BATCH_ROWS if not preset else 12,
-        learning_rate=learning_rate,
-        warmup_steps=max(steps // 20, 1),
+        batch_rows=BASE_BATCH_ROWS,
+        micro_rows=BASE_BATCH_ROWS,
+        learning_rate=4e-3,
+        warmup_steps=steps // 10,
+        decay_steps=2 * steps // 5,
+        seed=SEED,
+        preset="tiny",
+    )
+
+
+def _run_training(steps: int) -> train_lm.Config:
+    return train_lm.Config(
+        steps=steps,
+        batch_rows=BATCH_ROWS,
+        micro_rows=BATCH_ROWS,
+        learning_rate=3e-3,
+        warmup_steps=steps // 16,
         decay_steps=steps // 2,
         seed=SEED,
-        preset=preset,
     )
 
 
@@ -163,16 +176,16 @@ SAMPLE = Recipe(
         "quest": Corpus(snapshots=("2026-01", "2026-02")),
         "text": Corpus(snapshots=("2026-01", "2026-02", "notes")),
     },
-    base_mix=_mixture({"text": 1.0}, 250 * 12, text_share=1.0),
-    mixes=_mixes(500 * BATCH_ROWS),
-    base_lm=_training(250, preset="tiny"),
-    runs={name: Run(mix=name, train=_training(500)) for name in RUNS},
+    base_mix=_mixture({"text": 1.0}, 400 * BASE_BATCH_ROWS, text_share=1.0),
+    mixes=_mixes(400 * BATCH_ROWS),
+    base_lm=_base_training(400),
+    runs={name: Run(mix=name, train=_run_training(400)) for name in RUNS},
     evaluation=Evaluation(
         benchmark=write_benchmark.Config(
             seed=SEED, world=WORLD, trained_voices=voices_of(TOKENIZER_ACCENTS), held_out_voices=HELD_OUT_VOICES
         ),
         evaluate=evaluate.Config(seed=SEED),
-        topics=cover_topics.Config(seed=SEED),
+        topics=cover_topics.Config(seed=SEED, max_documents=100),
         contamination=find_contamination.Config(),
         leaderboard=leaderboard.Config(),
     ),
@@ -204,10 +217,10 @@ def tiny(recipe: Recipe) -> Recipe:
             name: Corpus(snapshots=tuple(s for s in corpus.snapshots if s != "2026-01"))
             for name, corpus in recipe.corpora.items()
         },
-        base_mix=_mixture({"text": 1.0}, 20 * 12, text_share=1.0),
+        base_mix=_mixture({"text": 1.0}, 20 * BASE_BATCH_ROWS, text_share=1.0),
         mixes=_mixes(rows, max_epochs=64.0),  # a minute of talk, over and over
-        base_lm=_training(20, preset="tiny"),
-        runs={name: Run(mix=name, train=_training(20)) for name in recipe.runs},
+        base_lm=_base_training(20),
+        runs={name: Run(mix=name, train=_run_training(20)) for name in recipe.runs},
         evaluation=replace(
             recipe.evaluation, benchmark=replace(recipe.evaluation.benchmark, max_questions_per_split=20)
         ),

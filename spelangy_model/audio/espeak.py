@@ -27,7 +27,7 @@ from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.tts import Samples, TtsError, TtsUnavailable, Unspeakable, Voice, finish
 
 ACCENTS = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-029")
-_VARIANTS = ("m1", "m3", "m7", "f2", "f3", "f4")
+_VARIANTS = ("m1", "m2", "m7", "m8", "Alex", "f5")  # of those tried, the ones that a recognizer understands best
 VOICES: tuple[Voice, ...] = tuple(
     Voice(name=f"{accent}+{variant}", accent=accent) for accent in ACCENTS for variant in _VARIANTS
 )

@@ -22,17 +22,17 @@ _FRAMES_PER_S = 100
 class SpeechTraining:
     """The literals of a training; `batch_s` is seconds of audio a step, padding included."""
 
-    steps: int = 1300
-    unquantized_steps: int = 250
+    steps: int = 3600
+    unquantized_steps: int = 400
     warmup_steps: int = 100
-    batch_s: float = 60.0
-    learning_rate: float = 2e-3
+    batch_s: float = 24.0
+    learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    word_loss_weight: float = 0.3
+    word_loss_weight: float = 0.1
     min_word_occurrences: int = 5
-    time_masks: int = 2
+    time_masks: int = 1
     max_time_mask_frames: int = 16
-    mel_masks: int = 2
+    mel_masks: int = 1
     max_mel_mask_bins: int = 6
     max_gradient_norm: float = 2.0
     seed: int = 0

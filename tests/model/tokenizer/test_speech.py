@@ -9,7 +9,6 @@ import torch
 from spelangy_model.tokenizer.features import frame_count
 from spelangy_model.tokenizer.speech import (
     CTC_CHARACTERS,
-    LatentWhitening,
     SpeechTokenizer,
     batch_shape,
     ctc_labels,
@@ -128,16 +127,6 @@ def test_an_unusable_utterance_is_named(tokenizer: SpeechTokenizer) -> None:
         tokenizer.encode([good, np.zeros(301 * 16_000, np.float32)])
 
 
-def test_whitened_latents_are_neither_correlated_nor_scaled() -> None:
-    whiten = LatentWhitening(4)
-    mixing = torch.tensor([[3.0, 0, 0, 0], [2.9, 0.1, 0, 0], [1, 1, 1, 0], [0.01, 0, 0, 0.02]])
-    latents = torch.randn(5000, 4, generator=torch.Generator().manual_seed(0)) @ mixing + 7
-    torch.testing.assert_close(torch.cov(whiten(latents).T), torch.eye(4), atol=0.1, rtol=0)
-    for _ in range(100):
-        whiten(latents)
-    torch.testing.assert_close(torch.cov(whiten.eval()(latents).T), torch.eye(4), atol=0.1, rtol=0)
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("What IS it?", "what is it"), ("Caf\u00e9 - it\u2019s \u4e2d 3x", "cafe it's x"), ("...", "")],
@@ -158,7 +147,7 @@ def test_presets_have_the_sizes_that_they_are_called_by() -> None:
         sizes = {
             name: sum(p.numel() for p in SpeechTokenizer(preset_config(name)).parameters()) for name in ("tiny", "1b")
         }
-    assert 1.2e6 < sizes["tiny"] < 1.6e6
+    assert 1.6e6 < sizes["tiny"] < 2.0e6
     assert 0.95e9 < sizes["1b"] < 1.15e9
     with pytest.raises(ValueError, match="there are 1b, tiny"):
         preset_config("huge")
