@@ -1,0 +1,145 @@
+"""How good the web-speech part is on recordings whose words, turns or language are known.
+
+    make web-speech AUDIO=FOLDER
+    python benchmarks/web_speech.py FOLDER
+
+FOLDER holds recordings, manifest.jsonl (path, lang, text where known) and RTTM files beside the recordings whose turns
+are known. Printed as Markdown: word error rate of each ASR system, of ROVER and of what the filters keep; diarization
+error without and with a collar; language accuracy; hours in and out by reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from spelangy_assets.settings import Settings
+from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_model.audio.der import diarization_error
+from spelangy_model.audio.rover import RoverWeights, rover
+from spelangy_model.audio.rttm import read_rttm
+from spelangy_model.audio.turns import Turn
+from spelangy_model.audio.wer import word_errors
+from spelangy_model.audio.words import text_of
+from spelangy_model.records import Hypothesis, Recording, Segment, Transcript
+
+ASSETS = ("raw_audio", "speech_segments", "transcript_hypotheses", "clean_transcripts", "web_coarse", "web_fine")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--name", default=None, help="the snapshot's name; default: the folder's")
+    chosen = parser.parse_args()
+    settings = Settings.from_environment()
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    snapshot = chosen.name or chosen.folder.resolve().name
+    artifacts = {asset: store.resolve(Address("sample", asset, snapshot)) for asset in ASSETS}
+    truth = {row["path"]: row for row in map(json.loads, (chosen.folder / "manifest.jsonl").read_text().splitlines())}
+    recordings = {
+        recording.recording_id: (recording.source_uri, recording.duration_s)
+        for recording in artifacts["raw_audio"].records("recordings", Recording)
+    }
+    segments = list(artifacts["speech_segments"].records("segments", Segment))
+    hypotheses = list(artifacts["transcript_hypotheses"].records("hypotheses", Hypothesis))
+    transcripts = list(artifacts["clean_transcripts"].records("transcripts", Transcript))
+    print_word_errors(truth, recordings, segments, hypotheses, transcripts)
+    print_diarization(chosen.folder, recordings, segments)
+    print_languages(truth, recordings, segments, hypotheses)
+    print_ledger(artifacts)
+
+
+def print_word_errors(truth, recordings, segments, hypotheses, transcripts) -> None:
+    start = {segment.segment_id: segment.start_s for segment in segments}
+    systems = list(dict.fromkeys(hypothesis.system for hypothesis in hypotheses))
+    heard: dict[str, dict[str, list[tuple[float, str]]]] = {name: defaultdict(list) for name in [*systems, "ROVER"]}
+    by_segment: dict[str, list[Hypothesis]] = defaultdict(list)
+    for hypothesis in hypotheses:
+        by_segment[hypothesis.segment_id].append(hypothesis)
+        heard[hypothesis.system][hypothesis.recording_id].append((start[hypothesis.segment_id], hypothesis.text))
+    for segment_id, several in by_segment.items():
+        words = rover([hypothesis.words for hypothesis in several], RoverWeights()).words
+        heard["ROVER"][several[0].recording_id].append((start[segment_id], text_of(words)))
+    kept = defaultdict(list)
+    for transcript in transcripts:
+        kept[transcript.recording_id].append((transcript.start_s, transcript.text))
+    known = [
+        key for key, (uri, _) in recordings.items() if truth.get(uri, {}).get("text") and truth[uri]["lang"] == "en"
+    ]
+    whole = [key for key in known if key in kept]
+    print(f"\n## Words: {len(known)} English recordings with a text\n")
+    print("| system | WER | reference words | substitutions | deletions | insertions |\n|---|---|---|---|---|---|")
+    for name, keys, texts in (
+        *((name, known, found) for name, found in heard.items()),
+        (f"what the filters keep ({len(whole)} recordings)", whole, kept),
+    ):
+        errors = word_errors(
+            [truth[recordings[key][0]]["text"] for key in keys],
+            [" ".join(text for _, text in sorted(texts.get(key, []))) for key in keys],
+        )
+        wrong = errors.substitutions + errors.deletions + errors.insertions
+        print(
+            f"| {name} | {100 * wrong / errors.reference_words:.1f}% | {errors.reference_words} | "
+            f"{errors.substitutions} | {errors.deletions} | {errors.insertions} |"
+        )
+
+
+def print_diarization(folder: Path, recordings, segments) -> None:
+    by_uri = {uri: key for key, (uri, _) in recordings.items()}
+    reference, found, durations = {}, {}, {}
+    for rttm in sorted(folder.rglob("*.rttm")):
+        sound = next((p for p in sorted(rttm.parent.glob(f"{rttm.stem}.*")) if p.suffix != ".rttm"), None)
+        uri = sound.relative_to(folder).as_posix() if sound else ""
+        if uri not in by_uri:
+            print(f"{rttm.name}: no recording beside it")
+            continue
+        reference[uri] = [turn for turns in read_rttm(rttm.read_text()).values() for turn in turns]
+        found[uri] = [Turn(s.start_s, s.end_s, s.speaker) for s in segments if s.recording_id == by_uri[uri]]
+        durations[uri] = recordings[by_uri[uri]][1]
+    print(f"\n## Turns: {len(reference)} recordings with RTTM\n")
+    print("| scored | DER | missed | false alarm | confusion |\n|---|---|---|---|---|")
+    for words, collar_s, skip in (
+        ("no collar, overlap counted", 0.0, False),
+        ("0.25 s on each side, overlap counted", 0.5, False),
+        ("0.25 s on each side, overlap left out", 0.5, True),
+    ):
+        error = diarization_error(reference, found, duration_s=durations, collar_s=collar_s, skip_overlap=skip)
+        shares = [100 * part / error.total_s for part in (error.missed_s, error.false_alarm_s, error.confusion_s)]
+        print(f"| {words} | {sum(shares):.1f}% | " + " | ".join(f"{share:.1f}%" for share in shares) + " |")
+
+
+def print_languages(truth, recordings, segments, hypotheses) -> None:
+    length = {segment.segment_id: segment.end_s - segment.start_s for segment in segments}
+    votes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for hypothesis in hypotheses:
+        votes[hypothesis.recording_id][hypothesis.language] += length[hypothesis.segment_id]
+    print("\n## Languages: the language of most of a recording's speech, recordings of 3 s and longer\n")
+    print("| spoken | recordings | told as English | told as that language |\n|---|---|---|---|")
+    table: dict[str, list[str]] = defaultdict(list)
+    for key, (uri, duration_s) in recordings.items():
+        if duration_s >= 3 and key in votes and uri in truth:
+            table[truth[uri]["lang"]].append(max(votes[key], key=lambda name: votes[key][name]))
+    for language, told in sorted(table.items()):
+        english, right = sum(name == "en" for name in told), sum(name == language for name in told)
+        print(f"| {language} | {len(told)} | {english} | {right} |")
+    english = table.get("en", [])
+    other = [name for language, told in table.items() if language != "en" for name in told]
+    if english and other:
+        accuracy = (sum(n == "en" for n in english) / len(english) + sum(n != "en" for n in other) / len(other)) / 2
+        print(f"\nEnglish against other, macro-averaged accuracy: {100 * accuracy:.1f}%")
+
+
+def print_ledger(artifacts) -> None:
+    print("\n## Ledger\n\n| asset | in | kept | dropped | sums | CPU s |\n|---|---|---|---|---|---|")
+    for asset, artifact in artifacts.items():
+        counts = artifact.manifest.counts
+        dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.dropped.items())) or "-"
+        sums = ", ".join(f"{name} {amount:.3g}" for name, amount in sorted(counts.stats.items())) or "-"
+        seconds = artifact.manifest.cpu_seconds
+        print(f"| {asset} | {counts.records_in} | {counts.records_kept} | {dropped} | {sums} | {seconds:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
