@@ -56,17 +56,17 @@ def _web_speech(chosen: argparse.Namespace) -> int:
 def _lineage(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import Address, ArtifactStore
-    from spelangy_assets.store.lineage import ANCESTORS_SQL, SOURCES_SQL, connect, published_id
+    from spelangy_assets.store.lineage import ANCESTORS_SQL, SOURCES_SQL, connect, published_id, query
 
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
     asset, _, partition = chosen.asset.partition("@")
     identity = published_id(store, Address(chosen.recipe, asset, partition or None))
     with connect(store, chosen.recipe) as connection:
-        for row in connection.execute(ANCESTORS_SQL, {"artifact": identity}).to_arrow_table().to_pylist():
+        for row in query(connection, ANCESTORS_SQL, artifact=identity):
             print(f"{'  ' * row['distance']}{row['id']}  data {row['data_version']}  {row['records_kept']} kept")
         print()
-        for row in connection.execute(SOURCES_SQL, {"artifact": identity}).to_arrow_table().to_pylist():
+        for row in query(connection, SOURCES_SQL, artifact=identity):
             print(f"{row['kind']:<10}{row['content_hash']}  {row['licence']:<14}{row['url']}")
     return 0
 

@@ -3,6 +3,8 @@
 Put here: schedules. Do not put here: the question itself (stages/status.py).
 """
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from spelangy_assets.jobs import JobKind, job_name
@@ -41,7 +43,7 @@ def _repair(recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: JobKind)
     )
     def repair(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         partition_kinds: list[PartitionKind] = ["audio_snapshot", "page_snapshot"]
-        partitions = {
+        partitions: dict[PartitionKind, Sequence[str]] = {
             one: context.instance.get_dynamic_partitions(partitions_name(recipe.name, one)) for one in partition_kinds
         }
         statuses = status_of(

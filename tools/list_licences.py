@@ -70,7 +70,9 @@ def licence_of(name: str) -> tuple[str, str]:
 
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    print("# Licences\n\nWritten by `tools/list_licences.py` from the packages' own metadata. The project: Apache-2.0.\n")
+    print(
+        "# Licences\n\nWritten by `tools/list_licences.py` from the packages' own metadata. The project: Apache-2.0.\n"
+    )
     for title, requirements in (
         ("Dependencies", project["dependencies"]),
         ("For development only", project["optional-dependencies"]["dev"]),

@@ -6,6 +6,8 @@ put here: what is out of date (stages/status.py). docs/lineage.md shows the tabl
 
 from __future__ import annotations
 
+from typing import Any
+
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
@@ -114,6 +116,13 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
     _create_crawl(connection, store, crawl)
     _create_rows(connection, store, mixes)
     return connection
+
+
+def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: str) -> list[dict[str, Any]]:
+    """Return the rows of a query as dicts."""
+    result = connection.execute(sql, parameters or None)
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def _create_crawl(connection: duckdb.DuckDBPyConnection, store: ArtifactStore, shards: list) -> None:

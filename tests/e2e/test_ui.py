@@ -1,4 +1,4 @@
-"""The Dagster UI in a browser: the asset graph, a check's result and a materialization's metadata, as a person reads them."""
+"""The Dagster UI in a browser: graph, checks and metadata, as a person reads them."""
 
 from __future__ import annotations
 
