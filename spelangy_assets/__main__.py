@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     status = commands.add_parser("status", help="what is missing, stale or failed, and why")
     status.add_argument("--recipe", default="sample")
 
-    commands.add_parser("tokenizer", help="train the shipped speech tokenizer again from the recipe")
+    tokenizer = commands.add_parser("tokenizer", help="train the shipped speech tokenizer again from the recipe")
+    tokenizer.add_argument("--ship", action="store_true", help="put the new checkpoint into the package")
 
     chosen = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
@@ -96,7 +97,7 @@ def _tokenizer(chosen: argparse.Namespace) -> int:
     from spelangy_assets.demo import build_tokenizer
     from spelangy_assets.settings import Settings
 
-    return build_tokenizer(Settings.from_environment())
+    return build_tokenizer(Settings.from_environment(), chosen.ship)
 
 
 _COMMANDS = {

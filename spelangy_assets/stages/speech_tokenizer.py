@@ -1,7 +1,7 @@
 """The speech tokenizer of a recipe: the checkpoint that the project ships, or one that is trained here.
 
 Put here: choosing, checking or training the checkpoint, and measuring it on the recipe's own speech. Do not put
-here: the model and its training (spelangy_model/tokenizer), or making the shipped checkpoint (tools/build_tokenizer).
+here: the model and its training (spelangy_model/tokenizer), or shipping a checkpoint (demo.build_tokenizer).
 
 Input: `tokenizer_speech` (Chunk): what it is trained on, but for the texts that are held out to measure it; a shipped
 checkpoint is measured on the same texts and may do without the input. Output: the files that
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
-# Of the shipped checkpoint; `python -m spelangy_assets.tools.build_tokenizer` prints it for a new one.
+# Of the shipped checkpoint; `python -m spelangy_assets tokenizer` prints it for a new one.
 SHIPPED_SHA256 = "0" * 64
 _HELD_OUT_ONE_IN = 25
 
