@@ -94,8 +94,8 @@ def _status(chosen: argparse.Namespace) -> int:
 
 
 def _tokenizer(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.demo import build_tokenizer
     from spelangy_assets.settings import Settings
+    from spelangy_assets.ship_tokenizer import build_tokenizer
 
     return build_tokenizer(Settings.from_environment(), chosen.ship)
 

@@ -1,7 +1,7 @@
 """The speech tokenizer of a recipe: the checkpoint that the project ships, or one that is trained here.
 
 Put here: choosing, checking or training the checkpoint, and measuring it on the recipe's own speech. Do not put
-here: the model and its training (spelangy_model/tokenizer), or shipping a checkpoint (demo.build_tokenizer).
+here: the model and its training (spelangy_model/tokenizer), or shipping a checkpoint (ship_tokenizer.py).
 
 Input: `tokenizer_speech` (Chunk): what it is trained on, but for the texts that are held out to measure it; a shipped
 checkpoint is measured on the same texts and may do without the input. Output: the files that
