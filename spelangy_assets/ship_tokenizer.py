@@ -1,6 +1,6 @@
 """Trains the shipped speech tokenizer again, compares it, and puts a new one into the package.
 
-Put here: that command. Do not put here: training (spelangy_model/tokenizer), or literals of the recipe (recipes/sample.py).
+Put here: that command. Do not put here: training (spelangy_model/tokenizer) or literals of the recipe (recipes/).
 """
 
 import sys

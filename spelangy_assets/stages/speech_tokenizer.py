@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 VERSION = "1"
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
 # Of the shipped checkpoint; `python -m spelangy_assets tokenizer` prints it for a new one.
-SHIPPED_SHA256 = "0" * 64
+SHIPPED_SHA256 = "20c499ab54bd8727af2417ac89a7088d9157086df5e66d050f1b49bd04e0de60"
 _HELD_OUT_ONE_IN = 25
+_BLOCK_CHUNKS = 1024  # decoded at once
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,10 @@ def run(ctx: StageContext, config: Config) -> None:
             for name in CHECKPOINT_FILES:
                 out.write_file(name, (folder / name).read_bytes())
             if chunks is not None:
-                held_out = []
-                for chunk in chunks.records("chunks", Chunk):
-                    out.read(1)
-                    out.kept(1)
-                    if _held_out(chunk.spoken_text) and len(held_out) < config.measured_utterances:
-                        held_out.append(chunk)
                 model = SpeechTokenizer.from_pretrained(folder)
-                out.write("metrics", list(measure(model, held_out, "tokenizer_speech, texts held out")))
+                out.write("metrics", list(measure(model, chunks.records("chunks", Chunk), config.measured_utterances)))
+                out.read(chunks.manifest.rows("chunks"))
+                out.kept(chunks.manifest.rows("chunks"))
 
 
 def _held_out(text: str) -> bool:
@@ -144,21 +142,31 @@ def _train(ctx: StageContext, config: Config) -> SpeechTokenizer:
     return train_speech_tokenizer(examples, model_config, config.training, ctx.log).model
 
 
-def measure(model: SpeechTokenizer, chunks: list[Chunk], subject: str) -> Iterator[Metric]:
-    """Yield what the CTC head reads back of the chunks' codes, and how the codes are used."""
-    if not chunks:
-        return
+def measure(model, chunks: Iterable[Chunk], measured_utterances: int) -> Iterator[Metric]:
+    """Yield how the codes are used over all chunks, and what the CTC head reads back of those whose texts are held out."""
     from spelangy_model.tokenizer.speech_health import codebook_health
     from spelangy_model.tokenizer.train_speech import round_trip
 
-    sounds = [decode_flac(chunk.audio.bytes) for chunk in chunks]
-    result = round_trip(model, sounds, [chunk.spoken_text for chunk in chunks])
-    health = codebook_health(model.encode(sounds), model.codebook_size)
-    for name, value, count in (
-        ("round_trip.character_error_rate", result.character_error_rate, result.characters),
-        ("round_trip.word_error_rate", result.word_error_rate, result.utterances),
-        ("codebook.used_share", health.used_share, health.tokens),
-        ("codebook.perplexity_codes", health.perplexity_codes, health.tokens),
-        ("codebook.repeat_share", health.repeat_share, health.tokens),
+    codes, held_out = [], []
+    for block in batched(chunks, _BLOCK_CHUNKS):
+        codes += model.encode([decode_flac(chunk.audio.bytes) for chunk in block])
+        held_out += [chunk for chunk in block if _held_out(chunk.spoken_text)]
+    held_out = held_out[:measured_utterances]
+    sounds = [decode_flac(chunk.audio.bytes) for chunk in held_out]
+    read = round_trip(model, sounds, [chunk.spoken_text for chunk in held_out])
+    health = codebook_health(codes, model.codebook_size)
+    for subject, name, value, count in (
+        ("texts held out", "round_trip.character_error_rate", read.character_error_rate, read.characters),
+        ("texts held out", "round_trip.word_error_rate", read.word_error_rate, read.utterances),
+        ("tokenizer_speech", "codebook.used_share", health.used_share, health.tokens),
+        ("tokenizer_speech", "codebook.perplexity_codes", health.perplexity_codes, health.tokens),
+        ("tokenizer_speech", "codebook.repeat_share", health.repeat_share, health.tokens),
     ):
         yield Metric(subject, name, value, math.nan, math.nan, count)
+
+
+def batched(items: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
+    """Yield lists of up to `size` items (itertools.batched is of Python 3.12)."""
+    iterator = iter(items)
+    while block := list(islice(iterator, size)):
+        yield block
