@@ -194,14 +194,14 @@ SAMPLE = Recipe(
 
 def tiny(recipe: Recipe) -> Recipe:
     """Turn the dial down: the same graph over a minute of rendered talk, few pages, twenty steps."""
-    rows = 60 * BATCH_ROWS  # enough for the exactness of the shares; a run reads the first third
+    rows = 120 * BATCH_ROWS  # enough for the exactness of the shares; a run reads the first sixth
     return replace(
         recipe,
         name="tiny",
         description="The graph of the sample in minutes, for tests: its scores mean nothing",
         audio_snapshots={
-            "2026-02": recipe.audio_snapshots["2026-02"],
-            "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=8),
+            "2026-02": PackagedFolder("tiny_crawl/audio/2026-02"),  # two files of the sample's
+            "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=16),
         },
         page_snapshots={
             "2026-02": recipe.page_snapshots["2026-02"],
@@ -210,7 +210,7 @@ def tiny(recipe: Recipe) -> Recipe:
         synthetic=replace(recipe.synthetic, quest_speech=replace(recipe.synthetic.quest_speech, voices_per_document=1)),
         tokenizers=replace(
             recipe.tokenizers,
-            corpus=replace(recipe.tokenizers.corpus, sentences=(Sentences("word_salad", 200),)),
+            corpus=replace(recipe.tokenizers.corpus, sentences=(Sentences("word_salad", 300),)),
             text=replace(recipe.tokenizers.text, documents=200, talks=50),
         ),
         corpora={

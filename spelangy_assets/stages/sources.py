@@ -32,8 +32,11 @@ def source_version(source: object) -> str:
         return fingerprint(source)[:24]
     listing = []
     for path in files_of(source.path):
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except PermissionError:
+            digest = "unreadable"  # the stage rejects it by name
         name = path.relative_to(source.path).as_posix().encode("utf-8", "backslashreplace").decode()
         listing.append([name, digest])
     return digest_of(listing)[:24]

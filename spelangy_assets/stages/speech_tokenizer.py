@@ -143,7 +143,7 @@ def _train(ctx: StageContext, config: Config) -> SpeechTokenizer:
 
 
 def measure(model, chunks: Iterable[Chunk], measured_utterances: int) -> Iterator[Metric]:
-    """Yield how the codes are used over all chunks, and what the CTC head reads back of those whose texts are held out."""
+    """Yield how the codes are used over all chunks, and what is read back of those whose texts are held out."""
     from spelangy_model.tokenizer.speech_health import codebook_health
     from spelangy_model.tokenizer.train_speech import round_trip
 

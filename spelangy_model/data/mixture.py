@@ -11,7 +11,7 @@ the paper), and the sources of a kind share the tokens of that kind's rows. Each
 Repeat and Choose take what they take; proportions divide the rest of their kind and sum to 1.
 
 Documents are drawn in seeded order, epoch by epoch; the next one always comes from the source that is furthest
-behind its share, so the ratio holds to within one document at any point. A kind with a proportion fills its rows
+behind its share, so the ratio holds to within half a document of each source at any point. A kind with a proportion fills its rows
 exactly; a kind without one has as many rows as its documents need.
 """
 
@@ -265,10 +265,18 @@ def _draw_kind(mixture: Mixture, kind: str, drawers: dict[str, _Drawer]) -> tupl
             "left for the proportions; lower the repeats or raise rows"
         )
     shares = {d.source.name: d.source.amount.share for d in free if isinstance(d.source.amount, Proportion)}
-    used = 0
-    while free and used < left:
-        drawer = min(free, key=lambda d: d.tokens / shares[d.source.name])
-        draw = drawer.next()
+    drawn = dict.fromkeys(shares, 0)
+    upcoming: dict[str, _Draw | None] = {}
+
+    def due(drawer: _Drawer) -> float:
+        # The middle of the next document: a source then ends within half a document of its share, not within a whole.
+        draw = upcoming[drawer.source.name]
+        return (drawn[drawer.source.name] + (draw.tokens / 2 if draw else 0)) / shares[drawer.source.name]
+
+    while free and sum(drawn.values()) < left:
+        upcoming |= {d.source.name: d.next() for d in free if d.source.name not in upcoming}
+        drawer = min(free, key=due)
+        draw = upcoming.pop(drawer.source.name)
         if draw is None:
             held = len(drawer.documents)
             raise MixtureError(
@@ -277,7 +285,7 @@ def _draw_kind(mixture: Mixture, kind: str, drawers: dict[str, _Drawer]) -> tupl
                 "max_epochs, lower its share or rows, or add data"
             )
         draws.append(draw)
-        used += draw.tokens
+        drawn[drawer.source.name] += draw.tokens
     total = slots if free else sum(taken.values())
     wanted = {name: tokens / total for name, tokens in taken.items()}
     wanted |= {name: share * left / total for name, share in shares.items()}
