@@ -11,8 +11,8 @@ the paper), and the sources of a kind share the tokens of that kind's rows. Each
 Repeat and Choose take what they take; proportions divide the rest of their kind and sum to 1.
 
 Documents are drawn in seeded order, epoch by epoch; the next one always comes from the source that is furthest
-behind its share, so the ratio holds to within half a document of each source at any point. A kind with a proportion fills its rows
-exactly; a kind without one has as many rows as its documents need.
+behind its share, so the ratio holds to within half a document of each source at any point. A kind with a proportion
+fills its rows exactly; a kind without one has as many rows as its documents need.
 """
 
 from __future__ import annotations

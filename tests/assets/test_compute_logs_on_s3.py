@@ -12,9 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_what_a_step_prints_is_found_on_s3(
-    tmp_path: Path, project_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_step_prints_is_found_on_s3(tmp_path: Path, project_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moto_server = pytest.importorskip("moto.server", reason="the S3 server of the tests (moto[server]) is missing")
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
