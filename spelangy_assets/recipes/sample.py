@@ -134,7 +134,7 @@ SAMPLE = Recipe(
     page_snapshots={
         "2026-01": PackagedFolder("sample_crawl/pages/2026-01"),
         "2026-02": PackagedFolder("sample_crawl/pages/2026-02"),
-        "notes": WrittenNotes(world=WORLD, seed=SEED, documents=4000, documents_per_page=2),
+        "notes": WrittenNotes(world=WORLD, seed=SEED, documents=4000, documents_per_page=1),
     },
     web_speech=WebSpeech(
         ingest=ingest_audio.Config(),
@@ -162,7 +162,7 @@ SAMPLE = Recipe(
         corpus=tokenizer_corpus.Config(
             seed=SEED,
             world=WORLD,
-            sentences=(Sentences("word_salad", 1500), Sentences("talk", 500), Sentences("questions", 500)),
+            sentences=(Sentences("word_salad", 1000), Sentences("talk", 400), Sentences("questions", 400)),
             voices=voices_of(TOKENIZER_ACCENTS),
         ),
         speech=speech_tokenizer.Config(source="shipped"),
