@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from homes import data_versions, run_command, summary
 
 from spelangy_assets.definitions import recipe_named
+from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.lanes import required_places
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.settings import Settings
+from spelangy_assets.stages.build import build
 from spelangy_assets.store.artifacts import Address, ArtifactStore
 from spelangy_assets.store.lineage import SOURCES_SQL, connect, published_id
 
@@ -49,6 +52,24 @@ def test_a_second_run_recomputes_nothing(tiny_home: Path, tmp_path: Path) -> Non
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert sum(row["computed"] for row in summary(home)["assets"].values()) == 0
     assert data_versions(home) == before
+
+
+def test_changing_one_mix_recomputes_it_and_what_is_below_and_nothing_else(tiny_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(tiny_home, home)
+    recipe = recipe_named("tiny")
+    mixture = dataclasses.replace(recipe.mixes["fine"].mixture, seed=1)
+    mixes = {**recipe.mixes, "fine": dataclasses.replace(recipe.mixes["fine"], mixture=mixture)}
+    changed = dataclasses.replace(recipe, mixes=mixes)
+    graph, laboratory = assemble(changed), Laboratory(Settings.at(home))
+    computed = set()
+    for name, partition in required_places(graph):
+        node = graph[name]
+        source = laboratory.source(changed, node, partition)
+        built = build(laboratory.store, graph, node, partition, laboratory.execution(), source=source)
+        if not built.cached:
+            computed.add(name)
+    assert computed == {"mix_fine", "run_fine", "eval_fine", "leaderboard"}
 
 
 def test_killed_at_ten_places_it_ends_with_the_same_data_versions(tiny_home: Path, tmp_path: Path) -> None:
