@@ -1,4 +1,4 @@
-"""A small installation for tests of the Dagster layer: settings below a temporary folder, an instance in memory."""
+"""A small installation for tests of the Dagster layer, below a temporary folder."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -82,5 +82,6 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with dg.DagsterInstance.ephemeral() as instance:
+    # On disk, because ticks are given a reference to the instance: one in memory has none.
+    with dg.instance_for_test() as instance:
         yield Bench(tmp_path / "home", instance)
