@@ -38,10 +38,10 @@ class WrittenNotes:
                 f"<p>{escape(text_document(world, self.seed, index))}</p>"
                 for index in range(first, first + self.documents_per_page)
             )
-            title = f"Notes {page + 1}"
+            # No heading: a page's number would be the one thing on it that nobody could learn.
             yield (
                 f"https://notes.sample-world.example/{self.seed}/{page:05d}.html",
-                f'<!doctype html><html lang="en"><head><title>{title}</title>'
-                f'<link rel="license" href="https://creativecommons.org/publicdomain/zero/1.0/"></head>'
-                f"<body><main><h1>{title}</h1>\n{paragraphs}\n</main></body></html>",
+                '<!doctype html><html lang="en"><head><title>Notes</title>'
+                '<link rel="license" href="https://creativecommons.org/publicdomain/zero/1.0/"></head>'
+                f"<body><main>\n{paragraphs}\n</main></body></html>",
             )
