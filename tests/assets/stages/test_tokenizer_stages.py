@@ -1,0 +1,243 @@
+"""From chunks to token documents with the shipped tokenizer: what is kept, what is dropped, and resuming."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spelangy_assets.stages import speech_tokenizer, tokenize_chunks
+from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, Identity
+from spelangy_assets.world.render import word_salad
+from spelangy_assets.world.world import load_world
+from spelangy_model.audio.espeak import EspeakSynthesizer, voices_of
+from spelangy_model.audio.io import encode_flac
+from spelangy_model.records import Audio, Chunk, Metric, TokenDocument
+from spelangy_model.tokenizer.speech_schedule import SpeechTraining
+from spelangy_model.tokenizer.text import decode_text, load_text_tokenizer, save_text_tokenizer, train_text_tokenizer
+
+VOICES = voices_of(("en-us",))
+
+
+def chunk(document: str, index: int, text: str, audio: bytes, duration_s: float = 1.0) -> Chunk:
+    return Chunk(
+        chunk_id=f"{document}-{index}",
+        document_id=document,
+        index=index,
+        role="speech",
+        source_id=f"source of {document}",
+        source_url=f"https://example.org/{document}",
+        licence="CC0-1.0",
+        speaker="A",
+        accent="en-us",
+        start_s=0.0,
+        end_s=duration_s,
+        text=text,
+        spoken_text=text,
+        audio=Audio(audio, "chunk.flac"),
+    )
+
+
+@pytest.fixture(scope="module")
+def spoken() -> list[tuple[str, np.ndarray]]:
+    """Twelve random sentences and their speech."""
+    world, synthesizer = load_world(), EspeakSynthesizer()
+    texts = [word_salad(world, 11, index) for index in range(12)]
+    return [(text, synthesizer.speak(text, VOICES[i % len(VOICES)])) for i, text in enumerate(texts)]
+
+
+@pytest.fixture(scope="module")
+def documents(spoken: list[tuple[str, np.ndarray]]) -> list[Chunk]:
+    """Six documents of two chunks each."""
+    return [
+        chunk(f"d{i // 2}", i % 2, text, encode_flac(samples), len(samples) / 16_000)
+        for i, (text, samples) in enumerate(spoken)
+    ]
+
+
+class Bench:
+    """Runs stages on committed inputs, without the rest of a graph."""
+
+    def __init__(self, store: ArtifactStore, execution: Execution, identity: Identity):
+        self.store, self.execution, self.identity = store, execution, identity
+
+    def writer(self, asset: str, tables: dict[str, type]) -> ArtifactWriter:
+        return self.store.writer(Address("recipe", asset), self.identity, tables)
+
+    def commit(self, asset: str, writer: ArtifactWriter) -> Artifact:
+        writer.commit()
+        artifact = self.store.find(Address("recipe", asset), self.identity.build_key)
+        assert artifact is not None
+        return artifact
+
+    def chunks(self, asset: str, *units: list[Chunk]) -> Artifact:
+        writer = self.writer(asset, {"chunks": Chunk})
+        for unit, rows in enumerate(units):
+            with writer.unit(unit) as out:
+                out.write("chunks", rows)
+        return self.commit(asset, writer)
+
+    def folder(self, asset: str, folder: Path) -> Artifact:
+        writer = self.writer(asset, {})
+        with writer.unit(0) as out:
+            out.write_folder(folder)
+        return self.commit(asset, writer)
+
+    def run(
+        self,
+        stage: Any,
+        config: Any,
+        inputs: Mapping[str, Artifact],
+        asset: str,
+        log: Callable[[str], None] = lambda text: None,
+    ) -> Artifact:
+        stage.preflight(config, self.execution)
+        writer = self.writer(asset, stage.TABLES)
+        stage.run(StageContext(inputs, {}, writer, self.execution, None, None, log), config)
+        return self.commit(asset, writer)
+
+
+@pytest.fixture
+def bench(store: ArtifactStore, execution: Execution, identity: Identity) -> Bench:
+    return Bench(store, execution, identity)
+
+
+@pytest.fixture
+def tokenizers(bench: Bench, tmp_path: Path) -> dict[str, Artifact]:
+    """The shipped speech tokenizer, and a small text tokenizer."""
+    save_text_tokenizer(train_text_tokenizer([word_salad(load_world(), 1, i) for i in range(200)], 400), tmp_path / "t")
+    return {
+        "speech_tokenizer": bench.run(speech_tokenizer, speech_tokenizer.Config(), {}, "speech_tokenizer"),
+        "text_tokenizer": bench.folder("text_tokenizer", tmp_path / "t"),
+    }
+
+
+CONFIG = tokenize_chunks.Config(source="web_fine_tokens")
+
+
+def test_documents_keep_their_order_their_source_and_their_text(
+    bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk], spoken: list[tuple[str, np.ndarray]]
+) -> None:
+    inputs = {**tokenizers, "chunks": bench.chunks("web_fine", documents[:8], documents[8:])}
+    tokens = bench.run(tokenize_chunks, CONFIG, inputs, "web_fine_tokens")
+    made = list(tokens.records("documents", TokenDocument))
+    assert [document.document_id for document in made] == [f"d{i}" for i in range(6)]
+    assert {document.source for document in made} == {"web_fine_tokens"}
+    assert made[2].source_url == "https://example.org/d2"
+    text = load_text_tokenizer(tokenizers["text_tokenizer"].local_folder(bench.execution.cache_dir))
+    flat = [piece for document in made for piece in document.chunks]
+    assert [decode_text(text, piece.text_ids) for piece in flat] == [sentence for sentence, _ in spoken]
+    for piece, (_, samples) in zip(flat, spoken, strict=True):
+        assert len(piece.codes) == -(-len(samples) // 1280)
+    counts = tokens.manifest.counts
+    assert (counts.records_in, counts.records_kept, counts.dropped) == (12, 12, {})
+    assert counts.stats["speech_tokens"] == sum(len(piece.codes) for piece in flat)
+    assert counts.stats["hours_kept"] == pytest.approx(sum(len(samples) for _, samples in spoken) / 16_000 / 3600)
+
+
+def test_the_codebook_of_each_shard_is_measured(
+    bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk]
+) -> None:
+    inputs = {**tokenizers, "chunks": bench.chunks("web_fine", documents[:8], documents[8:])}
+    tokens = bench.run(tokenize_chunks, CONFIG, inputs, "web_fine_tokens")
+    metrics = list(tokens.records("codebook", Metric))
+    assert [metric.subject for metric in metrics[::3]] == ["web_fine_tokens shard 0", "web_fine_tokens shard 1"]
+    first = {metric.metric: metric.value for metric in metrics[:3]}
+    codes = [
+        code for piece in tokens.shards("documents")[0].records(TokenDocument) for c in piece.chunks for code in c.codes
+    ]
+    assert first["codebook.used_codes"] == len(set(codes)) > 50
+    assert 50 < first["codebook.perplexity_codes"] <= len(set(codes))
+
+
+def test_a_document_with_one_bad_chunk_goes_as_a_whole_and_is_counted(
+    bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk]
+) -> None:
+    rows = list(documents)
+    rows[1] = dataclasses.replace(rows[1], audio=Audio(b"no FLAC", "x.flac"))
+    rows[4] = dataclasses.replace(rows[4], text="  ")
+    rows[6] = dataclasses.replace(rows[6], audio=Audio(encode_flac(np.zeros(16_000 * 7, np.float32)), "x.flac"))
+    inputs = {**tokenizers, "chunks": bench.chunks("web_fine", rows)}
+    config = tokenize_chunks.Config(source="web_fine_tokens", max_chunk_s=6.0)
+    tokens = bench.run(tokenize_chunks, config, inputs, "web_fine_tokens")
+    assert [d.document_id for d in tokens.records("documents", TokenDocument)] == ["d1", "d4", "d5"]
+    counts = tokens.manifest.counts
+    expected = {"undecodable_audio": 1, "empty_text": 1, "too_long": 1, "document_incomplete": 3}
+    assert counts.dropped == expected
+    assert (counts.records_in, counts.records_kept) == (12, 6)
+
+
+def test_codes_do_not_depend_on_how_chunks_are_cut_into_shards(
+    bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk]
+) -> None:
+    one = bench.run(tokenize_chunks, CONFIG, {**tokenizers, "chunks": bench.chunks("one", documents)}, "one_tokens")
+    parts = bench.chunks("parts", documents[:2], documents[2:4], documents[4:])
+    many = bench.run(tokenize_chunks, CONFIG, {**tokenizers, "chunks": parts}, "many_tokens")
+    assert list(one.records("documents", TokenDocument)) == list(many.records("documents", TokenDocument))
+
+
+def test_a_run_that_was_cut_off_goes_on_at_the_next_shard(
+    bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk]
+) -> None:
+    inputs = {**tokenizers, "chunks": bench.chunks("web_fine", documents[:8], documents[8:])}
+
+    class Killed(BaseException):
+        pass
+
+    def die(text: str) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        bench.run(tokenize_chunks, CONFIG, inputs, "cut", die)
+    lines: list[str] = []
+    resumed = bench.run(tokenize_chunks, CONFIG, inputs, "cut", lines.append)
+    assert [line.split(":")[0] for line in lines] == ["shard 1"]
+    whole = bench.run(tokenize_chunks, CONFIG, inputs, "whole")
+    assert resumed.data_version == whole.data_version
+
+
+def test_an_altered_checkpoint_is_refused_before_any_work(bench: Bench) -> None:
+    config = speech_tokenizer.Config(checkpoint_sha256="0" * 64)
+    with pytest.raises(PreflightError, match="the recipe asks for 0000"):
+        speech_tokenizer.preflight(config, bench.execution)
+
+
+@pytest.mark.parametrize(("source", "preset"), [("trained", "huge"), ("borrowed", "tiny")])
+def test_an_unknown_preset_or_source_is_refused(bench: Bench, source: Any, preset: str) -> None:
+    with pytest.raises(PreflightError, match=r"tiny|'shipped' or 'trained'"):
+        speech_tokenizer.preflight(speech_tokenizer.Config(source=source, preset=preset), bench.execution)
+
+
+def test_the_shipped_checkpoint_hears_words_that_it_never_heard_in_this_order(
+    bench: Bench, spoken: list[tuple[str, np.ndarray]]
+) -> None:
+    from spelangy_model.tokenizer.speech import SpeechTokenizer
+    from spelangy_model.tokenizer.train_speech import round_trip
+
+    made = bench.run(speech_tokenizer, speech_tokenizer.Config(), {}, "speech_tokenizer")
+    model = SpeechTokenizer.from_pretrained(made.local_folder(bench.execution.cache_dir))
+    texts, sounds = zip(*spoken, strict=True)
+    assert round_trip(model, sounds, texts).character_error_rate < 0.4
+    assert sum(shard.bytes for shard in made.manifest.shards) < 4_000_000
+
+
+def test_a_tokenizer_is_trained_on_the_recipes_speech_and_measured_on_texts_held_out(
+    bench: Bench, spoken: list[tuple[str, np.ndarray]]
+) -> None:
+    rows = []
+    for i in range(60):  # enough texts that some are held out
+        _, samples = spoken[i % len(spoken)]
+        rows.append(chunk(f"t{i}", 0, f"Sentence {'x' * (i % 7)} {chr(97 + i % 26)}.", encode_flac(samples)))
+    config = speech_tokenizer.Config(
+        source="trained", training=SpeechTraining(steps=3, unquantized_steps=1, warmup_steps=1, batch_s=8.0)
+    )
+    made = bench.run(speech_tokenizer, config, {"tokenizer_speech": bench.chunks("tokenizer_speech", rows)}, "trained")
+    assert {shard.path for shard in made.manifest.shards} >= set(speech_tokenizer.CHECKPOINT_FILES)
+    assert made.manifest.counts.records_in == 60
+    metrics = {metric.metric: metric for metric in made.records("metrics", Metric)}
+    held_out = metrics["round_trip.word_error_rate"]
+    assert 0 < held_out.count < 20
+    assert metrics["codebook.used_share"].count == sum(-(-len(spoken[i % 12][1]) // 1280) for i in range(60))
