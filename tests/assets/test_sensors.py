@@ -45,7 +45,8 @@ class Watch:
             repository_name=None,
             repository_def=repository,
         )
-        data = self.sensor.evaluate_tick(context)
+        with dg.partition_loading_context(dynamic_partitions_store=self.bench.instance):
+            data = self.sensor.evaluate_tick(context)
         for request in data.dynamic_partitions_requests or ():
             self.bench.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         return data
