@@ -152,6 +152,8 @@ def measure(model, chunks: Iterable[Chunk], measured_utterances: int) -> Iterato
         codes += model.encode([decode_flac(chunk.audio.bytes) for chunk in block])
         held_out += [chunk for chunk in block if _held_out(chunk.spoken_text)]
     held_out = held_out[:measured_utterances]
+    if not held_out:
+        return  # a corpus of a few sentences holds none out: there is nothing to measure on
     sounds = [decode_flac(chunk.audio.bytes) for chunk in held_out]
     read = round_trip(model, sounds, [chunk.spoken_text for chunk in held_out])
     health = codebook_health(codes, model.codebook_size)
