@@ -23,6 +23,7 @@ class WrittenNotes:
     seed: int
     documents: int
     documents_per_page: int
+    version: str = "2"  # bumped when the pages of the same literals change
 
     def pages(self) -> Iterator[tuple[str, str]]:
         """Yield (URL, HTML); a page holds several documents, a paragraph each."""

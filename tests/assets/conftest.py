@@ -85,11 +85,3 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     # On disk, because ticks are given a reference to the instance: one in memory has none.
     with dg.instance_for_test() as instance:
         yield Bench(tmp_path / "home", instance)
-
-
-@pytest.fixture
-def bench_on_disk(tmp_path: Path) -> Iterator[Bench]:
-    """The same with an instance that processes and schedules can open again."""
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
-        yield Bench(tmp_path / "home", instance)

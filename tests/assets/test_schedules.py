@@ -1,6 +1,7 @@
 """The nightly repair: exactly what is missing or stale and can be made now, within a budget."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -13,11 +14,28 @@ from spelangy_assets.schedules import plan_repairs, repair_schedules
 from spelangy_assets.stages.status import Status
 
 
-class Night:
-    """Ticks the repair schedules over toy nodes, and runs what they request."""
+@pytest.fixture(scope="module")
+def instance_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
+        yield instance
 
-    def __init__(self, bench: Any, *nodes: Node):
-        self.bench = bench
+
+@pytest.fixture
+def ticks(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
+    """The instance that schedules are evaluated on, without partitions."""
+    for day in instance_on_disk.get_dynamic_partitions("recipe_audio_snapshot"):
+        instance_on_disk.delete_dynamic_partition("recipe_audio_snapshot", day)
+    return instance_on_disk
+
+
+class Night:
+    """Ticks the repair schedules over toy nodes, and runs what they request.
+
+    A schedule opens the instance again from its reference, so that one in memory cannot be its; runs need none on disk.
+    """
+
+    def __init__(self, bench: Any, ticks: dg.DagsterInstance, *nodes: Node):
+        self.bench, self.ticks = bench, ticks
         graph = bench.graph(*nodes)
         self.schedules = repair_schedules(bench.recipe, graph, bench.laboratory)
         self.definitions = dg.Definitions(
@@ -57,8 +75,8 @@ def chain(toys: Any) -> list[Node]:
     return [toys.node(), toys.reader("reader", "source"), toys.reader("last", "reader")]
 
 
-def test_night_by_night_a_chain_is_repaired_from_its_top(bench_on_disk: Any, toys: Any):
-    night, order = Night(bench_on_disk, *chain(toys)), []
+def test_night_by_night_a_chain_is_repaired_from_its_top(bench: Any, ticks: dg.DagsterInstance, toys: Any):
+    night, order = Night(bench, ticks, *chain(toys)), []
     for _ in range(4):
         data = night.tick()
         order.append(requested(data))
@@ -67,30 +85,30 @@ def test_night_by_night_a_chain_is_repaired_from_its_top(bench_on_disk: Any, toy
     assert data.skip_message == "nothing to repair"
 
 
-def test_only_what_is_stale_is_requested_and_says_why(bench_on_disk: Any, toys: Any):
-    bench_on_disk.materialize(*chain(toys))
+def test_only_what_is_stale_is_requested_and_says_why(bench: Any, ticks: dg.DagsterInstance, toys: Any):
+    bench.materialize(*chain(toys))
     changed = dataclasses.replace(chain(toys)[1], config=toys.Config())
-    data = Night(bench_on_disk, chain(toys)[0], changed, chain(toys)[2]).tick()
+    data = Night(bench, ticks, chain(toys)[0], changed, chain(toys)[2]).tick()
     (request,) = data.run_requests
     assert request.asset_selection[0].path == ["recipe", "reader"]
     assert request.tags["repair"] == "stale"
     assert request.tags["why"].startswith("config: ")
 
 
-def test_a_run_key_is_the_build_key(bench_on_disk: Any, toys: Any):
-    night = Night(bench_on_disk, toys.node())
+def test_a_run_key_is_the_build_key(bench: Any, ticks: dg.DagsterInstance, toys: Any):
+    night = Night(bench, ticks, toys.node())
     first, second = night.tick(), night.tick()
     assert [request.run_key for request in first.run_requests] == [request.run_key for request in second.run_requests]
     night.run(first)
-    built = bench_on_disk.store.resolve(toys.address()).manifest
+    built = bench.store.resolve(toys.address()).manifest
     assert first.run_requests[0].run_key == f"recipe/source//{built.build_key}"
 
 
-def test_each_partition_that_lacks_something_is_requested(bench_on_disk: Any, toys: Any):
+def test_each_partition_that_lacks_something_is_requested(bench: Any, ticks: dg.DagsterInstance, toys: Any):
     node = toys.node("raw", partition="audio_snapshot")
-    night = Night(bench_on_disk, node, toys.reader("chunks", "raw", partition="audio_snapshot"))
-    bench_on_disk.instance.add_dynamic_partitions("recipe_audio_snapshot", ["mon", "tue", "wed"])
-    bench_on_disk.materialize(node, partition="mon")
+    night = Night(bench, ticks, node, toys.reader("chunks", "raw", partition="audio_snapshot"))
+    night.add_snapshots("mon", "tue", "wed")
+    bench.materialize(node, partition="mon")
     data = night.tick("recipe_audio_repair")
     assert sorted(requested(data)) == ["recipe/chunks/mon", "recipe/raw/tue", "recipe/raw/wed"]
     assert sorted(request.partition_key for request in data.run_requests) == ["mon", "tue", "wed"]
@@ -98,33 +116,33 @@ def test_each_partition_that_lacks_something_is_requested(bench_on_disk: Any, to
     assert sorted(requested(night.tick("recipe_audio_repair"))) == ["recipe/chunks/tue", "recipe/chunks/wed"]
 
 
-def test_every_partitioning_has_a_schedule_of_its_own_and_all_are_off(bench_on_disk: Any, toys: Any):
+def test_every_partitioning_has_a_schedule_of_its_own_and_all_are_off(bench: Any, ticks: dg.DagsterInstance, toys: Any):
     child = toys.node("tokens", partition="audio_snapshot")
-    night = Night(bench_on_disk, child, toys.roll_up("corpus", ("tokens", "mon")))
+    night = Night(bench, ticks, child, toys.roll_up("corpus", ("tokens", "mon")))
     assert sorted(one.name for one in night.schedules) == ["recipe_audio_repair", "recipe_models_repair"]
     assert {one.default_status for one in night.schedules} == {dg.DefaultScheduleStatus.STOPPED}
-    bench_on_disk.instance.add_dynamic_partitions("recipe_audio_snapshot", ["mon"])
+    night.add_snapshots("mon")
     assert requested(night.tick("recipe_models_repair")) == []  # its child is missing, which is the other's matter
     night.run(night.tick("recipe_audio_repair"), "recipe_audio")
     assert requested(night.tick("recipe_models_repair")) == ["recipe/corpus/"]
 
 
-def test_a_failed_contract_is_told_and_never_requested(bench_on_disk: Any, toys: Any):
+def test_a_failed_contract_is_told_and_never_requested(bench: Any, ticks: dg.DagsterInstance, toys: Any):
     strict = toys.node(contract=toys.make_contract(low=100))
-    bench_on_disk.materialize(strict)
+    bench.materialize(strict)
     nodes = [strict, toys.reader("reader", "source")]
-    data = Night(bench_on_disk, *nodes).tick()
+    data = Night(bench, ticks, *nodes).tick()
     assert not data.run_requests
     assert data.skip_message == "nothing to repair; source: contract failed: metrics in [100, inf]: 3"
 
 
-def test_a_failed_contract_keeps_nothing_else_from_repair(bench_on_disk: Any, toys: Any):
+def test_a_failed_contract_keeps_nothing_else_from_repair(bench: Any, ticks: dg.DagsterInstance, toys: Any):
     strict = toys.node(contract=toys.make_contract(low=100))
-    bench_on_disk.materialize(strict)
-    assert requested(Night(bench_on_disk, strict, toys.node("other")).tick()) == ["recipe/other/"]
+    bench.materialize(strict)
+    assert requested(Night(bench, ticks, strict, toys.node("other")).tick()) == ["recipe/other/"]
 
 
-def test_a_run_that_failed_is_requested_again_the_next_night(bench_on_disk: Any, toys: Any):
+def test_a_run_that_failed_is_requested_again_the_next_night(bench: Any, ticks: dg.DagsterInstance, toys: Any):
     from spelangy_assets.stages.stage import InputError, StageContext
 
     broken = [True]
@@ -134,15 +152,15 @@ def test_a_run_that_failed_is_requested_again_the_next_night(bench_on_disk: Any,
             raise InputError("the disk is full")
         toys.write_toy(ctx, config)
 
-    night = Night(bench_on_disk, toys.node(stage=toys.make_stage(run, toys.tables, config=toys.Config)))
+    night = Night(bench, ticks, toys.node(stage=toys.make_stage(run, toys.tables, config=toys.Config)))
     assert night.run(night.tick()) == [False]
     broken.clear()
     assert night.run(night.tick()) == [True]
 
 
-def test_a_night_has_a_budget(bench_on_disk: Any, toys: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_night_has_a_budget(bench: Any, ticks: dg.DagsterInstance, toys: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(schedules, "_RUNS_PER_NIGHT", 2)
-    night = Night(bench_on_disk, *(toys.node(f"node-{number}".replace("-", "_")) for number in range(3)))
+    night = Night(bench, ticks, *(toys.node(f"node-{number}".replace("-", "_")) for number in range(3)))
     assert len(requested(night.tick())) == 2
 
 
