@@ -1,7 +1,6 @@
 """The nightly repair: exactly what is missing or stale and can be made now, within a budget."""
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -14,25 +13,8 @@ from spelangy_assets.schedules import plan_repairs, repair_schedules
 from spelangy_assets.stages.status import Status
 
 
-@pytest.fixture(scope="module")
-def instance_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
-        yield instance
-
-
-@pytest.fixture
-def ticks(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
-    """The instance that schedules are evaluated on, without partitions."""
-    for day in instance_on_disk.get_dynamic_partitions("recipe_audio_snapshot"):
-        instance_on_disk.delete_dynamic_partition("recipe_audio_snapshot", day)
-    return instance_on_disk
-
-
 class Night:
-    """Ticks the repair schedules over toy nodes, and runs what they request.
-
-    A schedule opens the instance again from its reference, so that one in memory cannot be its; runs need none on disk.
-    """
+    """Ticks the repair schedules over toy nodes, and runs what they request."""
 
     def __init__(self, bench: Any, ticks: dg.DagsterInstance, *nodes: Node):
         self.bench, self.ticks = bench, ticks
@@ -48,10 +30,12 @@ class Night:
     def tick(self, name: str = "recipe_models_repair") -> Any:
         """Evaluate as the daemon does, which validates the requests against the job."""
         (schedule,) = [one for one in self.schedules if one.name == name]
-        instance = self.bench.instance
         repository = self.definitions.get_repository_def()
-        context = dg.build_schedule_context(instance=instance, repository_def=repository)
-        return schedule.evaluate_tick(context)
+        return schedule.evaluate_tick(dg.build_schedule_context(self.ticks, repository_def=repository))
+
+    def add_snapshots(self, *days: str) -> None:
+        for instance in (self.ticks, self.bench.instance):
+            instance.add_dynamic_partitions("recipe_audio_snapshot", list(days))
 
     def run(self, data: Any, job: str = "recipe_models") -> list[bool]:
         return [

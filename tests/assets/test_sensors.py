@@ -14,8 +14,8 @@ from spelangy_assets.sensors import snapshot_sensor
 class Watch:
     """Ticks the sensor of a toy recipe as the daemon does: additions are made, then the cursor of run keys kept."""
 
-    def __init__(self, bench: Any, toys: Any):
-        self.bench = bench
+    def __init__(self, bench: Any, ticks: dg.DagsterInstance, toys: Any):
+        self.bench, self.ticks = bench, ticks
         graph = bench.graph(
             toys.node("raw_audio", partition="audio_snapshot", has_source=True),
             toys.node("raw_pages", partition="page_snapshot", has_source=True),
@@ -38,26 +38,26 @@ class Watch:
         """Evaluate as the daemon does (which validates jobs, selections and partitions), and make the additions."""
         repository = self.definitions.get_repository_def()
         context = dg.SensorEvaluationContext(
-            instance_ref=self.bench.instance.get_ref(),
+            instance_ref=self.ticks.get_ref(),
             last_tick_completion_time=None,
             last_run_key=None,
             cursor=None,
             repository_name=None,
             repository_def=repository,
         )
-        with dg.partition_loading_context(dynamic_partitions_store=self.bench.instance):
-            data = self.sensor.evaluate_tick(context)
+        data = self.sensor.evaluate_tick(context)
         for request in data.dynamic_partitions_requests or ():
-            self.bench.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+            for instance in (self.ticks, self.bench.instance):
+                instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         return data
 
     def partitions(self, kind: str) -> list[str]:
-        return sorted(self.bench.instance.get_dynamic_partitions(f"recipe_{kind}"))
+        return sorted(self.ticks.get_dynamic_partitions(f"recipe_{kind}"))
 
 
 @pytest.fixture
-def watch(bench: Any, toys: Any) -> Watch:
-    return Watch(bench, toys)
+def watch(bench: Any, ticks: dg.DagsterInstance, toys: Any) -> Watch:
+    return Watch(bench, ticks, toys)
 
 
 def requested(data: Any) -> list[tuple[str, str]]:
@@ -122,7 +122,7 @@ def test_a_folder_with_the_name_of_a_recipes_snapshot_is_that_snapshot(watch: Wa
 def test_all_snapshots_can_be_made_partitions_at_once(watch: Watch, bench: Any):
     watch.arrive("audio", "wed", "tue")
     for _ in range(2):
-        add_partitions(bench.instance, bench.recipe, bench.settings)
+        add_partitions(watch.ticks, bench.recipe, bench.settings)
     assert watch.partitions("audio_snapshot") == ["mon", "tue", "wed"]
     assert watch.tick().skip_message
 
