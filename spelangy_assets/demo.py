@@ -39,7 +39,7 @@ def prepare_instance(settings: Settings) -> None:
     if Path.cwd().joinpath("dagster.yaml").exists() and settings.home == Path.cwd() / ".spelangy":
         os.environ["DAGSTER_HOME"] = str(Path.cwd())
         return
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
     os.environ["DAGSTER_HOME"] = str(home)
 
 

@@ -36,8 +36,9 @@ def _exactly(column: str, value: float = 0) -> Bound:
     return Bound(column, value, value)
 
 
-def _stat(name: str) -> str:
-    return f"(SELECT coalesce(sum(value), 0) FROM stats WHERE name = '{name}')"
+def _stat(name: str, missing: str = "0") -> str:
+    """Return the SQL of a sum; `missing` stands for one that the stage never wrote, and must not read as a good one."""
+    return f"(SELECT coalesce(sum(value), {missing}) FROM stats WHERE name = '{name}')"
 
 
 RAW_AUDIO = Contract(
@@ -213,7 +214,7 @@ MIX = Contract(
            coalesce(max(len(input_ids)) - min(len(input_ids)), 0) AS difference_of_row_lengths,
            count(*) FILTER (len(input_ids) <> len(position_ids) OR len(input_ids) <> len(loss_mask)) AS uneven_rows,
            count(*) FILTER (list_sum(loss_mask) = 0) AS rows_without_loss,
-           {_stat("largest_share_error")} AS largest_share_error,
+           {_stat("largest_share_error", missing="1")} AS largest_share_error,
            {_stat("filled_positions")} / greatest({_stat("positions")}, 1) AS filled_share
     FROM rows
     """,
@@ -296,12 +297,15 @@ SPEECH_TOKENIZER = Contract(
     "speech_tokenizer",
     """
     SELECT (SELECT count(*) FROM files WHERE path LIKE '%.safetensors' AND bytes > 0) AS weights,
-           coalesce(max(value) FILTER (metric = 'round_trip.character_error_rate'), 0) AS character_error_rate,
-           coalesce(min(value) FILTER (metric = 'codebook.used_share'), 1) AS used_share
+           coalesce(max(value) FILTER (metric = 'round_trip.character_error_rate'), 1) AS character_error_rate,
+           coalesce(min(value) FILTER (metric = 'codebook.used_share'), 0) AS used_share,
+           count(*) FILTER (isfinite(value)
+               AND metric IN ('round_trip.character_error_rate', 'codebook.used_share')) AS measures
     FROM metrics
     """,
     (
         Bound("weights", 1),
+        _exactly("measures", 2),
         Bound("character_error_rate", 0, 0.25, "warn"),
         Bound("used_share", 0.8, 1, "warn"),
     ),
@@ -312,7 +316,7 @@ RUN = Contract(
     f"""
     SELECT (SELECT count(*) FROM files WHERE path LIKE '%.safetensors' AND bytes > 0) AS weights,
            {_stat("steps")} AS steps,
-           CASE WHEN isfinite({_stat("closing_loss_nats")}) THEN 0 ELSE 1 END AS diverged,
+           CASE WHEN isfinite({_stat("closing_loss_nats", missing="'nan'::DOUBLE")}) THEN 0 ELSE 1 END AS diverged,
            {_stat("closing_loss_nats")} AS closing_loss_nats
     """,
     (

@@ -1,4 +1,4 @@
-"""Runs `demo --recipe tiny`, and kills the process that writes the n-th file whose path matches a pattern.
+"""Runs `demo --recipe tiny` over one lane, and kills the process that writes the first file that matches a pattern.
 
     python kill_at.py PATTERN before|after
 
@@ -37,4 +37,4 @@ trap("replace")
 if __name__ == "__main__":
     from spelangy_assets.__main__ import main
 
-    sys.exit(main(["demo", "--recipe", "tiny"]))
+    sys.exit(main(["demo", "--recipe", "tiny", "--lanes", "1"]))

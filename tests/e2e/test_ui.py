@@ -28,7 +28,7 @@ defs = build_definitions(recipes=[recipe_named("tiny")])
 def address(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a web server on the instance in which the tiny recipe was run."""
     folder = tmp_path_factory.mktemp("ui")
-    (folder / "code.py").write_text(CODE)
+    (folder / "tiny_definitions.py").write_text(CODE)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -40,7 +40,7 @@ def address(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "-p",
         str(port),
         "-f",
-        "code.py",
+        "tiny_definitions.py",
     ]
     with (folder / "log.txt").open("w") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
@@ -100,14 +100,14 @@ def test_the_graph_shows_every_group(page, address: str) -> None:
 
 
 def test_a_group_shows_its_assets_and_their_lineage(page, address: str) -> None:
-    page.goto(f"{address}/locations/code.py/asset-groups/tiny_transcripts/lineage")
+    page.goto(f"{address}/locations/__repository__@tiny_definitions.py/asset-groups/tiny_transcripts/lineage")
     for asset in ("speech_segments", "transcript_hypotheses", "clean_transcripts"):
         page.get_by_text(asset, exact=False).first.wait_for()
     screenshot(page, "transcripts")
 
 
 def test_a_check_says_what_was_expected_and_observed(page, address: str) -> None:
-    page.goto(f"{address}/assets/tiny/mix_quest?view=checks")
+    page.goto(f"{address}/assets/tiny/mix_quest?view=checks&checkDetail=contract")
     page.get_by_text("contract", exact=True).first.wait_for()
     page.get_by_text("largest_share_error in [0, 0.005]").first.wait_for()
     said = page.inner_text("body")
@@ -116,8 +116,6 @@ def test_a_check_says_what_was_expected_and_observed(page, address: str) -> None
 
 
 def test_a_materialization_tells_rows_drops_and_versions(page, address: str) -> None:
-    page.goto(f"{address}/assets/tiny/leaderboard")
-    page.get_by_text("Materialized", exact=False).first.wait_for()
     page.goto(f"{address}/assets/tiny/quest_pairs?view=partitions&partition=2026-02")
     page.get_by_text("records_dropped").first.wait_for()
     said = page.inner_text("body")
