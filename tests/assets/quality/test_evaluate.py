@@ -80,6 +80,12 @@ ROWS: dict[str, dict[str, Any]] = {
     "run": {},
     "leaderboard": {"metrics": Metric("run", "sqa.accuracy", 0.5, 0.25, 0.75, 4)},
 }
+# What a contract asks for beside one row.
+MORE_ROWS: dict[str, dict[str, list[Any]]] = {
+    "speech_tokenizer": {
+        "metrics": [Metric("speech_tokenizer", "round_trip.character_error_rate", 0.1, math.nan, math.nan, 4)]
+    },
+}
 STATS = {
     "mix": {"positions": 2, "filled_positions": 2, "largest_share_error": 0.001},
     "tokens": {"speech_tokens": 1},
@@ -137,7 +143,7 @@ def sound(commit: Commit) -> Callable[[str], Artifact]:
     """Commit what a contract asks for."""
 
     def made(name: str) -> Artifact:
-        rows = {table: [row] for table, row in ROWS[name].items()}
+        rows = {table: [row, *MORE_ROWS.get(name, {}).get(table, [])] for table, row in ROWS[name].items()}
         dropped = {"too_short": 1} if name == "clean_transcripts" else {}
         read = 2 if name in ("clean_transcripts", "roll_up") else 0
         return commit(rows, FILES.get(name), read=read, dropped=dropped, stats=STATS.get(name, {}))
@@ -261,6 +267,38 @@ def test_a_run_that_diverged_blocks(commit: Commit, loss: float):
     artifact = commit({}, FILES["run"], stats={"steps": 10, "closing_loss_nats": loss})
     failures = evaluate(artifact, contracts.RUN, {}).failures()
     assert "diverged in [0, 0]" in [item.name for item in failures]
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out", "column"),
+    [
+        ("run", "steps", "steps"),
+        ("run", "closing_loss_nats", "diverged"),
+        ("mix", "largest_share_error", "largest_share_error"),
+        ("page", "pages", "pages"),
+        ("leaderboard", "pages", "pages"),
+    ],
+)
+def test_a_figure_that_was_never_written_blocks(name: str, left_out: str, column: str, commit: Commit):
+    rows = {table: [row] for table, row in ROWS[name].items()}
+    stats = {stat: amount for stat, amount in STATS[name].items() if stat != left_out}
+    verdict = evaluate(commit(rows, FILES.get(name), stats=stats), ALL_CONTRACTS[name], types_of(name))
+    assert not verdict.passed
+    assert [item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"] == [column]
+
+
+@pytest.mark.parametrize("gone", [None, math.nan], ids=["left out", "not a number"])
+@pytest.mark.parametrize("metric", ["codebook.used_share", "round_trip.character_error_rate"])
+def test_a_speech_tokenizer_that_was_not_measured_blocks(metric: str, gone: float | None, commit: Commit):
+    rows = [ROWS["speech_tokenizer"]["metrics"], *MORE_ROWS["speech_tokenizer"]["metrics"]]
+    if gone is None:
+        rows = [row for row in rows if row.metric != metric]
+    else:
+        rows = [dataclasses.replace(row, value=gone) if row.metric == metric else row for row in rows]
+    artifact = commit({"metrics": rows}, FILES["speech_tokenizer"])
+    verdict = evaluate(artifact, contracts.SPEECH_TOKENIZER, types_of("speech_tokenizer"))
+    assert not verdict.passed
+    assert "measures in [2, 2]" in [item.name for item in verdict.failures()]
 
 
 # --- the evaluation ---------------------------------------------------------------------------------------
