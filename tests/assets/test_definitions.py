@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
+import os
+import socket
+from pathlib import Path
+from types import ModuleType
+
 import dagster as dg
 import pytest
 
 from spelangy_assets.definitions import RECIPES, build_definitions, recipe_named
 from spelangy_assets.keys import asset_key
 from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.graph import GraphError
 from spelangy_assets.recipes.paper import BATCH_ROWS, PAPER, ROW_TOKENS, STEPS, TRAINED_TOKENS
-from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.recipes.recipe import Corpus, Recipe
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.stage import Execution, PreflightError
 
+REVIEWED = Path(__file__).with_name("reviewed_graph.txt")
 GROUPS = {
     "crawl", "transcripts", "chunks", "synthetic", "tokenizers", "tokens", "corpora", "mixes", "runs", "evals",
 }  # fmt: skip
@@ -94,33 +103,93 @@ def test_the_paper_recipe_has_the_papers_figures() -> None:
     assert len(PAPER.web_speech.recognize.systems) == 3
 
 
+def asking_for(asset: str, system: str = "") -> tuple[ModuleType, object]:
+    """Return the stage and config of an asset of the paper; of its ASR systems only the one of that name."""
+    node = assemble(PAPER)[asset]
+    if not system:
+        return node.stage, node.config
+    (chosen,) = [one for one in node.config.systems if one.name == system]
+    return node.stage, dataclasses.replace(node.config, systems=(chosen,))
+
+
 @pytest.mark.parametrize(
-    ("asset", "says"),
+    ("asset", "system", "missing", "cure"),
     [
-        ("speech_segments", "pyannote"),
-        ("transcript_hypotheses", "whisper-large-v3"),
-        ("krist_documents", "SPELANGY_LLM_BASE_URL"),
-        ("quest_pairs", "SPELANGY_LLM_BASE_URL"),
-        ("krist_speech", "vctk"),
-        ("text_tokenizer", "hf download"),
+        ("speech_segments", "", "package pyannote.audio is not installed", "pip install 'pyannote.audio"),
+        *(
+            ("transcript_hypotheses", name, f"model '{model}'", f"hf download {model}")
+            for name, model in (
+                ("whisper-large-v3", "Systran/faster-whisper-large-v3"),
+                ("parakeet-ctc-1.1b", "nvidia/parakeet-ctc-1.1b"),
+                ("parakeet-ctc-0.6b", "nvidia/parakeet-ctc-0.6b"),
+            )
+        ),
+        ("krist_documents", "", "'gpt-4o-mini'", "set SPELANGY_LLM_BASE_URL to the address"),
+        ("quest_pairs", "", "'gpt-4o'", "set SPELANGY_LLM_BASE_URL to the address"),
+        *(
+            (asset, "", "model 'tts_models/en/vctk/vits' is not there", "tts --model_name tts_models/en/vctk/vits")
+            for asset in ("krist_speech", "quest_speech", "tokenizer_speech", "sqa_benchmarks")
+        ),
+        ("text_tokenizer", "", "'meta-llama/Llama-3.2-3B'", "hf download meta-llama/Llama-3.2-3B"),
     ],
 )
-def test_a_stage_of_the_paper_without_its_model_says_what_is_missing(
-    asset: str, says: str, execution: Execution, monkeypatch: pytest.MonkeyPatch
+def test_a_stage_of_the_paper_without_its_model_says_what_is_missing_and_how_to_get_it(
+    asset: str,
+    system: str,
+    missing: str,
+    cure: str,
+    execution: Execution,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    for variable in ("HF_TOKEN", "SPELANGY_LLM_BASE_URL", "SPELANGY_LLM_API_KEY"):
-        monkeypatch.delenv(variable, raising=False)
-    node = assemble(PAPER)[asset]
-    with pytest.raises(PreflightError, match=says):
-        node.stage.preflight(node.config, execution)
+    def dialled(*arguments: object, **more: object) -> None:
+        raise AssertionError(f"a preflight went to the network: {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", dialled)
+    monkeypatch.setattr(socket, "getaddrinfo", dialled)
+    for variable in ("HOME", "HF_HOME", "TTS_HOME", "XDG_DATA_HOME"):  # where models would lie
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))  # read from them at its import
+    if asset == "speech_segments" and importlib.util.find_spec("pyannote.audio"):
+        pytest.skip("pyannote.audio is installed")
+    stage, config = asking_for(asset, system)
+    with pytest.raises(PreflightError) as raised:
+        stage.preflight(config, execution)
+    assert missing in str(raised.value)
+    assert cure in str(raised.value)
+
+
+def graph_text(definitions: dg.Definitions) -> str:
+    """Return the assets, jobs, schedules and sensors as lines, without what changes with every literal of a recipe."""
+    lines = []
+    for spec in sorted(definitions.resolve_all_asset_specs(), key=lambda spec: spec.key):
+        partitions = spec.partitions_def.name if spec.partitions_def else "unpartitioned"
+        words = [spec.group_name, partitions, ",".join(sorted(spec.kinds)), *spec.owners, spec.tags["cost"]]
+        checks = sorted(
+            check.name + (" (blocking)" if check.blocking else "")
+            for check in definitions.resolve_assets_def(spec.key).check_specs
+        )
+        lines += [
+            f"{spec.key.to_user_string()}: {' | '.join(words)}",
+            f"    checks: {', '.join(checks)}",
+            *(f"    <- {name}" for name in sorted(dep.asset_key.to_user_string() for dep in spec.deps)),
+        ]
+    lines += sorted(f"job {job.name}" for job in definitions.resolve_all_job_defs() if not job.name.startswith("__"))
+    lines += sorted(f"schedule {one.name}: {one.cron_schedule}" for one in definitions.schedules or ())
+    lines += sorted(f"sensor {one.name}: {', '.join(t.job_name for t in one.targets)}" for one in definitions.sensors)
+    return "\n".join(lines) + "\n"
+
+
+def test_the_graph_is_the_one_that_was_reviewed(definitions: dg.Definitions) -> None:
+    """A change of the graph is a diff to look at. `WRITE_GRAPH=1 pytest tests/assets/test_definitions.py` writes it."""
+    text = graph_text(definitions)
+    if os.environ.get("WRITE_GRAPH"):
+        REVIEWED.write_text(text)
+        pytest.skip(f"{REVIEWED.name} was written: look at its diff, then commit it")
+    assert text.splitlines() == REVIEWED.read_text().splitlines()
 
 
 def test_a_recipe_whose_corpus_names_an_unknown_snapshot_is_refused() -> None:
-    import dataclasses
-
-    from spelangy_assets.recipes.graph import GraphError
-    from spelangy_assets.recipes.recipe import Corpus
-
     broken: Recipe = dataclasses.replace(PAPER, corpora={**PAPER.corpora, "quest": Corpus(snapshots=("cc-1999",))})
     with pytest.raises(GraphError, match="cc-1999"):
         assemble(broken)
