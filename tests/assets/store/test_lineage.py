@@ -96,6 +96,76 @@ def test_ancestors_stand_in_the_order_of_their_distance(lineage: Any) -> None:
     ]
 
 
+def test_a_dataset_above_every_mix_has_all_that_is_above_it(lineage: Any) -> None:
+    connection, _ = lineage
+    (audio,) = query(connection, "SELECT id FROM artifacts WHERE asset = 'raw_audio'")
+    rows = query(connection, SOURCES_SQL, artifact=audio["id"])
+    assert [(row["kind"], row["content_hash"]) for row in rows] == [("recording", "r1"), ("recording", "r2")]
+
+
+def test_the_sources_are_those_of_the_version_that_is_asked_for(store: ArtifactStore, toys: Any) -> None:
+    """Another snapshot of recordings beside the one that a dataset was made from is not among its sources."""
+
+    def write(ctx: StageContext, config: Any) -> None:
+        with ctx.out.unit(0) as out:
+            out.write("recordings", [recording(f"r-{ctx.partition}")])
+
+    counted = toys.make_contract(1)
+    audio = toys.node(
+        "raw_audio",
+        stage=toys.make_stage(write, {"recordings": Recording}),
+        config=toys.NoConfig(),
+        contract=type(counted)("recordings", "SELECT count(*) AS metrics FROM recordings", counted.bounds),
+        partition="audio_snapshot",
+    )
+    score = toys.node("score", inputs={"audio": "raw_audio"}, partition="audio_snapshot")
+    for day in ("mon", "tue"):
+        toys.build(store, audio, partition=day)
+        toys.build(store, score, audio, partition=day)
+    with connect(store, "recipe") as connection:
+        for day in ("mon", "tue"):
+            identity = published_id(store, toys.address("score", day))
+            assert identity.startswith(f"recipe/score[{day}]@v1-")
+            rows = query(connection, SOURCES_SQL, artifact=identity)
+            assert [(row["content_hash"], row["source_uri"]) for row in rows] == [(f"r-{day}", f"r-{day}.opus")]
+
+
+def test_every_committed_version_is_there_and_says_whether_it_passed(store: ArtifactStore, toys: Any) -> None:
+    contract = toys.make_contract(low=2)
+    good = toys.build(store, toys.node(contract=contract)).artifact
+    bad = toys.build(store, toys.node(contract=contract, config=toys.Config(((1.0,),)))).artifact
+    with connect(store) as connection:
+        rows = query(connection, "SELECT build_key, published, passed, records_kept FROM artifacts ORDER BY passed")
+        drops = query(connection, "SELECT reason, records FROM drops")
+        stats = query(
+            connection, "SELECT stat, amount FROM stats WHERE id LIKE '%' || $key", key=bad.manifest.build_key
+        )
+    assert [tuple(row.values()) for row in rows] == [
+        (bad.manifest.build_key, False, False, 1),
+        (good.manifest.build_key, True, True, 3),
+    ]
+    assert drops == [{"reason": "negative", "records": 2}]
+    assert stats == [{"stat": "value_sum", "amount": 1.0}]
+
+
+def test_the_command_line_prints_ancestors_and_sources(
+    lineage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from spelangy_assets.__main__ import main
+
+    monkeypatch.setenv("SPELANGY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SPELANGY_STORE", str(tmp_path / "store"))
+    assert main(["lineage", "score", "--recipe", "recipe"]) == 0
+    above, sources = capsys.readouterr().out.split("\n\n")
+    assert [line.strip().split("@")[0] for line in above.splitlines()] == [
+        *("recipe/score", "recipe/mix", "recipe/raw_audio", "recipe/raw_pages")
+    ]
+    assert [line.split() for line in sources.splitlines()] == [
+        ["page", "p2", "CC-BY-4.0", "https://wiki.example/p2"],
+        ["recording", "r1", "CC0-1.0", "https://radio.example/r1"],
+    ]
+
+
 def test_a_dataset_that_was_never_built_is_an_error(store: ArtifactStore, toys: Any) -> None:
     with pytest.raises(StoreError, match="materialize it first"):
         published_id(store, toys.address("score"))
