@@ -15,10 +15,11 @@ import dagster as dg
 
 from spelangy_assets.keys import asset_key
 from spelangy_assets.laboratory import Laboratory
-from spelangy_assets.lanes import Outcome, Place, Progress, close_orphans, plan_tasks, required_places, run_lanes
+from spelangy_assets.lanes import Outcome, Progress, close_orphans, plan_tasks, run_lanes
 from spelangy_assets.partitions import add_partitions
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.graph import Graph
+from spelangy_assets.recipes.places import Place, place_name, required_places
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
@@ -54,7 +55,7 @@ class Teller:
 
     def __call__(self, progress: Progress) -> None:
         self.done.append(progress)
-        name = f"{progress.asset}[{progress.partition}]" if progress.partition else progress.asset
+        name = place_name(progress.asset, progress.partition)
         drops = ", ".join(f"{reason} {count}" for reason, count in sorted(progress.dropped.items()))
         how = "as it was" if progress.cached else f"{progress.seconds:6.1f} s"
         state = "" if progress.passed else "  CONTRACT FAILED"
@@ -70,7 +71,7 @@ def unfinished(instance: dg.DagsterInstance, recipe: str, graph: Graph, places: 
     """Read back from the event log what is not materialized, or has a blocking check that did not pass."""
     problems = []
     for name, partition in places:
-        title = f"{name}[{partition}]" if partition else name
+        title = place_name(name, partition)
         records = instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key(recipe, name), asset_partitions=[partition] if partition else None), limit=1
         ).records

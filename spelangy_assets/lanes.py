@@ -19,13 +19,12 @@ import psutil
 
 from spelangy_assets.jobs import JobKind, job_name
 from spelangy_assets.keys import asset_key
-from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.recipes.graph import Graph
+from spelangy_assets.recipes.places import Place, parents_of
 from spelangy_assets.settings import Settings
 
 PROCESS_TAG = "spelangy/process"
 _WEIGHT = {"cheap": 1, "heavy": 20}
-
-Place = tuple[str, str | None]  # an asset at a partition
 
 
 @dataclass
@@ -41,39 +40,6 @@ class Task:
     @property
     def title(self) -> str:
         return f"{self.assets[0]}[{self.partition}]" if self.partition else self.assets[0]
-
-
-def parents_of(graph: Graph, node: Node, partition: str | None) -> list[Place]:
-    own = [(asset, partition if graph[asset].partition else None) for asset in node.inputs.values()]
-    return list(dict.fromkeys(own + list(node.members)))
-
-
-def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Place]:
-    """Return what the roots need, parents first.
-
-    By default the roots are all unpartitioned assets, and then what nothing is made from (pages to look at), at every
-    snapshot that is needed for them.
-    """
-    needed: dict[Place, None] = {}
-
-    def visit(place: Place) -> None:
-        if place in needed:
-            return
-        name, partition = place
-        for parent in parents_of(graph, graph[name], partition):
-            visit(parent)
-        needed[place] = None
-
-    for root in roots if roots is not None else [(node.name, None) for node in graph if node.partition is None]:
-        visit(root)
-    if roots is None:
-        snapshots = list(dict.fromkeys((graph[name].partition, partition) for name, partition in needed))
-        for node in graph:
-            if node.partition and not graph.children(node.name):
-                for kind, partition in snapshots:
-                    if kind == node.partition:
-                        visit((node.name, partition))
-    return list(needed)
 
 
 def plan_tasks(graph: Graph, places: list[Place]) -> list[Task]:

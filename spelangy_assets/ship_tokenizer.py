@@ -8,8 +8,8 @@ from typing import TextIO
 
 from spelangy_assets.demo import materialize
 from spelangy_assets.laboratory import Laboratory
-from spelangy_assets.lanes import required_places
 from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.places import required_places
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.recipes.sample import TOKENIZER
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings

@@ -6,11 +6,12 @@ Put here: the comparison of what is published with what the recipe asks for now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from spelangy_assets.recipes.graph import Graph, Node, PartitionKind
+from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.recipes.places import Partitions, Place, parents_of, place_name, wanted_places
 from spelangy_assets.stages.build import Resolved, committed, resolve
 from spelangy_assets.stages.stage import InputError
 from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
@@ -18,11 +19,6 @@ from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.manifest import Input, Manifest
 
 State = Literal["fresh", "missing", "stale", "failed", "waiting"]
-
-
-def place_name(asset: str, partition: str | None) -> str:
-    """Return the words for a dataset at a partition."""
-    return f"{asset}[{partition}]" if partition else asset
 
 
 @dataclass(frozen=True)
@@ -50,30 +46,17 @@ class Status:
         return self.state in ("missing", "stale")
 
 
-Partitions = Mapping[PartitionKind, Iterable[str]]
-
-
-def places(graph: Graph, partitions: Partitions) -> list[tuple[Node, str | None]]:
-    """Return every (node, partition) of a graph, parents first."""
-    return [(node, key) for node in graph for key in (partitions[node.partition] if node.partition else [None])]
-
-
 def status_of(
     store: ArtifactStore,
     graph: Graph,
     partitions: Partitions,
     source_of: Callable[[Node, str | None], object],
 ) -> list[Status]:
-    """Return the state of every dataset of the graph, parents first."""
-    found: dict[tuple[str, str | None], Status] = {}
-    for node, partition in places(graph, partitions):
-        found[node.name, partition] = _status(store, graph, node, partition, source_of, found)
+    """Return the state of every dataset that the graph asks for, parents first."""
+    found: dict[Place, Status] = {}
+    for name, partition in wanted_places(graph, partitions):
+        found[name, partition] = _status(store, graph, graph[name], partition, source_of, found)
     return list(found.values())
-
-
-def _parents(graph: Graph, node: Node, partition: str | None) -> list[tuple[str, str | None]]:
-    same = [(asset, partition if graph[asset].partition else None) for asset in node.inputs.values()]
-    return same + list(node.members)
 
 
 def _status(
@@ -82,10 +65,10 @@ def _status(
     node: Node,
     partition: str | None,
     source_of: Callable[[Node, str | None], object],
-    above: Mapping[tuple[str, str | None], Status],
+    above: Mapping[Place, Status],
 ) -> Status:
     blocked = [
-        parent for parent in _parents(graph, node, partition) if parent in above and above[parent].state != "fresh"
+        parent for parent in parents_of(graph, node, partition) if parent in above and above[parent].state != "fresh"
     ]
     if blocked:
         above_it = ", ".join(place_name(asset, key) for asset, key in blocked)

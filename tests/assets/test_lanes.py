@@ -14,9 +14,10 @@ import pytest
 
 from spelangy_assets.definitions import recipe_named
 from spelangy_assets.demo import materialize
-from spelangy_assets.lanes import PROCESS_TAG, close_orphans, parents_of, plan_tasks, required_places
+from spelangy_assets.lanes import PROCESS_TAG, close_orphans, plan_tasks
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.paper import PAPER
+from spelangy_assets.recipes.places import parents_of, required_places
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings

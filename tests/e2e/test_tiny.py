@@ -13,8 +13,8 @@ from homes import data_versions, run_command, summary
 
 from spelangy_assets.definitions import recipe_named
 from spelangy_assets.laboratory import Laboratory
-from spelangy_assets.lanes import required_places
 from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.places import required_places
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.build import build
 from spelangy_assets.store.artifacts import Address, ArtifactStore
