@@ -14,7 +14,7 @@ import pyarrow as pa
 from spelangy_assets.contract_check import check_results, check_specs
 from spelangy_assets.keys import asset_key, group_name, partitions_def
 from spelangy_assets.laboratory import Laboratory, child_command, write_spec
-from spelangy_assets.policies import automation_of, retry_policy
+from spelangy_assets.policies import automation_of, is_transient, retry_policy
 from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.stages.build import Built, build
@@ -24,6 +24,7 @@ from spelangy_assets.store.fingerprint import fingerprint, payload_of
 from spelangy_model.records import schema_of
 
 FORCE_TAG = "force"
+_FINAL = (StoreError, PreflightError, InputError)  # said in words for a person, whatever caused them
 _PREVIEW_ROWS = 5
 _PREVIEW_CHARACTERS = 120
 
@@ -73,8 +74,10 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
                 force=context.run.tags.get(FORCE_TAG, "false") != "false",
                 log=context.log.info,
             )
-        except (StoreError, PreflightError, InputError) as error:
-            # Another try would meet the same words: what is missing has to be brought first.
+        except Exception as error:
+            if is_transient(error) and not isinstance(error, _FINAL):
+                raise
+            # Another try would meet the same words: what is missing has to be brought, what is broken mended first.
             raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
         laboratory.report(node.name, partition, built)
         return dg.MaterializeResult(

@@ -259,7 +259,7 @@ def test_what_another_try_cannot_mend_fails_at_once_with_its_words(bench: Any, t
     assert retries(result) == 0
 
 
-def test_any_other_error_is_tried_once_more_and_goes_on_where_it_stopped(bench: Any, toys: Any):
+def test_a_lost_connection_is_tried_again_and_goes_on_where_it_stopped(bench: Any, toys: Any):
     tries = []
 
     def run(ctx: StageContext, config: Any) -> None:
@@ -274,6 +274,16 @@ def test_any_other_error_is_tried_once_more_and_goes_on_where_it_stopped(bench: 
     assert result.success
     assert tries == [0, 1, 1]
     assert retries(result) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("a mistake in code"), FileNotFoundError(2, "no such file", "a.wav")])
+def test_a_mistake_is_not_tried_again_and_keeps_its_words(bench: Any, toys: Any, error: Exception):
+    def run(ctx: StageContext, config: Any) -> None:
+        raise error
+
+    result = bench.materialize(toys.node(stage=toys.make_stage(run)))
+    assert bench.failures(result) == {"source": f"{type(error).__name__}: {error}"}
+    assert retries(result) == 0
 
 
 # --- subprocesses -----------------------------------------------------------------------------------------
