@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +33,15 @@ from spelangy_assets.store.files import Files
 from spelangy_assets.store.fingerprint import Payload
 from spelangy_assets.store.manifest import Counts, Input, Manifest, Receipt, Shard, Verdict, data_version_of
 from spelangy_assets.store.provenance import provenance
-from spelangy_model.records import from_table, to_table
+from spelangy_model.records import from_table, schema_of, to_table
 
 T = TypeVar("T")
 
 # Fixed, because a data version is a digest of these bytes: other options are other bytes for the same records.
 _PARQUET = {"compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "1.0"}
 _ROW_GROUP_ROWS = 1024
+# A row group ends early when it holds this much sound: whoever writes or reads a shard holds one row group.
+_ROW_GROUP_AUDIO_BYTES = 64 << 20
 
 # What reading a JSON document raises that a kill tore: half a UTF-8 character is a ValueError as half a document is.
 _TORN = (ValueError, TypeError, KeyError)
@@ -176,11 +178,58 @@ def _cpu_seconds() -> float:
     return sum(os.times()[:4])  # this process and the children it waited for: training runs in one
 
 
-class UnitWriter:
-    """Collects what one unit of work gives; written when its `with` block ends without an exception."""
+class _ShardSink:
+    """A Parquet shard that is being written in place, row group by row group."""
 
-    def __init__(self) -> None:
-        self._tables: dict[str, list[Any]] = {}
+    def __init__(self, files: Files, folder: str, path: str, table: str, record: type):
+        self._table, self._path, self._record = table, path, record
+        self._digest = hashlib.sha256()
+        self._rows = self._bytes = 0
+        self.closed = False  # asked by Arrow
+        self._stream = files.open_output(f"{folder}/{path}")
+        self._parquet = pq.ParquetWriter(pa.PythonFile(self, mode="w"), schema_of(record), **_PARQUET)
+
+    def write(self, data: bytes) -> int:
+        """Take bytes from Arrow's Parquet writer."""
+        self._digest.update(data)
+        self._bytes += len(data)
+        self._stream.write(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._bytes
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def append(self, records: list[Any]) -> None:
+        self._parquet.write_table(to_table(records, self._record), row_group_size=_ROW_GROUP_ROWS)
+        self._rows += len(records)
+
+    def close(self) -> None:
+        """Called by Arrow, and by whoever gives the shard up."""
+        if not self.closed:
+            self.closed = True
+            self._stream.close()
+
+    def finish(self) -> Shard:
+        self._parquet.close()
+        self.close()
+        return Shard(self._path, self._table, self._rows, self._bytes, self._digest.hexdigest())
+
+
+class UnitWriter:
+    """Takes what one unit of work gives. It counts once the `with` block has ended without an exception.
+
+    Records are held until a row group of them is full, so that a unit may be larger than memory; files are held.
+    """
+
+    def __init__(self, open_shard: Callable[[str], _ShardSink]) -> None:
+        self._open_shard = open_shard
+        self._sinks: dict[str, _ShardSink] = {}
+        self._held: dict[str, list[Any]] = {}
+        self._held_audio_bytes: dict[str, int] = {}
+        self._rows: dict[str, int] = {}
         self._files: dict[str, tuple[bytes, bool]] = {}
         self._dropped: dict[str, int] = {}
         self._stats: dict[str, float] = {}
@@ -189,7 +238,38 @@ class UnitWriter:
 
     def write(self, table: str, records: Iterable[Any]) -> None:
         """Append records to one of the stage's tables."""
-        self._tables.setdefault(table, []).extend(records)
+        self._open(table)
+        held = self._held[table]
+        for record in records:
+            held.append(record)
+            audio = getattr(record, "audio", None)
+            self._held_audio_bytes[table] += len(audio.bytes) if audio else 0
+            if len(held) >= _ROW_GROUP_ROWS or self._held_audio_bytes[table] >= _ROW_GROUP_AUDIO_BYTES:
+                self._append(table)
+
+    def _open(self, table: str) -> None:
+        if table not in self._sinks:
+            self._sinks[table] = self._open_shard(table)
+            self._held[table], self._held_audio_bytes[table], self._rows[table] = [], 0, 0
+
+    def _append(self, table: str) -> None:
+        held = self._held[table]
+        if held or not self._rows[table]:
+            self._sinks[table].append(held)
+        self._rows[table] += len(held)
+        self._held_audio_bytes[table] = 0
+        held.clear()
+
+    def _finish(self, tables: Iterable[str]) -> list[Shard]:
+        """Write what is still held and return the shard of each table, empty ones too."""
+        for table in tables:
+            self._open(table)
+            self._append(table)
+        return [self._sinks[table].finish() for table in tables]
+
+    def _give_up(self) -> None:
+        for sink in self._sinks.values():
+            sink.close()
 
     def write_file(self, path: str, data: bytes, *, identity: bool = True) -> None:
         """Add a file. `identity=False`: it is outside the data version (logs, pages, timings)."""
@@ -277,15 +357,13 @@ class ArtifactWriter:
     def unit(self, unit: int) -> Iterator[UnitWriter]:
         """Do one unit of work: its tables and files are written at the end of the block, its receipt last."""
         started, started_cpu = time.perf_counter(), _cpu_seconds()
-        writer = UnitWriter()
-        yield writer
-        unknown = writer._tables.keys() - self._tables.keys()
-        if unknown:
-            raise ValueError(f"{self._address}: tables {sorted(unknown)} are not declared in the stage's TABLES")
-        shards = [
-            self._write_table(f"{table}-{unit:05d}.parquet", table, writer._tables.get(table, []))
-            for table in self._tables
-        ]
+        writer = UnitWriter(lambda table: self._open_shard(unit, table))
+        try:
+            yield writer
+            shards = writer._finish(self._tables)
+        except BaseException:
+            writer._give_up()  # what is there of its shards has no receipt, so it is nothing
+            raise
         attachments = []
         taken = {shard.path for other in self._receipts.values() for shard in other.shards + other.attachments}
         taken |= _CONTROL_FILES | {shard.path for shard in shards}
@@ -297,7 +375,7 @@ class ArtifactWriter:
             (shards if identity else attachments).append(self._write_bytes(path, "", 0, data))
         kept = writer._records_kept
         if kept is None:
-            kept = len(writer._tables.get(next(iter(self._tables), ""), []))
+            kept = writer._rows.get(next(iter(self._tables), ""), 0)
         receipt = Receipt(
             build_key=self._identity.build_key,
             unit=unit,
@@ -310,10 +388,10 @@ class ArtifactWriter:
         self._files.replace(f"{self.path}/unit-{unit:05d}.json", receipt.to_json())
         self._receipts[unit] = receipt
 
-    def _write_table(self, path: str, table: str, records: list[Any]) -> Shard:
-        sink = pa.BufferOutputStream()
-        pq.write_table(to_table(records, self._tables[table]), sink, row_group_size=_ROW_GROUP_ROWS, **_PARQUET)
-        return self._write_bytes(path, table, len(records), sink.getvalue().to_pybytes())
+    def _open_shard(self, unit: int, table: str) -> _ShardSink:
+        if table not in self._tables:
+            raise ValueError(f"{self._address}: table {table!r} is not declared in the stage's TABLES")
+        return _ShardSink(self._files, self.path, f"{table}-{unit:05d}.parquet", table, self._tables[table])
 
     def _write_bytes(self, path: str, table: str, rows: int, data: bytes) -> Shard:
         self._files.write(f"{self.path}/{path}", data)

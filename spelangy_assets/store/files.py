@@ -10,6 +10,7 @@ import contextlib
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 
@@ -51,11 +52,15 @@ class Files:
         except FileNotFoundError:
             return None
 
-    def write(self, path: str, data: bytes) -> None:
-        """Write a file in place. A kill may leave it torn: only a control file written after it makes it count."""
+    def open_output(self, path: str) -> pa.NativeFile:
+        """Open a file to be written in place. A kill leaves it torn: only a control file written after it counts."""
         if self.is_local:
             self.local(path).parent.mkdir(parents=True, exist_ok=True)
-        with self.filesystem.open_output_stream(self.full(path)) as stream:
+        return self.filesystem.open_output_stream(self.full(path))
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file in place, from bytes that are in memory."""
+        with self.open_output(path) as stream:
             stream.write(data)
 
     def replace(self, path: str, data: bytes) -> None:

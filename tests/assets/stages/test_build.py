@@ -288,28 +288,60 @@ class Killed(BaseException):
 
 
 class Mortal:
-    """Lets the process die at the k-th write: before it, in its middle (torn, where that can be), or after it."""
+    """Lets the process die at the k-th file: before it, in its middle (torn, where that can be), or after it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, die: Callable[[], Any]):
-        self.writes, self.at, self.moment, self.die = 0, 0, "", die
-        for name in ("write", "replace"):
-            monkeypatch.setattr(Files, name, self._wrapped(name, getattr(Files, name)))
+        self.files, self.at, self.moment, self.die = 0, 0, "", die
+        open_output, replace = Files.open_output, Files.replace
+
+        def mortal_open(files: Files, path: str) -> Any:
+            hit = self._comes()
+            if hit and self.moment == "before":
+                self.die()
+            return MortalStream(open_output(files, path), self) if hit else open_output(files, path)
+
+        def mortal_replace(files: Files, path: str, data: bytes) -> None:
+            hit = self._comes()
+            if hit and self.moment != "after":
+                self.die()
+            replace(files, path, data)
+            if hit:
+                self.die()
+
+        monkeypatch.setattr(Files, "open_output", mortal_open)
+        monkeypatch.setattr(Files, "replace", mortal_replace)
 
     def arm(self, at: int, moment: str) -> None:
-        self.writes, self.at, self.moment = 0, at, moment
+        self.files, self.at, self.moment = 0, at, moment
 
-    def _wrapped(self, name: str, method: Callable[[Files, str, bytes], None]) -> Callable[[Files, str, bytes], None]:
-        def mortal(files: Files, path: str, data: bytes) -> None:
-            self.writes += 1
-            if self.writes == self.at:
-                if self.moment == "torn" and name == "write":
-                    method(files, path, data[: len(data) // 2])
-                if self.moment == "after":
-                    method(files, path, data)
-                self.die()
-            method(files, path, data)
+    def _comes(self) -> bool:
+        self.files += 1
+        return self.files == self.at
 
-        return mortal
+
+class MortalStream:
+    """A file in which the process dies: in its first write, or when it is whole."""
+
+    def __init__(self, stream: Any, mortal: Mortal):
+        self.stream, self.mortal = stream, mortal
+
+    def __enter__(self) -> "MortalStream":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def write(self, data: Any) -> None:
+        if self.mortal.moment == "torn":
+            self.stream.write(bytes(data)[: len(data) // 2])
+            self.stream.flush()
+            self.mortal.die()
+        self.stream.write(data)
+
+    def close(self) -> None:
+        self.stream.close()
+        if self.mortal.moment == "after":
+            self.mortal.die()
 
 
 def die_in_process() -> None:
@@ -317,7 +349,7 @@ def die_in_process() -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "torn", "after"])
-def test_a_kill_at_any_write_changes_no_version_and_repeats_no_finished_unit(
+def test_a_kill_at_any_file_changes_no_version_and_repeats_no_finished_unit(
     tmp_path: Path, toys: Any, monkeypatch: pytest.MonkeyPatch, moment: str
 ):
     undisturbed = toys.build(ArtifactStore(tmp_path / "undisturbed", tmp_path), toys.node()).artifact.manifest
@@ -330,7 +362,7 @@ def test_a_kill_at_any_write_changes_no_version_and_repeats_no_finished_unit(
         mortal.arm(at, moment)
         try:
             toys.build(store, toys.node())
-            break  # it ended before the k-th write: every write had its kill
+            break  # it ended before the k-th file: every file had its kill
         except Killed:
             receipts = sum(name.startswith("unit-") for name, _ in store.files.names(f"recipe/source/_/{key(store)}"))
             begun = len(toys.log)
@@ -380,17 +412,28 @@ from spelangy_assets.stages.stage import Execution
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_assets.store.files import Files
 
-writes, last = 0, int(sys.argv[3])
-def mortal(method):
-    def wrapped(files, path, data):
-        global writes
-        writes += 1
-        if writes == last:
-            method(files, path, data)
-            os._exit(9)
-        method(files, path, data)
-    return wrapped
-Files.write, Files.replace = mortal(Files.write), mortal(Files.replace)
+files_done, last = 0, int(sys.argv[3])
+def done():
+    global files_done
+    files_done += 1
+    if files_done == last:
+        os._exit(9)
+class Stream:
+    def __init__(self, stream):
+        self.stream, self.write = stream, stream.write
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        self.close()
+    def close(self):
+        self.stream.close()
+        done()
+open_output, replace = Files.open_output, Files.replace
+def mortal_replace(files, path, data):
+    replace(files, path, data)
+    done()
+Files.open_output = lambda files, path: Stream(open_output(files, path))
+Files.replace = mortal_replace
 root = Path(sys.argv[2])
 toys = shared.Toys(Execution(cache_dir=root / "cache", launch=lambda *spec: None))
 toys.build(ArtifactStore(root / "store", root / "cache"), toys.node(), log=lambda text: print(text, flush=True))
@@ -404,14 +447,14 @@ def test_processes_that_die_one_after_the_other_end_with_the_undisturbed_version
     undisturbed = toys.build(ArtifactStore(tmp_path / "undisturbed", tmp_path), toys.node()).artifact
     conftest = project_dir / "tests" / "conftest.py"
 
-    def child(last_write: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", CHILD, str(conftest), str(tmp_path), str(last_write)]
+    def child(last_file: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", CHILD, str(conftest), str(tmp_path), str(last_file)]
         environment = {**os.environ, "PYTHONPATH": str(project_dir)}
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     said = []
-    for last_write in (1, 4, 5, 2, 5, 1, 1):  # tables and files of both units, their receipts, manifest, verdict
-        ended = child(last_write)
+    for last_file in (1, 4, 5, 2, 5, 1, 1):  # tables and files of both units, their receipts, manifest, verdict
+        ended = child(last_file)
         assert ended.returncode == 9, ended.stderr
         said.append(ended.stdout.split("\n")[:-1])
     assert said == [["unit 0"], ["unit 0"], ["unit 0"], ["unit 1"], ["unit 1"], [], []]

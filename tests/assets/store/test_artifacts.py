@@ -1,19 +1,28 @@
 import dataclasses
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from spelangy_assets.store import artifacts
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, Identity, StoreError
 from spelangy_assets.store.manifest import Counts, Expectation, Input, Manifest, Receipt, Verdict, data_version_of
-from spelangy_model.records import Metric, Reject
+from spelangy_model.records import Audio, Metric, Reject
 
 TABLES: dict[str, type] = {"metrics": Metric, "rejects": Reject}
 ADDRESS = Address("recipe", "toy")
 PASSED = Verdict("c", True, [Expectation("rows in [1, inf]", "block", True, "1")], "2026-01-01T00:00:00+00:00")
 FAILED = dataclasses.replace(PASSED, passed=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clip:
+    name: str
+    audio: Audio
 
 
 def metric(value: float) -> Metric:
@@ -130,6 +139,36 @@ def test_no_input_gives_tables_without_rows(store: ArtifactStore, identity: Iden
     assert artifact is not None
     assert artifact.table("metrics").num_rows == 0
     assert list(artifact.records("rejects", Reject)) == []
+
+
+def test_a_unit_larger_than_memory_goes_to_disk_as_it_comes(
+    store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(artifacts, "_ROW_GROUP_AUDIO_BYTES", 1000)
+    on_disk = store.files.local(ADDRESS.path) / identity.build_key / "clips-00000.parquet"
+    clip = Clip("c", Audio(b"\0\1" * 250, "c.flac"))
+    sizes = []
+
+    def clips() -> Iterator[Clip]:
+        for _ in range(5):
+            yield clip
+            sizes.append(on_disk.stat().st_size)
+
+    writer = store.writer(ADDRESS, identity, {"clips": Clip})
+    with writer.unit(0) as out:
+        out.write("clips", clips())
+    writer.commit()
+    assert sizes[0] < sizes[1] == sizes[2] < sizes[3]  # two of 500 bytes fill a row group
+    assert [group.num_rows for group in row_groups(on_disk)] == [2, 2, 1]
+    artifact = store.find(ADDRESS, identity.build_key)
+    assert artifact is not None
+    assert list(artifact.records("clips", Clip)) == [clip] * 5
+    assert artifact.manifest.counts.records_kept == 5
+
+
+def row_groups(path: Path) -> list[Any]:
+    metadata = pq.read_metadata(path)
+    return [metadata.row_group(i) for i in range(metadata.num_row_groups)]
 
 
 def test_mistakes_of_a_stage_are_errors(store: ArtifactStore, identity: Identity):
