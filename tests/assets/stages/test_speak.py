@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
 from spelangy_assets.stages import speak, tokenizer_corpus
 from spelangy_assets.stages.speak import Config
@@ -16,6 +17,7 @@ from spelangy_model.audio.espeak import VOICES, EspeakSynthesizer, voices_of
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.tts import SpeechLimits, SynthesizerSpec, Voice
 from spelangy_model.records import Chunk, Line, Script
+from spelangy_model.rng import stable_hash
 
 
 def no_launch(*_):
@@ -125,6 +127,19 @@ def test_no_voice_speaks_a_script_twice_before_all_have_spoken_it_once():
     config = Config(seed=3, voices=VOICES[:4], voices_per_document=8)
     names = [voice.name for voice in speak.voices_for("a document", config)]
     assert set(names[:4]) == set(names[4:]) == {voice.name for voice in VOICES[:4]}
+
+
+def test_each_accent_speaks_a_fifth_of_many_documents_and_each_document_keeps_its_voice():
+    config = Config(seed=1)
+    documents = [stable_hash("document", number) for number in range(20_000)]
+    drawn = [speak.voices_for(document, config)[0] for document in documents]
+    counts = Counter(voice.accent for voice in drawn)
+    assert len(counts) == 5
+    assert all(abs(count / len(documents) - 0.2) < 0.01 for count in counts.values())
+    assert chisquare(list(counts.values())).pvalue > 0.01
+    assert len({voice.name for voice in drawn}) == len(VOICES)
+    again = [speak.voices_for(document, config)[0] for document in reversed(documents[:500])]
+    assert again == drawn[499::-1]
 
 
 def test_equal_input_gives_equal_bytes_however_the_work_is_cut_and_in_whatever_order(tmp_path, execution):
