@@ -24,7 +24,6 @@ from spelangy_assets.recipes.places import Place, parents_of
 from spelangy_assets.settings import Settings
 
 PROCESS_TAG = "spelangy/process"
-_WEIGHT = {"cheap": 1, "heavy": 20}
 
 
 @dataclass
@@ -70,7 +69,7 @@ def plan_tasks(graph: Graph, places: list[Place]) -> list[Task]:
         home[name, partition] = joined
     for index in reversed(range(len(tasks))):
         below = [task.urgency for task in tasks if index in task.needs]
-        tasks[index].urgency = max(below, default=0) + sum(_WEIGHT[graph[name].cost] for name in tasks[index].assets)
+        tasks[index].urgency = max(below, default=0) + sum(graph[name].weight for name in tasks[index].assets)
     return tasks
 
 

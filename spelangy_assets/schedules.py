@@ -1,6 +1,6 @@
 """The nightly repair: asks the manifests what is missing or stale and requests exactly that, within a budget.
 
-Put here: schedules. Do not put here: the question itself (stages/status.py).
+Put here: schedules. Do not put here: the question itself (stages/status.py) or the plan (stages/repairs.py).
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,30 @@ from spelangy_assets.keys import asset_key, partitions_name
 from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.recipes.graph import Graph, PartitionKind
 from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.stages.repairs import plan_repairs
 from spelangy_assets.stages.status import Status, status_of
 
+REPAIR_TAG = "repair"
 _RUNS_PER_NIGHT = 20
-_ORDER = {"stale": 0, "missing": 1}
+# Snapshots first; what is made of many of them three hours later, when most of them are there.
+_CRON: dict[JobKind, str] = {"audio_snapshot": "0 2 * * *", "page_snapshot": "0 2 * * *", None: "0 5 * * *"}
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
 
 
-def plan_repairs(statuses: list[Status], budget: int) -> list[Status]:
-    """Return what to run now: repairable datasets whose inputs are up to date, stale before missing, within a budget.
-
-    A dataset below another that is out of date waits for the next round: its inputs' versions are not known yet.
-    """
-    repairable = [status for status in statuses if status.repairable]
-    return sorted(repairable, key=lambda status: _ORDER[status.state])[:budget]
+def recipe_statuses(instance: dg.DagsterInstance, recipe: Recipe, graph: Graph, laboratory: Laboratory) -> list[Status]:
+    """Return the state of every dataset that a recipe asks for at the snapshots that the instance knows."""
+    kinds: list[PartitionKind] = ["audio_snapshot", "page_snapshot"]
+    partitions: dict[PartitionKind, Sequence[str]] = {
+        kind: instance.get_dynamic_partitions(partitions_name(recipe.name, kind)) for kind in kinds
+    }
+    return status_of(
+        laboratory.store, graph, partitions, lambda node, partition: laboratory.source(recipe, node, partition)
+    )
 
 
 def repair_schedules(recipe: Recipe, graph: Graph, laboratory: Laboratory) -> list[dg.ScheduleDefinition]:
@@ -34,36 +45,35 @@ def repair_schedules(recipe: Recipe, graph: Graph, laboratory: Laboratory) -> li
 
 
 def _repair(recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: JobKind) -> dg.ScheduleDefinition:
+    job = job_name(recipe.name, kind)
+
     @dg.schedule(
-        name=f"{job_name(recipe.name, kind)}_repair",
-        job_name=job_name(recipe.name, kind),
-        cron_schedule="0 2 * * *",
+        name=f"{job}_repair",
+        job_name=job,
+        cron_schedule=_CRON[kind],
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Requests what is missing or stale by the manifests, once a night each: run keys are build keys",
+        description="Requests what is missing or stale by the manifests: one run a snapshot, the worst first",
     )
     def repair(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        partition_kinds: list[PartitionKind] = ["audio_snapshot", "page_snapshot"]
-        partitions: dict[PartitionKind, Sequence[str]] = {
-            one: context.instance.get_dynamic_partitions(partitions_name(recipe.name, one)) for one in partition_kinds
-        }
-        statuses = status_of(
-            laboratory.store, graph, partitions, lambda node, partition: laboratory.source(recipe, node, partition)
-        )
+        statuses = recipe_statuses(context.instance, recipe, graph, laboratory)
         mine = [status for status in statuses if graph[status.asset].partition == kind]
-        plan = plan_repairs(mine, _RUNS_PER_NIGHT)
         failed = [f"{status.place}: {status.why}" for status in mine if status.state == "failed"]
         for words in failed:
             context.log.warning(f"not requested, another run would fail again: {words}")
+        # A run of an earlier night that still works on a snapshot is not given a rival.
+        unfinished = context.instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNFINISHED))
+        busy = {run.tags.get("dagster/partition") for run in unfinished if REPAIR_TAG in run.tags}
+        plan = plan_repairs(graph, statuses, kind, _RUNS_PER_NIGHT, busy)
         if not plan:
             return dg.SkipReason("; ".join(["nothing to repair", *failed]))
         return [
             dg.RunRequest(
-                run_key=f"{recipe.name}/{status.asset}/{status.partition or ''}/{status.build_key}",
-                partition_key=status.partition,
-                asset_selection=[asset_key(recipe.name, status.asset)],
-                tags={"repair": status.state, "why": status.why[:200]},
+                run_key=f"{recipe.name}/{one.partition or ''}/{one.key}",
+                partition_key=one.partition,
+                asset_selection=[asset_key(recipe.name, asset) for asset in one.assets],
+                tags={REPAIR_TAG: one.state, "why": one.why[:200]},
             )
-            for status in plan
+            for one in plan
         ]
 
     return repair

@@ -43,6 +43,11 @@ class Node:
     def parents(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*self.inputs.values(), *(asset for asset, _ in self.members)]))
 
+    @property
+    def weight(self) -> int:
+        """How much work a build is, roughly: what orders runs, never what bears identity."""
+        return 20 if self.cost == "heavy" else 1
+
 
 class Graph:
     """The nodes of one recipe in an order in which every parent stands before its children."""

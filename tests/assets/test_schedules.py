@@ -9,8 +9,7 @@ import pytest
 from spelangy_assets import schedules
 from spelangy_assets.jobs import jobs_of
 from spelangy_assets.recipes.graph import Node
-from spelangy_assets.schedules import plan_repairs, repair_schedules
-from spelangy_assets.stages.status import Status
+from spelangy_assets.schedules import repair_schedules
 
 
 class Night:
@@ -51,22 +50,26 @@ class Night:
         ]
 
 
-def requested(data: Any) -> list[str]:
-    return [request.run_key.rpartition("/")[0] for request in data.run_requests or ()]
+def requested(data: Any) -> list[tuple[str | None, list[str]]]:
+    """Return the partition and the assets of each run that was requested."""
+    return [
+        (request.partition_key, [key.path[-1] for key in request.asset_selection])
+        for request in data.run_requests or ()
+    ]
 
 
 def chain(toys: Any) -> list[Node]:
     return [toys.node(), toys.reader("reader", "source"), toys.reader("last", "reader")]
 
 
-def test_night_by_night_a_chain_is_repaired_from_its_top(bench: Any, ticks: dg.DagsterInstance, toys: Any):
-    night, order = Night(bench, ticks, *chain(toys)), []
-    for _ in range(4):
-        data = night.tick()
-        order.append(requested(data))
-        assert all(night.run(data))
-    assert order == [["recipe/source/"], ["recipe/reader/"], ["recipe/last/"], []]
-    assert data.skip_message == "nothing to repair"
+def test_a_chain_is_repaired_in_one_run_and_then_there_is_nothing_to_do(
+    bench: Any, ticks: dg.DagsterInstance, toys: Any
+):
+    night = Night(bench, ticks, *chain(toys))
+    data = night.tick()
+    assert requested(data) == [(None, ["source", "reader", "last"])]
+    assert night.run(data) == [True]
+    assert night.tick().skip_message == "nothing to repair"
 
 
 def test_only_what_is_stale_is_requested_and_says_why(bench: Any, ticks: dg.DagsterInstance, toys: Any):
@@ -74,30 +77,42 @@ def test_only_what_is_stale_is_requested_and_says_why(bench: Any, ticks: dg.Dags
     changed = dataclasses.replace(chain(toys)[1], config=toys.Config())
     data = Night(bench, ticks, chain(toys)[0], changed, chain(toys)[2]).tick()
     (request,) = data.run_requests
-    assert request.asset_selection[0].path == ["recipe", "reader"]
+    assert [key.path for key in request.asset_selection] == [["recipe", "reader"], ["recipe", "last"]]
     assert request.tags["repair"] == "stale"
-    assert request.tags["why"].startswith("config: ")
+    assert request.tags["why"].startswith("reader: config: ")
 
 
-def test_a_run_key_is_the_build_key(bench: Any, ticks: dg.DagsterInstance, toys: Any):
-    night = Night(bench, ticks, toys.node())
+def test_the_same_work_has_the_same_run_key_and_other_work_another(bench: Any, ticks: dg.DagsterInstance, toys: Any):
+    night = Night(bench, ticks, *chain(toys))
     first, second = night.tick(), night.tick()
     assert [request.run_key for request in first.run_requests] == [request.run_key for request in second.run_requests]
-    night.run(first)
-    built = bench.store.resolve(toys.address()).manifest
-    assert first.run_requests[0].run_key == f"recipe/source//{built.build_key}"
+    bench.materialize(chain(toys)[0])
+    (left,) = night.tick().run_requests
+    assert left.run_key != first.run_requests[0].run_key
 
 
-def test_each_partition_that_lacks_something_is_requested(bench: Any, ticks: dg.DagsterInstance, toys: Any):
+def test_each_partition_that_lacks_something_is_one_run(bench: Any, ticks: dg.DagsterInstance, toys: Any):
     node = toys.node("raw", partition="audio_snapshot")
     night = Night(bench, ticks, node, toys.reader("chunks", "raw", partition="audio_snapshot"))
     night.add_snapshots("mon", "tue", "wed")
     bench.materialize(node, partition="mon")
     data = night.tick("recipe_audio_repair")
-    assert sorted(requested(data)) == ["recipe/chunks/mon", "recipe/raw/tue", "recipe/raw/wed"]
-    assert sorted(request.partition_key for request in data.run_requests) == ["mon", "tue", "wed"]
+    assert requested(data) == [("tue", ["raw", "chunks"]), ("wed", ["raw", "chunks"]), ("mon", ["chunks"])]
     assert all(night.run(data, "recipe_audio"))
-    assert sorted(requested(night.tick("recipe_audio_repair"))) == ["recipe/chunks/tue", "recipe/chunks/wed"]
+    assert requested(night.tick("recipe_audio_repair")) == []
+
+
+def test_a_snapshot_on_which_an_earlier_repair_still_works_is_left_alone(
+    bench: Any, ticks: dg.DagsterInstance, toys: Any
+):
+    night = Night(bench, ticks, toys.node("raw", partition="audio_snapshot"))
+    night.add_snapshots("mon", "tue")
+    (request, _) = night.tick("recipe_audio_repair").run_requests
+    job = night.definitions.resolve_job_def("recipe_audio")
+    run = ticks.create_run_for_job(job, tags={**request.tags, "dagster/partition": request.partition_key})
+    assert requested(night.tick("recipe_audio_repair")) == [("tue", ["raw"])]
+    ticks.report_run_failed(run)
+    assert requested(night.tick("recipe_audio_repair")) == [("mon", ["raw"]), ("tue", ["raw"])]
 
 
 def test_every_partitioning_has_a_schedule_of_its_own_and_all_are_off(bench: Any, ticks: dg.DagsterInstance, toys: Any):
@@ -108,7 +123,7 @@ def test_every_partitioning_has_a_schedule_of_its_own_and_all_are_off(bench: Any
     night.add_snapshots("mon")
     assert requested(night.tick("recipe_models_repair")) == []  # its child is missing, which is the other's matter
     night.run(night.tick("recipe_audio_repair"), "recipe_audio")
-    assert requested(night.tick("recipe_models_repair")) == ["recipe/corpus/"]
+    assert requested(night.tick("recipe_models_repair")) == [(None, ["corpus"])]
 
 
 def test_a_failed_contract_is_told_and_never_requested(bench: Any, ticks: dg.DagsterInstance, toys: Any):
@@ -123,7 +138,7 @@ def test_a_failed_contract_is_told_and_never_requested(bench: Any, ticks: dg.Dag
 def test_a_failed_contract_keeps_nothing_else_from_repair(bench: Any, ticks: dg.DagsterInstance, toys: Any):
     strict = toys.node(contract=toys.make_contract(low=100))
     bench.materialize(strict)
-    assert requested(Night(bench, ticks, strict, toys.node("other")).tick()) == ["recipe/other/"]
+    assert requested(Night(bench, ticks, strict, toys.node("other")).tick()) == [(None, ["other"])]
 
 
 def test_a_run_that_failed_is_requested_again_the_next_night(bench: Any, ticks: dg.DagsterInstance, toys: Any):
@@ -144,21 +159,6 @@ def test_a_run_that_failed_is_requested_again_the_next_night(bench: Any, ticks: 
 
 def test_a_night_has_a_budget(bench: Any, ticks: dg.DagsterInstance, toys: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(schedules, "_RUNS_PER_NIGHT", 2)
-    night = Night(bench, ticks, *(toys.node(f"node-{number}".replace("-", "_")) for number in range(3)))
-    assert len(requested(night.tick())) == 2
-
-
-def status(name: str, state: Any) -> Status:
-    return Status(name, None, state, "why", "key")
-
-
-def test_a_plan_is_stale_before_missing_within_the_budget():
-    statuses = [
-        *(status(f"missing {number}", "missing") for number in range(2)),
-        *(status(name, name) for name in ("failed", "waiting", "fresh")),
-        *(status(f"stale {number}", "stale") for number in range(2)),
-    ]
-    assert [one.asset for one in plan_repairs(statuses, 9)] == ["stale 0", "stale 1", "missing 0", "missing 1"]
-    assert [one.asset for one in plan_repairs(statuses, 3)] == ["stale 0", "stale 1", "missing 0"]
-    assert plan_repairs(statuses, 0) == []
-    assert plan_repairs([], 3) == []
+    night = Night(bench, ticks, toys.node("raw", partition="audio_snapshot"))
+    night.add_snapshots("mon", "tue", "wed")
+    assert requested(night.tick("recipe_audio_repair")) == [("mon", ["raw"]), ("tue", ["raw"])]
