@@ -7,6 +7,7 @@ that listens to audio or that decides about a transcript.
 from __future__ import annotations
 
 import functools
+import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -34,6 +35,10 @@ def in_order(words: Sequence[Word]) -> list[Word]:
     Where a word begins before the one ahead of it has ended, both meet in the middle of what they share. Needed
     wherever words of several systems stand in one line, and for systems whose times are loose.
     """
+    if all(word.start_s <= word.end_s for word in words) and all(
+        one.end_s <= other.start_s for one, other in itertools.pairwise(words)
+    ):
+        return list(words)
     starts = [word.start_s for word in words]
     ends = [max(word.start_s, word.end_s) for word in words]
     for i in range(1, len(starts)):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spelangy_model.audio import rover as module
-from spelangy_model.audio.rover import RoverWeights, rover
+from spelangy_model.audio.rover import RoverWeights, SystemWeight, rover
 from spelangy_model.audio.words import normalized
 from spelangy_model.records import Vote, Word
 
@@ -93,16 +93,23 @@ def test_a_third_system_competes_in_the_slot_where_the_second_was_silent():
     assert line(result.words) == "the bat"
 
 
-def test_slots_between_pairs_stand_in_order_of_time():
+def test_a_common_silence_parts_the_speech():
     first = [Word("a", 0.0, 0.2, 0.8), Word("late", 5.0, 5.4, 0.8), Word("z", 8.0, 8.2, 0.8)]
     second = [Word("a", 0.0, 0.2, 0.8), Word("very", 1.0, 1.2, 0.8), Word("early", 2.0, 2.4, 0.8), first[2]]
-    assert line(rover([first, second], RoverWeights(null_confidence=0.0)).words) in (
-        "a very late z",
-        "a very early z",
-    )
-    far = [Word("b", 40.0, 40.2, 0.8)]
-    assert line(rover([[first[1]], far], RoverWeights(null_confidence=0.0)).words) == "late b"
-    assert line(rover([far, [first[1]]], RoverWeights(null_confidence=0.0)).words) == "late b"
+    weights = RoverWeights(null_confidence=0.0)
+    assert line(rover([first, second], weights).words) == "a very early late z"
+    near = [Word("there", 0.0, 0.4, 0.8), Word("then", 1.3, 1.6, 0.8)]
+    assert len(rover([near[:1], near[1:]], weights).votes) == 1  # 0.9 s of silence: two words for one sound
+    far = [near[0], Word("then", 1.5, 1.7, 0.8)]
+    assert len(rover([far[:1], far[1:]], weights).votes) == 2
+
+
+def test_slots_that_are_out_of_reach_stand_in_order_of_time():
+    first, far = [Word("late", 5.0, 5.4, 0.8)], [Word("b", 40.0, 40.2, 0.8)]
+    hum = [Word("hum", 0.0, 60.0, 0.1)]  # no common silence
+    weights = RoverWeights(null_confidence=0.2)
+    assert line(rover([first, far, hum], weights).words) == "late b"
+    assert line(rover([far, first, hum], weights).words) == "late b"
 
 
 def test_words_far_apart_in_time_are_never_one_slot():
@@ -110,11 +117,42 @@ def test_words_far_apart_in_time_are_never_one_slot():
     assert len(rover([early, late], WEIGHTS).votes) == 2
 
 
+def test_the_surest_system_speaks_for_a_word_by_maxconf():
+    # meth1: a mean of 0.55 against 0.6; maxconf: 0.8 against 0.6.
+    hypotheses = [said("cat", 0.8), said("cat", 0.3), said("hat", 0.6)]
+    assert line(rover(hypotheses, RoverWeights(alpha=0.0)).words) == "hat"
+    assert line(rover(hypotheses, RoverWeights(alpha=0.0, method="maxconf")).words) == "cat"
+
+
+def test_confidences_add_up_by_avgconf():
+    # meth1: means of 0.3 against 0.5; avgconf: 0.6 / 1.1 against 0.5 / 1.1.
+    hypotheses = [said("cat", 0.3), said("cat", 0.3), said("hat", 0.5)]
+    assert line(rover(hypotheses, RoverWeights(alpha=0.0)).words) == "hat"
+    assert line(rover(hypotheses, RoverWeights(alpha=0.0, method="avgconf")).words) == "cat"
+    assert line(rover([said("cat", 0.0), []], RoverWeights(null_confidence=0.0, method="avgconf")).words) == "cat"
+
+
+def test_a_system_that_weighs_little_loses_to_one_and_two_of_them_do():
+    names = ["strong", "weak", "faint"]
+    systems = (SystemWeight("weak", 0.3), SystemWeight("faint", 0.3))
+    hypotheses = [said("cat", 0.6), said("hat", 0.9), said("hat", 0.9)]
+    assert line(rover(hypotheses, RoverWeights()).words) == "hat"
+    weighed = rover(hypotheses, RoverWeights(systems=systems), names)
+    assert line(weighed.words) == "cat"
+    assert weighed.words[0].confidence == 0.6  # weights decide, they do not change what a system believes
+
+
 def test_no_system_and_bad_weights_are_refused():
     with pytest.raises(ValueError, match="at least one system"):
         rover([], WEIGHTS)
     with pytest.raises(ValueError, match=r"RoverWeights\.alpha"):
         RoverWeights(alpha=1.5)
+    with pytest.raises(ValueError, match=r"meth1, maxconf or avgconf, not 'meth2'"):
+        RoverWeights(method="meth2")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="a weight over 0"):
+        RoverWeights(systems=(SystemWeight("a", 0.0),))
+    with pytest.raises(ValueError, match=r"2 systems and the names of \['a'\]"):
+        rover([said("cat"), said("hat")], RoverWeights(systems=(SystemWeight("a", 0.5),)), ["a"])
 
 
 def test_silence_of_all_is_agreement():
@@ -168,41 +206,41 @@ def test_two_systems_swapped_give_the_same_words_up_to_full_ties(one: list[Word]
     assert line(forward.words) == line(backward.words) == line(sure)
 
 
-def cheapest(slots: list[list[Word | None]], words: list[Word]) -> int:
+def cheapest(slots: list[list[Word | None]], words: list[Word], times: bool) -> int:
     """The least cost of an alignment, straight from the rules: a full table, cell by cell."""
     table = {(0, 0): 0}
     for i, j in itertools.product(range(len(slots) + 1), range(len(words) + 1)):
         choices = [table[0, 0]] if i == j == 0 else []
         if i:
-            choices.append(table[i - 1, j] + (0 if None in slots[i - 1] else 3000))
+            choices.append(table[i - 1, j] + (1 if None in slots[i - 1] else 3000))
         if j:
             choices.append(table[i, j - 1] + 3000)
         if i and j:
-            choices.append(table[i - 1, j - 1] + pairing(slots[i - 1], words[j - 1]))
+            choices.append(table[i - 1, j - 1] + pairing(slots[i - 1], words[j - 1], times))
         table[i, j] = min(choices)
     return table[len(slots), len(words)]
 
 
-def pairing(slot: list[Word | None], word: Word) -> int:
-    middle = module._middle_ms
+def pairing(slot: list[Word | None], word: Word, times: bool) -> int:
+    apart = abs(module._middle_ms(slot) - module._middle_ms([word]))
     keys = {normalized(entry.text) for entry in slot if entry}
-    cost = 0 if normalized(word.text) in keys else 3000 if None in slot else 4000
-    return cost + min(abs(middle(slot) - middle([word])), 500)
+    cost = 0 if normalized(word.text) in keys else 1000 if None in slot else 4000
+    return cost + times * (min(apart, 500) if apart <= 10_000 else 1 << 40)
 
 
 @settings(max_examples=200)
-@given(hypothesis_words, hypothesis_words, hypothesis_words)
-def test_the_alignment_is_a_cheapest_one(one: list[Word], two: list[Word], three: list[Word]):
-    slots = module._network([one, two])
-    middles = [module._middle_ms(slot) for slot in slots]
-    if middles != sorted(middles):
-        return  # the aligner levels slots that are out of order in time; its costs are then not these
-    pairs = module._align(slots, three)
+@given(hypothesis_words, hypothesis_words, hypothesis_words, st.sampled_from([1, 2, 9]), st.booleans())
+def test_the_alignment_is_a_cheapest_one(one: list[Word], two: list[Word], three: list[Word], pace: int, times: bool):
+    words = [Word(word.text, pace * word.start_s, pace * word.end_s, word.confidence) for word in three]
+    slots = module._join([[word] for word in one], 1, two, times)
+    pairs = module._align(
+        slots, [module._middle_ms(s) for s in slots], words, [module._middle_ms([w]) for w in words], times
+    )
     paired_slots = {i for i, _ in pairs}
-    cost = sum(pairing(slots[i], three[j]) for i, j in pairs)
-    cost += sum(3000 for i, slot in enumerate(slots) if i not in paired_slots and None not in slot)
-    cost += 3000 * (len(three) - len(pairs))
-    assert cost == cheapest(slots, three)
+    cost = sum(pairing(slots[i], words[j], times) for i, j in pairs)
+    cost += sum(1 if None in slot else 3000 for i, slot in enumerate(slots) if i not in paired_slots)
+    cost += 3000 * (len(words) - len(pairs))
+    assert cost == cheapest(slots, words, times)
 
 
 def test_a_long_recording_is_aligned_in_linear_time_and_memory():
