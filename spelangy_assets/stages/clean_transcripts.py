@@ -19,7 +19,7 @@ from spelangy_model.audio.rover import RoverWeights, rover
 from spelangy_model.audio.words import text_of
 from spelangy_model.records import DroppedTranscript, Hypothesis, Segment, Transcript
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"transcripts": Transcript, "dropped": DroppedTranscript}
 
 
@@ -74,7 +74,8 @@ def run(ctx: StageContext, config: Config) -> None:
 
 def agree(segment: Segment, hypotheses: Sequence[Hypothesis], config: Config) -> Transcript:
     """Return the transcript that the hypotheses of a segment vote for, whatever it is worth."""
-    agreed = rover([hypothesis.words for hypothesis in hypotheses], config.rover)
+    systems = [hypothesis.system for hypothesis in hypotheses]
+    agreed = rover([hypothesis.words for hypothesis in hypotheses], config.rover, systems)
     text = text_of(agreed.words)
     first = hypotheses[0]
     language, _ = vote_language(first.language, first.language_probability, text, config.language)
@@ -87,7 +88,7 @@ def agree(segment: Segment, hypotheses: Sequence[Hypothesis], config: Config) ->
         language=language,
         text=text,
         words=agreed.words,
-        systems=[hypothesis.system for hypothesis in hypotheses],
+        systems=systems,
         votes=agreed.votes,
         agreement=agreed.agreement,
         confidence=agreed.confidence,

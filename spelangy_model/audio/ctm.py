@@ -68,7 +68,9 @@ class Caption:
     text: str
 
 
-def captions_of(words: Sequence[Word], speaker: str = "", max_characters: int = 84, max_s: float = 7.0) -> list[Caption]:
+def captions_of(
+    words: Sequence[Word], speaker: str = "", max_characters: int = 84, max_s: float = 7.0
+) -> list[Caption]:
     """Break the words of one segment into captions.
 
     A caption ends where the next word would make it longer than `max_characters` (two lines of 42, as broadcasters set

@@ -1,0 +1,148 @@
+"""ROVER against crowd-kit's, word for word and in words a second; NIST SCTK's `rover` is the judge where it is installed.
+
+    pip install crowd-kit
+    python benchmarks/rover.py
+
+The hypotheses are the sample crawl's true sentences, joined to segments of `--words` words on average, with seeded
+errors: `--wrong` of the words are left out, replaced or doubled, each system by itself. Votes go by frequency alone, as
+crowd-kit knows neither times nor confidence. Both sides run in one process, in turn, and their best round counts.
+crowd-kit's costs differ (a substitution costs as much as a gap), and so do its ties: "same words" is counted on the
+segments on which SCTK and crowd-kit agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import spelangy_assets
+from spelangy_model.audio.ctm import write_ctm
+from spelangy_model.audio.rover import RoverWeights, rover
+from spelangy_model.audio.words import normalized
+from spelangy_model.records import Word
+from spelangy_model.rng import stable_rng
+
+SENTENCES = Path(spelangy_assets.__file__).parent / "sample_crawl/truth/sentences.jsonl"
+WEIGHTS = RoverWeights(alpha=1.0, null_confidence=0.0, times=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--segments", type=int, default=300)
+    parser.add_argument("--words", type=int, default=25, help="words a segment, on average")
+    parser.add_argument("--systems", type=int, nargs="+", default=[3, 5])
+    parser.add_argument("--wrong", type=float, nargs="+", default=[0.1, 0.3], help="share of wrong words a system")
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    print(
+        f"ROVER over {chosen.segments} segments of {chosen.words} words on average, one thread, {platform.machine()}\n"
+    )
+    print(
+        "| systems | wrong words | SpeLangy, words/s | crowd-kit, words/s | ratio | same words |\n|---|---|---|---|---|---|"
+    )
+    for systems in chosen.systems:
+        for wrong in chosen.wrong:
+            segments = hypotheses(chosen.segments, chosen.words, systems, wrong)
+            words = sum(len(hypothesis) for segment in segments for hypothesis in segment)
+            ours, our_s = timed(lambda s=segments: [vote(segment) for segment in s], chosen.rounds)
+            theirs, their_s = timed(lambda s=segments: crowd_kit(s), chosen.rounds)
+            speeds = f"{words / our_s:,.0f} | {words / their_s:,.0f} | {their_s / our_s:.0f}"
+            print(f"| {systems} | {wrong:.0%} | {speeds} | {same(ours, theirs, nist(segments))} |")
+
+
+def hypotheses(count: int, words: int, systems: int, wrong: float) -> list[list[list[Word]]]:
+    """Return for each segment the words of each system."""
+    spoken = [w for row in SENTENCES.read_text().splitlines() for w in json.loads(row)["text"].split() if normalized(w)]
+    vocabulary = sorted({normalized(word) for word in spoken})
+    segments = []
+    for index in range(count):
+        rng = stable_rng(1, "rover", index, systems, round(100 * wrong))
+        length = int(rng.integers(words // 2, words + words // 2 + 1))
+        start = int(rng.integers(0, len(spoken) - length))
+        truth = [normalized(word) for word in spoken[start : start + length]]
+        segments.append([_heard(rng, truth, vocabulary, wrong) for _ in range(systems)])
+    return segments
+
+
+def _heard(rng: np.random.Generator, truth: list[str], vocabulary: list[str], wrong: float) -> list[Word]:
+    words = []
+    for place, word in enumerate(truth):
+        draw = rng.random() / wrong
+        other = vocabulary[int(rng.integers(len(vocabulary)))]
+        said = [] if draw < 1 / 3 else [other] if draw < 2 / 3 else [word, other] if draw < 1 else [word]
+        for part, text in enumerate(said):
+            start_s = round(0.3 * place + 0.12 * part, 3)
+            words.append(Word(text, start_s, round(start_s + 0.11, 3), round(float(rng.uniform(0.3, 1.0)), 6)))
+    end_s = round(0.3 * len(truth), 3)  # SCTK cuts what is said after the first system has ended
+    return [*words, Word("end", end_s, end_s + 0.1, 0.9)]
+
+
+def timed(work: Callable[[], list[str]], rounds: int) -> tuple[list[str], float]:
+    """Return the result and the CPU seconds of the best round."""
+    best = float("inf")
+    result: list[str] = []
+    for _ in range(rounds):
+        began = time.process_time()
+        result = work()
+        best = min(best, time.process_time() - began)
+    return result, best
+
+
+def vote(segment: list[list[Word]]) -> str:
+    return " ".join(word.text for word in rover(segment, WEIGHTS).words)
+
+
+def crowd_kit(segments: list[list[list[Word]]]) -> list[str]:
+    import pandas
+    from crowdkit.aggregation import ROVER
+
+    rows = [
+        {"task": index, "worker": system, "text": " ".join(word.text for word in words)}
+        for index, segment in enumerate(segments)
+        for system, words in enumerate(segment)
+    ]
+    return ROVER(str.split, " ".join).fit_predict(pandas.DataFrame(rows)).sort_index().tolist()
+
+
+def nist(segments: list[list[list[Word]]]) -> list[str] | None:
+    """Return SCTK's words, or None where it is not installed (apt-get install sctk)."""
+    program = shutil.which("rover") or shutil.which("rover", path="/usr/lib/sctk/bin")
+    if not program:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = []
+        for system in range(len(segments[0])):
+            path = Path(folder) / f"{system}.ctm"
+            path.write_text(write_ctm({f"s{index:06d}": segment[system] for index, segment in enumerate(segments)}))
+            arguments += ["-h", str(path), "ctm"]
+        out = Path(folder) / "out.ctm"
+        settings = ["-m", "meth1", "-a", "1.0", "-c", "0.0", "-s", "-f", "0"]
+        subprocess.run([program, *arguments, "-o", str(out), *settings], check=True, capture_output=True)
+        texts: list[list[str]] = [[] for _ in segments]
+        for row in out.read_text().splitlines():
+            fields = row.split()
+            texts[int(fields[0][1:])].append(fields[4])
+    return [" ".join(words) for words in texts]
+
+
+def same(ours: list[str], theirs: list[str], judge: list[str] | None) -> str:
+    if judge is None:
+        return f"{sum(map(str.__eq__, ours, theirs))} of {len(ours)} as crowd-kit (no SCTK to judge)"
+    agreed = [index for index, text in enumerate(theirs) if text == judge[index]]
+    right = sum(ours[index] == judge[index] for index in agreed)
+    return (
+        f"{right} of the {len(agreed)} on which both agree; {sum(map(str.__eq__, ours, judge))} of {len(ours)} as SCTK"
+    )
+
+
+if __name__ == "__main__":
+    main()
