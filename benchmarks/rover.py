@@ -1,4 +1,4 @@
-"""ROVER against crowd-kit's, word for word and in words a second; NIST SCTK's `rover` is the judge where it is installed.
+"""ROVER against crowd-kit's, in words a second and word for word; NIST SCTK's `rover` is the judge where there is one.
 
     pip install crowd-kit
     python benchmarks/rover.py
@@ -46,9 +46,8 @@ def main() -> None:
     print(
         f"ROVER over {chosen.segments} segments of {chosen.words} words on average, one thread, {platform.machine()}\n"
     )
-    print(
-        "| systems | wrong words | SpeLangy, words/s | crowd-kit, words/s | ratio | same words |\n|---|---|---|---|---|---|"
-    )
+    print("| systems | wrong words | SpeLangy, words/s | crowd-kit, words/s | ratio | same words |")
+    print("|---|---|---|---|---|---|")
     for systems in chosen.systems:
         for wrong in chosen.wrong:
             segments = hypotheses(chosen.segments, chosen.words, systems, wrong)

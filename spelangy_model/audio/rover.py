@@ -13,9 +13,9 @@ gives when `times` is off and no two arcs score the same. Stated here because th
   another 4, with nothing 1; passing a word by costs 3, passing nothing 0.001; opening a new slot costs 3. Equal costs,
   from the end: the slot's oldest entry, then pair before open before pass. SCTK adds up in single precision, which
   breaks some ties by chance; here they stay ties.
-* With `times`, a pair also costs 1/1000 for each millisecond between the middles of slot and word, at most 0.5: it never
-  outweighs a word, it only decides which of several equal words is meant ("very very good" against "very good"). Words
-  more than 10 s from a slot are then not paired with it, and between pairs the slots stand in order of time.
+* With `times`, a pair also costs 1/1000 for each millisecond between the middles of slot and word, at most 0.5: that
+  never outweighs a word, it only decides which of several equal words is meant ("very very good" against "very good").
+  Words more than 10 s from a slot are then not paired with it, and between pairs the slots stand in order of time.
 * Words are compared in normalized form (`words.normalized`) and keep their written form; a word of punctuation
   alone takes no part.
 * A score is alpha * (share of the systems that said it) + (1 - alpha) * confidence. The confidence is, by `method`, the
@@ -145,7 +145,9 @@ def _vote(slot: _Slot, weights: RoverWeights, trust: list[float]) -> tuple[Word 
     if len(supporters) == 1 and not silent:
         return _written([word for word in slot if word]), True
 
-    believed = [weights.null_confidence if word is None else w * word.confidence for w, word in zip(trust, slot)]
+    believed = [
+        weights.null_confidence if word is None else w * word.confidence for w, word in zip(trust, slot, strict=True)
+    ]
     all_trust, all_belief = sum(trust), sum(believed)
 
     def rank(group: list[int], is_word: bool) -> tuple[float, float, bool]:

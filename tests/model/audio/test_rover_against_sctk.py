@@ -17,7 +17,7 @@ from spelangy_model.audio.rover import Method, RoverWeights, rover
 from spelangy_model.audio.words import normalized
 from spelangy_model.records import Word
 
-VOCABULARY = ["a", "the", "of", "and", "to", "in", "he", "was", "that", "it", "his", "her", "with", "as", "had", "for", "she", "is", "not", "but", "at", "on", "him", "be"]
+VOCABULARY = tuple("abcdefghijklmnopqrstuvwxyz")
 
 
 def sctk_rover() -> str:
