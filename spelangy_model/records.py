@@ -172,6 +172,32 @@ class Chunk:
         return self.end_s - self.start_s
 
 
+@dataclass(frozen=True, slots=True)
+class HeardChunk:
+    """What a recognizer heard in a chunk of synthetic speech."""
+
+    chunk_id: str
+    document_id: str
+    role: str
+    speaker: str
+    accent: str
+    spoken_text: Annotated[str, "what the voice was given to read"]
+    look: Annotated[int, pa.int32(), "1: among other voices; 2: again, without them"]
+    heard: Annotated[str, "the recognizer's words; empty: it heard none"]
+    word_errors: Annotated[int, "substitutions, deletions and insertions, both texts normalized"]
+    words: Annotated[int, "of spoken_text, normalized"]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedChunk:
+    """A chunk that its dataset holds and that nothing is to be made of."""
+
+    chunk_id: str
+    document_id: str
+    reason: str
+    detail: Annotated[str, "the measured value against its threshold"]
+
+
 # --- pages ------------------------------------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ from spelangy_assets.stages import (
     mix,
     recognize,
     roll_up,
+    round_trip,
     segment_speech,
     speak,
     speech_tokenizer,
@@ -212,6 +213,21 @@ def _synthetic(recipe: Recipe) -> Iterator[Node]:
             cost="heavy",
         )
 
+    for name in ("krist", "quest"):
+        yield Node(
+            name=f"{name}_round_trip",
+            group="synthetic",
+            description=f"What a recognizer understands of {name}_speech: the word error rates of its voices.",
+            stage=round_trip,
+            config=synthetic.round_trip,
+            contract=contracts.round_trip(synthetic.round_trip.max_word_error_rate),
+            inputs={"chunks": f"{name}_speech"},
+            partition=PAGES,
+            kinds=("table",),
+            pool="asr",
+            cost="heavy",
+        )
+
 
 def _tokenizers(recipe: Recipe) -> Iterator[Node]:
     tokenizers = recipe.tokenizers
@@ -258,6 +274,8 @@ def _tokens(recipe: Recipe) -> Iterator[Node]:
             inputs["text_documents"] = dataset
         else:
             inputs |= {"chunks": dataset, "speech_tokenizer": "speech_tokenizer"}
+            if dataset.endswith("_speech"):
+                inputs["round_trip"] = f"{name}_round_trip"
         yield Node(
             name=f"{name}_tokens",
             group="tokens",

@@ -30,6 +30,7 @@ from spelangy_assets.stages import (
     mine_quest,
     mix,
     recognize,
+    round_trip,
     segment_speech,
     speak,
     speech_tokenizer,
@@ -126,6 +127,14 @@ PAPER = Recipe(
         krist_speech=speak.Config(seed=SEED, voices=VCTK_VOICES, synthesizer=_COQUI),
         quest=mine_quest.Config(seed=SEED, model=LanguageModel(name="gpt-4o")),
         quest_speech=speak.Config(seed=SEED, voices=VCTK_VOICES, synthesizer=_COQUI),
+        round_trip=round_trip.Config(
+            recognizer=FasterWhisper(
+                name="whisper-large-v3", model="Systran/faster-whisper-large-v3", precision="float16"
+            ),
+            max_word_error_rate=0.15,
+            sample_chunks=1000,
+            second_look_chunks=100,
+        ),
     ),
     tokenizers=Tokenizers(
         corpus=tokenizer_corpus.Config(

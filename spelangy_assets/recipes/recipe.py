@@ -22,6 +22,7 @@ from spelangy_assets.stages import (
     mine_quest,
     mix,
     recognize,
+    round_trip,
     segment_speech,
     speak,
     speech_tokenizer,
@@ -64,6 +65,7 @@ class Synthetic:
     krist_speech: speak.Config
     quest: mine_quest.Config
     quest_speech: speak.Config
+    round_trip: round_trip.Config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ from spelangy_assets.stages import (
     mine_quest,
     mix,
     recognize,
+    round_trip,
     segment_speech,
     speak,
     speech_tokenizer,
@@ -157,6 +158,10 @@ SAMPLE = Recipe(
         krist_speech=speak.Config(seed=SEED),
         quest=mine_quest.Config(seed=SEED),
         quest_speech=speak.Config(seed=SEED, voices_per_document=4),
+        round_trip=round_trip.Config(
+            recognizer=FasterWhisper(name="whisper-base", model="package:base", beam_size=1),
+            max_word_error_rate=0.5,  # of espeak-ng's words it gets 0.2 to 0.3 wrong
+        ),
     ),
     tokenizers=Tokenizers(
         corpus=tokenizer_corpus.Config(
@@ -207,7 +212,11 @@ def tiny(recipe: Recipe) -> Recipe:
             "2026-02": recipe.page_snapshots["2026-02"],
             "notes": WrittenNotes(world=WORLD, seed=SEED, documents=200, documents_per_page=2),
         },
-        synthetic=replace(recipe.synthetic, quest_speech=replace(recipe.synthetic.quest_speech, voices_per_document=1)),
+        synthetic=replace(
+            recipe.synthetic,
+            quest_speech=replace(recipe.synthetic.quest_speech, voices_per_document=1),
+            round_trip=replace(recipe.synthetic.round_trip, sample_chunks=30),
+        ),
         tokenizers=replace(
             recipe.tokenizers,
             corpus=replace(recipe.tokenizers.corpus, sentences=(Sentences("word_salad", 300),)),

@@ -36,7 +36,7 @@ from spelangy_model.rng import stable_hash
 VERSION = "1"
 TABLES: dict[str, type] = {"chunks": Chunk}
 
-_STANDS_ALONE = "sentence"
+STANDS_ALONE = "sentence"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def speak_document(
             spoken.append((line, speak_line(synthesizer, line.spoken_text, voice, limits)))
         except Unspeakable as fault:
             dropped.append(fault.reason)
-            incomplete |= line.role != _STANDS_ALONE
+            incomplete |= line.role != STANDS_ALONE
     if incomplete:
         return [], dropped + ["document_incomplete"] * len(spoken)
     return [_chunk(script, line, samples, document_id, i, voice) for i, (line, samples) in enumerate(spoken)], dropped

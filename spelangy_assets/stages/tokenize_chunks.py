@@ -5,7 +5,8 @@ shard. Do not put here: the tokenizers (spelangy_model/tokenizer), or markers an
 decides them). A document is kept whole or not at all: a hole would shift the alternation of speech and text.
 Codes do not depend on what is tokenized together, so the blocks in which a shard is worked off leave no trace.
 
-Inputs: `chunks` (Chunk), `speech_tokenizer` and `text_tokenizer` (files).
+Inputs: `chunks` (Chunk), `speech_tokenizer` and `text_tokenizer` (files); `round_trip` where the chunks have one: what
+it rejected is passed over, with its reason.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, decode_flac
-from spelangy_model.records import Chunk, Metric, TokenChunk, TokenDocument
+from spelangy_model.records import Chunk, Metric, RejectedChunk, TokenChunk, TokenDocument
 
 VERSION = "1"
 _BLOCK_CHUNKS = 1024  # decoded at once; enough for full batches of every length
@@ -60,6 +62,18 @@ def run(ctx: StageContext, config: Config) -> None:
     speech = SpeechTokenizer.from_pretrained(ctx.inputs["speech_tokenizer"].local_folder(cache_dir))
     torch.nn.Module.to(speech, ctx.execution.device)
     text = load_text_tokenizer(ctx.inputs["text_tokenizer"].local_folder(cache_dir))
+    rejected: dict[str, str] = {}
+    if "round_trip" in ctx.inputs:
+        found = ctx.inputs["round_trip"].records("rejected", RejectedChunk)
+        rejected = {chunk.chunk_id: chunk.reason for chunk in found}
+
+    def passed(chunks: Iterator[Chunk], out: UnitWriter) -> Iterator[Chunk]:
+        for chunk in chunks:
+            if chunk.chunk_id in rejected:
+                out.read(1)
+                out.drop(rejected[chunk.chunk_id])
+            else:
+                yield chunk
 
     def tokenized(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, TokenChunk | str]]:
         """Yield each chunk with its tokens, or with the reason why it has none."""
@@ -80,7 +94,7 @@ def run(ctx: StageContext, config: Config) -> None:
     for unit, shard in pending:
         with ctx.out.unit(unit) as out:
             kept: list[np.ndarray] = []
-            rows = tokenized(shard.iter_records(Chunk))
+            rows = tokenized(passed(shard.iter_records(Chunk), out))
             for _, group in itertools.groupby(rows, key=lambda row: row[0].document_id):
                 members = list(group)
                 out.read(len(members))

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spelangy_assets.stages import speech_tokenizer, tokenize_chunks
+from spelangy_assets.stages import round_trip, speech_tokenizer, tokenize_chunks
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, Identity
 from spelangy_assets.world.render import word_salad
 from spelangy_assets.world.world import load_world
 from spelangy_model.audio.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.audio.io import encode_flac
-from spelangy_model.records import Audio, Chunk, Metric, TokenDocument
+from spelangy_model.records import Audio, Chunk, Metric, RejectedChunk, TokenDocument
 from spelangy_model.tokenizer.speech_schedule import SpeechTraining
 from spelangy_model.tokenizer.text import decode_text, load_text_tokenizer, save_text_tokenizer, train_text_tokenizer
 
@@ -168,6 +168,24 @@ def test_a_document_with_one_bad_chunk_goes_as_a_whole_and_is_counted(
     expected = {"undecodable_audio": 1, "empty_text": 1, "too_long": 1, "document_incomplete": 3}
     assert counts.dropped == expected
     assert (counts.records_in, counts.records_kept) == (12, 6)
+
+
+def test_what_the_round_trip_rejected_is_passed_over_and_counted(
+    bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk]
+) -> None:
+    writer = bench.writer("web_fine_round_trip", round_trip.TABLES)
+    with writer.unit(0) as out:
+        out.write(
+            "rejected", [RejectedChunk("d1-1", "d1", "misheard", ""), RejectedChunk("d2-0", "d2", "misheard", "")]
+        )
+        out.write("rejected", [RejectedChunk("d2-1", "d2", "document_incomplete", "")])
+    heard = bench.commit("web_fine_round_trip", writer)
+    inputs = {**tokenizers, "chunks": bench.chunks("web_fine", documents), "round_trip": heard}
+    tokens = bench.run(tokenize_chunks, CONFIG, inputs, "web_fine_tokens")
+    kept = {document.document_id: len(document.chunks) for document in tokens.records("documents", TokenDocument)}
+    assert kept == {"d0": 2, "d1": 1, "d3": 2, "d4": 2, "d5": 2}
+    assert tokens.manifest.counts.records_in == 12
+    assert tokens.manifest.counts.dropped == {"misheard": 2, "document_incomplete": 1}
 
 
 def test_codes_do_not_depend_on_how_chunks_are_cut_into_shards(

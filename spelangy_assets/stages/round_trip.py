@@ -1,0 +1,206 @@
+"""krist_round_trip, quest_round_trip: synthetic speech is recognized again, and its words decide about its voices.
+
+Put here: which chunks are listened to, what is counted against each voice, and which chunks go. Do not put here:
+recognizers (spelangy_model/audio/asr.py), the checks that need no recognizer (speech_fault, in speak), or the limit's
+judgement (quality/contracts.py). Token sets read speech beside its round trip, and so read neither before it passed.
+
+Input `chunks`. Word errors are those of what was heard against what the voice was given to read (`spoken_text`), both
+as Whisper's normalizer writes them. A sample takes as many chunks of each voice as of any other, drawn by their ids.
+A voice that would fail on the few words of the first look is heard again, on further chunks and with no other voice
+in its windows, since garbled speech makes a recognizer miss what follows it; then the second look decides about it.
+The share over all voices is that of the first look.
+With `max_chunk_word_error_rate` every chunk is listened to; one that lies above it is heard again alone, and if it
+still does, goes as `misheard`: a sentence by itself, a question, rationale or answer with the rest of its document
+(`document_incomplete`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from spelangy_assets.stages.speak import STANDS_ALONE
+from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_assets.store.artifacts import Artifact, ShardFile, UnitWriter
+from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
+from spelangy_model.audio.io import decode_flac
+from spelangy_model.audio.round_trip import Sound, hear
+from spelangy_model.audio.wer import word_errors
+from spelangy_model.eval.stats import wilson_interval
+from spelangy_model.records import Chunk, HeardChunk, Metric, RejectedChunk
+from spelangy_model.rng import stable_hash
+
+VERSION = "1"
+TABLES: dict[str, type] = {"metrics": Metric, "heard": HeardChunk, "rejected": RejectedChunk}
+
+_BLOCK_CHUNKS = 256  # held as sound at once
+
+
+@dataclass(frozen=True)
+class Config:
+    """`max_word_error_rate` is the backend's limit: a small recognizer hears espeak-ng with 0.2 to 0.4, and a natural
+    voice with less than 0.1. The sample holds one chunk of each voice at least, and `sample_chunks` where it can.
+    """
+
+    recognizer: AsrSystem
+    max_word_error_rate: float
+    sample_chunks: int = 60
+    second_look_chunks: int = 8
+    max_chunk_word_error_rate: float | None = None
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Raise PreflightError when the recognizer's package or model is missing."""
+    try:
+        config.recognizer.locate(execution.cache_dir)
+    except AsrError as error:
+        raise PreflightError(str(error)) from error
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Listen to a sample in one unit, or to every chunk, a shard a unit."""
+    limit = config.max_chunk_word_error_rate
+    works: list[ShardFile | None] = [None] if limit is None else [*ctx.inputs["chunks"].shards("chunks")]
+    recognizer: Recognizer | None = None
+    for unit, shard in ctx.out.pending(works):
+        recognizer = recognizer or config.recognizer.load(ctx.execution.cache_dir, ctx.execution.device)
+        with ctx.out.unit(unit) as out:
+            if shard is None or limit is None:
+                _listen_to_a_sample(ctx, recognizer, config, out)
+            else:
+                _listen_to_all(shard, unit, limit, recognizer, config, out)
+        ctx.log(f"listened to {'a sample' if shard is None else f'shard {unit + 1} of {len(works)}'}")
+
+
+def _listen_to_a_sample(ctx: StageContext, recognizer: Recognizer, config: Config, out: UnitWriter) -> None:
+    chunks = ctx.inputs["chunks"]
+    order = _order(chunks)
+    per_voice = max(1, math.ceil(config.sample_chunks / max(1, len(order))))
+    sample = _read(chunks, [place for places in order.values() for place in places[:per_voice]])
+    first = _listen(recognizer, config, sample, out)
+    out.read(len(first))
+    out.kept(len(first))
+    out.write("heard", first)
+    deciding = _by(first, lambda chunk: chunk.speaker)
+    for voice, heard in deciding.items():
+        if _error_rate(voice, "", heard).low > config.max_word_error_rate:
+            further = order[voice][per_voice : per_voice + config.second_look_chunks] or order[voice][:per_voice]
+            deciding[voice] = _listen(recognizer, config, _read(chunks, further), out, look=2)
+            out.write("heard", deciding[voice])
+            out.add("voices_heard_again", 1)
+            ctx.log(f"listened to {voice} again: {len(further)} chunks")
+    out.write("metrics", _metrics(first, deciding))
+
+
+def _listen_to_all(
+    shard: ShardFile, unit: int, limit: float, recognizer: Recognizer, config: Config, out: UnitWriter
+) -> None:
+    heard: list[HeardChunk] = []
+    chunks = shard.iter_records(Chunk)
+    while block := list(itertools.islice(chunks, _BLOCK_CHUNKS)):
+        for chunk, first in zip(block, _listen(recognizer, config, block, out), strict=True):
+            alone = _rate(first) > limit
+            heard += _listen(recognizer, config, [chunk], out, look=2) if alone else [first]
+    rejected: list[RejectedChunk] = []
+    for _, document in itertools.groupby(heard, key=lambda chunk: chunk.document_id):
+        members = list(document)
+        bad = [chunk for chunk in members if _rate(chunk) > limit]
+        rejected += [_reject(chunk, "misheard", f"word error rate {_rate(chunk):.2f} > {limit}") for chunk in bad]
+        if any(chunk.role != STANDS_ALONE for chunk in bad):
+            rest = [chunk for chunk in members if _rate(chunk) <= limit]
+            rejected += [_reject(chunk, "document_incomplete", "another line was misheard") for chunk in rest]
+    for chunk in rejected:
+        out.drop(chunk.reason)
+    out.read(len(heard))
+    out.write("heard", heard)
+    out.write("rejected", rejected)
+    out.kept(len(heard) - len(rejected))
+    out.write("metrics", _metrics(heard, _by(heard, lambda chunk: chunk.speaker), f" shard {unit}"))
+
+
+def _order(chunks: Artifact) -> dict[str, list[tuple[int, str]]]:
+    """Return each voice's (shard, chunk_id) in the order in which they are drawn; reads no sound."""
+    order: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for number, shard in enumerate(chunks.shards("chunks")):
+        columns = shard.table(["chunk_id", "speaker"]).to_pydict()
+        for chunk_id, voice in zip(columns["chunk_id"], columns["speaker"], strict=True):
+            order[voice].append((number, chunk_id))
+    return {voice: sorted(order[voice], key=lambda place: stable_hash("listen", place[1])) for voice in sorted(order)}
+
+
+def _read(chunks: Artifact, places: Sequence[tuple[int, str]]) -> list[Chunk]:
+    """Return chunks by their places, in that order. Opens only the shards that hold one."""
+    ids = {chunk_id for _, chunk_id in places}
+    shards = chunks.shards("chunks")
+    found: dict[str, Chunk] = {}
+    for number in sorted({number for number, _ in places}):
+        found |= {chunk.chunk_id: chunk for chunk in shards[number].iter_records(Chunk) if chunk.chunk_id in ids}
+    return [found[chunk_id] for _, chunk_id in places]
+
+
+def _listen(
+    recognizer: Recognizer, config: Config, chunks: Sequence[Chunk], out: UnitWriter, look: int = 1
+) -> list[HeardChunk]:
+    sounds = [Sound(chunk.chunk_id, decode_flac(chunk.audio.bytes)) for chunk in chunks]
+    texts = hear(config.recognizer.name, recognizer, sounds)
+    out.add("hours_heard", sum(chunk.duration_s for chunk in chunks) / 3600)
+    heard = []
+    for chunk, text in zip(chunks, texts, strict=True):
+        errors = word_errors([chunk.spoken_text], [text])
+        heard.append(
+            HeardChunk(
+                chunk_id=chunk.chunk_id,
+                document_id=chunk.document_id,
+                role=chunk.role,
+                speaker=chunk.speaker,
+                accent=chunk.accent,
+                spoken_text=chunk.spoken_text,
+                look=look,
+                heard=text,
+                word_errors=errors.errors,
+                words=errors.reference_words,
+            )
+        )
+    return heard
+
+
+def _rate(chunk: HeardChunk) -> float:
+    return chunk.word_errors / max(1, chunk.words)
+
+
+def _reject(chunk: HeardChunk, reason: str, detail: str) -> RejectedChunk:
+    return RejectedChunk(chunk.chunk_id, chunk.document_id, reason, detail)
+
+
+# --- word error rates -----------------------------------------------------------------------------------------
+
+
+def _metrics(first: Sequence[HeardChunk], deciding: Mapping[str, list[HeardChunk]], where: str = "") -> list[Metric]:
+    """Return the share of wrong words over all voices, by accent and, of the look that decides about it, by voice."""
+    accents = _by(first, lambda chunk: chunk.accent)
+    return [
+        *([_error_rate(f"all voices{where}", "word_error_rate", first)] if first else []),
+        *(_error_rate(accent + where, "accent.word_error_rate", accents[accent]) for accent in sorted(accents)),
+        *(_error_rate(voice + where, "voice.word_error_rate", deciding[voice]) for voice in sorted(deciding)),
+    ]
+
+
+def _by(heard: Sequence[HeardChunk], key: Callable[[HeardChunk], str]) -> dict[str, list[HeardChunk]]:
+    grouped: defaultdict[str, list[HeardChunk]] = defaultdict(list)
+    for chunk in heard:
+        grouped[key(chunk)].append(chunk)
+    return grouped
+
+
+def _error_rate(subject: str, metric: str, heard: Sequence[HeardChunk]) -> Metric:
+    """Return errors per reference word with Wilson's interval of the share of wrong words.
+
+    Words are taken as independent, and errors beyond the number of words count in the value alone.
+    """
+    errors, words = sum(chunk.word_errors for chunk in heard), max(1, sum(chunk.words for chunk in heard))
+    interval = wilson_interval(min(errors, words), words)
+    value = errors / words
+    return Metric(subject, metric, value, interval.low, max(interval.high, value), words)
