@@ -77,6 +77,7 @@ def main() -> None:
     for title, requirements in (
         ("Dependencies", project["dependencies"]),
         ("For development only", project["optional-dependencies"]["dev"]),
+        ("What benchmarks compare with", project["optional-dependencies"]["bench"]),
     ):
         print(f"## {title}\n\n| package | version | licence |\n|---|---|---|")
         for requirement in requirements:

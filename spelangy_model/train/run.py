@@ -28,7 +28,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from spelangy_model.data.loader import Batch, RowReader
-from spelangy_model.lm.attention import documents_of, use_document_attention
+from spelangy_model.lm.attention import choose_backend, documents_of, use_document_attention
 from spelangy_model.lm.forward import load_model, logits
 from spelangy_model.lm.presets import new_model
 from spelangy_model.rng import stable_seed
@@ -54,8 +54,11 @@ class PackedLoss(nn.Module):
 
         All arguments are (rows, row_length). The output layer runs only on the positions that count.
         """
+        kind = input_ids.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+        documents = documents_of(position_ids, choose_backend(input_ids.device, dtype))
         hidden = self.model.base_model(
-            input_ids=input_ids, position_ids=position_ids, documents=documents_of(position_ids), use_cache=False
+            input_ids=input_ids, position_ids=position_ids, documents=documents, use_cache=False
         ).last_hidden_state
         counts = loss_mask[:, 1:].bool()
         scores = logits(self.model, hidden[:, :-1][counts])

@@ -254,7 +254,20 @@ def test_a_mix_reports_what_it_achieved_and_names_its_layout(laboratory: Laborat
     assert json.loads(artifact.read_file("mixture.json"))["rows"] == {"text": 12, "speech_text": 18}
 
 
-def test_datasets_reads_a_mix_in_order(laboratory: Laboratory) -> None:
+def test_datasets_reads_a_mix(laboratory: Laboratory, tmp_path: Path) -> None:
+    import datasets
+
+    artifact = laboratory.built["mix_quest"].artifact
+    folder = artifact.local_folder(laboratory.execution.cache_dir)
+    files = str(folder / "rows-*.parquet")
+    found = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
+    rows = list(artifact.records("rows", PackedRow))
+    assert found["row"] == list(range(30))
+    assert found[7]["input_ids"] == rows[7].input_ids
+    assert [span["document_id"] for span in found[7]["spans"]] == [span.document_id for span in rows[7].spans]
+
+
+def test_the_loader_reads_a_mix_in_order(laboratory: Laboratory) -> None:
     folder = laboratory.built["mix_quest"].artifact.local_folder(laboratory.execution.cache_dir)
     reader = RowReader(sorted(folder.glob("rows-*.parquet")))
     assert len(reader) == 30
@@ -262,11 +275,15 @@ def test_datasets_reads_a_mix_in_order(laboratory: Laboratory) -> None:
 
 
 def test_a_run_holds_a_model_and_its_curve(laboratory: Laboratory) -> None:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     artifact = laboratory.built["run_quest"].artifact
-    model = AutoModelForCausalLM.from_pretrained(artifact.local_folder(laboratory.execution.cache_dir))
-    assert model.config.vocab_size == 500 + 5 + 1000
+    folder = artifact.local_folder(laboratory.execution.cache_dir)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert model.config.vocab_size == len(tokenizer) == 500 + 5 + 1000
+    prompt = tokenizer("<bos><|speech_start|><|speech_3|><|speech_end|> The answer", return_tensors="pt")
+    written = model.generate(**prompt, max_new_tokens=4, min_new_tokens=4, do_sample=False)
+    assert written.shape[1] == prompt["input_ids"].shape[1] + 4
     assert len(artifact.read_file("metrics.jsonl").splitlines()) == 2
     stats = artifact.manifest.counts.stats
     assert stats["steps"] == 2

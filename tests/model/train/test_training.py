@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,29 @@ def test_masked_positions_contribute_nothing(spec: TrainSpec) -> None:
     assert not (codes & mask.bool()).any()
 
 
+def test_masked_speech_moves_no_weight_and_draws_no_gradient(spec: TrainSpec) -> None:
+    """With the loss on text only, what is predicted at speech positions is free: no gradient reaches it."""
+    batch = RowReader([Path(path) for path in spec.rows]).batch(0, 2)
+    ids, positions, mask = (
+        torch.from_numpy(array).long() for array in (batch.input_ids, batch.position_ids, batch.loss_mask)
+    )
+    model = new_model("tiny", LAYOUT, seed=0)
+    seen: list[torch.Tensor] = []
+
+    def keep(module: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+        seen.append(output)
+        output.retain_grad()
+        return output
+
+    model.model.norm.register_forward_hook(keep)  # the last hidden states: each predicts the position after it
+    PackedLoss(model)(ids, positions, mask).backward()
+    gradient = seen[0].grad[:, :-1].abs().sum(-1)
+    speech = (ids >= LAYOUT.first_code) | (ids == LAYOUT.speech_start) | (ids == LAYOUT.speech_end)
+    assert speech[:, 1:].any() and mask[:, 1:].any()
+    assert not gradient[speech[:, 1:]].any()
+    assert gradient[mask[:, 1:].bool()].all()
+
+
 def test_the_loss_is_that_of_hugging_face_on_one_document() -> None:
     model = new_model("tiny", LAYOUT, seed=0)
     ids = torch.randint(0, 300, (1, 40), generator=torch.Generator().manual_seed(0))
@@ -185,6 +209,16 @@ def test_a_checkpoint_of_another_spec_is_never_continued(spec: TrainSpec, traine
     assert find_running(Path(spec.work), dataclasses.replace(spec, seed=1).digest) is None
     assert find_running(Path(spec.work), dataclasses.replace(spec, inputs=("other mix",)).digest) is None
     assert dataclasses.replace(spec, checkpoint_every=50, out="elsewhere").digest == spec.digest
+
+
+def test_a_checkpoint_with_a_changed_layout_is_not_resumed(spec: TrainSpec, trained: Path, tmp_path: Path) -> None:
+    """As many ids, other meanings: sizes agree, so only the layout's file can tell."""
+    again = at(spec, tmp_path)
+    shutil.copytree(spec.work, again.work)
+    folder, _ = find_running(Path(again.work), again.digest)  # type: ignore[misc]
+    Layout(text_size=299, codebook_size=21).save(folder)
+    with pytest.raises(LayoutError, match=r"the checkpoint has .*text_size=299.* this run needs"):
+        train(again, silent)
 
 
 def test_micro_batches_do_not_change_the_step(spec: TrainSpec, trained: Path, tmp_path: Path) -> None:
