@@ -8,6 +8,7 @@ recording unless a field says otherwise. Ids are lower-case hexadecimal digests 
 
 import dataclasses
 import functools
+import math
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,11 +75,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A decoded recording of a crawl."""
+    """A decoded recording of a crawl, or one part of a long one."""
 
-    recording_id: Annotated[str, "digest of the original file's bytes"]
-    source_uri: Annotated[str, "where it lay inside its snapshot (a relative path or an object key)"]
-    source_url: Annotated[str, "where it was published"]
+    recording_id: Annotated[str, "digest of the original file's bytes; a part of it has -NNNN after it"]
+    source_uri: Annotated[str, "where it lay inside its snapshot; a part has #t=START,END in seconds after it"]
+    source_url: Annotated[str, "where it was published; a part has #t=START,END in seconds after it"]
     licence: Annotated[str, "SPDX id or words of the publisher; unknown when none is stated"]
     duration_s: float
     original_sample_rate_hz: Int32
@@ -86,6 +87,12 @@ class Recording:
     original_format: Annotated[str, "container and codec as the decoder named them"]
     audio: Audio
     utterances: Annotated[list[Utterance], "the given transcript; empty: ASR decides"] = field(default_factory=list)
+    language: Annotated[str, "ISO 639-1 code that came with the audio; empty: none did"] = ""
+    offset_s: Annotated[float, "where in the original file it begins; above 0 only for parts"] = 0.0
+    loudness_lufs: Annotated[float, "integrated loudness, ITU-R BS.1770-4; -70 at least"] = math.nan
+    snr_db: Annotated[float, "signal-to-noise ratio by the percentiles of frame levels"] = math.nan
+    original_clipping_share: Annotated[float, "share of the original's samples at full scale or beyond"] = math.nan
+    original_bandwidth_hz: Annotated[float, "up to where the original's mean spectrum reaches, within 60 dB"] = math.nan
 
 
 @dataclass(frozen=True, slots=True)

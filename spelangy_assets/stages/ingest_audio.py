@@ -1,7 +1,7 @@
 """raw_audio: the recordings of a snapshot, decoded to mono 16 kHz, and why the others are not among them.
 
-Put here: going through a snapshot, its manifest, exact duplicates. Do not put here: decoding (spelangy_model/audio/
-io.py), anything about speakers or words, or how a rendered snapshot is made (whoever renders it says that).
+Put here: going through a snapshot, its manifest, exact duplicates. Do not put here: how a file becomes rows
+(read_recording.py), anything about speakers or words, or how a rendered snapshot is made (whoever renders it says).
 
 A snapshot is a folder, or a source that renders recordings at run time. In a folder every file whose name ends as
 sound does is taken, hidden ones excepted, and every file that `manifest.jsonl` at its top names, an object a line:
@@ -20,19 +20,22 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from spelangy_assets.stages.read_recording import Facts, ReadRule, check_duration, fitted, read_recordings
 from spelangy_assets.stages.sources import files_of
 from spelangy_assets.stages.stage import Execution, FolderSource, InputError, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
-from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, decode, encode_flac
+from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, encode_flac
+from spelangy_model.audio.measures import SourceMeter, measure_signal
+from spelangy_model.audio.parts import PartRule
 from spelangy_model.records import Audio, Recording, Reject, Utterance
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject}
 
 MANIFEST = "manifest.jsonl"
@@ -76,12 +79,20 @@ class AudioSource(Protocol):
 
 @dataclass(frozen=True)
 class Config:
-    """Recordings outside of the two durations are rejects. A unit is at most so many recordings or bytes of files."""
+    """Recordings outside of the two durations are rejects; one longer than a part becomes several rows.
+
+    A unit is at most so many recordings or bytes of files.
+    """
 
     min_duration_s: float = 0.25
-    max_duration_s: float = 4 * 3600.0
+    max_duration_s: float = 48 * 3600.0
+    parts: PartRule = field(default_factory=PartRule)
     recordings_per_unit: int = 16
     bytes_per_unit: int = 32_000_000
+
+    @property
+    def rule(self) -> ReadRule:
+        return ReadRule(self.min_duration_s, self.max_duration_s, self.parts)
 
 
 @dataclass(frozen=True)
@@ -131,32 +142,20 @@ def _ingest_folder(ctx: StageContext, config: Config, folder: Path) -> None:
             for item in items:
                 out.read(1)
                 try:
-                    recording = _read(item, config)
+                    for recording in _read(item, config, ctx.out.scratch, out):
+                        _keep(out, recording)
+                    out.kept(1)
                 except AudioError as error:
                     _reject(out, item.source_uri, item.digest, error)
-                else:
-                    _keep(out, recording)
         ctx.log(f"read {sum(len(done) for done in units[: unit + 1])} of {sum(map(len, units))} files")
 
 
-def _read(item: _Item, config: Config) -> Recording:
+def _read(item: _Item, config: Config, scratch: Path, out: UnitWriter) -> Iterator[Recording]:
     if item.reason:
         raise AudioError(item.reason, _WHY[item.reason])
-    audio = decode(item.path, max_duration_s=config.max_duration_s)
-    _check_duration(audio.duration_s, config)
-    _check_utterances(item.entry.utterances, audio.duration_s)
-    return Recording(
-        recording_id=item.digest,
-        source_uri=item.source_uri,
-        source_url=item.entry.url,
-        licence=item.entry.licence,
-        duration_s=audio.duration_s,
-        original_sample_rate_hz=audio.original_sample_rate_hz,
-        original_channels=audio.original_channels,
-        original_format=audio.original_format,
-        audio=Audio(encode_flac(audio.samples), f"{item.digest}.flac"),
-        utterances=list(item.entry.utterances),
-    )
+    entry = item.entry
+    facts = Facts(item.digest, item.source_uri, entry.url, entry.licence, utterances=entry.utterances)
+    yield from read_recordings(item.path, facts, config.rule, scratch, out.add)
 
 
 _WHY = {
@@ -306,13 +305,17 @@ def _ingest_rendered(ctx: StageContext, config: Config, source: AudioSource) -> 
                     _reject(out, f"rendered@{index}", "", error)
                 else:
                     _keep(out, recording)
+                    out.kept(1)
+                    out.add("hours_in", recording.duration_s / 3600)
         ctx.log(f"rendered {end} of {source.recordings} recordings")
 
 
 def _rendered(made: RenderedRecording, config: Config) -> Recording:
     duration_s = len(made.samples) / SAMPLE_RATE_HZ
-    _check_duration(duration_s, config)
-    _check_utterances(made.utterances, duration_s)
+    check_duration(duration_s, config.rule)
+    utterances = fitted(made.utterances, duration_s)
+    measures, meter = measure_signal(made.samples), SourceMeter(SAMPLE_RATE_HZ)
+    meter.watch(made.samples[:, None])
     data = encode_flac(made.samples)
     # Two recordings may sound the same; that they are two is known from their addresses.
     digest = hashlib.sha256(made.source_uri.encode() + b"\0" + data).hexdigest()[:32]
@@ -326,29 +329,15 @@ def _rendered(made: RenderedRecording, config: Config) -> Recording:
         original_channels=1,
         original_format=made.format,
         audio=Audio(data, f"{digest}.flac"),
-        utterances=list(made.utterances),
+        utterances=list(utterances),
+        loudness_lufs=measures.loudness_lufs,
+        snr_db=measures.snr_db,
+        original_clipping_share=meter.clipping_share,
+        original_bandwidth_hz=meter.bandwidth_hz,
     )
 
 
 # --- both -------------------------------------------------------------------------------------------------------
-
-
-def _check_duration(duration_s: float, config: Config) -> None:
-    if duration_s < config.min_duration_s:
-        raise AudioError("too_short", f"{duration_s:.2f} s < {config.min_duration_s} s")
-    if duration_s > config.max_duration_s:
-        raise AudioError("too_long", f"{duration_s:.2f} s > {config.max_duration_s} s")
-
-
-def _check_utterances(utterances: Sequence[Utterance], duration_s: float) -> None:
-    for utterance in utterances:
-        said = f"{utterance.speaker!r} from {utterance.start_s} to {utterance.end_s} s"
-        if not utterance.speaker or not utterance.text.strip():
-            raise AudioError("bad_utterances", f"{said}: without speaker or text")
-        if not 0 <= utterance.start_s < utterance.end_s <= duration_s:
-            raise AudioError("bad_utterances", f"{said}: not inside of the recording's {duration_s:.3f} s")
-    if len({(u.speaker, u.start_s, u.end_s) for u in utterances}) < len(utterances):
-        raise AudioError("bad_utterances", "one speaker says two things at once")
 
 
 def _keep(out: UnitWriter, recording: Recording) -> None:

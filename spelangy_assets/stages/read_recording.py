@@ -1,0 +1,195 @@
+"""One file of sound -> the rows that it becomes: streamed, measured, cut into parts, all of it or nothing.
+
+Put here: from a file and what is known of it to Recordings. Do not put here: which files there are (audio_snapshot.py),
+decoding and measuring (spelangy_model/audio).
+
+A file of any length is read within the memory of one part. Its parts wait in a temporary file, as FLAC, until its end
+has been seen, because a file that breaks off in its sixth hour is a reject as a whole. Sound beyond full scale (float
+files, lossy codecs) is scaled to a peak of 1 over the whole file, for which it is read a second time.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, encode_flac, is_silent, mono_16k, open_stream
+from spelangy_model.audio.measures import SignalMeasures, SourceMeter, measure_signal
+from spelangy_model.audio.parts import Part, PartRule, cut_parts
+from spelangy_model.records import Audio, Recording, Utterance
+
+_MEMORY_BYTES = 32 << 20  # of FLAC; a longer recording waits on disk
+_SLACK_S = 0.1  # by which a manifest's end may lie beyond the sound: its times are rounded, or of another decoder
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a file before it is opened. An utterance that ends at infinity ends with the recording."""
+
+    recording_id: str
+    source_uri: str
+    source_url: str
+    licence: str
+    language: str = ""
+    utterances: tuple[Utterance, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadRule:
+    """Recordings outside of the two durations are refused; longer ones than a part become several rows."""
+
+    min_duration_s: float
+    max_duration_s: float
+    parts: PartRule
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A part that lies in the temporary file."""
+
+    index: int
+    offset_s: float
+    duration_s: float
+    measures: SignalMeasures
+    begin: int
+    size: int
+
+
+def read_recordings(
+    path: Path,
+    facts: Facts,
+    rule: ReadRule,
+    scratch: Path,
+    tell: Callable[[str, float], None] = lambda stat, amount: None,
+) -> Iterator[Recording]:
+    """Yield the rows of a file, in order of time. Raises AudioError before the first one, or not at all.
+
+    Parts in which nothing can be heard are left out; a file of nothing else is `silent`. `tell` gets the hours of a
+    file that is kept (hours_in) and of its silent parts (hours_silent).
+    """
+    with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(scratch)) as spool:
+        reading = _Reading(path, facts, rule)
+        waiting = reading.to_spool(spool)
+        if reading.peak > 1:
+            spool.seek(0)
+            spool.truncate()
+            waiting = reading.to_spool(spool)
+        many = reading.parts > 1
+        tell("hours_in", reading.duration_s / 3600)
+        silent_s = reading.duration_s - sum(part.duration_s for part in waiting)
+        if silent_s > 1e-6:
+            tell("hours_silent", silent_s / 3600)
+        for part in waiting:
+            spool.seek(part.begin)
+            yield reading.row(part, spool.read(part.size), many)
+
+
+class _Reading:
+    """A file that is gone through, once or twice."""
+
+    def __init__(self, path: Path, facts: Facts, rule: ReadRule):
+        self._path, self._facts, self._rule = path, facts, rule
+        self.peak = 1.0
+        self.parts = 0
+        self.duration_s = 0.0
+
+    def to_spool(self, spool: IO[bytes]) -> list[_Waiting]:
+        """Encode the parts into the spool; when `peak` turns out to lie above 1, they have to be made again."""
+        gain = np.float32(1 / self.peak)
+        peak = self.peak
+        self._stream = open_stream(self._path)
+        self._meter = SourceMeter(self._stream.sample_rate_hz)
+        spans = [(item.start_s, item.end_s) for item in self._facts.utterances]
+        waiting = []
+        self.parts = 0
+        for part in cut_parts(mono_16k(self._stream, self._meter.watch), self._rule.parts, spans):
+            self.parts += 1
+            self.duration_s = part.offset_s + len(part.samples) / SAMPLE_RATE_HZ
+            if self.duration_s > self._rule.max_duration_s:
+                raise AudioError("too_long", f"longer than the {self._rule.max_duration_s:g} s that are allowed")
+            peak = max(peak, float(part.samples.max()), -float(part.samples.min()))
+            if not is_silent(part.samples) and peak == self.peak:
+                waiting.append(self._wait(part, spool, gain))
+        self._check(found_sound=bool(waiting) or peak > self.peak)
+        self.peak = peak
+        return waiting
+
+    def _wait(self, part: Part, spool: IO[bytes], gain: np.float32) -> _Waiting:
+        if gain != 1:
+            np.multiply(part.samples, gain, out=part.samples)
+        data = encode_flac(part.samples)
+        begin = spool.tell()
+        spool.write(data)
+        duration_s = len(part.samples) / SAMPLE_RATE_HZ
+        return _Waiting(part.index, part.offset_s, duration_s, measure_signal(part.samples), begin, len(data))
+
+    def _check(self, found_sound: bool) -> None:
+        if not self.duration_s:
+            raise AudioError("empty", "the file holds no sample")
+        if not found_sound:
+            raise AudioError("silent", f"nothing can be heard in its {self.duration_s:.1f} s")
+        check_duration(self.duration_s, self._rule)
+        self._utterances = fitted(self._facts.utterances, self.duration_s)
+
+    def row(self, part: _Waiting, flac: bytes, many: bool) -> Recording:
+        facts = self._facts
+        recording_id = f"{facts.recording_id}-{part.index:04d}" if many else facts.recording_id
+        end_s = part.offset_s + part.duration_s
+        # A media fragment (W3C Media Fragments URI 1.0) says which part of the original it is.
+        fragment = f"#t={part.offset_s:.3f},{end_s:.3f}" if many else ""
+        return Recording(
+            recording_id=recording_id,
+            source_uri=facts.source_uri + fragment,
+            source_url=facts.source_url and facts.source_url + fragment,
+            licence=facts.licence,
+            duration_s=part.duration_s,
+            original_sample_rate_hz=self._stream.sample_rate_hz,
+            original_channels=self._stream.channels,
+            original_format=self._stream.format,
+            audio=Audio(flac, f"{recording_id}.flac"),
+            utterances=[
+                replace(
+                    item,
+                    start_s=round(item.start_s - part.offset_s, 3),
+                    end_s=min(round(item.end_s - part.offset_s, 3), part.duration_s),
+                )
+                for item in self._utterances
+                if part.offset_s <= item.start_s < end_s
+            ],
+            language=facts.language,
+            offset_s=part.offset_s,
+            loudness_lufs=part.measures.loudness_lufs,
+            snr_db=part.measures.snr_db,
+            original_clipping_share=self._meter.clipping_share,
+            original_bandwidth_hz=self._meter.bandwidth_hz,
+        )
+
+
+def check_duration(duration_s: float, rule: ReadRule) -> None:
+    """Raise AudioError (too_short, too_long) for a duration outside of the rule's."""
+    if duration_s < rule.min_duration_s:
+        raise AudioError("too_short", f"{duration_s:.2f} s < {rule.min_duration_s} s")
+    if duration_s > rule.max_duration_s:
+        raise AudioError("too_long", f"{duration_s:.2f} s > {rule.max_duration_s} s")
+
+
+def fitted(utterances: Sequence[Utterance], duration_s: float) -> tuple[Utterance, ...]:
+    """Return a given transcript with its ends inside of the recording. Raises AudioError (bad_utterances)."""
+    inside = []
+    for item in utterances:
+        end_s = duration_s if math.isinf(item.end_s) or 0 < item.end_s - duration_s <= _SLACK_S else item.end_s
+        said = f"{item.speaker!r} from {item.start_s} to {item.end_s} s"
+        if not item.speaker or not item.text.strip():
+            raise AudioError("bad_utterances", f"{said}: without speaker or text")
+        if not 0 <= item.start_s < end_s <= duration_s:
+            raise AudioError("bad_utterances", f"{said}: not inside of the recording's {duration_s:.3f} s")
+        inside.append(replace(item, end_s=end_s))
+    if len({(u.speaker, u.start_s, u.end_s) for u in inside}) < len(inside):
+        raise AudioError("bad_utterances", "one speaker says two things at once")
+    return tuple(inside)
