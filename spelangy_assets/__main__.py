@@ -31,6 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     status = commands.add_parser("status", help="what is missing, stale or failed, and why")
     status.add_argument("--recipe", default="sample")
 
+    gc = commands.add_parser("gc", help="what nothing published was made from: a list, or with --delete its removal")
+    gc.add_argument("--recipe", default=None, help="default: all recipes")
+    gc.add_argument("--days", type=float, default=7.0, help="keep what changed within so many days")
+    gc.add_argument("--delete", action="store_true")
+
     tokenizer = commands.add_parser("tokenizer", help="train the shipped speech tokenizer again from the recipe")
     tokenizer.add_argument("--ship", action="store_true", help="put the new checkpoint into the package")
 
@@ -93,6 +98,26 @@ def _status(chosen: argparse.Namespace) -> int:
     return 0 if all(status.state == "fresh" for status in statuses) else 1
 
 
+def _gc(chosen: argparse.Namespace) -> int:
+    import datetime
+
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.store.artifacts import ArtifactStore
+    from spelangy_assets.store.garbage import delete, find_garbage
+
+    settings = Settings.from_environment()
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    age = datetime.timedelta(days=chosen.days)
+    garbage = find_garbage(store, age, datetime.datetime.now(datetime.UTC), chosen.recipe)
+    for one in garbage:
+        print(f"{one.bytes / 1e6:>12.1f} MB  {one.why:<13}{one.changed_at:%Y-%m-%d}  {one.path}")
+    total = sum(one.bytes for one in garbage) / 1e6
+    if chosen.delete:
+        delete(store, garbage)
+    print(f"{total:>12.1f} MB in {len(garbage)} versions {'deleted' if chosen.delete else '(--delete removes them)'}")
+    return 0
+
+
 def _tokenizer(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
     from spelangy_assets.ship_tokenizer import build_tokenizer
@@ -105,6 +130,7 @@ _COMMANDS = {
     "web-speech": _web_speech,
     "lineage": _lineage,
     "status": _status,
+    "gc": _gc,
     "tokenizer": _tokenizer,
 }
 

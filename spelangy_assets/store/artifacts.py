@@ -525,15 +525,22 @@ class ArtifactStore:
         """Return the folders below one, without those that something else than the store made (.ipynb_checkpoints)."""
         return [name for name, is_folder in self.files.names(path) if is_folder and not name.startswith(".")]
 
-    def manifests(self, recipe: str | None = None) -> Iterator[tuple[Manifest, Verdict | None, bool]]:
-        """Yield every committed version with its verdict and whether it is the published one."""
+    def build_folders(self, recipe: str | None = None) -> Iterator[tuple[str, str]]:
+        """Yield (address path, build key) of every version's folder, committed or not."""
         for one in [recipe] if recipe else self._folders(""):
             for asset in self._folders(one):
                 for partition in self._folders(f"{one}/{asset}"):
-                    address = Address(one, asset, None if partition == "_" else partition)
-                    latest = self.latest(address)
-                    for build_key in self._folders(address.path):
-                        artifact = self.find(address, build_key)
-                        if artifact is not None:
-                            published = latest is not None and latest.manifest.build_key == build_key
-                            yield artifact.manifest, self.verdict(artifact), published
+                    path = f"{one}/{asset}/{partition}"
+                    for build_key in self._folders(path):
+                        yield path, build_key
+
+    def manifests(self, recipe: str | None = None) -> Iterator[tuple[Manifest, Verdict | None, bool]]:
+        """Yield every committed version with its verdict and whether it is the published one."""
+        for path, build_key in self.build_folders(recipe):
+            one, asset, partition = path.split("/")
+            address = Address(one, asset, None if partition == "_" else partition)
+            artifact = self.find(address, build_key)
+            if artifact is not None:
+                latest = self.latest(address)
+                published = latest is not None and latest.manifest.build_key == build_key
+                yield artifact.manifest, self.verdict(artifact), published

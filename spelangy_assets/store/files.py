@@ -7,6 +7,7 @@ Small control files are replaced whole: by a rename on a local disk, by the one 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 from pathlib import Path
 
@@ -87,6 +88,17 @@ class Files:
         if not paths:
             return []
         return [info.size for info in self.filesystem.get_file_info([self.full(path) for path in paths])]
+
+    def measure(self, folder: str) -> tuple[int, datetime.datetime]:
+        """Return the bytes below a folder and when its newest file was written (UTC; the epoch when it holds none)."""
+        found = self.filesystem.get_file_info(pafs.FileSelector(self.full(folder), recursive=True))
+        files = [info for info in found if info.type == pafs.FileType.File]
+        newest = max((info.mtime_ns for info in files), default=0)
+        return sum(info.size for info in files), datetime.datetime.fromtimestamp(newest / 1e9, datetime.UTC)
+
+    def delete_file(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.delete_file(self.full(path))
 
     def delete(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):
