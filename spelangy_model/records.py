@@ -328,11 +328,29 @@ class QuestionScore:
     accent: str
     modality: Annotated[str, "speech or text: how the question was put"]
     option_log_likelihoods: Annotated[list[float], "natural log, summed over the option's tokens"]
-    predicted_index: Int32
+    option_per_token: Annotated[list[float], "the log-likelihood over the option's count of tokens"]
+    option_per_character: Annotated[list[float], "the log-likelihood over the option's count of characters"]
+    predicted_index: Annotated[int, pa.int32(), "the best option by the primary scoring of the recipe"]
     answer_index: Int32
     reverse_kl: Annotated[
         float, "KL(p after speech || p after text) at the first answer token, nats; NaN for text rows"
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGap:
+    """How far a run's predictions after the spoken and after the written question lie apart at one answer token."""
+
+    run: str
+    question_id: str
+    text_id: str
+    position: Annotated[int, pa.int32(), "0 is the first token of the answer; the tokens before it are given"]
+    token: Annotated[str, "the answer's token at the position"]
+    reverse_kl: Annotated[float, "KL(p after speech || p after text) over text tokens, nats"]
+    forward_kl: Annotated[float, "KL(p after text || p after speech) over text tokens, nats"]
+    moved_tokens: Annotated[list[str], "the tokens that contribute most to both, largest first"]
+    moved_speech: Annotated[list[float], "their probabilities after speech"]
+    moved_text: Annotated[list[float], "their probabilities after text"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,6 +283,8 @@ SCORES = Contract(
            count(*) FILTER (EXISTS (
                SELECT 1 FROM (SELECT unnest(option_log_likelihoods) AS x) WHERE NOT isfinite(x) OR x > 0
            )) AS impossible_log_likelihoods,
+           (SELECT count(*) FROM gaps WHERE NOT (isfinite(reverse_kl) AND isfinite(forward_kl)
+               AND reverse_kl >= 0 AND forward_kl >= 0)) AS impossible_gaps,
            (SELECT count(*) FROM metrics) AS metrics
     FROM scores
     """,
@@ -290,6 +292,7 @@ SCORES = Contract(
         Bound("scores", 1),
         _exactly("duplicate_scores"),
         _exactly("impossible_log_likelihoods"),
+        _exactly("impossible_gaps"),
         Bound("metrics", 1),
     ),
 )

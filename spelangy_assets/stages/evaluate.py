@@ -4,12 +4,15 @@ Put here: from questions to score rows, and from those to metrics. Do not put he
 intervals (spelangy_model/eval).
 
 Inputs: `run` (a model folder), `questions` (SpokenQuestion), `speech_tokenizer` (files). Output:
-scores(QuestionScore), one row a recording and one for each question text (accent empty, question_id = text_id), and
-metrics(Metric):
+scores(QuestionScore), one row a recording and one for each question text (accent empty, question_id = text_id),
+gaps(TokenGap), one row a recording and token of its answer, and metrics(Metric):
 
-    sqa.{split}.accuracy  sqa.all.accuracy  sqa.accent.{accent}.accuracy   spoken; chance is 0.25
+    sqa.{split}.accuracy  sqa.all.accuracy  sqa.accent.{accent}.accuracy   spoken, by the primary scoring; chance 0.25
+    sqa.voice.{voice}.accuracy                                              the same by the voice that asks
     text_qa.{split}.accuracy  text_qa.accuracy                              the same questions, written
-    gap.reverse_kl  gap.{split}.reverse_kl                                  nats
+    scoring.{scoring}.sqa.accuracy  scoring.{scoring}.text_qa.accuracy      all questions by each scoring
+    gap.reverse_kl  gap.{split}.reverse_kl  gap.forward_kl                  nats, at the answer's first token
+    gap.answer.reverse_kl  gap.answer.forward_kl                            nats, mean over all the answer's tokens
 
 Intervals are a bootstrap over question texts, since the recordings of one text are not independent.
 """
@@ -17,33 +20,52 @@ Intervals are a bootstrap over question texts, since the recordings of one text 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_model.audio.io import decode_flac
-from spelangy_model.records import Metric, QuestionScore, SpokenQuestion
+from spelangy_model.records import Metric, QuestionScore, SpokenQuestion, TokenGap
 
-VERSION = "1"
-TABLES: dict[str, type] = {"scores": QuestionScore, "metrics": Metric}
+if TYPE_CHECKING:
+    from spelangy_model.eval.multiple_choice import PromptScore
+
+VERSION = "2"
+TABLES: dict[str, type] = {"scores": QuestionScore, "gaps": TokenGap, "metrics": Metric}
+
+_TEXTS_AT_ONCE = 512  # question texts whose distributions are in memory together
 
 
 @dataclass(frozen=True)
 class Config:
-    """`answer_prefix` stands between the question and the option; it is how training texts begin an answer."""
+    """`answer_prefix` stands between the question and the option; it is how training texts begin an answer.
+
+    `prompt_format` names the layout of the prompt (spelangy_model/eval/prompts.py), `primary` the scoring that judges a
+    run. Benchmarks whose options differ much in length are judged better per token or per character.
+    """
 
     seed: int
     answer_prefix: str = "The answer is"
+    prompt_format: Literal["answer_read"] = "answer_read"
+    primary: Literal["raw", "per_token", "per_character"] = "raw"
 
 
 def preflight(config: Config, execution: Execution) -> None:
-    """Raise PreflightError when the device that the settings name is not there."""
-    if execution.device.startswith("cuda"):
-        import torch
+    """Raise PreflightError for an unknown format or scoring, or when the device of the settings is not there."""
+    import torch
 
-        if not torch.cuda.is_available():
-            raise PreflightError(f"device {execution.device} is set, but torch sees no GPU: set the device to cpu")
+    from spelangy_model.eval.multiple_choice import SCORINGS
+    from spelangy_model.eval.prompts import FORMATS
+
+    for name, chosen, known in (
+        ("prompt_format", config.prompt_format, FORMATS),
+        ("primary", config.primary, SCORINGS),
+    ):
+        if chosen not in known:
+            raise PreflightError(f"{name} {chosen!r} is not known: choose one of {', '.join(known)}")
+    if execution.device.startswith("cuda") and not torch.cuda.is_available():
+        raise PreflightError(f"device {execution.device} is set, but torch sees no GPU: set the device to cpu")
 
 
 def run(ctx: StageContext, config: Config) -> None:
@@ -52,19 +74,23 @@ def run(ctx: StageContext, config: Config) -> None:
         questions = list(ctx.inputs["questions"].records("questions", SpokenQuestion))
         with ctx.out.unit(unit) as out:
             out.read(len(questions))
-            scores = _score(ctx, config, questions)
+            scores, gaps = _score(ctx, config, questions)
             out.write("scores", scores)
+            out.write("gaps", gaps)
             out.kept(len(questions))
-            metrics = list(summarize(scores, ctx.inputs["run"].manifest.asset, config.seed))
+            voices = {question.question_id: question.voice for question in questions}
+            metrics = list(summarize(scores, gaps, voices, ctx.inputs["run"].manifest.asset, config.seed))
             out.write("metrics", metrics)
         for metric in metrics:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
 
 
-def _score(ctx: StageContext, config: Config, questions: list[SpokenQuestion]) -> list[QuestionScore]:
+def _score(
+    ctx: StageContext, config: Config, questions: list[SpokenQuestion]
+) -> tuple[list[QuestionScore], list[TokenGap]]:
     import torch
 
-    from spelangy_model.eval.gap import reverse_kl
+    from spelangy_model.eval.gap import position_gaps
     from spelangy_model.eval.multiple_choice import score_prompts
     from spelangy_model.eval.prompts import spoken_prompt, text_prompt
     from spelangy_model.lm.forward import load_model
@@ -88,60 +114,93 @@ def _score(ctx: StageContext, config: Config, questions: list[SpokenQuestion]) -
             f"{ctx.inputs['run'].uri} knows {layout.codebook_size} speech codes, the speech tokenizer has "
             f"{speech.codebook_size}: score it with the tokenizer that it was trained on"
         )
-    codes = speech.encode([decode_flac(question.audio.bytes) for question in questions])
-    texts = list({question.text_id: question for question in questions}.values())
-    spoken = [
-        spoken_prompt(layout, tokenizer, list(heard), config.answer_prefix, question.options)
-        for question, heard in zip(questions, codes, strict=True)
-    ]
-    written = [
-        text_prompt(layout, tokenizer, question.question, config.answer_prefix, question.options) for question in texts
-    ]
-    ctx.log(f"scoring {len(spoken)} spoken and {len(written)} written questions")
-    after_text = dict(zip((q.text_id for q in texts), score_prompts(model, written, layout.pad), strict=True))
-    rows = []
-    for question, score in zip(questions, score_prompts(model, spoken, layout.pad), strict=True):
-        gap = reverse_kl(score.next_log_probs, after_text[question.text_id].next_log_probs, layout.text_size)
-        rows.append(
-            _row(name, question, question.question_id, question.accent, "speech", score.option_log_likelihoods, gap)
-        )
-    for question in texts:
-        likelihoods = after_text[question.text_id].option_log_likelihoods
-        rows.append(_row(name, question, question.text_id, "", "text", likelihoods, math.nan))
-    return rows
+    prefix = config.answer_prefix
+    spoken_rows: list[QuestionScore] = []
+    written_rows: list[QuestionScore] = []
+    gaps: list[TokenGap] = []
+    texts = {question.text_id: question for question in questions}
+    for block in _blocks(list(texts), _TEXTS_AT_ONCE):
+        chosen = set(block)
+        heard = [question for question in questions if question.text_id in chosen]
+        codes = speech.encode([decode_flac(question.audio.bytes) for question in heard])
+        spoken = [
+            spoken_prompt(layout, tokenizer, list(code), prefix, question.options, question.answer_index)
+            for question, code in zip(heard, codes, strict=True)
+        ]
+        read = [texts[text_id] for text_id in block]
+        written = [
+            text_prompt(layout, tokenizer, question.question, prefix, question.options, question.answer_index)
+            for question in read
+        ]
+        ctx.log(f"scoring {len(spoken)} spoken and {len(written)} written questions")
+        after_text = dict(zip(block, score_prompts(model, written, layout.pad), strict=True))
+        for question, prompt, score in zip(heard, spoken, score_prompts(model, spoken, layout.pad), strict=True):
+            reference = after_text[question.text_id]
+            found = position_gaps(score.followed_log_probs, reference.followed_log_probs, layout.text_size)
+            spoken_rows.append(_row(name, question, "speech", score, config, found[0].reverse_kl))
+            gaps += [
+                TokenGap(
+                    run=name,
+                    question_id=question.question_id,
+                    text_id=question.text_id,
+                    position=position,
+                    token=tokenizer.decode([token]),
+                    reverse_kl=gap.reverse_kl,
+                    forward_kl=gap.forward_kl,
+                    moved_tokens=[tokenizer.decode([moved]) for moved in gap.moved],
+                    moved_speech=gap.moved_speech,
+                    moved_text=gap.moved_text,
+                )
+                for position, (token, gap) in enumerate(zip(prompt.options[prompt.followed], found, strict=True))
+            ]
+        written_rows += [
+            _row(name, question, "text", after_text[question.text_id], config, math.nan) for question in read
+        ]
+    return spoken_rows + written_rows, gaps
+
+
+def _blocks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _row(
-    run: str,
-    question: SpokenQuestion,
-    question_id: str,
-    accent: str,
-    modality: str,
-    likelihoods: list[float],
-    gap: float,
+    run: str, question: SpokenQuestion, modality: str, score: PromptScore, config: Config, gap: float
 ) -> QuestionScore:
+    spoken = modality == "speech"
     return QuestionScore(
         run=run,
-        question_id=question_id,
+        question_id=question.question_id if spoken else question.text_id,
         text_id=question.text_id,
         benchmark=question.benchmark,
         split=question.split,
-        accent=accent,
+        accent=question.accent if spoken else "",
         modality=modality,
-        option_log_likelihoods=likelihoods,
-        predicted_index=max(range(len(likelihoods)), key=likelihoods.__getitem__),
+        option_log_likelihoods=score.raw,
+        option_per_token=score.per_token,
+        option_per_character=score.per_character,
+        predicted_index=score.best(config.primary),
         answer_index=question.answer_index,
         reverse_kl=gap,
     )
 
 
-def summarize(scores: list[QuestionScore], subject: str, seed: int) -> Iterator[Metric]:
-    """Yield the metrics of one run's scores, each with its 95% interval."""
+SCORES_OF = {
+    "raw": "option_log_likelihoods",
+    "per_token": "option_per_token",
+    "per_character": "option_per_character",
+}
+
+
+def summarize(
+    scores: list[QuestionScore], gaps: list[TokenGap], voices: dict[str, str], subject: str, seed: int
+) -> Iterator[Metric]:
+    """Yield the metrics of one run's scores, each with its 95% interval. `voices` is the voice of each recording."""
     import numpy as np
 
     from spelangy_model.eval.stats import cluster_bootstrap
 
-    def metric(name: str, members: list[QuestionScore], value: Callable[[QuestionScore], float]) -> Metric:
+    def metric(name: str, members: Sequence[Any], value: Callable[[Any], float]) -> Metric:
         values = np.array([value(score) for score in members])
         interval = cluster_bootstrap(values, np.array([score.text_id for score in members]), seed, name)
         return Metric(subject, name, interval.value, interval.low, interval.high, len(members))
@@ -149,16 +208,28 @@ def summarize(scores: list[QuestionScore], subject: str, seed: int) -> Iterator[
     def correct(score: QuestionScore) -> float:
         return float(score.predicted_index == score.answer_index)
 
+    def correct_by(scoring: str) -> Callable[[QuestionScore], float]:
+        return lambda score: float(int(np.argmax(getattr(score, SCORES_OF[scoring]))) == score.answer_index)
+
     spoken = [score for score in scores if score.modality == "speech"]
     written = [score for score in scores if score.modality == "text"]
     splits = list(dict.fromkeys(score.split for score in scores))
     if spoken:
         yield metric("sqa.all.accuracy", spoken, correct)
         yield metric("gap.reverse_kl", spoken, lambda score: score.reverse_kl)
+        yield metric("gap.forward_kl", [gap for gap in gaps if gap.position == 0], lambda gap: gap.forward_kl)
+        yield metric("gap.answer.reverse_kl", gaps, lambda gap: gap.reverse_kl)
+        yield metric("gap.answer.forward_kl", gaps, lambda gap: gap.forward_kl)
         for accent in sorted({score.accent for score in spoken}):
             yield metric(f"sqa.accent.{accent}.accuracy", [s for s in spoken if s.accent == accent], correct)
+        for voice in sorted(set(voices.values())):
+            yield metric(f"sqa.voice.{voice}.accuracy", [s for s in spoken if voices[s.question_id] == voice], correct)
     if written:
         yield metric("text_qa.accuracy", written, correct)
+    for scoring in SCORES_OF:
+        for name, members in (("sqa", spoken), ("text_qa", written)):
+            if members:
+                yield metric(f"scoring.{scoring}.{name}.accuracy", members, correct_by(scoring))
     for split in splits:
         if members := [score for score in spoken if score.split == split]:
             yield metric(f"sqa.{split}.accuracy", members, correct)

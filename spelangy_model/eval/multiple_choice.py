@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -22,28 +22,39 @@ from spelangy_model.lm.masks import branching_mask
 
 _BATCH_POSITIONS = 2048  # rows x longest row of one forward
 
+Scoring = Literal["raw", "per_token", "per_character"]
+SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
+
 
 @dataclass(frozen=True)
 class Prompt:
-    """Ids of the prompt (at least one) and of each option (at least one each)."""
+    """Ids of the prompt (at least one) and of each option (at least one each).
+
+    `option_characters` are the lengths of the options as text; `followed` is the option whose next-token distributions
+    are kept.
+    """
 
     ids: tuple[int, ...]
     options: tuple[tuple[int, ...], ...]
+    option_characters: tuple[int, ...]
+    followed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class PromptScore:
-    """`option_log_likelihoods`: natural log, summed over an option's ids. `next_log_probs`: (vocabulary,) after the
-    prompt.
+    """How likely each option is: natural log, summed over its ids, and that per token and per character.
+
+    `followed_log_probs`: (tokens of the followed option, vocabulary), the distribution that predicts each of them.
     """
 
-    option_log_likelihoods: list[float]
-    next_log_probs: np.ndarray
+    raw: list[float]
+    per_token: list[float]
+    per_character: list[float]
+    followed_log_probs: np.ndarray
 
-    @property
-    def best(self) -> int:
-        """The index of the most likely option; the first of equals."""
-        return int(np.argmax(self.option_log_likelihoods))
+    def best(self, scoring: Scoring) -> int:
+        """The index of the option that scores highest; the first of equals."""
+        return int(np.argmax(getattr(self, scoring)))
 
 
 @torch.inference_mode()
@@ -72,6 +83,8 @@ def _lay_out(prompt: Prompt) -> tuple[list[int], list[int], list[int]]:
     """Return (ids, position ids, branches) of a prompt's row; an option's last id is only predicted, never read."""
     if not prompt.ids or not prompt.options or not all(prompt.options):
         raise ValueError("a prompt needs at least one id, one option, and one id in each option")
+    if len(prompt.option_characters) != len(prompt.options) or min(prompt.option_characters) < 1:
+        raise ValueError("each option needs its length in characters, at least 1")
     ids, length = list(prompt.ids), len(prompt.ids)
     positions, branches = list(range(length)), [0] * length
     for number, option in enumerate(prompt.options, start=1):
@@ -105,10 +118,13 @@ def _score_batch(
         end = len(prompt.ids)
         read = hidden[row, end - 1 : len(rows[index][0])]
         log_probs = logits(model, read).float().log_softmax(-1).cpu()
-        likelihoods, start = [], 1
+        raw, paths, start = [], [], 1
         for option in prompt.options:
-            steps = [0, *range(start, start + len(option) - 1)]
-            likelihoods.append(float(log_probs[steps, list(option)].double().sum()))
+            paths.append([0, *range(start, start + len(option) - 1)])
+            raw.append(float(log_probs[paths[-1], list(option)].double().sum()))
             start += len(option) - 1
-        scores.append(PromptScore(likelihoods, log_probs[0].numpy()))
+        per_token = [score / len(option) for score, option in zip(raw, prompt.options, strict=True)]
+        per_character = [score / count for score, count in zip(raw, prompt.option_characters, strict=True)]
+        followed = log_probs[paths[prompt.followed]].numpy()
+        scores.append(PromptScore(raw, per_token, per_character, followed))
     return scores

@@ -1,13 +1,14 @@
 """How a question is put to a speech language model.
 
-Put here: the exact prompt format. Do not put here: scoring. The format is that of the training sequences
+Put here: the exact prompt formats, each with the name by which a recipe asks for it. Do not put here: scoring. The
+format `answer_read` is that of the training sequences
 (data/interleave.py) of a document whose question is heard and whose answer is read:
 
     spoken  <bos> <|speech_start|> codes <|speech_end|> answer prefix | option
     text    <bos> question answer prefix | option
 
 Question, prefix and option are each encoded with one space before them (tokenizer/text.py), so that the
-option's ids are the same after both prompts.
+option's ids are the same after both prompts. Another format is another name: scores of two formats never mix.
 """
 
 from __future__ import annotations
@@ -22,26 +23,49 @@ from spelangy_model.tokenizer.vocab import Layout
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+FORMATS = ("answer_read",)
+
 
 def spoken_prompt(
-    layout: Layout, tokenizer: Tokenizer, codes: Sequence[int], answer_prefix: str, options: Sequence[str]
+    layout: Layout,
+    tokenizer: Tokenizer,
+    codes: Sequence[int],
+    answer_prefix: str,
+    options: Sequence[str],
+    followed: int = 0,
 ) -> Prompt:
     """Return the prompt of a spoken question (its codes, without markers). ValueError for a code that is not there."""
     if len(codes) == 0 or min(codes) < 0 or max(codes) >= layout.codebook_size:
         raise ValueError(f"a spoken question needs codes in 0..{layout.codebook_size - 1}")
     speech = [layout.speech_start, *(layout.first_code + int(code) for code in codes), layout.speech_end]
-    return _prompt(layout, tokenizer, speech, answer_prefix, options)
+    return _prompt(layout, tokenizer, speech, answer_prefix, options, followed)
 
 
 def text_prompt(
-    layout: Layout, tokenizer: Tokenizer, question: str, answer_prefix: str, options: Sequence[str]
+    layout: Layout,
+    tokenizer: Tokenizer,
+    question: str,
+    answer_prefix: str,
+    options: Sequence[str],
+    followed: int = 0,
 ) -> Prompt:
-    """Return the prompt of a written question."""
-    return _prompt(layout, tokenizer, encode_texts(tokenizer, [question])[0], answer_prefix, options)
+    """Return the prompt of a written question; an empty question leaves the options alone, as a blind model sees."""
+    encoded = encode_texts(tokenizer, [question])[0] if question else []
+    return _prompt(layout, tokenizer, encoded, answer_prefix, options, followed)
 
 
 def _prompt(
-    layout: Layout, tokenizer: Tokenizer, question: list[int], answer_prefix: str, options: Sequence[str]
+    layout: Layout,
+    tokenizer: Tokenizer,
+    question: list[int],
+    answer_prefix: str,
+    options: Sequence[str],
+    followed: int,
 ) -> Prompt:
     prefix, *encoded = encode_texts(tokenizer, [answer_prefix, *options])
-    return Prompt((layout.bos, *question, *prefix), tuple(tuple(option) for option in encoded))
+    return Prompt(
+        (layout.bos, *question, *prefix),
+        tuple(tuple(option) for option in encoded),
+        tuple(len(option) for option in options),
+        followed,
+    )

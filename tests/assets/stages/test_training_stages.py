@@ -41,6 +41,7 @@ from spelangy_model.records import (
     TextDocument,
     TokenChunk,
     TokenDocument,
+    TokenGap,
 )
 from spelangy_model.rng import stable_rng
 from spelangy_model.tokenizer.text import encode_texts, load_text_tokenizer
@@ -318,13 +319,27 @@ def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
     assert all(score.run == "run_quest" and max(score.option_log_likelihoods) <= 0 for score in scores)
     assert all(score.reverse_kl >= 0 for score in spoken)
     assert all(math.isnan(score.reverse_kl) for score in written)
+    for score in scores:
+        assert score.predicted_index == max(range(4), key=score.option_log_likelihoods.__getitem__)
+        assert all(raw <= each for raw, each in zip(score.option_log_likelihoods, score.option_per_token, strict=True))
+    gaps = list(artifact.records("gaps", TokenGap))
+    first = {gap.question_id: gap for gap in gaps if gap.position == 0}
+    assert {score.question_id: score.reverse_kl for score in spoken} == {q: gap.reverse_kl for q, gap in first.items()}
+    assert all(gap.token and len(gap.moved_tokens) == len(gap.moved_speech) == len(gap.moved_text) == 3 for gap in gaps)
     metrics = {metric.metric: metric for metric in artifact.records("metrics", Metric)}
     correct = [score.predicted_index == score.answer_index for score in spoken]
     assert metrics["sqa.all.accuracy"].value == pytest.approx(sum(correct) / 24)
     assert metrics["sqa.all.accuracy"].count == 24
-    assert {"sqa.accent.en-us.accuracy", "sqa.accent.en-029.accuracy", "text_qa.accuracy", "gap.reverse_kl"} <= set(
-        metrics
-    )
+    assert {
+        "sqa.accent.en-us.accuracy",
+        "sqa.accent.en-029.accuracy",
+        "sqa.voice.en-us+m1.accuracy",
+        "scoring.per_character.sqa.accuracy",
+        "text_qa.accuracy",
+        "gap.reverse_kl",
+        "gap.answer.forward_kl",
+    } <= set(metrics)
+    assert metrics["scoring.raw.sqa.accuracy"].value == metrics["sqa.all.accuracy"].value
     for metric in metrics.values():
         assert metric.low <= metric.value <= metric.high
 
