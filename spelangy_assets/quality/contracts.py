@@ -326,6 +326,16 @@ PAGE = Contract(
     (Bound("pages", 1),),
 )
 
+SYNTHETIC_PAGE = Contract(
+    "synthetic_page",
+    """
+    SELECT count(*) AS metrics, count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
+           (SELECT count(*) FROM stats WHERE name = 'pages' AND value >= 1) AS pages
+    FROM metrics
+    """,
+    (Bound("metrics", 1), _exactly("duplicate_metrics"), Bound("pages", 1)),
+)
+
 SPEECH_TOKENIZER = Contract(
     "speech_tokenizer",
     """

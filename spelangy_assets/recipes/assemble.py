@@ -36,6 +36,7 @@ from spelangy_assets.stages import (
     write_benchmark,
     write_chunk_page,
     write_krist,
+    write_synthetic_page,
 )
 
 AUDIO: PartitionKind = "audio_snapshot"
@@ -227,6 +228,30 @@ def _synthetic(recipe: Recipe) -> Iterator[Node]:
             pool="asr",
             cost="heavy",
         )
+
+    yield Node(
+        name="synthetic_page",
+        group="synthetic",
+        description="A page to read and hear Krist and Quest beside their pages; what each gave, in hours and words.",
+        stage=write_synthetic_page,
+        config=synthetic.page,
+        contract=contracts.SYNTHETIC_PAGE,
+        inputs={
+            name: name
+            for name in (
+                "raw_pages",
+                "text_documents",
+                "krist_documents",
+                "krist_speech",
+                "krist_round_trip",
+                "quest_pairs",
+                "quest_speech",
+                "quest_round_trip",
+            )
+        },
+        partition=PAGES,
+        kinds=("html",),
+    )
 
 
 def _tokenizers(recipe: Recipe) -> Iterator[Node]:

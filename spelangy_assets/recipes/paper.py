@@ -40,6 +40,7 @@ from spelangy_assets.stages import (
     write_benchmark,
     write_chunk_page,
     write_krist,
+    write_synthetic_page,
 )
 from spelangy_assets.stages.tokenizer_corpus import Sentences
 from spelangy_model.audio.asr import FasterWhisper, TransformersCtc
@@ -135,6 +136,7 @@ PAPER = Recipe(
             sample_chunks=1000,
             second_look_chunks=100,
         ),
+        page=write_synthetic_page.Config(),
     ),
     tokenizers=Tokenizers(
         corpus=tokenizer_corpus.Config(

@@ -32,6 +32,7 @@ from spelangy_assets.stages import (
     write_benchmark,
     write_chunk_page,
     write_krist,
+    write_synthetic_page,
 )
 
 
@@ -66,6 +67,7 @@ class Synthetic:
     quest: mine_quest.Config
     quest_speech: speak.Config
     round_trip: round_trip.Config
+    page: write_synthetic_page.Config
 
 
 @dataclass(frozen=True, kw_only=True)

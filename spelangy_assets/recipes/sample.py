@@ -41,6 +41,7 @@ from spelangy_assets.stages import (
     write_benchmark,
     write_chunk_page,
     write_krist,
+    write_synthetic_page,
 )
 from spelangy_assets.stages.tokenizer_corpus import Sentences
 from spelangy_assets.world.notes import WrittenNotes
@@ -162,6 +163,7 @@ SAMPLE = Recipe(
             recognizer=FasterWhisper(name="whisper-base", model="package:base", beam_size=1),
             max_word_error_rate=0.5,  # of espeak-ng's words it gets 0.2 to 0.3 wrong
         ),
+        page=write_synthetic_page.Config(),
     ),
     tokenizers=Tokenizers(
         corpus=tokenizer_corpus.Config(

@@ -6,7 +6,6 @@ or any decision about the data: the page shows what the records say, and its sum
 
 from __future__ import annotations
 
-import base64
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from spelangy_assets.report.render import clock, duration, render, share
+from spelangy_assets.report.sound import AudioBudget
 from spelangy_model.records import Chunk, DroppedTranscript, Hypothesis, Recording, Segment, Transcript, Vote
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def write_chunk_page(
     """
     limits = limits or PageLimits()
     shown = list(recordings[: limits.recordings])
-    budget = _AudioBudget(limits.audio_bytes)
+    budget = AudioBudget(limits.audio_bytes)
     heard = _group(hypotheses, lambda item: item.segment_id)
     turns = _group(segments, lambda item: item.recording_id)
     agreed = _group(transcripts, lambda item: item.recording_id)
@@ -78,28 +78,6 @@ def write_chunk_page(
         left_out=len(recordings) - len(shown),
         audio_note=budget.note(),
     )
-
-
-class _AudioBudget:
-    def __init__(self, limit_bytes: int):
-        self._limit = limit_bytes
-        self._used = self._with = self._without = 0
-
-    def embed(self, chunk: Chunk) -> str:
-        """Return a data URI, or nothing when it would pass the limit."""
-        encoded = base64.b64encode(chunk.audio.bytes).decode()
-        if self._used + len(encoded) > self._limit:
-            self._without += 1
-            return ""
-        self._used += len(encoded)
-        self._with += 1
-        return f"data:audio/flac;base64,{encoded}"
-
-    def note(self) -> str:
-        held = f"{self._with} chunks have their sound in this page ({self._used / 2**20:.1f} MiB)"
-        if not self._without:
-            return f"{held}; it needs no network."
-        return f"{held}; {self._without} do not, because the page holds at most {self._limit / 2**20:.0f} MiB of sound."
 
 
 def _group(items: Sequence[T], key: Callable[[T], str]) -> defaultdict[str, list[T]]:
@@ -174,7 +152,7 @@ def _recording_view(
     transcripts: Sequence[Transcript],
     dropped: Sequence[DroppedTranscript],
     chunks: Mapping[str, Sequence[Chunk]],
-    budget: _AudioBudget,
+    budget: AudioBudget,
     limits: PageLimits,
 ) -> dict[str, Any]:
     speakers = list(dict.fromkeys(item.speaker for item in sorted(segments, key=lambda item: item.start_s)))

@@ -17,7 +17,6 @@ still does, goes as `misheard`: a sentence by itself, a question, rationale or a
 from __future__ import annotations
 
 import itertools
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,16 +77,18 @@ def run(ctx: StageContext, config: Config) -> None:
 def _listen_to_a_sample(ctx: StageContext, recognizer: Recognizer, config: Config, out: UnitWriter) -> None:
     chunks = ctx.inputs["chunks"]
     order = _order(chunks)
-    per_voice = max(1, math.ceil(config.sample_chunks / max(1, len(order))))
-    sample = _read(chunks, [place for places in order.values() for place in places[:per_voice]])
-    first = _listen(recognizer, config, sample, out)
+    each, more = divmod(max(config.sample_chunks, len(order)), max(1, len(order)))
+    shares = {voice: each + (number < more) for number, voice in enumerate(order)}
+    sample = [place for voice, places in order.items() for place in places[: shares[voice]]]
+    first = _listen(recognizer, config, _read(chunks, sample), out)
     out.read(len(first))
     out.kept(len(first))
     out.write("heard", first)
     deciding = _by(first, lambda chunk: chunk.speaker)
     for voice, heard in deciding.items():
         if _error_rate(voice, "", heard).low > config.max_word_error_rate:
-            further = order[voice][per_voice : per_voice + config.second_look_chunks] or order[voice][:per_voice]
+            own = order[voice]
+            further = own[shares[voice] :][: config.second_look_chunks] or own[: shares[voice]]
             deciding[voice] = _listen(recognizer, config, _read(chunks, further), out, look=2)
             out.write("heard", deciding[voice])
             out.add("voices_heard_again", 1)

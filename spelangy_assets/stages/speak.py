@@ -7,7 +7,8 @@ Input `scripts`: an artifact with a table scripts(Script). All lines of a docume
 the document's id. With several voices a document, each is a document of its own whose id is derived from the
 script's id and the voice's number; no voice speaks a script twice before all have spoken it once.
 A line of the role `sentence` stands for itself: it alone is dropped when it cannot be spoken well. Questions,
-rationales and answers need each other: the document goes with any one of them (`document_incomplete`).
+rationales and answers need each other: the document goes with any one of them (`document_incomplete`). Each line that
+is not spoken is a row of `rejects`, with what was measured of it.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ from spelangy_model.audio.tts import (
     open_synthesizer,
     speak_line,
 )
-from spelangy_model.records import Audio, Chunk, Line, Script, from_table
+from spelangy_model.records import Audio, Chunk, Line, Reject, Script, from_table
 from spelangy_model.rng import stable_hash
+from spelangy_model.text.normalize import words_of
 
-VERSION = "1"
-TABLES: dict[str, type] = {"chunks": Chunk}
+VERSION = "2"
+TABLES: dict[str, type] = {"chunks": Chunk, "rejects": Reject}
 
 STANDS_ALONE = "sentence"
 
@@ -68,16 +70,16 @@ def run(ctx: StageContext, config: Config) -> None:
     for unit, (shard, start) in ctx.out.pending(parts):
         with ctx.out.unit(unit) as out:
             for script in from_table(shard.table().slice(start, config.scripts_per_unit), Script):
-                for number, voice in enumerate(voices_for(script.document_id, config)):
+                voices = voices_for(script.document_id, config)
+                for document_id, voice in zip(spoken_ids(script.document_id, len(voices)), voices, strict=True):
                     out.read(len(script.lines))
-                    document_id = script.document_id
-                    if config.voices_per_document > 1:
-                        document_id = stable_hash("spoken", script.document_id, number)
-                    chunks, dropped = speak_document(synthesizer, script, document_id, voice, config.limits)
+                    chunks, rejects = speak_document(synthesizer, script, document_id, voice, config.limits)
                     out.write("chunks", chunks)
-                    for reason in dropped:
-                        out.drop(reason)
+                    out.write("rejects", rejects)
+                    for reject in rejects:
+                        out.drop(reject.reason)
                     out.add("documents_kept", bool(chunks))
+                    out.add("words_kept", sum(len(words_of(chunk.text)) for chunk in chunks))
                     out.add("hours_kept", sum(chunk.duration_s for chunk in chunks) / 3600)
         ctx.log(f"spoke {start + 1} to {min(start + config.scripts_per_unit, shard.rows)} of {shard.rows} documents")
 
@@ -93,22 +95,31 @@ def voices_for(document_id: str, config: Config) -> list[Voice]:
     return chosen
 
 
+def spoken_ids(document_id: str, voices_per_document: int) -> list[str]:
+    """Return the ids of the documents that a script becomes, one a voice; in one voice it keeps its own."""
+    if voices_per_document == 1:
+        return [document_id]
+    return [stable_hash("spoken", document_id, number) for number in range(voices_per_document)]
+
+
 def speak_document(
     synthesizer: Synthesizer, script: Script, document_id: str, voice: Voice, limits: SpeechLimits
-) -> tuple[list[Chunk], list[str]]:
-    """Return a script's chunks in one voice, as the document of that id, and a reason for each dropped line."""
+) -> tuple[list[Chunk], list[Reject]]:
+    """Return a script's chunks in one voice, as the document of that id, and a reject for each line without one."""
     spoken: list[tuple[Line, Samples]] = []
-    dropped: list[str] = []
+    rejects: list[Reject] = []
     incomplete = False
     for line in script.lines:
         try:
             spoken.append((line, speak_line(synthesizer, line.spoken_text, voice, limits)))
         except Unspeakable as fault:
-            dropped.append(fault.reason)
+            words = f"{voice.name}, {fault.detail}: {line.spoken_text}"
+            rejects.append(Reject(script.url, document_id, fault.reason, words))
             incomplete |= line.role != STANDS_ALONE
     if incomplete:
-        return [], dropped + ["document_incomplete"] * len(spoken)
-    return [_chunk(script, line, samples, document_id, i, voice) for i, (line, samples) in enumerate(spoken)], dropped
+        rest = [Reject(script.url, document_id, "document_incomplete", line.spoken_text) for line, _ in spoken]
+        return [], rejects + rest
+    return [_chunk(script, line, samples, document_id, i, voice) for i, (line, samples) in enumerate(spoken)], rejects
 
 
 def _chunk(script: Script, line: Line, samples: Samples, document_id: str, index: int, voice: Voice) -> Chunk:

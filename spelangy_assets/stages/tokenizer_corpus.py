@@ -96,10 +96,10 @@ def run(ctx: StageContext, config: Config) -> None:
                     evidence="",
                 )
                 voice = choose_voice(config.voices, config.seed, document_id)
-                chunks, dropped = speak_document(synthesizer, script, document_id, voice, config.limits)
+                chunks, rejects = speak_document(synthesizer, script, document_id, voice, config.limits)
                 out.write("chunks", chunks)
-                for reason in dropped:
-                    out.drop(reason)
+                for reject in rejects:
+                    out.drop(reject.reason)
                 out.add("hours_kept", sum(chunk.duration_s for chunk in chunks) / 3600)
         ctx.log(f"spoke {min(start + config.sentences_per_unit, len(texts))} of {len(texts)} sentences")
 

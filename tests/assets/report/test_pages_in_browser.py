@@ -1,4 +1,4 @@
-"""Both pages open from disk in a real browser: nothing is requested, nothing overflows a phone, sound plays."""
+"""All pages open from disk in a real browser: nothing is requested, nothing overflows a phone, sound plays."""
 
 import importlib.util
 import shutil
@@ -8,6 +8,7 @@ import pytest
 
 from spelangy_assets.report.chunk_page import write_chunk_page
 from spelangy_assets.report.leaderboard_page import leaderboard_page
+from spelangy_assets.report.synthetic_page import synthetic_page
 
 
 def _neighbour(name: str):
@@ -21,7 +22,7 @@ def _neighbour(name: str):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    chunk, board = _neighbour("test_chunk_page"), _neighbour("test_leaderboard_page")
+    chunk, board, synthetic = map(_neighbour, ("test_chunk_page", "test_leaderboard_page", "test_synthetic_page"))
     folder = tmp_path_factory.mktemp("pages")
     (folder / "chunk_page.html").write_text(
         write_chunk_page(
@@ -29,6 +30,7 @@ def pages(tmp_path_factory):
         )
     )
     (folder / "leaderboard.html").write_text(leaderboard_page(board.METRICS, board.RUNS))
+    (folder / "synthetic_page.html").write_text(synthetic_page([synthetic.QUEST], title="Synthetic speech"))
     return folder
 
 
@@ -47,7 +49,7 @@ def browser():
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["chunk_page.html", "leaderboard.html"])
+@pytest.mark.parametrize("name", ["chunk_page.html", "leaderboard.html", "synthetic_page.html"])
 def test_a_page_fits_the_screen_requests_nothing_and_reports_no_error(browser, pages, name, width, scheme):
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     requests, problems = [], []

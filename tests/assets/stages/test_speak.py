@@ -16,7 +16,7 @@ from spelangy_assets.world.world import load_world
 from spelangy_model.audio.espeak import VOICES, EspeakSynthesizer, voices_of
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.tts import SpeechLimits, SynthesizerSpec, Voice
-from spelangy_model.records import Chunk, Line, Script
+from spelangy_model.records import Chunk, Line, Reject, Script
 from spelangy_model.rng import stable_hash
 
 
@@ -100,11 +100,17 @@ def test_each_document_speaks_in_one_voice_and_says_its_lines(tmp_path, executio
 
 
 def test_lines_that_cannot_be_spoken_are_counted_and_a_broken_dialogue_goes_as_a_whole(tmp_path, execution):
-    counts = spoken(tmp_path, execution, Config(seed=1)).manifest.counts
+    artifact = spoken(tmp_path, execution, Config(seed=1))
+    counts = artifact.manifest.counts
     assert counts.records_in == 10
     assert counts.records_kept == 7
     assert counts.dropped == {"nothing_to_say": 2, "document_incomplete": 1}
     assert counts.stats["documents_kept"] == 3
+    assert [(row.source_uri, row.reason) for row in artifact.records("rejects", Reject)] == [
+        ("https://example.org/2", "nothing_to_say"),
+        ("https://example.org/3", "nothing_to_say"),
+        ("https://example.org/3", "document_incomplete"),
+    ]
 
 
 def test_the_checks_of_the_config_are_applied(tmp_path, execution):
