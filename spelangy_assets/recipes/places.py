@@ -29,7 +29,7 @@ def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Plac
     """Return what the roots need, parents first.
 
     By default the roots are all unpartitioned assets, and then what nothing is made from (pages to look at), at every
-    snapshot that is needed for them.
+    snapshot at which all that it shows is needed for them.
     """
     needed: dict[Place, None] = {}
 
@@ -48,7 +48,7 @@ def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Plac
         for node in graph:
             if node.partition and not graph.children(node.name):
                 for kind, partition in snapshots:
-                    if kind == node.partition:
+                    if kind == node.partition and needed.keys() >= set(parents_of(graph, node, partition)):
                         visit((node.name, partition))
     return list(needed)
 

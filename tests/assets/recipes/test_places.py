@@ -15,6 +15,11 @@ def test_of_the_corpora_s_snapshots_no_more_is_wanted_than_they_need() -> None:
     assert sorted(wanted, key=str) == sorted(required_places(graph), key=str)
     assert ("text_documents", "notes") in wanted
     assert ("krist_documents", "notes") not in wanted  # no corpus draws Krist from it
+    pages = {place for place in wanted if place[0].endswith("_page")}
+    assert pages == {
+        *(("chunk_page", snapshot) for snapshot in NAMED["audio_snapshot"]),
+        *(("synthetic_page", snapshot) for snapshot in ("2026-01", "2026-02")),
+    }
 
 
 def test_a_snapshot_that_arrived_is_wanted_whole() -> None:
