@@ -21,6 +21,7 @@ from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 from spelangy_assets.stages.build import Built
 from spelangy_assets.stages.stage import Execution, FolderSource
 from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_assets.store.files import below
 
 _FOLDERS = {"audio_snapshot": "audio", "page_snapshot": "pages"}
 
@@ -87,4 +88,9 @@ class Laboratory:
         source = known.get(partition)
         if isinstance(source, PackagedFolder):
             return FolderSource(PACKAGE_FOLDER / source.path)
-        return FolderSource(self.settings.snapshots / kind / partition) if source is None else source
+        if source is not None:
+            return source
+        folder, bucket = self.settings.snapshots / kind / partition, self.settings.snapshots_s3
+        if bucket and kind == "audio" and not folder.is_dir():
+            return FolderSource(below(bucket, kind, partition))
+        return FolderSource(folder)

@@ -1,4 +1,4 @@
-"""Which snapshots there are: those that a recipe names and those that lie in the snapshots folder.
+"""Which snapshots there are: those that a recipe names and those that lie in the snapshots folder or bucket.
 
 Put here: finding snapshots and adding them as partitions. Do not put here: reading them.
 """
@@ -11,12 +11,13 @@ from spelangy_assets.keys import partitions_name
 from spelangy_assets.recipes.graph import PartitionKind
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.settings import Settings
+from spelangy_assets.store.files import Files
 
 _FOLDERS: dict[PartitionKind, str] = {"audio_snapshot": "audio", "page_snapshot": "pages"}
 
 
 def snapshots(recipe: Recipe, settings: Settings) -> dict[PartitionKind, list[str]]:
-    """Return the names of all snapshots, those of the recipe first, then those found in the folder, sorted."""
+    """Return the names of all snapshots, those of the recipe first, then those found, sorted."""
     named: Mapping[PartitionKind, Mapping[str, object]] = {
         "audio_snapshot": recipe.audio_snapshots,
         "page_snapshot": recipe.page_snapshots,
@@ -25,6 +26,9 @@ def snapshots(recipe: Recipe, settings: Settings) -> dict[PartitionKind, list[st
     for kind, known in named.items():
         folder = settings.snapshots / _FOLDERS[kind]
         arrived = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        if settings.snapshots_s3 and kind == "audio_snapshot":
+            there = Files(settings.snapshots_s3).names(_FOLDERS[kind])
+            arrived += sorted(name for name, is_folder in there if is_folder and name not in arrived)
         found[kind] = [*known, *(name for name in arrived if name not in known and not name.startswith("."))]
     return found
 

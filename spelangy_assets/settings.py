@@ -22,6 +22,7 @@ class Settings:
     home        SPELANGY_HOME       all that is made here; default .spelangy in the working directory
     store_uri   SPELANGY_STORE      the artifacts: a folder or an s3:// prefix; default HOME/store
     snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
+    snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further audio snapshots, PREFIX/audio/NAME/...; default none
     device      SPELANGY_DEVICE     cpu or cuda
     accelerate_config  SPELANGY_ACCELERATE_CONFIG  a file of `accelerate config`; empty: one process, launched directly
     """
@@ -29,6 +30,7 @@ class Settings:
     home: Path
     store_uri: str
     snapshots: Path
+    snapshots_s3: str = field(default="", repr=False)  # its query may bear a secret
     device: str = "cpu"
     accelerate_config: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -54,6 +56,7 @@ class Settings:
             home=home,
             store_uri=env.get("SPELANGY_STORE") or str(home / "store"),
             snapshots=Path(env.get("SPELANGY_SNAPSHOTS") or home / "snapshots").absolute(),
+            snapshots_s3=env.get("SPELANGY_SNAPSHOTS_S3") or "",
             device=env.get("SPELANGY_DEVICE") or "cpu",
             accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",
             environment=env,

@@ -86,6 +86,8 @@ def _refuse_language(page: Page, config: Config) -> str | None:
 
 def _units(source: object, config: Config) -> Iterator[Iterable[Page | Reject]]:
     if isinstance(source, FolderSource):
+        if isinstance(source.path, str):
+            raise InputError("raw_pages reads archives from a folder on disk, not from a bucket; copy them there")
         paths = files_of(source.path)
         if not paths:
             raise InputError(f"{source.path} holds no archive: put .warc, .warc.gz, .arc or .arc.gz files there")

@@ -42,9 +42,9 @@ class InputError(Exception):
 
 @dataclass(frozen=True)
 class FolderSource:
-    """A snapshot that is a folder of files; it is identified by the digest of its files, never by where it lies."""
+    """A snapshot that is a folder of files, or an s3:// prefix; what identifies it is in stages/sources.py."""
 
-    path: Path
+    path: Path | str
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,12 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 
+def below(root: str, *names: str) -> str:
+    """Return the URI of a place below a root that is a URI with or without options in its query."""
+    place, mark, options = root.partition("?")
+    return "/".join([place.rstrip("/"), *names]) + mark + options
+
+
 class Files:
     """Files below a root (a folder's path, file:///folder or s3://bucket/prefix).
 

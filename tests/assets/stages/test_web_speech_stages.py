@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from spelangy_assets.quality.contracts import (
     CHUNKS,
@@ -25,6 +26,7 @@ from spelangy_assets.store.artifacts import Artifact, ArtifactStore
 from spelangy_model.audio.asr import AsrError, FasterWhisper, Recognizer, WhisperTimestamped, WindowResult
 from spelangy_model.audio.diarize import Diarizer
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
+from spelangy_model.audio.parts import PartRule
 from spelangy_model.audio.rover import RoverWeights
 from spelangy_model.audio.turns import Turn
 from spelangy_model.audio.wer import word_errors
@@ -288,6 +290,37 @@ def test_a_second_build_in_another_place_gives_the_same_bytes(tmp_path: Path, ex
         assert len(built["web_fine"].artifact.shards("chunks")) == 3
         versions.append({name: item.artifact.data_version for name, item in built.items()})
     assert versions[0] == versions[1]
+
+
+def test_licence_and_address_go_from_a_manifests_line_to_the_chunk(
+    store: ArtifactStore, execution: Execution, tmp_path: Path
+):
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 20 * SAMPLE_RATE_HZ)
+    soundfile.write(folder / "talk.wav", noise, SAMPLE_RATE_HZ)
+    said = {1.0: "So that is how it was done.", 14.0: "And this is what they said of it."}
+    lines = [
+        {"audio_filepath": "talk.wav", "offset": start_s, "duration": 2.0, "text": text, "speaker": "a", "lang": "en",
+         "url": "https://example.org/talk", "licence": "CC-BY-4.0"}
+        for start_s, text in said.items()
+    ]  # fmt: skip
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ingest = ingest_audio.Config(parts=PartRule(max_part_s=8.0, search_s=1.0))
+    built = chain(store, execution, FolderSource(folder), ingest=ingest)
+    recordings = {row.recording_id: row for row in rows(built["raw_audio"].artifact, "recordings", Recording)}
+    assert len(recordings) == 3  # a long one, in parts
+    for name in ("web_coarse", "web_fine"):
+        chunks = rows(built[name].artifact, "chunks", Chunk)
+        assert {chunk.licence for chunk in chunks} == {"CC-BY-4.0"}
+        found = {recordings[chunk.source_id].offset_s + chunk.start_s: chunk for chunk in chunks}
+        assert list(found) == pytest.approx(list(said), abs=0.5)
+        for (start_s, chunk), text in zip(found.items(), said.values(), strict=True):
+            address, _, fragment = chunk.source_url.partition("#t=")
+            first_s, last_s = map(float, fragment.split(","))
+            assert (address, chunk.text) == ("https://example.org/talk", text)
+            assert first_s <= start_s < last_s
+            assert first_s == recordings[chunk.source_id].offset_s
 
 
 # --- with real models ---------------------------------------------------------------------------------------------

@@ -1,15 +1,26 @@
 """The store on an S3 server that runs in this process; slow, for it starts one."""
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
+import soundfile
 
+from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.partitions import snapshots
 from spelangy_assets.quality.contracts import Bound, Contract
+from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.graph import Graph
+from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.settings import Settings
+from spelangy_assets.stages.build import build
+from spelangy_assets.stages.stage import Execution, FolderSource, InputError
 from spelangy_assets.store.artifacts import ArtifactStore
-from spelangy_assets.store.files import Files
+from spelangy_assets.store.files import Files, below
 from spelangy_model.records import Metric
 
 pytestmark = pytest.mark.slow
@@ -92,3 +103,38 @@ def test_files_of_a_model_come_to_disk_once(root: str, tmp_path: Path, toys: Any
     assert (folder / "notes" / "unit-0.txt").read_bytes() == artifact.read_file("notes/unit-0.txt")
     (folder / "notes" / "unit-0.txt").write_bytes(b"seen")
     assert (artifact.local_folder(tmp_path / "cache") / "notes" / "unit-0.txt").read_bytes() == b"seen"
+
+
+def test_a_snapshot_in_a_bucket_is_ingested_as_one_on_disk(
+    server: str, store: ArtifactStore, execution: Execution, tmp_path: Path
+):
+    folder = tmp_path / "monday"
+    folder.mkdir()
+    for number in range(3):
+        tone = 0.3 * np.sin(np.arange(16_000) * (number + 1) / 40)
+        soundfile.write(folder / f"{number} \N{LATIN SMALL LETTER U WITH DIAERESIS}.wav", tone, 16_000)
+    with tarfile.open(folder / "shard.tar", "w") as tar:
+        tar.add(folder / "2 \N{LATIN SMALL LETTER U WITH DIAERESIS}.wav", "a.wav")
+    (folder / "2 \N{LATIN SMALL LETTER U WITH DIAERESIS}.wav").unlink()
+    (folder / "broken.mp3").write_bytes(b"no sound")
+    (folder / "manifest.jsonl").write_text('{"file": "shard.tar/a.wav", "url": "https://x.org/a", "licence": "MIT"}\n')
+    root = f"s3://bucket/snapshots?endpoint_override={server}&scheme=http&region=us-east-1"
+    for path in folder.iterdir():
+        Files(root).write(f"audio/monday/{path.name}", path.read_bytes())
+    settings = Settings.at(tmp_path / "home", SPELANGY_SNAPSHOTS_S3=root)
+    assert "monday" in snapshots(SAMPLE, settings)["audio_snapshot"]
+    node = assemble(SAMPLE)["raw_audio"]
+    source = Laboratory(settings).source(SAMPLE, node, "monday")
+    graph = Graph("sample", [node])
+    on_s3 = build(store, graph, node, "monday", execution, source).artifact
+    on_disk = ArtifactStore(tmp_path / "disk", tmp_path)
+    assert (
+        on_s3.data_version
+        == build(on_disk, graph, node, "monday", execution, FolderSource(folder)).artifact.data_version
+    )
+    assert on_s3.manifest.counts.records_kept == 3
+    assert build(store, graph, node, "monday", execution, source).cached
+    Files(root).write("audio/monday/late.wav", (folder / "shard.tar").read_bytes()[512:])
+    assert not build(store, graph, node, "monday", execution, source).cached
+    with pytest.raises(InputError, match=r"nothing below s3://bucket/snapshots/audio/tuesday:"):
+        build(store, graph, node, "tuesday", execution, FolderSource(below(root, "audio", "tuesday")))
