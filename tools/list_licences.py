@@ -28,7 +28,7 @@ BEHIND_ADAPTERS = """
 
 | part | licence | where it is used | how to do without |
 |---|---|---|---|
-| whisper-timestamped | AGPL-3.0 | `spelangy_model/audio/asr.py`, one backend, imported when a recipe names it | name other ASR systems in the recipe |
+| whisper-timestamped | AGPL-3.0 | `spelangy_model/audio/asr/openai_whisper.py`, one backend, imported when a recipe names it | name other ASR systems in the recipe |
 | espeak-ng (through espeakng-loader) | GPL-3.0 | `spelangy_model/audio/espeak.py`, loaded when a recipe names an espeak voice | name coqui voices in the recipe |
 | coqui-tts | MPL-2.0 | `spelangy_model/audio/coqui.py`, imported when a recipe names a coqui voice | name espeak voices in the recipe |
 

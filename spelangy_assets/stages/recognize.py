@@ -6,6 +6,8 @@ Put here: which recordings are listened to, by whom, and the rows that come of i
 Inputs `raw_audio` and `speech_segments`. The first system of the recipe listens first and says the language of each
 window; a window of surely another language than it decodes is decoded by nobody, and all systems then have a
 hypothesis without words there, so that the languages of a crawl are known without the cost of transcribing them.
+The systems after it hear windows of one language joined across recordings, up to a full one, where a call costs them
+the same whatever its length: a crawl of short clips then takes a fraction of the calls.
 
 A recording that came with utterances is not listened to: its system is 'given', each word's times are interpolated
 inside its utterance by characters, its confidence is 1, and the language is that of the recording's whole transcript.
@@ -20,12 +22,19 @@ from spelangy_assets.stages.stage import Execution, InputError, PreflightError, 
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer, recognize_all
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
-from spelangy_model.audio.windows import MAX_WINDOW_S, PAUSE_S, make_windows, words_by_segment
+from spelangy_model.audio.windows import (
+    MAX_WINDOW_S,
+    PAUSE_S,
+    Window,
+    join_windows,
+    make_windows,
+    words_by_segment,
+)
 from spelangy_model.audio.words import spread, text_of
 from spelangy_model.records import Hypothesis, Recording, Segment, Word
 from spelangy_model.text.language import detect_language
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"hypotheses": Hypothesis}
 
 GIVEN = "given"
@@ -33,11 +42,16 @@ GIVEN = "given"
 
 @dataclass(frozen=True)
 class Config:
-    """`systems` in order of trust: the first one finds the language, and ties of the vote go to the earliest."""
+    """The literals.
+
+    `systems` in order of trust: the first one finds the language, and ties of the vote go to the earliest. Recordings
+    are heard together until they make `group_windows` windows, each of which holds up to 1.8 MB of sound.
+    """
 
     systems: tuple[AsrSystem, ...]
     max_window_s: float = MAX_WINDOW_S
     pause_s: float = PAUSE_S
+    group_windows: int = 32
 
     def __post_init__(self) -> None:
         names = [system.name for system in self.systems]
@@ -56,7 +70,17 @@ def preflight(config: Config, execution: Execution) -> None:
 
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit a shard of recordings."""
-    recognizers: list[tuple[str, Recognizer]] = []
+    recognizers: list[tuple[AsrSystem, Recognizer]] = []
+
+    def hear(group: list[_Heard], out: UnitWriter) -> None:
+        nonlocal recognizers
+        if group:
+            recognizers = recognizers or [
+                (system, system.load(ctx.execution.cache_dir, ctx.execution.device)) for system in config.systems
+            ]
+            _write(_hear(group, recognizers, config, out), out)
+        group.clear()
+
     shards = list(
         zip(ctx.inputs["raw_audio"].shards("recordings"), ctx.inputs["speech_segments"].shards("segments"), strict=True)
     )
@@ -65,6 +89,7 @@ def run(ctx: StageContext, config: Config) -> None:
             turns: dict[str, list[Segment]] = {}
             for segment in segments.iter_records(Segment):
                 turns.setdefault(segment.recording_id, []).append(segment)
+            group: list[_Heard] = []
             for recording in recordings.iter_records(Recording, batch_rows=1):
                 own = turns.get(recording.recording_id, [])
                 out.read(len(own))
@@ -72,36 +97,48 @@ def run(ctx: StageContext, config: Config) -> None:
                 if not own:
                     continue
                 if recording.utterances:
-                    hypotheses = _given(recording, own)
-                else:
-                    recognizers = recognizers or [
-                        (system.name, system.load(ctx.execution.cache_dir, ctx.execution.device))
-                        for system in config.systems
-                    ]
-                    hypotheses = _heard(recording, own, recognizers, config, out)
-                out.write("hypotheses", hypotheses)
-                out.add("words", sum(len(hypothesis.words) for hypothesis in hypotheses))
+                    hear(group, out)
+                    _write(_given(recording, own), out)
+                    continue
+                samples = decode_flac(recording.audio.bytes)
+                group.append(_Heard(own, make_windows(samples, own, config.max_window_s, config.pause_s)))
+                if sum(len(heard.windows) for heard in group) >= config.group_windows:
+                    hear(group, out)
+            hear(group, out)
         ctx.log(f"recognized shard {unit + 1} of {len(shards)}")
 
 
-def _heard(
-    recording: Recording,
-    segments: Sequence[Segment],
-    recognizers: Sequence[tuple[str, Recognizer]],
-    config: Config,
-    out: UnitWriter,
+@dataclass(frozen=True)
+class _Heard:
+    """The turns of a recording, and the windows that hold them."""
+
+    segments: list[Segment]
+    windows: list[Window]
+
+
+def _write(hypotheses: list[Hypothesis], out: UnitWriter) -> None:
+    out.write("hypotheses", hypotheses)
+    out.add("words", sum(len(hypothesis.words) for hypothesis in hypotheses))
+
+
+def _hear(
+    group: Sequence[_Heard], recognizers: Sequence[tuple[AsrSystem, Recognizer]], config: Config, out: UnitWriter
 ) -> list[Hypothesis]:
-    windows = make_windows(decode_flac(recording.audio.bytes), segments, config.max_window_s, config.pause_s)
+    windows = [window for heard in group for window in heard.windows]
     (first, detector), *others = recognizers
-    results = recognize_all(first, detector, windows)
-    spoken = [(w, replace(w, language=r.language), r) for w, r in zip(windows, results, strict=True) if r.decoded]
-    heard: dict[tuple[str, str], list[Word]] = {}
-    for window, _, result in spoken:
-        heard |= {(first, s): words for s, words in words_by_segment(window, result.words).items()}
-    for name, recognizer in others:
-        told = [window for _, window, _ in spoken]
-        for window, result in zip(told, recognize_all(name, recognizer, told), strict=True):
-            heard |= {(name, s): words for s, words in words_by_segment(window, result.words).items()}
+    results = recognize_all(first.name, detector, windows)
+    spoken = [(replace(w, language=r.language), r) for w, r in zip(windows, results, strict=True) if r.decoded]
+    words: dict[tuple[str, str], list[Word]] = {}
+    for window, result in spoken:
+        words |= {(first.name, s): found for s, found in words_by_segment(window, result.words).items()}
+    told = [window for window, _ in spoken]
+    for system, recognizer in others:
+        asked = told
+        if system.joins_recordings:
+            asked = [window for window, _ in join_windows(told, config.max_window_s, config.pause_s)]
+        out.add(f"windows_of_{system.name}", len(asked))
+        for window, result in zip(asked, recognize_all(system.name, recognizer, asked), strict=True):
+            words |= {(system.name, s): found for s, found in words_by_segment(window, result.words).items()}
     language = {
         piece.segment_id: (result.language, result.language_probability)
         for window, result in zip(windows, results, strict=True)
@@ -111,9 +148,12 @@ def _heard(
     out.add("windows_not_decoded", len(windows) - len(spoken))
     out.add("hours_heard", sum(len(window.samples) for window in windows) / SAMPLE_RATE_HZ / 3600)
     return [
-        _hypothesis(segment, name, heard.get((name, segment.segment_id), []), *language[segment.segment_id])
-        for segment in segments
-        for name, _ in recognizers
+        _hypothesis(
+            segment, system.name, words.get((system.name, segment.segment_id), []), *language[segment.segment_id]
+        )
+        for heard in group
+        for segment in heard.segments
+        for system, _ in recognizers
     ]
 
 

@@ -109,12 +109,17 @@ def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: 
     of the speech times the words on which the systems differ between two silences. Raises ValueError when there is
     no system at all, and when the names do not fit.
     """
-    if not hypotheses:
-        raise ValueError("rover needs the words of at least one system")
     if len(systems) != len(hypotheses) and (systems or weights.systems):
         raise ValueError(f"rover got the words of {len(hypotheses)} systems and the names of {list(systems)}")
-    trust = weights.of(systems) if systems else [1.0] * len(hypotheses)
-    slots = _network(hypotheses, weights.times)
+    return vote(network(hypotheses, weights.times), weights, systems)
+
+
+Slot = list[Word | None]  # one entry a system, in their order; None: it said nothing
+
+
+def vote(slots: Sequence[Slot], weights: RoverWeights, systems: Sequence[str] = ()) -> Agreed:
+    """Vote over the slots of a network; `rover` is this on the network of some hypotheses."""
+    trust = weights.of(systems) if systems else [1.0] * (len(slots[0]) if slots else 0)
     words, votes, unanimous = [], [], 0
     for slot in slots:
         winner, all_agree = _vote(slot, weights, trust)
@@ -130,10 +135,7 @@ def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: 
     )
 
 
-_Slot = list[Word | None]  # one entry a system, in their order
-
-
-def _vote(slot: _Slot, weights: RoverWeights, trust: list[float]) -> tuple[Word | None, bool]:
+def _vote(slot: Slot, weights: RoverWeights, trust: list[float]) -> tuple[Word | None, bool]:
     """Return a slot's winner (None: nothing) and whether all systems said it."""
     supporters: dict[str, list[int]] = {}  # the systems that said a word, in the order of the earliest
     silent = []
@@ -188,11 +190,14 @@ def _written(group: list[Word]) -> Word:
 # --- the word transition network ------------------------------------------------------------------------------
 
 
-def _network(hypotheses: Sequence[Sequence[Word]], times: bool) -> list[_Slot]:
+def network(hypotheses: Sequence[Sequence[Word]], times: bool = True) -> list[Slot]:
+    """Return the slots that the words of N systems make; see `rover`."""
+    if not hypotheses:
+        raise ValueError("rover needs the words of at least one system")
     spoken = [in_order([word for word in words if normalized(word.text)]) for words in hypotheses]
-    slots: list[_Slot] = []
+    slots: list[Slot] = []
     for part in _parts(spoken):
-        joined: list[_Slot] = [[word] for word in part[0]]
+        joined: list[Slot] = [[word] for word in part[0]]
         for count, words in enumerate(part[1:], start=1):
             joined = _join(joined, count, words, times)
         slots += joined
@@ -216,14 +221,14 @@ def _parts(spoken: list[list[Word]]) -> list[list[list[Word]]]:
     return parts
 
 
-def _join(slots: list[_Slot], count: int, words: list[Word], times: bool) -> list[_Slot]:
+def _join(slots: list[Slot], count: int, words: list[Word], times: bool) -> list[Slot]:
     """Align the words of one more system with the slots of `count`, and return the slots of them all."""
     if not words:
         return [[*slot, None] for slot in slots]
     slot_ms = [_middle_ms(slot) for slot in slots]
     word_ms = [_middle_ms([word]) for word in words]
     pairs = _align(slots, slot_ms, words, word_ms, times)
-    merged: list[_Slot] = []
+    merged: list[Slot] = []
     i = j = 0
     for paired_slot, paired_word in [*pairs, (len(slots), len(words))]:
         while i < paired_slot or j < paired_word:
@@ -239,7 +244,7 @@ def _join(slots: list[_Slot], count: int, words: list[Word], times: bool) -> lis
     return merged
 
 
-def _middle_ms(slot: _Slot) -> int:
+def _middle_ms(slot: Slot) -> int:
     total = said = 0.0
     for word in slot:
         if word is not None:
@@ -249,7 +254,7 @@ def _middle_ms(slot: _Slot) -> int:
 
 
 def _align(
-    slots: list[_Slot], slot_ms: list[int], words: list[Word], word_ms: list[int], times: bool
+    slots: list[Slot], slot_ms: list[int], words: list[Word], word_ms: list[int], times: bool
 ) -> list[tuple[int, int]]:
     """Return the (slot, word) pairs of a cheapest alignment, in order.
 
@@ -290,7 +295,7 @@ def _align(
     return pairs
 
 
-def _arcs(slot: _Slot) -> list[str]:
+def _arcs(slot: Slot) -> list[str]:
     """Return what a slot's entries say ("": nothing), each once, first the word that opened the slot."""
     said = [normalized(word.text) if word else "" for word in slot]
     if not said[0]:

@@ -1,4 +1,4 @@
-"""Decode windows: speaker turns of a recording joined up to the length that a recognizer takes at once.
+"""Decode windows: speaker turns joined up to the length that a recognizer takes at once.
 
 Put here: joining turns into windows, and giving a window's words back to turns and recording time. Do not put
 here: recognizers, or what decides where a turn begins.
@@ -11,7 +11,7 @@ silence on which Whisper hallucinates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,14 +39,9 @@ class Window:
     `language`: the ISO 639-1 code of the speech where it is known beforehand; empty: the recognizer finds out.
     """
 
-    recording_id: str
     samples: np.ndarray
     pieces: tuple[Piece, ...]
     language: str = ""
-
-    @property
-    def start_s(self) -> float:
-        return self.pieces[0].recording_start / SAMPLE_RATE_HZ
 
 
 def make_windows(
@@ -70,7 +65,7 @@ def make_windows(
     def close() -> None:
         nonlocal filled
         if pieces:
-            windows.append(Window(segments[0].recording_id, np.concatenate(parts), tuple(pieces)))
+            windows.append(Window(np.concatenate(parts), tuple(pieces)))
         parts.clear()
         pieces.clear()
         filled = 0
@@ -117,6 +112,40 @@ def _with_surroundings(
         placed.append((segment, begin - before, end + after, i == 0 or begin >= reached))
         reached = max(reached, end)
     return placed
+
+
+def join_windows(
+    windows: Sequence[Window], max_s: float = MAX_WINDOW_S, pause_s: float = PAUSE_S
+) -> list[tuple[Window, list[int]]]:
+    """Join windows of any recordings into fuller ones of at most `max_s`, `pause_s` of silence between.
+
+    Returns each new window with the places of those that it holds. Only windows of one language are joined. Each goes
+    into the first that has room (first fit), so the result depends on nothing but the order given.
+    """
+    limit, silence = int(max_s * SAMPLE_RATE_HZ), np.zeros(round(pause_s * SAMPLE_RATE_HZ), dtype=np.float32)
+    bins: list[tuple[str, int, list[int]]] = []
+    for place, window in enumerate(windows):
+        length = len(window.samples)
+        for k, (language, filled, places) in enumerate(bins):
+            if language == window.language and filled + len(silence) + length <= limit:
+                places.append(place)
+                bins[k] = (language, filled + len(silence) + length, places)
+                break
+        else:
+            bins.append((window.language, length, [place]))
+    return [(_joined([windows[place] for place in places], silence), places) for _, _, places in bins]
+
+
+def _joined(windows: Sequence[Window], silence: np.ndarray) -> Window:
+    parts, pieces, filled = [], [], 0
+    for window in windows:
+        if parts:
+            parts.append(silence)
+            filled += len(silence)
+        pieces += [replace(piece, window_start=piece.window_start + filled) for piece in window.pieces]
+        parts.append(window.samples)
+        filled += len(window.samples)
+    return Window(np.concatenate(parts), tuple(pieces), windows[0].language)
 
 
 def words_by_segment(window: Window, words: Sequence[Word]) -> dict[str, list[Word]]:

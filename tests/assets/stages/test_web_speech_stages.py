@@ -79,6 +79,7 @@ class Scripted:
     probability: float = 0.99
     decoded: bool = True
     missing: str = ""
+    joins_recordings: bool = True
 
     def locate(self, cache_dir: Path) -> Path:
         if self.missing:

@@ -6,22 +6,25 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from spelangy_model.audio import asr
 from spelangy_model.audio.asr import (
     AsrError,
     AsrSystem,
     FasterWhisper,
+    PocketSphinx,
     TransformersCtc,
+    TransformersTransducer,
     WhisperTimestamped,
     WindowResult,
-    ctc_words,
+    protocol,
     recognize_all,
 )
+from spelangy_model.audio.asr.pieces import ctc_words
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.wer import word_errors
 from spelangy_model.audio.windows import Window, make_windows
@@ -62,6 +65,10 @@ def test_a_system_that_gives_fewer_results_than_asked_is_an_error():
         (FasterWhisper("fw", "package:large-v3"), "fw: no package carries Whisper 'large-v3'"),
         (WhisperTimestamped("wt", "package:huge"), "wt: no package carries Whisper 'huge'"),
         (TransformersCtc("ctc", "package:base"), "ctc: no package carries a CTC model"),
+        (TransformersTransducer("td", "package:base"), "td: no package carries a transducer"),
+        (TransformersTransducer("td", "example/no-such-model"), "get it once with: hf download example/no-such-model"),
+        (PocketSphinx("ps", "package:fr"), "ps: pocketsphinx carries no model 'package:fr'"),
+        (PocketSphinx("ps", "/nowhere"), "ps: /nowhere holds no en-us"),
         (TransformersCtc("ctc", "example/no-such-model"), "get it once with: hf download example/no-such-model"),
         (FasterWhisper("fw", "not a model name!"), "fw: the model 'not a model name!' is neither a folder nor in"),
     ],
@@ -73,7 +80,7 @@ def test_a_missing_model_is_named_with_its_cure(system: AsrSystem, words: str, t
 
 
 def test_a_missing_package_is_named_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(asr.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(protocol.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(AsrError, match=r"wt needs the package whisper-timestamped.*pip install whisper-timestamped"):
         replace(TINY, name="wt").locate(tmp_path)
 
@@ -171,36 +178,97 @@ def test_silence_noise_and_a_click_give_a_result(system: AsrSystem, cache_dir: P
     assert len(results) == 3
 
 
-@pytest.mark.slow
-def test_a_transformers_ctc_model_gives_words_with_times(tmp_path: Path):
+def babbling_parakeet(folder: Path, kind: str) -> None:
+    """Save a tiny Parakeet of random weights: it says words, and which ones depends on the sound."""
     import torch
+    import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import ParakeetCTCConfig, ParakeetFeatureExtractor, ParakeetForCTC, PreTrainedTokenizerFast
 
     vocabulary = {piece: i for i, piece in enumerate(["\u2581the", "\u2581cat", "s", "\u2581sat", "<pad>"])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="s"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>").save_pretrained(tmp_path)
-    ParakeetFeatureExtractor().save_pretrained(tmp_path)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>").save_pretrained(folder)
+    transformers.ParakeetFeatureExtractor().save_pretrained(folder)
     torch.manual_seed(1)
     encoder = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     encoder |= {"subsampling_conv_channels": 16}
-    config = ParakeetCTCConfig(vocab_size=5, pad_token_id=4, encoder_config=encoder)
-    model = ParakeetForCTC(config)
-    with torch.no_grad():  # random weights say one token for ever; a larger head makes them babble
-        model.ctc_head.weight.mul_(50)
-    model.save_pretrained(tmp_path)
+    common: dict[str, Any] = {"vocab_size": 5, "pad_token_id": 4, "encoder_config": encoder}
+    transducer = {"decoder_hidden_size": 32, "num_decoder_layers": 1, "blank_token_id": 4}
+    # Random weights say one token for ever; a larger head makes them babble.
+    if kind == "ctc":
+        model: Any = transformers.ParakeetForCTC(transformers.ParakeetCTCConfig(**common))
+        head = model.ctc_head
+    elif kind == "tdt":
+        config: Any = transformers.ParakeetTDTConfig(**common, **transducer, durations=[0, 1, 2, 3, 4])
+        model = transformers.ParakeetForTDT(config)
+        head = model.joint.head
+    else:
+        model = transformers.ParakeetForRNNT(transformers.ParakeetRNNTConfig(**common, **transducer))
+        head = model.joint.head
+    model.generation_config = transformers.GenerationConfig(decoder_start_token_id=4, pad_token_id=4)
+    with torch.no_grad():
+        head.weight.mul_(50)
+    model.save_pretrained(folder)
 
-    system = TransformersCtc("parakeet", str(tmp_path))
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "system",
+    [
+        TransformersCtc("ctc", "", batch_windows=2),
+        TransformersTransducer("tdt", "", kind="tdt"),
+        TransformersTransducer("rnnt", "", kind="rnnt"),
+    ],
+    ids=lambda system: system.name,
+)
+def test_a_transformers_model_gives_words_with_times(system: TransformersCtc | TransformersTransducer, tmp_path: Path):
+    babbling_parakeet(tmp_path, system.name)
+    system = replace(system, model=str(tmp_path))
     noise = np.random.default_rng(0).normal(0, 0.1, 6 * SAMPLE_RATE_HZ).astype(np.float32)
     tone = np.sin(np.arange(len(noise)) ** 1.3 / 400).astype(np.float32) * noise
-    windows = [window_of(noise), window_of(tone)]
-    results = recognize_all("parakeet", system.load(tmp_path), windows)
+    windows = [window_of(noise), window_of(tone), window_of(tone[: 2 * SAMPLE_RATE_HZ])]
+    results = recognize_all(system.name, system.load(tmp_path), windows)
     assert any(result.words for result in results)
     assert {word.text.replace("s", "") for r in results for word in r.words} <= {"the", "cat", "at", ""}
-    for result in results:
+    for window, result in zip(windows, results, strict=True):
         assert result.language == "en"
         times = [time for word in result.words for time in (word.start_s, word.end_s)]
         assert times == sorted(times)
-        assert all(0 <= time <= 6.0 for time in times)
+        assert all(0 <= time <= len(window.samples) / SAMPLE_RATE_HZ for time in times)
+        assert all(0 <= word.confidence <= 1 for word in result.words)
     assert system.load(tmp_path).recognize(windows) == results
+    # A window hears the same alone as among longer ones.
+    (alone,) = replace(system, batch_windows=1).load(tmp_path).recognize(windows[2:])
+    assert [word.text for word in alone.words] == [word.text for word in results[2].words]
+
+
+@pytest.mark.slow
+def test_windows_of_a_batch_are_heard_as_one_by_one(shared_dir: Path, cache_dir: Path):
+    rows = [json.loads(line) for line in (shared_dir / "data/speech/manifest.jsonl").read_text().splitlines()]
+    paths = [row["path"] for row in rows if row["path"].startswith(("harvard/", "ljspeech/"))][:3]
+    windows = [clip(shared_dir, path) for path in [*paths, "multilingual/ast_fr_vm-opts-full.flac"]]
+    single = replace(BASE, beam_size=1, batch_windows=1).load(cache_dir).recognize(windows)
+    batched = replace(BASE, beam_size=1, batch_windows=4).load(cache_dir).recognize(windows)
+    assert [text_of(one.words) for one in single] == [text_of(one.words) for one in batched]
+    assert [(one.language, one.decoded) for one in single] == [(one.language, one.decoded) for one in batched]
+    for one, other in zip(single, batched, strict=True):
+        for word, same in zip(one.words, other.words, strict=True):
+            assert (word.start_s, word.confidence) == pytest.approx((same.start_s, same.confidence), abs=0.05)
+
+
+@pytest.mark.slow
+def test_pocketsphinx_hears_words_with_times_and_confidence_and_twice_the_same(shared_dir: Path, tmp_path: Path):
+    rows = [json.loads(line) for line in (shared_dir / "data/speech/manifest.jsonl").read_text().splitlines()]
+    row = next(row for row in rows if row["path"].startswith("ljspeech/"))
+    window = clip(shared_dir, row["path"])
+    recognizer = PocketSphinx("pocketsphinx").load(tmp_path)
+    (result,) = recognize_all("pocketsphinx", recognizer, [window])
+    assert word_errors([row["text"]], [text_of(result.words)]).rate < 0.6
+    times = [time for word in result.words for time in (word.start_s, word.end_s)]
+    assert times == sorted(times)
+    assert times[-1] <= len(window.samples) / SAMPLE_RATE_HZ
+    assert all(0 <= word.confidence <= 1 for word in result.words)
+    assert not any(c in word.text for word in result.words for c in "<>()[]")
+    assert recognizer.recognize([window, window]) == [result, result]
+    (silence,) = recognizer.recognize([window_of(np.zeros(8000, dtype=np.float32))])
+    assert all(word.confidence <= 1 for word in silence.words)

@@ -1,12 +1,14 @@
 """Decode windows: what a recognizer hears of a recording, and which turn gets which word back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
-from spelangy_model.audio.windows import Window, make_windows, words_by_segment
+from spelangy_model.audio.windows import Window, join_windows, make_windows, words_by_segment
 from spelangy_model.records import Segment, Word
 
 
@@ -109,3 +111,29 @@ def test_every_segment_is_heard_once_and_whole(tenths: list[tuple[int, int]]):
             shift = (piece.window_start - piece.recording_start) / SAMPLE_RATE_HZ
             (word,) = words_by_segment(window, [Word("w", middle + shift, middle + shift, 1.0)])[piece.segment_id]
             assert word.start_s == pytest.approx(middle)
+
+
+def test_windows_of_several_recordings_are_joined_and_words_find_home():
+    def window(name: str, seconds: int, language: str = "en") -> Window:
+        own = Segment(name, f"rec-{name}", 5.0, 5.0 + seconds, "a", 0.0)
+        (made,) = make_windows(recording(60), [own], pause_s=0.0)
+        return replace(made, language=language)
+
+    windows = [window("a", 12), window("b", 20), window("c", 10), window("d", 3, "fr"), window("e", 5)]
+    joined = join_windows(windows, max_s=28.0, pause_s=0.5)
+    assert [places for _, places in joined] == [[0, 2, 4], [1], [3]]  # first fit: 12 + 0.5 + 10 + 0.5 + 5 = 28
+    assert [one.language for one, _ in joined] == ["en", "en", "fr"]
+    full = joined[0][0]
+    assert len(full.samples) == 28 * SAMPLE_RATE_HZ
+    begin = round(12.5 * SAMPLE_RATE_HZ)
+    assert np.array_equal(full.samples[begin : begin + 10 * SAMPLE_RATE_HZ], windows[2].samples)
+    homes = words_by_segment(full, [Word("one", 1.0, 1.5, 1.0), Word("two", 13.5, 14.0, 1.0), Word("three", 23, 24, 1)])
+    assert {name: [(w.text, w.start_s) for w in words] for name, words in homes.items()} == {
+        "a": [("one", 6.0)],
+        "c": [("two", 6.0)],
+        "e": [("three", 5.0)],
+    }
+
+
+def test_joining_no_window_gives_none():
+    assert join_windows([]) == []

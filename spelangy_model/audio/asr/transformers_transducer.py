@@ -1,0 +1,114 @@
+"""Transducer models of Hugging Face transformers: Parakeet RNN-T and Parakeet TDT, which also predicts durations.
+
+Put here: that adapter. Do not put here: CTC models (transformers_ctc.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from spelangy_model.audio.asr.pieces import Piece, words_of
+from spelangy_model.audio.asr.protocol import (
+    PACKAGED,
+    AsrError,
+    Recognizer,
+    WindowResult,
+    batches,
+    local,
+    need,
+    tidy,
+)
+from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.windows import Window
+
+
+@dataclass(frozen=True)
+class TransformersTransducer:
+    """The literals; decoded greedily, `batch_windows` at once, padding masked.
+
+    `kind` is "tdt" (token-and-duration) or "rnnt". Every window is taken as the first of `languages`. A word begins at
+    the encoder frame of its first token; a TDT token lasts as long as the model says, an RNN-T one a frame. A word's
+    confidence is the mean of its tokens' probabilities.
+    """
+
+    name: str
+    model: str
+    kind: Literal["tdt", "rnnt"] = "tdt"
+    languages: tuple[str, ...] = ("en",)
+    batch_windows: int = 8
+
+    joins_recordings = False  # its time grows with the sound
+
+    def locate(self, cache_dir: Path) -> Path:
+        need("transformers", "transformers", self.name)
+        if self.kind not in ("tdt", "rnnt"):
+            raise AsrError(f"{self.name}: a transducer is tdt or rnnt, not {self.kind!r}")
+        if self.model.startswith(PACKAGED):
+            raise AsrError(f"{self.name}: no package carries a transducer; name a Hugging Face id or a folder")
+        return local(self.model, self.name)
+
+    def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer:
+        return _Recognizer(self, self.locate(cache_dir), device)
+
+
+class _Recognizer:
+    def __init__(self, system: TransformersTransducer, model_path: Path, device: str) -> None:
+        import torch
+        import transformers
+
+        torch.set_num_threads(1)
+        self._system = system
+        self._device = device
+        self._features: Any = transformers.AutoFeatureExtractor.from_pretrained(model_path, local_files_only=True)
+        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(model_path, local_files_only=True)
+        auto: Any = transformers.AutoModelForTDT if system.kind == "tdt" else transformers.AutoModelForRNNT
+        self._model: Any = auto.from_pretrained(model_path, local_files_only=True).to(device).eval()
+
+    def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
+        return [
+            result for batch in batches(windows, self._system.batch_windows) for result in self._recognize_batch(batch)
+        ]
+
+    def _recognize_batch(self, windows: Sequence[Window]) -> list[WindowResult]:
+        import torch
+
+        inputs = self._features(
+            [window.samples for window in windows],
+            sampling_rate=SAMPLE_RATE_HZ,
+            padding="longest",
+            return_attention_mask=True,
+            return_tensors="pt",
+        ).to(self._device)
+        steps: list[Any] = []
+        vocabulary = self._model.config.vocab_size
+
+        def listen(input_ids: Any, scores: Any) -> Any:
+            # The scores of a step, before anything is chosen. TDT's durations stand behind the tokens and are none.
+            steps.append(scores[:, :vocabulary].float().softmax(-1).max(-1).values)
+            scores[:, vocabulary:] = float("-inf")
+            return scores
+
+        with torch.inference_mode():
+            output = self._model.generate(**inputs, do_sample=False, num_beams=1, logits_processor=[listen])
+        tokens, advances = output.sequences[:, 1:], output.durations[:, 1:]  # the first is the start token
+        begins = (advances.cumsum(dim=-1) - advances).tolist()
+        probabilities = torch.stack(steps, dim=1).tolist()
+        frame_s = self._model.config.encoder_config.subsampling_factor * self._features.hop_length / SAMPLE_RATE_HZ
+        silent = {self._model.config.blank_token_id, self._model.config.pad_token_id}
+        results = []
+        for row, window in enumerate(windows):
+            duration_s = len(window.samples) / SAMPLE_RATE_HZ
+            texts = self._tokenizer.convert_ids_to_tokens(tokens[row].tolist())
+            pieces = [
+                Piece(text, begin, begin + max(1, int(advance) if self._system.kind == "tdt" else 1), probability)
+                for text, token, begin, advance, probability in zip(
+                    texts, tokens[row].tolist(), begins[row], advances[row].tolist(), probabilities[row], strict=True
+                )
+                if token not in silent and begin * frame_s < duration_s
+            ]
+            words = tidy(words_of(pieces, frame_s), duration_s)
+            results.append(WindowResult(words, window.language or self._system.languages[0], 1.0))
+        return results
