@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from spelangy_model.data.interleave import Interleaving, interleave
-from spelangy_model.data.packing import build_row
-from spelangy_model.records import TokenChunk, TokenDocument
+from spelangy_model.data.packing import Spans, build_rows
+from spelangy_model.records import PackedRow, TokenChunk, TokenDocument, from_table
 from spelangy_model.tokenizer.text import encode_texts, train_text_tokenizer
 from spelangy_model.tokenizer.vocab import Layout
 
@@ -32,17 +33,27 @@ def test_the_worked_example_of_a_sequence_and_of_a_row() -> None:
     layout = Layout(text_size=256, codebook_size=10)
     chunks = [TokenChunk("speech", code, text) for code, text in zip(codes, ids, strict=True)]
     document = TokenDocument("d", "web", "s", "", "", chunks)
-    whole = interleave(document, layout, Interleaving("deterministic", True), 0, 0)
-    text_only = interleave(document, layout, Interleaving("deterministic", False), 0, 0)
+    (whole,) = interleave(document, layout, Interleaving("deterministic", True), 0, 0)
+    (text_only,) = interleave(document, layout, Interleaving("deterministic", False), 0, 0)
     assert whole.ids.tolist() == numbers("ids")
     assert whole.loss_mask.tolist() == numbers("loss, all")
     assert text_only.loss_mask.tolist() == numbers("loss, text only")
     assert [*range(len(whole.ids))] == numbers("position ids")
     assert [whole.switches] == numbers("switches")
-    second = interleave(
+    (second,) = interleave(
         TokenDocument("e", "web", "s", "", "", [TokenChunk("text", [], ids[2])]), layout, Interleaving(), 0, 0
     )
-    row = build_row(0, "speech_text", [(whole, "d", "web", "s", 0), (second, "e", "web", "s", 0)], 20, layout)
+    spans = Spans(
+        row=np.array([0, 0]),
+        length=np.array([len(whole.ids), len(second.ids)]),
+        switches=np.array([whole.switches, second.switches]),
+        epoch=np.array([0, 0]),
+        document_id=pa.array(["d", "e"]),
+        source=pa.array(["web", "web"]),
+        source_id=pa.array(["s", "s"]),
+    )
+    tokens, masks = (np.concatenate([getattr(part, name) for part in (whole, second)]) for name in ("ids", "loss_mask"))
+    (row,) = from_table(build_rows(0, ["speech_text"], spans, tokens, masks, 20, layout), PackedRow)
     assert row.input_ids == numbers("input_ids")
     assert row.position_ids == numbers("position_ids")
     assert row.loss_mask == numbers("loss_mask")

@@ -6,23 +6,44 @@ and packing (spelangy_model/data).
 Inputs: for each source of the mixture a roll-up of token sets (members with a table documents(TokenDocument)),
 `text_tokenizer`, and `speech_tokenizer` where a source has speech. Output: rows(PackedRow), the vocabulary's layout
 (vocabulary_layout.json), which the tokenizers determine, and mixture.json: shares wanted and achieved, epochs, fill.
-The whole mix is planned in memory; a unit is a shard of its rows.
+
+The mix is planned on lengths; then each shard of a source is read once, and the sequences that are drawn from it are
+written into a file of the scratch folder, in the order of the rows that want them; then each shard of rows takes its
+sequences from those files. What is held at any time is the plan, one shard of documents and one shard of rows. A unit
+is a shard of rows; a killed run goes on with the files that are there.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
 
 from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.store.artifacts import Artifact
-from spelangy_model.data.mixture import Mixture, MixtureError, MixtureReport, make_mixture
-from spelangy_model.records import PackedRow, TokenDocument
+from spelangy_assets.store.artifacts import Artifact, ShardFile
+from spelangy_model.data.documents import COLUMNS, DocumentArrays, document_arrays
+from spelangy_model.data.mixture import (
+    Mixture,
+    MixtureError,
+    MixturePlan,
+    MixtureReport,
+    OpenShard,
+    Written,
+    plan_mixture,
+    rows_of_plan,
+    write_planned,
+)
+from spelangy_model.records import PackedRow
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"rows": PackedRow}
 
 
@@ -41,30 +62,35 @@ def preflight(config: Config, execution: Execution) -> None:
 
 def run(ctx: StageContext, config: Config) -> None:
     layout = layout_of(ctx.inputs["text_tokenizer"], ctx.inputs.get("speech_tokenizer"))
-    # Which shards there are is known only when the rows are; a mix that is whole already is not planned again.
-    documents = {
-        source.name: [
-            document for member in ctx.members[source.name] for document in member.records("documents", TokenDocument)
-        ]
-        for source in config.mixture.sources
+    mixture = config.mixture
+    shards = {
+        source.name: [shard for member in ctx.members[source.name] for shard in member.shards("documents")]
+        for source in mixture.sources
     }
+    openers = {name: [functools.partial(_documents, shard) for shard in found] for name, found in shards.items()}
+    # Which shards of rows there are is known only when the plan is.
     try:
-        rows, report = make_mixture(config.mixture, layout, documents)
+        plan = plan_mixture(mixture, openers)
     except MixtureError as error:
         raise InputError(f"this mixture cannot be made: {error}") from error
-    starts = range(0, len(rows), config.rows_per_shard)
-    for unit, start in ctx.out.pending(starts):
-        shard = rows[start : start + config.rows_per_shard]
+    report, row_count = plan.report, len(plan.kinds)
+    units = {u: range(f, min(f + config.rows_per_shard, row_count)) for u, f in _starts(row_count, config)}
+    pending = [unit for unit, _ in ctx.out.pending(units)]
+    drawn = _draw_sequences(mixture, layout, plan, openers, units, ctx.out.scratch) if pending else {}
+    for unit in pending:
+        rows = units[unit]
+        written = {key: part for key, file in drawn.items() if (part := file.sequences(unit)) is not None}
+        table = rows_of_plan(mixture, layout, plan, rows.start, rows.stop, written)
         with ctx.out.unit(unit) as out:
-            out.write("rows", shard)
-            out.add("positions", len(shard) * config.mixture.row_length)
-            out.add("filled_positions", sum(span.length for row in shard for span in row.spans))
-            out.add("loss_positions", sum(sum(row.loss_mask) for row in shard))
+            out.write_rows("rows", table)
+            out.add("positions", len(rows) * mixture.row_length)
+            out.add("filled_positions", int(plan.length[plan.rows_between(rows.start, rows.stop)].sum()))
+            out.add("loss_positions", int(sum(part.loss_mask.sum() for part in written.values())))
             out.kept(0)
             if unit == 0:  # counts and ratios are of the whole mix: they stand in one unit's receipt
-                drawn = sum(source.documents_drawn for source in report.sources)
-                out.read(drawn + sum(report.dropped.values()))
-                out.kept(drawn)
+                documents = sum(source.documents_drawn for source in report.sources)
+                out.read(documents + sum(report.dropped.values()))
+                out.kept(documents)
                 for reason, count in report.dropped.items():
                     out.drop(reason, count)
                 out.add("largest_share_error", report.ratio_error)
@@ -75,7 +101,89 @@ def run(ctx: StageContext, config: Config) -> None:
                     out.add(f"{source.name}.epochs", source.epochs)
                 out.write_file(LAYOUT_FILE, _json(dataclasses.asdict(layout)))
                 out.write_file("mixture.json", _json({**dataclasses.asdict(report), "ratio_error": report.ratio_error}))
+                tree = describe(report, {name: _versions(ctx.members[name]) for name in shards})
+                out.write_file("mixture.md", f"```\n{tree}\n```\n".encode(), identity=False)
     ctx.log(describe(report))
+
+
+def _starts(rows: int, config: Config) -> Iterator[tuple[int, int]]:
+    return enumerate(range(0, rows, config.rows_per_shard))
+
+
+def _documents(shard: ShardFile) -> DocumentArrays:
+    return document_arrays(shard.table(COLUMNS))
+
+
+@dataclass(frozen=True)
+class _DrawnSequences:
+    """The sequences that are drawn from one shard of documents: an Arrow file with one batch a unit that wants any."""
+
+    file: Path
+    units: np.ndarray
+
+    def sequences(self, unit: int) -> Written | None:
+        """Return what one unit wants, in the order of the plan; None when it wants nothing of this shard."""
+        batch = int(np.searchsorted(self.units, unit))
+        if batch == len(self.units) or self.units[batch] != unit:
+            return None
+        with pa.memory_map(str(self.file)) as source:
+            found = pa.ipc.open_file(source).get_batch(batch)
+            return Written(
+                ids=found.column("ids").flatten().to_numpy(),
+                loss_mask=found.column("loss_mask").flatten().to_numpy(),
+                switches=found.column("switches").to_numpy(),
+                document_id=found.column("document_id"),
+                source_id=found.column("source_id"),
+            )
+
+
+def _draw_sequences(
+    mixture: Mixture,
+    layout: Layout,
+    plan: MixturePlan,
+    openers: Mapping[str, Sequence[OpenShard]],
+    units: Mapping[int, range],
+    scratch: Path,
+) -> dict[tuple[int, int], _DrawnSequences]:
+    """Write the drawn sequences of each shard of documents, unless that was done before; return them by their place."""
+    ends = np.array([rows.stop for rows in units.values()])
+    found: dict[tuple[int, int], _DrawnSequences] = {}
+    for number, source in enumerate(mixture.sources):
+        of_source = np.flatnonzero(plan.source == number)
+        for part, documents in enumerate(openers[source.name]):
+            members = of_source[plan.shard[of_source] == part]
+            if not len(members):
+                continue
+            wanted_by = np.searchsorted(ends, plan.row[members], side="right")
+            drawn = _DrawnSequences(scratch / f"drawn-{number:03d}-{part:06d}.arrow", np.unique(wanted_by))
+            if not drawn.file.exists():
+                sequences = write_planned(mixture, layout, plan, members, documents())
+                draft = drawn.file.with_suffix(".part")
+                _write_batches(draft, sequences, plan.length[members], np.searchsorted(wanted_by, drawn.units))
+                draft.replace(drawn.file)
+            found[number, part] = drawn
+    return found
+
+
+def _write_batches(path: Path, sequences: Written, lengths: np.ndarray, starts: np.ndarray) -> None:
+    first = np.concatenate([[0], np.cumsum(lengths)])
+    table = pa.table(
+        {
+            "ids": pa.LargeListArray.from_arrays(first, pa.array(sequences.ids)),
+            "loss_mask": pa.LargeListArray.from_arrays(first, pa.array(sequences.loss_mask)),
+            "switches": sequences.switches,
+            "document_id": sequences.document_id,
+            "source_id": sequences.source_id,
+        }
+    ).combine_chunks()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        for begin, end in zip(starts, [*starts[1:], len(lengths)], strict=True):
+            (batch,) = table.slice(begin, end - begin).to_batches()
+            writer.write_batch(batch)
+
+
+def _versions(members: Sequence[Artifact]) -> list[str]:
+    return [f"{member.address}@{member.data_version[:12]}" for member in members]
 
 
 def layout_of(text_tokenizer: Artifact, speech_tokenizer: Artifact | None) -> Layout:
@@ -86,19 +194,20 @@ def layout_of(text_tokenizer: Artifact, speech_tokenizer: Artifact | None) -> La
     return Layout(max(ids) + 1, math.prod(levels) if levels else 0)
 
 
-def describe(report: MixtureReport) -> str:
-    """Return the tree of a mixture: kinds of rows, their sources, shares wanted and achieved."""
+def describe(report: MixtureReport, versions: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Return the tree of a mixture: kinds of rows, their sources, shares wanted and achieved, versions of the data."""
     total = sum(report.rows.values())
     lines = [f"{total} rows, {report.fill:.2%} filled, {report.ratio_error:.3%} off its ratios at most"]
     for kind, rows in report.rows.items():
         if rows:
             lines.append(f"  {kind}: {rows} rows ({rows / total:.2%})")
-        lines += [
-            f"    {source.name}: {source.share:.2%} of tokens (wanted {source.wanted_share:.2%}), "
-            f"{source.tokens} tokens, {source.documents_drawn} documents = {source.epochs:.2f} epochs"
-            for source in report.sources
-            if source.kind == kind
-        ]
+        for source in report.sources:
+            if source.kind == kind:
+                lines.append(
+                    f"    {source.name}: {source.share:.2%} of tokens (wanted {source.wanted_share:.2%}), "
+                    f"{source.tokens} tokens, {source.documents_drawn} documents = {source.epochs:.2f} epochs"
+                )
+                lines += [f"      from {version}" for version in (versions or {}).get(source.name, ())]
     lines += [f"  left out: {count} {reason}" for reason, count in report.dropped.items()]
     return "\n".join(lines)
 

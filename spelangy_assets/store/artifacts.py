@@ -202,9 +202,10 @@ class _ShardSink:
     def flush(self) -> None:
         """Nothing is held back here."""
 
-    def append(self, records: list[Any]) -> None:
-        self._parquet.write_table(to_table(records, self._record), row_group_size=_ROW_GROUP_ROWS)
-        self._rows += len(records)
+    def append(self, records: list[Any] | pa.Table) -> None:
+        table = to_table(records, self._record) if isinstance(records, list) else records
+        self._parquet.write_table(table, row_group_size=_ROW_GROUP_ROWS)
+        self._rows += table.num_rows
 
     def close(self) -> None:
         """Called by Arrow, and by whoever gives the shard up."""
@@ -246,6 +247,14 @@ class UnitWriter:
             self._held_audio_bytes[table] += len(audio.bytes) if audio else 0
             if len(held) >= _ROW_GROUP_ROWS or self._held_audio_bytes[table] >= _ROW_GROUP_AUDIO_BYTES:
                 self._append(table)
+
+    def write_rows(self, table: str, rows: pa.Table) -> None:
+        """Append rows that are an Arrow table of the record's schema already."""
+        self._open(table)
+        if self._held[table]:
+            self._append(table)
+        self._sinks[table].append(rows)
+        self._rows[table] += rows.num_rows
 
     def _open(self, table: str) -> None:
         if table not in self._sinks:

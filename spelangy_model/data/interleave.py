@@ -20,6 +20,9 @@ speech_start 102, speech_end 103, pad 104, code c is 105 + c), chunks with codes
 `<bos>` is never predicted. "Text only" is the paper's understanding-only loss: text and <eos> count; codes and the two
 speech markers do not.
 
+Documents are worked off a shard at a time: `plan_sequences` says which sequences there are and how long each is,
+`write_sequences` writes the ones that are wanted, in any order. `interleave` does both for one document.
+
 A document longer than a row is split between chunks: every piece begins with <bos>, only the last ends
 with <eos>, and the choice of modality is that of the whole document. A single chunk that fits no row is left out
 and counted.
@@ -27,12 +30,12 @@ and counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from spelangy_model.data.documents import DocumentArrays, arrays_of_records, ranges
 from spelangy_model.records import TokenDocument
 from spelangy_model.rng import stable_rng
 from spelangy_model.tokenizer.vocab import Layout
@@ -53,114 +56,189 @@ class Interleaving:
 
 
 @dataclass(frozen=True, eq=False)
-class TokenSequence:
-    """A span of a training row. `ids` int32 and `loss_mask` int8 have one length; `switches` are changes of
-    modality.
+class SequencePlan:
+    """The sequences of some documents, before a token of them is written.
+
+    One entry a sequence, in the order of the documents: the document, its length in positions, its switches of
+    modality, whether it is its document's last, and whether a position of it counts in the loss. `chunk`, `heard` and
+    `sequence` have one entry for each chunk that is used; `chunks_too_long` one for each document.
     """
+
+    document: np.ndarray
+    length: np.ndarray
+    switches: np.ndarray
+    last: np.ndarray
+    teaches: np.ndarray
+    chunk: np.ndarray
+    heard: np.ndarray
+    sequence: np.ndarray
+    chunks_too_long: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Written sequences end to end: `ids` int32, `loss_mask` int8; sequence i is first[i] .. first[i + 1] - 1."""
+
+    ids: np.ndarray
+    loss_mask: np.ndarray
+    first: np.ndarray
+
+
+def choose_speech(documents: DocumentArrays, sampling: Sampling, epoch: int, seed: int) -> np.ndarray:
+    """Return, for each chunk, whether it is heard; a pure function of (document, sampling, epoch, seed).
+
+    The stochastic coins depend on the document's id, its source, the epoch and the seed, so that any sequence can be
+    made again alone, and each epoch hears other chunks.
+    """
+    first, counts = documents.first_chunk[:-1], np.diff(documents.first_chunk)
+    index = ranges(np.zeros_like(first), counts)
+    if sampling == "deterministic":
+        wanted = index % 2 == 0
+    else:
+        coins = [
+            stable_rng(seed, "interleave", source, document_id, epoch).random(count)
+            for source, document_id, count in zip(
+                documents.sources.to_pylist(), documents.document_ids.to_pylist(), counts.tolist(), strict=True
+            )
+        ]
+        wanted = (index == 0) | (np.concatenate([*coins, np.empty(0)]) < 0.5)
+    return (np.diff(documents.first_code) > 0) & (wanted | (np.diff(documents.first_text) == 0))
+
+
+def plan_sequences(
+    documents: DocumentArrays, interleaving: Interleaving, epoch: int, seed: int, row_length: int | None
+) -> SequencePlan:
+    """Return the sequences of documents, each at most `row_length` positions (None: one for each document)."""
+    heard = choose_speech(documents, interleaving.sampling, epoch, seed)
+    tokens = np.where(heard, np.diff(documents.first_code), np.diff(documents.first_text))
+    owner = np.repeat(np.arange(len(documents)), np.diff(documents.first_chunk))
+    room = np.iinfo(np.int64).max // 2 if row_length is None else row_length - 2
+    fits = tokens + 2 * heard <= room
+    chunks_too_long = np.bincount(owner[~fits], minlength=len(documents))
+    chunk = np.flatnonzero(fits & (tokens > 0))
+    heard, tokens, owner = heard[chunk], tokens[chunk], owner[chunk]
+    begins = np.diff(owner, prepend=-1) != 0
+    joins = heard & np.concatenate([[False], heard[:-1]]) & ~begins
+    cost = tokens + 2 * (heard & ~joins)
+    document_begins = np.flatnonzero(begins)
+    if len(chunk):
+        sums = np.add.reduceat(cost, document_begins)
+        ends = np.append(document_begins[1:], len(chunk))
+        for place in np.flatnonzero(sums > room).tolist():
+            _split(begins, int(document_begins[place]), int(ends[place]), heard, tokens, room)
+    joins &= ~begins
+    sequence = np.cumsum(begins) - 1
+    count = int(begins.sum())
+    document = owner[begins]
+    last = np.diff(document, append=-1) != 0
+    after = np.concatenate([[False], heard[:-1]])
+    reads = np.bincount(sequence[~heard], minlength=count) > 0
+    return SequencePlan(
+        document=document,
+        length=np.bincount(sequence, tokens + 2 * (heard & ~joins), count).astype(np.int64) + 1 + last,
+        switches=np.bincount(sequence[(heard != after) & ~begins], minlength=count),
+        last=last,
+        teaches=np.ones(count, bool) if interleaving.loss_on_speech else reads | last,
+        chunk=chunk,
+        heard=heard,
+        sequence=sequence,
+        chunks_too_long=chunks_too_long,
+    )
+
+
+def _split(begins: np.ndarray, first: int, end: int, heard: np.ndarray, tokens: np.ndarray, room: int) -> None:
+    """Mark where the pieces of one long document begin."""
+    used, before = 0, False
+    for index in range(first, end):
+        speech, count = bool(heard[index]), int(tokens[index])
+        cost = count + (2 if speech and not before else 0)
+        if index > first and used + cost > room:
+            begins[index] = True
+            used, cost = 0, count + 2 * speech
+        used += cost
+        before = speech
+
+
+def write_sequences(
+    documents: DocumentArrays, plan: SequencePlan, wanted: np.ndarray, layout: Layout, loss_on_speech: bool
+) -> Sequences:
+    """Return the sequences with the numbers `wanted`, in that order.
+
+    Raises ValueError, naming the document, for a code or a text id that the layout does not have.
+    """
+    _check(documents, documents.codes, documents.first_code, layout.codebook_size, "speech code")
+    _check(documents, documents.text_ids, documents.first_text, layout.text_size, "text id")
+    lengths = plan.length[wanted]
+    first = np.zeros(len(wanted) + 1, np.int64)
+    np.cumsum(lengths, out=first[1:])
+    # The chunks of the wanted sequences, in their order, and where each one's tokens begin.
+    ends = np.append(np.flatnonzero(np.diff(plan.sequence, prepend=-1)), len(plan.sequence))
+    starts, counts = ends[:-1][wanted], np.diff(ends)[wanted]
+    part = ranges(starts, counts)
+    owner = np.repeat(np.arange(len(wanted)), counts)
+    chunk, heard = plan.chunk[part], plan.heard[part]
+    begins = np.diff(owner, prepend=-1) != 0
+    opens = heard & (begins | ~np.concatenate([[False], heard[:-1]]))
+    closes = heard & ~np.concatenate([opens[1:] ^ heard[1:], [False]])
+    code_start, text_start = documents.first_code[chunk], documents.first_text[chunk]
+    tokens = np.where(heard, documents.first_code[chunk + 1] - code_start, documents.first_text[chunk + 1] - text_start)
+    cost = tokens + opens + closes
+    before = np.cumsum(cost) - cost
+    place = before - before[np.flatnonzero(begins)][owner] + first[:-1][owner] + 1 + opens
+
+    ids = np.empty(first[-1], np.int32)
+    loss_mask = np.full(first[-1], loss_on_speech, np.int8)
+    ids[first[:-1]] = layout.bos
+    loss_mask[first[:-1]] = 0
+    ids[place[opens] - 1] = layout.speech_start
+    ids[(place + tokens)[closes]] = layout.speech_end
+    spoken = ranges(code_start[heard], tokens[heard])
+    ids[ranges(place[heard], tokens[heard])] = documents.codes[spoken] + np.int32(layout.first_code)
+    reads = ranges(place[~heard], tokens[~heard])
+    ids[reads] = documents.text_ids[ranges(text_start[~heard], tokens[~heard])]
+    loss_mask[reads] = 1
+    ending = (first[1:] - 1)[plan.last[wanted]]
+    ids[ending] = layout.eos
+    loss_mask[ending] = 1
+    return Sequences(ids, loss_mask, first)
+
+
+def _check(documents: DocumentArrays, values: np.ndarray, first: np.ndarray, size: int, what: str) -> None:
+    if not len(values) or (values.min() >= 0 and values.max() < size):
+        return
+    place = int(np.flatnonzero((values < 0) | (values >= size))[0])
+    chunk = int(np.searchsorted(first, place, side="right")) - 1
+    document = int(np.searchsorted(documents.first_chunk, chunk, side="right")) - 1
+    name = documents.document_ids[document].as_py()
+    raise ValueError(f"document {name} has a {what} outside 0..{size - 1}")
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSequence:
+    """One sequence: `ids` int32 and `loss_mask` int8 of one length, and its changes of modality."""
 
     ids: np.ndarray
     loss_mask: np.ndarray
     switches: int
 
 
-def choose_speech(document: TokenDocument, sampling: Sampling, epoch: int, seed: int) -> list[bool]:
-    """Return, for each chunk, whether it is heard; a pure function of (document, sampling, epoch, seed).
-
-    The stochastic coins depend on the document's id, its source, the epoch and the seed, so that any sequence can be
-    made again alone, and each epoch hears other chunks.
-    """
-    count = len(document.chunks)
-    if sampling == "deterministic":
-        wanted: Sequence[bool] = [index % 2 == 0 for index in range(count)]
-    else:
-        coins = stable_rng(seed, "interleave", document.source, document.document_id, epoch).random(count) < 0.5
-        wanted = [index == 0 or bool(coins[index]) for index in range(count)]
-    return [
-        bool(chunk.codes) and (speech or not chunk.text_ids)
-        for speech, chunk in zip(wanted, document.chunks, strict=True)
-    ]
-
-
 def interleave(
-    document: TokenDocument, layout: Layout, interleaving: Interleaving, epoch: int, seed: int
-) -> TokenSequence:
-    """Return the one whole sequence of a document, however long. Raises ValueError for a document without tokens."""
-    sequences, _ = interleave_to_rows(document, layout, interleaving, epoch, seed, row_length=None)
-    if not sequences:
-        raise ValueError(f"document {document.document_id} of {document.source} has no tokens")
-    return sequences[0]
-
-
-def interleave_to_rows(
     document: TokenDocument,
     layout: Layout,
     interleaving: Interleaving,
     epoch: int,
     seed: int,
-    row_length: int | None,
-) -> tuple[list[TokenSequence], int]:
-    """Return a document's sequences, each at most `row_length` positions, and the number of chunks that fit no row.
-
-    Raises ValueError for a code or a text id that the layout does not have.
-    """
-    heard = choose_speech(document, interleaving.sampling, epoch, seed)
-    chunks = [
-        (speech, chunk.codes if speech else chunk.text_ids)
-        for speech, chunk in zip(heard, document.chunks, strict=True)
-        if chunk.codes or chunk.text_ids
-    ]
-    room = None if row_length is None else row_length - 2
-    fitting = [item for item in chunks if room is None or len(item[1]) + 2 * item[0] <= room]
-    pieces: list[list[tuple[bool, list[int]]]] = []
-    used = 0
-    for speech, tokens in fitting:
-        joins = bool(pieces) and speech and pieces[-1][-1][0]
-        cost = len(tokens) + (2 if speech and not joins else 0)
-        if not pieces or (room is not None and used + cost > room):
-            pieces.append([])
-            used, cost = 0, len(tokens) + 2 * speech
-        pieces[-1].append((speech, tokens))
-        used += cost
+    row_length: int | None = None,
+) -> list[TokenSequence]:
+    """Return the sequences of one document: one, however long, or as many as it takes for rows of `row_length`."""
+    arrays = arrays_of_records([document])
+    plan = plan_sequences(arrays, interleaving, epoch, seed, row_length)
+    written = write_sequences(arrays, plan, np.arange(len(plan)), layout, interleaving.loss_on_speech)
+    spans = [slice(written.first[i], written.first[i + 1]) for i in range(len(plan))]
     return [
-        _sequence(piece, layout, interleaving.loss_on_speech, last=index == len(pieces) - 1, name=document.document_id)
-        for index, piece in enumerate(pieces)
-    ], len(chunks) - len(fitting)
-
-
-def _sequence(
-    chunks: list[tuple[bool, list[int]]], layout: Layout, loss_on_speech: bool, last: bool, name: str
-) -> TokenSequence:
-    ids: list[int] = [layout.bos]
-    text_runs: list[tuple[int, int]] = []
-    first_code = layout.first_code
-    before: bool | None = None
-    switches = 0
-    for speech, tokens in chunks:
-        if speech != before:
-            if before:
-                ids.append(layout.speech_end)
-            if speech:
-                ids.append(layout.speech_start)
-            switches += before is not None
-            before = speech
-        begin = len(ids)
-        if speech:
-            if max(tokens) >= layout.codebook_size or min(tokens) < 0:
-                raise ValueError(f"document {name} has a speech code outside 0..{layout.codebook_size - 1}")
-            ids.extend([first_code + code for code in tokens])
-        else:
-            if max(tokens) >= layout.text_size or min(tokens) < 0:
-                raise ValueError(f"document {name} has a text id outside 0..{layout.text_size - 1}")
-            ids.extend(tokens)
-            text_runs.append((begin, len(ids)))
-    if before:
-        ids.append(layout.speech_end)
-    if last:
-        ids.append(layout.eos)
-    loss_mask = np.full(len(ids), loss_on_speech, np.int8)
-    loss_mask[0] = 0
-    for begin, end in text_runs:
-        loss_mask[begin:end] = 1
-    if last:
-        loss_mask[-1] = 1
-    return TokenSequence(np.array(ids, np.int32), loss_mask, switches)
+        TokenSequence(written.ids[span], written.loss_mask[span], int(switches))
+        for span, switches in zip(spans, plan.switches, strict=True)
+    ]

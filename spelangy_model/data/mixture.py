@@ -13,18 +13,26 @@ Repeat and Choose take what they take; proportions divide the rest of their kind
 Documents are drawn in seeded order, epoch by epoch; the next one always comes from the source that is furthest
 behind its share, so the ratio holds to within half a document of each source at any point. A kind with a proportion
 fills its rows exactly; a kind without one has as many rows as its documents need.
+
+A mixture is planned on lengths alone: shards of documents are read one at a time, and a sequence that is drawn costs
+a few dozen bytes, whatever its length. `plan_mixture` says which sequence lies where in which row; the tokens are
+fetched afterwards (stages/mix.py shard by shard, `make_mixture` all at once).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from spelangy_model.data.interleave import Interleaving, TokenSequence, interleave_to_rows
-from spelangy_model.data.packing import best_fit_decreasing, build_row
-from spelangy_model.records import PackedRow, TokenDocument
+import numpy as np
+import pyarrow as pa
+
+from spelangy_model.data.documents import DocumentArrays, arrays_of_records, ranges
+from spelangy_model.data.interleave import Interleaving, SequencePlan, plan_sequences, write_sequences
+from spelangy_model.data.packing import Packing, Spans, best_fit_decreasing, build_rows
+from spelangy_model.records import PackedRow, TokenDocument, from_table
 from spelangy_model.rng import stable_rng
 from spelangy_model.tokenizer.vocab import Layout
 
@@ -133,212 +141,434 @@ class MixtureReport:
         return max([*errors, abs(self.text_share - self.wanted_text_share)])
 
 
-@dataclass(eq=False)
-class _Draw:
-    """One document drawn: its sequences (several when it was longer than a row), and its origin."""
+# Opens a shard of a token set; it is called again whenever the shard is needed, and nothing is held in between.
+OpenShard = Callable[[], DocumentArrays]
 
-    source: str
-    sequences: list[TokenSequence]
-    document: TokenDocument
-    epoch: int
-    tokens: int
+
+@dataclass(frozen=True, eq=False)
+class MixturePlan:
+    """Which sequence lies where: arrays of one entry a placed sequence, in the order of rows and places in them.
+
+    `source` is its place in the mixture's sources, `shard` and `sequence` its place in the source's shard when that is
+    planned for `epoch` (interleave.plan_sequences); `length` is in positions. `kinds` has one entry a row.
+    """
+
+    kinds: np.ndarray
+    row: np.ndarray
+    source: np.ndarray
+    shard: np.ndarray
+    epoch: np.ndarray
+    sequence: np.ndarray
+    length: np.ndarray
+    report: MixtureReport
+
+    def rows_between(self, first: int, end: int) -> slice:
+        """Return the sequences of rows first .. end - 1."""
+        return slice(*np.searchsorted(self.row, (first, end)).tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class _Epoch:
+    """The documents of a source as sequences: sequences of document d are first[d] .. first[d + 1] - 1."""
+
+    first: np.ndarray
+    shard: np.ndarray
+    sequence: np.ndarray
+    length: np.ndarray
+    tokens: np.ndarray
+    drops: dict[str, np.ndarray]
+
+
+@dataclass(eq=False)
+class _Draws:
+    """Documents drawn from one source, in order: arrays of one entry a draw. Documents without sequences are passed."""
+
+    position: np.ndarray  # among all draws of the source, passed ones included
+    document: np.ndarray
+    epoch: np.ndarray
+    tokens: np.ndarray
 
 
 class _Drawer:
     """Draws the documents of one source in seeded order, epoch by epoch."""
 
-    def __init__(self, source: Source, documents: Sequence[TokenDocument], mixture: Mixture, layout: Layout):
-        if not documents:
+    def __init__(self, source: Source, shards: Sequence[OpenShard], mixture: Mixture):
+        self.source, self.mixture, self.shards = source, mixture, shards
+        self.epochs: list[_Epoch] = []
+        self.orders: list[np.ndarray] = []
+        self.parts: list[_Draws] = []
+        self.documents = -1
+        self.tokens = 0
+        self._read_epoch()
+        if not self.documents:
             raise MixtureError(f"source {source.name} has no documents; materialize it, or take it out of the mixture")
-        self.source, self.documents, self.mixture, self.layout = source, documents, mixture, layout
-        self.drawn, self.tokens = 0, 0
-        self.epoch_tokens = 0
-        self.order: list[int] = []
-        self.dropped: Counter[str] = Counter()
         amount = source.amount
         if isinstance(amount, Repeat):
-            self.limit = round(amount.times * len(documents))
+            self.limit = round(amount.times * self.documents)
         elif isinstance(amount, Choose):
             self.limit = amount.documents
         else:
-            self.limit = math.floor(mixture.max_epochs * len(documents))
+            self.limit = math.floor(mixture.max_epochs * self.documents)
         cap = 1.0 if isinstance(amount, Choose) else mixture.max_epochs
-        if self.limit > cap * len(documents) + 1e-9 or self.limit < 1:
+        if self.limit > cap * self.documents + 1e-9 or self.limit < 1:
             raise MixtureError(
-                f"source {source.name} has {len(documents)} documents and cannot give {self.limit} "
+                f"source {source.name} has {self.documents} documents and cannot give {self.limit} "
                 f"at a cap of {cap} epochs"
             )
 
-    def next(self) -> _Draw | None:
-        """Return the next document with tokens, or None at the source's limit."""
-        while self.drawn < self.limit:
-            epoch, place = divmod(self.drawn, len(self.documents))
-            if place == 0:
-                if epoch and not self.epoch_tokens:
-                    raise MixtureError(
-                        f"source {self.source.name}: no document fits a row of {self.mixture.row_length}"
-                    )
-                rng = stable_rng(self.mixture.seed, "draw", self.source.name, epoch)
-                self.order, self.epoch_tokens = rng.permutation(len(self.documents)).tolist(), 0
-            self.drawn += 1
-            document = self.documents[self.order[place]]
-            sequences, too_long = interleave_to_rows(
-                document, self.layout, self.mixture.interleaving, epoch, self.mixture.seed, self.mixture.row_length
+    @property
+    def exhausted(self) -> bool:
+        return len(self.parts) * self.documents >= self.limit
+
+    def draw_epoch(self) -> None:
+        """Draw the documents of one more epoch, or of what the limit leaves of it."""
+        number = len(self.parts)
+        if number == len(self.epochs):
+            self._read_epoch()
+        epoch = self.epochs[number]
+        order = stable_rng(self.mixture.seed, "draw", self.source.name, number).permutation(self.documents)
+        self.orders.append(order)
+        order = order[: self.limit - number * self.documents]
+        kept = epoch.tokens[order] > 0
+        drawn = order[kept]
+        position = number * self.documents + np.flatnonzero(kept)
+        part = _Draws(position, drawn, np.full(len(drawn), number), epoch.tokens[drawn])
+        if not len(drawn) and not self.exhausted:
+            raise MixtureError(f"source {self.source.name}: no document fits a row of {self.mixture.row_length}")
+        self.tokens += int(part.tokens.sum())
+        self.parts.append(part)
+
+    def draws(self) -> _Draws:
+        """Return all draws so far."""
+        names = ("position", "document", "epoch", "tokens")
+        if not self.parts:
+            return _Draws(*(np.empty(0, np.int64) for _ in names))
+        return _Draws(*(np.concatenate([getattr(part, name) for part in self.parts]) for name in names))
+
+    def drops(self, drawn: int) -> Counter[str]:
+        """Return what was left out of the first `drawn` documents, passed ones included."""
+        dropped: Counter[str] = Counter()
+        for number, order in enumerate(self.orders):
+            seen = order[: max(0, drawn - number * self.documents)]
+            for reason, counts in self.epochs[number].drops.items():
+                dropped[reason] += int(counts[seen].sum())
+        return dropped
+
+    def _read_epoch(self) -> None:
+        number = len(self.epochs)
+        if number and self.mixture.interleaving.sampling == "deterministic":
+            self.epochs.append(self.epochs[0])  # every epoch hears the same
+            return
+        plans: list[SequencePlan] = []
+        for shard in self.shards:
+            documents = shard()
+            plans.append(
+                plan_sequences(documents, self.mixture.interleaving, number, self.mixture.seed, self.mixture.row_length)
             )
-            if too_long:
-                self.dropped["chunk_longer_than_row"] += too_long
-            teaching = [sequence for sequence in sequences if sequence.loss_mask.any()]
-            if len(teaching) < len(sequences):
-                self.dropped["piece_without_loss"] += len(sequences) - len(teaching)
-            if not teaching:
-                self.dropped["document_without_tokens"] += 1
-                continue
-            sequences = teaching
-            tokens = sum(len(sequence.ids) for sequence in sequences)
-            self.tokens += tokens
-            self.epoch_tokens += tokens
-            return _Draw(self.source.name, sequences, document, epoch, tokens)
-        return None
+        counts = [len(plan.chunks_too_long) for plan in plans]
+        self.documents = sum(counts)
+        before = np.cumsum([0, *counts])
+        owner = np.concatenate([plan.document + first for plan, first in zip(plans, before, strict=False)] or [[]])
+        owner = owner.astype(np.int64)
+        teaches = np.concatenate([np.empty(0, bool), *(plan.teaches for plan in plans)])
+        places = [np.empty(0, np.int64), *(np.flatnonzero(plan.teaches) for plan in plans)]
+        kept = owner[teaches]
+        length = np.concatenate([np.empty(0, np.int64), *(plan.length for plan in plans)])[teaches]
+        first = np.searchsorted(kept, np.arange(self.documents + 1))
+        self.epochs.append(
+            _Epoch(
+                first=first,
+                shard=np.repeat(np.arange(len(plans)), [len(part) for part in places[1:]]),
+                sequence=np.concatenate(places),
+                length=length,
+                tokens=np.bincount(kept, length, self.documents).astype(np.int64),
+                drops={
+                    "chunk_longer_than_row": np.concatenate([np.empty(0, int), *(p.chunks_too_long for p in plans)]),
+                    "piece_without_loss": np.bincount(owner[~teaches], minlength=self.documents),
+                    "document_without_tokens": (np.diff(first) == 0).astype(np.int64),
+                },
+            )
+        )
+
+
+def plan_mixture(mixture: Mixture, token_sets: Mapping[str, Sequence[OpenShard]]) -> MixturePlan:
+    """Return which sequence lies where in which row, in training order.
+
+    `token_sets` maps each source's name to its shards, in a stable order. Text rows and speech-text rows are each
+    shuffled and then spread evenly among one another, so that every batch has nearly the mixture's ratio. Raises
+    MixtureError when a source is missing or empty, a cap of epochs is reached, or no document fits.
+    """
+    missing = [source.name for source in mixture.sources if source.name not in token_sets]
+    if missing:
+        raise MixtureError(f"no documents were given for {missing}")
+    rows_by_kind: dict[str, int] = dict.fromkeys(KINDS, 0)
+    reports: list[SourceReport] = []
+    dropped: Counter[str] = Counter()
+    parts: list[tuple[np.ndarray, ...]] = []
+    places: list[np.ndarray] = []
+    kinds: list[str] = []
+    for kind in KINDS:
+        numbers = [number for number, source in enumerate(mixture.sources) if source.kind == kind]
+        if not numbers:
+            continue
+        drawers = {n: _Drawer(mixture.sources[n], token_sets[mixture.sources[n].name], mixture) for n in numbers}
+        drawn, wanted = _draw_kind(mixture, kind, drawers)
+        sequences, packing, draws = _pack_kind(mixture, kind, drawers, drawn)
+        source_reports, kind_dropped = _report_sources(kind, drawers, drawn[:draws], wanted)
+        reports += source_reports
+        dropped.update(kind_dropped)
+        rows = rows_by_kind[kind] = len(packing)
+        order = stable_rng(mixture.seed, "rows", kind).permutation(rows)
+        place = np.empty(rows)
+        place[order] = (np.arange(rows) + (0.25 if kind == "text" else 0.75)) / rows
+        row = np.repeat(np.arange(rows) + len(kinds), np.diff(packing.first))
+        parts.append((row, *(part[packing.members] for part in sequences)))
+        places.append(place)
+        kinds += [kind] * rows
+    # Rows in training order: by place, speech-text before text where two places are equal.
+    by_place = np.lexsort((np.array(kinds), np.concatenate(places)))
+    number = np.empty(len(kinds), np.int64)
+    number[by_place] = np.arange(len(kinds))
+    row, source, shard, epoch, sequence, length = (np.concatenate(column) for column in zip(*parts, strict=True))
+    row = number[row]
+    by_row = np.argsort(row, kind="stable")
+    report = MixtureReport(
+        sources=reports,
+        rows=rows_by_kind,
+        wanted_text_share=mixture.text_share,
+        text_share=rows_by_kind["text"] / len(kinds),
+        fill=sum(report.tokens for report in reports) / (len(kinds) * mixture.row_length),
+        dropped=dict(sorted((reason, count) for reason, count in dropped.items() if count)),
+    )
+    return MixturePlan(
+        np.array(kinds)[by_place],
+        row[by_row],
+        source[by_row],
+        shard[by_row],
+        epoch[by_row],
+        sequence[by_row],
+        length[by_row],
+        report,
+    )
+
+
+def _draw_kind(mixture: Mixture, kind: str, drawers: dict[int, _Drawer]) -> tuple[np.ndarray, dict[int, float]]:
+    """Draw one kind's documents up to its slots; return them (the fixed sources' first) and the wanted shares.
+
+    A draw is (source, number among the source's draws).
+    """
+    slots = mixture.rows_of(kind) * mixture.row_length
+    shares = {
+        n: drawer.source.amount.share for n, drawer in drawers.items() if isinstance(drawer.source.amount, Proportion)
+    }
+    fixed = [n for n in drawers if n not in shares]
+    for n in fixed:
+        while not drawers[n].exhausted:
+            drawers[n].draw_epoch()
+    draws = [_numbered(n, len(drawers[n].draws().tokens)) for n in fixed]
+    taken = {n: float(drawers[n].tokens) for n in fixed}
+    left = slots - sum(taken.values())
+    if shares and left <= 0:
+        raise MixtureError(
+            f"the {kind} sources with repeat or choose take {sum(taken.values()):.0f} of {slots} tokens: nothing is "
+            "left for the proportions; lower the repeats or raise rows"
+        )
+    if shares:
+        draws.append(_draw_shares(mixture, kind, {n: drawers[n] for n in shares}, shares, left))
+    total = slots if shares else sum(taken.values())
+    wanted = {n: tokens / total for n, tokens in taken.items()}
+    wanted |= {n: share * left / total for n, share in shares.items()}
+    return np.concatenate(draws), wanted
+
+
+def _numbered(source: int, count: int) -> np.ndarray:
+    return np.stack([np.full(count, source), np.arange(count)], 1)
+
+
+def _draw_shares(
+    mixture: Mixture, kind: str, drawers: dict[int, _Drawer], shares: dict[int, float], left: float
+) -> np.ndarray:
+    """Return draws, the next one always from the source that is furthest behind its share, up to `left` tokens."""
+    for n, drawer in drawers.items():
+        while drawer.tokens < shares[n] * left and not drawer.exhausted:
+            drawer.draw_epoch()
+    while True:
+        tokens = {n: drawer.draws().tokens for n, drawer in drawers.items()}
+        # A draw is due at the middle of its document: a source then ends within half a document of its share, not
+        # within a whole. A source's due times rise, so taking the least one each time is sorting all of them.
+        due = [(np.cumsum(part) - part + part / 2) / shares[n] for n, part in tokens.items()]
+        merged = np.argsort(np.concatenate(due), kind="stable")
+        numbered = np.concatenate([_numbered(n, len(part)) for n, part in tokens.items()])[merged]
+        reached = np.cumsum(np.concatenate(list(tokens.values()))[merged])
+        count = int(np.searchsorted(reached, left)) + 1
+        last_due = np.concatenate(due)[merged[count - 1]] if count <= len(merged) else math.inf
+        first_short = min(drawers, key=lambda n: drawers[n].tokens / shares[n])
+        drawer = drawers[first_short]
+        if drawer.tokens / shares[first_short] >= last_due:
+            return numbered[:count]
+        if drawer.exhausted:
+            raise MixtureError(
+                f"source {drawer.source.name} ({drawer.documents} documents, {drawer.tokens} tokens in "
+                f"{mixture.max_epochs} epochs) cannot give {shares[first_short]:.3f} of {left:.0f} {kind} tokens: "
+                "raise max_epochs, lower its share or rows, or add data"
+            )
+        drawer.draw_epoch()
+
+
+def _pack_kind(
+    mixture: Mixture, kind: str, drawers: dict[int, _Drawer], drawn: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], Packing, int]:
+    """Pack the draws; where proportions fill the kind, take the longest prefix that fits its rows.
+
+    Returns (source, shard, epoch, sequence, length) of the drawn sequences, their packing, and how many draws it holds.
+    """
+    source = drawn[:, 0]
+    count = np.empty(len(drawn), np.int64)  # sequences of each draw
+    begin = np.empty(len(drawn), np.int64)  # the first of them, among those of the source's epoch
+    epoch = np.empty(len(drawn), np.int64)
+    for n, drawer in drawers.items():
+        mine = source == n
+        draws = drawer.draws()
+        document, epoch[mine] = draws.document[drawn[mine, 1]], draws.epoch[drawn[mine, 1]]
+        for number, of_epoch in enumerate(drawer.epochs):
+            here = np.flatnonzero(mine)[epoch[mine] == number]
+            chosen = document[epoch[mine] == number]
+            begin[here] = of_epoch.first[chosen]
+            count[here] = of_epoch.first[chosen + 1] - of_epoch.first[chosen]
+    place = ranges(begin, count)
+    source, epoch = np.repeat(source, count), np.repeat(epoch, count)
+    columns = {name: np.empty(len(place), np.int64) for name in ("shard", "sequence", "length")}
+    for n, drawer in drawers.items():
+        for number, of_epoch in enumerate(drawer.epochs):
+            here = np.flatnonzero((source == n) & (epoch == number))
+            for name, column in columns.items():
+                column[here] = getattr(of_epoch, name)[place[here]]
+    ends = np.cumsum(count)
+
+    def pack(draws: int) -> Packing:
+        return best_fit_decreasing(columns["length"][: ends[draws - 1] if draws else 0], mixture.row_length)
+
+    free = np.array([isinstance(source.amount, Proportion) for source in mixture.sources])[drawn[:, 0]]
+    first_free = int(np.argmax(free)) if free.any() else len(drawn)
+    draws, packing = len(drawn), pack(len(drawn))
+    if first_free < len(drawn) and len(packing) > mixture.rows_of(kind):
+        fits, over = first_free, len(drawn)
+        while over - fits > 1:
+            middle = (fits + over) // 2
+            fits, over = (middle, over) if len(pack(middle)) <= mixture.rows_of(kind) else (fits, middle)
+        draws, packing = fits, pack(fits)
+    return (source, columns["shard"], epoch, columns["sequence"], columns["length"]), packing, draws
+
+
+def _report_sources(
+    kind: str, drawers: dict[int, _Drawer], drawn: np.ndarray, wanted: dict[int, float]
+) -> tuple[list[SourceReport], Counter[str]]:
+    counts = {n: int((drawn[:, 0] == n).sum()) for n in drawers}
+    tokens = {n: int(drawer.draws().tokens[: counts[n]].sum()) for n, drawer in drawers.items()}
+    dropped: Counter[str] = Counter()
+    for n, drawer in drawers.items():
+        if counts[n]:
+            dropped.update(drawer.drops(int(drawer.draws().position[counts[n] - 1]) + 1))
+    return [
+        SourceReport(
+            name=drawer.source.name,
+            kind=kind,
+            documents=drawer.documents,
+            documents_drawn=counts[n],
+            tokens=tokens[n],
+            epochs=counts[n] / drawer.documents,
+            wanted_share=wanted[n],
+            share=tokens[n] / sum(tokens.values()),
+        )
+        for n, drawer in drawers.items()
+    ], dropped
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """Written sequences of one shard of a source: `ids` and `loss_mask` end to end, the rest one entry a sequence."""
+
+    ids: np.ndarray
+    loss_mask: np.ndarray
+    switches: np.ndarray
+    document_id: pa.Array
+    source_id: pa.Array
+
+
+def write_planned(
+    mixture: Mixture, layout: Layout, plan: MixturePlan, members: np.ndarray, documents: DocumentArrays
+) -> Written:
+    """Return sequences of the plan that lie in one shard of one source, in the order of `members`.
+
+    `members` are their places in the plan; `documents` are those of the shard.
+    """
+    epochs = plan.epoch[members]
+    order = np.argsort(epochs, kind="stable")
+    parts: list[tuple[np.ndarray, ...]] = []
+    for epoch in np.unique(epochs).tolist():
+        sequences = plan_sequences(documents, mixture.interleaving, epoch, mixture.seed, mixture.row_length)
+        wanted = plan.sequence[members[order][epochs[order] == epoch]]
+        written = write_sequences(documents, sequences, wanted, layout, mixture.interleaving.loss_on_speech)
+        parts.append((written.ids, written.loss_mask, sequences.switches[wanted], sequences.document[wanted]))
+    ids, loss_mask, switches, document = (np.concatenate(column) for column in zip(*parts, strict=True))
+    # Back from the order of epochs to the order that was asked for.
+    length = plan.length[members]
+    first = np.cumsum(length[order]) - length[order]
+    back = np.argsort(order, kind="stable")
+    place = ranges(first[back], length)
+    taken = pa.array(document[back])
+    return Written(
+        ids[place],
+        loss_mask[place],
+        switches[back],
+        documents.document_ids.take(taken),
+        documents.source_ids.take(taken),
+    )
+
+
+def rows_of_plan(
+    mixture: Mixture,
+    layout: Layout,
+    plan: MixturePlan,
+    first: int,
+    end: int,
+    written: Mapping[tuple[int, int], Written],
+) -> pa.Table:
+    """Return rows first .. end - 1 as a table of PackedRow.
+
+    `written` maps (source, shard) to that shard's sequences of these rows, in the order of the plan.
+    """
+    span = plan.rows_between(first, end)
+    source, shard, length = plan.source[span], plan.shard[span], plan.length[span]
+    start = np.cumsum(length) - length
+    ids, loss_mask = np.empty(int(length.sum()), np.int32), np.empty(int(length.sum()), np.int8)
+    switches = np.empty(len(length), np.int64)
+    places: list[np.ndarray] = []
+    for (number, part), sequences in written.items():
+        mine = np.flatnonzero((source == number) & (shard == part))
+        target = ranges(start[mine], length[mine])
+        ids[target], loss_mask[target], switches[mine] = sequences.ids, sequences.loss_mask, sequences.switches
+        places.append(mine)
+    back = pa.array(np.argsort(np.concatenate(places)))
+    strings = [
+        pa.concat_arrays([getattr(sequences, name) for sequences in written.values()]).take(back)
+        for name in ("document_id", "source_id")
+    ]
+    names = pa.array([source.name for source in mixture.sources], pa.string()).take(pa.array(source))
+    spans = Spans(plan.row[span] - first, length, switches, plan.epoch[span], strings[0], names, strings[1])
+    return build_rows(first, plan.kinds[first:end].tolist(), spans, ids, loss_mask, mixture.row_length, layout)
 
 
 def make_mixture(
     mixture: Mixture, layout: Layout, documents: Mapping[str, Sequence[TokenDocument]]
 ) -> tuple[list[PackedRow], MixtureReport]:
-    """Return the packed rows of a mixture in training order, and the report of what was achieved.
-
-    `documents` maps each source's name to its documents, in a stable order. Text rows and speech-text rows are
-    each shuffled and then spread evenly among one another, so that every batch has nearly the mixture's ratio.
-    Raises MixtureError when a source is missing or empty, a cap of epochs is reached, or no document fits.
-    """
-    missing = [source.name for source in mixture.sources if source.name not in documents]
-    if missing:
-        raise MixtureError(f"no documents were given for {missing}")
-    placed: list[tuple[float, str, list[tuple[TokenSequence, str, str, str, int]]]] = []
-    reports: list[SourceReport] = []
-    dropped: Counter[str] = Counter()
-    rows_by_kind: dict[str, int] = {}
-    for kind in KINDS:
-        sources = [source for source in mixture.sources if source.kind == kind]
-        if not sources:
-            rows_by_kind[kind] = 0
-            continue
-        drawers = {source.name: _Drawer(source, documents[source.name], mixture, layout) for source in sources}
-        draws, wanted = _draw_kind(mixture, kind, drawers)
-        draws, rows = _pack_kind(mixture, kind, draws)
-        reports += _report_sources(kind, drawers, draws, wanted)
-        for drawer in drawers.values():
-            dropped.update(drawer.dropped)
-        rows_by_kind[kind] = len(rows)
-        order = stable_rng(mixture.seed, "rows", kind).permutation(len(rows)).tolist()
-        phase = 0.25 if kind == "text" else 0.75
-        placed += [((place + phase) / len(rows), kind, rows[row]) for place, row in enumerate(order)]
-    placed.sort(key=lambda item: item[:2])
-    packed = [
-        build_row(number, kind, members, mixture.row_length, layout) for number, (_, kind, members) in enumerate(placed)
-    ]
-    slots = len(packed) * mixture.row_length
-    report = MixtureReport(
-        sources=reports,
-        rows=rows_by_kind,
-        wanted_text_share=mixture.text_share,
-        text_share=rows_by_kind["text"] / len(packed),
-        fill=sum(source.tokens for source in reports) / slots,
-        dropped=dict(sorted(dropped.items())),
-    )
-    return packed, report
-
-
-def _draw_kind(mixture: Mixture, kind: str, drawers: dict[str, _Drawer]) -> tuple[list[_Draw], dict[str, float]]:
-    """Draw one kind's documents up to its slots; return them (the fixed sources' first) and the wanted shares."""
-    slots = mixture.rows_of(kind) * mixture.row_length
-    fixed = [d for d in drawers.values() if not isinstance(d.source.amount, Proportion)]
-    draws: list[_Draw] = []
-    for drawer in fixed:
-        while (draw := drawer.next()) is not None:
-            draws.append(draw)
-    taken = {drawer.source.name: float(drawer.tokens) for drawer in fixed}
-    free = [d for d in drawers.values() if isinstance(d.source.amount, Proportion)]
-    left = slots - sum(taken.values())
-    if free and left <= 0:
-        raise MixtureError(
-            f"the {kind} sources with repeat or choose take {sum(taken.values()):.0f} of {slots} tokens: nothing is "
-            "left for the proportions; lower the repeats or raise rows"
-        )
-    shares = {d.source.name: d.source.amount.share for d in free if isinstance(d.source.amount, Proportion)}
-    drawn = dict.fromkeys(shares, 0)
-    upcoming: dict[str, _Draw | None] = {}
-
-    def due(drawer: _Drawer) -> float:
-        # The middle of the next document: a source then ends within half a document of its share, not within a whole.
-        draw = upcoming[drawer.source.name]
-        return (drawn[drawer.source.name] + (draw.tokens / 2 if draw else 0)) / shares[drawer.source.name]
-
-    while free and sum(drawn.values()) < left:
-        upcoming |= {d.source.name: d.next() for d in free if d.source.name not in upcoming}
-        drawer = min(free, key=due)
-        draw = upcoming.pop(drawer.source.name)
-        if draw is None:
-            held = len(drawer.documents)
-            raise MixtureError(
-                f"source {drawer.source.name} ({held} documents, {drawer.tokens} tokens in {mixture.max_epochs} "
-                f"epochs) cannot give {shares[drawer.source.name]:.3f} of {left:.0f} {kind} tokens: raise "
-                "max_epochs, lower its share or rows, or add data"
-            )
-        draws.append(draw)
-        drawn[drawer.source.name] += draw.tokens
-    total = slots if free else sum(taken.values())
-    wanted = {name: tokens / total for name, tokens in taken.items()}
-    wanted |= {name: share * left / total for name, share in shares.items()}
-    return draws, wanted
-
-
-def _pack_kind(
-    mixture: Mixture, kind: str, draws: list[_Draw]
-) -> tuple[list[_Draw], list[list[tuple[TokenSequence, str, str, str, int]]]]:
-    """Pack the draws; where proportions fill the kind, take the longest prefix that fits its rows."""
-    sources = {source.name: source for source in mixture.sources}
-    first_free = next(
-        (i for i, draw in enumerate(draws) if isinstance(sources[draw.source].amount, Proportion)), len(draws)
-    )
-
-    def pack(count: int) -> list[list[int]]:
-        lengths = [len(sequence.ids) for draw in draws[:count] for sequence in draw.sequences]
-        return best_fit_decreasing(lengths, mixture.row_length)
-
-    count, rows = len(draws), pack(len(draws))
-    if first_free < len(draws) and len(rows) > mixture.rows_of(kind):
-        fits, over = first_free, len(draws)
-        while over - fits > 1:
-            middle = (fits + over) // 2
-            fits, over = (middle, over) if len(pack(middle)) <= mixture.rows_of(kind) else (fits, middle)
-        count, rows = fits, pack(fits)
-    members = [
-        (sequence, draw.document.document_id, draw.source, draw.document.source_id, draw.epoch)
-        for draw in draws[:count]
-        for sequence in draw.sequences
-    ]
-    return draws[:count], [[members[index] for index in row] for row in rows]
-
-
-def _report_sources(
-    kind: str, drawers: dict[str, _Drawer], draws: list[_Draw], wanted: dict[str, float]
-) -> list[SourceReport]:
-    counts: Counter[str] = Counter()
-    tokens: Counter[str] = Counter()
-    for draw in draws:
-        counts[draw.source] += 1
-        tokens[draw.source] += draw.tokens
-    total = tokens.total()
-    return [
-        SourceReport(
-            name=name,
-            kind=kind,
-            documents=len(drawer.documents),
-            documents_drawn=counts[name],
-            tokens=tokens[name],
-            epochs=counts[name] / len(drawer.documents),
-            wanted_share=wanted[name],
-            share=tokens[name] / total,
-        )
-        for name, drawer in drawers.items()
-    ]
+    """Return the packed rows of a mixture of documents that are at hand, in training order, and the report."""
+    arrays = {name: arrays_of_records(records) for name, records in documents.items()}
+    plan = plan_mixture(mixture, {name: [lambda part=part: part] for name, part in arrays.items()})
+    written = {
+        (n, 0): write_planned(mixture, layout, plan, np.flatnonzero(plan.source == n), arrays[source.name])
+        for n, source in enumerate(mixture.sources)
+        if (plan.source == n).any()
+    }
+    table = rows_of_plan(mixture, layout, plan, 0, len(plan.kinds), written)
+    return from_table(table, PackedRow), plan.report

@@ -15,6 +15,7 @@ import pytest
 
 from spelangy_assets.quality import contracts
 from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.stage_asset import materialization_metadata
 from spelangy_assets.stages import (
     evaluate,
     mix,
@@ -253,6 +254,49 @@ def test_a_mix_reports_what_it_achieved_and_names_its_layout(laboratory: Laborat
     assert {span.source for row in rows for span in row.spans} == {"quest_tokens", "text_tokens"}
     assert json.loads(artifact.read_file(LAYOUT_FILE)) == {"text_size": 500, "codebook_size": 1000}
     assert json.loads(artifact.read_file("mixture.json"))["rows"] == {"text": 12, "speech_text": 18}
+
+
+def test_a_mix_shows_its_tree_with_the_versions_of_its_data(laboratory: Laboratory) -> None:
+    built = laboratory.built["mix_quest"]
+    tree = materialization_metadata(built, laboratory.nodes["mix_quest"])["mixture"].value
+    assert "speech_text: 18 rows (60.00%)" in tree
+    for name in ("quest_tokens", "text_tokens"):
+        assert f"from recipe/{name}@{laboratory.built[name].artifact.data_version[:12]}" in tree
+    assert "epochs" in tree
+
+
+def test_a_mix_that_was_killed_reads_no_shard_twice(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, units = mix.rows_of_plan, []
+
+    def rows_until_killed(*arguments: Any) -> Any:
+        units.append(arguments[3])
+        if len(units) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    def again() -> Built:
+        graph = Graph("recipe", list(laboratory.nodes.values()))
+        return build(laboratory.store, graph, laboratory.nodes["mix_quest"], None, laboratory.execution, force=True)
+
+    monkeypatch.setattr(mix, "rows_of_plan", rows_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        again()
+    monkeypatch.setattr(mix, "write_planned", lambda *arguments: pytest.fail("a shard was interleaved again"))
+    built = again()
+    assert units == [0, 12, 12, 24]  # the first shard of rows stands; the second is where it goes on
+    assert built.artifact.data_version == laboratory.built["mix_quest"].artifact.data_version
+
+
+def test_a_mix_off_its_ratio_by_more_than_half_a_per_cent_is_blocked(laboratory: Laboratory) -> None:
+    for rows, passes in ((MIXTURE.rows, False), (1500, True)):
+        config = mix.Config(dataclasses.replace(MIXTURE, rows=rows, max_epochs=999, text_share=0.38))
+        node = dataclasses.replace(laboratory.nodes["mix_quest"], config=config)
+        graph = Graph("recipe", [node if other.name == node.name else other for other in laboratory.nodes.values()])
+        built = build(laboratory.store, graph, node, None, laboratory.execution)
+        share = built.artifact.manifest.counts.stats["text_row_share"]
+        assert (abs(share - 0.38) <= 0.005) == passes
+        assert built.verdict.passed == passes
+        assert passes or [f.name for f in built.verdict.failures() if f.severity == "block"] == ["largest_share_error"]
 
 
 def test_datasets_reads_a_mix(laboratory: Laboratory, tmp_path: Path) -> None:
