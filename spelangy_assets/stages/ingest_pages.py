@@ -20,7 +20,7 @@ from spelangy_model.text.language import detect_language
 from spelangy_model.text.urls import UrlRules, refuse_url
 from spelangy_model.text.warc import PageLimits, content_digest, make_page, read_archive
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"pages": Page, "rejects": Reject}
 RENDERED_PAGES_A_UNIT = 256
 
@@ -64,7 +64,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 reason = refuse_url(capture.url, config.urls)
                 if reason is None:
                     digest = content_digest(capture)
-                    reason = "duplicate" if digest in seen else _refuse_language(capture, config)
+                    reason = "duplicate" if digest in seen else refuse_language(capture, config.languages)
                     seen.add(digest)
                 if reason is None:
                     out.write("pages", [capture])
@@ -76,12 +76,13 @@ def _wanted(page: Page, config: Config) -> bool:
     return refuse_url(page.url, config.urls) is None
 
 
-def _refuse_language(page: Page, config: Config) -> str | None:
+def refuse_language(page: Page, languages: tuple[str, ...]) -> str | None:
+    """Return language_CODE when the text of a page is in none of the languages, else None."""
     from resiliparse.extract.html2text import extract_plain_text
 
     text = extract_plain_text(page.html, main_content=True, alt_texts=False, list_bullets=False)
     language = detect_language(text or extract_plain_text(page.html, alt_texts=False, list_bullets=False))
-    return None if language in config.languages else f"language_{language}"
+    return None if language in languages else f"language_{language}"
 
 
 def _units(source: object, config: Config) -> Iterator[Iterable[Page | Reject]]:

@@ -26,7 +26,7 @@ from spelangy_model.text.questions import (
     write_quest_script,
 )
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"scripts": Script}
 PROMPT = "quest_answer.v1"
 _REASONS = ["", "rhetorical", "asks_opinion", "about_the_site", "needs_context", "not_answered"]

@@ -15,7 +15,7 @@ from spelangy_model.records import Page, Script, TextDocument
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, write_scripts
 from spelangy_model.text.llm import LanguageModel, load_prompt
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"scripts": Script}
 PROMPT = "krist_rewrite.v1"
 _REPLY = {

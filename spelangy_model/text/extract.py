@@ -55,7 +55,7 @@ _SELECTORS = [
     *(f'[id="{name}" i]' for name in _NAMES),
 ]
 # The frames of a page list in their class what the page has elsewhere ("has-sidebar", "comments-open"): unnamed first.
-_FRAME_TAG = re.compile(r"<(html|body|main|article)\b[^>]{0,5000}>", re.IGNORECASE)
+_FRAME_TAG = re.compile(r"<(html|body|main|article)\b[^<>]{0,5000}>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

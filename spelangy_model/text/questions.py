@@ -10,9 +10,11 @@ paragraphs that are one question and stand before its answer, and questions insi
 from __future__ import annotations
 
 import html as html_entities
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,24 +65,16 @@ def mine_questions(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> list[
 
     Never raises on malformed HTML or JSON: what cannot be parsed asks nothing.
     """
-    from resiliparse.parse.html import HTMLTree
-
-    tree = HTMLTree.parse(html)
-    document = tree.document
-    found: dict[str, MinedQuestion] = {}
-    miners = {
-        "json_ld": lambda: _from_json_ld(document),
-        "microdata": lambda: _from_microdata(document),
-        "definition_list": lambda: _from_definition_lists(document),
-        "details": lambda: _from_details(document),
-        "heading": lambda: _from_headings(blocks),
-        "sentence": lambda: _from_sentences(blocks),
-    }
+    marked = _from_markup(html)
     blocks = main_blocks(html, ExtractionRules()) if {"heading", "sentence"} & set(patterns) else []
+    miners: dict[Pattern, Iterable[tuple[str, str]]] = {
+        **marked,
+        "heading": _from_headings(blocks),
+        "sentence": _from_sentences(blocks),
+    }
+    found: dict[str, MinedQuestion] = {}
     for pattern in PATTERNS:
-        if pattern not in patterns:
-            continue
-        for question, answer in miners[pattern]():
+        for question, answer in miners.get(pattern, ()) if pattern in patterns else ():
             question, answer = _fold(question), _fold(answer)
             key = normalize(question)
             if key and answer and key not in found:
@@ -111,21 +105,79 @@ def _plain(markup: str) -> str:
     return extract_plain_text(f"<body>{markup}</body>", alt_texts=False, list_bullets=False)
 
 
-def _from_json_ld(document: Any) -> Pairs:
-    for script in document.query_selector_all('script[type="application/ld+json"]'):
-        try:
-            data = json.loads(script.text, strict=False)
-        except (ValueError, RecursionError):
+_MARKUP = re.compile(r"Question|<dt|<details", re.IGNORECASE)
+_MAX_NESTING = 4  # an element's text costs its size: read at every depth, a page of nested ones would cost its square
+
+
+def _from_markup(html: str) -> dict[Pattern, list[tuple[str, str]]]:
+    """Return the pairs of the patterns that are markup, from one walk over the page's elements.
+
+    One walk, for a collection of resiliparse runs its selector again for each element that is taken from it.
+    """
+    found: dict[Pattern, list[tuple[str, str]]] = {"json_ld": [], "microdata": [], "definition_list": [], "details": []}
+    if not _MARKUP.search(html):
+        return found
+    from resiliparse.parse.html import HTMLTree
+
+    tree = HTMLTree.parse(html)  # the nodes live as long as the tree
+    items: list[dict[str, str]] = []  # the open Question items of microdata, outermost first
+    nesting: Counter[str] = Counter()
+    in_answer = 0
+    for node, opens in _walk(tree.document):
+        tag, kind, prop = node.tag, node.getattr("itemtype") or "", node.getattr("itemprop") or ""
+        change = 1 if opens else -1
+        if tag in ("dt", "dd", "details"):
+            nesting[tag] += change
+        if "schema.org/Question" in kind:
+            if opens:
+                items.append({})
+            else:
+                item = items.pop()
+                found["microdata"] += [(item["name"], item["text"])] if item.keys() == {"name", "text"} else []
+        if items and prop in ("acceptedAnswer", "suggestedAnswer"):
+            in_answer += change
+        if not opens:
             continue
-        for node in _objects(data):
-            kinds = node.get("@type")
-            if "Question" not in (kinds if isinstance(kinds, list) else [kinds]):
-                continue
-            question = node.get("name") or node.get("text")
-            for answer in _answers(node):
-                if isinstance(question, str) and answer:
-                    yield _plain(question), _plain(answer)
-                    break
+        if tag == "script" and (node.getattr("type") or "").strip().lower() == "application/ld+json":
+            found["json_ld"] += _from_json_ld(node.text)
+        elif items and len(items) <= _MAX_NESTING and (prop == "name" or (prop == "text" and in_answer)):
+            items[-1].setdefault(prop, node.text)
+        if tag == "dt" and max(nesting["dt"], nesting["dd"]) <= _MAX_NESTING:
+            found["definition_list"] += _from_definition(node)
+        elif tag == "summary" and nesting["details"] <= _MAX_NESTING and node.parent.tag == "details":
+            found["details"] += _from_details(node)
+    return found
+
+
+def _walk(document: Any) -> Iterator[tuple[Any, bool]]:
+    """Yield every element twice, when it opens (True) and when it closes; no recursion, for pages nest deeply."""
+    root = node = document.first_element_child
+    while node is not None:
+        yield node, True
+        child = node.first_element_child
+        while child is None:
+            yield node, False
+            if node == root:
+                return
+            child = node.next_element
+            node = node if child is not None else node.parent
+        node = child
+
+
+def _from_json_ld(text: str) -> Pairs:
+    try:
+        data = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return
+    for node in _objects(data):
+        kinds = node.get("@type")
+        if "Question" not in (kinds if isinstance(kinds, list) else [kinds]):
+            continue
+        question = node.get("name") or node.get("text")
+        for answer in _answers(node):
+            if isinstance(question, str) and answer:
+                yield _plain(question), _plain(answer)
+                break
 
 
 def _objects(data: Any) -> Iterator[dict[str, Any]]:
@@ -149,33 +201,22 @@ def _answers(node: dict[str, Any]) -> Iterator[str]:
                 yield text
 
 
-def _from_microdata(document: Any) -> Pairs:
-    for item in document.query_selector_all('[itemtype*="schema.org/Question"]'):
-        name = item.query_selector("[itemprop=name]")
-        answer = item.query_selector(
-            '[itemprop=acceptedAnswer] [itemprop="text"], [itemprop=suggestedAnswer] [itemprop="text"]'
-        )
-        if name is not None and answer is not None:
-            yield name.text, answer.text
+def _from_definition(term: Any) -> Pairs:
+    question = term.text
+    if not _is_asked(question.strip()):
+        return
+    answers = []
+    node = term.next_element
+    while node is not None and node.tag == "dd":
+        answers.append(node.text)
+        node = node.next_element
+    yield question, " ".join(answers)
 
 
-def _from_definition_lists(document: Any) -> Pairs:
-    for term in document.query_selector_all("dt"):
-        if not _is_asked(term.text.strip()):
-            continue
-        answers = []
-        node = term.next_element
-        while node is not None and node.tag == "dd":
-            answers.append(node.text)
-            node = node.next_element
-        yield term.text, " ".join(answers)
-
-
-def _from_details(document: Any) -> Pairs:
-    for summary in document.query_selector_all("details > summary"):
-        question = summary.text.strip()
-        if _is_asked(question) and summary.parent is not None:
-            yield question, summary.parent.text.strip().removeprefix(question)
+def _from_details(summary: Any) -> Pairs:
+    question = summary.text.strip()
+    if _is_asked(question):
+        yield question, summary.parent.text.strip().removeprefix(question)
 
 
 def _from_headings(blocks: list[Block]) -> Pairs:
@@ -211,9 +252,10 @@ def _from_sentences(blocks: list[Block]) -> Pairs:
         sentences = split_sentences(block.text)
         for index, sentence in enumerate(sentences[:-1]):
             if _is_asked(sentence) and _QUESTION_START.match(sentence) and not _is_asked(sentences[index + 1]):
-                rest = sentences[index + 1 :]
-                end = next((place for place, text in enumerate(rest) if _is_asked(text)), len(rest))
-                yield sentence, " ".join(rest[:end])
+                answer = itertools.takewhile(
+                    lambda text: not _is_asked(text), itertools.islice(sentences, index + 1, None)
+                )
+                yield sentence, " ".join(answer)
 
 
 # --- validity ---------------------------------------------------------------------------------------------

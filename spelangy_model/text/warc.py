@@ -22,9 +22,13 @@ HTML_MEDIA_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 @dataclass(frozen=True, slots=True)
 class PageLimits:
-    """What a page may weigh; beyond it the capture is rejected, never read into memory."""
+    """What a page may weigh; beyond it the capture is rejected, never read into memory.
+
+    Real pages nest below 30 elements deep; text renderers take the square of a depth in time or memory.
+    """
 
     max_payload_bytes: int = 4 * 2**20
+    max_depth: int = 256
     max_undecodable_share: float = 0.01
 
 
@@ -116,6 +120,8 @@ def _warc_captures(stream: BinaryIO, limits: PageLimits) -> Iterator[_Capture]:
                 status = record.http_headers.status_code if record.http_headers else None
                 media_type, charset = record.http_content_type or "", record.http_charset or ""
             payload = record.reader.read(limits.max_payload_bytes + 1)
+            while len(payload) > limits.max_payload_bytes and record.reader.read(2**20):
+                pass  # FastWARC finds no next record behind a compressed body that was left half read
         except OSError as problem:
             error = _words(problem)
         yield _Capture(
@@ -203,14 +209,26 @@ def _page_or_reject(capture: _Capture, source_uri: str, limits: PageLimits) -> P
     broken = len(_BROKEN.findall(html))
     if broken > limits.max_undecodable_share * len(html):
         return reject("undecodable_text", f"{broken} of {len(html)} characters are not valid {charset}")
+    if is_nested_deeper(html, limits.max_depth):
+        return reject("nested_too_deep", f"elements lie more than {limits.max_depth} deep")
     return make_page(capture.url, html, source_uri=source_uri, captured_at=capture.captured_at, charset=charset)
+
+
+def is_nested_deeper(html: str, depth: int) -> bool:
+    """Tell whether any element of a page lies more than `depth` levels below its root; linear in the page's size."""
+    from resiliparse.parse.html import HTMLTree
+
+    tree: Any = HTMLTree.parse(html)
+    return tree.document.query_selector(":root" + " > *" * (depth + 1)) is not None
 
 
 def looks_like_html(payload: bytes) -> bool:
     """Tell whether bytes of no stated type begin as an HTML page does (WHATWG MIME sniffing, the tags that matter)."""
     return (
         re.match(
-            rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", payload[:2048], re.I | re.S
+            rb"(?:\xef\xbb\xbf)?\s*(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype html|html|head|body)\b",
+            payload[:2048],
+            re.I | re.S,
         )
         is not None
     )
@@ -264,10 +282,10 @@ def _decode_all(payload: bytes, charset: str) -> str | None:
         return None
 
 
-_LICENCE_LINK = re.compile(
-    r"<(?:a|link)\b[^>]{0,1000}\brel\s*=\s*[\"']?[^\"'>]*\blicen[sc]e\b[^>]{0,1000}>", re.IGNORECASE
-)
-_HREF = re.compile(r"\bhref\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))", re.IGNORECASE)
+_LINK = re.compile(r"<(?:a|link)\b[^<>]{0,2000}>", re.IGNORECASE)
+_VALUE = r"\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))"
+_REL = re.compile(rf"\brel{_VALUE}", re.IGNORECASE)
+_HREF = re.compile(rf"\bhref{_VALUE}", re.IGNORECASE)
 _CREATIVE_COMMONS = re.compile(
     r"creativecommons\.org/(?:licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark)/(\d\.\d))", re.I
 )
@@ -275,11 +293,10 @@ _CREATIVE_COMMONS = re.compile(
 
 def stated_licence(html: str) -> str:
     """Return the licence that a page names by rel=license: SPDX id (Creative Commons), else the link; or unknown."""
-    tag = _LICENCE_LINK.search(html)
-    href = _HREF.search(tag.group()) if tag else None
-    if href is None:
-        return "unknown"
-    link = next(value for value in href.groups() if value is not None)
+    # in steps, for one pattern over tag, attribute and word would backtrack for hours on a page made for it
+    tags = (match.group() for match in _LINK.finditer(html))
+    tag = next((tag for tag in tags if {"license", "licence"} & set(_value(_REL, tag).lower().split())), "")
+    link = _value(_HREF, tag)
     match = _CREATIVE_COMMONS.search(link)
     if match is None:
         return link.strip() or "unknown"
@@ -287,6 +304,11 @@ def stated_licence(html: str) -> str:
     if domain:
         return f"CC0-{domain_version}" if domain.lower() == "zero" else "public-domain"
     return f"CC-{terms.upper()}-{version}"
+
+
+def _value(attribute: re.Pattern[str], tag: str) -> str:
+    match = attribute.search(tag)
+    return next(value for value in match.groups() if value is not None) if match else ""
 
 
 def _words(error: BaseException) -> str:

@@ -1,0 +1,115 @@
+"""Pages made to break a reader end in time that grows with their size, and what follows them is read."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import io
+import sys
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from spelangy_model.records import Page, Reject
+from spelangy_model.text.extract import extract_text
+from spelangy_model.text.krist import rewrite_for_listening
+from spelangy_model.text.questions import mine_questions
+from spelangy_model.text.warc import looks_like_html, read_archive, stated_licence
+
+HOURS_IF_NOT_LINEAR = 100_000
+
+
+def load_fuzzer(project_dir: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fuzz_pages", project_dir / "benchmarks/fuzz_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fuzz_pages"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def fuzzer(project_dir: Path) -> ModuleType:
+    return load_fuzzer(project_dir)
+
+
+@pytest.mark.timeout(60)  # each of these took minutes to years
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: stated_licence("<a rel=x " * HOURS_IF_NOT_LINEAR),
+        lambda: looks_like_html(b"<!---->" * 290 + b"x"),
+        lambda: extract_text("<main " * HOURS_IF_NOT_LINEAR),
+        lambda: rewrite_for_listening("a." * HOURS_IF_NOT_LINEAR),
+        lambda: mine_questions("<dl>" + "<dt>Why so?<dd>x" * 10_000),
+        lambda: mine_questions("<details><summary>Why so?</summary>x" * 10_000),
+        lambda: mine_questions('<div itemtype="schema.org/Question"><b itemprop=name>Why?</b>' * 10_000),
+        lambda: mine_questions('<script type="application/ld+json">{"@type":"Question"}</script>' * 10_000),
+        lambda: mine_questions("<p>" + "Why is it so? It is. " * 1_000),
+    ],
+)
+def test_pages_made_to_be_slow_are_not(read):
+    read()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_stands_behind_a_gzip_bomb_is_read(fuzzer, packed):
+    records = [fuzzer.archive(gzip.compress(bytes(60 * 2**20))), fuzzer.archive(b"<p>Here.</p>")]
+    data = b"".join(map(gzip.compress, records) if packed else records)
+    bomb, page = read_archive(io.BytesIO(data), "a.warc")
+    assert isinstance(bomb, Reject)
+    assert bomb.reason == "too_large"
+    assert isinstance(page, Page)
+
+
+def test_markup_deeper_than_anybody_nests_is_left_alone_and_the_rest_is_mined():
+    deep = "".join(f"<details><summary>Why is it {depth} deep?</summary>" for depth in range(9))
+    html = f"{deep}</details>{'</details>' * 8}<details><summary>Why is it flat?</summary>It is.</details>"
+    mined = [pair.question for pair in mine_questions(html, ("details",))]
+    assert mined == [*(f"Why is it {depth} deep?" for depth in range(4)), "Why is it flat?"]
+
+
+@pytest.mark.slow
+def test_no_bomb_kills_and_each_has_its_fate(fuzzer, tmp_path):
+    fates, peaks = {}, {}
+    for name, payload in fuzzer.BOMBS.items():
+        if name in ("one paragraph of questions", "100,000 headings"):
+            continue  # a minute of work and not one of danger: benchmarks/fuzz_pages.py has them
+        path = tmp_path / "bomb.warc"
+        path.write_bytes(fuzzer.archive(payload()) + fuzzer.archive(b"<p>What stands behind it is read too."))
+        told = fuzzer.run_bomb(path)
+        assert len(told["fates"]) == 2, name
+        fates[name], peaks[name] = told["fates"][0], told["peak_mib"]
+    reasons = {
+        "no bytes": "reject: empty_payload",
+        "binary bytes": "reject: binary_payload",
+        "UTF-16 that is none": "reject: undecodable_text",
+        "noise called UTF-8": "reject: undecodable_text",
+        "an attribute of 100 MB": "reject: too_large",
+        "800,000 nested <div>": "reject: nested_too_deep",
+        "nested lists": "reject: nested_too_deep",
+        "a gigabyte of zeros, gzipped": "reject: too_large",
+        "an ordinary page": "text kept, krist 2 scripts",
+    }
+    assert {name: fates[name] for name in reasons} == reasons
+
+
+@pytest.mark.slow
+def test_no_damaged_page_raises(fuzzer, shared_dir):
+    pages = fuzzer.payloads(shared_dir / "data/web/pages.warc.gz")
+    told, failures, *_ = fuzzer.run_cases(pages, 1, range(1000))
+    assert failures == []
+    assert told["krist"] > 50
+    assert told["questions"] > 10
+    assert set(told) - {"krist", "questions"} <= {
+        "page",
+        "undecodable_text",
+        "binary_payload",
+        "empty_payload",
+        "nested_too_deep",
+    }
+    assert fuzzer.make_case(pages, 1, 7) == fuzzer.make_case(pages, 1, 7)
+    assert Counter(told)["page"] > 800
