@@ -36,6 +36,37 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture
+def tiny_mimi(tmp_path: Path) -> Path:
+    """A checkpoint folder of a real MimiModel, as small as it gets, with random weights and 64 codes a codebook."""
+    import torch
+    from transformers import MimiConfig, MimiModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model = MimiModel(
+            MimiConfig(
+                hidden_size=32,
+                num_filters=4,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                num_key_value_heads=2,
+                head_dim=16,
+                intermediate_size=32,
+                codebook_size=64,
+                codebook_dim=8,
+                vector_quantization_hidden_dimension=8,
+                num_quantizers=4,
+                upsample_groups=32,
+            )
+        )
+        for name, table in model.named_buffers():
+            if name.endswith("embed_sum"):  # codebooks start as zeros, at which every sound is code 0
+                table.normal_(std=8.0)  # the size of its latents
+    model.save_pretrained(tmp_path / "mimi")
+    return tmp_path / "mimi"
+
+
+@pytest.fixture
 def store(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(tmp_path / "store", tmp_path / "cache")
 

@@ -214,26 +214,44 @@ SCRIPTS = Contract(
     ),
 )
 
-TOKENS = Contract(
-    "tokens",
-    f"""
-    SELECT count(*) AS documents, count(*) - count(DISTINCT document_id) AS duplicate_ids,
+_TOKEN_COLUMNS = """
+           count(*) AS documents, count(*) - count(DISTINCT document_id) AS duplicate_ids,
            count(*) FILTER (len(chunks) = 0) AS empty_documents,
            count(*) FILTER (EXISTS (
                SELECT 1 FROM (SELECT unnest(chunks) AS c) WHERE len(c.text_ids) = 0
-           )) AS chunks_without_text,
-           {_stat("speech_tokens")} AS speech_tokens,
-           CASE WHEN {_stat("speech_tokens")} = 0 THEN 1
-                ELSE (SELECT count(DISTINCT code) FROM (
-                    SELECT unnest(c.codes) AS code FROM (SELECT unnest(chunks) AS c FROM documents))) END AS used_codes
+           )) AS chunks_without_text
+"""
+_TOKEN_BOUNDS = (
+    Bound("documents", 1, None, "warn"),
+    _exactly("duplicate_ids"),
+    _exactly("empty_documents"),
+    _exactly("chunks_without_text"),
+)
+
+TOKENS = Contract("tokens", f"SELECT {_TOKEN_COLUMNS} FROM documents", _TOKEN_BOUNDS)
+
+# A codebook has collapsed when a shard of 40 s and more keeps to a few codes, or stays on one for long: natural speech,
+# pauses and all, has a perplexity of a fifth and more of what its tokens allow. Seconds of sound may be silence alone.
+_HEALTHY = "value) FILTER (count >= 500 AND metric ="
+
+SPEECH_TOKENS = Contract(
+    "speech_tokens",
+    f"""
+    SELECT {_TOKEN_COLUMNS},
+           {_stat("speech_tokens")} - (
+               SELECT coalesce(sum(count) FILTER (metric = 'codebook.perplexity_share' AND isfinite(value)), 0)
+               FROM codebook) AS speech_tokens_not_measured,
+           (SELECT coalesce(min({_HEALTHY} 'codebook.perplexity_share'), 1) FROM codebook) AS least_perplexity_share,
+           (SELECT coalesce(max({_HEALTHY} 'codebook.repeat_share'), 0) FROM codebook) AS largest_repeat_share
     FROM documents
     """,
     (
-        Bound("documents", 1, None, "warn"),
-        _exactly("duplicate_ids"),
-        _exactly("empty_documents"),
-        _exactly("chunks_without_text"),
-        Bound("used_codes", 1),
+        *_TOKEN_BOUNDS,
+        _exactly("speech_tokens_not_measured"),
+        Bound("least_perplexity_share", 0.05, 1),
+        Bound("least_perplexity_share", 0.1, 1, "warn"),
+        Bound("largest_repeat_share", 0, 0.8),
+        Bound("largest_repeat_share", 0, 0.3, "warn"),
     ),
 )
 
@@ -338,18 +356,21 @@ SYNTHETIC_PAGE = Contract(
 
 SPEECH_TOKENIZER = Contract(
     "speech_tokenizer",
-    """
+    f"""
     SELECT (SELECT count(*) FROM files WHERE path LIKE '%.safetensors' AND bytes > 0) AS weights,
-           coalesce(max(value) FILTER (metric = 'round_trip.character_error_rate'), 1) AS character_error_rate,
+           CASE WHEN {_stat("reading_heads", missing="1")} = 0 THEN 0 -- Mimi: nothing reads its codes
+                ELSE coalesce(max(value) FILTER (metric = 'round_trip.character_error_rate'), 1)
+           END AS character_error_rate,
            coalesce(min(value) FILTER (metric = 'codebook.used_share'), 0) AS used_share,
-           count(*) FILTER (isfinite(value)
-               AND metric IN ('round_trip.character_error_rate', 'codebook.used_share')) AS measures
+           1 + {_stat("reading_heads", missing="1")} - count(*) FILTER (isfinite(value)
+               AND metric IN ('round_trip.character_error_rate', 'codebook.used_share')) AS missing_measures
     FROM metrics
     """,
     (
         Bound("weights", 1),
-        _exactly("measures", 2),
+        _exactly("missing_measures"),
         Bound("character_error_rate", 0, 0.25, "warn"),
+        Bound("used_share", 0.05, 1),
         Bound("used_share", 0.8, 1, "warn"),
     ),
 )

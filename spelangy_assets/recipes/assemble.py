@@ -312,7 +312,7 @@ def _tokens(recipe: Recipe) -> Iterator[Node]:
                 if text_only
                 else tokenize_chunks.Config(source=f"{name}_tokens")
             ),
-            contract=contracts.TOKENS,
+            contract=contracts.TOKENS if text_only else contracts.SPEECH_TOKENS,
             inputs=inputs,
             partition=partition,
             kinds=("table",),

@@ -94,7 +94,7 @@ def _score(
     from spelangy_model.eval.multiple_choice import score_prompts
     from spelangy_model.eval.prompts import spoken_prompt, text_prompt
     from spelangy_model.lm.forward import load_model
-    from spelangy_model.tokenizer.speech import SpeechTokenizer
+    from spelangy_model.tokenizer.codec import open_codec
     from spelangy_model.tokenizer.text import load_text_tokenizer
     from spelangy_model.tokenizer.vocab import check_checkpoint
 
@@ -107,8 +107,7 @@ def _score(
     model.to(device)
     layout = check_checkpoint(model, folder)
     tokenizer = load_text_tokenizer(folder)
-    speech: Any = SpeechTokenizer.from_pretrained(ctx.inputs["speech_tokenizer"].local_folder(cache_dir))
-    speech.to(device)
+    speech = open_codec(ctx.inputs["speech_tokenizer"].local_folder(cache_dir), ctx.execution.device)
     if speech.codebook_size != layout.codebook_size:
         raise InputError(
             f"{ctx.inputs['run'].uri} knows {layout.codebook_size} speech codes, the speech tokenizer has "

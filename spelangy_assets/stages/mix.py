@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,7 @@ from spelangy_model.data.mixture import (
     write_planned,
 )
 from spelangy_model.records import PackedRow
+from spelangy_model.tokenizer.codec import codebook_size_of
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 
 VERSION = "2"
@@ -190,8 +190,10 @@ def layout_of(text_tokenizer: Artifact, speech_tokenizer: Artifact | None) -> La
     """Return the vocabulary that two tokenizers determine; without a speech tokenizer it has no codes."""
     text = json.loads(text_tokenizer.read_file("tokenizer.json"))
     ids = [*text["model"]["vocab"].values(), *(token["id"] for token in text["added_tokens"])]
-    levels = json.loads(speech_tokenizer.read_file("config.json"))["fsq_levels"] if speech_tokenizer else None
-    return Layout(max(ids) + 1, math.prod(levels) if levels else 0)
+    codes = 0
+    if speech_tokenizer:
+        codes = codebook_size_of(json.loads(speech_tokenizer.read_file("config.json")), speech_tokenizer.uri)
+    return Layout(max(ids) + 1, codes)
 
 
 def describe(report: MixtureReport, versions: Mapping[str, Sequence[str]] | None = None) -> str:

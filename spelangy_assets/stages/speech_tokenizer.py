@@ -1,11 +1,12 @@
-"""The speech tokenizer of a recipe: the checkpoint that the project ships, or one that is trained here.
+"""The speech tokenizer of a recipe: the checkpoint that the project ships, one that is trained here, or Mimi.
 
 Put here: choosing, checking or training the checkpoint, and measuring it on the recipe's own speech. Do not put
 here: the model and its training (spelangy_model/tokenizer), or shipping a checkpoint (ship_tokenizer.py).
 
 Input: `tokenizer_speech` (Chunk): what it is trained on, but for the texts that are held out to measure it; a shipped
-checkpoint is measured on the same texts and may do without the input. Output: the files that
-`SpeechTokenizer.from_pretrained` reads, at the root of the artifact.
+checkpoint is measured on the same texts and may do without the input. Output: the files that `open_codec` reads, at
+the root of the artifact. Mimi has no head that reads its codes, so no error rate is measured of it. A training leaves
+its checkpoints in the artifact's scratch folder: one that was cut off goes on at the last of them.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_model.audio.io import decode_flac
+from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Chunk, Metric
 from spelangy_model.rng import stable_seed
 from spelangy_model.tokenizer.speech_schedule import SpeechTraining
 
 if TYPE_CHECKING:
+    from spelangy_model.tokenizer.codec import SpeechCodec
     from spelangy_model.tokenizer.speech import SpeechTokenizer
 
-VERSION = "1"
+VERSION = "2"
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
 # Of the shipped checkpoint; `python -m spelangy_assets tokenizer` prints it for a new one.
 SHIPPED_SHA256 = "20c499ab54bd8727af2417ac89a7088d9157086df5e66d050f1b49bd04e0de60"
@@ -37,15 +41,17 @@ _BLOCK_CHUNKS = 1024  # decoded at once
 
 @dataclass(frozen=True)
 class Config:
-    """`shipped` takes the project's checkpoint, whose digest is `checkpoint_sha256`; `trained` makes one.
+    """`shipped` takes the project's checkpoint; `trained` makes one of `preset`; `mimi` takes `model`.
 
+    `checkpoint_sha256` is the digest of the shipped one. `model` is a folder or a name in the local Hugging Face cache.
     At most `measured_utterances` of the held-out texts' utterances are read back to measure the tokenizer.
     """
 
-    source: Literal["shipped", "trained"] = "shipped"
+    source: Literal["shipped", "trained", "mimi"] = "shipped"
     checkpoint_sha256: str = SHIPPED_SHA256
     preset: str = "tiny"
     training: SpeechTraining = field(default_factory=SpeechTraining)
+    model: str = "kyutai/mimi"
     measured_utterances: int = 400
 
 
@@ -82,7 +88,7 @@ def shipped_checkpoint(sha256: str) -> dict[str, bytes]:
 
 
 def preflight(config: Config, execution: Execution) -> None:
-    """Raise PreflightError for a missing or altered checkpoint, and for a preset that does not exist."""
+    """Raise PreflightError for a missing or altered checkpoint, an unknown preset, or a Mimi that is not here."""
     if config.source == "shipped":
         shipped_checkpoint(config.checkpoint_sha256)
     elif config.source == "trained":
@@ -92,14 +98,32 @@ def preflight(config: Config, execution: Execution) -> None:
             preset_config(config.preset)
         except ValueError as error:
             raise PreflightError(str(error)) from error
+    elif config.source == "mimi":
+        _mimi_folder(config.model)
     else:
-        raise PreflightError(f"source is {config.source!r}; a speech tokenizer is 'shipped' or 'trained'")
+        raise PreflightError(f"source is {config.source!r}; a speech tokenizer is 'shipped', 'trained' or 'mimi'")
+
+
+def _mimi_folder(model: str) -> Path:
+    from spelangy_model.tokenizer.codec import CodecError, read_config
+
+    try:
+        folder = local_model(model)
+        kind = read_config(folder)["model_type"]
+    except (ModelMissing, CodecError) as error:
+        raise PreflightError(f"the speech tokenizer of source 'mimi': {error}") from error
+    if kind != "mimi":
+        raise PreflightError(f"{folder} holds a model of type {kind!r}, the recipe asks for Mimi: name one")
+    missing = [name for name in CHECKPOINT_FILES if not (folder / name).is_file()]
+    if missing:
+        raise PreflightError(f"{folder} has no {', '.join(missing)}: get the whole model with: hf download kyutai/mimi")
+    return folder
 
 
 def run(ctx: StageContext, config: Config) -> None:
     """Write the checkpoint's files, and what was measured of it when there is speech to measure it on."""
     for unit, _ in ctx.out.pending(["checkpoint"]):
-        from spelangy_model.tokenizer.speech import SpeechTokenizer, save_checkpoint
+        from spelangy_model.tokenizer.codec import open_codec
 
         chunks = ctx.inputs.get("tokenizer_speech")
         with ctx.out.unit(unit) as out:
@@ -108,12 +132,17 @@ def run(ctx: StageContext, config: Config) -> None:
             if config.source == "shipped":
                 for name, data in shipped_checkpoint(config.checkpoint_sha256).items():
                     (folder / name).write_bytes(data)
+            elif config.source == "mimi":
+                folder = _mimi_folder(config.model)
             else:
+                from spelangy_model.tokenizer.speech import save_checkpoint
+
                 save_checkpoint(_train(ctx, config), folder)
             for name in CHECKPOINT_FILES:
                 out.write_file(name, (folder / name).read_bytes())
             if chunks is not None:
-                model = SpeechTokenizer.from_pretrained(folder)
+                model = open_codec(folder)
+                out.add("reading_heads", 0 if config.source == "mimi" else 1)
                 out.write("metrics", list(measure(model, chunks.records("chunks", Chunk), config.measured_utterances)))
                 out.read(chunks.manifest.rows("chunks"))
                 out.kept(chunks.manifest.rows("chunks"))
@@ -139,11 +168,13 @@ def _train(ctx: StageContext, config: Config) -> SpeechTokenizer:
         else:
             examples.append(example)
     ctx.log(f"training on {len(examples)} utterances; {unfit} have no letters or too many for their length")
-    return train_speech_tokenizer(examples, model_config, config.training, ctx.log).model
+    work = ctx.out.scratch / "training"
+    return train_speech_tokenizer(examples, model_config, config.training, ctx.log, work).model
 
 
-def measure(model, chunks: Iterable[Chunk], measured_utterances: int) -> Iterator[Metric]:
+def measure(model: SpeechCodec, chunks: Iterable[Chunk], measured_utterances: int) -> Iterator[Metric]:
     """Yield how the codes are used over all chunks, and what is read back of those whose texts are held out."""
+    from spelangy_model.tokenizer.speech import SpeechTokenizer
     from spelangy_model.tokenizer.speech_health import codebook_health
     from spelangy_model.tokenizer.train_speech import round_trip
 
@@ -151,20 +182,23 @@ def measure(model, chunks: Iterable[Chunk], measured_utterances: int) -> Iterato
     for block in batched(chunks, _BLOCK_CHUNKS):
         codes += model.encode([decode_flac(chunk.audio.bytes) for chunk in block])
         held_out += [chunk for chunk in block if _held_out(chunk.spoken_text)]
+    health = codebook_health(codes, model.codebook_size)
+    for name, value in (
+        ("codebook.used_share", health.used_share),
+        ("codebook.perplexity_codes", health.perplexity_codes),
+        ("codebook.repeat_share", health.repeat_share),
+    ):
+        yield Metric("tokenizer_speech", name, value, math.nan, math.nan, health.tokens)
     held_out = held_out[:measured_utterances]
-    if not held_out:
-        return  # a corpus of a few sentences holds none out: there is nothing to measure on
+    if not held_out or not isinstance(model, SpeechTokenizer):
+        return  # a corpus of a few sentences holds none out; Mimi has no head that reads its codes
     sounds = [decode_flac(chunk.audio.bytes) for chunk in held_out]
     read = round_trip(model, sounds, [chunk.spoken_text for chunk in held_out])
-    health = codebook_health(codes, model.codebook_size)
-    for subject, name, value, count in (
-        ("texts held out", "round_trip.character_error_rate", read.character_error_rate, read.characters),
-        ("texts held out", "round_trip.word_error_rate", read.word_error_rate, read.utterances),
-        ("tokenizer_speech", "codebook.used_share", health.used_share, health.tokens),
-        ("tokenizer_speech", "codebook.perplexity_codes", health.perplexity_codes, health.tokens),
-        ("tokenizer_speech", "codebook.repeat_share", health.repeat_share, health.tokens),
+    for name, value, count in (
+        ("round_trip.character_error_rate", read.character_error_rate, read.characters),
+        ("round_trip.word_error_rate", read.word_error_rate, read.utterances),
     ):
-        yield Metric(subject, name, value, math.nan, math.nan, count)
+        yield Metric("texts held out", name, value, math.nan, math.nan, count)
 
 
 def batched(items: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:

@@ -23,7 +23,7 @@ from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, decode_flac
 from spelangy_model.records import Chunk, Metric, RejectedChunk, TokenChunk, TokenDocument
 
-VERSION = "1"
+VERSION = "2"
 _BLOCK_CHUNKS = 1024  # decoded at once; enough for full batches of every length
 
 
@@ -52,15 +52,12 @@ def run(ctx: StageContext, config: Config) -> None:
     pending = list(ctx.out.pending(ctx.inputs["chunks"].shards("chunks")))
     if not pending:
         return
-    import torch
-
-    from spelangy_model.tokenizer.speech import SpeechTokenizer
+    from spelangy_model.tokenizer.codec import open_codec
     from spelangy_model.tokenizer.speech_health import codebook_health
     from spelangy_model.tokenizer.text import encode_texts, load_text_tokenizer
 
     cache_dir = ctx.execution.cache_dir
-    speech = SpeechTokenizer.from_pretrained(ctx.inputs["speech_tokenizer"].local_folder(cache_dir))
-    torch.nn.Module.to(speech, ctx.execution.device)
+    speech = open_codec(ctx.inputs["speech_tokenizer"].local_folder(cache_dir), ctx.execution.device)
     text = load_text_tokenizer(ctx.inputs["text_tokenizer"].local_folder(cache_dir))
     rejected: dict[str, str] = {}
     if "round_trip" in ctx.inputs:
@@ -120,7 +117,9 @@ def run(ctx: StageContext, config: Config) -> None:
             subject = f"{config.source} shard {unit}"
             for name, value in (
                 ("codebook.used_codes", health.used_codes),
+                ("codebook.dead_codes", health.dead_codes),
                 ("codebook.perplexity_codes", health.perplexity_codes),
+                ("codebook.perplexity_share", health.perplexity_share),
                 ("codebook.repeat_share", health.repeat_share),
             ):
                 out.write("codebook", [Metric(subject, name, float(value), math.nan, math.nan, health.tokens)])

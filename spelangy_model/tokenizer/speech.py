@@ -126,6 +126,20 @@ def token_count(sample_count: int) -> int:
     return -(-frame_count(sample_count) // SUBSAMPLING)
 
 
+def usable(samples: np.ndarray, position: int) -> np.ndarray:
+    """Return `samples`, or raise ValueError, naming the position, for none, several channels, or over 300 s."""
+    if samples.ndim != 1:
+        raise ValueError(f"utterance {position} has the shape {samples.shape}; it has to be mono, of shape (samples,)")
+    if len(samples) == 0:
+        raise ValueError(f"utterance {position} is empty")
+    if len(samples) > MAX_UTTERANCE_S * SAMPLE_RATE_HZ:
+        raise ValueError(
+            f"utterance {position} lasts {len(samples) / SAMPLE_RATE_HZ:.1f} s, more than the "
+            f"{MAX_UTTERANCE_S:.0f} s that are tokenized at once: cut it first"
+        )
+    return samples
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Run torch with one thread inside: the same input then gives the same bits, whatever the machine's core count."""
@@ -295,17 +309,9 @@ class SpeechTokenizer(PreTrainedModel):
         The codes of an utterance depend on its own samples alone: not on the others, their order or their number.
         Raises ValueError, naming its position, for an utterance that is empty, not finite, not mono or over 300 s.
         """
-        limit = int(MAX_UTTERANCE_S * SAMPLE_RATE_HZ)
         groups: dict[tuple[int, int], list[int]] = {}
         for position, samples in enumerate(utterances):
-            if len(samples) == 0:
-                raise ValueError(f"utterance {position} is empty")
-            if len(samples) > limit:
-                raise ValueError(
-                    f"utterance {position} lasts {len(samples) / SAMPLE_RATE_HZ:.1f} s, more than the "
-                    f"{MAX_UTTERANCE_S:.0f} s that are tokenized at once: cut it first"
-                )
-            groups.setdefault(batch_shape(frame_count(len(samples))), []).append(position)
+            groups.setdefault(batch_shape(frame_count(len(usable(samples, position)))), []).append(position)
         codes: list[np.ndarray] = [np.empty(0, np.int32)] * len(utterances)
         with one_thread():
             for (rows, width), members in sorted(groups.items()):

@@ -21,6 +21,9 @@ class CodebookHealth:
     dead_codes: int
     used_share: float
     perplexity_codes: float  # exp of the entropy of the code frequencies, 1 to codebook_size
+    perplexity_share: (
+        float  # of the most that so many tokens and codes allow: comparable between small shards and large
+    )
     repeat_share: float  # share of adjacent pairs within an utterance that are equal
 
 
@@ -42,12 +45,14 @@ def codebook_health(utterances: Iterable[np.ndarray], codebook_size: int) -> Cod
     tokens = int(counts.sum())
     share = counts[counts > 0] / max(tokens, 1)
     used = int((counts > 0).sum())
+    perplexity = float(np.exp(-(share * np.log(share)).sum())) if tokens else 0.0
     return CodebookHealth(
         tokens=tokens,
         codebook_size=codebook_size,
         used_codes=used,
         dead_codes=codebook_size - used,
         used_share=used / codebook_size,
-        perplexity_codes=float(np.exp(-(share * np.log(share)).sum())) if tokens else 0.0,
+        perplexity_codes=perplexity,
+        perplexity_share=perplexity / max(min(tokens, codebook_size), 1),
         repeat_share=repeats / pairs if pairs else 0.0,
     )

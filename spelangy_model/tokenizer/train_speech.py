@@ -15,16 +15,22 @@ letters, easy to tell apart in the codes, which is what a language model has to 
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import itertools
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from spelangy_model.rng import stable_rng, stable_seed
+from spelangy_model.tokenizer import speech_checkpoint
 from spelangy_model.tokenizer.features import log_mel
 from spelangy_model.tokenizer.speech import (
     SUBSAMPLING,
@@ -39,6 +45,7 @@ from spelangy_model.tokenizer.speech_schedule import SpeechTraining, batches, le
 _WORD_STEPS_PER_TOKEN = 2
 _BLANK_LOGIT = 3.0
 _LOG_EVERY_STEPS = 50
+CHECKPOINT_EVERY_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +130,19 @@ def train_speech_tokenizer(
     config: SpeechTokenizerConfig,
     training: SpeechTraining,
     log: Callable[[str], None] = lambda text: None,
+    work: Path | None = None,
+    checkpoint_every_steps: int = CHECKPOINT_EVERY_STEPS,
 ) -> TrainedSpeechTokenizer:
     """Train a speech tokenizer. On a CPU the same examples and literals give the same weights, to the bit.
 
-    Raises ValueError when there are no examples, and RuntimeError when the loss is no longer finite.
+    With a folder `work` the training leaves a checkpoint there every so many steps, and one that was cut off goes on at
+    the last of them, to the same weights. Raises ValueError when there are no examples, and RuntimeError when the loss
+    is no longer finite.
     """
     if not examples:
         raise ValueError("there is no speech to train the tokenizer on: the examples are empty")
     with one_thread():
-        return _train(examples, config, training, log)
+        return _train(examples, config, training, log, work, checkpoint_every_steps)
 
 
 def _train(
@@ -139,6 +150,8 @@ def _train(
     config: SpeechTokenizerConfig,
     training: SpeechTraining,
     log: Callable[[str], None],
+    work: Path | None,
+    checkpoint_every_steps: int,
 ) -> TrainedSpeechTokenizer:
     counts = Counter(word for example in examples for word in example.words)
     known = sorted(word for word, count in counts.items() if count >= training.min_word_occurrences)
@@ -156,10 +169,14 @@ def _train(
     optimizer = torch.optim.AdamW(
         _parameter_groups(modules, training.weight_decay), lr=training.learning_rate, betas=(0.9, 0.98)
     )
-    order = batches([len(example.features) for example in examples], training)
-    curve: list[tuple[int, float, float]] = []
-    frames_seen = 0
-    for step in range(training.steps):
+    state = speech_checkpoint.RunningState(_digest(examples, config, training))
+    if work is not None:
+        state = speech_checkpoint.restore(work, state.digest, modules, optimizer)
+        if state.step:
+            log(f"going on at step {state.step}")
+    curve, frames_seen = list(state.curve), state.frames_seen
+    order = itertools.islice(batches([len(example.features) for example in examples], training), state.step, None)
+    for step in range(state.step, training.steps):
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * learning_rate_share(step, training)
         batch = [examples[i] for i in next(order)]
@@ -181,7 +198,8 @@ def _train(
         word_scores = word_head(hidden).unflatten(-1, (_WORD_STEPS_PER_TOKEN, -1)).flatten(1, 2).log_softmax(-1)
         word_loss = _ctc(word_scores, tokens * _WORD_STEPS_PER_TOKEN, words)
         optimizer.zero_grad(set_to_none=True)
-        (loss + training.word_loss_weight * word_loss).backward()
+        apart = correlation(normal[mask])
+        (loss + training.word_loss_weight * word_loss + training.decorrelation_weight * apart).backward()
         nn.utils.clip_grad_norm_(modules.parameters(), training.max_gradient_norm)
         optimizer.step()
         frames_seen += int(frames.sum())
@@ -193,9 +211,27 @@ def _train(
             curve.append((step, value, used))
             log(
                 f"step {step}/{training.steps}: loss {value:.3f} a character, {word_loss.item():.3f} a word, "
-                f"{used:.0%} of the codes in the batch"
+                f"{used:.0%} of the codes in the batch, correlation {apart.item():.4f}"
             )
+        if work is not None and (step + 1) % checkpoint_every_steps == 0 and step + 1 < training.steps:
+            reached = dataclasses.replace(state, step=step + 1, curve=tuple(curve), frames_seen=frames_seen)
+            speech_checkpoint.save(work, reached, modules, optimizer)
     return TrainedSpeechTokenizer(model.eval(), curve, frames_seen / 360_000)
+
+
+def _digest(examples: Sequence[Example], config: SpeechTokenizerConfig, training: SpeechTraining) -> str:
+    digest = hashlib.sha256(json.dumps([config.to_dict(), dataclasses.asdict(training)], sort_keys=True).encode())
+    for example in examples:
+        digest.update(f"{len(example.features)} {' '.join(example.words)}\n".encode())
+    return digest.hexdigest()
+
+
+def correlation(latents: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared correlation between two dimensions of latents (tokens, levels): 0 apart, 1 alike."""
+    centred = latents - latents.mean(0)
+    normal = centred / (centred.square().mean(0) + 1e-5).sqrt()
+    products = normal.T @ normal / len(normal)
+    return (products - products.diag().diag()).square().sum() / max(len(products) * (len(products) - 1), 1)
 
 
 def _ctc(log_probabilities: torch.Tensor, lengths: torch.Tensor, labels: list[torch.Tensor]) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from spelangy_model.audio.windows import Window
 from spelangy_model.audio.words import in_order
+from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Word
 from spelangy_model.weights import WeightsError, WhisperName
 
@@ -91,18 +92,10 @@ def packaged(find: Callable[[WhisperName, Path], Path], model: str, system: str,
 
 def local(model: str, system: str) -> Path:
     """Return the folder of a model that is a folder, or a Hugging Face id in the local cache. Never downloads."""
-    if Path(model).is_dir():
-        return Path(model)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
     try:
-        return Path(snapshot_download(model, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError) as error:
-        raise AsrError(
-            f"{system}: the model {model!r} is neither a folder nor in the local Hugging Face cache; "
-            f"get it once with: hf download {model}"
-        ) from error
+        return local_model(model)
+    except ModelMissing as error:
+        raise AsrError(f"{system}: {error}") from error
 
 
 def batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:

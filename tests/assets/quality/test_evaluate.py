@@ -63,6 +63,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "text_documents": {"documents": TextDocument("d", "p", "https://a", "CC0-1.0", "A", "Text.")},
     "scripts": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
     "tokens": {"documents": TokenDocument("d", "web", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])])},
+    "speech_tokens": {
+        "documents": TokenDocument("d", "web", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])]),
+        "codebook": Metric("web shard 0", "codebook.perplexity_share", 0.4, math.nan, math.nan, 600),
+    },
     "mix": {"rows": PackedRow(0, "text", [1, 2], [0, 1], [0, 1], [RowSpan("d", "web", "r", 0, 0, 2, 0)])},
     "questions": {
         "questions": SpokenQuestion(
@@ -104,7 +108,8 @@ MORE_ROWS: dict[str, dict[str, list[Any]]] = {
 }
 STATS = {
     "mix": {"positions": 2, "filled_positions": 2, "largest_share_error": 0.001},
-    "tokens": {"speech_tokens": 1},
+    "speech_tokens": {"speech_tokens": 600},
+    "speech_tokenizer": {"reading_heads": 1},
     "page": {"pages": 1},
     "leaderboard": {"pages": 1},
     "run": {"steps": 10, "closing_loss_nats": 2.5},
@@ -232,7 +237,6 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("scripts", "scripts", {"lines": [Line("sentence", "A.", "A."), Line("sentence", "A.", " ")]}, "empty_lines"),
         ("tokens", "documents", {"chunks": []}, "empty_documents"),
         ("tokens", "documents", {"chunks": [TokenChunk("speech", [1], [])]}, "chunks_without_text"),
-        ("tokens", "documents", {"chunks": [TokenChunk("speech", [], [1])]}, "used_codes"),
         ("mix", "rows", {"loss_mask": [0, 0]}, "rows_without_loss"),
         ("mix", "rows", {"loss_mask": [1]}, "uneven_rows"),
         ("questions", "questions", {"options": ["a", "b", "c", "c"]}, "not_four_distinct_options"),
@@ -271,9 +275,43 @@ def test_a_segment_that_nobody_counted_blocks(commit: Commit):
     assert [item.name.split(" ")[0] for item in verdict.failures()] == ["unaccounted_segments"]
 
 
-def test_text_needs_no_speech_tokens(commit: Commit):
-    row = dataclasses.replace(ROWS["tokens"]["documents"], chunks=[TokenChunk("text", [], [1, 2])])
-    assert evaluate(commit({"documents": [row]}), contracts.TOKENS, types_of("tokens")).passed
+@pytest.mark.parametrize(
+    ("metric", "value", "tokens", "column"),
+    [
+        ("codebook.perplexity_share", 0.02, 600, "least_perplexity_share"),
+        ("codebook.perplexity_share", math.nan, 600, "speech_tokens_not_measured"),
+        ("codebook.repeat_share", 0.95, 600, "largest_repeat_share"),
+        ("codebook.perplexity_share", 0.02, 60, None),  # seconds of silence
+        ("codebook.repeat_share", 0.95, 60, None),
+    ],
+)
+def test_one_shard_with_a_collapsed_codebook_blocks(
+    metric: str, value: float, tokens: int, column: str | None, commit: Commit
+):
+    row = ROWS["speech_tokens"]["codebook"]
+    bad = Metric("web shard 1", metric, value, math.nan, math.nan, tokens)
+    measured = 600 + (tokens if metric == "codebook.perplexity_share" else 0)
+    tables = {"documents": [ROWS["speech_tokens"]["documents"]], "codebook": [row, bad]}
+    verdict = evaluate(
+        commit(tables, stats={"speech_tokens": measured}), contracts.SPEECH_TOKENS, types_of("speech_tokens")
+    )
+    blocking = {item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"}
+    assert blocking == ({column} if column else set())
+
+
+@pytest.mark.parametrize(("used", "severities"), [(0.01, {"block", "warn"}), (0.5, {"warn"}), (0.85, set())])
+def test_a_tokenizer_of_few_codes_blocks_and_one_of_some_warns(used: float, severities: set[str], commit: Commit):
+    share = dataclasses.replace(ROWS["speech_tokenizer"]["metrics"], value=used)
+    rows = [share, *MORE_ROWS["speech_tokenizer"]["metrics"]]
+    artifact = commit({"metrics": rows}, FILES["speech_tokenizer"], stats={"reading_heads": 1})
+    verdict = evaluate(artifact, contracts.SPEECH_TOKENIZER, types_of("speech_tokenizer"))
+    assert {item.severity for item in verdict.failures()} == severities
+
+
+def test_mimi_has_no_error_rate_to_measure(commit: Commit):
+    rows = {"metrics": [ROWS["speech_tokenizer"]["metrics"]]}
+    artifact = commit(rows, FILES["speech_tokenizer"], stats={"reading_heads": 0})
+    assert evaluate(artifact, contracts.SPEECH_TOKENIZER, types_of("speech_tokenizer")).passed
 
 
 def test_a_model_without_files_or_with_an_empty_one_blocks(commit: Commit):
@@ -316,7 +354,7 @@ def test_a_speech_tokenizer_that_was_not_measured_blocks(metric: str, gone: floa
     artifact = commit({"metrics": rows}, FILES["speech_tokenizer"])
     verdict = evaluate(artifact, contracts.SPEECH_TOKENIZER, types_of("speech_tokenizer"))
     assert not verdict.passed
-    assert "measures in [2, 2]" in [item.name for item in verdict.failures()]
+    assert "missing_measures in [0, 0]" in [item.name for item in verdict.failures()]
 
 
 # --- the evaluation ---------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spelangy_assets.stages import round_trip, speech_tokenizer, tokenize_chunks
+from spelangy_assets.quality import contracts
+from spelangy_assets.quality.evaluate import evaluate
+from spelangy_assets.stages import mix, round_trip, speech_tokenizer, tokenize_chunks
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, Identity
 from spelangy_assets.world.render import word_salad
@@ -144,13 +146,37 @@ def test_the_codebook_of_each_shard_is_measured(
     inputs = {**tokenizers, "chunks": bench.chunks("web_fine", documents[:8], documents[8:])}
     tokens = bench.run(tokenize_chunks, CONFIG, inputs, "web_fine_tokens")
     metrics = list(tokens.records("codebook", Metric))
-    assert [metric.subject for metric in metrics[::3]] == ["web_fine_tokens shard 0", "web_fine_tokens shard 1"]
-    first = {metric.metric: metric.value for metric in metrics[:3]}
+    assert [metric.subject for metric in metrics[::5]] == ["web_fine_tokens shard 0", "web_fine_tokens shard 1"]
+    first = {metric.metric: metric.value for metric in metrics[:5]}
     codes = [
         code for piece in tokens.shards("documents")[0].records(TokenDocument) for c in piece.chunks for code in c.codes
     ]
     assert first["codebook.used_codes"] == len(set(codes)) > 50
+    assert first["codebook.dead_codes"] == 1000 - len(set(codes))
     assert 50 < first["codebook.perplexity_codes"] <= len(set(codes))
+    assert first["codebook.perplexity_share"] == first["codebook.perplexity_codes"] / min(len(codes), 1000)
+    assert evaluate(tokens, contracts.SPEECH_TOKENS, tokenize_chunks.TABLES).passed
+
+
+def test_a_tokenizer_that_collapsed_is_stopped_at_its_first_token_set(
+    bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk], tmp_path: Path
+) -> None:
+    import torch
+
+    from spelangy_model.tokenizer.speech import SpeechTokenizer, save_checkpoint
+
+    model = SpeechTokenizer.from_pretrained(tokenizers["speech_tokenizer"].local_folder(bench.execution.cache_dir))
+    torch.nn.init.zeros_(model.to_latent.weight)  # whatever it hears, it says the same
+    save_checkpoint(model, tmp_path / "collapsed")
+    many = [dataclasses.replace(row, document_id=f"{row.document_id}{i}") for i in range(3) for row in documents]
+    inputs = {**tokenizers, "speech_tokenizer": bench.folder("collapsed", tmp_path / "collapsed")}
+    tokens = bench.run(tokenize_chunks, CONFIG, {**inputs, "chunks": bench.chunks("web_fine", many)}, "web_fine_tokens")
+    verdict = evaluate(tokens, contracts.SPEECH_TOKENS, tokenize_chunks.TABLES)
+    assert not verdict.passed
+    assert {item.name.split(" ")[0] for item in verdict.failures()} == {
+        "least_perplexity_share",
+        "largest_repeat_share",
+    }
 
 
 def test_a_document_with_one_bad_chunk_goes_as_a_whole_and_is_counted(
@@ -223,9 +249,39 @@ def test_an_altered_checkpoint_is_refused_before_any_work(bench: Bench) -> None:
         speech_tokenizer.preflight(config, bench.execution)
 
 
+def test_mimi_tokenizes_chunks_behind_the_same_stages(
+    bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk], tiny_mimi: Path
+) -> None:
+    config = speech_tokenizer.Config(source="mimi", model=str(tiny_mimi))
+    speech = {"tokenizer_speech": bench.chunks("tokenizer_speech", documents[:4])}
+    made = bench.run(speech_tokenizer, config, speech, "mimi")
+    assert {metric.metric.split(".")[0] for metric in made.records("metrics", Metric)} == {"codebook"}
+    assert evaluate(made, contracts.SPEECH_TOKENIZER, speech_tokenizer.TABLES).passed
+    inputs = {**tokenizers, "speech_tokenizer": made, "chunks": bench.chunks("web_fine", documents)}
+    tokens = bench.run(tokenize_chunks, CONFIG, inputs, "web_fine_tokens")
+    flat = [piece for document in tokens.records("documents", TokenDocument) for piece in document.chunks]
+    assert [len(piece.codes) for piece in flat] == [-(-round(row.duration_s * 16_000) // 1280) for row in documents]
+    assert mix.layout_of(tokenizers["text_tokenizer"], made).codebook_size == 64 > max(max(p.codes) for p in flat)
+
+
+def test_a_mimi_that_is_not_here_is_missed_before_any_work_with_its_cure(bench: Bench, tiny_mimi: Path) -> None:
+    def preflight(model: str) -> None:
+        speech_tokenizer.preflight(speech_tokenizer.Config(source="mimi", model=model), bench.execution)
+
+    preflight(str(tiny_mimi))
+    with pytest.raises(PreflightError, match="hf download nobody/mimi"):
+        preflight("nobody/mimi")
+    (tiny_mimi / "model.safetensors").unlink()
+    with pytest.raises(PreflightError, match=r"has no model\.safetensors"):
+        preflight(str(tiny_mimi))
+    (tiny_mimi / "config.json").write_text('{"model_type": "whisper"}')
+    with pytest.raises(PreflightError, match="'whisper'"):
+        preflight(str(tiny_mimi))
+
+
 @pytest.mark.parametrize(("source", "preset"), [("trained", "huge"), ("borrowed", "tiny")])
 def test_an_unknown_preset_or_source_is_refused(bench: Bench, source: Any, preset: str) -> None:
-    with pytest.raises(PreflightError, match=r"tiny|'shipped' or 'trained'"):
+    with pytest.raises(PreflightError, match=r"tiny|'shipped', 'trained' or 'mimi'"):
         speech_tokenizer.preflight(speech_tokenizer.Config(source=source, preset=preset), bench.execution)
 
 
@@ -258,4 +314,5 @@ def test_a_tokenizer_is_trained_on_the_recipes_speech_and_measured_on_texts_held
     metrics = {metric.metric: metric for metric in made.records("metrics", Metric)}
     held_out = metrics["round_trip.word_error_rate"]
     assert 0 < held_out.count < 20
+    assert made.manifest.counts.stats == {"reading_heads": 1}
     assert metrics["codebook.used_share"].count == sum(-(-len(spoken[i % 12][1]) // 1280) for i in range(60))

@@ -10,6 +10,7 @@ def test_even_use_has_the_perplexity_of_the_codebook() -> None:
     health = codebook_health([np.arange(10), np.arange(10)], 10)
     assert (health.tokens, health.used_codes, health.dead_codes, health.used_share) == (20, 10, 0, 1.0)
     assert health.perplexity_codes == pytest.approx(10)
+    assert health.perplexity_share == pytest.approx(1)
     assert health.repeat_share == 0
 
 
@@ -18,6 +19,7 @@ def test_a_collapsed_codebook_is_seen() -> None:
     assert (health.used_codes, health.dead_codes) == (1, 999)
     assert health.perplexity_codes == pytest.approx(1)
     assert health.repeat_share == 1
+    assert health.perplexity_share == pytest.approx(1 / 50)  # 50 tokens could have used 50 of the codes
 
 
 def test_repeats_are_not_counted_across_utterances() -> None:

@@ -2,16 +2,26 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from spelangy_model.rng import stable_rng
+from spelangy_model.tokenizer import train_speech
 from spelangy_model.tokenizer.features import SAMPLE_RATE_HZ
 from spelangy_model.tokenizer.speech import SpeechTokenizerConfig, preset_config
 from spelangy_model.tokenizer.speech_health import codebook_health
 from spelangy_model.tokenizer.speech_schedule import SpeechTraining, batches, learning_rate_share
-from spelangy_model.tokenizer.train_speech import Example, make_example, round_trip, train_speech_tokenizer
+from spelangy_model.tokenizer.train_speech import (
+    Example,
+    TrainedSpeechTokenizer,
+    correlation,
+    make_example,
+    round_trip,
+    train_speech_tokenizer,
+)
 
 LETTERS = "abcdefgh"
 
@@ -51,6 +61,61 @@ def test_the_same_literals_give_the_same_weights_whatever_torch_drew_before(smal
     other = train_speech_tokenizer(examples, small, dataclasses.replace(training, seed=1)).model.state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["to_latent.weight"], other["to_latent.weight"])
+
+
+@pytest.mark.parametrize("died_at", [4, 5, 7])
+def test_a_training_that_was_cut_off_goes_on_to_the_same_weights(
+    small: SpeechTokenizerConfig, tmp_path: Path, died_at: int
+) -> None:
+    """A checkpoint every 2 steps: at most those two are done again, and the result is equal to the bit."""
+    examples = examples_of(tone_language(40, 0), small)
+    training = SpeechTraining(steps=8, unquantized_steps=3, warmup_steps=2, batch_s=10)
+    whole = train_speech_tokenizer(examples, small, training)
+
+    class Killed(BaseException):
+        pass
+
+    steps: list[int] = []
+
+    def die_once(*arguments: object) -> np.random.Generator:
+        steps.append(int(str(arguments[2])))
+        if steps[-1] == died_at and steps.count(died_at) == 1:
+            raise Killed
+        return stable_rng(*arguments)  # type: ignore[arg-type]
+
+    def train() -> TrainedSpeechTokenizer:
+        return train_speech_tokenizer(examples, small, training, work=tmp_path, checkpoint_every_steps=2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_speech, "stable_rng", die_once)
+        with pytest.raises(Killed):
+            train()
+        first_run = len(steps)
+        resumed = train()
+    assert steps[first_run] == died_at - died_at % 2
+    weights, again = whole.model.state_dict(), resumed.model.state_dict()
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert (resumed.curve, resumed.audio_seen_h) == (whole.curve, whole.audio_seen_h)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_checkpoint_of_another_training_is_never_believed(small: SpeechTokenizerConfig, tmp_path: Path) -> None:
+    examples = examples_of(tone_language(20, 0), small)
+    training = SpeechTraining(steps=3, unquantized_steps=1, warmup_steps=1, batch_s=10)
+    train_speech_tokenizer(examples, small, training, work=tmp_path, checkpoint_every_steps=2)
+    other = dataclasses.replace(training, seed=1)
+    lines: list[str] = []
+    again = train_speech_tokenizer(examples, small, other, lines.append, tmp_path, 2).model.state_dict()
+    assert not any(line.startswith("going on") for line in lines)
+    fresh = train_speech_tokenizer(examples, small, other).model.state_dict()
+    assert all(torch.equal(fresh[name], again[name]) for name in fresh)
+
+
+def test_correlation_is_none_for_independent_dimensions_and_whole_for_equal_ones() -> None:
+    independent = torch.randn(20_000, 4, generator=torch.Generator().manual_seed(0))
+    assert float(correlation(independent)) < 1e-3
+    assert float(correlation(independent[:, :1].repeat(1, 4) * torch.tensor([1.0, -2.0, 3.0, 0.5]))) > 0.99
+    assert float(correlation(independent[:, :1])) == 0  # one dimension has nothing to be alike to
 
 
 def test_a_small_model_learns_a_language_of_tones(small: SpeechTokenizerConfig) -> None:

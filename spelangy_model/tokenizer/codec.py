@@ -1,0 +1,73 @@
+"""What the rest of the system asks of a speech tokenizer, and which one a checkpoint holds.
+
+Put here: the protocol, and the choice of a backend by the model type that a checkpoint's config.json states. Do not
+put here: a backend (speech.py, mimi.py). No backend is imported before one is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class SpeechCodec(Protocol):
+    """A frozen speech tokenizer: mono float32 at 16 kHz in, codes at 12.5 Hz out."""
+
+    @property
+    def codebook_size(self) -> int: ...
+
+    def encode(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the codes of each utterance, int32, one for each 80 ms begun, 0 to codebook_size - 1.
+
+        The codes of an utterance depend on its own samples alone. Raises ValueError, naming its position, for an
+        utterance that cannot be tokenized.
+        """
+        ...
+
+
+class CodecError(ValueError):
+    """A checkpoint that holds no speech tokenizer of this project; the text names the file."""
+
+
+def codebook_size_of(config: Mapping[str, Any], where: str) -> int:
+    """Return how many codes a checkpoint has, from its config.json. Raises CodecError for another kind of model."""
+    match config.get("model_type"):
+        case "spelangy_speech_tokenizer":
+            return math.prod(config["fsq_levels"])
+        case "mimi":
+            return int(config["codebook_size"])
+    raise CodecError(
+        f"{where} is of a model of type {config.get('model_type')!r}; a speech tokenizer is of type "
+        "'spelangy_speech_tokenizer' or 'mimi'"
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the config.json of a speech tokenizer's folder. Raises CodecError when it holds none."""
+    path = Path(folder, "config.json")
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise CodecError(f"{path}: no readable configuration of a speech tokenizer ({error})") from error
+    codebook_size_of(config, str(path))
+    return config
+
+
+def open_codec(folder: Path, device: str = "cpu") -> SpeechCodec:
+    """Load the speech tokenizer of a checkpoint folder onto a device. Raises CodecError when it holds none."""
+    import torch
+
+    if read_config(folder)["model_type"] == "mimi":
+        from spelangy_model.tokenizer.mimi import MimiCodec
+
+        return MimiCodec.from_pretrained(folder, device)
+    from spelangy_model.tokenizer.speech import SpeechTokenizer
+
+    model = SpeechTokenizer.from_pretrained(folder)
+    torch.nn.Module.to(model, device)
+    return model

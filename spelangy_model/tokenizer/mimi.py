@@ -1,0 +1,68 @@
+"""Mimi (transformers' MimiModel) as a speech tokenizer: its semantic codebook at 12.5 Hz.
+
+Put here: that adapter. Do not put here: Mimi itself, or its acoustic codebooks: 31 more streams of codes flattened
+into one would be 400 tokens a second, and what they add is how a voice sounds, which a model that answers in text does
+not need. The semantic codebook is distilled from speech representations and carries what is said.
+
+Mimi hears one utterance a call: its encoder knows no padding mask (transformers 5.23), and so the codes of an utterance
+cannot depend on what else is tokenized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+from transformers import MimiModel
+
+from spelangy_model.tokenizer.codec import CodecError
+from spelangy_model.tokenizer.features import SAMPLE_RATE_HZ
+from spelangy_model.tokenizer.speech import TOKEN_RATE_HZ, one_thread, token_count, usable
+
+
+class MimiCodec:
+    """The first (semantic) codebook of a Mimi checkpoint."""
+
+    def __init__(self, model: MimiModel) -> None:
+        config = model.config
+        if config.frame_rate != TOKEN_RATE_HZ or config.num_semantic_quantizers != 1:
+            raise CodecError(
+                f"this Mimi has {config.frame_rate:g} frames a second and {config.num_semantic_quantizers} semantic "
+                f"codebooks; a speech tokenizer has {TOKEN_RATE_HZ:g} codes a second of one codebook"
+            )
+        self._model = model.eval()
+
+    @classmethod
+    def from_pretrained(cls, folder: Path, device: str = "cpu") -> MimiCodec:
+        """Load a checkpoint folder in float32. Raises CodecError for a Mimi of another frame rate."""
+        model = MimiModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        torch.nn.Module.to(model, device)
+        return cls(model)
+
+    @property
+    def codebook_size(self) -> int:
+        return int(self._model.config.codebook_size)
+
+    @torch.inference_mode()
+    def encode(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the semantic codes of each utterance: see SpeechCodec."""
+        codes = []
+        with one_thread():
+            for position, samples in enumerate(utterances):
+                if not np.isfinite(usable(samples, position)).all():
+                    raise ValueError(
+                        f"utterance {position}: samples have to be finite; this array holds NaN or infinity"
+                    )
+                wave = soxr.resample(samples, SAMPLE_RATE_HZ, self._model.config.sampling_rate)
+                # Resampling rounds the length: whole frames are asked for, so that their number follows from `samples`.
+                whole = token_count(len(samples)) * round(self._model.config.sampling_rate / TOKEN_RATE_HZ)
+                padded = np.zeros(whole, np.float32)
+                padded[: min(len(wave), whole)] = wave[:whole]
+                values = torch.from_numpy(padded).to(self._model.device)[None, None]
+                found: Any = self._model.encode(values, num_quantizers=1)
+                codes.append(found.audio_codes[0, 0].cpu().numpy().astype(np.int32))
+        return codes
