@@ -8,14 +8,21 @@ After "Data-Centric Lessons To Improve Speech-Language Pretraining". Both chunki
 * fine: nothing is merged, and a segment is cut further at its sentence ends.
 
 A segment of somebody else, or one that a filter dropped, between two segments keeps them apart: its sound has no text.
-A cut lies at the quietest point between two words, never inside of one. A document is a run of consecutive chunks.
+A document is a run of consecutive chunks.
+
+A cut lies where it is quietest between two words, and what is quiet is judged over a tenth of a second, so that the
+closure inside of a "t" is none. The words say where to look, and the turns only where they do not contradict them: a
+diarizer changes the speaker 0.2 s early or late. Where there is no quiet between two words but much of it close by, the
+recognizer has given a word the silence beside it, as Whisper does at the start of a window; then the cut lies in that
+silence, and the word's time ends at the cut.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import numpy as np
@@ -25,9 +32,13 @@ from spelangy_model.audio.words import text_of
 from spelangy_model.records import DroppedTranscript, Transcript, Word
 from spelangy_model.text.sentences import split_sentences
 
-_FRAME_S = 0.02
+_FRAME_S = 0.01
 _QUIETEST_DB = -70.0  # whatever is below is silence, and one silence is as good as another
 _SAME_DB = 3.0
+_MUCH_QUIETER_DB = 10.0
+_PAUSE_S = 0.1
+_LONG_PAUSE_S = 0.3
+_PAD_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,8 +46,9 @@ class ChunkRule:
     """How transcripts become chunks. Coarse uses the first two literals, fine the third; the rest holds for both.
 
     `max_gap_s`: the longest silence inside of a merged chunk. `max_chunk_s`: no merge goes beyond it.
-    `min_sentence_s`: a shorter sentence stays with its neighbour. `margin_s`: how far before its first word's turn
-    and after its last word's a chunk may reach for a quiet point, at most to the middle of the gap there.
+    `min_sentence_s`: a shorter sentence stays with its neighbour. `margin_s`: how far before its first word and after
+    its last one a chunk may reach for a quiet point, not into what is said or was dropped there; it takes at most a
+    tenth of a second of that quiet. `slack_s`: how far a word's time may be wrong, at most half of it.
     `max_document_gap_s`, `max_document_chunks`: a longer gap between chunks, or more chunks, begin a new document.
     """
 
@@ -44,7 +56,8 @@ class ChunkRule:
     max_gap_s: float = 2.0
     max_chunk_s: float = 30.0
     min_sentence_s: float = 1.0
-    margin_s: float = 0.2
+    margin_s: float = 0.5
+    slack_s: float = 0.4
     max_document_gap_s: float = 10.0
     max_document_chunks: int = 64
 
@@ -59,7 +72,7 @@ class ChunkRule:
 class Span:
     """A chunk before its sound is cut: `document` counts the recording's documents, `index` the document's chunks.
 
-    Times are seconds from the start of the recording, on whole samples.
+    Times are seconds from the start of the recording, on whole samples. No word reaches out of its span.
     """
 
     document: int
@@ -83,28 +96,37 @@ def chunk_recording(
     """Return the chunks of one recording, in order of time.
 
     `samples` (n,): the whole recording at 16 kHz. `dropped`: the segments whose sound has no text. Every word of
-    the transcripts is in exactly one chunk; chunks overlap only where the speakers' turns do.
+    the transcripts is in exactly one chunk; chunks overlap only where what is said does.
     """
-    turns = _turns(transcripts, dropped, len(samples) / SAMPLE_RATE_HZ, rule)
-    groups = _merged(turns, rule) if rule.kind == "coarse" else [[turn] for turn in turns if turn.words]
-    loudness = _loudness_db(samples)
+    turns = _turns(transcripts, dropped, rule)
+    last_to_end = [None, *accumulate(turns, lambda a, b: max(a, b, key=lambda turn: turn.last_s))]
+    first_to_begin = [None, *accumulate(reversed(turns), lambda a, b: min(a, b, key=lambda turn: turn.first_s))][::-1]
+    energy = _energy(samples)
+    duration_s = len(samples) / SAMPLE_RATE_HZ
     spans: list[Span] = []
     document = index = 0
-    for group in groups:
-        start_s = _quietest(loudness, group[0].from_s, group[0].words[0].start_s)
-        end_s = _quietest(loudness, group[-1].words[-1].end_s, group[-1].to_s)
-        if end_s <= start_s:  # words without any length: the turn is all that is known
-            start_s, end_s = group[0].from_s, group[-1].to_s
-        words = [word for turn in group for word in turn.words]
+    for first, last in _merged(turns, rule):
+        words = [word for turn in turns[first : last + 1] for word in turn.words]
         sentences = [words] if rule.kind == "coarse" else _sentences(words, rule.min_sentence_s)
-        cuts = [_quietest(loudness, a[-1].end_s, b[0].start_s) for a, b in pairwise(sentences)]
+        cuts = [_longest(energy, _between(a[-1], b[0], rule)) for a, b in pairwise(sentences)]
+        start_s = _begin(energy, turns[first], last_to_end[first], rule)
+        end_s = _end(energy, turns[last], first_to_begin[last + 1], duration_s, rule)
+        if end_s <= start_s:  # words without any length: the turn is all that is known
+            start_s, end_s = turns[first].start_s, min(turns[last].end_s, duration_s)
         edges = [_on_sample(edge) for edge in (start_s, *cuts, end_s)]
         for part, begin, end in zip(sentences, edges, edges[1:], strict=False):
             if spans and (begin - spans[-1].end_s > rule.max_document_gap_s or index >= rule.max_document_chunks):
                 document, index = document + 1, 0
-            spans.append(Span(document, index, group[0].speaker, begin, end, tuple(part)))
+            spans.append(Span(document, index, turns[first].speaker, begin, end, tuple(_inside(part, begin, end))))
             index += 1
     return spans
+
+
+def _inside(words: Sequence[Word], begin_s: float, end_s: float) -> list[Word]:
+    def kept(time_s: float) -> float:
+        return min(max(time_s, begin_s), end_s)
+
+    return [replace(word, start_s=kept(word.start_s), end_s=kept(word.end_s)) for word in words]
 
 
 # --- turns and how they are merged --------------------------------------------------------------------------------
@@ -112,54 +134,52 @@ def chunk_recording(
 
 @dataclass(frozen=True)
 class _Turn:
-    """A segment, kept (with words) or dropped (without); its chunk begins in [from_s, first word], ends before to_s."""
+    """A segment, kept (with words) or dropped (without).
+
+    `first_s`, `last_s`: where its first word begins and its last one ends, or all of a dropped one. `from_s`, `to_s`:
+    the same, widened to where the diarizer heard speech, by `slack_s` at most.
+    """
 
     speaker: str
     start_s: float
     end_s: float
+    words: tuple[Word, ...]
+    first_s: float
+    last_s: float
     from_s: float
     to_s: float
-    words: tuple[Word, ...]
 
 
-def _turns(
-    transcripts: Sequence[Transcript], dropped: Sequence[DroppedTranscript], duration_s: float, rule: ChunkRule
-) -> list[_Turn]:
-    # A recognizer's words may reach out of their segment a little; the turn is what holds both.
-    raw = [
-        (min(t.start_s, t.words[0].start_s), max(t.end_s, t.words[-1].end_s), t.speaker, tuple(t.words))
-        for t in transcripts
-        if t.words
-    ]
-    raw += [(d.start_s, d.end_s, d.speaker, ()) for d in dropped]
-    raw.sort(key=lambda turn: turn[:3])
-    starts = [turn[0] for turn in raw]
-    ends_before = np.maximum.accumulate([0.0, *(turn[1] for turn in raw)]).tolist()
-    turns = []
-    for i, (start_s, end_s, speaker, words) in enumerate(raw):
-        before = min(rule.margin_s, max(0.0, start_s - ends_before[i]) / (2 if i else 1))
-        following = starts[i + 1] if i + 1 < len(raw) else 2 * duration_s - end_s
-        after = min(rule.margin_s, max(0.0, following - end_s) / 2)
-        turns.append(_Turn(speaker, start_s, end_s, start_s - before, min(end_s + after, duration_s), words))
-    return turns
+def _turns(transcripts: Sequence[Transcript], dropped: Sequence[DroppedTranscript], rule: ChunkRule) -> list[_Turn]:
+    turns = [_Turn(d.speaker, d.start_s, d.end_s, (), *(d.start_s, d.end_s) * 2) for d in dropped]
+    for t in transcripts:
+        if t.words:
+            # A recognizer's words may reach out of their segment a little; the turn is what holds both.
+            first_s, last_s = t.words[0].start_s, t.words[-1].end_s
+            start_s, end_s = min(t.start_s, first_s), max(t.end_s, last_s)
+            from_s, to_s = max(start_s, first_s - rule.slack_s), min(end_s, last_s + rule.slack_s)
+            turns.append(_Turn(t.speaker, start_s, end_s, tuple(t.words), first_s, last_s, from_s, to_s))
+    return sorted(turns, key=lambda turn: (turn.start_s, turn.end_s, turn.speaker))
 
 
-def _merged(turns: Sequence[_Turn], rule: ChunkRule) -> list[list[_Turn]]:
-    groups: list[list[_Turn]] = []
-    last: _Turn | None = None
-    for turn in turns:
-        fits = (
-            last is not None
-            and bool(last.words and turn.words)
-            and last.speaker == turn.speaker
-            and turn.start_s - last.end_s <= rule.max_gap_s
-            and turn.to_s - groups[-1][0].from_s <= rule.max_chunk_s
-        )
-        if fits:
-            groups[-1].append(turn)
-        elif turn.words:
-            groups.append([turn])
-        last = turn
+def _merged(turns: Sequence[_Turn], rule: ChunkRule) -> list[tuple[int, int]]:
+    """Return the first and the last turn of what is one chunk, or is cut into chunks: fine merges nothing."""
+    groups: list[tuple[int, int]] = []
+    for i, turn in enumerate(turns):
+        if not turn.words:
+            continue
+        before = turns[i - 1] if i else None
+        if (
+            rule.kind == "coarse"
+            and before is not None
+            and before.words
+            and before.speaker == turn.speaker
+            and turn.start_s - before.end_s <= rule.max_gap_s
+            and turn.to_s - turns[groups[-1][0]].from_s + 2 * rule.margin_s <= rule.max_chunk_s
+        ):
+            groups[-1] = (groups[-1][0], i)
+        else:
+            groups.append((i, i))
     return groups
 
 
@@ -181,31 +201,126 @@ def _sentences(words: Sequence[Word], min_s: float) -> list[list[Word]]:
     return parts
 
 
+# --- where the edges may lie ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """The time between two words, and how much further a cut may go if their times are wrong (seconds)."""
+
+    from_s: float
+    to_s: float
+    before_s: float = 0.0
+    after_s: float = 0.0
+
+
+def _slack_s(word: Word, rule: ChunkRule) -> float:
+    return min(rule.slack_s, (word.end_s - word.start_s) / 2)
+
+
+def _between(a: Word, b: Word, rule: ChunkRule) -> _Gap:
+    return _Gap(a.end_s, b.start_s, _slack_s(a, rule), _slack_s(b, rule))
+
+
+def _apart(left: _Turn, right: _Turn, rule: ChunkRule) -> _Gap | None:
+    """Return the gap between two turns, by diarizer and words, or else by the words alone; None: they speak at once."""
+    before_s = _slack_s(left.words[-1], rule) if left.words else 0.0
+    after_s = _slack_s(right.words[0], rule) if right.words else 0.0
+    for from_s, to_s in ((left.to_s, right.from_s), (left.last_s, right.first_s)):
+        if from_s <= to_s:
+            return _Gap(from_s, to_s, before_s, after_s)
+    return None
+
+
+def _begin(energy: np.ndarray, turn: _Turn, before: _Turn | None, rule: ChunkRule) -> float:
+    """Return where a chunk begins whose first turn is `turn`, while `before` is the last one to end ahead of it.
+
+    It looks no further than the margin for a quiet point; but the two chunks beside a short gap both look at the whole
+    of it, so that they do not overlap.
+    """
+    reach_s = max(turn.from_s - rule.margin_s, 0.0)
+    gap = None
+    if before is not None and before.last_s >= reach_s - rule.margin_s:
+        gap = _apart(before, turn, rule)
+    if gap is None:
+        gap = _Gap(reach_s, turn.from_s, 0.0, _slack_s(turn.words[0], rule))
+    return max(_near(energy, gap, from_left=False), reach_s)
+
+
+def _end(energy: np.ndarray, turn: _Turn, after: _Turn | None, duration_s: float, rule: ChunkRule) -> float:
+    """Return where a chunk ends whose last turn is `turn`, while `after` is the first one to begin behind it."""
+    reach_s = min(turn.to_s + rule.margin_s, duration_s)
+    gap = None
+    if after is not None and after.first_s <= reach_s + rule.margin_s:
+        gap = _apart(turn, after, rule)
+    if gap is None:
+        gap = _Gap(turn.to_s, reach_s, _slack_s(turn.words[-1], rule), 0.0)
+    return min(_near(energy, gap, from_left=True), reach_s)
+
+
 # --- quiet points -------------------------------------------------------------------------------------------------
 
 
-def _loudness_db(samples: np.ndarray) -> np.ndarray:
-    """Return the level of each 20 ms frame in dB of full scale, not below _QUIETEST_DB; shape (frames,)."""
+def _energy(samples: np.ndarray) -> np.ndarray:
+    """Return the summed power of the 10 ms frames before each, and of all of them; shape (frames + 1,)."""
     frame = int(_FRAME_S * SAMPLE_RATE_HZ)
     count = max(len(samples) // frame, 1)
     padded = np.zeros(count * frame, dtype=np.float32)
     padded[: min(len(samples), len(padded))] = samples[: len(padded)]
     power = np.square(padded.reshape(count, frame)).mean(axis=1, dtype=np.float64)
+    return np.concatenate([[0.0], np.cumsum(power)])
+
+
+def _levels_db(energy: np.ndarray, frames: np.ndarray, over_s: float) -> np.ndarray:
+    """Return the level around each frame in dB of full scale, not below _QUIETEST_DB; shape (frames,)."""
+    half = round(over_s / _FRAME_S / 2)
+    left, right = np.maximum(frames - half, 0), np.minimum(frames + half + 1, len(energy) - 1)
+    power = np.maximum(energy[right] - energy[left], 0.0) / (right - left)
     return np.maximum(10 * np.log10(power + 1e-12), _QUIETEST_DB)
 
 
-def _quietest(loudness: np.ndarray, from_s: float, to_s: float) -> float:
-    """Return the quietest time between two: the middle of the longest run of frames about as quiet as the quietest."""
-    if to_s <= from_s:
-        return (from_s + to_s) / 2
-    first = min(int(from_s / _FRAME_S), len(loudness) - 1)
-    last = min(max(int(to_s / _FRAME_S), first + 1), len(loudness))
-    inside = loudness[first:last]
-    quiet = np.flatnonzero(inside <= inside.min() + _SAME_DB)
+def _quiet_runs(energy: np.ndarray, gap: _Gap, over_s: float) -> list[tuple[float, float]]:
+    """Return the stretches of a gap that are about as quiet as its quietest, in seconds and order.
+
+    The gap is widened by what the words' times may be wrong if that is much quieter.
+    """
+    inside = _frames(energy, gap.from_s, gap.to_s)
+    levels = _levels_db(energy, inside, over_s)
+    wide = _frames(energy, gap.from_s - gap.before_s, gap.to_s + gap.after_s)
+    wide_levels = _levels_db(energy, wide, over_s)
+    if len(wide) and (not len(inside) or wide_levels.min() < levels.min() - _MUCH_QUIETER_DB):
+        inside, levels = wide, wide_levels
+    if not len(inside):
+        return [((gap.from_s + gap.to_s) / 2,) * 2]
+    quiet = inside[levels <= levels.min() + _SAME_DB]
     runs = np.split(quiet, np.flatnonzero(np.diff(quiet) > 1) + 1)
-    longest = max(runs, key=len)
-    middle = (first + (longest[0] + longest[-1] + 1) / 2) * _FRAME_S
-    return min(max(float(middle), from_s), to_s)
+    return [(float(run[0]) * _FRAME_S, float(run[-1] + 1) * _FRAME_S) for run in runs]
+
+
+def _frames(energy: np.ndarray, from_s: float, to_s: float) -> np.ndarray:
+    """Return the frames that lie wholly between two times; shape (frames,)."""
+    return np.arange(max(math.ceil(from_s / _FRAME_S - 1e-6), 0), min(int(to_s / _FRAME_S + 1e-6), len(energy) - 1))
+
+
+def _longest(energy: np.ndarray, gap: _Gap) -> float:
+    """Return the middle of the longest quiet run: one cut for the two chunks beside it."""
+    over_s = min(max((gap.to_s - gap.from_s) / 2, _PAUSE_S), _LONG_PAUSE_S)
+    begin, end = max(_quiet_runs(energy, gap, over_s), key=lambda run: run[1] - run[0])
+    return (begin + end) / 2
+
+
+def _near(energy: np.ndarray, gap: _Gap, from_left: bool) -> float:
+    """Return a point in the pause nearest to the left (or right) word, at most _PAD_S inside of it.
+
+    A quiet run shorter than a pause may be a closure inside of the word; without any longer one the longest counts.
+    """
+    runs = _quiet_runs(energy, gap, _PAUSE_S)
+    pauses = [run for run in runs if run[1] - run[0] >= _PAUSE_S] or [max(runs, key=lambda run: run[1] - run[0])]
+    if from_left:
+        begin, end = pauses[0]
+        return min((begin + end) / 2, begin + _PAD_S)
+    begin, end = pauses[-1]
+    return max((begin + end) / 2, end - _PAD_S)
 
 
 def _on_sample(time_s: float) -> float:

@@ -1,7 +1,8 @@
 """From turns to chunks: recognize, clean_transcripts and chunk_speech, built in a store as a recipe builds them."""
 
 import dataclasses
-import json
+import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,25 @@ from spelangy_assets.quality.contracts import (
     TRANSCRIPT_HYPOTHESES,
 )
 from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.stages import chunk_speech, clean_transcripts, ingest_audio, recognize, segment_speech
 from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.ingest_audio import RenderedRecording
 from spelangy_assets.stages.stage import Execution, FolderSource, PreflightError
 from spelangy_assets.store.artifacts import Artifact, ArtifactStore
-from spelangy_model.audio.asr import AsrError, FasterWhisper, Recognizer, WhisperTimestamped, WindowResult
+from spelangy_model.audio.asr import AsrError, FasterWhisper, Recognizer, WindowResult
 from spelangy_model.audio.diarize import Diarizer
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.audio.rover import RoverWeights
 from spelangy_model.audio.turns import Turn
-from spelangy_model.audio.wer import word_errors
 from spelangy_model.audio.windows import Window
 from spelangy_model.records import (
     Chunk,
     DroppedTranscript,
     Hypothesis,
     Recording,
+    Reject,
     Segment,
     Transcript,
     Utterance,
@@ -110,8 +112,10 @@ def chain(
     clean: clean_transcripts.Config | None = None,
     ingest: ingest_audio.Config | None = None,
     segment: segment_speech.Config | None = None,
+    coarse: chunk_speech.Config | None = None,
+    upto: str = "web_fine",
 ) -> dict[str, Built]:
-    """Build raw_audio to web_coarse and web_fine and return what was built by name."""
+    """Build raw_audio to web_coarse and web_fine, or as far as `upto`, and return what was built by name."""
 
     def node(name: str, stage: Any, config: Any, contract: Any, *above: str) -> Node:
         return Node(
@@ -131,7 +135,7 @@ def chain(
         node(turns, segment_speech, segment or segment_speech.Config(), SPEECH_SEGMENTS, raw),
         node(heard, recognize, recognize.Config(systems), TRANSCRIPT_HYPOTHESES, raw, turns),
         node(agreed, clean_transcripts, clean or clean_transcripts.Config(), CLEAN_TRANSCRIPTS, raw, turns, heard),
-        node("web_coarse", chunk_speech, chunk_speech.Config(kind="coarse"), CHUNKS, raw, agreed),
+        node("web_coarse", chunk_speech, coarse or chunk_speech.Config(kind="coarse"), CHUNKS, raw, agreed),
         node("web_fine", chunk_speech, chunk_speech.Config(kind="fine"), CHUNKS, raw, agreed),
     ]
     graph = Graph("recipe", nodes)
@@ -139,6 +143,8 @@ def chain(
     for item in nodes:
         built[item.name] = build(store, graph, item, None, execution, source if item.has_source else None)
         assert built[item.name].verdict.passed, built[item.name].verdict
+        if item.name == upto:
+            break
     return built
 
 
@@ -327,42 +333,62 @@ def test_licence_and_address_go_from_a_manifests_line_to_the_chunk(
 # --- with real models ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_a_conversation_of_the_sample_crawl_comes_out_right(
-    store: ArtifactStore, execution: Execution, project_dir: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def sample_truth(project_dir: Path) -> Any:
+    """The benchmark that scores what was made of the sample crawl against its truth."""
+    spec = importlib.util.spec_from_file_location("sample_truth", project_dir / "benchmarks/sample_truth.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def scored(sample_truth: Any, built: dict[str, Built]) -> Any:
+    """Return what was built as the benchmark takes it."""
+    raw, clean = built["raw_audio"].artifact, built["clean_transcripts"].artifact
+    return sample_truth.Snapshot(
+        recordings=rows(raw, "recordings", Recording),
+        rejects=rows(raw, "rejects", Reject),
+        transcripts=rows(clean, "transcripts", Transcript),
+        dropped=rows(clean, "dropped", DroppedTranscript),
+        chunks={name: rows(built[name].artifact, "chunks", Chunk) for name in ("web_coarse", "web_fine")},
+    )
+
+
+@pytest.mark.parametrize("snapshot", ["2026-01", "2026-02"])
+def test_the_planted_files_of_the_sample_crawl_are_found(
+    store: ArtifactStore, execution: Execution, project_dir: Path, sample_truth: Any, snapshot: str
 ):
-    crawl = project_dir / "spelangy_assets/sample_crawl"
+    folder = FolderSource(project_dir / "spelangy_assets/sample_crawl/audio" / snapshot)
+    built = chain(store, execution, folder, upto="raw_audio")
+    (planted,) = sample_truth.planted_files(rows(built["raw_audio"].artifact, "rejects", Reject), snapshot)
+    assert planted.found, planted
+
+
+@pytest.mark.slow
+def test_the_sample_crawl_comes_out_as_its_truth_says(
+    store: ArtifactStore, execution: Execution, project_dir: Path, tmp_path: Path, sample_truth: Any
+):
     folder = tmp_path / "snapshot"
     folder.mkdir()
-    (folder / "talk-03.opus").write_bytes((crawl / "audio/2026-01/talk-03.opus").read_bytes())
-    systems = (
-        FasterWhisper("whisper-base", "package:base", beam_size=1),
-        WhisperTimestamped("whisper-tiny.en", "package:tiny.en"),
-    )
-    built = chain(store, execution, FolderSource(folder), systems)
-    truth = [json.loads(line) for line in (crawl / "truth/sentences.jsonl").read_text().splitlines()]
-    truth = [row for row in truth if row["recording"] == "talk-03"]
+    for name in ("2026-01/talk-03.opus", "2026-02/talk-05.opus"):  # with a foreign stretch, and with noise
+        found = project_dir / "spelangy_assets/sample_crawl/audio" / name
+        (folder / found.name).write_bytes(found.read_bytes())
+    web = SAMPLE.web_speech
+    built = chain(store, execution, FolderSource(folder), web.recognize.systems, web.clean, coarse=web.coarse)
+    snapshot = scored(sample_truth, built)
+    sentences = sample_truth.true_sentences(snapshot.recordings)
 
-    transcripts = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
-    english = " ".join(row["text"] for row in truth if row["language"] == "en")
-    assert word_errors([english], [" ".join(t.text for t in transcripts)]).rate < 0.1
-    foreign = [row for row in truth if row["language"] != "en"]
-    gone = rows(built["clean_transcripts"].artifact, "dropped", DroppedTranscript)
-    assert {drop.reason for drop in gone} == {"language"}
-    covered = sum(
-        max(0.0, min(drop.end_s, row["end_s"]) - max(drop.start_s, row["start_s"])) for drop in gone for row in foreign
-    )
-    assert covered > 0.9 * sum(row["end_s"] - row["start_s"] for row in foreign)
-
-    coarse = rows(built["web_coarse"].artifact, "chunks", Chunk)
-    fine = rows(built["web_fine"].artifact, "chunks", Chunk)
+    assert sample_truth.total(sample_truth.transcript_errors(snapshot, sentences).values()).rate < 0.05
+    planted = sample_truth.planted_stretches(snapshot)
+    assert len(planted) == 2
+    assert all(stretch.found for stretch in planted), planted
+    for chunking in ("web_coarse", "web_fine"):
+        edges = sample_truth.edges_of(snapshot, chunking, sentences)
+        assert np.median(edges.into_speech_s) <= 0.08
+        assert edges.cut == []
+    coarse, fine = snapshot.chunks["web_coarse"], snapshot.chunks["web_fine"]
     assert len(fine) > len(coarse)
     assert " ".join(chunk.text for chunk in fine) == " ".join(chunk.text for chunk in coarse)
-    inside = [_into_a_sentence(edge, truth) for chunk in fine for edge in (chunk.start_s, chunk.end_s)]
-    assert np.median(inside) <= 0.08
-    assert np.mean(np.array(inside) > 0.2) < 0.05
-
-
-def _into_a_sentence(time_s: float, truth: list[dict[str, Any]]) -> float:
-    """Return how far inside of a sentence a cut lies, in seconds; 0 between sentences."""
-    return max(max(0.0, min(time_s - row["start_s"], row["end_s"] - time_s)) for row in truth)
