@@ -291,7 +291,8 @@ def _quiet_runs(energy: np.ndarray, gap: _Gap, over_s: float) -> list[tuple[floa
     if len(wide) and (not len(inside) or wide_levels.min() < levels.min() - _MUCH_QUIETER_DB):
         inside, levels = wide, wide_levels
     if not len(inside):
-        return [((gap.from_s + gap.to_s) / 2,) * 2]
+        middle = (gap.from_s + gap.to_s) / 2
+        return [(middle, middle)]
     quiet = inside[levels <= levels.min() + _SAME_DB]
     runs = np.split(quiet, np.flatnonzero(np.diff(quiet) > 1) + 1)
     return [(float(run[0]) * _FRAME_S, float(run[-1] + 1) * _FRAME_S) for run in runs]
