@@ -17,6 +17,7 @@ from spelangy_assets.recipes.recipe import (
     WebSpeech,
 )
 from spelangy_assets.recipes.sample import SEED, WORLD
+from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.stages import (
     chunk_speech,
     clean_transcripts,
@@ -182,6 +183,18 @@ PAPER = Recipe(
         evaluate=evaluate.Config(seed=SEED),
         topics=cover_topics.Config(seed=SEED, max_documents=100_000),
         contamination=find_contamination.Config(),
-        leaderboard=leaderboard.Config(),
+        leaderboard=leaderboard.Config(
+            seed=SEED,
+            ablations=(
+                Ablation(
+                    "Granularity", "coarse to fine chunks", "run_coarse_stochastic", "run_fine_stochastic", 37.6, 40.7
+                ),
+                Ablation(
+                    "Modality sampling", "stochastic to deterministic", "run_fine_stochastic", "run_fine", 41.4, 42.4
+                ),
+                Ablation("Synthetic data", "with Krist", "run_fine", "run_fine_krist", 40.7, 41.5),
+                Ablation("Synthetic data", "with Quest", "run_fine", "run_fine_quest", 40.7, 47.9),
+            ),
+        ),
     ),
 )

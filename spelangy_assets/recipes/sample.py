@@ -18,6 +18,7 @@ from spelangy_assets.recipes.recipe import (
     Tokenizers,
     WebSpeech,
 )
+from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.stages import (
     chunk_speech,
     clean_transcripts,
@@ -194,7 +195,18 @@ SAMPLE = Recipe(
         evaluate=evaluate.Config(seed=SEED),
         topics=cover_topics.Config(seed=SEED, max_documents=100),
         contamination=find_contamination.Config(),
-        leaderboard=leaderboard.Config(),
+        leaderboard=leaderboard.Config(
+            seed=SEED,
+            ablations=(
+                Ablation(
+                    "Granularity", "coarse to fine chunks", "run_coarse_stochastic", "run_fine_stochastic", 37.6, 40.7
+                ),
+                Ablation(
+                    "Modality sampling", "stochastic to deterministic", "run_fine_stochastic", "run_fine", 41.4, 42.4
+                ),
+                Ablation("Synthetic data", "with Krist and Quest", "run_fine", "run_quest", 40.7, 47.9),
+            ),
+        ),
     ),
 )
 

@@ -1,12 +1,13 @@
 """The leaderboard: runs side by side with intervals, as a page and as Markdown, written so that noise is no effect.
 
 Put here: how metrics of runs, topics and contamination are laid out and which differences are called resolved. Do not
-put here: measuring (the evaluation stages do). Numbers come from records.Metric alone; every metric that is given is
+put here: measuring (the evaluation stages do) or comparing (stages/leaderboard.py does). Every metric that is given is
 somewhere on the page.
 
 Metric names that have a place of their own: sqa.all.accuracy, sqa.SPLIT.accuracy, sqa.accent.ACCENT.accuracy,
 text_qa.accuracy, text_qa.SPLIT.accuracy, gap.reverse_kl, gap.SPLIT.reverse_kl, topic.TOPIC.share,
-topic.distance_to.SUBJECT, contamination.SPLIT.WHAT. All others stand in a table at the end.
+topic.distance_to.SUBJECT, contamination.SPLIT.WHAT,
+scoring.SCORING.WHAT, text_skill.TASK.accuracy. All others stand in a table at the end.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
-from typing import Any
+from typing import Annotated, Any
 
+from spelangy_assets.report.comparisons import ArmComparison, p_text, sentence, verdict
 from spelangy_assets.report.render import number, render
 from spelangy_model.records import Metric
 
@@ -24,8 +25,35 @@ PRIMARY = "sqa.all.accuracy"
 TEXT = "text_qa.accuracy"
 GAP = "gap.reverse_kl"
 _FRACTIONS = (".accuracy", ".share", "gram", ".whole_question")
-_Z_95 = 1.96
-_Z_POWER_80 = 0.84
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A row of one of the paper's ablation tables: what was changed, between which arms, and what the paper found.
+
+    Accuracies of the paper are mean SQA in percent.
+    """
+
+    table: str
+    change: str
+    before: str
+    after: str
+    paper_before: float
+    paper_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class CleanScore:
+    """A run's spoken accuracy without the questions that stand in a training text, by question text."""
+
+    run: str
+    all_accuracy: float
+    clean_accuracy: Annotated[float, "NaN where no question is clean"]
+    contaminated_accuracy: Annotated[float, "NaN where every question is clean"]
+    clean_texts: int
+    contaminated_texts: int
+    p_value: Annotated[float, "one-sided: contaminated questions are answered better; NaN where it cannot be tested"]
+    significant: Annotated[bool, "p_value is below 0.01"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +70,14 @@ class RunDescription:
 
 
 def leaderboard_page(
-    metrics: Sequence[Metric], runs: Sequence[RunDescription], *, chance: float = 0.25, title: str = "Leaderboard"
+    metrics: Sequence[Metric],
+    runs: Sequence[RunDescription],
+    comparisons: Sequence[ArmComparison] = (),
+    *,
+    ablations: Sequence[Ablation] = (),
+    clean: Sequence[CleanScore] = (),
+    chance: float = 0.25,
+    title: str = "Leaderboard",
 ) -> str:
     """Return the page as HTML. Raises ValueError when two metrics have one subject and name."""
     board = _Board(metrics, runs, chance)
@@ -53,13 +88,22 @@ def leaderboard_page(
         columns=[_heading(name) for name in board.columns],
         rows=[board.row(run) for run in board.runs],
         plots=[board.plot(name) for name in board.columns if name.endswith(".accuracy")],
-        comparisons=board.comparisons(),
+        comparisons=_resolved_lists(comparisons),
+        ablations=_ablation_tables(ablations, comparisons),
+        clean=[_clean_row(score) for score in clean],
+        overlap=board.overlap_plot(),
         tables=[table for table in board.tables() if table["rows"]],
         primary=_heading(PRIMARY),
     )
 
 
-def leaderboard_markdown(metrics: Sequence[Metric], runs: Sequence[RunDescription], *, chance: float = 0.25) -> str:
+def leaderboard_markdown(
+    metrics: Sequence[Metric],
+    runs: Sequence[RunDescription],
+    comparisons: Sequence[ArmComparison] = (),
+    *,
+    chance: float = 0.25,
+) -> str:
     """Return the table of runs and what is resolved as Markdown. Raises ValueError as `leaderboard_page` does."""
     board = _Board(metrics, runs, chance)
     columns = board.columns
@@ -75,8 +119,72 @@ def leaderboard_markdown(metrics: Sequence[Metric], runs: Sequence[RunDescriptio
         "compare it only between runs of equal steps.",
         "",
     ]
-    lines += [f"* {item['verdict']}: {item['text']}" for item in board.comparisons()]
+    lines += [f"* {verdict(pair)}: {sentence(pair)}" for pair in comparisons if pair.metric == PRIMARY]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _resolved_lists(comparisons: Sequence[ArmComparison]) -> list[dict[str, Any]]:
+    """Return for each metric that was compared its pairs with their verdicts."""
+    return [
+        {
+            "title": _heading(metric),
+            "pairs": [
+                {"resolved": pair.resolved, "verdict": verdict(pair), "text": sentence(pair)}
+                for pair in comparisons
+                if pair.metric == metric
+            ],
+        }
+        for metric in dict.fromkeys(pair.metric for pair in comparisons)
+    ]
+
+
+def _ablation_tables(ablations: Sequence[Ablation], comparisons: Sequence[ArmComparison]) -> list[dict[str, Any]]:
+    """Return the paper's tables with the pairs that were compared here beside its numbers."""
+    pairs = {(pair.first, pair.second): pair for pair in comparisons if pair.metric == PRIMARY}
+    tables: dict[str, list[dict[str, str]]] = {}
+    for row in ablations:
+        pair, sign = pairs.get((row.after, row.before)), 1
+        if pair is None:
+            pair, sign = pairs.get((row.before, row.after)), -1
+        cells = {
+            "change": row.change,
+            "arms": f"{row.before} to {row.after}",
+            "paper": f"{row.paper_before:.1f} to {row.paper_after:.1f}",
+            "paper_difference": f"{row.paper_after - row.paper_before:+.1f}",
+            "here": "-",
+            "difference": "-",
+            "interval": "",
+            "verdict": "not evaluated",
+            "css": "quiet",
+        }
+        if pair is not None:
+            before, after = (pair.second_value, pair.first_value)[::sign]
+            low, high = sorted((100 * sign * pair.low, 100 * sign * pair.high))
+            cells |= {
+                "here": f"{100 * before:.1f} to {100 * after:.1f}",
+                "difference": f"{100 * sign * pair.difference:+.1f}",
+                "interval": f"[{low:+.1f}, {high:+.1f}]",
+                "verdict": verdict(pair),
+                "css": "good" if pair.resolved else "warn",
+            }
+        tables.setdefault(row.table, []).append(cells)
+    return [{"title": title, "rows": rows} for title, rows in tables.items()]
+
+
+def _clean_row(score: CleanScore) -> dict[str, str]:
+    def percent(value: float) -> str:
+        return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+    tested = not math.isnan(score.p_value)
+    return {
+        "run": score.run,
+        "all": percent(score.all_accuracy),
+        "clean": f"{percent(score.clean_accuracy)} ({score.clean_texts:,})",
+        "contaminated": f"{percent(score.contaminated_accuracy)} ({score.contaminated_texts:,})",
+        "p": p_text(score.p_value),
+        "verdict": "cannot be tested" if not tested else "inflated" if score.significant else "not inflated",
+        "css": "quiet" if not tested else "bad" if score.significant else "good",
+    }
 
 
 class _Board:
@@ -157,24 +265,43 @@ class _Board:
             ],
         }
 
-    # --- what is resolved -------------------------------------------------------------------------------------
+    def overlap_plot(self) -> dict[str, Any] | None:
+        """Return the figure of contamination: for each set of texts the share of questions by the length of the run."""
+        prefix, suffix = "contamination.all.", "gram"
+        shares: dict[str, dict[int, float]] = {}
+        for (subject, name), metric in self._values.items():
+            if name.startswith(prefix) and name.endswith(suffix):
+                words = int(name.removeprefix(prefix).removesuffix(suffix))
+                shares.setdefault(subject, {})[words] = metric.value
+        if not shares:
+            return None
+        sizes = sorted({words for row in shares.values() for words in row})
+        top = max(0.01, max(share for row in shares.values() for share in row.values()))
+        step = (460 - 60) / max(1, len(sizes) - 1)
 
-    def comparisons(self) -> list[dict[str, Any]]:
-        """Return each pair of runs on the primary metric. Overlapping intervals are never called a difference."""
-        scored = [(run.name, metric) for run in self.runs if (metric := self.get(run.name, PRIMARY))]
-        items = []
-        for (better, first), (worse, second) in combinations(scored, 2):
-            difference = 100 * (first.value - second.value)
-            pair = f"{better} over {worse} by {difference:.1f} points"
-            if _low(first) > _high(second):
-                items.append(
-                    {"resolved": True, "verdict": "resolved", "text": f"{pair}: the intervals do not overlap."}
-                )
-            else:
-                items.append(
-                    {"resolved": False, "verdict": "not resolved", "text": f"{pair}. {_needed(first, second)}"}
-                )
-        return items
+        def point(words: int, share: float) -> tuple[float, float]:
+            return round(60 + step * sizes.index(words), 1), round(150 - 130 * share / top, 1)
+
+        lines = []
+        for place, (subject, row) in enumerate(sorted(shares.items())):
+            points = [point(words, share) for words, share in sorted(row.items())]
+            said = ", ".join(f"{words} words {100 * share:.1f}%" for words, share in sorted(row.items()))
+            lines.append(
+                {
+                    "name": subject,
+                    "colour": f"--speaker-{place % 6}",
+                    "points": " ".join(f"{x},{y}" for x, y in points),
+                    "dots": points,
+                    "said": said,
+                }
+            )
+        return {
+            "lines": lines,
+            "ticks": [{"x": point(words, 0)[0], "text": words} for words in sizes],
+            "top": f"{100 * top:.1f}%",
+            "label": "Share of questions by length of the shared run: "
+            + "; ".join(f"{line['name']}: {line['said']}" for line in lines),
+        }
 
     # --- further tables ---------------------------------------------------------------------------------------
 
@@ -188,19 +315,36 @@ class _Board:
             names = (name for subject, name in self._values if subject in subjects and name.startswith(prefix))
             return [name for name in dict.fromkeys(names) if name not in named]
 
-        accents, gaps = of("sqa.accent.", runs), [*of("text_qa.", runs), *of("gap.", runs)]
+        accents, voices = of("sqa.accent.", runs), of("sqa.voice.", runs)
+        gaps = [*of("text_qa.", runs), *of("gap.", runs)]
+        skills, scorings = of("text_skill.", list({subject for subject, _ in self._values})), of("scoring.", runs)
+        skilled = list(dict.fromkeys(subject for subject, name in self._values if name in skills))
         distances = of("topic.distance_to.", others)
         topics = [name for name in of("topic.", others) if name not in distances]
         overlap = of("contamination.", others)
-        placed = {*named, *accents, *gaps, *distances, *topics, *overlap}
+        of_runs = {*named, *accents, *voices, *gaps, *scorings}
+        placed = {*of_runs, *skills, *distances, *topics, *overlap}
         rest = [
             {"name": subject, "cells": [{"value": name, "interval": "", "bar": ""}, _look(metric)]}
             for (subject, name), metric in self._values.items()
-            if name not in placed or (subject in self._run_names) != (name in {*named, *accents, *gaps})
+            if name not in placed or (name not in skills and (subject in self._run_names) != (name in of_runs))
         ]
         return [
             self._table("Accents", "Spoken question answering by the accent that asks", runs, accents),
-            self._table("Text skill and modality gap by split", splits, runs, gaps),
+            self._table("Voices", "Spoken question answering by the voice that asks", runs, voices, flip=True),
+            self._table("Read questions and modality gap", splits, runs, gaps),
+            self._table(
+                "By each scoring of an option",
+                "Likelihood summed, per token and per character; the primary one is in the first table",
+                runs,
+                scorings,
+            ),
+            self._table(
+                "Text skill",
+                "lm-evaluation-harness on the same checkpoints; drop: points lost against the base LM",
+                skilled,
+                skills,
+            ),
             self._table("Topics", "Share of documents by topic", others, topics, flip=True),
             self._table("Distance between topic distributions", "Jensen-Shannon; 0 is equal", others, distances),
             self._table(
@@ -235,27 +379,8 @@ class _Board:
         return {"title": title, "caption": caption, "corner": corner, "columns": columns, "rows": rows}
 
 
-def _needed(first: Metric, second: Metric) -> str:
-    """Say how many questions would resolve the difference, from the widths of the two intervals.
-
-    The standard error of the difference shrinks with the square root of the questions; 80% power at a two-sided 5%
-    asks that the difference be 1.96 + 0.84 of them.
-    """
-    difference = first.value - second.value
-    widths = [(_high(metric) - _low(metric)) / (2 * _Z_95) for metric in (first, second)]
-    error = math.hypot(*widths)
-    if difference <= 0 or error == 0:
-        return "The intervals overlap."
-    needed = max(first.count, second.count) * (error * (_Z_95 + _Z_POWER_80) / difference) ** 2
-    if needed <= max(first.count, second.count):
-        return "The intervals overlap; a paired test on the same questions may resolve it."
-    digits = max(0, math.floor(math.log10(needed)) - 1)
-    questions = f"{round(needed, -digits):,.0f}"
-    return f"The intervals overlap; a true difference of this size takes about {questions} questions a run."
-
-
 def _is_accent(name: str) -> bool:
-    return name.startswith("sqa.accent.")
+    return name.startswith(("sqa.accent.", "sqa.voice."))
 
 
 def _low(metric: Metric) -> float:
@@ -294,6 +419,6 @@ def _heading(name: str) -> str:
     parts = name.split(".")
     middle = " ".join(parts[1:-1] if parts[-1] in ("accuracy", "share", "reverse_kl") else parts[1:]) or name
     middle = middle.replace("_", " ")
-    kinds = {"sqa": "spoken QA, ", "text_qa": "text QA, ", "gap": "gap, "}
+    kinds = {"sqa": "spoken QA, ", "text_qa": "text QA, ", "gap": "gap, ", "text_skill": ""}
     unit = " (%)" if name.endswith(_FRACTIONS) else ""
     return f"{kinds.get(parts[0], '')}{middle}{unit}"

@@ -1,20 +1,26 @@
-"""contamination: benchmark questions that stand in the training texts, with the hits to read.
+"""contamination: benchmark questions that stand in the training texts, with the hits to read and what is left clean.
 
 Put here: going through the token sets and counting. Do not put here: the search (text.contamination), or what scores
-become without the hits (evaluate).
+become without the hits (leaderboard).
+
+Output: metrics(Metric), hits(ContaminationHit), and questions(QuestionOverlap), one row a question text over all token
+sets together: the rows that are `clean` are the clean variant of the benchmark.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
 from spelangy_assets.stages.document_texts import corpora, document_texts
 from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Int32, Metric, SpokenQuestion
 from spelangy_model.text.contamination import MAX_NGRAM_WORDS, MIN_NGRAM_WORDS, Overlap, QuestionIndex, longest_overlaps
 
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,23 @@ class ContaminationHit:
     overlap: Annotated[str, "the run, normalized"]
 
 
-TABLES: dict[str, type] = {"metrics": Metric, "hits": ContaminationHit}
+@dataclass(frozen=True, slots=True)
+class QuestionOverlap:
+    """How much of a benchmark question stands in any training text."""
+
+    benchmark: str
+    split: str
+    text_id: Annotated[str, "the question's text, whatever its recordings"]
+    question: str
+    overlap_words: Annotated[Int32, "the longest run of words in any token set; 0 for none of the n-grams"]
+    whole: Annotated[bool, "the run is the whole question"]
+    clean: Annotated[bool, "no n-gram of the smallest size, nor the whole of a shorter question, is in a token set"]
+
+
+TABLES: dict[str, type] = {"metrics": Metric, "hits": ContaminationHit, "questions": QuestionOverlap}
+
+
+Found = dict[str, tuple[str, Overlap]]  # question -> the document with its longest overlap, and that
 
 
 @dataclass(frozen=True)
@@ -48,20 +70,14 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit a token set. Every question text counts once, however often it was recorded."""
+    """Do one unit a token set, and one for what is clean of all. A question text counts once."""
     questions = {row.text_id: row for row in ctx.inputs["questions"].records("questions", SpokenQuestion)}
     index = QuestionIndex({text_id: row.question for text_id, row in questions.items()}, config.min_words)
-    for unit, (subject, members) in ctx.out.pending(corpora(ctx)):
+    sets = corpora(ctx)
+    for unit, (subject, members) in ctx.out.pending(sets):
         with ctx.out.unit(unit) as out:
-            documents = 0
-
-            def texts(members=members):
-                nonlocal documents
-                for document in document_texts(ctx, members):
-                    documents += 1
-                    yield document
-
-            found = longest_overlaps(index, texts())
+            found, documents = _search(ctx, index, members)
+            _remember(ctx, subject, found)
             overlaps = {text_id: overlap for text_id, (_, overlap) in found.items()}
             out.read(documents)
             out.kept(documents)
@@ -83,6 +99,57 @@ def run(ctx: StageContext, config: Config) -> None:
                     for text_id, (document_id, overlap) in sorted(found.items())
                 ],
             )
+        ctx.log(f"{subject}: {len(found)} of {len(questions)} questions in {documents} documents")
+    if not ctx.out.done(len(sets)):
+        with ctx.out.unit(len(sets)) as out:
+            longest: dict[str, int] = {}
+            for subject, members in sets:
+                for text_id, words in _recall(ctx, index, subject, members).items():
+                    longest[text_id] = max(words, longest.get(text_id, 0))
+            out.kept(0)
+            out.write("questions", _statuses(questions.values(), index, longest))
+
+
+def _search(ctx: StageContext, index: QuestionIndex, members: list[Artifact]) -> tuple[Found, int]:
+    documents = 0
+
+    def texts():
+        nonlocal documents
+        for document in document_texts(ctx, members):
+            documents += 1
+            yield document
+
+    return longest_overlaps(index, texts()), documents
+
+
+def _remember(ctx: StageContext, subject: str, found: Found) -> None:
+    """Leave what the last unit needs of this one, for a run that is killed between them."""
+    words = {text_id: overlap.words for text_id, (_, overlap) in found.items()}
+    (ctx.out.scratch / f"{subject}.json").write_text(json.dumps(words))
+
+
+def _recall(ctx: StageContext, index: QuestionIndex, subject: str, members: list[Artifact]) -> dict[str, int]:
+    path = ctx.out.scratch / f"{subject}.json"
+    if not path.is_file():  # resumed on another machine
+        _remember(ctx, subject, _search(ctx, index, members)[0])
+    return json.loads(path.read_text())
+
+
+def _statuses(
+    questions: Iterable[SpokenQuestion], index: QuestionIndex, longest: dict[str, int]
+) -> list[QuestionOverlap]:
+    return [
+        QuestionOverlap(
+            benchmark=row.benchmark,
+            split=row.split,
+            text_id=row.text_id,
+            question=row.question,
+            overlap_words=(words := longest.get(row.text_id, 0)),
+            whole=words > 0 and words == index.word_counts[row.text_id],
+            clean=words == 0,
+        )
+        for row in questions
+    ]
 
 
 def _metrics(

@@ -1,36 +1,75 @@
 """leaderboard: all runs side by side, as numbers, as Markdown and as a page.
 
-Put here: gathering the metrics and the facts of the runs. Do not put here: measuring (the stages above do) or layout
-(report/leaderboard_page.py).
+Put here: gathering the metrics and the facts of the runs, comparing them on the same questions. Do not put here:
+measuring (the stages above do), statistics (spelangy_model/eval/stats.py) or layout (report/leaderboard_page.py).
 
 Inputs: `eval_NAME` and `run_NAME` for each run, `topic_coverage`, `contamination`.
-Output: metrics(Metric), all of them in one table; leaderboard.md; leaderboard.html.
+Output: metrics(Metric), all of them in one table; comparisons(ArmComparison), all pairs of arms;
+clean(CleanScore), the paper's test of contamination; leaderboard.md; leaderboard.html.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
-from spelangy_assets.report.leaderboard_page import RunDescription, leaderboard_markdown, leaderboard_page
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.report.comparisons import ArmComparison
+from spelangy_assets.report.leaderboard_page import (
+    GAP,
+    PRIMARY,
+    Ablation,
+    CleanScore,
+    RunDescription,
+    leaderboard_markdown,
+    leaderboard_page,
+)
+from spelangy_assets.stages.find_contamination import QuestionOverlap
+from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Artifact
-from spelangy_model.records import Metric
+from spelangy_model.records import Metric, QuestionScore
 
-VERSION = "1"
-TABLES: dict[str, type] = {"metrics": Metric}
+if TYPE_CHECKING:
+    import numpy as np
+
+VERSION = "2"
+TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "clean": CleanScore}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
+ALPHA = 0.05
+_CLEAN_ALPHA = 0.01  # the paper's
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ by their seed alone, by name (run_...), judged together."""
+
+    name: str
+    runs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Config:
-    """`chance` is the accuracy of guessing; `title` heads the page."""
+    """`chance` is the accuracy of guessing; `title` heads the page.
+
+    `arms` joins the runs of several seeds; a run that is in none is an arm of its own. `ablations` are the rows of the
+    paper's tables, each a pair of arms.
+    """
 
     title: str = "SpeLangy leaderboard"
     chance: float = 0.25
+    seed: int = 0
+    arms: tuple[Arm, ...] = ()
+    ablations: tuple[Ablation, ...] = ()
 
 
 def preflight(config: Config, execution: Execution) -> None:
-    """Nothing is needed."""
+    """Raise PreflightError for a run that is in two arms."""
+    runs = [run for arm in config.arms for run in arm.runs]
+    if len(set(runs)) != len(runs):
+        raise PreflightError(f"the arms share a run: {sorted(run for run in set(runs) if runs.count(run) > 1)}")
 
 
 def run(ctx: StageContext, config: Config) -> None:
@@ -44,10 +83,26 @@ def run(ctx: StageContext, config: Config) -> None:
                 for metric in artifact.records("metrics", Metric)
             ]
             runs = [_describe(artifact) for role, artifact in ctx.inputs.items() if role.startswith("run_")]
+            scores = _spoken_scores(ctx)
+            steps = {run.name: run.facts["steps"] for run in runs}
+            comparisons = compare_arms(scores, _arms(config, list(scores)), steps, config.seed)
+            overlaps = list(ctx.inputs["contamination"].records("questions", QuestionOverlap))
+            clean = [clean_score(name, rows, overlaps) for name, rows in scores.items()]
             out.read(len(metrics))
             out.write("metrics", metrics)
-            out.write_file(MARKDOWN, leaderboard_markdown(metrics, runs, chance=config.chance).encode())
-            page = leaderboard_page(metrics, runs, chance=config.chance, title=config.title)
+            out.write("comparisons", comparisons)
+            out.write("clean", clean)
+            markdown = leaderboard_markdown(metrics, runs, comparisons, chance=config.chance)
+            out.write_file(MARKDOWN, markdown.encode())
+            page = leaderboard_page(
+                metrics,
+                runs,
+                comparisons,
+                ablations=config.ablations,
+                clean=clean,
+                chance=config.chance,
+                title=config.title,
+            )
             out.write_file(PAGE, page.encode())
             out.add("pages", 1)
 
@@ -67,4 +122,124 @@ def _describe(run: Artifact) -> RunDescription:
         description="trained on " + ", ".join(item.asset for item in run.manifest.inputs if item.role == "mix"),
         lineage_command=f"python -m spelangy_assets lineage {evaluation} --recipe {run.manifest.recipe}",
         facts=facts,
+    )
+
+
+def _spoken_scores(ctx: StageContext) -> dict[str, list[QuestionScore]]:
+    """Return the scores of each run's spoken questions, all in one order. InputError where the questions differ."""
+    scores = {}
+    for role, artifact in ctx.inputs.items():
+        if role.startswith("eval_"):
+            rows = [row for row in artifact.records("scores", QuestionScore) if row.modality == "speech"]
+            scores[role.replace("eval_", "run_", 1)] = sorted(rows, key=lambda row: row.question_id)
+    asked = {run: [row.question_id for row in rows] for run, rows in scores.items()}
+    for run, ids in asked.items():
+        if ids != next(iter(asked.values())):
+            raise InputError(f"{run} was scored on other questions than {next(iter(asked))}: evaluate both again")
+    return scores
+
+
+def _arms(config: Config, runs: Sequence[str]) -> list[Arm]:
+    named = {run for arm in config.arms for run in arm.runs}
+    if unknown := named - set(runs):
+        raise InputError(f"the arms name {sorted(unknown)}, but only these runs are evaluated: {', '.join(runs)}")
+    return [*config.arms, *(Arm(run, (run,)) for run in runs if run not in named)]
+
+
+def compare_arms(
+    scores: Mapping[str, Sequence[QuestionScore]], arms: Sequence[Arm], steps: Mapping[str, str], seed: int
+) -> list[ArmComparison]:
+    """Return all pairs of arms, the better first: on accuracy, and on the gap where both trained for as many steps.
+
+    `scores` are of the same questions in the same order for every run, `steps` is how long each run was trained.
+    """
+    import numpy as np
+
+    from spelangy_model.eval.stats import holm
+
+    def values(arm: Arm, metric: str) -> np.ndarray:
+        if metric == GAP:
+            return np.array([[row.reverse_kl for row in scores[run]] for run in arm.runs])
+        return np.array([[row.predicted_index == row.answer_index for row in scores[run]] for run in arm.runs], float)
+
+    pairs = []
+    for metric in (PRIMARY, GAP):
+        found = []
+        for one, other in combinations(arms, 2):
+            lengths = {steps.get(run, "") for run in (*one.runs, *other.runs)}
+            if metric == GAP and len(lengths) > 1:
+                continue
+            clusters = np.array([row.text_id for row in scores[one.runs[0]]])
+            if len(set(clusters.tolist())) < 2:
+                continue
+            sides = sorted(((values(arm, metric), arm.name) for arm in (one, other)), key=lambda side: -side[0].mean())
+            found.append(_comparison(metric, *sides[0], *sides[1], clusters, seed))
+        for pair, adjusted in zip(found, holm([pair.p_value for pair in found]), strict=True):
+            pairs.append(replace(pair, p_adjusted=adjusted, resolved=adjusted < ALPHA))
+    return pairs
+
+
+def _comparison(
+    metric: str,
+    first: np.ndarray,
+    first_name: str,
+    second: np.ndarray,
+    second_name: str,
+    clusters: np.ndarray,
+    seed: int,
+) -> ArmComparison:
+    from spelangy_model.eval.stats import compare, mcnemar, needed
+
+    found = compare(first, second, clusters, seed, metric, first_name, second_name)
+    asked = needed(found)
+    single = metric == PRIMARY and len(first) == len(second) == 1
+    return ArmComparison(
+        metric=metric,
+        first=first_name,
+        second=second_name,
+        first_value=float(first.mean()),
+        second_value=float(second.mean()),
+        difference=found.difference.value,
+        low=found.difference.low,
+        high=found.difference.high,
+        p_value=found.p_value,
+        p_adjusted=found.p_value,
+        p_mcnemar=mcnemar(first[0], second[0], clusters) if single else math.nan,
+        resolved=found.p_value < ALPHA,
+        questions=found.questions,
+        first_seeds=len(first),
+        second_seeds=len(second),
+        needed_questions=asked.questions or 0,
+        needed_seeds=asked.seeds or 0,
+    )
+
+
+def clean_score(run: str, scores: Sequence[QuestionScore], overlaps: Sequence[QuestionOverlap]) -> CleanScore:
+    """Return a run's accuracy on clean and on contaminated question texts, with the test that the latter is higher.
+
+    One value a question text, Welch's t-test, one-sided at the paper's alpha of 0.01; NaN where a side has fewer than
+    two texts or the scores do not vary.
+    """
+    import numpy as np
+    from scipy.stats import ttest_ind
+
+    status = {row.text_id: row.clean for row in overlaps}
+    answers: dict[str, list[bool]] = defaultdict(list)
+    for row in scores:
+        answers[row.text_id].append(row.predicted_index == row.answer_index)
+    clean = [float(np.mean(values)) for text_id, values in answers.items() if status.get(text_id, True)]
+    dirty = [float(np.mean(values)) for text_id, values in answers.items() if not status.get(text_id, True)]
+    p_value = math.nan
+    if min(len(clean), len(dirty)) > 1 and np.var(clean) + np.var(dirty) > 0:
+        tested: Any = ttest_ind(dirty, clean, equal_var=False, alternative="greater")
+        p_value = float(tested.pvalue)
+    return CleanScore(
+        run=run,
+        all_accuracy=float(np.mean([*clean, *dirty])) if answers else math.nan,
+        clean_accuracy=float(np.mean(clean)) if clean else math.nan,
+        contaminated_accuracy=float(np.mean(dirty)) if dirty else math.nan,
+        clean_texts=len(clean),
+        contaminated_texts=len(dirty),
+        p_value=p_value,
+        significant=p_value < _CLEAN_ALPHA,
     )

@@ -15,6 +15,8 @@ import numpy as np
 
 from spelangy_model.rng import Key, stable_rng
 
+_DRAWS_AT_ONCE = 1_000_000
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -54,8 +56,12 @@ def cluster_bootstrap(
 def _bootstrap_means(values: np.ndarray, clusters: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
     _, index = np.unique(clusters, return_inverse=True)
     sums, sizes = np.bincount(index, values), np.bincount(index)
-    drawn = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)
-    return (drawn @ sums) / (drawn @ sizes)
+    rows = max(1, _DRAWS_AT_ONCE // len(sums))
+    means = []
+    for start in range(0, resamples, rows):
+        drawn = rng.integers(0, len(sums), (min(rows, resamples - start), len(sums)))
+        means.append(sums[drawn].sum(1) / sizes[drawn].sum(1))
+    return np.concatenate(means)
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray, clusters: np.ndarray | None = None) -> float:

@@ -11,10 +11,13 @@ import unicodedata
 
 _APOSTROPHES = re.compile(r"(?<=\w)['\u2019\u02bc](?=\w)")
 _WORD = re.compile(r"[^\W_]+")
+_ASCII = {code: (chr(code).lower() if chr(code).isalnum() else " ") for code in range(128)}
 
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text: NFKC, case folded, apostrophes inside words removed, all other marks are gaps."""
+    if text.isascii():  # the same words, several times faster
+        return (_APOSTROPHES.sub("", text) if "'" in text else text).translate(_ASCII).split()
     return _WORD.findall(_APOSTROPHES.sub("", unicodedata.normalize("NFKC", text).casefold()))
 
 

@@ -3,10 +3,16 @@
 import math
 import re
 
-import numpy as np
 import pytest
 
-from spelangy_assets.report.leaderboard_page import RunDescription, leaderboard_markdown, leaderboard_page
+from spelangy_assets.report.comparisons import ArmComparison, sentence
+from spelangy_assets.report.leaderboard_page import (
+    Ablation,
+    CleanScore,
+    RunDescription,
+    leaderboard_markdown,
+    leaderboard_page,
+)
 from spelangy_model.records import Metric
 
 NAN = math.nan
@@ -41,6 +47,31 @@ METRICS = [
 ]
 
 
+def pair(first, second, difference, low, high, p, **changes) -> ArmComparison:
+    known = {
+        "metric": "sqa.all.accuracy",
+        "first_value": 0.4,
+        "second_value": 0.4 - difference,
+        "p_adjusted": p,
+        "p_mcnemar": NAN,
+        "resolved": p < 0.05,
+        "questions": 800,
+        "first_seeds": 1,
+        "second_seeds": 1,
+        "needed_questions": 3712,
+        "needed_seeds": 0,
+    }
+    return ArmComparison(
+        first=first, second=second, difference=difference, low=low, high=high, p_value=p, **{**known, **changes}
+    )
+
+
+PAIRS = [
+    pair("run_quest", "run_fine", 0.137, 0.09, 0.18, 0.0001),
+    pair("run_fine", "run_web", 0.013, -0.02, 0.05, 0.41),
+]
+
+
 def cells(page: str, run: str) -> list[str]:
     row = re.search(rf'<tr><th scope="row"><a href="#run-\d">{run}</a></th>(.*?)</tr>', page)
     assert row
@@ -56,25 +87,58 @@ def test_runs_stand_best_first_and_each_says_how_it_stands_to_chance():
     assert cells(leaderboard_page(METRICS, RUNS, chance=0.5), "run_quest")[0] == "below chance"
 
 
-def test_overlapping_intervals_are_never_called_a_difference():
-    for text in (leaderboard_markdown(METRICS, RUNS), re.sub(r"</?strong.*?>", "", leaderboard_page(METRICS, RUNS))):
-        assert "resolved: run_quest over run_fine by 13.7 points: the intervals do not overlap." in text
-        assert "not resolved: run_fine over run_web by 1.3 points." in text
+def test_each_pair_is_called_what_its_comparison_says():
+    page = re.sub(r"</?strong.*?>", "", leaderboard_page(METRICS, RUNS, PAIRS))
+    for text in (leaderboard_markdown(METRICS, RUNS, PAIRS), page):
+        assert "resolved: run_quest over run_fine by 13.7 points [9.0, 18.0], p = below 0.001." in text
+        assert "not resolved: run_fine over run_web by 1.3 points [-2.0, 5.0], p = 0.410." in text
         assert "not resolved: run_quest" not in text
 
 
-def test_the_questions_it_would_take_are_what_a_simulation_of_that_many_resolves():
-    text = leaderboard_markdown(
-        [metric("a", "sqa.all.accuracy", 0.30, 0.268, 0.332), metric("b", "sqa.all.accuracy", 0.27, 0.239, 0.301)],
-        [RunDescription(name, "", "") for name in "ab"],
+def test_what_is_not_resolved_comes_with_what_it_would_take():
+    single = sentence(PAIRS[1])
+    assert "it would take about 3,700 questions (there are 800)" in single
+    assert "One seed an arm" in single
+    assert "3 seeds or more" in single
+    several = sentence(pair("a", "b", 0.02, -0.03, 0.07, 0.3, first_seeds=3, second_seeds=3, needed_seeds=14))
+    assert "about 3,700 questions (there are 800) or 14 seeds an arm (there are 3 and 3)" in several
+    assert "Over 3 and 3 seeds." in several
+    assert "more questions would not help" in sentence(
+        pair("a", "b", 0.02, -0.03, 0.07, 0.3, first_seeds=3, second_seeds=3, needed_questions=0)
     )
-    found = re.search(r"about ([\d,]+) questions", text)
-    assert found
-    needed = int(found[1].replace(",", ""))
-    rng = np.random.default_rng(1)
-    first, second = rng.binomial(needed, 0.30, 4000) / needed, rng.binomial(needed, 0.27, 4000) / needed
-    error = np.sqrt(first * (1 - first) / needed + second * (1 - second) / needed)
-    assert 0.75 < np.mean((first - second) / error > 1.96) < 0.86
+    assert "no difference to look for" in sentence(pair("a", "b", 0.0, -0.03, 0.03, 1.0))
+
+
+def test_ablations_stand_beside_the_paper_in_its_direction():
+    rows = [
+        Ablation("Synthetic data", "with Quest", "run_fine", "run_quest", 40.7, 47.9),
+        Ablation("Granularity", "coarse to fine", "run_fine", "run_web", 37.6, 40.7),
+        Ablation("Granularity", "to nothing", "run_fine", "run_none", 1.0, 2.0),
+    ]
+    page = leaderboard_page(METRICS, RUNS, PAIRS, ablations=rows)
+    assert re.findall(r"<h3>(Synthetic data|Granularity)</h3>", page) == ["Synthetic data", "Granularity"]
+    found = [
+        re.sub(r"\s*<[^>]+>\s*", " ", row) for row in re.findall(r"<tr>(?=<th[^>]*>(?:with|coarse|to)).*</tr>", page)
+    ]
+    assert [" ".join(row.split()) for row in found] == [
+        "with Quest run_fine to run_quest 40.7 to 47.9 +7.2 26.3 to 40.0 +13.7 [+9.0, +18.0] resolved",
+        "coarse to fine run_fine to run_web 37.6 to 40.7 +3.1 40.0 to 38.7 -1.3 [-5.0, +2.0] not resolved",
+        "to nothing run_fine to run_none 1.0 to 2.0 +1.0 - - not evaluated",
+    ]
+
+
+def test_contamination_is_plotted_tested_and_said_in_words(parsed):
+    clean = [
+        CleanScore("run_web", 0.26, 0.25, 0.27, 300, 100, 0.4, False),
+        CleanScore("run_quest", 0.41, 0.30, 0.60, 300, 100, 0.0004, True),
+        CleanScore("run_fine", 0.27, 0.27, NAN, 400, 0, NAN, False),
+    ]
+    page = leaderboard_page(METRICS, RUNS, PAIRS, clean=clean)
+    for verdict in ("not inflated", "inflated", "cannot be tested"):
+        assert f">{verdict}</td>" in page
+    assert "60.0 (100)" in page
+    labels = parsed(page).values("svg", "aria-label")
+    assert "Share of questions by length of the shared run: quest_tokens: 8 words 2.5%" in labels
 
 
 def test_every_metric_is_somewhere_on_the_page():
@@ -103,12 +167,12 @@ def test_lineage_commands_are_shown_and_texts_are_escaped():
 
 
 def test_the_page_is_whole_asks_for_nothing_and_its_plots_have_words(parsed):
-    page = leaderboard_page(METRICS, RUNS)
+    page = leaderboard_page(METRICS, RUNS, PAIRS)
     checker = parsed(page)
     assert not checker.values("script", "src")
     assert not checker.values("img", "src")
     assert "url(" not in page
-    assert page.count("<svg") == len(checker.values("svg", "aria-label")) == 5
+    assert page.count("<svg") == len(checker.values("svg", "aria-label")) == 6
     assert "run_quest: 41.2 [38.0, 44.6], chance 25%" in checker.values("svg", "aria-label")
     assert {link[1:] for link in checker.values("a", "href")} <= set(checker.ids)
 

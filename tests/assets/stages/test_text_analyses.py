@@ -110,6 +110,19 @@ def test_hits_are_found_through_the_tokens_and_counted_by_text(analysis):
     }
 
 
+def test_what_no_token_set_holds_is_the_clean_benchmark(analysis):
+    rows = list(
+        analysis(find_contamination, find_contamination.Config()).records(
+            "questions", find_contamination.QuestionOverlap
+        )
+    )
+    assert {(row.question, row.overlap_words, row.whole, row.clean) for row in rows} == {
+        (RIVER, 9, True, False),
+        ("Who named Velvet?", 3, True, False),
+        (QUESTIONS["new"][0], 0, False, True),
+    }
+
+
 @pytest.mark.slow
 def test_topics_are_counted_and_sets_compared(analysis):
     topics = (

@@ -1,0 +1,88 @@
+"""Which differences between arms are resolved, and how a report says so.
+
+Put here: the record of a comparison and its wording. Do not put here: the statistics (spelangy_model/eval/stats.py), or
+where the scores come from (stages/leaderboard.py).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+from spelangy_model.records import Int32
+
+SEEDS_TO_KNOW_THEIR_NOISE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ArmComparison:
+    """Two arms on the same questions. An arm is a run, or several runs that differ by their seed alone."""
+
+    metric: Annotated[str, "sqa.all.accuracy or gap.reverse_kl"]
+    first: str
+    second: str
+    first_value: float
+    second_value: float
+    difference: Annotated[float, "first - second, of the items that both answered"]
+    low: Annotated[float, "lower end of the 95% interval of the difference"]
+    high: float
+    p_value: Annotated[float, "two-sided, over questions and, with two seeds or more an arm, over seeds"]
+    p_adjusted: Annotated[float, "by Holm's method over all comparisons of this metric"]
+    p_mcnemar: Annotated[float, "exact McNemar test by question; NaN with several seeds and for the gap"]
+    resolved: Annotated[bool, "p_adjusted is below 0.05"]
+    questions: Int32
+    first_seeds: Int32
+    second_seeds: Int32
+    needed_questions: Annotated[int, "for 80% power at this difference with these seeds; 0: none would do"]
+    needed_seeds: Annotated[int, "an arm, for 80% power with these questions; 0: not known or none would do"]
+
+
+def verdict(pair: ArmComparison) -> str:
+    return "resolved" if pair.resolved else "not resolved"
+
+
+def sentence(pair: ArmComparison) -> str:
+    """Say what is known of a pair; what is not resolved comes with what it would take."""
+    scale, unit = (100, "points") if pair.metric.endswith("accuracy") else (1, "nats")
+    size, low, high = (scale * value for value in (pair.difference, pair.low, pair.high))
+    text = (
+        f"{pair.first} over {pair.second} by {size:.1f} {unit} [{low:.1f}, {high:.1f}], p = {p_text(pair.p_adjusted)}"
+    )
+    if not math.isnan(pair.p_mcnemar):
+        text += f" (McNemar {p_text(pair.p_mcnemar)})"
+    return f"{text}. {_seeds(pair)}" if pair.resolved else f"{text}. {_needed(pair)} {_seeds(pair)}"
+
+
+def p_text(p_value: float) -> str:
+    return "-" if math.isnan(p_value) else "below 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _needed(pair: ArmComparison) -> str:
+    if abs(pair.difference) < 1e-12:
+        return "There is no difference to look for."
+    ways = []
+    if pair.needed_questions > pair.questions:
+        ways.append(f"about {_rounded(pair.needed_questions)} questions (there are {pair.questions:,})")
+    if pair.needed_seeds > max(pair.first_seeds, pair.second_seeds):
+        ways.append(f"{pair.needed_seeds} seeds an arm (there are {pair.first_seeds} and {pair.second_seeds})")
+    if ways:
+        return f"To find a true difference of this size it would take {' or '.join(ways)}."
+    if not pair.needed_questions:
+        return "The noise between seeds alone is larger than this difference: more questions would not help."
+    return "With these questions a true difference of this size is found four times in five; it was not here."
+
+
+def _seeds(pair: ArmComparison) -> str:
+    fewest = min(pair.first_seeds, pair.second_seeds)
+    if fewest == 1:
+        return (
+            "One seed an arm: this is said of these trained models, not of the recipe; the noise between seeds is not "
+            f"in it, and takes {SEEDS_TO_KNOW_THEIR_NOISE} seeds or more to know."
+        )
+    return f"Over {pair.first_seeds} and {pair.second_seeds} seeds."
+
+
+def _rounded(count: int) -> str:
+    digits = max(0, len(str(count)) - 2)
+    return f"{round(count, -digits):,}"
