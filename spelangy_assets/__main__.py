@@ -24,6 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     speech.add_argument("folder", type=Path)
     speech.add_argument("--name", default=None, help="the snapshot's name; default: the folder's")
 
+    export = commands.add_parser("export", help="a snapshot's turns and words as RTTM, CTM and SRT")
+    export.add_argument("snapshot", help="for example 2026-01")
+    export.add_argument("folder", type=Path, help="where the files go")
+    export.add_argument("--recipe", default="sample")
+
     lineage = commands.add_parser("lineage", help="what a dataset was made from, down to URLs and content hashes")
     lineage.add_argument("asset", help="for example eval_fine, or raw_audio@2026-01 for a partition")
     lineage.add_argument("--recipe", default="sample")
@@ -57,6 +62,18 @@ def _web_speech(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
 
     return web_speech(chosen.folder, chosen.name or chosen.folder.resolve().name, Settings.from_environment())
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.report.transcript_files import export_transcripts
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.store.artifacts import ArtifactStore
+
+    settings = Settings.from_environment()
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    for path in export_transcripts(store, chosen.recipe, chosen.snapshot, chosen.folder):
+        print(path)
+    return 0
 
 
 def _lineage(chosen: argparse.Namespace) -> int:
@@ -128,6 +145,7 @@ def _tokenizer(chosen: argparse.Namespace) -> int:
 _COMMANDS = {
     "demo": _demo,
     "web-speech": _web_speech,
+    "export": _export,
     "lineage": _lineage,
     "status": _status,
     "gc": _gc,

@@ -55,28 +55,28 @@ class PocketSphinx:
 
 class _Recognizer:
     def __init__(self, system: PocketSphinx, folder: Path) -> None:
-        self._system = system
-        self._folder = folder
+        from pocketsphinx import Decoder
+
+        self._decoder = Decoder(
+            hmm=str(folder / "en-us"),
+            lm=str(folder / "en-us.lm.bin"),
+            dict=str(min(folder.glob("*.dict"))),
+            samprate=SAMPLE_RATE_HZ,
+            fwdflat=system.flat_pass,
+            loglevel="FATAL",
+        )
+        self._channel = self._decoder.get_cmn(False)
 
     def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
         return [self._recognize(window) for window in windows]
 
     def _recognize(self, window: Window) -> WindowResult:
-        from pocketsphinx import Decoder
-
-        # A new decoder a window: its noise and channel estimates would carry over, and so would the order of windows.
-        dictionary = next(iter(sorted(self._folder.glob("*.dict"))))
-        decoder = Decoder(
-            hmm=str(self._folder / "en-us"),
-            lm=str(self._folder / "en-us.lm.bin"),
-            dict=str(dictionary),
-            samprate=SAMPLE_RATE_HZ,
-            fwdflat=self._system.flat_pass,
-            loglevel="FATAL",
-        )
-        pcm = (np.clip(window.samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        decoder = self._decoder
+        # What it learned of the channel and the noise of the window before would change what it hears in this one.
+        decoder.set_cmn(self._channel)
+        decoder.start_stream()
         decoder.start_utt()
-        decoder.process_raw(pcm, full_utt=True)
+        decoder.process_raw((np.clip(window.samples, -1.0, 1.0) * 32767).astype("<i2").tobytes(), full_utt=True)
         decoder.end_utt()
         words = [
             Word(

@@ -21,16 +21,19 @@ from spelangy_assets.quality.contracts import (
 )
 from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.report.transcript_files import export_transcripts
 from spelangy_assets.stages import chunk_speech, clean_transcripts, ingest_audio, recognize, segment_speech
 from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.ingest_audio import RenderedRecording
 from spelangy_assets.stages.stage import Execution, FolderSource, PreflightError
 from spelangy_assets.store.artifacts import Artifact, ArtifactStore
 from spelangy_model.audio.asr import AsrError, FasterWhisper, Recognizer, WindowResult
+from spelangy_model.audio.ctm import read_ctm
 from spelangy_model.audio.diarize import Diarizer
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.audio.rover import RoverWeights
+from spelangy_model.audio.rttm import read_rttm
 from spelangy_model.audio.turns import Turn
 from spelangy_model.audio.windows import Window
 from spelangy_model.records import (
@@ -393,3 +396,35 @@ def test_the_sample_crawl_comes_out_as_its_truth_says(
     coarse, fine = snapshot.chunks["web_coarse"], snapshot.chunks["web_fine"]
     assert len(fine) > len(coarse)
     assert " ".join(chunk.text for chunk in fine) == " ".join(chunk.text for chunk in coarse)
+
+
+# --- text formats -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_turns_and_words_leave_as_rttm_ctm_and_srt(store: ArtifactStore, execution: Execution, tmp_path: Path):
+    built = chain(store, execution, Talk(((), ())))
+    paths = export_transcripts(store, "recipe", None, tmp_path / "out")
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in paths} == {
+        "turns.rttm",
+        "transcripts.ctm",
+        "hypotheses/one.ctm",
+        "hypotheses/two.ctm",
+        "transcripts/talk-0.srt",
+        "transcripts/talk-1.srt",
+    }
+    assert all(path.is_file() for path in paths)
+    segments = rows(built["speech_segments"].artifact, "segments", Segment)
+    turns = read_rttm((tmp_path / "out/turns.rttm").read_text())
+    assert [(t.start_s, t.end_s, t.speaker) for t in [*turns["talk-0"], *turns["talk-1"]]] == [
+        (s.start_s, s.end_s, s.speaker) for s in segments
+    ]
+    kept = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
+    words = read_ctm((tmp_path / "out/transcripts.ctm").read_text())
+    said = sorted((w for t in kept for w in t.words), key=lambda word: (word.start_s, word.text))
+    assert sorted((w.text, round(w.start_s, 2)) for found in words.values() for w in found) == sorted(
+        (w.text, round(w.start_s, 2)) for w in said
+    )
+    subtitles = (tmp_path / "out/transcripts/talk-0.srt").read_text()
+    assert subtitles.startswith("1\n00:00:")
+    assert "So it is like that." in subtitles
