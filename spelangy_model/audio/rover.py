@@ -259,8 +259,9 @@ def _align(
     """Return the (slot, word) pairs of a cheapest alignment, in order.
 
     Dynamic programming, after E. Ukkonen ("Algorithms for approximate string matching", 1985): only the cells through
-    which an alignment of at most a given cost can lead are computed, and that cost is raised until there is one. Hardly
-    ever do more than three words of a slot count.
+    which an alignment of at most a given cost can lead are computed, and that cost is raised until there is one. What a
+    cell's rest costs at least is known from how many of its words can be matched at all (`_unmatched`), so that mostly
+    one or two words of a slot count.
     """
     if not slots or not words:
         return []
@@ -274,12 +275,10 @@ def _align(
             at = bisect.bisect_left(ordered, word_ms[j])
             nearest = min(abs(slot - word_ms[j]) for slot in ordered[max(at - 1, 0) : at + 1])
             floor[j] = floor[j + 1] + min(nearest, _TIME_CAP)
-    free = [0] * (len(slots) + 1)  # slots from here on that cost next to nothing to pass
-    for i in range(len(slots) - 1, -1, -1):
-        free[i] = free[i + 1] + ("" in arcs[i])
-    slack = 2 * _GAP
-    while (trace := _trace(arcs, free, slot_ms, keys, word_ms, floor, times, slack)) is None:
-        slack *= 4
+    unmatched = _unmatched(arcs, keys)
+    slack = 6 * _BESIDE_NOTHING
+    while (trace := _trace(arcs, unmatched, slot_ms, keys, word_ms, floor, times, slack)) is None:
+        slack *= 2
     pairs, i, j = [], len(slots), len(words)
     arc = None
     while i or j:
@@ -293,6 +292,28 @@ def _align(
             pairs.append((i, j))
     pairs.reverse()
     return pairs
+
+
+def _unmatched(arcs: list[list[str]], keys: list[str]) -> list[int]:
+    """Return for the slots from each one on which words a longest common subsequence with them leaves over.
+
+    Bit k of a number is the k-th word from the end: of the last w words as many stay unmatched as its w lowest bits
+    hold ones. After H. Hyyro, "Bit-parallel LCS-length computation revisited" (2004); a number holds any many bits.
+    """
+    places: dict[str, int] = {}
+    for place, key in enumerate(reversed(keys)):
+        places[key] = places.get(key, 0) | 1 << place
+    ones = (1 << len(keys)) - 1
+    left, rows = ones, [ones]
+    for entries in reversed(arcs):
+        equal = 0
+        for key in entries:
+            equal |= places.get(key, 0)
+        if matched := left & equal:
+            left = ((left + matched) | (left - matched)) & ones
+        rows.append(left)
+    rows.reverse()
+    return rows
 
 
 def _arcs(slot: Slot) -> list[str]:
@@ -314,7 +335,7 @@ class _Row:
 
 def _trace(
     arcs: list[list[str]],
-    free: list[int],
+    unmatched: list[int],
     slot_ms: list[int],
     keys: list[str],
     word_ms: list[int],
@@ -324,17 +345,23 @@ def _trace(
 ) -> list[_Row] | None:
     """Return a row for the start and one a slot.
 
-    None when every alignment costs more than the least one that lengths and times allow, plus `slack`.
+    None when every alignment costs more than the least one that matches, lengths and times allow, plus `slack`.
     """
     n, m = len(arcs), len(keys)
-    cap = _TIME_CAP if times else 0
+    opening = _GAP - (_TIME_CAP if times else 0)  # a word that opens a slot saves the cost of its time
+    masks = [(1 << (m - j)) - 1 for j in range(m + 1)]
+    nulls = sum("" in entries for entries in arcs)
 
     def rest(i: int, j: int) -> int:
-        """What the rest costs at least: words that have to open a slot, slots that have to be passed."""
-        more = (m - j) - (n - i)
-        if more > 0:
-            return floor[j] + more * (_GAP - cap)  # an opening word saves the cost of its time
-        return floor[j] + _GAP * max(0, -more - free[i])
+        """What the rest costs at least, by counts alone: each slot and each word without a match has its price."""
+        words = (unmatched[i] & masks[j]).bit_count()
+        passed = n - i - nulls - (m - j - words)  # slots of words alone, passed by or given another word
+        if passed < 0:
+            passed = 0
+        opened = words - nulls - passed
+        if opened < 0:
+            opened = 0
+        return floor[j] + _GAP * passed + _BESIDE_NOTHING * (words - opened) + opening * opened
 
     limit = rest(0, 0) + slack
     low, above = 0, [0]
@@ -344,8 +371,8 @@ def _trace(
         above.append(above[-1] + _GAP)
     rows = [_Row(0, [0] * len(above), [[_OPEN] * len(above)])]
     for i in range(1, n + 1):
-        width, at = len(above), slot_ms[i - 1]
-        entries = [(a, key, _PASS_NOTHING if not key else _GAP) for a, key in enumerate(arcs[i - 1])]
+        width, at, entries = len(above), slot_ms[i - 1], arcs[i - 1]
+        nulls -= "" in entries
         left = [_FAR] * len(entries)
         costs, best_arcs, moves = [], [], [[] for _ in entries]
         for j in range(low, m + 1):
@@ -354,26 +381,27 @@ def _trace(
             pass_from = above[k] if k < width else _FAR
             if k > width and min(left) >= _FAR:
                 break
+            word = keys[j - 1]
             if times and pair_from < _FAR:
                 apart = abs(word_ms[j - 1] - at)
                 pair_from = pair_from + min(apart, _TIME_CAP) if apart <= _REACH_MS else _FAR
             allowed = limit - rest(i, j)
             least, least_arc = _FAR, 0
-            for a, key, passing in entries:
-                pair = pair_from + (0 if key and key == keys[j - 1] else _SUBSTITUTE if key else _BESIDE_NOTHING)
-                skip, opened = pass_from + passing, left[a] + _GAP
-                if pair <= skip and pair <= opened:
-                    cost, move = pair, _PAIR
-                elif skip < opened:
-                    cost, move = skip, _PASS
+            for arc, key in enumerate(entries):
+                if key:
+                    cost, skip = pair_from + (0 if key == word else _SUBSTITUTE), pass_from + _GAP
                 else:
-                    cost, move = opened, _OPEN
+                    cost, skip = pair_from + _BESIDE_NOTHING, pass_from + _PASS_NOTHING
+                opened = left[arc] + _GAP
+                move = _PAIR
+                if cost > skip or cost > opened:
+                    cost, move = (skip, _PASS) if skip < opened else (opened, _OPEN)
                 if cost > allowed:
                     cost = _FAR
-                left[a] = cost
-                moves[a].append(move)
+                left[arc] = cost
+                moves[arc].append(move)
                 if cost < least:
-                    least, least_arc = cost, a
+                    least, least_arc = cost, arc
             costs.append(least)
             best_arcs.append(least_arc)
         begin, end = 0, len(costs)
