@@ -7,6 +7,7 @@ where the scores come from (stages/leaderboard.py).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -46,16 +47,25 @@ def sentence(pair: ArmComparison) -> str:
     """Say what is known of a pair; what is not resolved comes with what it would take."""
     scale, unit = (100, "points") if pair.metric.endswith("accuracy") else (1, "nats")
     size, low, high = (scale * value for value in (pair.difference, pair.low, pair.high))
-    text = (
-        f"{pair.first} over {pair.second} by {size:.1f} {unit} [{low:.1f}, {high:.1f}], p = {p_text(pair.p_adjusted)}"
-    )
+    text = f"{pair.first} over {pair.second} by {size:.1f} {unit} [{low:.1f}, {high:.1f}], p {p_text(pair.p_adjusted)}"
     if not math.isnan(pair.p_mcnemar):
         text += f" (McNemar {p_text(pair.p_mcnemar)})"
-    return f"{text}. {_seeds(pair)}" if pair.resolved else f"{text}. {_needed(pair)} {_seeds(pair)}"
+    parts = [f"{text}.", "" if pair.resolved else _needed(pair), _seeds(pair)]
+    return " ".join(part for part in parts if part)
 
 
 def p_text(p_value: float) -> str:
-    return "-" if math.isnan(p_value) else "below 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+    return "-" if math.isnan(p_value) else "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+
+
+def seeds_note(pairs: Sequence[ArmComparison]) -> str:
+    """Say once, for a list of pairs, what single seeds leave open; empty where every arm has several."""
+    if all(min(pair.first_seeds, pair.second_seeds) > 1 for pair in pairs):
+        return ""
+    return (
+        "Where an arm has one seed, this is said of these trained models and not of their recipes: the noise between "
+        f"seeds is not in it, and takes {SEEDS_TO_KNOW_THEIR_NOISE} seeds or more to know."
+    )
 
 
 def _needed(pair: ArmComparison) -> str:
@@ -74,13 +84,8 @@ def _needed(pair: ArmComparison) -> str:
 
 
 def _seeds(pair: ArmComparison) -> str:
-    fewest = min(pair.first_seeds, pair.second_seeds)
-    if fewest == 1:
-        return (
-            "One seed an arm: this is said of these trained models, not of the recipe; the noise between seeds is not "
-            f"in it, and takes {SEEDS_TO_KNOW_THEIR_NOISE} seeds or more to know."
-        )
-    return f"Over {pair.first_seeds} and {pair.second_seeds} seeds."
+    seeds = (pair.first_seeds, pair.second_seeds)
+    return "" if min(seeds) == 1 else f"Over {seeds[0]} and {seeds[1]} seeds."
 
 
 def _rounded(count: int) -> str:

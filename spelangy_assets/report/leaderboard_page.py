@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from spelangy_assets.report.comparisons import ArmComparison, p_text, sentence, verdict
+from spelangy_assets.report.comparisons import ArmComparison, p_text, seeds_note, sentence, verdict
 from spelangy_assets.report.render import number, render
 from spelangy_model.records import Metric
 
@@ -119,7 +119,9 @@ def leaderboard_markdown(
         "compare it only between runs of equal steps.",
         "",
     ]
-    lines += [f"* {verdict(pair)}: {sentence(pair)}" for pair in comparisons if pair.metric == PRIMARY]
+    compared = [pair for pair in comparisons if pair.metric == PRIMARY]
+    lines += [f"* {verdict(pair)}: {sentence(pair)}" for pair in compared]
+    lines += ["", seeds_note(compared)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -128,6 +130,7 @@ def _resolved_lists(comparisons: Sequence[ArmComparison]) -> list[dict[str, Any]
     return [
         {
             "title": _heading(metric),
+            "note": seeds_note([pair for pair in comparisons if pair.metric == metric]),
             "pairs": [
                 {"resolved": pair.resolved, "verdict": verdict(pair), "text": sentence(pair)}
                 for pair in comparisons

@@ -1,0 +1,107 @@
+"""Question files of one's own become spoken four-way sets; what is not as the recipe states is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spelangy_assets.quality import contracts
+from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.stages import write_benchmark
+from spelangy_assets.stages.build import Built, build
+from spelangy_assets.stages.stage import Execution, PreflightError
+from spelangy_assets.stages.write_benchmark import FOLDER_VARIABLE, QuestionSet
+from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_model.audio.espeak import voices_of
+from spelangy_model.audio.io import decode_flac, encode_flac
+from spelangy_model.eval.question_files import digest_of_questions, read_questions
+from spelangy_model.records import SpokenQuestion
+
+RECORDED = (np.sin(np.arange(8000) / 20) / 4).astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twenty questions: one is recorded, one has a broken recording, one has no options of its type beside it."""
+    place = tmp_path / "benchmarks"
+    place.mkdir()
+    (place / "r.flac").write_bytes(encode_flac(RECORDED))
+    (place / "broken.flac").write_bytes(b"no sound")
+    records = [{"id": i, "question": f"Who was number {i}?", "answers": [f"Ann {chr(97 + i)}ee"]} for i in range(18)]
+    records[0]["audio"], records[1]["audio"] = "r.flac", "broken.flac"
+    records.append({"id": "year", "question": "When was it?", "answer": "1969"})
+    (place / "own.jsonl").write_text("\n".join(map(json.dumps, records)))
+    return place
+
+
+def config_of(folder: Path, **changes) -> write_benchmark.Config:
+    path = folder / "own.jsonl"
+    chosen = QuestionSet("own", "jsonl", "own.jsonl", digest_of_questions(path, read_questions(path, "jsonl")))
+    return write_benchmark.Config(
+        seed=0,
+        world="",
+        trained_voices=voices_of(("en-us",)),
+        held_out_voices=voices_of(("en-029",)),
+        sets=(dataclasses.replace(chosen, **changes),),
+        questions_per_unit=5,
+    )
+
+
+def built(folder: Path, config: write_benchmark.Config, environment: dict[str, str] | None = None) -> Built:
+    node = Node(
+        name="sqa_benchmarks",
+        group="evals",
+        description="d",
+        stage=write_benchmark,
+        config=config,
+        contract=contracts.QUESTIONS,
+    )
+    store = ArtifactStore(folder.parent / "store", folder.parent / "cache")
+    found = {FOLDER_VARIABLE: str(folder)} if environment is None else environment
+    execution = Execution(folder.parent / "cache", lambda *_: None, environment=found)
+    return build(store, Graph("recipe", [node]), node, None, execution)
+
+
+def test_a_set_is_spoken_in_both_groups_of_voices_or_heard_as_recorded(folder: Path) -> None:
+    artifact = built(folder, config_of(folder)).artifact
+    rows = list(artifact.records("questions", SpokenQuestion))
+    assert artifact.manifest.counts.dropped == {"no_distractors": 1, "undecodable": 1}
+    by_text: dict[str, list[SpokenQuestion]] = {}
+    for row in rows:
+        by_text.setdefault(row.question, []).append(row)
+        assert (row.benchmark, row.split, row.relation) == ("own", "test", "person")
+        assert len(set(row.options)) == 4
+        assert row.options[row.answer_index] == f"Ann {chr(97 + int(row.question[15:-1]))}ee"
+    (recorded,) = by_text.pop("Who was number 0?")
+    assert (recorded.accent, recorded.voice) == ("recorded", "recorded")
+    assert decode_flac(recorded.audio.bytes) == pytest.approx(RECORDED, abs=1e-4)
+    assert len(by_text) == 16
+    for twins in by_text.values():
+        assert {row.accent for row in twins} == {"en-us", "en-029"}
+        assert len({row.text_id for row in twins}) == 1
+        assert len({tuple(row.options) for row in twins}) == 1
+
+
+def test_a_part_of_a_set_has_the_options_of_the_whole(folder: Path) -> None:
+    whole = {
+        row.question_id: row.options
+        for row in built(folder, config_of(folder)).artifact.records("questions", SpokenQuestion)
+    }
+    part = list(built(folder, config_of(folder, max_questions=6)).artifact.records("questions", SpokenQuestion))
+    assert 6 <= len(part) <= 12
+    assert all(whole[row.question_id] == row.options for row in part)
+
+
+def test_what_the_recipe_does_not_mean_is_refused_with_the_cure(folder: Path) -> None:
+    with pytest.raises(PreflightError, match=f"set {FOLDER_VARIABLE} to its folder"):
+        built(folder, config_of(folder), {})
+    with pytest.raises(PreflightError, match=r"own\.jsonl: its questions and recordings have the digest"):
+        built(folder, config_of(folder, digest="0"))
+    with pytest.raises(PreflightError, match=r"none\.jsonl: no such file"):
+        built(folder, config_of(folder, path="none.jsonl"))
+    with pytest.raises(PreflightError, match="names no questions"):
+        built(folder, dataclasses.replace(config_of(folder), sets=()))

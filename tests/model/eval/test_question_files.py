@@ -1,0 +1,188 @@
+"""Question files in each publisher's layout, and four options that only the question tells apart."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from spelangy_model.audio.io import encode_flac
+from spelangy_model.eval.distractors import answer_type, four_options
+from spelangy_model.eval.question_files import QuestionFileError, RawQuestion, digest_of_questions, read_questions
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "qa"
+
+
+def test_webquestions_with_relations(tmp_path: Path) -> None:
+    path = tmp_path / "test.json"
+    path.write_text(json.dumps([{"qId": "w1", "qText": "who sang it? ", "answers": ["Ann Lee", "A. Lee", "Ann Lee"]}]))
+    assert read_questions(path, "webquestions") == [RawQuestion("w1", "who sang it?", ("Ann Lee", "A. Lee"))]
+    relations = [{"qId": "w1", "relPaths": [[["/music/artist", "/music/track"], 3]]}]
+    (tmp_path / "relation_paths_test.json").write_text(json.dumps(relations))
+    assert read_questions(path, "webquestions")[0].relation == "/music/artist /music/track"
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_triviaqa_as_list_and_as_lines(tmp_path: Path, lines: bool) -> None:
+    record = {"question": "Which?", "question_id": "t1", "answer": {"value": "Sun", "aliases": ["The Sun", "Sun"]}}
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(record) if lines else json.dumps([record]))
+    assert read_questions(path, "triviaqa") == [RawQuestion("t1", "Which?", ("Sun", "The Sun"))]
+
+
+def test_llama_questions_with_their_recordings(tmp_path: Path) -> None:
+    path = tmp_path / "llama_questions_300.tsv"
+    path.write_text("Questions\tAnswer\tWav Filename\nWhat is the capital of France?\tParis\t1.wav\n")
+    with pytest.raises(QuestionFileError, match=r"'row 1': no recording '1\.wav'"):
+        read_questions(path, "table")
+    (tmp_path / "1.wav").write_bytes(encode_flac(np.zeros(160, np.float32)))
+    (question,) = read_questions(path, "table")
+    assert (question.question, question.answers, question.audio) == (
+        "What is the capital of France?",
+        ("Paris",),
+        tmp_path / "1.wav",
+    )
+
+
+def test_a_csv_with_recordings_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "audios").mkdir()
+    (tmp_path / "audios" / "a.mp3").write_bytes(b"x")
+    path = tmp_path / "web.csv"
+    path.write_text('question,answers,audio_filename\n"Who, then?","[""Ann"", ""Lee""]",a.mp3\n')
+    (question,) = read_questions(path, "table")
+    assert (question.question, question.answers, question.audio) == (
+        "Who, then?",
+        ("Ann", "Lee"),
+        tmp_path / "audios" / "a.mp3",
+    )
+
+
+def test_open_trivia_keeps_what_has_four_options(tmp_path: Path) -> None:
+    path = tmp_path / "world.txt"
+    path.write_text("\n#Q Is it?\n^ True\nA True\nB False\n\n#Q Which\none?\n^ c\nA a\nB b\nC c\nD d\n")
+    (question,) = read_questions(path, "opentriviaqa")
+    assert (question.question, question.answers, question.options) == ("Which one?", ("c",), ("a", "b", "c", "d"))
+
+
+def test_a_plain_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(
+        '{"question": "Who?", "answer": "Ann", "id": 7, "relation": "person"}\n\n'
+        '{"question": "What?", "answers": ["b", "bee"], "options": ["a", "b", "c", "d"]}\n'
+    )
+    assert read_questions(path, "jsonl") == [
+        RawQuestion("7", "Who?", ("Ann",), "person"),
+        RawQuestion("line 3", "What?", ("b", "bee"), "", ("a", "b", "c", "d")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file_format", "text", "said"),
+    [
+        ("jsonl", '{"question": "Who?"}', "line 1: 'answers' is missing"),
+        ("jsonl", '{"question": "Who?", "answer": ""}', "'line 1' has no text or no answer"),
+        ("jsonl", '{"question": "Who?", "answer": "a", "options": ["b"]}', "line 1: options are four"),
+        ("jsonl", '{"question": "a?", "answer": "a", "id": 1}\n{"question": "b?", "answer": "b", "id": 1}', "twice"),
+        ("jsonl", "{", "is no jsonl file"),
+        ("jsonl", "", "holds no question"),
+        ("webquestions", '[{"qId": "1"}]', "record 1: 'answers' is missing"),
+        ("triviaqa", '[{"question": "a", "question_id": "1", "answer": "b"}]', "record 1: 'answer' is missing"),
+        ("table", "a,b\n1,2\n", "no column of questions among"),
+        ("parquet", "", "choose one of"),
+    ],
+)
+def test_bad_files_are_named_with_the_record(tmp_path: Path, file_format: str, text: str, said: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(QuestionFileError, match=said):
+        read_questions(path, file_format)
+
+
+def test_the_digest_sees_questions_and_recordings(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"question": "Who?", "answer": "Ann", "audio": "a.wav"}')
+    digests = set()
+    for sound in (b"a", b"b"):
+        (tmp_path / "a.wav").write_bytes(sound)
+        digests.add(digest_of_questions(path, read_questions(path, "jsonl")))
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "kind"),
+    [
+        ("when was it?", "1969", "year"),
+        ("how many?", "3,000", "number"),
+        ("how many?", "twenty five", "number"),
+        ("when?", "May 21, 1969", "date"),
+        ("who wrote it?", "Ann Lee", "person"),
+        ("where is it?", "Rome", "place"),
+        ("what country is it in?", "Peru", "place"),
+        ("what is it?", "a red fox", "thing_3"),
+    ],
+)
+def test_types_of_answers(question: str, answer: str, kind: str) -> None:
+    assert answer_type(question, answer) == kind
+
+
+def made(count: int) -> list[RawQuestion]:
+    """Questions of two relations; some answers are six times as common as others."""
+    rng = np.random.default_rng(0)
+    shares = 1 / np.sqrt(np.arange(1, 41))
+    drawn = rng.choice(40, count, p=shares / shares.sum())
+    return [
+        RawQuestion(f"q{i}", f"what is {i}?", (f"{'ab'[i % 2]} value{n}", f"alias{n}"), f"relation {i % 2}")
+        for i, n in enumerate(drawn)
+    ]
+
+
+def test_distractors_share_the_relation_and_are_no_alias() -> None:
+    questions = made(600)
+    chosen, dropped = four_options(questions, 0)
+    assert dropped == {}
+    assert four_options(questions, 0)[0] == chosen
+    assert four_options(questions, 1)[0] != chosen
+    for question in chosen:
+        assert len(set(question.options)) == 4
+        assert question.options[question.answer_index] == question.raw.answers[0]
+        assert {option[0] for option in question.options} == {question.raw.answers[0][0]}
+
+
+def test_nothing_that_may_be_right_is_a_distractor() -> None:
+    pool = [RawQuestion(f"p{i}", "what is it?", (f"thing{i}",)) for i in range(20)]
+    asked = RawQuestion("q", "what is thing3?", ("thing0", "thing1"))
+    wider = [RawQuestion("w", "what?", ("the thing0",)), RawQuestion("c", "what?", ("THING1!",))]
+    for seed in range(20):
+        chosen, _ = four_options([*pool, asked, *wider], seed)
+        options = set(next(q for q in chosen if q.raw is asked).options) - {"thing0"}
+        assert not options & {"thing1", "thing3", "the thing0", "THING1!"}
+
+
+def test_a_question_without_enough_answers_of_its_type_is_dropped() -> None:
+    pool = [RawQuestion(str(i), "where?", ("Rome",)) for i in range(30)]
+    assert four_options(pool, 0) == ([], {"no_distractors": 30})
+
+
+def test_position_and_frequency_of_an_option_tell_nothing() -> None:
+    chosen, _ = four_options(made(2000), 0)
+    places = np.bincount([question.answer_index for question in chosen], minlength=4)
+    assert chisquare(places).pvalue > 0.01
+    common = Counter(question.raw.answers[0] for question in chosen)
+    guessed = [max(q.options, key=lambda option: (common[option], option)) == q.raw.answers[0] for q in chosen]
+    assert abs(np.mean(guessed) - 0.25) < 0.04
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the published question sets are not beside the project")
+def test_published_sets_become_four_way_questions() -> None:
+    questions = read_questions(SHARED / "webquestions" / "test.json", "webquestions")
+    assert len(questions) == 2032
+    chosen, dropped = four_options(questions, 0)
+    assert len(chosen) + sum(dropped.values()) == 2032
+    assert len(chosen) > 2000
+    assert sum(question.kind.startswith("/") for question in chosen) > 800
+    trivia = read_questions(SHARED / "opentriviaqa" / "geography.txt", "opentriviaqa")
+    assert all(len(set(question.options)) == 4 for question in four_options(trivia, 0)[0])
