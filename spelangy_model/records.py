@@ -96,6 +96,27 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """The landmarks of a recording (spelangy_model/audio/fingerprint.py): two lists of one length, in order of time."""
+
+    recording_id: str
+    hashes: Annotated[list[Int32], "two frequencies and the time between them"]
+    frames: Annotated[list[Int32], "when, in frames of 16 ms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A recording whose sound came before, in the order of the corpus' snapshots."""
+
+    recording_id: str
+    snapshot: str
+    duplicate_of: Annotated[str, "the recording that is kept and holds most of it"]
+    duplicate_of_snapshot: str
+    reason: Annotated[str, "duplicate: the same bytes; near_duplicate: the same sound"]
+    covered_share: Annotated[float, "share of its stretches that kept recordings hold, 0 to 1"]
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One speaker turn of a recording."""
 

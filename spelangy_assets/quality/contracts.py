@@ -58,6 +58,25 @@ RAW_AUDIO = Contract(
     ),
 )
 
+AUDIO_INDEX = Contract(
+    "audio_index",
+    """
+    SELECT (SELECT records_in FROM counts) AS recordings,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted_recordings,
+           count(*) FILTER (duplicate_of = '' OR reason = '') AS duplicates_of_nothing,
+           count(*) - count(DISTINCT (recording_id, snapshot)) AS duplicate_rows,
+           count(*) / (SELECT greatest(records_in, 1) FROM counts) AS share_heard_before
+    FROM duplicates
+    """,
+    (
+        Bound("recordings", 1),
+        _exactly("unaccounted_recordings"),
+        _exactly("duplicates_of_nothing"),
+        _exactly("duplicate_rows"),
+        Bound("share_heard_before", 0, 0.3, "warn"),
+    ),
+)
+
 SPEECH_SEGMENTS = Contract(
     "speech_segments",
     """

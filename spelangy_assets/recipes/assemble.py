@@ -17,6 +17,7 @@ from spelangy_assets.stages import (
     evaluate,
     extract_text,
     find_contamination,
+    find_duplicates,
     ingest_audio,
     ingest_pages,
     leaderboard,
@@ -41,6 +42,8 @@ from spelangy_assets.stages import (
 
 AUDIO: PartitionKind = "audio_snapshot"
 PAGES: PartitionKind = "page_snapshot"
+
+WEB = ("web_coarse", "web_fine")
 
 # Token set -> the dataset that it tokenizes, and how that is partitioned.
 TOKEN_SETS: dict[str, tuple[str, PartitionKind]] = {
@@ -81,6 +84,26 @@ def _crawl(recipe: Recipe) -> Iterator[Node]:
         kinds=("audio",),
     )
     yield Node(
+        name="audio_corpus",
+        group="crawl",
+        description="Exactly the versions of raw_audio over the corpus of web speech.",
+        stage=roll_up,
+        config=roll_up.Config(),
+        contract=contracts.ROLL_UP,
+        members=tuple(("raw_audio", snapshot) for snapshot in _web_snapshots(recipe)),
+        kinds=("table",),
+    )
+    yield Node(
+        name="audio_index",
+        group="crawl",
+        description="Recordings whose sound came before, in the same snapshot or another; mixes leave them out.",
+        stage=find_duplicates,
+        config=recipe.web_speech.duplicates,
+        contract=contracts.AUDIO_INDEX,
+        inputs={"recordings": "audio_corpus"},
+        kinds=("table",),
+    )
+    yield Node(
         name="raw_pages",
         group="crawl",
         description="HTML pages of one snapshot's archives that the URL filter lets through.",
@@ -91,6 +114,22 @@ def _crawl(recipe: Recipe) -> Iterator[Node]:
         has_source=True,
         kinds=("html",),
     )
+
+
+def _web_snapshots(recipe: Recipe) -> tuple[str, ...]:
+    """Return the snapshots of web speech, the same for both chunkings: they are compared on the same recordings."""
+    coarse, fine = (recipe.corpora[name].snapshots if name in recipe.corpora else () for name in WEB)
+    for snapshot in {*coarse, *fine}:
+        if snapshot not in recipe.audio_snapshots:
+            raise GraphError(
+                f"{recipe.name}: a corpus of web speech names the snapshot {snapshot!r}, which is none of "
+                f"{list(recipe.audio_snapshots)}"
+            )
+    if coarse != fine:
+        raise GraphError(
+            f"{recipe.name}: corpora web_coarse and web_fine name other snapshots, {coarse} and {fine}; name the same"
+        )
+    return fine
 
 
 def _web_speech(recipe: Recipe) -> Iterator[Node]:
@@ -353,6 +392,8 @@ def _mix(recipe: Recipe, name: str, config: mix.Config) -> Node:
                 f"{recipe.name}: mix {name!r} draws on {source.name!r}, which is none of {list(TOKEN_SETS)}"
             )
         inputs[source.name] = f"{token_set}_corpus"
+        if token_set in WEB:
+            inputs["audio_index"] = "audio_index"
     return Node(
         name=f"mix_{name}",
         group="mixes",

@@ -7,7 +7,7 @@ Put here: the shape of a recipe. Do not put here: any recipe (sample.py, paper.p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spelangy_assets.stages import (
     chunk_speech,
@@ -16,6 +16,7 @@ from spelangy_assets.stages import (
     evaluate,
     extract_text,
     find_contamination,
+    find_duplicates,
     ingest_audio,
     ingest_pages,
     leaderboard,
@@ -48,6 +49,7 @@ class WebSpeech:
     """From recordings to chunks."""
 
     ingest: ingest_audio.Config
+    duplicates: find_duplicates.Config = field(default_factory=find_duplicates.Config)
     segment: segment_speech.Config
     recognize: recognize.Config
     clean: clean_transcripts.Config

@@ -25,10 +25,10 @@ from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, encode_flac
 from spelangy_model.audio.measures import SourceMeter, measure_signal
 from spelangy_model.audio.parts import PartRule
-from spelangy_model.records import Audio, Recording, Reject, Utterance
+from spelangy_model.records import Audio, Fingerprint, Recording, Reject, Utterance
 
-VERSION = "3"
-TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject}
+VERSION = "4"
+TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject, "fingerprints": Fingerprint}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,15 +107,18 @@ def _ingest_files(ctx: StageContext, config: Config, files: SnapshotFiles) -> No
             for item in items:
                 out.read(1)
                 try:
-                    for recording in _read(files, item, config, ctx.out.scratch, out):
+                    for recording, fingerprint in _read(files, item, config, ctx.out.scratch, out):
                         _keep(out, recording)
+                        out.write("fingerprints", [fingerprint])
                     out.kept(1)
                 except AudioError as error:
                     _reject(out, item.source_uri, item.digest, error)
         ctx.log(f"read {sum(len(done) for done in units[: unit + 1])} of {sum(map(len, units))} files")
 
 
-def _read(files: SnapshotFiles, item: Item, config: Config, scratch: Path, out: UnitWriter) -> Iterator[Recording]:
+def _read(
+    files: SnapshotFiles, item: Item, config: Config, scratch: Path, out: UnitWriter
+) -> Iterator[tuple[Recording, Fingerprint]]:
     if item.reason:
         raise AudioError(item.reason, item.detail)
     entry = item.entry

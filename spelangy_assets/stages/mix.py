@@ -4,8 +4,10 @@ Put here: from corpora to shards of rows, and the report of what was achieved. D
 and packing (spelangy_model/data).
 
 Inputs: for each source of the mixture a roll-up of token sets (members with a table documents(TokenDocument)),
-`text_tokenizer`, and `speech_tokenizer` where a source has speech. Output: rows(PackedRow), the vocabulary's layout
-(vocabulary_layout.json), which the tokenizers determine, and mixture.json: shares wanted and achieved, epochs, fill.
+`text_tokenizer`, `speech_tokenizer` where a source has speech, and `audio_index` where one is web speech: documents of
+the recordings that it names are left out, and counted as near_duplicate. Output: rows(PackedRow), the vocabulary's
+layout (vocabulary_layout.json), which the tokenizers determine, and mixture.json: shares wanted and achieved, epochs,
+fill.
 
 The mix is planned on lengths; then each shard of a source is read once, and the sequences that are drawn from it are
 written into a file of the scratch folder, in the order of the rows that want them; then each shard of rows takes its
@@ -39,7 +41,7 @@ from spelangy_model.data.mixture import (
     rows_of_plan,
     write_planned,
 )
-from spelangy_model.records import PackedRow
+from spelangy_model.records import Duplicate, PackedRow
 from spelangy_model.tokenizer.codec import codebook_size_of
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 
@@ -63,11 +65,19 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     layout = layout_of(ctx.inputs["text_tokenizer"], ctx.inputs.get("speech_tokenizer"))
     mixture = config.mixture
+    index = ctx.inputs.get("audio_index")
+    heard_before: dict[str | None, set[str]] = {}
+    for duplicate in index.records("duplicates", Duplicate) if index else ():
+        heard_before.setdefault(duplicate.snapshot, set()).add(duplicate.recording_id)
     shards = {
-        source.name: [shard for member in ctx.members[source.name] for shard in member.shards("documents")]
+        source.name: [
+            (shard, frozenset(heard_before.get(member.address.partition, ())))
+            for member in ctx.members[source.name]
+            for shard in member.shards("documents")
+        ]
         for source in mixture.sources
     }
-    openers = {name: [functools.partial(_documents, shard) for shard in found] for name, found in shards.items()}
+    openers = {name: [functools.partial(_documents, *one) for one in found] for name, found in shards.items()}
     # Which shards of rows there are is known only when the plan is.
     try:
         plan = plan_mixture(mixture, openers)
@@ -89,8 +99,11 @@ def run(ctx: StageContext, config: Config) -> None:
             out.kept(0)
             if unit == 0:  # counts and ratios are of the whole mix: they stand in one unit's receipt
                 documents = sum(source.documents_drawn for source in report.sources)
-                out.read(documents + sum(report.dropped.values()))
+                near_duplicates = sum(_left_out(*one) for found in shards.values() for one in found)
+                out.read(documents + sum(report.dropped.values()) + near_duplicates)
                 out.kept(documents)
+                if near_duplicates:
+                    out.drop("near_duplicate", near_duplicates)
                 for reason, count in report.dropped.items():
                     out.drop(reason, count)
                 out.add("largest_share_error", report.ratio_error)
@@ -110,8 +123,19 @@ def _starts(rows: int, config: Config) -> Iterator[tuple[int, int]]:
     return enumerate(range(0, rows, config.rows_per_shard))
 
 
-def _documents(shard: ShardFile) -> DocumentArrays:
-    return document_arrays(shard.table(COLUMNS))
+def _documents(shard: ShardFile, heard_before: frozenset[str]) -> DocumentArrays:
+    """Return the documents of a shard without those of recordings that came before."""
+    table = shard.table(COLUMNS)
+    if heard_before:
+        kept = [source_id not in heard_before for source_id in table.column("source_id").to_pylist()]
+        table = table.filter(pa.array(kept, pa.bool_()))
+    return document_arrays(table)
+
+
+def _left_out(shard: ShardFile, heard_before: frozenset[str]) -> int:
+    if not heard_before:
+        return 0
+    return sum(source_id in heard_before for source_id in shard.table(["source_id"]).column(0).to_pylist())
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from typing import IO
 
 import numpy as np
 
+from spelangy_model.audio.fingerprint import landmarks
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, encode_flac, is_silent, mono_16k, open_stream
 from spelangy_model.audio.measures import SignalMeasures, SourceMeter, measure_signal
 from spelangy_model.audio.parts import Part, PartRule, cut_parts
-from spelangy_model.records import Audio, Recording, Utterance
+from spelangy_model.records import Audio, Fingerprint, Recording, Utterance
 
 _MEMORY_BYTES = 32 << 20  # of FLAC; a longer recording waits on disk
 _SLACK_S = 0.1  # by which a manifest's end may lie beyond the sound: its times are rounded, or of another decoder
@@ -57,6 +58,7 @@ class _Waiting:
     offset_s: float
     duration_s: float
     measures: SignalMeasures
+    landmarks: tuple[np.ndarray, np.ndarray]
     begin: int
     size: int
 
@@ -67,7 +69,7 @@ def read_recordings(
     rule: ReadRule,
     scratch: Path,
     tell: Callable[[str, float], None] = lambda stat, amount: None,
-) -> Iterator[Recording]:
+) -> Iterator[tuple[Recording, Fingerprint]]:
     """Yield the rows of a file, in order of time. Raises AudioError before the first one, or not at all.
 
     Parts in which nothing can be heard are left out; a file of nothing else is `silent`. `tell` gets the hours of a
@@ -87,7 +89,9 @@ def read_recordings(
             tell("hours_silent", silent_s / 3600)
         for part in waiting:
             spool.seek(part.begin)
-            yield reading.row(part, spool.read(part.size), many)
+            row = reading.row(part, spool.read(part.size), many)
+            hashes, frames = part.landmarks
+            yield row, Fingerprint(row.recording_id, hashes.tolist(), frames.tolist())
 
 
 class _Reading:
@@ -127,7 +131,8 @@ class _Reading:
         begin = spool.tell()
         spool.write(data)
         duration_s = len(part.samples) / SAMPLE_RATE_HZ
-        return _Waiting(part.index, part.offset_s, duration_s, measure_signal(part.samples), begin, len(data))
+        measures, marks = measure_signal(part.samples), landmarks(part.samples)
+        return _Waiting(part.index, part.offset_s, duration_s, measures, marks, begin, len(data))
 
     def _check(self, found_sound: bool) -> None:
         if not self.duration_s:

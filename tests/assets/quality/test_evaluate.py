@@ -13,6 +13,7 @@ from spelangy_model.records import (
     Audio,
     Chunk,
     DroppedTranscript,
+    Duplicate,
     Hypothesis,
     Line,
     Metric,
@@ -46,6 +47,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "recordings": Recording("r", "a.wav", "https://a", "CC-BY-4.0", 10.0, 44100, 2, "WAV", AUDIO),
         "rejects": Reject("b.wav", "", "undecodable", "no header"),
     },
+    "audio_index": {"duplicates": Duplicate("r", "tue", "q", "mon", "near_duplicate", 0.9)},
     "speech_segments": {"segments": Segment("s", "r", 0.0, 9.0, "A", 0.5)},
     "transcript_hypotheses": {"hypotheses": Hypothesis("s", "r", "base", "word", [WORD], "en", 0.9)},
     "clean_transcripts": {
@@ -166,7 +168,7 @@ def sound(commit: Commit) -> Callable[[str], Artifact]:
     def made(name: str) -> Artifact:
         rows = {table: [row, *MORE_ROWS.get(name, {}).get(table, [])] for table, row in ROWS[name].items()}
         dropped = {"too_short": 1} if name == "clean_transcripts" else {}
-        read = 2 if name in ("clean_transcripts", "roll_up") else 0
+        read = {"clean_transcripts": 2, "roll_up": 2, "audio_index": 1}.get(name, 0)
         return commit(rows, FILES.get(name), read=read, dropped=dropped, stats=STATS.get(name, {}))
 
     return made

@@ -1,0 +1,175 @@
+"""audio_index: which recordings of the corpus are the same sound again, within a snapshot and across snapshots.
+
+Put here: comparing recordings, and who is kept. Do not put here: fingerprints (spelangy_model/audio/fingerprint.py,
+computed once by raw_audio), or the leaving out (mix.py drops what stands in this index).
+
+A recording is a near duplicate when recordings before it, in the order of the corpus' snapshots and of their rows, hold
+most of its sound at one distance in time: another codec, another gain, cut-off edges, a part of a longer one. So the
+first one wins, whatever arrives later; one that holds more than what came before it is kept. Recordings with the same
+bytes in two snapshots are `duplicate` (within one, raw_audio has dropped them).
+
+Why the index stands beside the chain and not inside: it knows all snapshots, so it changes whenever one arrives. Were
+it an input of the chunks, every old snapshot would be segmented, recognized and chunked again. So a duplicate is
+recognized once more for nothing, and is left out where all snapshots meet anyway, in the mix, which a larger corpus
+changes in any case. Rendered recordings have no fingerprint: that they are two is known from their addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_model.audio.fingerprint import HOP_S, matched_frames
+from spelangy_model.records import Duplicate
+
+if TYPE_CHECKING:
+    import duckdb
+
+VERSION = "1"
+TABLES: dict[str, type] = {"duplicates": Duplicate}
+
+
+@dataclass(frozen=True)
+class Config:
+    """When a recording counts as heard before.
+
+    `min_share` of its stretches of `stretch_s` each must hold a landmark of an earlier one, `min_matches` in all. A
+    hash that more than `max_recordings_per_hash` recordings have says nothing of any (a hum, a jingle), and is passed
+    over, which keeps the work linear.
+    """
+
+    min_share: float = 0.6
+    stretch_s: float = 4.0
+    min_matches: int = 8
+    max_recordings_per_hash: int = 64
+
+
+@dataclass(frozen=True)
+class _Known:
+    recording_id: str
+    snapshot: str
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Nothing beyond the package's own requirements is needed."""
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Do one unit: the whole corpus is compared at once, by DuckDB, which goes to disk where memory ends."""
+    import duckdb
+
+    for unit, members in ctx.out.pending([ctx.members["recordings"]]):
+        with ctx.out.unit(unit) as out, duckdb.connect() as connection:
+            connection.execute("SET preserve_insertion_order = false")
+            connection.execute(f"SET temp_directory = '{ctx.out.scratch}'")
+            connection.execute("CREATE TABLE landmarks (recording INTEGER, hash INTEGER, frame INTEGER)")
+            known: list[_Known] = []
+            for member in members:
+                shards = zip(member.shards("recordings"), member.shards("fingerprints"), strict=True)
+                for shard, fingerprints in shards:
+                    ids = shard.table(["recording_id"]).column(0).to_pylist()
+                    first = len(known)
+                    known += [_Known(recording_id, member.address.partition or "") for recording_id in ids]
+                    numbers = {recording_id: first + i for i, recording_id in enumerate(ids)}
+                    _insert(connection, fingerprints.table(), numbers)
+            duplicates = list(find(connection, known, config))
+            out.read(len(known))
+            out.kept(len(known) - len(duplicates))
+            for duplicate in duplicates:
+                out.drop(duplicate.reason)
+            out.write("duplicates", duplicates)
+    ctx.log("compared the recordings of the corpus")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, fingerprints: pa.Table, numbers: dict[str, int]) -> None:
+    hashes, frames = (fingerprints.column(name).combine_chunks() for name in ("hashes", "frames"))
+    owners = pa.array([numbers[key] for key in fingerprints.column("recording_id").to_pylist()], pa.int32())
+    rows = owners.take(hashes.value_parent_indices())
+    batch = pa.table({"recording": rows, "hash": hashes.flatten(), "frame": frames.flatten()})
+    connection.register("batch", batch)
+    connection.execute("INSERT INTO landmarks SELECT recording, hash, frame FROM batch")
+    connection.unregister("batch")
+
+
+def find(connection: duckdb.DuckDBPyConnection, known: list[_Known], config: Config) -> Iterator[Duplicate]:
+    """Yield the duplicates among recordings whose landmarks lie in a table, in order; each names one that is kept."""
+    first_of: dict[str, int] = {}
+    gone: set[int] = set()
+    alike = _candidates(connection, config)
+    for number, one in enumerate(known):
+        same = first_of.setdefault(one.recording_id, number)
+        if same != number:
+            original, share, reason = same, 1.0, "duplicate"
+        else:
+            original, share = _covered(connection, number, alike.get(number, []), gone, config)
+            reason = "near_duplicate"
+        if share < config.min_share:
+            continue
+        gone.add(number)
+        yield Duplicate(
+            recording_id=one.recording_id,
+            snapshot=one.snapshot,
+            duplicate_of=known[original].recording_id,
+            duplicate_of_snapshot=known[original].snapshot,
+            reason=reason,
+            covered_share=share,
+        )
+
+
+def _candidates(connection: duckdb.DuckDBPyConnection, config: Config) -> dict[int, list[tuple[int, int]]]:
+    """Return for each recording the earlier ones that share landmarks at one distance, with that distance in frames."""
+    rows = connection.execute(
+        """
+        WITH telling AS (
+            SELECT hash FROM landmarks GROUP BY hash
+            HAVING count(DISTINCT recording) BETWEEN 2 AND $most
+        ), few AS (SELECT * FROM landmarks SEMI JOIN telling USING (hash)),
+        places AS (
+            SELECT a.recording AS earlier, b.recording AS later, floor((b.frame - a.frame) / 3)::INTEGER AS place,
+                   count(*) AS matches
+            FROM few AS a JOIN few AS b ON a.hash = b.hash AND a.recording < b.recording
+            GROUP BY ALL
+        )
+        SELECT later, earlier, arg_max(place, (matches, -place)) * 3 + 1 FROM places
+        GROUP BY later, earlier HAVING max(matches) >= $least ORDER BY later, earlier
+        """,
+        # A displaced landmark may fall into the place beside: half of what is asked for makes a candidate.
+        {"most": config.max_recordings_per_hash, "least": max(2, config.min_matches // 2)},
+    ).fetchall()
+    found: dict[int, list[tuple[int, int]]] = {}
+    for later, earlier, distance in rows:
+        found.setdefault(later, []).append((earlier, distance))
+    return found
+
+
+def _covered(
+    connection: duckdb.DuckDBPyConnection, number: int, alike: list[tuple[int, int]], gone: set[int], config: Config
+) -> tuple[int, float]:
+    """Return which kept recording holds most of one, and the share of it that all of them hold together."""
+    kept = [(earlier, distance) for earlier, distance in alike if earlier not in gone]
+    if not kept:
+        return number, 0.0
+    own = _landmarks(connection, number)
+    stretch = config.stretch_s / HOP_S
+    heard: set[int] = set()
+    most, original = 0, number
+    for earlier, distance in kept:
+        frames = matched_frames(_landmarks(connection, earlier), own, distance)
+        if len(frames) < config.min_matches:
+            continue
+        heard.update((frames // stretch).astype(int).tolist())
+        if len(frames) > most:
+            most, original = len(frames), earlier
+    return original, len(heard) / len(np.unique(own[1] // stretch))
+
+
+def _landmarks(connection: duckdb.DuckDBPyConnection, number: int) -> tuple[np.ndarray, np.ndarray]:
+    found: Any = connection.execute(
+        "SELECT hash, frame FROM landmarks WHERE recording = $number", {"number": number}
+    ).fetchnumpy()
+    return np.asarray(found["hash"]), np.asarray(found["frame"])

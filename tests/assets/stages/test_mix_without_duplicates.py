@@ -1,0 +1,92 @@
+"""What the index of duplicates names is in no mix."""
+
+import json
+from typing import Any
+
+from spelangy_assets.quality.contracts import Bound, Contract
+from spelangy_assets.recipes.graph import Graph
+from spelangy_assets.stages import mix
+from spelangy_assets.stages.build import build
+from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_model.data.interleave import Interleaving
+from spelangy_model.data.mixture import Mixture, Proportion, Source
+from spelangy_model.records import Duplicate, PackedRow, TokenChunk, TokenDocument
+
+ANY = Contract("any", "SELECT 1 AS fine", (Bound("fine", 1),))
+
+CODEC = b'{"model_type": "spelangy_speech_tokenizer", "fsq_levels": [8]}'
+MIXTURE = Mixture(
+    sources=(Source("web_fine_tokens", "speech_text", Proportion(1.0)),),
+    rows=4,
+    row_length=64,
+    text_share=0.0,
+    interleaving=Interleaving("deterministic", loss_on_speech=False),
+    max_epochs=50,
+    seed=0,
+)
+
+
+def test_duplicates_are_left_out_by_snapshot_and_counted(store: ArtifactStore, execution: Execution, toys: Any):
+    def write_tokens(ctx: StageContext, config: Any) -> None:
+        for unit, _ in ctx.out.pending([0]):
+            with ctx.out.unit(unit) as out:
+                out.read(6)
+                chunks = [TokenChunk("speech", [1, 2, 3], [4, 5]), TokenChunk("speech", [6, 7], [8])]
+                for recording in ("a", "b", "c"):
+                    for part in range(2):
+                        name = f"{ctx.partition}/{recording}/{part}"
+                        out.write("documents", [TokenDocument(name, "web_fine_tokens", recording, "", "", chunks)])
+
+    def write_files(files: dict[str, bytes]) -> Any:
+        def run(ctx: StageContext, config: Any) -> None:
+            for unit, _ in ctx.out.pending([0]):
+                with ctx.out.unit(unit) as out:
+                    out.kept(1)
+                    for name, data in files.items():
+                        out.write_file(name, data)
+
+        return toys.make_stage(run, {}, config=toys.NoConfig)
+
+    def write_index(ctx: StageContext, config: Any) -> None:
+        for unit, _ in ctx.out.pending([0]):
+            with ctx.out.unit(unit) as out:
+                out.write("duplicates", [Duplicate("b", "tue", "a", "mon", "near_duplicate", 0.9)])
+
+    def node(name: str, **changes: Any) -> Any:
+        return toys.node(name, **{"config": toys.NoConfig(), "contract": ANY, **changes})
+
+    text = json.dumps({"model": {"vocab": {str(i): i for i in range(20)}}, "added_tokens": []}).encode()
+    documents = {"documents": TokenDocument}
+    nodes = [
+        node("text_tokenizer", stage=write_files({"tokenizer.json": text})),
+        node(
+            "speech_tokenizer",
+            stage=write_files({"config.json": CODEC}),
+        ),
+        node("web_fine_tokens", stage=toys.make_stage(write_tokens, documents), partition="audio_snapshot"),
+        toys.roll_up("web_fine_corpus", ("web_fine_tokens", "mon"), ("web_fine_tokens", "tue")),
+        node("audio_index", stage=toys.make_stage(write_index, {"duplicates": Duplicate})),
+        node(
+            "mix_fine",
+            stage=mix,
+            config=mix.Config(MIXTURE),
+            inputs={
+                **{name: name for name in ("text_tokenizer", "speech_tokenizer", "audio_index")},
+                "web_fine_tokens": "web_fine_corpus",
+            },
+        ),
+    ]
+    graph = Graph("recipe", nodes)
+    for one in nodes:
+        for partition in ("mon", "tue") if one.partition else (None,):
+            built = build(store, graph, one, partition, execution)
+            assert built.verdict.passed
+    spans = [span for row in built.artifact.records("rows", PackedRow) for span in row.spans]
+    assert {span.document_id for span in spans} == {
+        *(f"mon/{recording}/{part}" for recording in "abc" for part in range(2)),
+        *(f"tue/{recording}/{part}" for recording in "ac" for part in range(2)),
+    }
+    counts = built.artifact.manifest.counts
+    assert counts.dropped["near_duplicate"] == 2
+    assert counts.records_in == counts.records_kept + sum(counts.dropped.values())
