@@ -65,7 +65,8 @@ Written by `python -m spelangy_assets tokenizer --ship`. `make tokenizer` trains
 * Weights: float16, digest {digest}
 * Licence: Apache-2.0, as the project
 
-Measured on sentences that the training did not hold, in the accents that it did:
+Measured: what the CTC head reads on sentences that the training did not hold, in the accents that it did; the codes on
+all of the speech.
 
 | metric | value | of |
 |---|---|---|

@@ -29,7 +29,7 @@ class SpeechTraining:
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     word_loss_weight: float = 0.1
-    decorrelation_weight: float = 0.0
+    decorrelation_weight: float = 1.0
     min_word_occurrences: int = 5
     time_masks: int = 1
     max_time_mask_frames: int = 16

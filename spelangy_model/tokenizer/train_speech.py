@@ -6,6 +6,8 @@ model (speech.py), where the speech comes from, or files.
 What is decisive (each was measured at this size; without it the training fails or crawls):
 - the latents pass a batch normalization before the quantizer, and for the first `unquantized_steps` they reach the head
   as they are: a quantizer that rounds from the start settles on one code and stays there;
+- the latents' dimensions are kept uncorrelated by a term of the loss: where two of them rise and fall together, a
+  quarter of the codes is never used; the others then have to carry more, and more characters are lost;
 - the heads begin with a preference for the blank, as nearly all of CTC's steps are blank;
 - part of the speech is random words, so that words are learned and not sentences by heart;
 - stretches of time and bands of the spectrum are masked (SpecAugment, arXiv 1904.08779).
