@@ -7,7 +7,7 @@ somewhere on the page.
 Metric names that have a place of their own: sqa.all.accuracy, sqa.SPLIT.accuracy, sqa.accent.ACCENT.accuracy,
 text_qa.accuracy, text_qa.SPLIT.accuracy, gap.reverse_kl, gap.SPLIT.reverse_kl, topic.TOPIC.share,
 topic.distance_to.SUBJECT, contamination.SPLIT.WHAT,
-scoring.SCORING.WHAT, text_skill.TASK.accuracy. All others stand in a table at the end.
+scoring.SCORING.WHAT. All others stand in a table at the end.
 """
 
 from __future__ import annotations
@@ -320,17 +320,16 @@ class _Board:
 
         accents, voices = of("sqa.accent.", runs), of("sqa.voice.", runs)
         gaps = [*of("text_qa.", runs), *of("gap.", runs)]
-        skills, scorings = of("text_skill.", list({subject for subject, _ in self._values})), of("scoring.", runs)
-        skilled = list(dict.fromkeys(subject for subject, name in self._values if name in skills))
+        scorings = of("scoring.", runs)
         distances = of("topic.distance_to.", others)
         topics = [name for name in of("topic.", others) if name not in distances]
         overlap = of("contamination.", others)
         of_runs = {*named, *accents, *voices, *gaps, *scorings}
-        placed = {*of_runs, *skills, *distances, *topics, *overlap}
+        placed = {*of_runs, *distances, *topics, *overlap}
         rest = [
             {"name": subject, "cells": [{"value": name, "interval": "", "bar": ""}, _look(metric)]}
             for (subject, name), metric in self._values.items()
-            if name not in placed or (name not in skills and (subject in self._run_names) != (name in of_runs))
+            if name not in placed or (subject in self._run_names) != (name in of_runs)
         ]
         return [
             self._table("Accents", "Spoken question answering by the accent that asks", runs, accents),
@@ -341,12 +340,6 @@ class _Board:
                 "Likelihood summed, per token and per character; the primary one is in the first table",
                 runs,
                 scorings,
-            ),
-            self._table(
-                "Text skill",
-                "lm-evaluation-harness on the same checkpoints; drop: points lost against the base LM",
-                skilled,
-                skills,
             ),
             self._table("Topics", "Share of documents by topic", others, topics, flip=True),
             self._table("Distance between topic distributions", "Jensen-Shannon; 0 is equal", others, distances),
@@ -422,6 +415,6 @@ def _heading(name: str) -> str:
     parts = name.split(".")
     middle = " ".join(parts[1:-1] if parts[-1] in ("accuracy", "share", "reverse_kl") else parts[1:]) or name
     middle = middle.replace("_", " ")
-    kinds = {"sqa": "spoken QA, ", "text_qa": "text QA, ", "gap": "gap, ", "text_skill": ""}
+    kinds = {"sqa": "spoken QA, ", "text_qa": "text QA, ", "gap": "gap, "}
     unit = " (%)" if name.endswith(_FRACTIONS) else ""
     return f"{kinds.get(parts[0], '')}{middle}{unit}"
