@@ -126,9 +126,9 @@ PAPER = Recipe(
         ingest=ingest_pages.Config(),
         text=extract_text.Config(),
         krist=write_krist.Config(model=LanguageModel(name="gpt-4o-mini")),
-        krist_speech=speak.Config(seed=SEED, voices=VCTK_VOICES, synthesizer=_COQUI),
+        krist_speech=speak.Config(seed=SEED, voices=VCTK_VOICES, synthesizer=_COQUI, loudness_lufs=-23.0),
         quest=mine_quest.Config(seed=SEED, model=LanguageModel(name="gpt-4o")),
-        quest_speech=speak.Config(seed=SEED, voices=VCTK_VOICES, synthesizer=_COQUI),
+        quest_speech=speak.Config(seed=SEED, voices=VCTK_VOICES, synthesizer=_COQUI, loudness_lufs=-23.0),
         round_trip=round_trip.Config(
             recognizer=FasterWhisper(
                 name="whisper-large-v3", model="Systran/faster-whisper-large-v3", precision="float16"

@@ -19,6 +19,7 @@ from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_model.audio.espeak import VOICES
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, encode_flac
 from spelangy_model.audio.tts import (
+    LoudnessSynthesizer,
     Samples,
     SpeechLimits,
     Synthesizer,
@@ -43,13 +44,17 @@ STANDS_ALONE = "sentence"
 
 @dataclass(frozen=True)
 class Config:
-    """`scripts_per_unit` is how many documents a killed run may have to speak again."""
+    """`loudness_lufs`: the integrated loudness that each line is brought to; None: its active speech keeps the level
+    that every engine's has (tts.TARGET_LEVEL_DBFS). `scripts_per_unit` is how many documents a killed run may have to
+    speak again.
+    """
 
     seed: int
     voices: tuple[Voice, ...] = VOICES
     voices_per_document: int = 1
     synthesizer: SynthesizerSpec = field(default_factory=SynthesizerSpec)
     limits: SpeechLimits = field(default_factory=SpeechLimits)
+    loudness_lufs: float | None = None
     scripts_per_unit: int = 256
 
 
@@ -61,7 +66,9 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    synthesizer = open_synthesizer(config.synthesizer)
+    synthesizer = open_synthesizer(config.synthesizer, ctx.execution.device, ctx.execution.cache_dir)
+    if config.loudness_lufs is not None:
+        synthesizer = LoudnessSynthesizer(synthesizer, config.loudness_lufs)
     parts = [
         (shard, start)
         for shard in ctx.inputs["scripts"].shards("scripts")

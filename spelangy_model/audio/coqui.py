@@ -11,6 +11,7 @@ Source: https://github.com/idiap/coqui-ai-TTS, version 0.28; accents after speak
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
@@ -113,11 +114,12 @@ class CoquiSynthesizer:
     """Speaks through a coqui-tts model. The same text and voice give the same samples on a CPU with one thread."""
 
     def __init__(self, model: str, device: str = "cpu") -> None:
-        """Load the model. Raises TtsUnavailable when a file of it is missing."""
+        """Load the model; `digest` is that of its files. Raises TtsUnavailable when one is missing."""
         files = find_model(model)
         api = _import_api()
         self._tts: Any = api.TTS(model_path=str(files.checkpoint), config_path=str(files.config), progress_bar=False)
         self._tts.to(device)
+        self.digest = hashlib.sha256(files.checkpoint.read_bytes() + files.config.read_bytes()).hexdigest()
         self._rate_hz = int(self._tts.synthesizer.output_sample_rate)
         self._turn = threading.Lock()  # the draws below come from torch's one generator
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -104,8 +105,11 @@ def check_synthesizer(spec: SynthesizerSpec, voices: Sequence[Voice]) -> None:
         raise TtsUnavailable(f"no TTS backend is called {spec.backend!r}: choose espeak or coqui")
 
 
-def open_synthesizer(spec: SynthesizerSpec) -> Synthesizer:
-    """Load the engine of a spec. Raises TtsUnavailable as `check_synthesizer` does."""
+def open_synthesizer(spec: SynthesizerSpec, device: str = "cpu", cache_dir: Path | None = None) -> Synthesizer:
+    """Load the engine of a spec; with a `cache_dir`, one that is slow remembers there what it said.
+
+    Raises TtsUnavailable as `check_synthesizer` does.
+    """
     if spec.backend == "espeak":
         from spelangy_model.audio.espeak import EspeakSynthesizer
 
@@ -113,8 +117,35 @@ def open_synthesizer(spec: SynthesizerSpec) -> Synthesizer:
     if spec.backend == "coqui":
         from spelangy_model.audio.coqui import CoquiSynthesizer
 
-        return CoquiSynthesizer(spec.model)
+        synthesizer = CoquiSynthesizer(spec.model, device)
+        if cache_dir is None:
+            return synthesizer
+        from spelangy_model.audio.speech_cache import RememberingSynthesizer
+
+        return RememberingSynthesizer(synthesizer, cache_dir / "speech", f"coqui {synthesizer.digest} {device}")
     raise TtsUnavailable(f"no TTS backend is called {spec.backend!r}: choose espeak or coqui")
+
+
+class LoudnessSynthesizer:
+    """Brings what another synthesizer says to one integrated loudness (ITU-R BS.1770-4), in LUFS.
+
+    Peaks stay at or below `PEAK_LIMIT`, and speech that is too short to have a loudness (0.4 s) stays as it was.
+    """
+
+    def __init__(self, synthesizer: Synthesizer, loudness_lufs: float):
+        self._synthesizer = synthesizer
+        self._target = loudness_lufs
+
+    def speak(self, text: str, voice: Voice) -> Samples:
+        """Return `text` in `voice`; see `Synthesizer.speak`."""
+        from spelangy_model.audio.measures import LEAST_LOUDNESS_LUFS, measure_signal
+
+        samples = self._synthesizer.speak(text, voice)
+        loudness = measure_signal(samples).loudness_lufs
+        if loudness <= LEAST_LOUDNESS_LUFS:
+            return samples
+        gain = min(10 ** ((self._target - loudness) / 20), PEAK_LIMIT / float(np.abs(samples).max()))
+        return (samples * np.float32(gain)).astype(np.float32)
 
 
 def choose_voice(voices: Sequence[Voice], seed: int, *keys: Key) -> Voice:

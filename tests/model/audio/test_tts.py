@@ -7,7 +7,8 @@ import pytest
 
 from spelangy_model.audio import tts
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
-from spelangy_model.audio.tts import SpeechLimits, Voice, choose_voice, finish, speech_fault
+from spelangy_model.audio.measures import measure_signal
+from spelangy_model.audio.tts import LoudnessSynthesizer, SpeechLimits, Voice, choose_voice, finish, speech_fault
 
 ROSTER = [Voice("a1", "a"), Voice("a2", "a"), Voice("a3", "a"), Voice("b1", "b")]
 
@@ -60,6 +61,28 @@ def test_finish_does_not_clip_peaks():
 @pytest.mark.parametrize("samples", [silence(0.0), silence(0.005), silence(1.0)], ids=["none", "short", "zeros"])
 def test_finish_of_nothing_is_empty(samples):
     assert finish(samples).size == 0
+
+
+class Saying:
+    def __init__(self, samples: np.ndarray):
+        self.samples = samples
+
+    def speak(self, text: str, voice: Voice) -> np.ndarray:
+        return self.samples
+
+
+@pytest.mark.parametrize("amplitude", [0.02, 0.2])
+def test_speech_is_brought_to_one_loudness(amplitude):
+    spoken = LoudnessSynthesizer(Saying(tone(2.0, amplitude)), -23.0).speak("a", ROSTER[0])
+    assert spoken.dtype == np.float32
+    assert measure_signal(spoken).loudness_lufs == pytest.approx(-23.0, abs=0.2)
+
+
+def test_loudness_does_not_clip_and_leaves_alone_what_is_too_short_to_have_one():
+    peaks = LoudnessSynthesizer(Saying(tone(2.0, 0.5)), 0.0).speak("a", ROSTER[0])
+    assert np.abs(peaks).max() == pytest.approx(tts.PEAK_LIMIT, abs=1e-3)
+    short = tone(0.2)
+    np.testing.assert_array_equal(LoudnessSynthesizer(Saying(short), -40.0).speak("a", ROSTER[0]), short)
 
 
 TEXT = "the river flows through the quiet valley"

@@ -1,0 +1,149 @@
+"""What the paper's hours would cost by the rates that a store's manifests hold.
+
+    python benchmarks/project_scale.py --store .spelangy/store
+
+Nothing is measured here: each rate is the processor time and the hours, pages and bytes of the manifests of one
+recipe's published datasets at the snapshots named, and each projection is that rate times the paper's hours. So it says
+what the embedded models would need at that size, on cores like those that made the store, and which step would need it;
+it says nothing of other models or of GPUs. Printed as Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.manifest import Manifest
+
+YEAR_S = 365 * 24 * 3600
+DAYS = 30
+
+
+@dataclass(frozen=True)
+class Step:
+    """A dataset, and the hours by which its processor time is divided: its own sum of that name, or the set's hours."""
+
+    asset: str
+    own_hours: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the paper's sets. `hours` is the (asset, sum) that the paper's figure counts."""
+
+    name: str
+    target_hours: float
+    hours: tuple[str, str]
+    sound: str  # the dataset that holds the sound
+    steps: tuple[Step, ...]
+    pages: str = ""
+
+
+PARTS = (
+    Part(
+        "web speech",
+        10e6,
+        ("raw_audio", "hours_kept"),
+        "web_fine",
+        (
+            Step("raw_audio"),
+            Step("speech_segments"),
+            Step("transcript_hypotheses"),
+            Step("clean_transcripts"),
+            Step("web_fine"),
+            Step("web_fine_tokens"),
+        ),
+    ),
+    *(
+        Part(
+            name,
+            target_hours,
+            (f"{name}_speech", "hours_kept"),
+            f"{name}_speech",
+            (
+                Step("raw_pages"),
+                Step(documents),
+                Step(f"{name}_speech"),
+                Step(f"{name}_round_trip", "hours_heard"),
+                Step(f"{name}_tokens"),
+            ),
+            documents,
+        )
+        for name, target_hours, documents in (("krist", 4.6e6, "krist_documents"), ("quest", 0.9e6, "quest_pairs"))
+    ),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", default=".spelangy/store", help="a folder or an s3:// prefix")
+    parser.add_argument("--recipe", default="sample")
+    for kind in ("audio", "page"):
+        parser.add_argument(
+            f"--{kind}-snapshots", nargs="+", default=["2026-01", "2026-02"], help="whose rates are taken"
+        )
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as cache:
+        store = ArtifactStore(chosen.store, Path(cache))
+        for part in PARTS:
+            assets = dict.fromkeys([step.asset for step in part.steps] + [part.sound])
+            snapshots = chosen.page_snapshots if part.pages else chosen.audio_snapshots
+            print_part(part, {asset: manifests(store, chosen.recipe, asset, snapshots) for asset in assets})
+
+
+def manifests(store: ArtifactStore, recipe: str, asset: str, snapshots: Sequence[str]) -> list[Manifest]:
+    return [store.resolve(Address(recipe, asset, snapshot)).manifest for snapshot in snapshots]
+
+
+def total(several: Sequence[Manifest], stat: str) -> float:
+    return sum(manifest.counts.stats.get(stat, 0.0) for manifest in several)
+
+
+def print_part(part: Part, found: dict[str, list[Manifest]]) -> None:
+    hours = total(found[part.hours[0]], part.hours[1])
+    print(f"\n## {part.name}: {part.target_hours / 1e6:g} million hours\n")
+    print("| step | measured on, hours | CPU s | CPU s an hour | times real time | core-years | cores for 30 days |")
+    print("|---|---|---|---|---|---|---|")
+    all_s = each_chunk_s = 0.0
+    for step in part.steps:
+        cpu_s = sum(manifest.cpu_seconds for manifest in found[step.asset])
+        own = total(found[step.asset], step.own_hours) if step.own_hours else hours
+        name = f"{step.asset}, were every chunk heard" if step.own_hours else step.asset
+        print(row(name, f"{own:.3f}", f"{cpu_s:.1f}", cpu_s / own, part.target_hours))
+        all_s += cpu_s / own
+        each_chunk_s += cpu_s / own if step.own_hours else 0.0
+    print(row("all steps", "", "", all_s, part.target_hours))
+    if each_chunk_s:
+        print(row("all steps, a sample heard", "", "", all_s - each_chunk_s, part.target_hours))
+    kept = total(found[part.sound], "hours_kept")
+    sound_bytes = sum(shard.bytes for manifest in found[part.sound] for shard in manifest.shards)
+    print(f"\n* Kept: {kept / hours:.0%} of the hours, {kept / hours * part.target_hours / 1e6:.1f} million.")
+    print(
+        f"* Sound as FLAC in Parquet: {sound_bytes / kept / 1e6:.0f} MB an hour, "
+        f"{sound_bytes / hours * part.target_hours / 1e12:,.0f} TB."
+    )
+    if part.pages:
+        pages = sum(manifest.counts.records_kept for manifest in found["raw_pages"])
+        all_pages = pages / hours * part.target_hours
+        print(f"* Pages that the filters let through: {pages / hours:.0f} for an hour, {all_pages / 1e6:,.0f} million.")
+        model = {m: total(found[part.pages], f"model_{m}_tokens") for m in ("prompt", "completion")}
+        if any(model.values()):
+            said = ", ".join(f"{n / hours * part.target_hours / 1e9:,.0f} billion {m} tokens" for m, n in model.items())
+            print(f"* Language model: {said}.")
+        else:
+            print("* Language model: none ran in this store, so no tokens were counted.")
+
+
+def row(name: str, measured: str, cpu_s: str, each_s: float, target_hours: float) -> str:
+    core_s = each_s * target_hours
+    cores = core_s / (DAYS * 24 * 3600)
+    projected = f"{core_s / YEAR_S:,.1f} | {cores:,.0f}"
+    return f"| {name} | {measured} | {cpu_s} | {each_s:.1f} | {3600 / each_s:,.0f} | {projected} |"
+
+
+if __name__ == "__main__":
+    main()
