@@ -6,6 +6,7 @@ Put here: that. Do not put here: the client itself (text.llm) or what is asked.
 from __future__ import annotations
 
 from spelangy_assets.stages.stage import Execution, PreflightError
+from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.text.llm import API_KEY_VARIABLE, BASE_URL_VARIABLE, LanguageModel, LanguageModelClient, Server
 
 CONCURRENCY_VARIABLE = "SPELANGY_LLM_CONCURRENCY"
@@ -21,6 +22,12 @@ def require_server(model: LanguageModel | None, execution: Execution) -> None:
 def make_client(model: LanguageModel, execution: Execution) -> LanguageModelClient:
     """Return the client of the recipe's model; replies are kept in the cache folder, by content."""
     return LanguageModelClient(model, _server(model, execution), execution.cache_dir / "language_model")
+
+
+def account(client: LanguageModelClient, out: UnitWriter) -> None:
+    """Add what the client asked and got to the unit's sums, as model_requests, model_prompt_tokens and so on."""
+    for name, amount in client.ledger.as_dict().items():
+        out.add(f"model_{name}", amount)
 
 
 def _server(model: LanguageModel, execution: Execution) -> Server:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from spelangy_assets.stages.language_model import make_client, require_server
+from spelangy_assets.stages.language_model import account, make_client, require_server
 from spelangy_assets.stages.stage import Execution, StageContext
-from spelangy_assets.store.artifacts import ShardFile
+from spelangy_assets.store.artifacts import ShardFile, UnitWriter
 from spelangy_model.records import Page, Script
 from spelangy_model.text.extract import ExtractionRules, extract_text, page_title
 from spelangy_model.text.llm import LanguageModel, load_prompt
@@ -88,7 +88,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 asked.add(key)
                 pairs.append((page, mined))
                 out.add(f"pairs_{mined.pattern}", 1)
-            for (page, mined), answer in zip(pairs, _answers(ctx, config, pairs), strict=True):
+            for (page, mined), answer in zip(pairs, _answers(ctx, out, config, pairs), strict=True):
                 if isinstance(answer, str):
                     out.drop(answer)
                 else:
@@ -105,7 +105,9 @@ def _valid(mined: MinedQuestion, config: Config) -> bool:
     return refuse_question(mined, config.rules) is None
 
 
-def _answers(ctx: StageContext, config: Config, pairs: list[tuple[Page, MinedQuestion]]) -> list[Answer | str]:
+def _answers(
+    ctx: StageContext, out: UnitWriter, config: Config, pairs: list[tuple[Page, MinedQuestion]]
+) -> list[Answer | str]:
     """Return the answer to each question, or the reason why there is none."""
     if config.model is None:
         return [take_apart(mined.answer, config.rules) for _, mined in pairs]
@@ -132,5 +134,6 @@ def _answers(ctx: StageContext, config: Config, pairs: list[tuple[Page, MinedQue
             answers.append("evidence_not_on_page")
         else:
             answers.append(Answer(" ".join(value["rationale"].split()), " ".join(value["answer"].split())))
+    account(client, out)
     ctx.log(f"language model: {client.ledger.as_dict()}")
     return answers

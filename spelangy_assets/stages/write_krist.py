@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spelangy_assets.stages import extract_text
-from spelangy_assets.stages.language_model import make_client, require_server
+from spelangy_assets.stages.language_model import account, make_client, require_server
 from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.records import Page, Script, TextDocument
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, write_scripts
 from spelangy_model.text.llm import LanguageModel, load_prompt
@@ -64,7 +65,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 else:
                     documents.append(document)
             kept = 0
-            for document, text, reason in _rewritten(ctx, config, documents):
+            for document, text, reason in _rewritten(ctx, out, config, documents):
                 scripts = reason if reason else write_scripts(document, text, config.rules)
                 if isinstance(scripts, str):
                     out.drop(scripts)
@@ -75,7 +76,9 @@ def run(ctx: StageContext, config: Config) -> None:
             out.kept(kept)  # pages: a long one makes several scripts
 
 
-def _rewritten(ctx: StageContext, config: Config, documents: list[TextDocument]) -> list[tuple[TextDocument, str, str]]:
+def _rewritten(
+    ctx: StageContext, out: UnitWriter, config: Config, documents: list[TextDocument]
+) -> list[tuple[TextDocument, str, str]]:
     """Return (document, rewritten text, reason why there is none)."""
     if config.model is None:
         return [(document, rewrite_for_listening(document.text), "") for document in documents]
@@ -84,6 +87,7 @@ def _rewritten(ctx: StageContext, config: Config, documents: list[TextDocument])
     replies = client.ask_all(
         load_prompt(PROMPT, _REPLY), [{"title": document.title, "text": document.text} for document in short]
     )
+    account(client, out)
     ctx.log(f"language model: {client.ledger.as_dict()}")
     by_id = {document.document_id: reply for document, reply in zip(short, replies, strict=True)}
     rewritten = []

@@ -214,7 +214,7 @@ class Answering:
         self.ledger = self
 
     def as_dict(self):
-        return {}
+        return {"requests": 1, "prompt_tokens": 120}
 
     def ask_all(self, prompt, fillings):
         from spelangy_model.text.llm import Reply
@@ -244,6 +244,7 @@ def test_a_model_s_answers_are_kept_only_with_evidence_from_the_page(toys, store
     artifact = toys.build(store, node, raw_pages()).artifact
     assert [script.lines[1].text for script in scripts_of(artifact)] == ["Maps show Norway. In Norway."]
     assert artifact.manifest.counts.dropped["evidence_not_on_page"] == 1
+    assert artifact.manifest.counts.stats["model_prompt_tokens"] == 120 * artifact.manifest.units
 
 
 def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypatch):

@@ -88,6 +88,7 @@ SPEAKS = """
     two = synthesizer.speak("The river flows.", Voice("p248", "indian"))
     before = torch.get_rng_state()
     again = synthesizer.speak("The river flows.", Voice("p225", "english"))
+    untouched = bool(torch.equal(before, torch.get_rng_state()))
     reasons = []
     for text, name in (("...", "p225"), ("Hello.", "p999")):
         try:
@@ -104,7 +105,7 @@ SPEAKS = """
         "remembers": remembered.tobytes() == one.tobytes(),
         "dtype": str(one.dtype), "seconds": len(one) / 16000, "peak": float(abs(one).max()),
         "repeats": one.tobytes() == again.tobytes(), "differs": one.tobytes() != two.tobytes(),
-        "generator_untouched": bool(torch.equal(before, torch.get_rng_state())), "reasons": reasons,
+        "generator_untouched": untouched, "reasons": reasons,
         "digest": hashlib.sha256(one.tobytes()).hexdigest(),
     }))
 """
