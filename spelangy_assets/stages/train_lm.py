@@ -11,6 +11,9 @@ checkpoint.
 
 from __future__ import annotations
 
+import base64
+import importlib.util
+import io
 import json
 from dataclasses import dataclass
 
@@ -18,6 +21,7 @@ from spelangy_assets.stages.stage import Execution, InputError, PreflightError, 
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.lm.presets import PRESETS
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
+from spelangy_model.train.schedule import SCHEDULES
 
 VERSION = "1"
 TABLES: dict[str, type] = {}
@@ -46,6 +50,10 @@ class Config:
     weight_decay: float = 0.1
     clip_norm: float = 1.0
     precision: str = "bfloat16"
+    schedule: str = "wsd"
+    activation_checkpointing: bool = False
+    compile: bool = False
+    fused_loss: bool = False
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -53,6 +61,13 @@ def preflight(config: Config, execution: Execution) -> None:
         raise PreflightError(f"no preset {config.preset!r}: choose one of {', '.join(PRESETS)}")
     if config.precision not in ("float32", "bfloat16"):
         raise PreflightError(f"precision {config.precision!r}: choose float32 or bfloat16")
+    if config.schedule not in SCHEDULES:
+        raise PreflightError(f"schedule {config.schedule!r}: choose one of {', '.join(SCHEDULES)}")
+    if config.fused_loss:
+        if not execution.device.startswith("cuda"):
+            raise PreflightError("fused_loss runs on GPUs alone: set SPELANGY_DEVICE to cuda, or fused_loss to False")
+        if importlib.util.find_spec("liger_kernel") is None:
+            raise PreflightError("fused_loss needs the package liger-kernel: pip install liger-kernel")
     if execution.device.startswith("cuda"):
         import torch
 
@@ -71,9 +86,12 @@ def run(ctx: StageContext, config: Config) -> None:
             ctx.execution.launch("spelangy_model.train.run", _spec(ctx, config, mix, base), ctx.out.scratch)
             for path in sorted(item for item in model.rglob("*") if item.is_file()):
                 name = path.relative_to(model).as_posix()
-                out.write_file(name, path.read_bytes(), identity=name != _TIMING)
+                out.write_file(
+                    name, path.read_bytes(), identity=name != _TIMING and not name.startswith("tensorboard/")
+                )
             steps = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
             closing = steps[-_CLOSING_STEPS:]
+            out.write_file("loss.md", _plot([step["loss"] for step in steps]).encode(), identity=False)
             out.read(mix.manifest.rows("rows"))
             out.kept(mix.manifest.rows("rows"))
             out.add("steps", len(steps))
@@ -84,6 +102,21 @@ def run(ctx: StageContext, config: Config) -> None:
             for name, share in steps[-1]["share_by_source"].items():
                 out.add(f"{name}.share", share)
         ctx.log(f"{len(steps)} steps, closing loss {sum(step['loss'] for step in closing) / len(closing):.4f} nats")
+
+
+def _plot(losses: list[float]) -> str:
+    """Return the loss over steps as a picture in Markdown, which the asset's page shows."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(range(1, len(losses) + 1), losses, linewidth=1)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss, nats a token")
+    axes.grid(alpha=0.3)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    return f"![loss over steps](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})\n"
 
 
 def _spec(ctx: StageContext, config: Config, mix: Artifact, base: Artifact | None) -> dict[str, object]:
@@ -108,6 +141,10 @@ def _spec(ctx: StageContext, config: Config, mix: Artifact, base: Artifact | Non
         "weight_decay": config.weight_decay,
         "clip_norm": config.clip_norm,
         "precision": config.precision,
+        "schedule": config.schedule,
+        "activation_checkpointing": config.activation_checkpointing,
+        "compile": config.compile,
+        "fused_loss": config.fused_loss,
         "seed": config.seed,
         "inputs": [mix.data_version, base.data_version if base else config.preset],
         "out": str(ctx.out.scratch / "model"),

@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.distributed.tensor import DTensor
 
 from spelangy_model.tokenizer.vocab import Layout
+from spelangy_model.train.parallel import spread_like, whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -32,13 +34,29 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"checkpoint-(\d{8})")
 
 
-def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, layout: Layout) -> None:
-    """Write a model folder that any Hugging Face user can load."""
+def whole_weights(model: PreTrainedModel) -> dict[str, torch.Tensor] | None:
+    """Return the weights of a model that is spread over processes, on the CPU; None for one that is whole.
+
+    Every process has to call it. A tied weight is there once.
+    """
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return None
+    return {name: whole(parameter.detach()).cpu() for name, parameter in model.named_parameters()}
+
+
+def save_model(
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    layout: Layout,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
+    """Write a model folder that any Hugging Face user can load; `weights` where the model is not whole."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # a log is no terminal
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
     layout.save(folder)
 
@@ -51,17 +69,26 @@ def save_running(
     tokenizer: PreTrainedTokenizerFast,
     layout: Layout,
     optimizer: torch.optim.Optimizer,
+    writes: bool = True,
 ) -> None:
-    """Write the checkpoint after `step` steps into `work`, then remove the older ones."""
+    """Write the checkpoint after `step` steps into `work`, then remove the older ones.
+
+    Every process has to call it; one `writes`.
+    """
     folder = work / f"checkpoint-{step:08d}"
     draft = work / f".{folder.name}"
-    shutil.rmtree(draft, ignore_errors=True)
-    save_model(draft, model, tokenizer, layout)
+    weights = whole_weights(model)
     moments: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         state = optimizer.state[parameter]
         for key in ("exp_avg", "exp_avg_sq", "step"):
-            moments[f"{name}|{key}"] = torch.as_tensor(state[key]).detach().cpu().contiguous()
+            moment = whole(torch.as_tensor(state[key]).detach())
+            if writes:
+                moments[f"{name}|{key}"] = moment.cpu().contiguous()
+    if not writes:
+        return
+    shutil.rmtree(draft, ignore_errors=True)
+    save_model(draft, model, tokenizer, layout, weights)
     save_file(moments, draft / "optimizer.safetensors")
     (draft / "state.json").write_text(json.dumps({"step": step, "spec_digest": digest}))
     draft.rename(folder)
@@ -86,6 +113,6 @@ def restore_optimizer(folder: Path, model: PreTrainedModel, optimizer: torch.opt
     moments = load_file(folder / "optimizer.safetensors")
     for name, parameter in model.named_parameters():
         optimizer.state[parameter] = {
-            key: moments[f"{name}|{key}"] if key == "step" else moments[f"{name}|{key}"].to(parameter.device)
+            key: moments[f"{name}|{key}"] if key == "step" else spread_like(moments[f"{name}|{key}"], parameter)
             for key in ("step", "exp_avg", "exp_avg_sq")
         }

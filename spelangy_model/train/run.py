@@ -6,9 +6,10 @@ spec. Under Dagster it reports through Pipes; outside it prints the same lines.
 
 Files in `out`: the model's folder (checkpoint.py), `metrics.jsonl` (one line a step: loss in nats over the
 positions that count, loss tokens, positions, learning rate, gradient norm, cumulative share of positions by source) and
-`timing.jsonl` (seconds and tokens/s, which differ from run to run).
+`timing.jsonl` (seconds, tokens/s, model FLOP/s, MFU, peak memory, which differ from run to run), and `tensorboard/`.
 
-With one process and one thread a run is deterministic to the bit, and so is a run that was killed and started again.
+With one or two processes of one thread a run is deterministic to the bit, and so is one that was killed and started
+again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
+import shutil
 import sys
 import time
 from collections import Counter
@@ -33,21 +36,31 @@ from spelangy_model.lm.forward import load_model, logits
 from spelangy_model.lm.presets import new_model
 from spelangy_model.rng import stable_seed
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, LayoutError, check_checkpoint, extend_model, extend_tokenizer
-from spelangy_model.train.checkpoint import find_running, restore_optimizer, save_model, save_running
-from spelangy_model.train.schedule import warmup_stable_decay
+from spelangy_model.train.checkpoint import find_running, restore_optimizer, save_model, save_running, whole_weights
+from spelangy_model.train.flops import peak_flops, step_flops
+from spelangy_model.train.parallel import is_sharded, shard, whole, without_sync
+from spelangy_model.train.schedule import learning_rate_factor
 from spelangy_model.train.spec import SpecError, TrainSpec
 
 Report = Callable[[str, dict[str, Any]], None]
 _REPORT_EVERY = 25
+TENSORBOARD = "tensorboard"
 
 
 class PackedLoss(nn.Module):
     """The summed next-token loss of packed rows; a module of its own so that DDP sees one forward."""
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, fused: bool = False):
         super().__init__()
         use_document_attention(model)
         self.model = model
+        self.fused: Any = None
+        if fused:
+            from liger_kernel.transformers import (  # pyright: ignore[reportMissingImports]
+                LigerFusedLinearCrossEntropyLoss,
+            )
+
+            self.fused = LigerFusedLinearCrossEntropyLoss(reduction="sum")
 
     def forward(self, input_ids: torch.Tensor, position_ids: torch.Tensor, loss_mask: torch.Tensor) -> torch.Tensor:
         """Return the sum in nats over the positions with loss_mask 1, each predicted from the position before it.
@@ -61,6 +74,9 @@ class PackedLoss(nn.Module):
             input_ids=input_ids, position_ids=position_ids, documents=documents, use_cache=False
         ).last_hidden_state
         counts = loss_mask[:, 1:].bool()
+        if self.fused is not None:  # the logits are never there as a whole
+            head = self.model.get_output_embeddings().weight
+            return self.fused(head, hidden[:, :-1][counts], input_ids[:, 1:][counts])
         scores = logits(self.model, hidden[:, :-1][counts])
         return nn.functional.cross_entropy(scores.float(), input_ids[:, 1:][counts], reduction="sum")
 
@@ -121,10 +137,20 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
         model = load_model(folder)
         check_checkpoint(model, folder, spec.layout)
         report(f"resuming after step {first_step}", {})
-    module, optimizer = PackedLoss(model), make_optimizer(model, spec)
+    module = PackedLoss(model, spec.fused_loss)
+    if spec.activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if spec.compile:
+        layers: Any = model.base_model.layers
+        for layer in layers:
+            layer.compile()
+    if is_sharded(accelerator):
+        shard(module.to(accelerator.device), accelerator)
+    optimizer = make_optimizer(model, spec)
     if resumed:
         restore_optimizer(resumed[0], model, optimizer)
-    module, optimizer = accelerator.prepare(module, optimizer)
+    if not is_sharded(accelerator):
+        module, optimizer = accelerator.prepare(module, optimizer)
     bare = accelerator.unwrap_model(module).model
     module.train()
 
@@ -141,50 +167,89 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
         if accelerator.is_main_process:
             metrics = stack.enter_context(metrics_path.open("a"))
             timing = stack.enter_context(timing_path.open("a"))
+            from torch.utils.tensorboard import SummaryWriter
+
+            board = stack.enter_context(SummaryWriter(str(work / TENSORBOARD), purge_step=first_step + 1))
         for step in range(first_step, spec.steps):
             started = time.perf_counter()
             batch = reader.batch(step * spec.batch_rows, spec.batch_rows)
-            rate = spec.learning_rate * warmup_stable_decay(step, spec.steps, spec.warmup_steps, spec.decay_steps)
+            rate = spec.learning_rate * learning_rate_factor(
+                spec.schedule, step, spec.steps, spec.warmup_steps, spec.decay_steps
+            )
             loss, norm = _step(accelerator, module, optimizer, batch, rate, spec)
             seconds = time.perf_counter() - started
             if not torch.isfinite(torch.tensor(loss)):
                 raise FloatingPointError(f"the loss is {loss} at step {step}: lower learning_rate or look at the rows")
-            if not accelerator.is_main_process:
-                continue
-            sources.update(batch.source_tokens)
-            total = sources.total()
-            positions = sum(batch.source_tokens.values())
-            line = {
-                "step": step + 1,
-                "loss": loss,
-                "loss_tokens": int(batch.loss_mask[:, 1:].sum()),
-                "positions": positions,
-                "learning_rate": rate,
-                "gradient_norm": norm,
-                "positions_by_source": dict(sources),
-                "share_by_source": {name: round(count / total, 6) for name, count in sorted(sources.items())},
-            }
-            metrics.write(json.dumps(line) + "\n")
-            timing.write(json.dumps({"step": step + 1, "seconds": seconds, "tokens_per_s": positions / seconds}) + "\n")
-            recent = [*recent[1 - _REPORT_EVERY :], (loss, positions)]
-            if (step + 1) % _REPORT_EVERY == 0 or step + 1 == spec.steps:
-                closing = {
-                    "step": step + 1,
-                    "loss": sum(value for value, _ in recent) / len(recent),
-                    "tokens_per_s": positions / seconds,
-                    "learning_rate": rate,
-                }
-                report(f"step {step + 1}/{spec.steps} loss {closing['loss']:.4f}", closing)
+            if accelerator.is_main_process:
+                sources.update(batch.source_tokens)
+                positions = sum(batch.source_tokens.values())
+                metrics.write(json.dumps(_metrics_line(step, loss, norm, rate, batch, sources)) + "\n")
+                speed = _timing_line(step, seconds, positions, batch, bare.config, accelerator)
+                timing.write(json.dumps(speed) + "\n")
+                for name, value in {"loss": loss, "learning_rate": rate, "gradient_norm": norm, **speed}.items():
+                    if name != "step" and value is not None:
+                        board.add_scalar(name, value, step + 1)
+                recent = [*recent[1 - _REPORT_EVERY :], (loss, positions)]
+                if (step + 1) % _REPORT_EVERY == 0 or step + 1 == spec.steps:
+                    closing = {
+                        "step": step + 1,
+                        "loss": sum(value for value, _ in recent) / len(recent),
+                        "tokens_per_s": positions / seconds,
+                        "learning_rate": rate,
+                        "memory_bytes": speed["memory_bytes"],
+                    }
+                    if speed["mfu"] is not None:
+                        closing["mfu"] = speed["mfu"]
+                    report(f"step {step + 1}/{spec.steps} loss {closing['loss']:.4f}", closing)
             if (step + 1) % spec.checkpoint_every == 0 and step + 1 < spec.steps:
-                metrics.flush()
-                timing.flush()
-                save_running(work, step + 1, spec.digest, bare, tokenizer, spec.layout, optimizer)
+                if accelerator.is_main_process:
+                    metrics.flush()
+                    timing.flush()
+                writes = accelerator.is_main_process
+                save_running(work, step + 1, spec.digest, bare, tokenizer, spec.layout, optimizer, writes)
+    weights = whole_weights(bare)
     if accelerator.is_main_process:
-        save_model(out, bare, tokenizer, spec.layout)
+        save_model(out, bare, tokenizer, spec.layout, weights)
         for path in (metrics_path, timing_path):
             (out / path.name).write_bytes(path.read_bytes())
+        shutil.copytree(work / TENSORBOARD, out / TENSORBOARD, dirs_exist_ok=True)
     accelerator.wait_for_everyone()
     return closing
+
+
+def _metrics_line(
+    step: int, loss: float, norm: float, rate: float, batch: Batch, sources: Counter[str]
+) -> dict[str, Any]:
+    """Return what a step gave: the same from run to run."""
+    total = sources.total()
+    return {
+        "step": step + 1,
+        "loss": loss,
+        "loss_tokens": int(batch.loss_mask[:, 1:].sum()),
+        "positions": sum(batch.source_tokens.values()),
+        "learning_rate": rate,
+        "gradient_norm": norm,
+        "positions_by_source": dict(sources),
+        "share_by_source": {name: round(count / total, 6) for name, count in sorted(sources.items())},
+    }
+
+
+def _timing_line(
+    step: int, seconds: float, positions: int, batch: Batch, config: Any, accelerator: Accelerator
+) -> dict[str, Any]:
+    """Return what a step cost: other from run to run. `mfu` is None where the device's peak is not known."""
+    on_gpu = accelerator.device.type == "cuda"
+    peak = peak_flops(torch.cuda.get_device_name(accelerator.device)) if on_gpu else None
+    flops = step_flops(config, batch.position_ids, int(batch.loss_mask[:, 1:].sum()))
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "step": step + 1,
+        "seconds": seconds,
+        "tokens_per_s": positions / seconds,
+        "model_flops_per_s": flops / seconds,
+        "mfu": flops / seconds / (peak * accelerator.num_processes) if peak else None,
+        "memory_bytes": torch.cuda.max_memory_allocated(accelerator.device) if on_gpu else kilobytes * 1024,
+    }
 
 
 def _step(
@@ -202,16 +267,19 @@ def _step(
     for start in starts:
         rows = slice(start, min(start + spec.micro_rows, (rank + 1) * share))
         last = start == starts[-1]
-        with contextlib.nullcontext() if last else accelerator.no_sync(module):
+        with contextlib.nullcontext() if last else without_sync(module, accelerator):
             tensors = [
                 torch.from_numpy(array[rows]).to(accelerator.device, torch.int64)
                 for array in (batch.input_ids, batch.position_ids, batch.loss_mask)
             ]
             with accelerator.autocast():
                 loss = module(*tensors)
-            accelerator.backward(loss * (world / count))  # DDP divides by the number of processes
+            accelerator.backward(loss * (world / count))  # DDP and FSDP2 divide by the number of processes
             total += loss.detach().double()
-    norm = accelerator.clip_grad_norm_(module.parameters(), spec.clip_norm)
+    if is_sharded(accelerator):
+        norm: Any = whole(nn.utils.clip_grad_norm_(module.parameters(), spec.clip_norm))
+    else:
+        norm = accelerator.clip_grad_norm_(module.parameters(), spec.clip_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     summed: Any = accelerator.reduce(total, "sum")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spelangy_model.tokenizer.vocab import Layout
+from spelangy_model.train.schedule import SCHEDULES
 
 _WHERE = ("rows", "tokenizer", "init_checkpoint", "out", "work", "device", "checkpoint_every")
 
@@ -30,7 +31,9 @@ class TrainSpec:
     It starts either from `init_checkpoint` (a Hugging Face folder: its own vocabulary is widened to the layout)
     or from `init_preset` with the text tokenizer in the folder `tokenizer`. One step takes `batch_rows` rows in
     the order of the shards `rows`, `micro_rows` at a time on each process. `precision` is float32 or bfloat16
-    (autocast; weights stay float32). `inputs` are the versions of what is read: literals that enter the digest. The
+    (autocast; weights stay float32). `schedule` is wsd or cosine. `activation_checkpointing` computes a layer's
+    activations again in the backward pass; `compile` compiles the decoder layers; `fused_loss` takes Liger's fused
+    output layer and loss (GPUs). `inputs` are the versions of what is read: literals that enter the digest. The
     finished model goes to `out`, checkpoints of the running one to `work`.
     """
 
@@ -49,6 +52,10 @@ class TrainSpec:
     inputs: tuple[str, ...]
     out: str
     work: str
+    schedule: str = "wsd"
+    activation_checkpointing: bool = False
+    compile: bool = False
+    fused_loss: bool = False
     init_preset: str = ""
     init_checkpoint: str = ""
     tokenizer: str = ""
@@ -64,6 +71,8 @@ class TrainSpec:
             raise SpecError("steps, batch_rows, micro_rows and checkpoint_every are at least 1")
         if self.precision not in ("float32", "bfloat16"):
             raise SpecError(f"precision is float32 or bfloat16, not {self.precision!r}")
+        if self.schedule not in SCHEDULES:
+            raise SpecError(f"schedule is one of {', '.join(SCHEDULES)}, not {self.schedule!r}")
 
     @property
     def digest(self) -> str:

@@ -1,5 +1,7 @@
 """What stops a training stage before any work."""
 
+from dataclasses import replace
+
 import pytest
 
 from spelangy_assets.stages import text_tokenizer, train_lm, write_benchmark
@@ -18,6 +20,10 @@ TRAIN = train_lm.Config(
 def test_preflight_names_what_is_wrong(execution: Execution) -> None:
     with pytest.raises(PreflightError, match="no preset 'huge'"):
         train_lm.preflight(TRAIN, execution)
+    with pytest.raises(PreflightError, match="schedule 'linear': choose one of wsd, cosine"):
+        train_lm.preflight(replace(TRAIN, preset="tiny", schedule="linear"), execution)
+    with pytest.raises(PreflightError, match="fused_loss runs on GPUs alone"):
+        train_lm.preflight(replace(TRAIN, preset="tiny", fused_loss=True), execution)
     with pytest.raises(PreflightError, match="sample world"):
         text_tokenizer.preflight(text_tokenizer.Config(world="another"), execution)
     with pytest.raises(PreflightError, match="cannot be trained and held out"):

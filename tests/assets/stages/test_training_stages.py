@@ -333,7 +333,10 @@ def test_a_run_holds_a_model_and_its_curve(laboratory: Laboratory) -> None:
     stats = artifact.manifest.counts.stats
     assert stats["steps"] == 2
     assert stats["quest_tokens.share"] + stats["text_tokens.share"] == pytest.approx(1, abs=1e-5)
-    assert [shard.path for shard in artifact.manifest.attachments] == ["timing.jsonl"]
+    outside = sorted(shard.path.split("/")[0] for shard in artifact.manifest.attachments)
+    assert outside == ["loss.md", "tensorboard", "timing.jsonl"]
+    metadata = materialization_metadata(laboratory.built["run_quest"], laboratory.nodes["run_quest"])
+    assert metadata["loss"].value.startswith("![loss over steps](data:image/png;base64,")
 
 
 def test_training_again_gives_the_same_data_version(laboratory: Laboratory) -> None:

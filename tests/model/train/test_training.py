@@ -2,7 +2,12 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +21,14 @@ from spelangy_model.data.mixture import Mixture, Proportion, Source, make_mixtur
 from spelangy_model.lm.forward import load_model
 from spelangy_model.lm.presets import new_model
 from spelangy_model.records import PackedRow, TokenChunk, TokenDocument, to_table
+from spelangy_model.rng import stable_rng
 from spelangy_model.tokenizer.text import save_text_tokenizer, train_text_tokenizer
 from spelangy_model.tokenizer.vocab import Layout, LayoutError, check_checkpoint
 from spelangy_model.train import run as run_module
 from spelangy_model.train.checkpoint import find_running
+from spelangy_model.train.flops import step_flops
 from spelangy_model.train.run import PackedLoss, train
-from spelangy_model.train.schedule import warmup_stable_decay
+from spelangy_model.train.schedule import learning_rate_factor
 from spelangy_model.train.spec import SpecError, TrainSpec
 
 LAYOUT = Layout(text_size=300, codebook_size=20)
@@ -84,7 +91,9 @@ def at(spec: TrainSpec, folder: Path, **changes: object) -> TrainSpec:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "timing.jsonl"}
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name not in ("timing.jsonl", "tensorboard")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -264,5 +273,87 @@ def test_specs_survive_json_and_say_what_is_wrong(spec: TrainSpec, tmp_path: Pat
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
-    factors = [warmup_stable_decay(step, 10, 2, 4) for step in range(10)]
+    factors = [learning_rate_factor("wsd", step, 10, 2, 4) for step in range(10)]
     assert factors == pytest.approx([0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+
+
+def test_the_cosine_rises_and_falls_to_a_tenth() -> None:
+    factors = [learning_rate_factor("cosine", step, 11, 2, 0) for step in range(11)]
+    assert factors == pytest.approx([0.5, 1, 1, 0.9657, 0.8682, 0.7222, 0.55, 0.3778, 0.2318, 0.1343, 0.1], abs=1e-4)
+    assert factors[2] == 1
+    with pytest.raises(ValueError, match="no schedule 'linear'"):
+        learning_rate_factor("linear", 0, 1, 0, 0)
+
+
+def test_activation_checkpointing_gives_the_same_losses(spec: TrainSpec, trained: Path, tmp_path: Path) -> None:
+    again = at(spec, tmp_path, activation_checkpointing=True, steps=2)
+    train(again, silent)
+    losses = [
+        [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()[:2]]
+        for folder in (Path(again.out), trained)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_a_step_tells_its_cost(spec: TrainSpec, trained: Path) -> None:
+    lines = [json.loads(line) for line in (trained / "timing.jsonl").read_text().splitlines()]
+    assert all(line["tokens_per_s"] > 0 and line["memory_bytes"] > 1e6 and line["mfu"] is None for line in lines)
+    assert list((trained / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_the_operations_of_a_step_are_those_of_its_matrices() -> None:
+    config = new_model("tiny", LAYOUT, seed=0).config
+    weights = 4 * (4 * 192 * 192 + 3 * 192 * 512)
+    linear = 6 * weights * 100 + 6 * LAYOUT.size * 192 * 7
+    attention = 12 * 4 * 192 * (60 * 61 / 2 + 40 * 41 / 2)
+    positions = np.concatenate([np.arange(60), np.arange(40)])[None]
+    assert step_flops(config, positions, 7) == pytest.approx(linear + attention)
+
+
+class Launched:
+    """A run on two processes of this machine, started as a launcher starts it."""
+
+    def __init__(self, spec: TrainSpec, folder: Path, sharded: bool):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.spec, self.file, self.log = spec, folder / "spec.json", folder / "log.txt"
+        self.file.write_text(json.dumps(spec.to_json()))
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_FSDP": str(sharded).lower()}
+
+    def start(self) -> subprocess.Popen:
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+        command = [*launcher, "-m", "spelangy_model.train.run", str(self.file)]
+        with self.log.open("a") as log:
+            return subprocess.Popen(
+                command, env=self.environment, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def finish(self) -> Path:
+        assert self.start().wait(timeout=300) == 0, self.log.read_text()[-3000:]
+        return Path(self.spec.out)
+
+    def kill_after(self, steps: int) -> None:
+        """Kill all its processes with SIGKILL when so many steps stand in the log, wherever the next one is."""
+        process = self.start()
+        metrics = Path(self.spec.work) / "metrics.jsonl"
+        while not (metrics.exists() and len(metrics.read_text().splitlines()) >= steps):
+            assert process.poll() is None, self.log.read_text()[-3000:]
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp2"])
+def test_two_processes_that_were_killed_go_on_to_the_bit(spec: TrainSpec, tmp_path: Path, sharded: bool) -> None:
+    two = {"micro_rows": 1, "steps": 8, "checkpoint_every": 2}  # two rows a process and step: accumulated
+    whole = Launched(at(spec, tmp_path / "whole", **two), tmp_path / "whole", sharded).finish()
+    again = Launched(at(spec, tmp_path / "again", **two), tmp_path / "again", sharded)
+    again.kill_after(int(stable_rng(0, "kill", str(sharded)).integers(3, 7)))
+    found = find_running(Path(again.spec.work), again.spec.digest)
+    assert found is not None and 2 <= found[1] < 8
+    assert files(again.finish()) == files(whole)
+    losses = [json.loads(line)["loss"] for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    alone = at(spec, tmp_path / "alone", steps=8)
+    train(alone, silent)
+    expected = [json.loads(line)["loss"] for line in (Path(alone.out) / "metrics.jsonl").read_text().splitlines()]
+    assert losses == pytest.approx(expected, abs=2e-4)
