@@ -1,6 +1,6 @@
 """Pages made to break a reader, and real pages broken at random: what becomes of each, in which time and memory.
 
-    PYTHONPATH=. python benchmarks/fuzz_pages.py PAGES.warc.gz [--cases 100000] [--seed 0] [--workers 1]
+    PYTHONPATH=. python benchmarks/fuzz_pages.py PAGES.warc.gz [--cases 100000] [--seed 0] [--only bombs|cases]
 
 Two parts. Bombs: each is an archive of one capture that goes the whole way (archive, URL, language, main text, Krist,
 Quest) in a process of its own; printed are what became of it, CPU seconds and the process's peak resident memory, with
@@ -275,6 +275,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--only", choices=["bombs", "cases"], help="one of the two parts; default: both")
     parser.add_argument("--bomb", type=Path, help=argparse.SUPPRESS)  # one archive, in a process of its own
     chosen = parser.parse_args()
     if chosen.bomb:
@@ -282,7 +283,10 @@ def main() -> int:
         return 0
     if chosen.pages is None:
         parser.error("name an archive of pages")
-    run_bombs()
+    if chosen.only != "cases":
+        run_bombs()
+    if chosen.only == "bombs":
+        return 0
     pages = payloads(chosen.pages)
     parts = [range(part, chosen.cases, 50) for part in range(min(50, chosen.cases))]
     start = time.perf_counter()

@@ -215,22 +215,32 @@ TEXT_DOCUMENTS = Contract(
     ),
 )
 
-SCRIPTS = Contract(
-    "scripts",
-    """
+_SCRIPTS_SQL = """
     SELECT count(*) AS scripts, count(*) - count(DISTINCT document_id) AS duplicate_ids,
            count(*) FILTER (len(lines) = 0) AS empty_scripts,
            count(*) FILTER (EXISTS (
                SELECT 1 FROM (SELECT unnest(lines) AS l) WHERE trim(l.text) = '' OR trim(l.spoken_text) = ''
-           )) AS empty_lines
+           )) AS empty_lines{more}
     FROM scripts
-    """,
-    (
-        Bound("scripts", 1, None, "warn"),
-        _exactly("duplicate_ids"),
-        _exactly("empty_scripts"),
-        _exactly("empty_lines"),
+    """
+_SCRIPTS_BOUNDS = (
+    Bound("scripts", 1, None, "warn"),
+    _exactly("duplicate_ids"),
+    _exactly("empty_scripts"),
+    _exactly("empty_lines"),
+)
+
+SCRIPTS = Contract("scripts", _SCRIPTS_SQL.format(more=""), _SCRIPTS_BOUNDS)
+
+# Numbers and names of the pages that their Krist still says; one that was never counted must not read as a good one.
+KRIST = Contract(
+    "krist",
+    _SCRIPTS_SQL.format(
+        more=f""",
+           CASE WHEN count(*) = 0 OR {_stat("facts", missing="1")} = 0 THEN 1
+                ELSE {_stat("facts_kept")} / {_stat("facts", missing="1")} END AS share_of_facts_kept"""
     ),
+    (*_SCRIPTS_BOUNDS, Bound("share_of_facts_kept", 0.99, 1, "warn")),
 )
 
 _TOKEN_COLUMNS = """

@@ -219,9 +219,21 @@ def _synthetic(recipe: Recipe) -> Iterator[Node]:
         partition=PAGES,
         kinds=("table",),
     )
-    for name, description, stage, config in (
-        ("krist_documents", "Krist: knowledge-rich pages rewritten for listening.", write_krist, synthetic.krist),
-        ("quest_pairs", "Quest: questions mined from pages, with rationale and answer.", mine_quest, synthetic.quest),
+    for name, description, stage, config, contract in (
+        (
+            "krist_documents",
+            "Krist: knowledge-rich pages rewritten for listening.",
+            write_krist,
+            synthetic.krist,
+            contracts.KRIST,
+        ),
+        (
+            "quest_pairs",
+            "Quest: questions mined from pages, with rationale and answer.",
+            mine_quest,
+            synthetic.quest,
+            contracts.SCRIPTS,
+        ),
     ):
         yield Node(
             name=name,
@@ -229,7 +241,7 @@ def _synthetic(recipe: Recipe) -> Iterator[Node]:
             description=description,
             stage=stage,
             config=config,
-            contract=contracts.SCRIPTS,
+            contract=contract,
             inputs={"raw_pages": "raw_pages"},
             partition=PAGES,
             kinds=("table",),

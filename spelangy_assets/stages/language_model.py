@@ -11,6 +11,7 @@ from spelangy_model.text.llm import API_KEY_VARIABLE, BASE_URL_VARIABLE, Languag
 
 CONCURRENCY_VARIABLE = "SPELANGY_LLM_CONCURRENCY"
 MAX_TOKENS_VARIABLE = "SPELANGY_LLM_MAX_TOKENS"
+TIMEOUT_VARIABLE = "SPELANGY_LLM_TIMEOUT_S"
 
 
 def require_server(model: LanguageModel | None, execution: Execution) -> None:
@@ -32,12 +33,19 @@ def account(client: LanguageModelClient, out: UnitWriter) -> None:
 
 def _server(model: LanguageModel, execution: Execution) -> Server:
     environment = execution.environment
-    limits = {}
+    limits: dict[str, float] = {}
     for name, variable in (("concurrency", CONCURRENCY_VARIABLE), ("max_tokens", MAX_TOKENS_VARIABLE)):
         if environment.get(variable):
             if not environment[variable].isdecimal() or int(environment[variable]) < 1:
                 raise PreflightError(f"{variable} is {environment[variable]!r}, not a whole number above 0")
             limits[name] = int(environment[variable])
+    if environment.get(TIMEOUT_VARIABLE):
+        try:
+            limits["timeout_s"] = float(environment[TIMEOUT_VARIABLE])
+        except ValueError:
+            limits["timeout_s"] = 0.0
+        if not 0 < limits["timeout_s"] < float("inf"):
+            raise PreflightError(f"{TIMEOUT_VARIABLE} is {environment[TIMEOUT_VARIABLE]!r}, not seconds above 0")
     try:
         return Server.from_environment(environment, **limits)
     except KeyError as missing:

@@ -13,10 +13,10 @@ from spelangy_assets.stages.language_model import account, make_client, require_
 from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.records import Page, Script, TextDocument
-from spelangy_model.text.krist import KristRules, rewrite_for_listening, write_scripts
+from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts
 from spelangy_model.text.llm import LanguageModel, load_prompt
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"scripts": Script}
 PROMPT = "krist_rewrite.v1"
 _REPLY = {
@@ -72,6 +72,9 @@ def run(ctx: StageContext, config: Config) -> None:
                     continue
                 kept += 1
                 out.write("scripts", scripts)
+                facts, lost = surviving_facts(document.text, scripts)
+                out.add("facts", facts)
+                out.add("facts_kept", facts - lost)
                 out.add("sentences", sum(len(script.lines) for script in scripts))
             out.kept(kept)  # pages: a long one makes several scripts
 

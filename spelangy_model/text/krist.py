@@ -80,13 +80,18 @@ def facts_of(text: str) -> Counter[str]:
     return facts
 
 
-def surviving_share(source: str, rewritten: str) -> tuple[float, list[str]]:
-    """Return which share of the source's distinct facts the rewriting says (1 without facts), and the lost ones."""
+def lost_facts(source: str, said: str) -> tuple[int, list[str]]:
+    """Return how many distinct facts a source has, and those of them that the other text does not say."""
     facts = [fact for fact in facts_of(source) if fact]
-    said_numbers = {number.rstrip(".,") for number in re.findall(r"\d+(?:[.,]\d+)*", rewritten)}
-    said_words = f" {normalize(rewritten)} "
-    lost = [fact for fact in facts if fact not in said_numbers and f" {normalize(fact)} " not in said_words]
-    return (1.0 if not facts else 1 - len(lost) / len(facts)), lost
+    said_numbers = {number.rstrip(".,") for number in re.findall(r"\d+(?:[.,]\d+)*", said)}
+    said_words = f" {normalize(said)} "
+    return len(facts), [fact for fact in facts if fact not in said_numbers and f" {normalize(fact)} " not in said_words]
+
+
+def surviving_facts(source: str, scripts: list[Script]) -> tuple[int, int]:
+    """Return how many distinct facts a source has, and how many of them no line of its scripts says in writing."""
+    facts, lost = lost_facts(source, "\n".join(line.text for script in scripts for line in script.lines))
+    return facts, len(lost)
 
 
 def script_lines(text: str, rules: KristRules) -> list[Line]:
@@ -121,10 +126,10 @@ def _cut(sentence: str, max_words: int) -> list[str]:
 
 def write_scripts(document: TextDocument, rewritten: str, rules: KristRules) -> list[Script] | str:
     """Return the scripts of a document, in order, or the reason why there are none: facts_lost, too_few_sentences."""
-    share, _ = surviving_share(document.text, rewritten)
-    if share < rules.min_fact_share:
-        return "facts_lost"
     lines = script_lines(rewritten, rules)
+    facts, lost = lost_facts(document.text, "\n".join(line.text for line in lines))
+    if facts and 1 - len(lost) / facts < rules.min_fact_share:
+        return "facts_lost"
     if len(lines) < rules.min_sentences:
         return "too_few_sentences"
     parts = -(-len(lines) // rules.max_sentences)

@@ -12,6 +12,8 @@ from functools import cache
 from typing import Any
 
 MAX_PIECE_CHARACTERS = 4000
+# A line in which pysbd has nothing to look at: no mark inside that ends, lists or quotes: half of all lines.
+_ONE_SENTENCE = re.compile(r"[^.!?\u2026\u3002\uff01\uff1f;:()\[\]{}\"\u201c\u201d\u2022]*[.!?]?")
 
 
 @cache
@@ -29,6 +31,9 @@ def split_sentences(text: str) -> list[str]:
     sentences: list[str] = []
     for line in text.splitlines():
         for piece in _pieces(" ".join(line.split())):
+            if _ONE_SENTENCE.fullmatch(piece):
+                sentences.append(piece)
+                continue
             sentences += [sentence.strip() for sentence in _segmenter().segment(piece) if sentence.strip()]
     return sentences
 

@@ -168,8 +168,10 @@ def test_main_texts_carry_their_page(toys, store, snapshot):
 
 def test_krist_keeps_the_facts_of_its_page(toys, store, snapshot):
     build_pages(toys, store, snapshot)
-    built = toys.build(store, below(write_krist, "krist_documents", contracts.SCRIPTS), raw_pages())
+    built = toys.build(store, below(write_krist, "krist_documents", contracts.KRIST), raw_pages())
     assert built.verdict.passed
+    stats = built.artifact.manifest.counts.stats
+    assert stats["facts_kept"] == stats["facts"] > 3
     script = scripts_of(built.artifact)[0]
     said = [line.text for line in script.lines]
     assert "It was built in Bergen in 1742." in said
@@ -258,7 +260,7 @@ def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypa
     monkeypatch.setattr(write_krist, "make_client", lambda model, execution: Answering(answer))
     monkeypatch.setattr(write_krist, "require_server", lambda model, execution: None)
     build_pages(toys, store, snapshot)
-    node = below(write_krist, "krist_documents", contracts.SCRIPTS, model=LanguageModel("m"))
+    node = below(write_krist, "krist_documents", contracts.KRIST, model=LanguageModel("m"))
     artifact = toys.build(store, node, raw_pages()).artifact
     assert scripts_of(artifact) == []
     dropped = artifact.manifest.counts.dropped

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spelangy_model.text.sentences import MAX_PIECE_CHARACTERS, split_sentences
+from spelangy_model.text.sentences import _ONE_SENTENCE, MAX_PIECE_CHARACTERS, _segmenter, split_sentences
 
 
 def test_abbreviations_initials_and_decimals_end_no_sentence():
@@ -34,3 +34,14 @@ def test_a_line_without_end_is_cut_and_kept_whole():
     line = "word " * (MAX_PIECE_CHARACTERS // 2)
     assert "".join("".join(split_sentences(line)).split()) == "".join(line.split())
     assert "".join(split_sentences("x" * (3 * MAX_PIECE_CHARACTERS + 7))) == "x" * (3 * MAX_PIECE_CHARACTERS + 7)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from(["Mr", "U", "S", "no", "12", "3,5", "it's", "a", "I", "vs", "--", "*", "page", "e-mail"]))
+)
+def test_what_needs_no_segmenter_is_what_it_would_leave_whole(words):
+    line = " ".join(words)
+    for mark in ("", ".", "?", "!"):
+        if line and _ONE_SENTENCE.fullmatch(line + mark):
+            assert [part.strip() for part in _segmenter().segment(line + mark)] == [line + mark]
