@@ -20,7 +20,7 @@ _SEVERITIES: dict[Severity, dg.AssetCheckSeverity] = {
 
 def check_specs(key: dg.AssetKey, contract: Contract) -> list[dg.AssetCheckSpec]:
     """Return the blocking check, always there (an expectation that errors blocks), and the warning one if needed."""
-    severities = {"block", *(bound.severity for bound in contract.bounds)}
+    severities = {"block", *(bound.severity for bound in contract.bounds), *("warn" for _ in contract.drifts)}
     return [
         dg.AssetCheckSpec(
             name=name,

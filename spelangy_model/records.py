@@ -44,6 +44,14 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a recording."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """A sentence whose speaker, words and times are known beforehand (a transcript that came with the audio)."""
 
@@ -126,6 +134,8 @@ class Segment:
     end_s: float
     speaker: Annotated[str, "a label that is unique within the recording only"]
     overlap_s: Annotated[float, "seconds of the turn in which somebody else speaks too"]
+    snr_db: Annotated[float, "mean power over the noise floor of its recording; NaN: not measured"] = math.nan
+    sound: Annotated[list[Stretch], "where it is louder than that floor by 6 dB"] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +181,18 @@ class DroppedTranscript:
     reason: str
     detail: Annotated[str, "the measured value against its threshold"]
     text: Annotated[str, "what the systems' vote would have been"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What one step did with the audio of one source: what came in, what it kept, what it dropped and why."""
+
+    step: Annotated[str, "the dataset that the step makes"]
+    source: Annotated[str, "the host that published it, else the folder that it lay in"]
+    outcome: Annotated[str, "in, kept or dropped; made: what a step that keeps all of its input turned it into"]
+    reason: Annotated[str, "of a drop; else empty"]
+    pieces: Annotated[int, "recordings, segments or, of chunkings, words"]
+    duration_ms: Annotated[int, "of audio; 0 where a file could not be read"]
 
 
 # --- chunks: web speech and synthetic speech alike ----------------------------------------------------------

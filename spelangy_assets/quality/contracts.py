@@ -24,12 +24,30 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """Values that are to be spread as they were in the snapshot before; a warning where they are not.
+
+    `sql` yields one column, a value a record (0 or 1 for a share). `max_distance`: of the two distributions, beyond
+    what chance explains (see drift.py). `max_ratio`: of the means, either way; None where a mean says nothing.
+    """
+
+    name: str
+    sql: str
+    max_distance: float = 0.1
+    max_ratio: float | None = None
+
+
+@dataclass(frozen=True)
 class Contract:
-    """A dataset's promise. `sql` yields exactly one row; every bound names one of its columns."""
+    """A dataset's promise. `sql` yields exactly one row; every bound names one of its columns.
+
+    `drifts` are held against the published version of the snapshot before, by name; the first one has none.
+    """
 
     name: str
     sql: str
     bounds: tuple[Bound, ...]
+    drifts: tuple[Drift, ...] = ()
 
 
 def _exactly(column: str, value: float = 0) -> Bound:
@@ -55,6 +73,10 @@ RAW_AUDIO = Contract(
         _exactly("duplicate_ids"),
         _exactly("empty_recordings"),
         Bound("share_of_unknown_licence", 0, 0.5, "warn"),
+    ),
+    drifts=(
+        Drift("snr_db", "SELECT snr_db FROM recordings", 0.2),
+        Drift("loudness_lufs", "SELECT loudness_lufs FROM recordings", 0.2),
     ),
 )
 
@@ -92,6 +114,10 @@ SPEECH_SEGMENTS = Contract(
         _exactly("empty_or_reversed"),
         _exactly("impossible_overlap"),
         Bound("longest_s", 0, 60),
+    ),
+    drifts=(
+        Drift("length_s", "SELECT end_s - start_s FROM segments", max_ratio=1.5),
+        Drift("overlap", "SELECT least(overlap_s / (end_s - start_s), 1) FROM segments"),
     ),
 )
 
@@ -134,6 +160,11 @@ CLEAN_TRANSCRIPTS = Contract(
         Bound("mean_agreement", 0.6, 1, "warn"),
         Bound("mean_confidence", 0.5, 1, "warn"),
     ),
+    drifts=(
+        Drift("kept", "SELECT 1 FROM transcripts UNION ALL SELECT 0 FROM dropped"),
+        Drift("agreement", "SELECT agreement FROM transcripts"),
+        Drift("confidence", "SELECT confidence FROM transcripts"),
+    ),
 )
 
 CHUNKS = Contract(
@@ -157,6 +188,10 @@ CHUNKS = Contract(
         _exactly("missing_audio"),
         _exactly("documents_with_holes"),
         Bound("median_characters_per_s", 5, 25, "warn"),
+    ),
+    drifts=(
+        Drift("length_s", "SELECT end_s - start_s FROM chunks", max_ratio=1.5),
+        Drift("characters_per_s", "SELECT length(text) / greatest(end_s - start_s, 0.01) FROM chunks", 0.15),
     ),
 )
 
@@ -189,6 +224,33 @@ def round_trip(max_word_error_rate: float) -> Contract:
         ),
     )
 
+
+SPEECH_LEDGER = Contract(
+    "speech_ledger",
+    """
+    WITH sums AS (
+        SELECT step, sum(CASE outcome WHEN 'in' THEN pieces WHEN 'made' THEN 0 ELSE -pieces END) AS pieces,
+               sum(CASE outcome WHEN 'in' THEN duration_ms WHEN 'made' THEN 0 ELSE -duration_ms END) AS duration_ms
+        FROM ledger GROUP BY step, CASE step WHEN 'raw_audio' THEN '' ELSE source END)
+    SELECT (SELECT count(*) FROM ledger) AS ledger_rows,
+           count(*) FILTER (duration_ms <> 0 AND step IN ('speech_segments', 'clean_transcripts')) AS unbalanced_hours,
+           count(*) FILTER (pieces <> 0 AND step <> 'speech_segments') AS unbalanced_pieces,
+           (SELECT count(*) FROM ledger WHERE outcome = 'dropped' AND reason = '') AS drops_without_reason,
+           (SELECT count(*) FROM ledger WHERE pieces < 0 OR duration_ms < 0) AS negative_rows,
+           (SELECT coalesce(sum(duration_ms) FILTER (outcome = 'kept')
+                            / nullif(sum(duration_ms) FILTER (outcome = 'in'), 0), 1)
+            FROM ledger WHERE step = 'clean_transcripts') AS kept_share_of_speech
+    FROM sums
+    """,
+    (
+        Bound("ledger_rows", 1),
+        _exactly("unbalanced_hours"),
+        _exactly("unbalanced_pieces"),
+        _exactly("drops_without_reason"),
+        _exactly("negative_rows"),
+        Bound("kept_share_of_speech", 0.3, 1, "warn"),
+    ),
+)
 
 RAW_PAGES = Contract(
     "raw_pages",

@@ -10,14 +10,18 @@ from __future__ import annotations
 import datetime
 import functools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from spelangy_assets.quality.contracts import Bound, Contract
+from spelangy_assets.quality.drift import compare
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.manifest import Expectation, Verdict
@@ -28,8 +32,9 @@ class ContractError(Exception):
     """A contract that cannot be evaluated (its SQL fails, a bound names no column): our mistake, not the data's."""
 
 
-def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> dict[str, float]:
-    """Return the contract's aggregate row over the artifact's shards and manifest; NaN where SQL gives NULL."""
+@contextmanager
+def _views(artifact: Artifact, tables: dict[str, type]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open what the SQL of a contract sees of an artifact."""
     manifest = artifact.manifest
     with duckdb.connect() as connection:
         for table, record in tables.items():
@@ -69,6 +74,12 @@ def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -
                 }
             ),
         )
+        yield connection
+
+
+def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> dict[str, float]:
+    """Return the contract's aggregate row over the artifact's shards and manifest; NaN where SQL gives NULL."""
+    with _views(artifact, tables) as connection:
         try:
             cursor = connection.execute(contract.sql)
             rows = cursor.fetchall()
@@ -87,6 +98,20 @@ def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -
     return dict(zip(columns, values, strict=True))
 
 
+def drift_values(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> list[np.ndarray]:
+    """Return the finite values of each of the contract's drifts, each of shape (n,)."""
+    with _views(artifact, tables) as connection:
+        values = []
+        for drift in contract.drifts:
+            try:
+                (column,) = connection.execute(drift.sql).fetchnumpy().values()
+                found = np.ma.filled(np.ma.asarray(column, dtype=np.float64), math.nan)
+            except (duckdb.Error, TypeError, ValueError) as error:
+                raise ContractError(f"drift {drift.name} of {contract.name} on {artifact.address}: {error}") from error
+            values.append(found[np.isfinite(found)])
+        return values
+
+
 @functools.cache
 def _great_expectations() -> Any:
     import great_expectations as gx
@@ -102,10 +127,26 @@ def _great_expectations() -> Any:
     return gx, batches
 
 
-def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> Verdict:
-    """Return the verdict of the contract on the artifact; ContractError when it cannot be evaluated."""
+def evaluate(
+    artifact: Artifact, contract: Contract, tables: dict[str, type], previous: Artifact | None = None
+) -> Verdict:
+    """Return the verdict of the contract on the artifact; ContractError when it cannot be evaluated.
+
+    `previous`: what the contract's drifts are measured from; without it they are not.
+    """
     gx, batches = _great_expectations()
     row = aggregate(artifact, contract, tables)
+    bounds = list(contract.bounds)
+    if previous is not None and contract.drifts:
+        for drift, now, before in zip(
+            contract.drifts,
+            drift_values(artifact, contract, tables),
+            drift_values(previous, contract, tables),
+            strict=True,
+        ):
+            measures, limits = compare(drift, now, before, previous.address.partition or "before")
+            row |= measures
+            bounds += limits
     suite = gx.ExpectationSuite(
         name=contract.name,
         expectations=[
@@ -115,15 +156,13 @@ def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) ->
                 max_value=bound.high,
                 severity="critical" if bound.severity == "block" else "warning",
             )
-            for bound in contract.bounds
+            for bound in bounds
         ],
     )
     batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([row])})
     outcome = batch.validate(suite, result_format="BASIC")
     results = {_key(**result.expectation_config.kwargs): result for result in outcome.results}
-    expectations = [
-        _expectation(bound, row, results[_key(bound.column, bound.low, bound.high)]) for bound in contract.bounds
-    ]
+    expectations = [_expectation(bound, row, results[_key(bound.column, bound.low, bound.high)]) for bound in bounds]
     return Verdict(
         contract_fingerprint=fingerprint(contract),
         passed=all(item.success for item in expectations if item.severity == "block" or item.error),

@@ -11,6 +11,7 @@ from spelangy_assets.quality import contracts
 from spelangy_assets.recipes.graph import Graph, GraphError, Node, PartitionKind
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.stages import (
+    account_speech,
     chunk_speech,
     clean_transcripts,
     cover_topics,
@@ -187,6 +188,23 @@ def _web_speech(recipe: Recipe) -> Iterator[Node]:
             kinds=("audio", "table"),
         )
     yield Node(
+        name="speech_ledger",
+        group="chunks",
+        description="Hours in, kept and dropped by reason, source by source and step by step; lengths of the chunks.",
+        stage=account_speech,
+        config=web.ledger,
+        contract=contracts.SPEECH_LEDGER,
+        inputs={
+            "raw_audio": "raw_audio",
+            "speech_segments": "speech_segments",
+            "clean_transcripts": "clean_transcripts",
+            "web_coarse": "web_coarse",
+            "web_fine": "web_fine",
+        },
+        partition=AUDIO,
+        kinds=("table",),
+    )
+    yield Node(
         name="chunk_page",
         group="chunks",
         description="A page to look at and listen to: turns, chunks, votes and drops of each recording.",
@@ -200,6 +218,7 @@ def _web_speech(recipe: Recipe) -> Iterator[Node]:
             "clean_transcripts": "clean_transcripts",
             "web_coarse": "web_coarse",
             "web_fine": "web_fine",
+            "speech_ledger": "speech_ledger",
         },
         partition=AUDIO,
         kinds=("html",),

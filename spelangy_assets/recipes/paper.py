@@ -19,6 +19,7 @@ from spelangy_assets.recipes.recipe import (
 from spelangy_assets.recipes.sample import SEED, WORLD
 from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.stages import (
+    account_speech,
     chunk_speech,
     clean_transcripts,
     cover_topics,
@@ -120,6 +121,7 @@ PAPER = Recipe(
         clean=clean_transcripts.Config(),
         coarse=chunk_speech.Config(kind="coarse"),
         fine=chunk_speech.Config(kind="fine"),
+        ledger=account_speech.Config(seed=SEED),
         page=write_chunk_page.Config(),
     ),
     synthetic=Synthetic(

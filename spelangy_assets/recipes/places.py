@@ -28,8 +28,8 @@ def parents_of(graph: Graph, node: Node, partition: str | None) -> list[Place]:
 def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Place]:
     """Return what the roots need, parents first.
 
-    By default the roots are all unpartitioned assets, and then what nothing is made from (pages to look at), at every
-    snapshot at which all that it shows is needed for them.
+    By default the roots are all unpartitioned assets, and then what none of them is made from (accounts, pages to look
+    at), at every snapshot at which all that it shows is needed.
     """
     needed: dict[Place, None] = {}
 
@@ -46,7 +46,7 @@ def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Plac
     if roots is None:
         snapshots = list(dict.fromkeys((graph[name].partition, partition) for name, partition in needed))
         for node in graph:
-            if node.partition and not graph.children(node.name):
+            if node.partition and all(graph[name].partition for name in graph.descendants(node.name)):
                 for kind, partition in snapshots:
                     if kind == node.partition and needed.keys() >= set(parents_of(graph, node, partition)):
                         visit((node.name, partition))

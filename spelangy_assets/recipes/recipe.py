@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spelangy_assets.stages import (
+    account_speech,
     chunk_speech,
     clean_transcripts,
     cover_topics,
@@ -55,6 +56,7 @@ class WebSpeech:
     clean: clean_transcripts.Config
     coarse: chunk_speech.Config
     fine: chunk_speech.Config
+    ledger: account_speech.Config
     page: write_chunk_page.Config
 
 

@@ -20,6 +20,7 @@ from spelangy_assets.recipes.recipe import (
 )
 from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.stages import (
+    account_speech,
     chunk_speech,
     clean_transcripts,
     cover_topics,
@@ -151,6 +152,7 @@ SAMPLE = Recipe(
         clean=clean_transcripts.Config(),
         coarse=chunk_speech.Config(kind="coarse", max_chunk_s=16.0),  # a chunk has to fit into a row
         fine=chunk_speech.Config(kind="fine"),
+        ledger=account_speech.Config(seed=SEED),
         page=write_chunk_page.Config(),
     ),
     synthetic=Synthetic(

@@ -1,26 +1,41 @@
-"""The listening page of a snapshot: turns, votes, chunks with their sound, and what was dropped and why.
+"""The listening page of a snapshot: waveform, turns, votes, chunks with their sound, and what was dropped and why.
 
-Put here: how the records of web speech are laid out for a person. Do not put here: reading artifacts (the stage does)
-or any decision about the data: the page shows what the records say, and its sums are sums over the records given.
+Put here: how the records of web speech are laid out for a person. Do not put here: reading artifacts (the stage does),
+sums (speech_ledger makes them) or any decision about the data: the page shows what the records say.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+
 from spelangy_assets.report.render import clock, duration, render, share
 from spelangy_assets.report.sound import AudioBudget
-from spelangy_model.records import Chunk, DroppedTranscript, Hypothesis, Recording, Segment, Transcript, Vote
+from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
+from spelangy_model.records import (
+    Chunk,
+    DroppedTranscript,
+    Hypothesis,
+    LedgerRow,
+    Metric,
+    Recording,
+    Segment,
+    Transcript,
+    Vote,
+)
 
 T = TypeVar("T")
 
 _COLOURS = 6  # as many as base.html has; further speakers share them
 _STRIP_S = 60.0
 _ROW = 15  # pixels; the drawing is 1000 units wide and stretches to the page
+_WAVE = 36  # pixels
+_WAVE_POINTS = 300  # a strip: some 4 kB
 _OPEN_CHUNKS = 40  # a longer list starts folded
 
 
@@ -40,6 +55,8 @@ def write_chunk_page(
     transcripts: Sequence[Transcript],
     dropped: Sequence[DroppedTranscript],
     chunks: Mapping[str, Sequence[Chunk]],
+    ledger: Sequence[LedgerRow],
+    metrics: Sequence[Metric],
     *,
     title: str = "From recordings to chunks",
     limits: PageLimits | None = None,
@@ -73,7 +90,8 @@ def write_chunk_page(
     return render(
         "chunk_page.html",
         title=title,
-        ledger=_ledger(recordings, segments, transcripts, dropped, chunks),
+        ledger=_ledger_view(ledger),
+        lengths=[view for name in chunks if (view := _lengths_view(name, metrics))],
         recordings=views,
         left_out=len(recordings) - len(shown),
         audio_note=budget.note(),
@@ -89,57 +107,108 @@ def _group(items: Sequence[T], key: Callable[[T], str]) -> defaultdict[str, list
 
 # --- the ledger ---------------------------------------------------------------------------------------------
 
+_STEPS = {
+    "raw_audio": "recordings",
+    "speech_segments": "somebody speaks",
+    "clean_transcripts": "transcripts",
+    "web_fine": "chunks, fine",
+    "web_coarse": "chunks, coarse",
+}
 
-def _ledger(
-    recordings: Sequence[Recording],
-    segments: Sequence[Segment],
-    transcripts: Sequence[Transcript],
-    dropped: Sequence[DroppedTranscript],
-    chunks: Mapping[str, Sequence[Chunk]],
-) -> dict[str, Any]:
-    total_s = sum(recording.duration_s for recording in recordings)
-    rows: list[dict[str, Any]] = []
 
-    def add(name: str, kind: str, pieces: int, seconds: float) -> None:
-        rows.append(
+def _ledger_view(rows: Sequence[LedgerRow]) -> dict[str, Any]:
+    """Return the ledger summed over sources, step by step, and source by source."""
+    sources = sorted({row.source for row in rows if row.outcome != "in" or row.step != "raw_audio"})
+    return {
+        "steps": [step for name in _STEPS if (step := _step_view(name, [row for row in rows if row.step == name]))],
+        "sources": [
             {
-                "name": name,
-                "kind": kind,
-                "pieces": f"{pieces:,}" if pieces else "-",
-                "duration": duration(seconds),
-                "share": share(seconds, total_s),
+                "name": source,
+                "cells": [
+                    duration(_seconds(row for row in rows if (row.source, row.step, row.outcome) == (source, *cell)))
+                    for cell in _SOURCE_CELLS
+                ],
+                "drops": ", ".join(
+                    f"{row.reason} {row.pieces}"
+                    for row in rows
+                    if row.source == source and row.outcome == "dropped" and row.pieces
+                ),
             }
-        )
-
-    add("audio in", "in", len(recordings), total_s)
-    turns = _group(segments, lambda item: item.recording_id)
-    spoken_s = sum(_covered_s(turns[recording.recording_id]) for recording in recordings)
-    add("nobody speaks", "quiet", 0, total_s - spoken_s)
-    add("speaker turns", "in", len(segments), _total_s(segments))
-    add("transcripts kept", "kept", len(transcripts), _total_s(transcripts))
-    for reason, count in sorted(Counter(item.reason for item in dropped).items(), key=lambda pair: (-pair[1], pair[0])):
-        of_reason = [item for item in dropped if item.reason == reason]
-        add(f"dropped: {reason}", "dropped", count, _total_s(of_reason))
-    judged = {item.segment_id for item in (*transcripts, *dropped)}
-    unjudged = [segment for segment in segments if segment.segment_id not in judged]
-    if unjudged:
-        add("turns without a transcript or a drop", "dropped", len(unjudged), _total_s(unjudged))
-    for name, items in chunks.items():
-        add(f"chunks of {name}", "kept", len(items), _total_s(items))
-    return {"recordings": len(recordings), "rows": rows}
+            for source in sources
+        ],
+    }
 
 
-def _total_s(items: Sequence[Segment] | Sequence[Transcript] | Sequence[DroppedTranscript] | Sequence[Chunk]) -> float:
-    return sum(item.end_s - item.start_s for item in items)
+_SOURCE_CELLS = (
+    ("raw_audio", "kept"),
+    ("speech_segments", "kept"),
+    ("clean_transcripts", "kept"),
+    ("web_fine", "made"),
+    ("web_coarse", "made"),
+)
 
 
-def _covered_s(segments: Sequence[Segment]) -> float:
-    """Return the seconds in which at least one speaks."""
-    covered, reached = 0.0, -math.inf
-    for segment in sorted(segments, key=lambda item: item.start_s):
-        covered += max(0.0, segment.end_s - max(reached, segment.start_s))
-        reached = max(reached, segment.end_s)
-    return covered
+def _step_view(step: str, rows: Sequence[LedgerRow]) -> dict[str, Any] | None:
+    if not rows:
+        return None
+    chunking = step.startswith("web_")
+    total_s = _seconds(row for row in rows if row.outcome == ("kept" if step == "raw_audio" else "in"))
+    lines = []
+    for outcome in ("in", "made" if chunking else "kept", "dropped"):
+        of_outcome = [row for row in rows if row.outcome == outcome]
+        for reason in sorted({row.reason for row in of_outcome}):
+            of_reason = [row for row in of_outcome if row.reason == reason]
+            pieces, seconds = sum(row.pieces for row in of_reason), _seconds(of_reason)
+            unit = "" if not chunking else "words" if outcome == "in" else "chunks"
+            lines.append(
+                {
+                    "name": f"dropped: {reason}" if reason else outcome,
+                    "kind": outcome,
+                    "pieces": f"{pieces:,} {unit}".strip() if pieces else "-",
+                    "duration": duration(seconds) if seconds else "-",
+                    "share": share(seconds, total_s) if seconds else "-",
+                }
+            )
+    return {"name": _STEPS[step], "lines": lines}
+
+
+def _seconds(rows: Iterable[LedgerRow]) -> float:
+    return sum(row.duration_ms for row in rows) / 1000
+
+
+def _lengths_view(name: str, metrics: Sequence[Metric]) -> dict[str, Any] | None:
+    """Return a chunking's lengths: the figures, and the bars of their histogram."""
+    values = {row.metric: row.value for row in metrics if row.subject == name}
+    if "length_s.mean" not in values:
+        return None
+    shares = [(key.split(".")[-1], value) for key, value in values.items() if key.startswith("length_s.share.")]
+    highest = max(value for _, value in shares)
+    width = 1000 / len(shares)
+    return {
+        "name": name,
+        "mean": duration(values["length_s.mean"]),
+        "median": duration(values["length_s.p50"]),
+        "target": duration(values["length_s.target"]) if "length_s.target" in values else "",
+        "spread": f"{values['length_s.p05']:.1f} to {values['length_s.p95']:.1f} s",
+        "deterministic": f"{values['switches_per_document.deterministic.mean']:.1f}",
+        "stochastic": f"{values['switches_per_document.stochastic.mean']:.1f}",
+        "bars": [
+            {
+                "x": round(i * width + 2, 1),
+                "y": round(80 - 80 * value / highest, 1),
+                "width": round(width - 4, 1),
+                "height": round(80 * value / highest, 1),
+                "title": f"{_bin(label)}: {share(value, 1)}",
+            }
+            for i, (label, value) in enumerate(shares)
+        ],
+        "ticks": [_bin(label).split(" ")[0] for label, _ in shares],
+    }
+
+
+def _bin(label: str) -> str:
+    low, high = label.split("_")
+    return f"{int(low)} s and longer" if high == "inf" else f"{int(low)} to {int(high)} s"
 
 
 # --- a recording --------------------------------------------------------------------------------------------
@@ -162,7 +231,7 @@ def _recording_view(
         for name, items in chunks.items()
         for number, chunk in enumerate(items, 1)
     }
-    strips = _strips(recording, segments, dropped, chunks, speakers, anchors)
+    strips = _strips(recording, segments, dropped, chunks, speakers, anchors, limits.strips_per_recording)
     return {
         "id": recording.recording_id,
         "name": recording.source_uri or recording.recording_id[:16],
@@ -173,15 +242,15 @@ def _recording_view(
         "rate": recording.original_sample_rate_hz,
         "channels": recording.original_channels,
         "speakers": [{"name": name, "colour": colours[name]} for name in speakers],
-        "strips": strips[: limits.strips_per_recording],
-        "strips_left_out": len(strips) > limits.strips_per_recording,
+        "strips": strips,
+        "strips_left_out": recording.duration_s > limits.strips_per_recording * _STRIP_S,
         "strips_shown": duration(limits.strips_per_recording * _STRIP_S),
         "kinds": [
             {
                 "name": name,
                 "open": position == 0 and len(items) <= _OPEN_CHUNKS,
-                "duration": duration(_total_s(items)),
-                "mean": duration(_total_s(items) / len(items)),
+                "duration": duration(sum(c.duration_s for c in items)),
+                "mean": duration(sum(c.duration_s for c in items) / len(items)),
                 "chunks": [
                     {
                         "number": number,
@@ -204,9 +273,9 @@ def _recording_view(
             {
                 "speaker": item.speaker,
                 "start": clock(item.start_s),
-                "words": [_word_view(vote, item.systems) for vote in item.votes]
-                or [{"text": item.text, "css": "", "title": ""}],
-                "heard": heard.get(item.segment_id, []),
+                "systems": item.systems,
+                "text": item.text,
+                "slots": [_slot_view(vote) for vote in item.votes] if len(item.systems) > 1 else [],
                 "agreement": f"{item.agreement:.2f}",
                 "confidence": f"{item.confidence:.2f}",
             }
@@ -220,24 +289,31 @@ def _recording_view(
                 "reason": item.reason,
                 "detail": item.detail,
                 "text": item.text,
+                "heard": [h for h in heard.get(item.segment_id, []) if h.text],
             }
             for item in dropped
         ],
     }
 
 
-def _word_view(vote: Vote, systems: Sequence[str]) -> dict[str, str]:
-    """Return a slot as it is shown: how many systems said what won decides how it is marked."""
+def _slot_view(vote: Vote) -> dict[str, Any]:
+    """Return a slot as it is shown: the word that won over what each system said, marked by how many said the same."""
     said = [_bare(candidate) for candidate in vote.candidates]
     agreeing = said.count(_bare(vote.winner))
-    title = "; ".join(
-        f"{system}: {candidate or '(nothing)'}" for system, candidate in zip(systems, vote.candidates, strict=False)
-    )
     if not vote.winner:
-        return {"text": next((text for text in vote.candidates if text), ""), "css": "gone", "title": title}
-    if agreeing == len(said):
-        return {"text": vote.winner, "css": "", "title": title if len(set(vote.candidates)) > 1 else ""}
-    return {"text": vote.winner, "css": "most" if 2 * agreeing > len(said) else "split", "title": title}
+        css = "gone"
+    elif agreeing == len(said):
+        css = "all"
+    else:
+        css = "most" if 2 * agreeing > len(said) else "split"
+    return {
+        "winner": vote.winner or next((text for text in vote.candidates if text), ""),
+        "css": css,
+        "said": [
+            {"text": text, "css": "" if bare == _bare(vote.winner) else "other"}
+            for text, bare in zip(vote.candidates, said, strict=True)
+        ],
+    }
 
 
 def _bare(word: str) -> str:
@@ -254,11 +330,14 @@ def _strips(
     chunks: Mapping[str, Sequence[Chunk]],
     speakers: Sequence[str],
     anchors: Mapping[tuple[str, str], str],
+    limit: int,
 ) -> list[dict[str, Any]]:
     """Return the timeline cut into strips of a minute, so that it can be read on a narrow screen."""
     gone = {item.segment_id: item for item in dropped}
     strips = []
-    for number in range(max(1, math.ceil(recording.duration_s / _STRIP_S))):
+    samples = decode_flac(recording.audio.bytes)
+    peak = max(float(np.abs(samples).max()), 1e-3)
+    for number in range(min(max(1, math.ceil(recording.duration_s / _STRIP_S)), limit)):
         start = number * _STRIP_S
         end = min(start + _STRIP_S, recording.duration_s)
         rows = [*speakers, *chunks]
@@ -295,7 +374,8 @@ def _strips(
         turns = sum(segment.start_s < end and segment.end_s > start for segment in segments)
         strips.append(
             {
-                "height": _ROW * len(rows),
+                "wave": _wave(samples[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)] / peak),
+                "height": _WAVE + _ROW * len(rows),
                 "label": f"Timeline from {clock(start)} to {clock(end)}: {turns} turns by {len(speakers)} speakers, "
                 + ", ".join(
                     f"{sum(c.start_s < end and c.end_s > start for c in items)} chunks of {name}"
@@ -313,5 +393,24 @@ def _strips(
 def _bar(item: Segment | Chunk, strip_start_s: float, row: int, **look: str) -> dict[str, Any]:
     left = max(0.0, (item.start_s - strip_start_s) / _STRIP_S * 1000)
     right = min(1000.0, (item.end_s - strip_start_s) / _STRIP_S * 1000)
-    box = {"x": round(left, 1), "y": row * _ROW + 1, "width": round(max(right - left, 1.0), 1), "height": _ROW - 3}
+    box = {
+        "x": round(left, 1),
+        "y": _WAVE + row * _ROW + 1,
+        "width": round(max(right - left, 1.0), 1),
+        "height": _ROW - 3,
+    }
     return {**box, **look}
+
+
+def _wave(samples: np.ndarray) -> str:
+    """Return the outline of at most a minute of sound as an SVG path: the peak of each fifth of a second, both ways."""
+    step = round(_STRIP_S / _WAVE_POINTS * SAMPLE_RATE_HZ)
+    count = -(-len(samples) // step)
+    padded = np.zeros(count * step, dtype=np.float32)
+    padded[: len(samples)] = np.abs(samples)
+    # The square root lets quiet speech be seen beside loud.
+    heights = np.rint(np.sqrt(padded.reshape(count, step).max(axis=1)) * (_WAVE / 2 - 1)).astype(int).tolist()
+    width = 1000 / _WAVE_POINTS
+    upper = [f"{i * width:.0f} {_WAVE // 2 - height}" for i, height in enumerate(heights)]
+    lower = [f"{i * width:.0f} {_WAVE // 2 + height}" for i, height in reversed(list(enumerate(heights)))]
+    return f"M{'L'.join([*upper, *lower])}Z" if heights else ""

@@ -140,6 +140,6 @@ def build(
             raise RuntimeError(f"{address} was committed but cannot be read back from {store.files.uri}")
     verdict = store.verdict(artifact)
     if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
-        verdict = evaluate(artifact, node.contract, node.stage.TABLES)
+        verdict = evaluate(artifact, node.contract, node.stage.TABLES, store.before(address))
     store.judge(artifact, verdict)
     return Built(artifact, verdict, cached)

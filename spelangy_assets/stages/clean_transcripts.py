@@ -19,7 +19,7 @@ from spelangy_model.audio.rover import RoverWeights, rover
 from spelangy_model.audio.words import text_of
 from spelangy_model.records import DroppedTranscript, Hypothesis, Segment, Transcript
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"transcripts": Transcript, "dropped": DroppedTranscript}
 
 
@@ -60,7 +60,7 @@ def run(ctx: StageContext, config: Config) -> None:
                         "build transcript_hypotheses again"
                     )
                 transcript = agree(segment, heard[segment.segment_id], config)
-                drop = first_drop(transcript, segment.overlap_s, config.limits)
+                drop = first_drop(transcript, segment, config.limits)
                 if drop is None:
                     out.write("transcripts", [transcript])
                     out.add("hours_kept", hours)

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.diarize import Diarizer, DiarizerSpec, DiarizerUnavailable, check_diarizer, open_diarizer
 from spelangy_model.audio.io import decode_flac
+from spelangy_model.audio.levels import with_levels
 from spelangy_model.audio.turns import Turn, join_gaps, overlap_s, segment_id, segments_of
 from spelangy_model.records import Recording, Segment
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"segments": Segment}
 
 
@@ -54,13 +57,14 @@ def run(ctx: StageContext, config: Config) -> None:
             # A recording may hold hours: one at a time.
             for recording in shard.iter_records(Recording, batch_rows=1):
                 out.add("hours_in", recording.duration_s / 3600)
+                samples = decode_flac(recording.audio.bytes)
                 if recording.utterances:
                     segments = _given(recording, config, out)
                 else:
                     if diarizer is None:
                         diarizer = _open(config, ctx.execution)
-                    segments = _diarized(recording, diarizer, config, out)
-                out.write("segments", segments)
+                    segments = _diarized(recording, samples, diarizer, config, out)
+                out.write("segments", with_levels(segments, samples))
                 out.add("speakers", len({segment.speaker for segment in segments}))
                 out.add("hours_kept", sum(segment.end_s - segment.start_s for segment in segments) / 3600)
                 out.add("hours_overlapped", sum(segment.overlap_s for segment in segments) / 3600)
@@ -74,8 +78,9 @@ def _open(config: Config, execution: Execution) -> Diarizer:
     return open_diarizer(config.diarizer, execution.environment, execution.device)
 
 
-def _diarized(recording: Recording, diarizer: Diarizer, config: Config, out: UnitWriter) -> list[Segment]:
-    samples = decode_flac(recording.audio.bytes)
+def _diarized(
+    recording: Recording, samples: np.ndarray, diarizer: Diarizer, config: Config, out: UnitWriter
+) -> list[Segment]:
     turns = join_gaps(diarizer.diarize(samples), config.max_gap_s)
     out.read(max(1, len(turns)))
     if not turns:

@@ -2,8 +2,8 @@
 
 Put here: gathering the records. Do not put here: how they are laid out (report/chunk_page.py).
 
-Inputs: `raw_audio`, `speech_segments`, `transcript_hypotheses`, `clean_transcripts`, `web_fine`, `web_coarse`.
-Output: chunk_page.html.
+Inputs: `raw_audio`, `speech_segments`, `transcript_hypotheses`, `clean_transcripts`, `web_fine`, `web_coarse`,
+`speech_ledger`. Output: chunk_page.html.
 """
 
 from __future__ import annotations
@@ -12,9 +12,18 @@ from dataclasses import dataclass, field
 
 from spelangy_assets.report.chunk_page import PageLimits, write_chunk_page
 from spelangy_assets.stages.stage import Execution, StageContext
-from spelangy_model.records import Chunk, DroppedTranscript, Hypothesis, Recording, Segment, Transcript
+from spelangy_model.records import (
+    Chunk,
+    DroppedTranscript,
+    Hypothesis,
+    LedgerRow,
+    Metric,
+    Recording,
+    Segment,
+    Transcript,
+)
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {}
 PAGE = "chunk_page.html"
 
@@ -43,6 +52,8 @@ def run(ctx: StageContext, config: Config) -> None:
                 list(cleaned.records("transcripts", Transcript)),
                 list(cleaned.records("dropped", DroppedTranscript)),
                 {name: list(ctx.inputs[name].records("chunks", Chunk)) for name in ("web_fine", "web_coarse")},
+                list(ctx.inputs["speech_ledger"].records("ledger", LedgerRow)),
+                list(ctx.inputs["speech_ledger"].records("metrics", Metric)),
                 title=f"From recordings to chunks: snapshot {ctx.partition}",
                 limits=config.limits,
             )

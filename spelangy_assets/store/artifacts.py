@@ -22,7 +22,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -499,6 +499,17 @@ class ArtifactStore:
         except _TORN:
             return None
         return self.find(address, build_key)
+
+    def before(self, address: Address) -> Artifact | None:
+        """Return the published version of the partition that comes before by name; None when there is none."""
+        if address.partition is None:
+            return None
+        for partition in sorted(self._folders(f"{address.recipe}/{address.asset}"), reverse=True):
+            if partition < address.partition and partition != "_":
+                artifact = self.latest(replace(address, partition=partition))
+                if artifact is not None:
+                    return artifact
+        return None
 
     def resolve(self, address: Address) -> Artifact:
         """Return the version that a stage may read. StoreError says why there is none: this is the read guard."""

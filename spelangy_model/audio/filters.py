@@ -3,17 +3,18 @@
 Put here: the filters of one transcript and their literals. Do not put here: the vote that made it, language
 detection, or what is done with a drop.
 
-Each filter takes the transcript, the seconds in which somebody else speaks too, and the literals, and returns
-None or a Drop. The first that objects, in the order of FILTERS, names the reason.
+Each filter takes the transcript, its segment (overlap and levels) and the literals, and returns None or a Drop. The
+first that objects, in the order of FILTERS, names the reason.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from spelangy_model.audio.words import normalized
-from spelangy_model.records import Transcript
+from spelangy_model.records import Segment, Transcript
 from spelangy_model.text.language import UNDETERMINED
 
 # What Whisper writes over silence, music and noise, having learned from subtitles of videos; in normalized words.
@@ -44,6 +45,8 @@ class FilterLimits:
     min_duration_s: float = 0.3
     max_duration_s: float = 30.0
     max_overlap_share: float = 0.5
+    min_snr_db: float = 3.0
+    max_silent_word_share: float = 0.5
     min_agreement: float = 0.5
     min_confidence: float = 0.5
     max_characters_per_s: float = 25.0
@@ -64,29 +67,26 @@ class Drop:
     detail: str
 
 
-Filter = Callable[[Transcript, float, FilterLimits], Drop | None]
+Filter = Callable[[Transcript, Segment, FilterLimits], Drop | None]
 
 
-def first_drop(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
-    """Return the first filter's objection, or None when the transcript is good enough.
-
-    `overlap_s`: seconds of the segment in which another speaker speaks too.
-    """
-    return next((drop for check in FILTERS if (drop := check(transcript, overlap_s, limits))), None)
+def first_drop(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
+    """Return the first filter's objection, or None when the transcript is good enough."""
+    return next((drop for check in FILTERS if (drop := check(transcript, segment, limits))), None)
 
 
-def _language(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+def _language(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
     # A text that is too short to tell and that nobody listened to is not foreign for that.
     if limits.languages and transcript.language not in (*limits.languages, UNDETERMINED):
         return Drop("language", f"{transcript.language}, not one of {', '.join(limits.languages)}")
     return None
 
 
-def _empty(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+def _empty(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
     return None if any(normalized(word.text) for word in transcript.words) else Drop("empty", "no word won the vote")
 
 
-def _duration(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+def _duration(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
     duration_s = transcript.end_s - transcript.start_s
     if duration_s < limits.min_duration_s:
         return Drop("too_short", f"{duration_s:.2f} s < {limits.min_duration_s} s")
@@ -95,14 +95,31 @@ def _duration(transcript: Transcript, overlap_s: float, limits: FilterLimits) ->
     return None
 
 
-def _overlap(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
-    share = overlap_s / (transcript.end_s - transcript.start_s)
+def _overlap(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
+    share = segment.overlap_s / (transcript.end_s - transcript.start_s)
     if share > limits.max_overlap_share:
         return Drop("overlapped", f"{share:.2f} of the segment > {limits.max_overlap_share}")
     return None
 
 
-def _phrase(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+def _noise(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
+    if segment.snr_db < limits.min_snr_db:  # not for NaN: nobody measured
+        return Drop("low_snr", f"{segment.snr_db:.1f} dB < {limits.min_snr_db} dB")
+    return None
+
+
+def _silence(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
+    # Given words have interpolated times, which say nothing of where each was heard.
+    if transcript.systems == ["given"] or math.isnan(segment.snr_db):
+        return None
+    words = [word for word in transcript.words if normalized(word.text)]
+    silent = sum(not any(s.start_s <= word.end_s and word.start_s <= s.end_s for s in segment.sound) for word in words)
+    if silent > limits.max_silent_word_share * len(words):
+        return Drop("text_on_silence", f"{silent} of {len(words)} words where nothing is heard")
+    return None
+
+
+def _phrase(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
     # A transcript that came with the audio was not hallucinated.
     text = " ".join(key for word in transcript.words if (key := normalized(word.text)))
     if transcript.systems != ["given"] and text in limits.phrases:
@@ -110,7 +127,7 @@ def _phrase(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> D
     return None
 
 
-def _loop(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+def _loop(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
     words = [key for word in transcript.words if (key := normalized(word.text))]
     if len(words) >= limits.min_unique_words_from:
         share = len(set(words)) / len(words)
@@ -134,7 +151,7 @@ def longest_repeat(words: list[str], size: int) -> int:
     return 1 + longest // size
 
 
-def _pace(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+def _pace(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
     duration_s = transcript.end_s - transcript.start_s
     rate = sum(len(word.text) for word in transcript.words) / duration_s
     if rate > limits.max_characters_per_s:
@@ -144,16 +161,19 @@ def _pace(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Dro
     return None
 
 
-def _agreement(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+def _agreement(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
     if transcript.agreement < limits.min_agreement:
         return Drop("low_agreement", f"{transcript.agreement:.2f} < {limits.min_agreement}")
     return None
 
 
-def _confidence(transcript: Transcript, overlap_s: float, limits: FilterLimits) -> Drop | None:
+def _confidence(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
     if transcript.confidence < limits.min_confidence:
         return Drop("low_confidence", f"{transcript.confidence:.2f} < {limits.min_confidence}")
     return None
 
 
-FILTERS: tuple[Filter, ...] = (_language, _empty, _duration, _overlap, _phrase, _loop, _pace, _agreement, _confidence)
+FILTERS: tuple[Filter, ...] = (
+    *(_language, _empty, _duration, _overlap, _noise, _silence),
+    *(_phrase, _loop, _pace, _agreement, _confidence),
+)

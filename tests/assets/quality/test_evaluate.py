@@ -7,7 +7,7 @@ import pytest
 
 from spelangy_assets.quality import contracts
 from spelangy_assets.quality.contracts import Bound, Contract
-from spelangy_assets.quality.evaluate import ContractError, aggregate, evaluate
+from spelangy_assets.quality.evaluate import ContractError, aggregate, drift_values, evaluate
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
 from spelangy_model.records import (
     Audio,
@@ -15,6 +15,7 @@ from spelangy_model.records import (
     DroppedTranscript,
     Duplicate,
     Hypothesis,
+    LedgerRow,
     Line,
     Metric,
     PackedRow,
@@ -61,6 +62,10 @@ ROWS: dict[str, dict[str, Any]] = {
             *("c", "d", 0, "speech", "r", "https://a", "CC0-1.0", "A", "", 0.0, 1.0, "twelve chars", "twelve", AUDIO)
         )
     },
+    "speech_ledger": {
+        "ledger": LedgerRow("web_fine", "a.example", "made", "", 1, 1000),
+        "metrics": Metric("web_fine", "length_s.mean", 1.0, math.nan, math.nan, 1),
+    },
     "raw_pages": {"pages": Page("p", "https://a", "a.warc@0", "", "CC0-1.0", "utf-8", "<html>")},
     "text_documents": {"documents": TextDocument("d", "p", "https://a", "CC0-1.0", "A", "Text.")},
     "scripts": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
@@ -97,6 +102,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "metrics": {"metrics": Metric("run", "sqa.accuracy", 0.5, math.nan, math.nan, 4)},
     "files": {},
     "page": {},
+    "synthetic_page": {"metrics": Metric("krist", "spoken.hours", 0.5, math.nan, math.nan, 4)},
     "roll_up": {},
     "speech_tokenizer": {"metrics": Metric("speech_tokenizer", "codebook.used_share", 0.9, math.nan, math.nan, 4)},
     "run": {},
@@ -113,6 +119,7 @@ STATS = {
     "speech_tokens": {"speech_tokens": 600},
     "speech_tokenizer": {"reading_heads": 1},
     "page": {"pages": 1},
+    "synthetic_page": {"pages": 1},
     "leaderboard": {"pages": 1},
     "run": {"steps": 10, "closing_loss_nats": 2.5},
 }
@@ -174,6 +181,14 @@ def sound(commit: Commit) -> Callable[[str], Artifact]:
     return made
 
 
+@pytest.mark.parametrize("name", sorted(name for name, contract in ALL_CONTRACTS.items() if contract.drifts))
+def test_the_drifts_of_a_contract_are_measured_on_its_tables(name: str, sound: Callable[[str], Artifact]):
+    values = drift_values(sound(name), ALL_CONTRACTS[name], types_of(name))
+    assert len(values) == len(ALL_CONTRACTS[name].drifts)
+    if name != "raw_audio":  # whose row was not measured: NaN is no value
+        assert all(len(found) for found in values)
+
+
 def types_of(name: str) -> dict[str, type]:
     return {table: type(row) for table, row in ROWS[name].items()}
 
@@ -233,6 +248,10 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("chunks", "chunks", {"index": 1}, "documents_with_holes"),
         ("chunks", "chunks", {"end_s": 0.0}, "empty_audio"),
         ("chunks", "chunks", {"audio": Audio(b"fLaC", "a.flac")}, "missing_audio"),
+        ("speech_ledger", "ledger", {"outcome": "in"}, "unbalanced_pieces"),
+        ("speech_ledger", "ledger", {"step": "clean_transcripts", "outcome": "kept"}, "unbalanced_hours"),
+        ("speech_ledger", "ledger", {"outcome": "dropped"}, "drops_without_reason"),
+        ("speech_ledger", "ledger", {"duration_ms": -1}, "negative_rows"),
         ("raw_pages", "pages", {"html": ""}, "empty_pages"),
         ("text_documents", "documents", {"text": ""}, "empty_texts"),
         ("scripts", "scripts", {"lines": []}, "empty_scripts"),

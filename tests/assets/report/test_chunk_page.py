@@ -1,6 +1,7 @@
 """The listening page says what the records say, escapes it, needs no network, and states its limits."""
 
 import base64
+import math
 import re
 
 import numpy as np
@@ -9,7 +10,18 @@ import pytest
 from spelangy_assets.report.chunk_page import PageLimits, write_chunk_page
 from spelangy_assets.report.render import clock, duration, number, share
 from spelangy_model.audio.io import decode_flac, encode_flac
-from spelangy_model.records import Audio, Chunk, DroppedTranscript, Hypothesis, Recording, Segment, Transcript, Vote
+from spelangy_model.records import (
+    Audio,
+    Chunk,
+    DroppedTranscript,
+    Hypothesis,
+    LedgerRow,
+    Metric,
+    Recording,
+    Segment,
+    Transcript,
+    Vote,
+)
 
 
 def flac(seconds: float) -> Audio:
@@ -49,6 +61,36 @@ HYPOTHESES = [Hypothesis("aaaa-s0", "aaaa", "tiny", "the hat sat", [], "en", 0.9
 DROPPED = [
     DroppedTranscript("aaaa-s1", "aaaa", "B", 9.0, 14.0, "low_agreement", "0.21 < 0.60", "<script>alert(1)</script>")
 ]
+LEDGER = [
+    LedgerRow("raw_audio", "(all)", "in", "", 3, 0),
+    LedgerRow("raw_audio", "example.org", "kept", "", 2, 90_000),
+    LedgerRow("raw_audio", "(top folder)", "dropped", "undecodable", 1, 0),
+    LedgerRow("speech_segments", "example.org", "in", "", 2, 90_000),
+    LedgerRow("speech_segments", "example.org", "kept", "", 4, 23_000),
+    LedgerRow("speech_segments", "example.org", "dropped", "nobody_speaks", 0, 67_000),
+    LedgerRow("clean_transcripts", "example.org", "in", "", 4, 24_000),
+    LedgerRow("clean_transcripts", "example.org", "kept", "", 3, 19_000),
+    LedgerRow("clean_transcripts", "example.org", "dropped", "low_agreement", 1, 5_000),
+    LedgerRow("web_fine", "example.org", "in", "", 5, 19_000),
+    LedgerRow("web_fine", "example.org", "kept", "", 5, 0),
+    LedgerRow("web_fine", "example.org", "made", "", 3, 15_000),
+]
+METRICS = [
+    *(
+        Metric("web_fine", f"length_s.{name}", value, math.nan, math.nan, 3)
+        for name, value in [
+            ("mean", 5.0),
+            ("p05", 1.0),
+            ("p50", 5.0),
+            ("p95", 9.0),
+            ("target", 5.2),
+            ("share.00_1", 0.25),
+            ("share.01_inf", 0.75),
+        ]
+    ),
+    Metric("web_fine", "switches_per_document.deterministic.mean", 1.5, math.nan, math.nan, 2),
+    Metric("web_fine", "switches_per_document.stochastic.mean", 0.5, math.nan, math.nan, 2),
+]
 CHUNKS = {
     "web_fine": [
         chunk("aaaa", 0, 0.0, 5.0, "The cat"),
@@ -60,25 +102,58 @@ CHUNKS = {
 
 
 def page(**changes) -> str:
-    return write_chunk_page(RECORDINGS, SEGMENTS, HYPOTHESES, TRANSCRIPTS, DROPPED, CHUNKS, **changes)
+    return write_chunk_page(RECORDINGS, SEGMENTS, HYPOTHESES, TRANSCRIPTS, DROPPED, CHUNKS, LEDGER, METRICS, **changes)
 
 
-def ledger(text: str) -> dict[str, list[str]]:
-    rows = re.findall(r'<tr><th scope="row"[^>]*>(.*?)</th>(.*?)</tr>', text)
-    return {name: re.findall(r">([^<]*)</td>", cells) for name, cells in rows}
-
-
-def test_the_ledger_sums_what_came_in_what_was_kept_and_what_was_dropped():
-    assert ledger(page()) == {
-        "audio in": ["2", "90.0 s", "100.0%"],
-        "nobody speaks": ["-", "67.0 s", "74.4%"],
-        "speaker turns": ["4", "24.0 s", "26.7%"],
-        "transcripts kept": ["2", "15.0 s", "16.7%"],
-        "dropped: low_agreement": ["1", "5.0 s", "5.6%"],
-        "turns without a transcript or a drop": ["1", "4.0 s", "4.4%"],
-        "chunks of web_fine": ["3", "15.0 s", "16.7%"],
-        "chunks of web_coarse": ["1", "10.0 s", "11.1%"],
+def ledger(text: str) -> dict[str, list[list[str]]]:
+    """Return the lines of each step of the ledger."""
+    steps = re.findall(r'<tr class="step"><th[^>]*>(.*?)</th></tr>(.*?)</tbody>', text, flags=re.DOTALL)
+    return {
+        name: [
+            [line, *re.findall(r">([^<]*)</td>", cells)]
+            for line, cells in re.findall(r'<tr><th scope="row"[^>]*>(.*?)</th>(.*?)</tr>', lines)
+        ]
+        for name, lines in steps
     }
+
+
+def test_the_ledger_says_what_each_step_was_given_kept_and_dropped():
+    assert ledger(page()) == {
+        "recordings": [
+            ["in", "3", "-", "-"],
+            ["kept", "2", "90.0 s", "100.0%"],
+            ["dropped: undecodable", "1", "-", "-"],
+        ],
+        "somebody speaks": [
+            ["in", "2", "90.0 s", "100.0%"],
+            ["kept", "4", "23.0 s", "25.6%"],
+            ["dropped: nobody_speaks", "-", "67.0 s", "74.4%"],
+        ],
+        "transcripts": [
+            ["in", "4", "24.0 s", "100.0%"],
+            ["kept", "3", "19.0 s", "79.2%"],
+            ["dropped: low_agreement", "1", "5.0 s", "20.8%"],
+        ],
+        "chunks, fine": [["in", "5 words", "19.0 s", "100.0%"], ["made", "3 chunks", "15.0 s", "78.9%"]],
+    }
+    assert "low_agreement 1" in page()  # and by source
+    assert '<th scope="row">example.org</th>' in page()
+
+
+def test_the_lengths_of_the_chunks_are_drawn_beside_the_target():
+    text = page()
+    assert "mean 5.0 s (the paper&#39;s: 5.2 s), median 5.0 s" in text or "mean 5.0 s (the paper's: 5.2 s)" in text
+    assert "<title>0 to 1 s: 25.0%</title>" in text
+    assert "<title>1 s and longer: 75.0%</title>" in text
+    assert "1.5 deterministic, 0.5 stochastic" in text
+
+
+def test_the_waveform_is_drawn_from_the_sound():
+    loud = re.findall(r'<path class="wave" d="M([^"]*)Z"', page())
+    assert len(loud) == 2  # of aaaa's two minutes the second is not there, as its sound in this test is a second long
+    heights = [int(point.split()[1]) for point in loud[0].split("L")]
+    assert min(heights) < 6
+    assert max(heights) > 30
 
 
 def test_each_chunk_has_its_sound_its_text_and_a_place_that_the_timeline_points_to(parsed):
@@ -98,20 +173,31 @@ def test_each_chunk_has_its_sound_its_text_and_a_place_that_the_timeline_points_
 
 def test_a_chunk_that_two_chunkings_share_has_a_place_in_each(parsed):
     shared = CHUNKS["web_fine"][:1]
-    text = write_chunk_page(RECORDINGS, SEGMENTS, [], [], [], {"web_fine": shared, "web_coarse": shared})
+    text = write_chunk_page(RECORDINGS, SEGMENTS, [], [], [], {"web_fine": shared, "web_coarse": shared}, [], [])
     checker = parsed(text)
     assert sum(place.startswith("c-") for place in checker.ids) == 2
     assert {link[1:] for link in checker.values("a", "href")} <= set(checker.ids)
 
 
-def test_votes_are_marked_by_agreement():
-    text = page()
-    assert ">The</span>" in text.replace('<span title="base: The; tiny: the">', "<span>")
-    assert '<span class="split" title="base: cat; tiny: hat">cat</span>' in text
-    assert '<span class="gone" title="base: um; tiny: (nothing)">um</span>' in text
-    assert "<span>sat</span>" in text
-    assert "the hat sat" in text
-    assert "given words" in text
+def test_what_each_system_heard_stands_below_the_word_that_won_and_is_marked_by_agreement():
+    slots = re.findall(r'<span class="(\w+)"><b>([^<]*)</b>((?:<i[^>]*>[^<]*</i>)+)</span>', page())
+    assert [(css, winner) for css, winner, _ in slots] == [
+        ("who", "vote"),
+        ("all", "The"),
+        ("split", "cat"),
+        ("gone", "um"),
+        ("all", "sat"),
+    ]
+    assert slots[0][2] == "<i>base</i><i>tiny</i>"
+    assert slots[2][2] == '<i>cat</i><i class="other">hat</i>'
+    assert slots[3][2] == '<i class="other">um</i><i></i>'
+    assert "given words" in page()
+
+
+def test_of_what_was_dropped_one_sees_what_each_system_heard():
+    heard = [Hypothesis("aaaa-s1", "aaaa", "tiny", "some other words", [], "en", 0.9)]
+    text = write_chunk_page(RECORDINGS, SEGMENTS, heard, TRANSCRIPTS, DROPPED, CHUNKS, LEDGER, METRICS)
+    assert "<code>tiny</code> some other words" in text
 
 
 def test_drops_name_reason_and_measure_and_nothing_of_a_text_becomes_markup():
@@ -131,13 +217,13 @@ def test_the_page_asks_for_nothing_over_a_network_and_names_its_pictures(parsed)
     assert "default-src 'none'" in text
     assert "@import" not in text
     assert "url(" not in text
-    assert len(checker.values("svg", "aria-label")) == text.count("<svg") == 3
+    assert len(checker.values("svg", "aria-label")) == text.count("<svg") == 4
     assert "2 turns by 2 speakers" in text
 
 
 def test_a_minute_is_a_strip_of_the_timeline_and_long_recordings_say_what_is_left_out():
     limited = page(limits=PageLimits(strips_per_recording=1))
-    assert limited.count("<svg") == 2
+    assert limited.count("<svg") == 3
     assert "The timeline shows the first 60.0 s" in limited
 
 
@@ -160,7 +246,7 @@ def test_recordings_beyond_the_limit_are_counted_and_said_to_be_left_out():
 
 def test_equal_records_give_equal_bytes_and_no_records_give_a_page(parsed):
     assert page() == page()
-    parsed(write_chunk_page([], [], [], [], [], {}))
+    parsed(write_chunk_page([], [], [], [], [], {}, [], []))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     (folder / "chunk_page.html").write_text(
         write_chunk_page(
-            chunk.RECORDINGS, chunk.SEGMENTS, chunk.HYPOTHESES, chunk.TRANSCRIPTS, chunk.DROPPED, chunk.CHUNKS
+            *(chunk.RECORDINGS, chunk.SEGMENTS, chunk.HYPOTHESES, chunk.TRANSCRIPTS, chunk.DROPPED, chunk.CHUNKS),
+            *(chunk.LEDGER, chunk.METRICS),
         )
     )
     (folder / "leaderboard.html").write_text(leaderboard_page(board.METRICS, board.RUNS))

@@ -16,13 +16,21 @@ from spelangy_assets.quality.contracts import (
     CHUNKS,
     CLEAN_TRANSCRIPTS,
     RAW_AUDIO,
+    SPEECH_LEDGER,
     SPEECH_SEGMENTS,
     TRANSCRIPT_HYPOTHESES,
 )
 from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.report.transcript_files import export_transcripts
-from spelangy_assets.stages import chunk_speech, clean_transcripts, ingest_audio, recognize, segment_speech
+from spelangy_assets.stages import (
+    account_speech,
+    chunk_speech,
+    clean_transcripts,
+    ingest_audio,
+    recognize,
+    segment_speech,
+)
 from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.ingest_audio import RenderedRecording
 from spelangy_assets.stages.stage import Execution, FolderSource, PreflightError
@@ -40,6 +48,8 @@ from spelangy_model.records import (
     Chunk,
     DroppedTranscript,
     Hypothesis,
+    LedgerRow,
+    Metric,
     Recording,
     Reject,
     Segment,
@@ -51,7 +61,7 @@ from spelangy_model.records import (
 
 @dataclasses.dataclass(frozen=True)
 class Talk:
-    """A rendered snapshot: recordings of noise, with utterances or without."""
+    """A rendered snapshot: recordings of noise, loud where the turns of `Turns` are, with utterances or without."""
 
     utterances: tuple[tuple[Utterance, ...], ...]
     duration_s: float = 30.0
@@ -62,6 +72,8 @@ class Talk:
 
     def open(self) -> Callable[[int], RenderedRecording]:
         noise = np.random.default_rng(0).uniform(-0.1, 0.1, int(self.duration_s * SAMPLE_RATE_HZ)).astype(np.float32)
+        seconds = np.arange(len(noise)) / SAMPLE_RATE_HZ
+        noise[((seconds > 9.2) & (seconds < 19.8)) | (seconds > 24.2)] *= 0.01
         return lambda i: RenderedRecording(
             f"talk-{i}", f"https://talk.example/{i}", "CC0-1.0", "noise", noise * (1 + i / 10), self.utterances[i]
         )
@@ -117,9 +129,9 @@ def chain(
     ingest: ingest_audio.Config | None = None,
     segment: segment_speech.Config | None = None,
     coarse: chunk_speech.Config | None = None,
-    upto: str = "web_fine",
+    upto: str = "speech_ledger",
 ) -> dict[str, Built]:
-    """Build raw_audio to web_coarse and web_fine, or as far as `upto`, and return what was built by name."""
+    """Build raw_audio to speech_ledger, or as far as `upto`, and return what was built by name."""
 
     def node(name: str, stage: Any, config: Any, contract: Any, *above: str) -> Node:
         return Node(
@@ -141,6 +153,10 @@ def chain(
         node(agreed, clean_transcripts, clean or clean_transcripts.Config(), CLEAN_TRANSCRIPTS, raw, turns, heard),
         node("web_coarse", chunk_speech, coarse or chunk_speech.Config(kind="coarse"), CHUNKS, raw, agreed),
         node("web_fine", chunk_speech, chunk_speech.Config(kind="fine"), CHUNKS, raw, agreed),
+        node(
+            *("speech_ledger", account_speech, account_speech.Config(seed=7), SPEECH_LEDGER),
+            *(raw, turns, agreed, "web_coarse", "web_fine"),
+        ),
     ]
     graph = Graph("recipe", nodes)
     built: dict[str, Built] = {}
@@ -309,6 +325,7 @@ def test_licence_and_address_go_from_a_manifests_line_to_the_chunk(
     folder = tmp_path / "snapshot"
     folder.mkdir()
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 20 * SAMPLE_RATE_HZ)
+    noise[3 * SAMPLE_RATE_HZ : 14 * SAMPLE_RATE_HZ] *= 0.01
     soundfile.write(folder / "talk.wav", noise, SAMPLE_RATE_HZ)
     said = {1.0: "So that is how it was done.", 14.0: "And this is what they said of it."}
     lines = [
@@ -332,6 +349,52 @@ def test_licence_and_address_go_from_a_manifests_line_to_the_chunk(
             assert (address, chunk.text) == ("https://example.org/talk", text)
             assert first_s <= start_s < last_s
             assert first_s == recordings[chunk.source_id].offset_s
+
+
+# --- account_speech ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_every_second_is_accounted_for(store: ArtifactStore, execution: Execution):
+    text = ("thanks for watching", "So it is like that.")
+    systems = tuple(Scripted(name, text[0]) for name in ("one", "two"))
+    built = chain(store, execution, Talk(((), ())), systems)
+    ledger = rows(built["speech_ledger"].artifact, "ledger", LedgerRow)
+    assert {(r.step, r.outcome, r.reason): (r.pieces, r.duration_ms) for r in ledger} == {
+        ("raw_audio", "in", ""): (2, 0),
+        ("raw_audio", "kept", ""): (2, 60_000),
+        ("speech_segments", "in", ""): (2, 60_000),
+        ("speech_segments", "kept", ""): (6, 22_000),
+        ("speech_segments", "dropped", "nobody_speaks"): (0, 38_000),
+        ("clean_transcripts", "in", ""): (6, 22_000),
+        ("clean_transcripts", "dropped", "hallucinated_phrase"): (6, 22_000),
+    }
+    assert {r.source for r in ledger if r.step != "raw_audio" or r.outcome != "in"} == {"talk.example"}
+    stats = built["speech_ledger"].artifact.manifest.counts.stats
+    assert stats["hours_clean_transcripts_dropped_hallucinated_phrase"] == pytest.approx(22 / 3600)
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_the_lengths_and_switches_of_both_chunkings_are_measured(store: ArtifactStore, execution: Execution):
+    built = chain(store, execution, Talk(((),)))
+    found = rows(built["speech_ledger"].artifact, "metrics", Metric)
+    metrics = {(m.subject, m.metric): m.value for m in found}
+    chunks = rows(built["web_fine"].artifact, "chunks", Chunk)
+    lengths = [chunk.duration_s for chunk in chunks]
+    assert metrics["web_fine", "length_s.mean"] == pytest.approx(np.mean(lengths))
+    assert metrics["web_fine", "length_s.p50"] == pytest.approx(np.median(lengths))
+    assert metrics["web_coarse", "length_s.mean_of_target"] == pytest.approx(
+        metrics["web_coarse", "length_s.mean"] / 19.2
+    )
+    shares = [value for (name, metric), value in metrics.items() if name == "web_fine" and ".share." in metric]
+    assert sum(shares) == pytest.approx(1.0)
+    # Three turns: two in one document, one in the next; deterministic sampling changes modality at every chunk.
+    assert metrics["web_coarse", "chunks_per_document.mean"] == 1.5
+    assert metrics["web_coarse", "switches_per_document.deterministic.mean"] == 0.5
+    assert metrics["web_coarse", "switches_per_document.stochastic.expected"] == 0.25
+    assert metrics["web_coarse", "switches_per_document.stochastic.mean"] in (0.0, 0.5)
+    page = built["speech_ledger"].artifact.read_file("chunks.md").decode()
+    assert "| length_s.mean |" in page
 
 
 # --- with real models ---------------------------------------------------------------------------------------------

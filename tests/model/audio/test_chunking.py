@@ -101,6 +101,24 @@ def test_both_chunkings_hold_the_same_words_in_the_same_stretches():
     assert coarse[0].end_s == fine[2].end_s
 
 
+def test_the_papers_mean_lengths_are_reached_by_literals():
+    rng = np.random.default_rng(5)
+    turns, time_s = [], 1.0
+    for _ in range(200):  # one speaker, pausing now and then; sentences of 1 to 4 s
+        words: list[Word] = []
+        for _ in range(int(rng.integers(1, 5))):
+            length_s = rng.uniform(1.0, 4.0)
+            words += spread("It was so in the town.", time_s, time_s + length_s)
+            time_s += length_s + 0.15
+        turns.append(said("", words[0].start_s, words[-1].end_s, words=words))
+        time_s += 0.8
+    samples = noise(time_s + 1)
+    coarse = chunk_recording(samples, turns, [], ChunkRule(kind="coarse", max_chunk_s=24.0))
+    fine = chunk_recording(samples, turns, [], ChunkRule(kind="fine", min_sentence_s=3.5))
+    assert np.mean([span.end_s - span.start_s for span in coarse]) == pytest.approx(19.2, rel=0.1)
+    assert np.mean([span.end_s - span.start_s for span in fine]) == pytest.approx(5.2, rel=0.1)
+
+
 # --- where a cut lies -------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from spelangy_model.audio.filters import FilterLimits, first_drop, longest_repeat
 from spelangy_model.audio.words import spread
-from spelangy_model.records import Transcript
+from spelangy_model.records import Segment, Stretch, Transcript
 
 LIMITS = FilterLimits()
 
@@ -29,8 +29,14 @@ def transcript(text: str = "this is what was said here", duration_s: float = 2.0
     return replace(good, **changes)  # type: ignore[arg-type]
 
 
-def reason(item: Transcript, overlap_s: float = 0.0) -> str | None:
-    drop = first_drop(item, overlap_s, LIMITS)
+def segment_of(item: Transcript, **changes: object) -> Segment:
+    sound = [Stretch(item.start_s, item.end_s)]
+    good = Segment(item.segment_id, "r", item.start_s, item.end_s, "a", overlap_s=0.0, snr_db=20.0, sound=sound)
+    return replace(good, **changes)  # type: ignore[arg-type]
+
+
+def reason(item: Transcript, **changes: object) -> str | None:
+    drop = first_drop(item, segment_of(item, **changes), LIMITS)
     return drop.reason if drop else None
 
 
@@ -79,12 +85,27 @@ def test_talk_over_more_than_half_of_the_segment_is_dropped():
     assert reason(transcript(), overlap_s=1.1) == "overlapped"
 
 
+def test_a_segment_that_hardly_rises_above_the_noise_is_dropped():
+    assert reason(transcript(), snr_db=3.1) is None
+    assert reason(transcript(), snr_db=2.9) == "low_snr"
+    assert reason(transcript(), snr_db=float("nan")) is None
+
+
+def test_words_where_nothing_is_heard_are_dropped_and_given_ones_are_not():
+    half = [Stretch(1.0, 2.0)]  # six words from 1 to 3 s
+    assert reason(transcript(), sound=half) is None
+    assert reason(transcript(), sound=[Stretch(1.0, 1.5)]) == "text_on_silence"
+    assert reason(transcript(), sound=[]) == "text_on_silence"
+    assert reason(transcript(systems=["given"]), sound=[]) is None
+
+
 def test_a_foreign_stretch_that_nobody_transcribed_is_foreign_and_not_empty():
     assert reason(transcript("", language="fr")) == "language"
 
 
 def test_a_drop_says_what_was_measured():
-    drop = first_drop(transcript(agreement=0.4), 0.0, LIMITS)
+    bad = transcript(agreement=0.4)
+    drop = first_drop(bad, segment_of(bad), LIMITS)
     assert drop is not None
     assert drop.detail == "0.40 < 0.5"
 
