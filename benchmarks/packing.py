@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     pa.set_cpu_count(1)
-    documents = make_documents(chosen.documents)
+    documents = make_documents(chosen.documents, LAYOUT)
     print(
         f"{chosen.documents} documents, rows of {chosen.row_length}; command: python benchmarks/packing.py "
         f"--documents {chosen.documents} --row-length {chosen.row_length} --rounds {chosen.rounds}\n"
@@ -50,7 +50,7 @@ def main() -> None:
         whole_path(documents, sampling, chosen.row_length, chosen.rounds)
 
 
-def make_documents(count: int) -> DocumentArrays:
+def make_documents(count: int, layout: Layout) -> DocumentArrays:
     """Return documents of the stated distribution."""
     rng = stable_rng(0, "benchmark", "packing")
     chunks = np.clip(rng.lognormal(np.log(30), 0.8, count), 1, 400).astype(np.int64)
@@ -64,9 +64,9 @@ def make_documents(count: int) -> DocumentArrays:
         pa.array(["web_fine_tokens"] * count),
         names,
         np.concatenate([[0], np.cumsum(chunks)]),
-        rng.integers(0, LAYOUT.codebook_size, int(codes.sum()), dtype=np.int32),
+        rng.integers(0, layout.codebook_size, int(codes.sum()), dtype=np.int32),
         np.concatenate([[0], np.cumsum(codes)]),
-        rng.integers(0, LAYOUT.text_size, int(texts.sum()), dtype=np.int32),
+        rng.integers(0, layout.text_size, int(texts.sum()), dtype=np.int32),
         np.concatenate([[0], np.cumsum(texts)]),
     )
 
@@ -127,6 +127,7 @@ def finished(
     ids: np.ndarray,
     loss_mask: np.ndarray,
     row_length: int,
+    layout: Layout,
 ) -> pa.Table:
     rows = len(first) - 1
     owner = pa.array(plan.document[members])
@@ -139,7 +140,7 @@ def finished(
         source=documents.sources.take(owner),
         source_id=documents.source_ids.take(owner),
     )
-    return build_rows(0, ["speech_text"] * rows, spans, ids, loss_mask, row_length, LAYOUT)
+    return build_rows(0, ["speech_text"] * rows, spans, ids, loss_mask, row_length, layout)
 
 
 def whole_path(documents: DocumentArrays, sampling: Sampling, row_length: int, rounds: int) -> None:
@@ -150,7 +151,9 @@ def whole_path(documents: DocumentArrays, sampling: Sampling, row_length: int, r
         plan = plan_sequences(documents, Interleaving(sampling), 0, 0, row_length)
         packing = best_fit_decreasing(plan.length, row_length)
         written = write_sequences(documents, plan, packing.members, LAYOUT, True)
-        table = finished(documents, plan, packing.members, packing.first, written.ids, written.loss_mask, row_length)
+        table = finished(
+            documents, plan, packing.members, packing.first, written.ids, written.loss_mask, row_length, LAYOUT
+        )
         best = min(best, time.process_time() - started)
     tokens = int(plan.length.sum())
     filled = tokens / (table.num_rows * row_length)

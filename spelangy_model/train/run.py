@@ -176,7 +176,7 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
             rate = spec.learning_rate * learning_rate_factor(
                 spec.schedule, step, spec.steps, spec.warmup_steps, spec.decay_steps
             )
-            loss, norm = _step(accelerator, module, optimizer, batch, rate, spec)
+            loss, norm = optimizer_step(accelerator, module, optimizer, batch, rate, spec)
             seconds = time.perf_counter() - started
             if not torch.isfinite(torch.tensor(loss)):
                 raise FloatingPointError(f"the loss is {loss} at step {step}: lower learning_rate or look at the rows")
@@ -252,7 +252,7 @@ def _timing_line(
     }
 
 
-def _step(
+def optimizer_step(
     accelerator: Accelerator, module: nn.Module, optimizer: Any, batch: Batch, rate: float, spec: TrainSpec
 ) -> tuple[float, float]:
     """Do one optimizer step; return (mean loss over the whole batch's loss tokens, gradient norm before clipping)."""

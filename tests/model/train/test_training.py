@@ -203,10 +203,10 @@ def test_a_killed_run_goes_on_to_the_bit(
         steps.append(1)
         return real_step(*arguments)
 
-    monkeypatch.setattr(run_module, "_step", step_until_killed)
+    monkeypatch.setattr(run_module, "optimizer_step", step_until_killed)
     with pytest.raises(KeyboardInterrupt):
         train(again, silent)
-    monkeypatch.setattr(run_module, "_step", real_step)
+    monkeypatch.setattr(run_module, "optimizer_step", real_step)
     found = find_running(Path(again.work), again.digest)
     assert (found[1] if found else 0) == killed_after // 2 * 2
     train(again, silent)

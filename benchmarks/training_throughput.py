@@ -1,0 +1,233 @@
+"""Useful tokens a second: packed rows and this project's step, against a Hugging Face Trainer on padded batches.
+
+    python benchmarks/training_throughput.py
+
+Documents as in packing.py (85 of 100 short Quest documents, the rest web and Krist documents of log-normal length, in
+their true lengths), split between chunks where they are longer than a row. The preset tiny over a vocabulary of 1,300
+text ids and 1,000 codes. Both sides begin with the same weights, see every sequence once a round, about as many useful
+tokens a step, with AdamW and gradient clipping, in float32 on one thread:
+
+    packed                     the rows of data/packing.py, document attention, loss where it counts (train/run.py)
+    Trainer                    transformers.Trainer, batches in random order padded to their longest sequence
+    Trainer, group_by_length   the same, with batches of like length
+
+A useful token is a position that is not padding. Time is CPU seconds of the process from the first batch to the last
+step; the sides are run in turn, after a step of each that does not count. Printed as Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from packing import finished, make_documents
+from transformers.utils.logging import disable_progress_bar
+
+from spelangy_model.data.interleave import Interleaving, Sequences, plan_sequences, write_sequences
+from spelangy_model.data.loader import RowReader
+from spelangy_model.data.packing import best_fit_decreasing
+from spelangy_model.lm.forward import load_model
+from spelangy_model.lm.presets import new_model
+from spelangy_model.tokenizer.vocab import Layout
+from spelangy_model.train.run import PackedLoss, make_optimizer, optimizer_step
+from spelangy_model.train.spec import TrainSpec
+
+LAYOUT = Layout(text_size=1300, codebook_size=1000)
+_IGNORED = -100  # a label that transformers' loss leaves out
+
+
+@dataclass
+class Run:
+    """What a side did: useful tokens, positions with padding, steps, and CPU seconds."""
+
+    useful: int = 0
+    positions: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: Run) -> None:
+        self.useful += other.useful
+        self.positions += other.positions
+        self.steps += other.steps
+        self.seconds += other.seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--documents", type=int, default=120)
+    parser.add_argument("--row-length", type=int, default=1024)
+    parser.add_argument("--batch-rows", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=2)
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    disable_progress_bar()
+    with tempfile.TemporaryDirectory() as folder:
+        new_model("tiny", LAYOUT, seed=0).save_pretrained(folder)
+        sequences = write_rows(chosen.documents, chosen.row_length, LAYOUT, Path(folder))
+        lengths = np.diff(sequences.first)
+        batch = max(1, round(chosen.batch_rows * chosen.row_length / lengths.mean()))
+        describe(lengths, batch, chosen)
+        examples = as_examples(sequences)
+        compare(
+            {
+                "packed": lambda seed, most: packed(Path(folder), chosen.batch_rows, most),
+                "Trainer": lambda seed, most: padded(Path(folder), examples, batch, "random", seed, most),
+                "Trainer, group_by_length": lambda seed, most: padded(
+                    Path(folder), examples, batch, "group_by_length", seed, most
+                ),
+            },
+            chosen.rounds,
+        )
+
+
+def write_rows(count: int, row_length: int, layout: Layout, folder: Path) -> Sequences:
+    """Write the packed rows to folder/rows.parquet; return the same sequences for the other side."""
+    documents = make_documents(count, layout)
+    plan = plan_sequences(documents, Interleaving(), 0, 0, row_length)
+    packing = best_fit_decreasing(plan.length, row_length)
+    written = write_sequences(documents, plan, packing.members, layout, True)
+    table = finished(
+        documents, plan, packing.members, packing.first, written.ids, written.loss_mask, row_length, layout
+    )
+    pq.write_table(table, folder / "rows.parquet")
+    return written
+
+
+def as_examples(sequences: Sequences) -> list[dict[str, list[int]]]:
+    labels = np.where(sequences.loss_mask > 0, sequences.ids, _IGNORED)
+    spans = [slice(a, b) for a, b in zip(sequences.first[:-1], sequences.first[1:], strict=True)]
+    return [{"input_ids": sequences.ids[span].tolist(), "labels": labels[span].tolist()} for span in spans]
+
+
+def describe(lengths: np.ndarray, batch: int, chosen: argparse.Namespace) -> None:
+    low, quarter, middle, upper, high = np.percentile(lengths, [5, 25, 50, 75, 95]).round().astype(int)
+    command = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in vars(chosen).items())
+    print(f"command: python benchmarks/training_throughput.py {command}\n")
+    print(
+        f"{len(lengths)} sequences, {lengths.sum()} tokens; lengths: mean {lengths.mean():.0f}, 5% {low}, "
+        f"25% {quarter}, median {middle}, 75% {upper}, 95% {high}, longest {lengths.max()}\n"
+    )
+    print(f"a step: {chosen.batch_rows} packed rows of {chosen.row_length}, or {batch} sequences\n")
+
+
+def compare(sides: dict[str, Callable[[int, int], Run]], rounds: int) -> None:
+    """Print what each side did over all rounds."""
+    runs = {name: Run() for name in sides}
+    for side in sides.values():
+        side(0, 1)
+    for seed in range(rounds):
+        for name, side in sides.items():
+            runs[name].add(side(seed, -1))
+    slowest = runs["Trainer"].useful / runs["Trainer"].seconds
+    print("| | steps | padding | CPU s | useful tokens/s | times Trainer |\n|---|---|---|---|---|---|")
+    for name, run in runs.items():
+        speed = run.useful / run.seconds
+        print(
+            f"| {name} | {run.steps} | {1 - run.useful / run.positions:.1%} | {run.seconds:.1f} | {speed:.0f} "
+            f"| {speed / slowest:.2f} |"
+        )
+
+
+def packed(folder: Path, batch_rows: int, most_steps: int) -> Run:
+    """Train over all rows once (or `most_steps` steps, where that is not -1) with the steps of train/run.py."""
+    from accelerate import Accelerator
+
+    reader = RowReader([folder / "rows.parquet"])
+    steps = len(reader) // batch_rows if most_steps < 0 else most_steps
+    spec = TrainSpec(
+        rows=(str(folder / "rows.parquet"),),
+        layout=LAYOUT,
+        steps=steps,
+        batch_rows=batch_rows,
+        micro_rows=batch_rows,
+        learning_rate=1e-3,
+        warmup_steps=0,
+        decay_steps=0,
+        weight_decay=0.1,
+        clip_norm=1.0,
+        precision="float32",
+        seed=0,
+        inputs=(),
+        out="",
+        work="",
+        init_checkpoint=str(folder),
+    )
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
+    module: Any = PackedLoss(load_model(folder))
+    module, optimizer = accelerator.prepare(module, make_optimizer(module, spec))
+    module.train()
+    run = Run(steps=steps)
+    started = time.process_time()
+    for step in range(steps):
+        batch = reader.batch(step * batch_rows, batch_rows)
+        optimizer_step(accelerator, module, optimizer, batch, spec.learning_rate, spec)
+        run.useful += sum(batch.source_tokens.values())
+        run.positions += batch.input_ids.size
+    run.seconds = time.process_time() - started
+    return run
+
+
+def padded(folder: Path, examples: Any, batch: int, sampling: str, seed: int, most_steps: int) -> Run:
+    """Train over all sequences once (or `most_steps` steps, where that is not -1) with transformers.Trainer."""
+    from torch.nn.utils.rnn import pad_sequence
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+    run = Run()
+
+    def collate(chosen: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        ids = [torch.tensor(example["input_ids"]) for example in chosen]
+        labels = [torch.tensor(example["labels"]) for example in chosen]
+        together = pad_sequence(ids, batch_first=True, padding_value=LAYOUT.pad)
+        mask = pad_sequence([torch.ones_like(part) for part in ids], batch_first=True)
+        run.useful += int(mask.sum())
+        run.positions += mask.numel()
+        run.steps += 1
+        return {
+            "input_ids": together,
+            "attention_mask": mask,
+            "labels": pad_sequence(labels, batch_first=True, padding_value=_IGNORED),
+        }
+
+    class Clock(TrainerCallback):
+        def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+            run.seconds = -time.process_time()
+
+        def on_epoch_end(self, *_: Any, **__: Any) -> None:
+            run.seconds += time.process_time()
+
+    model = load_model(folder)
+    arguments = TrainingArguments(
+        output_dir=str(folder / "trainer"),
+        per_device_train_batch_size=batch,
+        num_train_epochs=1,
+        max_steps=most_steps,
+        learning_rate=1e-3,
+        lr_scheduler_type="constant",
+        adam_beta2=0.95,
+        weight_decay=0.1,
+        max_grad_norm=1.0,
+        train_sampling_strategy=sampling,
+        dataloader_drop_last=True,
+        seed=seed,
+        use_cpu=True,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    trainer = Trainer(model, arguments, data_collator=collate, train_dataset=examples, callbacks=[Clock()])
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return run
+
+
+if __name__ == "__main__":
+    main()
