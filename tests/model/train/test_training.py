@@ -195,7 +195,7 @@ def test_a_killed_run_goes_on_to_the_bit(
     spec: TrainSpec, trained: Path, tmp_path: Path, killed_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = at(spec, tmp_path)
-    real_step, steps = run_module._step, []
+    real_step, steps = run_module.optimizer_step, []
 
     def step_until_killed(*arguments):
         if len(steps) == killed_after:
