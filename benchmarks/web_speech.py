@@ -15,10 +15,11 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
+from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Address, ArtifactStore
 from spelangy_model.audio.der import diarization_error
-from spelangy_model.audio.rover import RoverWeights, rover
+from spelangy_model.audio.rover import rover
 from spelangy_model.audio.rttm import read_rttm
 from spelangy_model.audio.turns import Turn
 from spelangy_model.audio.wer import word_errors
@@ -60,7 +61,8 @@ def print_word_errors(truth, recordings, segments, hypotheses, transcripts) -> N
         by_segment[hypothesis.segment_id].append(hypothesis)
         heard[hypothesis.system][hypothesis.recording_id].append((start[hypothesis.segment_id], hypothesis.text))
     for segment_id, several in by_segment.items():
-        words = rover([hypothesis.words for hypothesis in several], RoverWeights()).words
+        names = [hypothesis.system for hypothesis in several]
+        words = rover([hypothesis.words for hypothesis in several], SAMPLE.web_speech.clean.rover, names).words
         heard["ROVER"][several[0].recording_id].append((start[segment_id], text_of(words)))
     kept = defaultdict(list)
     for transcript in transcripts:
