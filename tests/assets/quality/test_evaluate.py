@@ -69,6 +69,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "raw_pages": {"pages": Page("p", "https://a", "a.warc@0", "", "CC0-1.0", "utf-8", "<html>")},
     "text_documents": {"documents": TextDocument("d", "p", "https://a", "CC0-1.0", "A", "Text.")},
     "scripts": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
+    "krist": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
     "tokens": {"documents": TokenDocument("d", "web", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])])},
     "speech_tokens": {
         "documents": TokenDocument("d", "web", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])]),
@@ -115,6 +116,7 @@ MORE_ROWS: dict[str, dict[str, list[Any]]] = {
     },
 }
 STATS = {
+    "krist": {"facts": 2, "facts_kept": 2},
     "mix": {"positions": 2, "filled_positions": 2, "largest_share_error": 0.001},
     "speech_tokens": {"speech_tokens": 600},
     "speech_tokenizer": {"reading_heads": 1},
