@@ -4,15 +4,16 @@
 
 Documents as in packing.py (85 of 100 short Quest documents, the rest web and Krist documents of log-normal length, in
 their true lengths), split between chunks where they are longer than a row. The preset tiny over a vocabulary of 1,300
-text ids and 1,000 codes. Both sides begin with the same weights, see every sequence once a round, about as many useful
+text ids and 1,000 codes. All sides begin with the same weights and draw from the same sequences, about as many useful
 tokens a step, with AdamW and gradient clipping, in float32 on one thread:
 
     packed                     the rows of data/packing.py, document attention, loss where it counts (train/run.py)
     Trainer                    transformers.Trainer, batches in random order padded to their longest sequence
     Trainer, group_by_length   the same, with batches of like length
 
-A useful token is a position that is not padding. Time is CPU seconds of the process from the first batch to the last
-step; the sides are run in turn, after a step of each that does not count. Printed as Markdown.
+group_by_length sorts the sequences of 50 batches by length, longest first, so that side does 50 steps: fewer would be
+its longest ones. A useful token is a position that is not padding. Time is CPU seconds of the process from the first
+batch to the last step; the sides are run in turn, after a step of each that does not count. Printed as Markdown.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from packing import finished, make_documents
@@ -36,11 +38,13 @@ from spelangy_model.data.loader import RowReader
 from spelangy_model.data.packing import best_fit_decreasing
 from spelangy_model.lm.forward import load_model
 from spelangy_model.lm.presets import new_model
+from spelangy_model.rng import stable_rng
 from spelangy_model.tokenizer.vocab import Layout
 from spelangy_model.train.run import PackedLoss, make_optimizer, optimizer_step
 from spelangy_model.train.spec import TrainSpec
 
 LAYOUT = Layout(text_size=1300, codebook_size=1000)
+GROUPED_STEPS = 50  # transformers' LengthGroupedSampler sorts within as many batches
 _IGNORED = -100  # a label that transformers' loss leaves out
 
 
@@ -62,10 +66,11 @@ class Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--documents", type=int, default=120)
+    parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--row-length", type=int, default=1024)
     parser.add_argument("--batch-rows", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=16, help="of packed and Trainer, a round")
+    parser.add_argument("--rounds", type=int, default=1)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     disable_progress_bar()
@@ -76,20 +81,19 @@ def main() -> None:
         batch = max(1, round(chosen.batch_rows * chosen.row_length / lengths.mean()))
         describe(lengths, batch, chosen)
         examples = as_examples(sequences)
-        compare(
-            {
-                "packed": lambda seed, most: packed(Path(folder), chosen.batch_rows, most),
-                "Trainer": lambda seed, most: padded(Path(folder), examples, batch, "random", seed, most),
-                "Trainer, group_by_length": lambda seed, most: padded(
-                    Path(folder), examples, batch, "group_by_length", seed, most
-                ),
-            },
-            chosen.rounds,
-        )
+        sides: dict[str, tuple[int, Callable[[int, int], Run]]] = {
+            "packed": (chosen.steps, lambda seed, steps: packed(Path(folder), chosen.batch_rows, seed, steps)),
+            "Trainer": (chosen.steps, lambda seed, steps: padded(Path(folder), examples, batch, "random", seed, steps)),
+            "Trainer, group_by_length": (
+                GROUPED_STEPS,
+                lambda seed, steps: padded(Path(folder), examples, batch, "group_by_length", seed, steps),
+            ),
+        }
+        compare(sides, chosen.rounds)
 
 
 def write_rows(count: int, row_length: int, layout: Layout, folder: Path) -> Sequences:
-    """Write the packed rows to folder/rows.parquet; return the same sequences for the other side."""
+    """Write the packed rows to folder/rows.parquet, shuffled; return their sequences."""
     documents = make_documents(count, layout)
     plan = plan_sequences(documents, Interleaving(), 0, 0, row_length)
     packing = best_fit_decreasing(plan.length, row_length)
@@ -97,7 +101,8 @@ def write_rows(count: int, row_length: int, layout: Layout, folder: Path) -> Seq
     table = finished(
         documents, plan, packing.members, packing.first, written.ids, written.loss_mask, row_length, layout
     )
-    pq.write_table(table, folder / "rows.parquet")
+    order = stable_rng(0, "benchmark", "rows").permutation(len(packing))  # packing puts the longest first
+    pq.write_table(table.take(pa.array(order)), folder / "rows.parquet")
     return written
 
 
@@ -118,14 +123,14 @@ def describe(lengths: np.ndarray, batch: int, chosen: argparse.Namespace) -> Non
     print(f"a step: {chosen.batch_rows} packed rows of {chosen.row_length}, or {batch} sequences\n")
 
 
-def compare(sides: dict[str, Callable[[int, int], Run]], rounds: int) -> None:
+def compare(sides: dict[str, tuple[int, Callable[[int, int], Run]]], rounds: int) -> None:
     """Print what each side did over all rounds."""
     runs = {name: Run() for name in sides}
-    for side in sides.values():
+    for _, side in sides.values():
         side(0, 1)
     for seed in range(rounds):
-        for name, side in sides.items():
-            runs[name].add(side(seed, -1))
+        for name, (steps, side) in sides.items():
+            runs[name].add(side(seed, steps))
     slowest = runs["Trainer"].useful / runs["Trainer"].seconds
     print("| | steps | padding | CPU s | useful tokens/s | times Trainer |\n|---|---|---|---|---|---|")
     for name, run in runs.items():
@@ -136,12 +141,11 @@ def compare(sides: dict[str, Callable[[int, int], Run]], rounds: int) -> None:
         )
 
 
-def packed(folder: Path, batch_rows: int, most_steps: int) -> Run:
-    """Train over all rows once (or `most_steps` steps, where that is not -1) with the steps of train/run.py."""
+def packed(folder: Path, batch_rows: int, seed: int, steps: int) -> Run:
+    """Train with the steps of train/run.py; each seed goes on in the rows."""
     from accelerate import Accelerator
 
     reader = RowReader([folder / "rows.parquet"])
-    steps = len(reader) // batch_rows if most_steps < 0 else most_steps
     spec = TrainSpec(
         rows=(str(folder / "rows.parquet"),),
         layout=LAYOUT,
@@ -167,7 +171,7 @@ def packed(folder: Path, batch_rows: int, most_steps: int) -> Run:
     run = Run(steps=steps)
     started = time.process_time()
     for step in range(steps):
-        batch = reader.batch(step * batch_rows, batch_rows)
+        batch = reader.batch((seed * steps + step) * batch_rows, batch_rows)
         optimizer_step(accelerator, module, optimizer, batch, spec.learning_rate, spec)
         run.useful += sum(batch.source_tokens.values())
         run.positions += batch.input_ids.size
@@ -175,21 +179,20 @@ def packed(folder: Path, batch_rows: int, most_steps: int) -> Run:
     return run
 
 
-def padded(folder: Path, examples: Any, batch: int, sampling: str, seed: int, most_steps: int) -> Run:
-    """Train over all sequences once (or `most_steps` steps, where that is not -1) with transformers.Trainer."""
+def padded(folder: Path, examples: Any, batch: int, sampling: str, seed: int, steps: int) -> Run:
+    """Train with transformers.Trainer; each seed draws another order."""
     from torch.nn.utils.rnn import pad_sequence
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     run = Run()
+    masks: list[torch.Tensor] = []
 
     def collate(chosen: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         ids = [torch.tensor(example["input_ids"]) for example in chosen]
         labels = [torch.tensor(example["labels"]) for example in chosen]
         together = pad_sequence(ids, batch_first=True, padding_value=LAYOUT.pad)
         mask = pad_sequence([torch.ones_like(part) for part in ids], batch_first=True)
-        run.useful += int(mask.sum())
-        run.positions += mask.numel()
-        run.steps += 1
+        masks.append(mask)
         return {
             "input_ids": together,
             "attention_mask": mask,
@@ -200,15 +203,14 @@ def padded(folder: Path, examples: Any, batch: int, sampling: str, seed: int, mo
         def on_epoch_begin(self, *_: Any, **__: Any) -> None:
             run.seconds = -time.process_time()
 
-        def on_epoch_end(self, *_: Any, **__: Any) -> None:
+        def on_train_end(self, *_: Any, **__: Any) -> None:
             run.seconds += time.process_time()
 
     model = load_model(folder)
     arguments = TrainingArguments(
         output_dir=str(folder / "trainer"),
         per_device_train_batch_size=batch,
-        num_train_epochs=1,
-        max_steps=most_steps,
+        max_steps=steps,
         learning_rate=1e-3,
         lr_scheduler_type="constant",
         adam_beta2=0.95,
@@ -226,6 +228,10 @@ def padded(folder: Path, examples: Any, batch: int, sampling: str, seed: int, mo
     trainer = Trainer(model, arguments, data_collator=collate, train_dataset=examples, callbacks=[Clock()])
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    run.steps = trainer.state.global_step
+    for mask in masks[: run.steps]:  # the loader reads ahead
+        run.useful += int(mask.sum())
+        run.positions += mask.numel()
     return run
 
 
