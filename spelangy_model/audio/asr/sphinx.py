@@ -65,19 +65,14 @@ class _Recognizer:
             fwdflat=system.flat_pass,
             loglevel="FATAL",
         )
-        self._channel = self._decoder.get_cmn(False)
+        # A new decoder gives its first utterance posteriors of its own; from the second on equal sound has equal ones.
+        self._decode(np.zeros(SAMPLE_RATE_HZ // 10, np.float32))
 
     def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
         return [self._recognize(window) for window in windows]
 
     def _recognize(self, window: Window) -> WindowResult:
-        decoder = self._decoder
-        # What it learned of the channel and the noise of the window before would change what it hears in this one.
-        decoder.set_cmn(self._channel)
-        decoder.start_stream()
-        decoder.start_utt()
-        decoder.process_raw((np.clip(window.samples, -1.0, 1.0) * 32767).astype("<i2").tobytes(), full_utt=True)
-        decoder.end_utt()
+        self._decode(window.samples)
         words = [
             Word(
                 _PRONUNCIATION.sub("", part.word),
@@ -85,7 +80,14 @@ class _Recognizer:
                 (part.end_frame + 1) * _FRAME_S,
                 float(part.prob),
             )
-            for part in decoder.seg() or ()
+            for part in self._decoder.seg() or ()
             if not _FILLER.fullmatch(part.word)
         ]
         return WindowResult(tidy(words, len(window.samples) / SAMPLE_RATE_HZ), "en", 1.0)
+
+    def _decode(self, samples: np.ndarray) -> None:
+        # What it learned of the channel and the noise of the window before would change what it hears in this one.
+        self._decoder.reinit_feat()
+        self._decoder.start_utt()
+        self._decoder.process_raw((np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes(), full_utt=True)
+        self._decoder.end_utt()
