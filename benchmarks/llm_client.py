@@ -1,6 +1,6 @@
 """The language model client under faults: Krist and Quest through a server that fails on 30% of its calls.
 
-    PYTHONPATH=. python benchmarks/llm_client.py [--pages 120] [--share 0.3]
+    PYTHONPATH=. python benchmarks/llm_client.py [--pages 300] [--share 0.3]
 
 A local server that speaks OpenAI's protocol answers what the stages ask, each call after a delay drawn by its content.
 On a share of the calls it sends instead, in equal parts: 429 with Retry-After, 500, nothing until the client's timeout,
@@ -36,7 +36,7 @@ from spelangy_model.rng import stable_rng
 
 FAULTS = ("429", "500", "timeout", "cut_json", "output_limit", "closed", "prose")
 STAGES = ("write_krist", "mine_quest")
-TIMEOUT_S = 3.0
+TIMEOUT_S = 2.0  # five times the slowest good reply
 CONCURRENCY = 16
 
 
@@ -275,7 +275,7 @@ def measure(folder: Path, pages: int, share: float) -> Iterator[tuple[str, dict[
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=int, default=120)
+    parser.add_argument("--pages", type=int, default=300)
     parser.add_argument("--share", type=float, default=0.3, help="of the calls that go wrong")
     parser.add_argument("--stages", type=Path, nargs=2, help=argparse.SUPPRESS)  # HOME SNAPSHOT: one run, in here
     chosen = parser.parse_args()

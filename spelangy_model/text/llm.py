@@ -142,20 +142,16 @@ class LanguageModelClient:
         async with AsyncOpenAI(
             base_url=self.server.base_url, api_key=self.server.api_key, timeout=self.server.timeout_s, max_retries=0
         ) as api:
-
-            async def one(text: str) -> Reply:
-                async with gate:
-                    return await self._ask(api, prompt, schema, text)
-
             distinct = list(dict.fromkeys(texts))
-            replies = dict(zip(distinct, await asyncio.gather(*map(one, distinct)), strict=True))
+            asked = (self._ask(api, gate, prompt, schema, text) for text in distinct)
+            replies = dict(zip(distinct, await asyncio.gather(*asked), strict=True))
         return [replies[text] for text in texts]
 
     def _key(self, prompt: Prompt, text: str) -> str:
         identity = [asdict(self.model), prompt.digest, text]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8", "backslashreplace")).hexdigest()
 
-    async def _ask(self, api: Any, prompt: Prompt, schema: dict[str, Any], text: str) -> Reply:
+    async def _ask(self, api: Any, gate: asyncio.Semaphore, prompt: Prompt, schema: dict[str, Any], text: str) -> Reply:
         key = self._key(prompt, text)
         path = self._cache_dir / key[:2] / f"{key}.json"
         kept = _read_json(path)
@@ -163,7 +159,7 @@ class LanguageModelClient:
             self.ledger.from_cache += 1
             return Reply(kept)
         messages = [{"role": "user", "content": text}]
-        reply = await self._one_reply(api, prompt, schema, messages, key)
+        reply = await self._one_reply(api, gate, prompt, schema, messages, key)
         if reply.failure in ("not_json", "schema_violated"):
             self.ledger.repairs += 1
             said = reply.error.partition("\n")
@@ -174,7 +170,7 @@ class LanguageModelClient:
                     "content": f"This is not the JSON that was asked for: {said[0]}. Send it again, alone.",
                 },
             ]
-            reply = await self._one_reply(api, prompt, schema, messages, key)
+            reply = await self._one_reply(api, gate, prompt, schema, messages, key)
         if reply.value is None:
             self.ledger.failed += 1
             return Reply(None, reply.failure, reply.error.partition("\n")[0])
@@ -183,29 +179,41 @@ class LanguageModelClient:
         return reply
 
     async def _one_reply(
-        self, api: Any, prompt: Prompt, schema: dict[str, Any], messages: list[Any], key: str
+        self,
+        api: Any,
+        gate: asyncio.Semaphore,
+        prompt: Prompt,
+        schema: dict[str, Any],
+        messages: list[Any],
+        key: str,
     ) -> Reply:
-        """Send until the server gives a completion, waiting longer each time; then read it as JSON of the schema."""
+        """Send until the server gives a completion, waiting longer each time; then read it as JSON of the schema.
+
+        The gate counts requests under way: one that waits to be sent again leaves its place to another.
+        """
         import openai
 
         failure, error = "server_error", ""
         for attempt in range(self.server.attempts):
-            if self.server.max_tokens is not None and self.ledger.tokens >= self.server.max_tokens:
-                return Reply(None, "budget_spent", f"{self.ledger.tokens} of {self.server.max_tokens} tokens are spent")
             wait_s = min(self.server.longest_wait_s, self.server.first_wait_s * 2**attempt)
-            self.ledger.requests += 1
             try:
-                completion = await api.chat.completions.create(
-                    model=self.model.name,
-                    messages=messages,
-                    max_tokens=self.model.max_output_tokens,
-                    temperature=self.model.temperature,
-                    seed=self.model.seed,
-                    response_format={
-                        "type": "json_schema",
-                        "json_schema": {"name": prompt.name.replace(".", "_"), "schema": schema, "strict": True},
-                    },
-                )
+                async with gate:
+                    if self.server.max_tokens is not None and self.ledger.tokens >= self.server.max_tokens:
+                        return Reply(
+                            None, "budget_spent", f"{self.ledger.tokens} of {self.server.max_tokens} tokens are spent"
+                        )
+                    self.ledger.requests += 1
+                    completion = await api.chat.completions.create(
+                        model=self.model.name,
+                        messages=messages,
+                        max_tokens=self.model.max_output_tokens,
+                        temperature=self.model.temperature,
+                        seed=self.model.seed,
+                        response_format={
+                            "type": "json_schema",
+                            "json_schema": {"name": prompt.name.replace(".", "_"), "schema": schema, "strict": True},
+                        },
+                    )
             except openai.APITimeoutError as problem:
                 failure, error = "timeout", str(problem)
             except openai.RateLimitError as problem:
