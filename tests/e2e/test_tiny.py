@@ -72,6 +72,7 @@ def test_changing_one_mix_recomputes_it_and_what_is_below_and_nothing_else(tiny_
     assert computed == {"mix_fine", "run_fine", "eval_fine", "leaderboard"}
 
 
+@pytest.mark.timeout(1800)  # eleven runs, each of which goes on where the one before was killed
 def test_killed_at_ten_places_it_ends_with_the_same_data_versions(tiny_home: Path, tmp_path: Path) -> None:
     trap = str(Path(__file__).with_name("kill_at.py"))
     for pattern, moment in KILLS:
