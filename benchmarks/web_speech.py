@@ -5,7 +5,7 @@
 
 FOLDER holds recordings, manifest.jsonl (path, lang, text where known) and RTTM files beside the recordings whose turns
 are known. Printed as Markdown: word error rate of each ASR system, of ROVER and of what the filters keep; diarization
-error without and with a collar; language accuracy; hours in and out by reason.
+error without and with a collar; languages as they were spoken and told; hours in and out by reason.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
+from spelangy_assets.stages.clean_transcripts import agree
 from spelangy_assets.store.artifacts import Address, ArtifactStore
 from spelangy_model.audio.der import diarization_error
 from spelangy_model.audio.rover import rover
@@ -25,6 +26,7 @@ from spelangy_model.audio.turns import Turn
 from spelangy_model.audio.wer import word_errors
 from spelangy_model.audio.words import text_of
 from spelangy_model.records import Hypothesis, Recording, Segment, Transcript
+from spelangy_model.text.language import UNDETERMINED, detect_language
 
 ASSETS = ("raw_audio", "speech_segments", "transcript_hypotheses", "clean_transcripts", "web_coarse", "web_fine")
 
@@ -70,6 +72,8 @@ def print_word_errors(truth, recordings, segments, hypotheses, transcripts) -> N
     known = [
         key for key, (uri, _) in recordings.items() if truth.get(uri, {}).get("text") and truth[uri]["lang"] == "en"
     ]
+    if not known:
+        return
     whole = [key for key in known if key in kept]
     print(f"\n## Words: {len(known)} English recordings with a text\n")
     print("| system | WER | reference words | substitutions | deletions | insertions |\n|---|---|---|---|---|---|")
@@ -100,12 +104,14 @@ def print_diarization(folder: Path, recordings, segments) -> None:
         reference[uri] = [turn for turns in read_rttm(rttm.read_text()).values() for turn in turns]
         found[uri] = [Turn(s.start_s, s.end_s, s.speaker) for s in segments if s.recording_id == by_uri[uri]]
         durations[uri] = recordings[by_uri[uri]][1]
+    if not reference:
+        return
     print(f"\n## Turns: {len(reference)} recordings with RTTM\n")
     print("| scored | DER | missed | false alarm | confusion |\n|---|---|---|---|---|")
     for words, collar_s, skip in (
         ("no collar, overlap counted", 0.0, False),
-        ("0.25 s on each side, overlap counted", 0.5, False),
-        ("0.25 s on each side, overlap left out", 0.5, True),
+        ("0.25 s on each side, overlap counted", 0.25, False),
+        ("0.25 s on each side, overlap left out", 0.25, True),
     ):
         error = diarization_error(reference, found, duration_s=durations, collar_s=collar_s, skip_overlap=skip)
         shares = [100 * part / error.total_s for part in (error.missed_s, error.false_alarm_s, error.confusion_s)]
@@ -113,24 +119,55 @@ def print_diarization(folder: Path, recordings, segments) -> None:
 
 
 def print_languages(truth, recordings, segments, hypotheses) -> None:
-    length = {segment.segment_id: segment.end_s - segment.start_s for segment in segments}
-    votes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    """Print what ear, text and their vote (clean_transcripts' own) make of the language of most of a recording."""
+    clean = SAMPLE.web_speech.clean
+    heard: dict[str, list[Hypothesis]] = defaultdict(list)
     for hypothesis in hypotheses:
-        votes[hypothesis.recording_id][hypothesis.language] += length[hypothesis.segment_id]
-    print("\n## Languages: the language of most of a recording's speech, recordings of 3 s and longer\n")
-    print("| spoken | recordings | told as English | told as that language |\n|---|---|---|---|")
-    table: dict[str, list[str]] = defaultdict(list)
-    for key, (uri, duration_s) in recordings.items():
-        if duration_s >= 3 and key in votes and uri in truth:
-            table[truth[uri]["lang"]].append(max(votes[key], key=lambda name: votes[key][name]))
-    for language, told in sorted(table.items()):
-        english, right = sum(name == "en" for name in told), sum(name == language for name in told)
-        print(f"| {language} | {len(told)} | {english} | {right} |")
-    english = table.get("en", [])
-    other = [name for language, told in table.items() if language != "en" for name in told]
-    if english and other:
-        accuracy = (sum(n == "en" for n in english) / len(english) + sum(n != "en" for n in other) / len(other)) / 2
-        print(f"\nEnglish against other, macro-averaged accuracy: {100 * accuracy:.1f}%")
+        heard[hypothesis.segment_id].append(hypothesis)
+    seconds: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for segment in segments:
+        if segment.segment_id not in heard:
+            continue
+        transcript = agree(segment, heard[segment.segment_id], clean)
+        long_enough = len(transcript.text) >= clean.language.min_text_characters
+        told = {
+            "ear": heard[segment.segment_id][0].language,
+            "text": detect_language(transcript.text) if long_enough else UNDETERMINED,
+            "vote": transcript.language,
+        }
+        for judge, language in told.items():
+            if language and language != UNDETERMINED:
+                seconds[judge, segment.recording_id][language] += segment.end_s - segment.start_s
+    spoken = {
+        key: truth[uri]["lang"]
+        for key, (uri, duration_s) in recordings.items()
+        if duration_s >= 3 and uri in truth and ("vote", key) in seconds
+    }
+    told = {
+        (judge, key): max(amounts, key=lambda name: amounts[name])
+        for (judge, key), amounts in seconds.items()
+        if key in spoken
+    }
+    columns = sorted({told["vote", key] for key in spoken} | set(spoken.values()))
+    print("\n## Languages: that of most of a recording's speech, by the vote; recordings of 3 s and longer\n")
+    print(f"| spoken | recordings | {' | '.join(f'told {name}' for name in columns)} |\n|{'---|' * (len(columns) + 2)}")
+    for language in sorted(set(spoken.values())):
+        of_language = [told["vote", key] for key in spoken if spoken[key] == language]
+        counts = " | ".join(str(of_language.count(name) or "") for name in columns)
+        print(f"| {language} | {len(of_language)} | {counts} |")
+    print("\n| judge | has no opinion on | right language | English and other told apart, macro-averaged |")
+    print("|---|---|---|---|")
+    for judge in ("ear", "text", "vote"):
+        asked = [key for key in spoken if (judge, key) in told]
+        right = sum(told[judge, key] == spoken[key] for key in asked)
+        english = [told[judge, key] == "en" for key in asked if spoken[key] == "en"]
+        other = [told[judge, key] != "en" for key in asked if spoken[key] != "en"]
+        apart = (
+            f"{50 * (sum(english) / len(english) + sum(other) / len(other)):.1f}% of {len(english)} and {len(other)}"
+            if english and other
+            else "-"
+        )
+        print(f"| {judge} | {len(spoken) - len(asked)} | {right} of {len(asked)} | {apart} |")
 
 
 def print_ledger(artifacts) -> None:
