@@ -133,7 +133,8 @@ def print_part(part: Part, found: dict[str, list[Manifest]]) -> None:
         model = {m: total(found[part.pages], f"model_{m}_tokens") for m in ("prompt", "completion")}
         if any(model.values()):
             said = ", ".join(f"{n / hours * part.target_hours / 1e9:,.0f} billion {m} tokens" for m, n in model.items())
-            print(f"* Language model: {said}.")
+            cost_usd = total(found[part.pages], "model_cost_usd") / hours * part.target_hours
+            print(f"* Language model: {said}" + (f", {cost_usd:,.0f} US dollars." if cost_usd else "."))
         else:
             print("* Language model: none ran in this store, so no tokens were counted.")
 

@@ -51,7 +51,7 @@ from spelangy_model.audio.diarize import DiarizerSpec
 from spelangy_model.audio.tts import SynthesizerSpec, Voice
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
-from spelangy_model.text.llm import LanguageModel
+from spelangy_model.text.llm import LanguageModel, Price
 
 ROW_TOKENS = 16_384
 BATCH_ROWS = 512
@@ -127,9 +127,9 @@ PAPER = Recipe(
     synthetic=Synthetic(
         ingest=ingest_pages.Config(),
         text=extract_text.Config(),
-        krist=write_krist.Config(model=LanguageModel(name="gpt-4o-mini")),
+        krist=write_krist.Config(model=LanguageModel(name="gpt-4o-mini", price=Price(0.15, 0.60))),
         krist_speech=speak.Config(seed=SEED, voices=VCTK_VOICES, synthesizer=_COQUI, loudness_lufs=-23.0),
-        quest=mine_quest.Config(seed=SEED, model=LanguageModel(name="gpt-4o")),
+        quest=mine_quest.Config(seed=SEED, model=LanguageModel(name="gpt-4o", price=Price(2.50, 10.00))),
         quest_speech=speak.Config(seed=SEED, voices=VCTK_VOICES, synthesizer=_COQUI, loudness_lufs=-23.0),
         round_trip=round_trip.Config(
             recognizer=FasterWhisper(

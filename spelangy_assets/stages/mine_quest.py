@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from spelangy_assets.stages.language_model import account, make_client, require_server
+from spelangy_assets.stages.language_model import ask_all, make_client, require_server
 from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import ShardFile, UnitWriter
 from spelangy_model.records import Page, Script
 from spelangy_model.text.extract import ExtractionRules, extract_text, page_title
-from spelangy_model.text.llm import LanguageModel, load_prompt
+from spelangy_model.text.llm import LanguageModel, LanguageModelClient, load_prompt
 from spelangy_model.text.normalize import normalize
 from spelangy_model.text.questions import (
     Answer,
@@ -71,6 +71,7 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit a shard of pages. The first page that asks a question keeps it; what was asked in a unit that is
     done is mined again, which is cheap, and never sent to a model again."""
+    client = make_client(config.model, ctx.execution) if config.model else None
     asked: set[str] = set()
     for unit, shard in enumerate(ctx.inputs["raw_pages"].shards("pages")):
         if ctx.out.done(unit):
@@ -88,7 +89,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 asked.add(key)
                 pairs.append((page, mined))
                 out.add(f"pairs_{mined.pattern}", 1)
-            for (page, mined), answer in zip(pairs, _answers(ctx, out, config, pairs), strict=True):
+            for (page, mined), answer in zip(pairs, _answers(ctx, out, config, client, pairs), strict=True):
                 if isinstance(answer, str):
                     out.drop(answer)
                 else:
@@ -106,12 +107,15 @@ def _valid(mined: MinedQuestion, config: Config) -> bool:
 
 
 def _answers(
-    ctx: StageContext, out: UnitWriter, config: Config, pairs: list[tuple[Page, MinedQuestion]]
+    ctx: StageContext,
+    out: UnitWriter,
+    config: Config,
+    client: LanguageModelClient | None,
+    pairs: list[tuple[Page, MinedQuestion]],
 ) -> list[Answer | str]:
     """Return the answer to each question, or the reason why there is none."""
-    if config.model is None:
+    if client is None:
         return [take_apart(mined.answer, config.rules) for _, mined in pairs]
-    client = make_client(config.model, ctx.execution)
     texts = {page.page_id: extract_text(page.html, ExtractionRules()) for page, _ in pairs}
     fillings = [
         {
@@ -122,7 +126,7 @@ def _answers(
         for page, mined in pairs
     ]
     answers: list[Answer | str] = []
-    for filling, reply in zip(fillings, client.ask_all(load_prompt(PROMPT, _REPLY), fillings), strict=True):
+    for filling, reply in zip(fillings, ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out), strict=True):
         value = reply.value
         if value is None:
             answers.append(f"model_{reply.failure}")
@@ -134,6 +138,5 @@ def _answers(
             answers.append("evidence_not_on_page")
         else:
             answers.append(Answer(" ".join(value["rationale"].split()), " ".join(value["answer"].split())))
-    account(client, out)
     ctx.log(f"language model: {client.ledger.as_dict()}")
     return answers

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spelangy_assets.stages import extract_text
-from spelangy_assets.stages.language_model import account, make_client, require_server
+from spelangy_assets.stages.language_model import ask_all, make_client, require_server
 from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.records import Page, Script, TextDocument
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts
-from spelangy_model.text.llm import LanguageModel, load_prompt
+from spelangy_model.text.llm import LanguageModel, LanguageModelClient, load_prompt
 
 VERSION = "3"
 TABLES: dict[str, type] = {"scripts": Script}
@@ -54,6 +54,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit a shard of pages."""
+    client = make_client(config.model, ctx.execution) if config.model else None
     for unit, shard in ctx.out.pending(ctx.inputs["raw_pages"].shards("pages")):
         with ctx.out.unit(unit) as out:
             documents: list[TextDocument] = []
@@ -65,7 +66,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 else:
                     documents.append(document)
             kept = 0
-            for document, text, reason in _rewritten(ctx, out, config, documents):
+            for document, text, reason in _rewritten(ctx, out, config, client, documents):
                 scripts = reason if reason else write_scripts(document, text, config.rules)
                 if isinstance(scripts, str):
                     out.drop(scripts)
@@ -80,17 +81,18 @@ def run(ctx: StageContext, config: Config) -> None:
 
 
 def _rewritten(
-    ctx: StageContext, out: UnitWriter, config: Config, documents: list[TextDocument]
+    ctx: StageContext,
+    out: UnitWriter,
+    config: Config,
+    client: LanguageModelClient | None,
+    documents: list[TextDocument],
 ) -> list[tuple[TextDocument, str, str]]:
     """Return (document, rewritten text, reason why there is none)."""
-    if config.model is None:
+    if client is None:
         return [(document, rewrite_for_listening(document.text), "") for document in documents]
-    client = make_client(config.model, ctx.execution)
     short = [document for document in documents if len(document.text) <= config.max_model_characters]
-    replies = client.ask_all(
-        load_prompt(PROMPT, _REPLY), [{"title": document.title, "text": document.text} for document in short]
-    )
-    account(client, out)
+    fillings = [{"title": document.title, "text": document.text} for document in short]
+    replies = ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out)
     ctx.log(f"language model: {client.ledger.as_dict()}")
     by_id = {document.document_id: reply for document, reply in zip(short, replies, strict=True)}
     rewritten = []

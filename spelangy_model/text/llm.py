@@ -10,8 +10,11 @@ environment; they bear no identity and are written nowhere.
 from __future__ import annotations
 
 import asyncio
+import datetime
+import email.utils
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,18 +29,31 @@ API_KEY_VARIABLE = "SPELANGY_LLM_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a server asks, in US dollars a million tokens of prompts and of replies."""
+
+    prompt_usd: float
+    completion_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class LanguageModel:
-    """Which model is asked, and how it samples: the part that bears identity."""
+    """Which model is asked, and how it samples: the part that bears identity. `price` is no part of a request's."""
 
     name: str
     max_output_tokens: int = 2048
     temperature: float = 0.0
     seed: int = 0
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where and how hard it is asked: no part of any identity. `max_tokens` counts prompts and replies of a run."""
+    """Where and how hard it is asked: no part of any identity.
+
+    `max_tokens` and `max_usd` are budgets of a run, over prompts and replies. What is under way when one is spent still
+    ends, so a run goes beyond it by at most `concurrency` requests.
+    """
 
     base_url: str
     api_key: str = field(repr=False)
@@ -47,6 +63,7 @@ class Server:
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
     max_tokens: int | None = None
+    max_usd: float | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **changes: Any) -> Server:
@@ -88,7 +105,7 @@ def load_prompt(name: str, schema: Mapping[str, Any]) -> Prompt:
 
 @dataclass(slots=True)
 class Ledger:
-    """What a run asked and spent. Tokens are the server's own count."""
+    """What a run asked and spent. Tokens are the server's own count; dollars are theirs at the recipe's price."""
 
     requests: int = 0  # sent over the wire, repairs and retries included
     answered: int = 0
@@ -98,12 +115,13 @@ class Ledger:
     repairs: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost_usd: float = 0.0
 
     @property
     def tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, float]:
         return {**asdict(self), "tokens": self.tokens}
 
 
@@ -117,9 +135,15 @@ class Reply:
 
 
 class LanguageModelClient:
-    """Asks one model on one server. `cache_dir` holds one JSON file a reply; it may be shared by runs and processes."""
+    """Asks one model on one server. `cache_dir` holds one JSON file a reply; it may be shared by runs and processes.
+
+    The budgets hold for all that one client asks.
+    """
 
     def __init__(self, model: LanguageModel, server: Server, cache_dir: Path):
+        """Raise ValueError for a budget in money where the model has no price."""
+        if server.max_usd is not None and model.price is None:
+            raise ValueError(f"a budget of {server.max_usd:g} USD needs a price of the language model {model.name!r}")
         self.model = model
         self.server = server
         self.ledger = Ledger()
@@ -148,7 +172,7 @@ class LanguageModelClient:
         return [replies[text] for text in texts]
 
     def _key(self, prompt: Prompt, text: str) -> str:
-        identity = [asdict(self.model), prompt.digest, text]
+        identity = [{k: v for k, v in asdict(self.model).items() if k != "price"}, prompt.digest, text]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8", "backslashreplace")).hexdigest()
 
     async def _ask(self, api: Any, gate: asyncio.Semaphore, prompt: Prompt, schema: dict[str, Any], text: str) -> Reply:
@@ -198,10 +222,8 @@ class LanguageModelClient:
             wait_s = min(self.server.longest_wait_s, self.server.first_wait_s * 2**attempt)
             try:
                 async with gate:
-                    if self.server.max_tokens is not None and self.ledger.tokens >= self.server.max_tokens:
-                        return Reply(
-                            None, "budget_spent", f"{self.ledger.tokens} of {self.server.max_tokens} tokens are spent"
-                        )
+                    if spent := self._spent():
+                        return Reply(None, "budget_spent", spent)
                     self.ledger.requests += 1
                     completion = await api.chat.completions.create(
                         model=self.model.name,
@@ -223,14 +245,14 @@ class LanguageModelClient:
                 if problem.status_code < 500 and problem.status_code not in (408, 409):
                     return Reply(None, "refused", str(problem))
                 failure, error = "server_error", str(problem)
+                wait_s = max(wait_s, _retry_after_s(problem.response, self.server.longest_wait_s))
             except (openai.APIError, json.JSONDecodeError, ValueError) as problem:
                 # a broken connection, or a body that is no completion at all
                 failure, error = "server_error", f"{type(problem).__name__}: {problem}"
             else:
                 usage = getattr(completion, "usage", None)
                 if usage is not None:
-                    self.ledger.prompt_tokens += usage.prompt_tokens or 0
-                    self.ledger.completion_tokens += usage.completion_tokens or 0
+                    self._charge(usage.prompt_tokens or 0, usage.completion_tokens or 0)
                 choices = getattr(completion, "choices", None)
                 if choices:
                     return _read_reply(choices[0], schema)
@@ -240,6 +262,22 @@ class LanguageModelClient:
                 # full jitter, so that clients that failed together do not come back together
                 await asyncio.sleep(wait_s * float(stable_rng(0, "llm-retry", key, attempt).uniform(0.5, 1.0)))
         return Reply(None, failure, error)
+
+    def _charge(self, prompt_tokens: int, completion_tokens: int) -> None:
+        self.ledger.prompt_tokens += prompt_tokens
+        self.ledger.completion_tokens += completion_tokens
+        if price := self.model.price:
+            cost = prompt_tokens * price.prompt_usd + completion_tokens * price.completion_usd
+            self.ledger.cost_usd += cost / 1e6
+
+    def _spent(self) -> str:
+        """Return which budget is spent, in words; empty: none is."""
+        tokens, usd = self.server.max_tokens, self.server.max_usd
+        if tokens is not None and self.ledger.tokens >= tokens:
+            return f"{self.ledger.tokens} of {tokens} tokens are spent"
+        if usd is not None and self.ledger.cost_usd >= usd:
+            return f"{self.ledger.cost_usd:.4f} of {usd:g} USD are spent"
+        return ""
 
 
 def _read_reply(choice: Any, schema: dict[str, Any]) -> Reply:
@@ -263,10 +301,26 @@ def _violation(value: Any, schema: dict[str, Any]) -> str:
 
 
 def _retry_after_s(response: Any, longest_s: float) -> float:
+    """Return the seconds that a server asks to wait, given as such or as an HTTP date; 0 where it does not say.
+
+    A date is taken against the server's own clock where it tells it (RFC 9110, 10.2.3 and 6.6.1).
+    """
+    said = response.headers.get("retry-after", "0")
     try:
-        return min(longest_s, max(0.0, float(response.headers.get("retry-after", "0"))))
+        wait_s = float(said)
     except ValueError:
-        return 0.0  # the date form is rare and the waits grow anyway
+        until = _http_date(said)
+        now = _http_date(response.headers.get("date", "")) or datetime.datetime.now(datetime.UTC)
+        wait_s = (until - now).total_seconds() if until else 0.0
+    return min(longest_s, max(0.0, wait_s)) if math.isfinite(wait_s) else 0.0
+
+
+def _http_date(said: str) -> datetime.datetime | None:
+    try:
+        read = email.utils.parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=datetime.UTC)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Krist and Quest through a server that fails: what benchmarks/llm_client.py measures, smaller."""
+"""Krist and Quest through a server that fails: what benchmarks/llm_client.py measures, smaller; and what they spend."""
 
 from __future__ import annotations
 
@@ -7,23 +7,68 @@ import sys
 
 import pytest
 
-from spelangy_assets.stages.language_model import make_client
+from spelangy_assets.stages.language_model import BudgetSpent, ask_all, make_client
 from spelangy_assets.stages.stage import Execution, PreflightError
-from spelangy_model.text.llm import LanguageModel
+from spelangy_assets.store.artifacts import Identity
+from spelangy_model.text.llm import LanguageModel, Ledger, Price, Prompt, Reply
+
+PROMPT = Prompt("none.v1", "Say nothing.", "{}")
 
 
 def no_launch(module, spec, folder):
     raise AssertionError("no stage here starts a process")
 
 
-@pytest.mark.parametrize("value", ["soon", "0", "-1", "inf", "nan"])
-def test_a_timeout_that_is_no_time_is_refused(tmp_path, value):
+PRICED = LanguageModel("m", price=Price(0.15, 0.60))
+
+
+def execution_with(folder, **limits):
     environment = {"SPELANGY_LLM_BASE_URL": "http://localhost/v1", "SPELANGY_LLM_API_KEY": "k"}
-    execution = Execution(tmp_path, no_launch, environment=environment | {"SPELANGY_LLM_TIMEOUT_S": "2.5"})
-    assert make_client(LanguageModel("m"), execution).server.timeout_s == 2.5
-    execution = Execution(tmp_path, no_launch, environment=environment | {"SPELANGY_LLM_TIMEOUT_S": value})
-    with pytest.raises(PreflightError, match="SPELANGY_LLM_TIMEOUT_S"):
-        make_client(LanguageModel("m"), execution)
+    return Execution(folder, no_launch, environment=environment | limits)
+
+
+@pytest.mark.parametrize(
+    ("variable", "attribute"), [("SPELANGY_LLM_TIMEOUT_S", "timeout_s"), ("SPELANGY_LLM_MAX_USD", "max_usd")]
+)
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "inf", "nan"])
+def test_a_time_or_a_budget_that_is_none_is_refused(tmp_path, variable, attribute, value):
+    client = make_client(PRICED, execution_with(tmp_path, **{variable: "2.5"}))
+    assert getattr(client.server, attribute) == 2.5
+    with pytest.raises(PreflightError, match=variable):
+        make_client(PRICED, execution_with(tmp_path, **{variable: value}))
+
+
+def test_a_budget_in_money_needs_a_price_in_the_recipe(tmp_path):
+    with pytest.raises(PreflightError, match="states no price of the language model 'm'"):
+        make_client(LanguageModel("m"), execution_with(tmp_path, SPELANGY_LLM_MAX_USD="1"))
+
+
+class Sums(dict):
+    """Stands for a unit's writer: adds up."""
+
+    def add(self, stat, amount):
+        self[stat] = self.get(stat, 0) + amount
+
+
+class Spending:
+    """Stands for a client whose money ends after two more replies."""
+
+    def __init__(self):
+        self.model, self.ledger = PRICED, Ledger(requests=10, cost_usd=5.0)
+
+    def ask_all(self, prompt, fillings):
+        self.ledger.requests += 2
+        self.ledger.cost_usd += 0.5
+        return [Reply({}), Reply({}), *[Reply(None, "budget_spent", "5.5 of 5 USD are spent")] * (len(fillings) - 2)]
+
+
+def test_a_spent_budget_ends_the_run_and_is_no_reason_to_drop_a_document(toys, store):
+    writer = store.writer(toys.address(), Identity("toy", "1", "", None, [], "key"), {})
+    with writer.unit(0) as out:
+        assert len(ask_all(Spending(), PROMPT, [{}] * 2, out)) == 2
+    assert writer.commit().counts.stats["model_cost_usd"] == 0.5  # the unit's, not the run's so far
+    with pytest.raises(BudgetSpent, match=r"2 of this unit's 3 requests have ended.*SPELANGY_LLM_MAX_USD"):
+        ask_all(Spending(), PROMPT, [{}] * 3, out)
 
 
 @pytest.mark.slow

@@ -214,13 +214,15 @@ class Answering:
     def __init__(self, answer):
         self.answer = answer
         self.ledger = self
+        self.calls = 0
 
     def as_dict(self):
-        return {"requests": 1, "prompt_tokens": 120}
+        return {"requests": self.calls, "prompt_tokens": 120 * self.calls}
 
     def ask_all(self, prompt, fillings):
         from spelangy_model.text.llm import Reply
 
+        self.calls += 1
         for filling in fillings:
             prompt.fill(**filling)
         return [value if isinstance(value, Reply) else Reply(value) for value in map(self.answer, fillings)]

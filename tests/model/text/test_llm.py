@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from spelangy_model.text.llm import LanguageModel, LanguageModelClient, Prompt, Server, load_prompt
+from spelangy_model.text.llm import LanguageModel, LanguageModelClient, Price, Prompt, Server, load_prompt
 
 SCHEMA = {
     "type": "object",
@@ -26,6 +26,7 @@ class FaultyServer:
 
     def __init__(self, faults=lambda word, nth: ""):
         self.seen: Counter[str] = Counter()
+        self.came_at_s: list[float] = []
         self.most_at_once = 0
         self._running = 0
         self._lock = threading.Lock()
@@ -33,6 +34,9 @@ class FaultyServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def date_time_string(self, timestamp=None):
+                return "Fri, 01 Jan 2021 10:00:00 GMT"  # a server whose clock is years behind
 
             def log_message(self, format, *args):
                 pass
@@ -55,6 +59,7 @@ class FaultyServer:
                     outer.most_at_once = max(outer.most_at_once, outer._running)
                     nth = outer.seen[word]
                     outer.seen[word] += 1
+                    outer.came_at_s.append(time.perf_counter())
                 try:
                     self.answer(word, faults(word, nth))
                 except (BrokenPipeError, ConnectionResetError):
@@ -67,6 +72,8 @@ class FaultyServer:
                 content, finish = json.dumps({"text": word}), "stop"
                 if fault == "429":
                     return self.send(429, '{"error": {"message": "slow down"}}', [("Retry-After", "0.01")])
+                if fault.startswith("until"):
+                    return self.send(503, '{"error": {"message": "soon"}}', [("Retry-After", fault[6:])])
                 if fault == "500":
                     return self.send(500, '{"error": {"message": "broken"}}')
                 if fault == "400":
@@ -198,6 +205,38 @@ def test_a_spent_budget_stops_the_run_and_says_so(tmp_path):
     assert [reply.failure for reply in replies] == ["", "", "", "budget_spent", "budget_spent", "budget_spent"]
     assert asked.ledger.tokens == 24
     assert sum(server.seen.values()) == 3
+
+
+def test_money_is_counted_at_the_price_and_its_budget_holds_for_all_that_a_client_asks(tmp_path):
+    with FaultyServer() as server:
+        limits = Server(server.base_url, "key", concurrency=1, max_usd=35.0)
+        asked = LanguageModelClient(LanguageModel("m", price=Price(1e6, 2e6)), limits, tmp_path)  # a reply costs 11
+        first, second = asked.ask_all(PROMPT, words(3)), asked.ask_all(PROMPT, words(6))
+        assert [reply.failure for reply in first] == [""] * 3
+        assert [reply.failure for reply in second] == [""] * 4 + ["budget_spent"] * 2
+        assert second[-1].error == "44.0000 of 35 USD are spent"
+        assert (asked.ledger.cost_usd, asked.ledger.from_cache) == (44, 3)
+        cheaper = LanguageModelClient(LanguageModel("m", price=Price(0.1, 0.1)), limits, tmp_path)
+        assert all(reply.value for reply in cheaper.ask_all(PROMPT, words(6)))  # a price is no part of a request
+    assert set(server.seen.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("said", "waits"),
+    [
+        ("Fri, 01 Jan 2021 10:00:30 GMT", True),
+        ("Friday, 01-Jan-21 10:00:30 GMT", True),
+        ("Fri, 01 Jan 2021 09:59:59 GMT", False),
+        ("next week", False),
+        ("inf", False),
+    ],
+)
+def test_a_server_may_say_by_date_when_to_come_again(tmp_path, said, waits):
+    with FaultyServer(lambda word, nth: f"until {said}" if nth == 0 else "") as server:
+        (reply,) = client(server, tmp_path, longest_wait_s=0.4).ask_all(PROMPT, words(1))
+    assert reply.value == {"text": "w0"}
+    first, second = server.came_at_s
+    assert (second - first >= 0.2) == waits  # half of the longest wait, 30 s being beyond it
 
 
 def test_no_more_requests_at_once_than_allowed(tmp_path):
