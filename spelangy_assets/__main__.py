@@ -30,11 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
     export.add_argument("--recipe", default="sample")
 
     lineage = commands.add_parser("lineage", help="what a dataset was made from, down to URLs and content hashes")
-    lineage.add_argument("asset", help="for example eval_fine, or raw_audio@2026-01 for a partition")
+    asked = lineage.add_mutually_exclusive_group(required=True)
+    asked.add_argument("asset", nargs="?", help="for example eval_fine, or raw_audio@2026-01 for a partition")
+    asked.add_argument("--url", help="instead: every training row and run that holds what was published there")
+    shown = lineage.add_mutually_exclusive_group()
+    shown.add_argument("--below", action="store_true", help="what was made from it")
+    shown.add_argument("--cost", action="store_true", help="what it cost with all that is above it, by stage")
+    shown.add_argument("--row", help="of a leaderboard: the sources of this run's score alone, for example quest")
     lineage.add_argument("--recipe", default="sample")
 
-    status = commands.add_parser("status", help="what is missing, stale or failed, and why")
+    status = commands.add_parser("status", help="what is out of date across the whole graph, and why")
     status.add_argument("--recipe", default="sample")
+    status.add_argument("--all", action="store_true", help="what is up to date too")
 
     gc = commands.add_parser("gc", help="what nothing published was made from: a list, or with --delete its removal")
     gc.add_argument("--recipe", default=None, help="default: all recipes")
@@ -78,19 +85,38 @@ def _export(chosen: argparse.Namespace) -> int:
 
 def _lineage(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
+    from spelangy_assets.store import lineage_queries as ask
     from spelangy_assets.store.artifacts import Address, ArtifactStore
-    from spelangy_assets.store.lineage import ANCESTORS_SQL, SOURCES_SQL, connect, published_id, query
+    from spelangy_assets.store.lineage import connect, published_id, query
 
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    asset, _, partition = chosen.asset.partition("@")
-    identity = published_id(store, Address(chosen.recipe, asset, partition or None))
     with connect(store, chosen.recipe) as connection:
-        for row in query(connection, ANCESTORS_SQL, artifact=identity):
-            print(f"{'  ' * row['distance']}{row['id']}  data {row['data_version']}  {row['records_kept']} kept")
-        print()
-        for row in query(connection, SOURCES_SQL, artifact=identity):
-            print(f"{row['kind']:<10}{row['content_hash']}  {row['licence']:<14}{row['url']}")
+        if chosen.url:
+            for row in query(connection, ask.ROWS_OF_URL_SQL, url=chosen.url):
+                place = f"{row['mix']} row {row['row']}"
+                print(
+                    f"{place}  {row['source']}  {row['positions']} positions  in: {', '.join(row['runs']) or 'no run'}"
+                )
+            return 0
+        asset, _, partition = chosen.asset.partition("@")
+        identity = published_id(store, Address(chosen.recipe, asset, partition or None))
+        if chosen.cost:
+            for row in query(connection, ask.COST_SQL, artifact=identity):
+                print(
+                    f"{row['stage'] or 'whole':<24}{row['versions']:>5} versions{row['cpu_seconds']:>10.1f} CPU s"
+                    f"{row['bytes'] / 1e6:>10.1f} MB{row['audio_hours'] or 0:>9.3f} h kept"
+                )
+            return 0
+        if not chosen.row:
+            kin = query(connection, ask.DESCENDANTS_SQL if chosen.below else ask.ANCESTORS_SQL, artifact=identity)
+            for row in kin:
+                print(f"{'  ' * row['distance']}{row['id']}  data {row['data_version']}  {row['records_kept']} kept")
+            print()
+        if not chosen.below:
+            more = {"run": chosen.row} if chosen.row else {}
+            for row in query(connection, ask.CELL_SQL if chosen.row else ask.SOURCES_SQL, artifact=identity, **more):
+                print(f"{row['kind']:<10}{row['content_hash']}  {row['licence']:<14}{row['url']}")
     return 0
 
 
@@ -100,7 +126,7 @@ def _status(chosen: argparse.Namespace) -> int:
     from spelangy_assets.partitions import snapshots
     from spelangy_assets.recipes.assemble import assemble
     from spelangy_assets.settings import Settings
-    from spelangy_assets.stages.status import status_of
+    from spelangy_assets.stages.status import count_states, status_of
 
     recipe, settings = recipe_named(chosen.recipe), Settings.from_environment()
     laboratory = Laboratory(settings)
@@ -111,7 +137,9 @@ def _status(chosen: argparse.Namespace) -> int:
         lambda node, partition: laboratory.source(recipe, node, partition),
     )
     for status in statuses:
-        print(f"{status.state:<9}{status.place:<44}{status.why}")
+        if chosen.all or status.state != "fresh":
+            print(f"{status.state:<9}{status.place:<36}{'+'.join(status.causes):<22}  {status.why}")
+    print(", ".join(f"{count} {words}" for words, count in count_states(statuses).items()))
     return 0 if all(status.state == "fresh" for status in statuses) else 1
 
 

@@ -19,6 +19,7 @@ from spelangy_assets.schedules import repair_schedules
 from spelangy_assets.sensors import snapshot_sensor
 from spelangy_assets.settings import Settings
 from spelangy_assets.stage_asset import stage_asset
+from spelangy_assets.upkeep import upkeep_assets
 
 RECIPES: tuple[Recipe, ...] = (SAMPLE, PAPER)
 
@@ -36,7 +37,7 @@ def recipe_definitions(recipe: Recipe, laboratory: Laboratory) -> dg.Definitions
     graph = assemble(recipe)
     jobs = jobs_of(graph)
     return dg.Definitions(
-        assets=[stage_asset(recipe, graph, node) for node in graph],
+        assets=[*(stage_asset(recipe, graph, node) for node in graph), *upkeep_assets(recipe, graph)],
         jobs=list(jobs.values()),
         schedules=repair_schedules(recipe, graph, laboratory),
         sensors=[snapshot_sensor(recipe, graph, laboratory, jobs)],

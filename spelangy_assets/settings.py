@@ -6,6 +6,7 @@ Every variable has a default, so that a fresh clone works with none set.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class Settings:
     snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
     snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further audio snapshots, PREFIX/audio/NAME/...; default none
     device      SPELANGY_DEVICE     cpu or cuda
+    store_budget_gb  SPELANGY_STORE_BUDGET_GB  the check of `pipeline_metrics` warns above it; default none
     accelerate_config  SPELANGY_ACCELERATE_CONFIG  a file of `accelerate config`; empty: one process, launched directly
     """
 
@@ -32,6 +34,7 @@ class Settings:
     snapshots: Path
     snapshots_s3: str = field(default="", repr=False)  # its query may bear a secret
     device: str = "cpu"
+    store_budget_gb: float = math.inf
     accelerate_config: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -58,6 +61,7 @@ class Settings:
             snapshots=Path(env.get("SPELANGY_SNAPSHOTS") or home / "snapshots").absolute(),
             snapshots_s3=env.get("SPELANGY_SNAPSHOTS_S3") or "",
             device=env.get("SPELANGY_DEVICE") or "cpu",
+            store_budget_gb=float(env.get("SPELANGY_STORE_BUDGET_GB") or math.inf),
             accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",
             environment=env,
         )

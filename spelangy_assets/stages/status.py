@@ -19,6 +19,8 @@ from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.manifest import Input, Manifest
 
 State = Literal["fresh", "missing", "stale", "failed", "waiting"]
+Cause = Literal["missing", "code", "config", "inputs", "contract", "quality"]
+_ROOTS_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Status:
     missing: nothing is published. stale: published, but not what the recipe asks for now, or not judged by its
     contract of now. failed: built as asked, but its contract failed. waiting: it cannot be told before an input is
     brought up to date. fresh: nothing to do.
+    `causes` are the kinds of what `why` says: never built, or since then the code, the config, an input or the contract
+    changed, or the quality failed. Of what waits they are those of the `roots`, the first places above it that are not
+    up to date.
     """
 
     asset: str
@@ -35,6 +40,8 @@ class Status:
     state: State
     why: str
     build_key: str = ""
+    causes: tuple[Cause, ...] = ()
+    roots: tuple[Place, ...] = ()
 
     @property
     def place(self) -> str:
@@ -68,47 +75,73 @@ def _status(
     above: Mapping[Place, Status],
 ) -> Status:
     blocked = [
-        parent for parent in parents_of(graph, node, partition) if parent in above and above[parent].state != "fresh"
+        above[parent]
+        for parent in parents_of(graph, node, partition)
+        if parent in above and above[parent].state != "fresh"
     ]
     if blocked:
-        above_it = ", ".join(place_name(asset, key) for asset, key in blocked)
-        return Status(node.name, partition, "waiting", f"not up to date above it: {above_it}")
+        return _waiting(node, partition, blocked, above)
     try:
         wanted = resolve(store, graph, node, partition, source_of(node, partition))
     except (StoreError, InputError) as error:
-        return Status(node.name, partition, "waiting", str(error))
-    state, why = _compared(store, Address(graph.recipe, node.name, partition), node, wanted)
-    return Status(node.name, partition, state, why, wanted.identity.build_key)
+        return Status(node.name, partition, "waiting", str(error), causes=("missing",))
+    state, why, causes = _compared(store, Address(graph.recipe, node.name, partition), node, wanted)
+    return Status(node.name, partition, state, why, wanted.identity.build_key, causes)
 
 
-def _compared(store: ArtifactStore, address: Address, node: Node, wanted: Resolved) -> tuple[State, str]:
+def count_states(statuses: list[Status]) -> dict[str, int]:
+    """Return how many places are in each state, those out of date by cause too; states that none is in are left out."""
+    counts: dict[str, int] = {}
+    for status in statuses:
+        for words in (status.state, *(f"{status.state} by {cause}" for cause in status.causes)):
+            counts[words] = counts.get(words, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _waiting(node: Node, partition: str | None, blocked: list[Status], above: Mapping[Place, Status]) -> Status:
+    roots = dict.fromkeys(root for one in blocked for root in one.roots or ((one.asset, one.partition),))
+    causes = dict.fromkeys(cause for root in roots for cause in above[root].causes)
+    named = ", ".join(above[root].place for root in list(roots)[:_ROOTS_NAMED])
+    why = f"waits for {named}" + (f" and {len(roots) - _ROOTS_NAMED} more" if len(roots) > _ROOTS_NAMED else "")
+    return Status(node.name, partition, "waiting", why, causes=tuple(causes), roots=tuple(roots))
+
+
+def _compared(
+    store: ArtifactStore, address: Address, node: Node, wanted: Resolved
+) -> tuple[State, str, tuple[Cause, ...]]:
     latest = store.latest(address)
     built = committed(store, address, wanted.identity.build_key)
     if built is None:
-        return ("missing", "never built") if latest is None else ("stale", difference(latest.manifest, wanted))
+        return ("missing", "never built", ("missing",)) if latest is None else _stale(latest.manifest, wanted)
     verdict = store.verdict(built)
     if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
-        return "stale", "built, but not judged by its contract of now"
+        return "stale", "built, but not judged by its contract of now", ("contract",)
     if not verdict.passed:
         failures = "; ".join(f"{item.name}: {item.error or item.observed}" for item in verdict.failures())
-        return "failed", f"contract failed: {failures}"
+        return "failed", f"contract failed: {failures}", ("quality",)
     if latest is None:
-        return "missing", "built and passed, but never published"
+        return "missing", "built and passed, but never published", ("missing",)
     if latest.manifest.build_key != built.manifest.build_key:
-        return "stale", difference(latest.manifest, wanted)
-    return "fresh", ""
+        return _stale(latest.manifest, wanted)
+    return "fresh", "", ()
 
 
-def difference(manifest: Manifest, wanted: Resolved) -> str:
+def _stale(manifest: Manifest, wanted: Resolved) -> tuple[State, str, tuple[Cause, ...]]:
+    changes = difference(manifest, wanted)
+    return "stale", "; ".join(changes.values()), tuple(changes)
+
+
+def difference(manifest: Manifest, wanted: Resolved) -> dict[Cause, str]:
     """Say what changed between a published version and what is wanted: stage, config fields, inputs."""
     identity = wanted.identity
-    reasons = []
+    reasons: dict[Cause, str] = {}
     if (manifest.stage, manifest.stage_version) != (identity.stage, identity.stage_version):
-        reasons.append(f"code {manifest.stage} v{manifest.stage_version} -> {identity.stage} v{identity.stage_version}")
+        now = f"{identity.stage} v{identity.stage_version}"
+        reasons["code"] = f"code {manifest.stage} v{manifest.stage_version} -> {now}"
     if manifest.config_fingerprint != identity.config_fingerprint:
         old, new = manifest.config, identity.config
         fields = sorted(str(name) for name in {**old, **new} if old.get(name) != new.get(name))
-        reasons.append(f"config: {', '.join(fields)}")
+        reasons["config"] = f"config: {', '.join(fields)}"
     before, after = _versions(manifest.inputs), _versions(identity.inputs)
     changed = {
         place_name(asset or role, partition)
@@ -116,15 +149,15 @@ def difference(manifest: Manifest, wanted: Resolved) -> str:
         if before.get((role, asset, partition)) != after.get((role, asset, partition))
     }
     if changed:
-        reasons.append(f"inputs: {', '.join(sorted(changed))}")
+        reasons["inputs"] = f"inputs: {', '.join(sorted(changed))}"
     if not reasons:
         # Equal bytes in another build: only a roll-up asks for it, since it names the builds that are there.
         builds = {item.build_key for item in manifest.inputs}
         again = sorted(
             place_name(item.asset, item.partition) for item in identity.inputs if item.build_key not in builds
         )
-        reasons.append(f"a child was built again: {', '.join(again)}" if again else "inputs in another order")
-    return "; ".join(reasons)
+        reasons["inputs"] = f"a child was built again: {', '.join(again)}" if again else "inputs in another order"
+    return reasons
 
 
 def _versions(inputs: list[Input]) -> dict[tuple[str, str, str | None], str]:

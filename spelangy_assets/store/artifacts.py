@@ -21,6 +21,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +46,7 @@ _ROW_GROUP_AUDIO_BYTES = 64 << 20
 
 # What reading a JSON document raises that a kill tore: half a UTF-8 character is a ValueError as half a document is.
 _TORN = (ValueError, TypeError, KeyError)
+_READERS = 16
 _CONTROL_FILES = {"manifest.json", "quality.json"}
 _PLAIN_PATH = re.compile(r"(?!unit-\d+\.json$)(?!_scratch/)(?!.*(^|/)\.)[^/\\]+(/[^/\\]+)*")
 
@@ -491,14 +493,17 @@ class ArtifactStore:
 
     def latest(self, address: Address) -> Artifact | None:
         """Return the published version; None when nothing has passed yet."""
+        build_key = self._published_key(address)
+        return None if build_key is None else self.find(address, build_key)
+
+    def _published_key(self, address: Address) -> str | None:
         text = self.files.read_if_there(f"{address.path}/LATEST.json")
         if text is None:
             return None
         try:
-            build_key = json.loads(text)["build_key"]
+            return json.loads(text)["build_key"]
         except _TORN:
             return None
-        return self.find(address, build_key)
 
     def before(self, address: Address) -> Artifact | None:
         """Return the published version of the partition that comes before by name; None when there is none."""
@@ -556,11 +561,21 @@ class ArtifactStore:
 
     def manifests(self, recipe: str | None = None) -> Iterator[tuple[Manifest, Verdict | None, bool]]:
         """Yield every committed version with its verdict and whether it is the published one."""
-        for path, build_key in self.build_folders(recipe):
-            one, asset, partition = path.split("/")
-            address = Address(one, asset, None if partition == "_" else partition)
-            artifact = self.find(address, build_key)
-            if artifact is not None:
-                latest = self.latest(address)
-                published = latest is not None and latest.manifest.build_key == build_key
-                yield artifact.manifest, self.verdict(artifact), published
+        addresses = (
+            Address(one, asset, None if partition == "_" else partition)
+            for one in ([recipe] if recipe else self._folders(""))
+            for asset in self._folders(one)
+            for partition in self._folders(f"{one}/{asset}")
+        )
+        with ThreadPoolExecutor(_READERS) as pool:  # thousands of small files, each a request where the store is on S3
+            for found in pool.map(self._versions, addresses):
+                yield from found
+
+    def _versions(self, address: Address) -> list[tuple[Manifest, Verdict | None, bool]]:
+        published = self._published_key(address)
+        artifacts = (self.find(address, build_key) for build_key in self._folders(address.path))
+        return [
+            (one.manifest, self.verdict(one), one.manifest.build_key == published)
+            for one in artifacts
+            if one is not None
+        ]

@@ -1,11 +1,12 @@
-"""Lineage as SQL: DuckDB over the manifests, and over the crawl's own tables of recordings and pages.
+"""Lineage as SQL: DuckDB over the manifests, over the crawl's tables of recordings and pages, and over training rows.
 
-Put here: the tables that a person queries, and the one query that walks from any dataset back to its sources. Do not
-put here: what is out of date (stages/status.py). docs/lineage.md shows the tables and queries to copy.
+Put here: the tables that a person queries. Do not put here: the queries (lineage_queries.py), or what is out of date
+(stages/status.py). docs/lineage.md shows the tables, and the queries to copy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -36,33 +37,13 @@ _EDGES = pa.schema(
 _DROPS = pa.schema([("id", pa.string()), ("reason", pa.string()), ("records", pa.int64())])
 _STATS = pa.schema([("id", pa.string()), ("stat", pa.string()), ("amount", pa.float64())])
 
-# What a dataset was made from: every version above it, and of the recordings and pages of the crawls above it those
-# that the training rows above it really hold (a dataset above every mix holds them all).
-SOURCES_SQL = """
-WITH RECURSIVE above(id) AS (
-    SELECT $artifact
-    UNION
-    SELECT edges.parent FROM edges JOIN above ON edges.child = above.id
-),
-drawn AS (
-    SELECT DISTINCT span.source_id
-    FROM (SELECT unnest(spans) AS span FROM packed_rows WHERE artifact IN (SELECT id FROM above))
-)
-SELECT crawl.kind, crawl.content_hash, crawl.url, crawl.licence, crawl.source_uri, crawl.artifact
-FROM crawl
-WHERE crawl.artifact IN (SELECT id FROM above)
-  AND (crawl.content_hash IN (SELECT source_id FROM drawn) OR NOT EXISTS (SELECT 1 FROM drawn))
-ORDER BY ALL
-"""
-
-ANCESTORS_SQL = """
-WITH RECURSIVE above(id, distance) AS (
-    SELECT $artifact, 0
-    UNION
-    SELECT edges.parent, above.distance + 1 FROM edges JOIN above ON edges.child = above.id
-)
-SELECT artifacts.*, min(distance) AS distance FROM above JOIN artifacts USING (id) GROUP BY ALL ORDER BY distance, id
-"""
+# Table of a shard -> its record type, and the record's columns that the lineage's table of the same position takes.
+_CRAWL: Mapping[str, tuple[str, type, Mapping[str, str]]] = {
+    "recordings": ("recording", Recording, {"content_hash": "recording_id", "url": "source_url"}),
+    "pages": ("page", Page, {"content_hash": "page_id", "url": "url"}),
+}
+_SHARED = ("licence", "source_uri")
+_ROWS = ("row", "kind", "spans")
 
 
 def artifact_id(recipe: str, asset: str, partition: str | None, build_key: str) -> str:
@@ -76,7 +57,8 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
     stats (id, stat, amount), crawl (kind, content_hash, url, licence, source_uri, artifact), packed_rows (the mixes'
     rows: artifact, "row", kind, spans).
     """
-    artifacts, edges, drops, stats, crawl, mixes = [], [], [], [], [], []
+    artifacts, edges, drops, stats = [], [], [], []
+    shards: dict[str, dict[str, str]] = {"recordings": {}, "pages": {}, "rows": {}}  # table -> path -> artifact
     for manifest, verdict, published in store.manifests(recipe):
         name = artifact_id(manifest.recipe, manifest.asset, manifest.partition, manifest.build_key)
         artifacts.append(
@@ -98,11 +80,8 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
         stats += [{"id": name, "stat": stat, "amount": amount} for stat, amount in manifest.counts.stats.items()]
         folder = f"{Address(manifest.recipe, manifest.asset, manifest.partition).path}/{manifest.build_key}"
         for shard in manifest.shards:
-            path = store.files.full(f"{folder}/{shard.path}")
-            if shard.table in ("recordings", "pages"):
-                crawl.append((name, shard.table, path))
-            elif shard.table == "rows":
-                mixes.append((name, path))
+            if shard.table in shards and shard.rows:
+                shards[shard.table][store.files.full(f"{folder}/{shard.path}")] = name
     connection = duckdb.connect()
     for table, rows, schema in (
         ("artifacts", artifacts, _ARTIFACTS),
@@ -110,12 +89,34 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
         ("drops", drops, _DROPS),
         ("stats", stats, _STATS),
     ):
-        connection.register("incoming", pa.Table.from_pylist(rows, schema=schema))
-        connection.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")
-        connection.unregister("incoming")
-    _create_crawl(connection, store, crawl)
-    _create_rows(connection, store, mixes)
+        _create(connection, table, pa.Table.from_pylist(rows, schema=schema))
+    crawl = []
+    for table, (kind, record, columns) in _CRAWL.items():
+        wanted = {**columns, **{name: name for name in _SHARED}}
+        found = _scan(store, record, wanted, shards[table])
+        crawl.append(found.add_column(0, "kind", pa.array([kind] * len(found), pa.string())))
+    _create(connection, "crawl", pa.concat_tables(crawl))
+    rows = _scan(store, PackedRow, {name: name for name in _ROWS}, shards["rows"])
+    _create(connection, "packed_rows", rows.select(["artifact", *_ROWS]))
     return connection
+
+
+def _create(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    connection.register("incoming", rows)
+    connection.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")
+    connection.unregister("incoming")
+
+
+def _scan(store: ArtifactStore, record: type, columns: Mapping[str, str], shards: Mapping[str, str]) -> pa.Table:
+    """Read some columns of all shards at once, each row with the artifact that it is of; other columns stay unread."""
+    schema = schema_of(record)
+    if shards:
+        dataset = pads.dataset(list(shards), schema=schema, format="parquet", filesystem=store.files.filesystem)
+        found = dataset.to_table(columns=[*columns.values(), "__filename"])
+    else:
+        found = schema.empty_table().select(list(columns.values())).append_column("", pa.array([], pa.string()))
+    artifacts = pa.array([shards[path] for path in found.column(len(columns)).to_pylist()], pa.string())
+    return found.select(list(columns.values())).rename_columns(list(columns)).append_column("artifact", artifacts)
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: str) -> list[dict[str, Any]]:
@@ -123,39 +124,6 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: str) ->
     result = connection.execute(sql, parameters or None)
     names = [column[0] for column in result.description or []]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def _create_crawl(connection: duckdb.DuckDBPyConnection, store: ArtifactStore, shards: list) -> None:
-    connection.execute(
-        "CREATE TABLE crawl (kind VARCHAR, content_hash VARCHAR, url VARCHAR, licence VARCHAR, source_uri VARCHAR, "
-        "artifact VARCHAR)"
-    )
-    columns = {
-        "recordings": ("recording", "recording_id", "source_url", Recording),
-        "pages": ("page", "page_id", "url", Page),
-    }
-    for name, table, path in shards:
-        kind, key, url, record = columns[table]
-        shard = pads.dataset([path], schema=schema_of(record), format="parquet", filesystem=store.files.filesystem)
-        connection.register("shard", shard)
-        connection.execute(
-            f"INSERT INTO crawl SELECT ?, {key}, {url}, licence, source_uri, ? FROM shard",
-            [kind, name],
-        )
-        connection.unregister("shard")
-
-
-def _create_rows(connection: duckdb.DuckDBPyConnection, store: ArtifactStore, shards: list) -> None:
-    kept = ("row", "kind", "spans")
-    schema = pa.schema([schema_of(PackedRow).field(name) for name in kept])
-    connection.register("shard", schema.empty_table())
-    connection.execute("CREATE TABLE packed_rows AS SELECT '' AS artifact, * FROM shard")
-    connection.unregister("shard")
-    for name, path in shards:
-        shard = pads.dataset([path], schema=schema_of(PackedRow), format="parquet", filesystem=store.files.filesystem)
-        connection.register("shard", shard)
-        connection.execute('INSERT INTO packed_rows SELECT ?, "row", kind, spans FROM shard', [name])
-        connection.unregister("shard")
 
 
 def published_id(store: ArtifactStore, address: Address) -> str:

@@ -18,7 +18,8 @@ from spelangy_assets.recipes.places import required_places
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.build import build
 from spelangy_assets.store.artifacts import Address, ArtifactStore
-from spelangy_assets.store.lineage import SOURCES_SQL, connect, published_id
+from spelangy_assets.store.lineage import connect, published_id
+from spelangy_assets.store.lineage_queries import SOURCES_SQL
 
 pytestmark = pytest.mark.slow
 

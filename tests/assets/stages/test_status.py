@@ -45,7 +45,8 @@ def test_only_the_first_missing_one_of_a_chain_can_be_told(store: ArtifactStore,
     assert told(statuses) == {"source": "missing", "reader": "waiting", "last": "waiting"}
     assert statuses["source"].repairable
     assert not statuses["reader"].repairable
-    assert statuses["last"].why == "not up to date above it: reader"
+    assert statuses["last"].why == "waits for source"
+    assert (statuses["last"].causes, statuses["last"].roots) == (("missing",), (("source", None),))
 
 
 def test_every_partition_has_a_state_of_its_own(store: ArtifactStore, toys: Any):
@@ -91,6 +92,25 @@ def test_all_reasons_are_said(store: ArtifactStore, toys: Any):
     node = toys.node(stage=stage, config=toys.Config(((1.0,),)))
     why = states(store, node, source={"day": 2})["source"].why
     assert why == "code toy_stage v1 -> toy_stage v2; config: units; inputs: source"
+    assert states(store, node, source={"day": 2})["source"].causes == ("code", "config", "inputs")
+
+
+def test_what_waits_names_the_causes_at_the_top_whatever_the_distance(store: ArtifactStore, toys: Any):
+    """A failed contract here and changed code there: what is below both waits for both."""
+    child, other = toys.node("tokens", partition="audio_snapshot"), toys.node("other")
+    corpus = toys.roll_up("corpus", ("tokens", "mon"), ("tokens", "tue"))
+    last = toys.node("last", inputs={"corpus": "corpus", "other": "other"})
+    for day in DAYS["audio_snapshot"]:
+        toys.build(store, child, partition=day)
+    toys.build(store, other)
+    bumped = dataclasses.replace(other, stage=toys.make_stage(toys.write_toy, toys.tables, "2", config=toys.Config))
+    strict = dataclasses.replace(child, contract=toys.make_contract(low=100))
+    for day in DAYS["audio_snapshot"]:
+        toys.build(store, strict, partition=day)
+    status = states(store, strict, bumped, corpus, last)["last"]
+    assert status.causes == ("quality", "code")
+    assert status.roots == (("tokens", "mon"), ("tokens", "tue"), ("other", None))
+    assert status.why == "waits for tokens[mon], tokens[tue], other"
 
 
 def test_a_changed_input_is_named_and_the_rest_waits(store: ArtifactStore, toys: Any, chain: list[Node]):
@@ -204,7 +224,7 @@ def test_a_roll_up_says_which_child_changed_or_was_built_again(store: ArtifactSt
         toys.build(store, changed, partition=day)
     statuses = states(store, changed, corpus, reader)
     assert statuses["corpus"].why == "inputs: tokens[mon], tokens[tue]"
-    assert statuses["reader"].why == "not up to date above it: corpus"
+    assert statuses["reader"].why == "waits for corpus"
 
 
 @pytest.mark.parametrize(
