@@ -19,6 +19,7 @@ import pyarrow as pa
 
 Int32 = Annotated[int, pa.int32()]
 Int8 = Annotated[int, pa.int8()]
+Uint32 = Annotated[int, pa.uint32()]
 Float32 = Annotated[float, pa.float32()]
 
 
@@ -78,6 +79,22 @@ class Line:
     spoken_text: Annotated[str, "the form that the TTS reads (numbers, abbreviations spelled out)"]
 
 
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A recording or page of which the same came before, in the order of the corpus' snapshots."""
+
+    source_id: Annotated[str, "recording_id or page_id"]
+    snapshot: str
+    duplicate_of: Annotated[str, "the one that is kept and is most like it"]
+    duplicate_of_snapshot: str
+    reason: Annotated[str, "duplicate: the same bytes; near_duplicate: the same sound, or nearly the same words"]
+    similarity: Annotated[
+        float,
+        "0 to 1; of a recording the share of its stretches that kept ones hold, of a page the Jaccard index of word "
+        "n-grams, estimated",
+    ]
+
+
 # --- web speech -------------------------------------------------------------------------------------------
 
 
@@ -110,18 +127,6 @@ class Fingerprint:
     recording_id: str
     hashes: Annotated[list[Int32], "two frequencies and the time between them"]
     frames: Annotated[list[Int32], "when, in frames of 16 ms"]
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """A recording whose sound came before, in the order of the corpus' snapshots."""
-
-    recording_id: str
-    snapshot: str
-    duplicate_of: Annotated[str, "the recording that is kept and holds most of it"]
-    duplicate_of_snapshot: str
-    reason: Annotated[str, "duplicate: the same bytes; near_duplicate: the same sound"]
-    covered_share: Annotated[float, "share of its stretches that kept recordings hold, 0 to 1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +267,16 @@ class Page:
     licence: str
     charset: str
     html: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageSignature:
+    """The MinHash signature of a page's text (spelangy_model/text/minhash.py)."""
+
+    page_id: str
+    captured_at: Annotated[str, "as in Page"]
+    url: str
+    minima: Annotated[list[Uint32], "one a permutation; empty: too few words to tell pages apart"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,22 +80,25 @@ RAW_AUDIO = Contract(
     ),
 )
 
-AUDIO_INDEX = Contract(
-    "audio_index",
+DUPLICATES = Contract(
+    "duplicates",
     """
-    SELECT (SELECT records_in FROM counts) AS recordings,
-           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted_recordings,
+    SELECT (SELECT records_in FROM counts) AS compared,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted,
            count(*) FILTER (duplicate_of = '' OR reason = '') AS duplicates_of_nothing,
-           count(*) - count(DISTINCT (recording_id, snapshot)) AS duplicate_rows,
-           count(*) / (SELECT greatest(records_in, 1) FROM counts) AS share_heard_before
+           count(*) FILTER ((duplicate_of, duplicate_of_snapshot) IN (SELECT (source_id, snapshot) FROM duplicates))
+               AS duplicates_of_dropped,
+           count(*) - count(DISTINCT (source_id, snapshot)) AS duplicate_rows,
+           count(*) / (SELECT greatest(records_in, 1) FROM counts) AS share_seen_before
     FROM duplicates
     """,
     (
-        Bound("recordings", 1),
-        _exactly("unaccounted_recordings"),
+        Bound("compared", 1),
+        _exactly("unaccounted"),
         _exactly("duplicates_of_nothing"),
+        _exactly("duplicates_of_dropped"),
         _exactly("duplicate_rows"),
-        Bound("share_heard_before", 0, 0.3, "warn"),
+        Bound("share_seen_before", 0, 0.3, "warn"),
     ),
 )
 
@@ -256,10 +259,11 @@ RAW_PAGES = Contract(
     "raw_pages",
     """
     SELECT count(*) AS pages, count(*) - count(DISTINCT page_id) AS duplicate_ids,
-           count(*) FILTER (html = '' OR url = '') AS empty_pages
+           count(*) FILTER (html = '' OR url = '') AS empty_pages,
+           count(*) FILTER (page_id NOT IN (SELECT page_id FROM signatures)) AS pages_without_signature
     FROM pages
     """,
-    (Bound("pages", 1), _exactly("duplicate_ids"), _exactly("empty_pages")),
+    (Bound("pages", 1), _exactly("duplicate_ids"), _exactly("empty_pages"), _exactly("pages_without_signature")),
 )
 
 TEXT_DOCUMENTS = Contract(

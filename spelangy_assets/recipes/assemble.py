@@ -18,7 +18,8 @@ from spelangy_assets.stages import (
     evaluate,
     extract_text,
     find_contamination,
-    find_duplicates,
+    find_duplicate_pages,
+    find_duplicate_recordings,
     ingest_audio,
     ingest_pages,
     leaderboard,
@@ -98,9 +99,9 @@ def _crawl(recipe: Recipe) -> Iterator[Node]:
         name="audio_index",
         group="crawl",
         description="Recordings whose sound came before, in the same snapshot or another; mixes leave them out.",
-        stage=find_duplicates,
+        stage=find_duplicate_recordings,
         config=recipe.web_speech.duplicates,
-        contract=contracts.AUDIO_INDEX,
+        contract=contracts.DUPLICATES,
         inputs={"recordings": "audio_corpus"},
         kinds=("table",),
     )
@@ -115,6 +116,33 @@ def _crawl(recipe: Recipe) -> Iterator[Node]:
         has_source=True,
         kinds=("html",),
     )
+    yield Node(
+        name="page_corpus",
+        group="crawl",
+        description="Exactly the versions of raw_pages over the corpora that are made from pages.",
+        stage=roll_up,
+        config=roll_up.Config(),
+        contract=contracts.ROLL_UP,
+        members=tuple(("raw_pages", snapshot) for snapshot in _page_snapshots(recipe)),
+        kinds=("table",),
+    )
+    yield Node(
+        name="page_index",
+        group="crawl",
+        description="Pages that say nearly what one before says, in any snapshot; mixes leave them out.",
+        stage=find_duplicate_pages,
+        config=recipe.synthetic.duplicates,
+        contract=contracts.DUPLICATES,
+        inputs={"pages": "page_corpus"},
+        kinds=("table",),
+    )
+
+
+def _page_snapshots(recipe: Recipe) -> tuple[str, ...]:
+    """Return the snapshots that any token set made from pages draws on, in the order of the recipe."""
+    names = [name for name, (_, partition) in TOKEN_SETS.items() if partition == PAGES and name in recipe.corpora]
+    wanted = {snapshot for name in names for snapshot in recipe.corpora[name].snapshots}
+    return tuple(snapshot for snapshot in recipe.page_snapshots if snapshot in wanted)
 
 
 def _web_snapshots(recipe: Recipe) -> tuple[str, ...]:
@@ -423,8 +451,8 @@ def _mix(recipe: Recipe, name: str, config: mix.Config) -> Node:
                 f"{recipe.name}: mix {name!r} draws on {source.name!r}, which is none of {list(TOKEN_SETS)}"
             )
         inputs[source.name] = f"{token_set}_corpus"
-        if token_set in WEB:
-            inputs["audio_index"] = "audio_index"
+        index = "audio_index" if TOKEN_SETS[token_set][1] == AUDIO else "page_index"
+        inputs[index] = index
     return Node(
         name=f"mix_{name}",
         group="mixes",

@@ -17,7 +17,8 @@ from spelangy_assets.stages import (
     evaluate,
     extract_text,
     find_contamination,
-    find_duplicates,
+    find_duplicate_pages,
+    find_duplicate_recordings,
     ingest_audio,
     ingest_pages,
     leaderboard,
@@ -50,7 +51,7 @@ class WebSpeech:
     """From recordings to chunks."""
 
     ingest: ingest_audio.Config
-    duplicates: find_duplicates.Config = field(default_factory=find_duplicates.Config)
+    duplicates: find_duplicate_recordings.Config = field(default_factory=find_duplicate_recordings.Config)
     segment: segment_speech.Config
     recognize: recognize.Config
     clean: clean_transcripts.Config
@@ -65,6 +66,7 @@ class Synthetic:
     """From pages to documents and synthetic speech."""
 
     ingest: ingest_pages.Config
+    duplicates: find_duplicate_pages.Config = field(default_factory=find_duplicate_pages.Config)
     text: extract_text.Config
     krist: write_krist.Config
     krist_speech: speak.Config

@@ -1,7 +1,8 @@
 """raw_pages: the captures of a snapshot that are pages worth reading, and why the others are not.
 
-Put here: going through the archives of a snapshot, the URL filter, exact duplicates, the language. Do not put here:
-reading an archive (text.warc), the rules (text.urls) or what is said on a page (extract_text). A snapshot is a folder
+Put here: going through the archives of a snapshot, the URL filter, exact duplicates, the language, the signatures by
+which near duplicates are found. Do not put here: reading an archive (text.warc), the rules (text.urls), finding near
+duplicates (find_duplicate_pages) or what is said on a page (extract_text). A snapshot is a folder
 of WARC and ARC archives, or a source that renders pages at run time.
 """
 
@@ -15,13 +16,14 @@ from typing import Protocol, runtime_checkable
 
 from spelangy_assets.stages.sources import files_of
 from spelangy_assets.stages.stage import Execution, FolderSource, InputError, StageContext
-from spelangy_model.records import Page, Reject
+from spelangy_model.records import Page, PageSignature, Reject
 from spelangy_model.text.language import detect_language
+from spelangy_model.text.minhash import SignatureRules, minhash
 from spelangy_model.text.urls import UrlRules, refuse_url
 from spelangy_model.text.warc import PageLimits, content_digest, make_page, read_archive
 
-VERSION = "2"
-TABLES: dict[str, type] = {"pages": Page, "rejects": Reject}
+VERSION = "3"
+TABLES: dict[str, type] = {"pages": Page, "rejects": Reject, "signatures": PageSignature}
 RENDERED_PAGES_A_UNIT = 256
 
 
@@ -41,6 +43,7 @@ class Config:
     urls: UrlRules = field(default_factory=UrlRules)
     limits: PageLimits = field(default_factory=PageLimits)
     languages: tuple[str, ...] = ("en",)
+    signature: SignatureRules = field(default_factory=SignatureRules)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -62,12 +65,16 @@ def run(ctx: StageContext, config: Config) -> None:
                     out.write("rejects", [capture])
                     continue
                 reason = refuse_url(capture.url, config.urls)
+                text = ""
                 if reason is None:
                     digest = content_digest(capture)
-                    reason = "duplicate" if digest in seen else refuse_language(capture, config.languages)
+                    text = "" if digest in seen else plain_text(capture)
+                    reason = "duplicate" if digest in seen else refuse_language(text, config.languages)
                     seen.add(digest)
                 if reason is None:
                     out.write("pages", [capture])
+                    minima = [] if isinstance(ctx.source, PageSource) else minhash(text, config.signature)
+                    out.write("signatures", [PageSignature(capture.page_id, capture.captured_at, capture.url, minima)])
                 else:
                     out.drop(reason)
 
@@ -76,12 +83,17 @@ def _wanted(page: Page, config: Config) -> bool:
     return refuse_url(page.url, config.urls) is None
 
 
-def refuse_language(page: Page, languages: tuple[str, ...]) -> str | None:
-    """Return language_CODE when the text of a page is in none of the languages, else None."""
+def plain_text(page: Page) -> str:
+    """Return the words of a page, those of its main part when it has one: enough to tell what language it is in."""
     from resiliparse.extract.html2text import extract_plain_text
 
     text = extract_plain_text(page.html, main_content=True, alt_texts=False, list_bullets=False)
-    language = detect_language(text or extract_plain_text(page.html, alt_texts=False, list_bullets=False))
+    return text or extract_plain_text(page.html, alt_texts=False, list_bullets=False)
+
+
+def refuse_language(text: str, languages: tuple[str, ...]) -> str | None:
+    """Return language_CODE when a text is in none of the languages, else None."""
+    language = detect_language(text)
     return None if language in languages else f"language_{language}"
 
 

@@ -4,8 +4,9 @@ Put here: from corpora to shards of rows, and the report of what was achieved. D
 and packing (spelangy_model/data).
 
 Inputs: for each source of the mixture a roll-up of token sets (members with a table documents(TokenDocument)),
-`text_tokenizer`, `speech_tokenizer` where a source has speech, and `audio_index` where one is web speech: documents of
-the recordings that it names are left out, and counted as near_duplicate. Output: rows(PackedRow), the vocabulary's
+`text_tokenizer`, `speech_tokenizer` where a source has speech, and the indexes of duplicates (`audio_index` where one
+is web speech, `page_index` where one is made from pages): documents of the recordings and pages that they name are left
+out, and counted as near_duplicate. Output: rows(PackedRow), the vocabulary's
 layout (vocabulary_layout.json), which the tokenizers determine, and mixture.json: shares wanted and achieved, epochs,
 fill.
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,9 @@ from spelangy_model.records import Duplicate, PackedRow
 from spelangy_model.tokenizer.codec import codebook_size_of
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"rows": PackedRow}
+INDEXES = ("audio_index", "page_index")
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,18 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     layout = layout_of(ctx.inputs["text_tokenizer"], ctx.inputs.get("speech_tokenizer"))
     mixture = config.mixture
-    index = ctx.inputs.get("audio_index")
-    heard_before: dict[str | None, set[str]] = {}
-    for duplicate in index.records("duplicates", Duplicate) if index else ():
-        heard_before.setdefault(duplicate.snapshot, set()).add(duplicate.recording_id)
-    shards = {
-        source.name: [
-            (shard, frozenset(heard_before.get(member.address.partition, ())))
-            for member in ctx.members[source.name]
+    duplicates = [
+        d for name in INDEXES if name in ctx.inputs for d in ctx.inputs[name].records("duplicates", Duplicate)
+    ]
+    shards = {}
+    for source in mixture.sources:
+        members = ctx.members[source.name]
+        repeated = repeated_sources({member.address.partition for member in members}, duplicates)
+        shards[source.name] = [
+            (shard, frozenset(repeated.get(member.address.partition, ())))
+            for member in members
             for shard in member.shards("documents")
         ]
-        for source in mixture.sources
-    }
     openers = {name: [functools.partial(_documents, *one) for one in found] for name, found in shards.items()}
     # Which shards of rows there are is known only when the plan is.
     try:
@@ -123,19 +125,38 @@ def _starts(rows: int, config: Config) -> Iterator[tuple[int, int]]:
     return enumerate(range(0, rows, config.rows_per_shard))
 
 
-def _documents(shard: ShardFile, heard_before: frozenset[str]) -> DocumentArrays:
-    """Return the documents of a shard without those of recordings that came before."""
+def repeated_sources(snapshots: Collection[str | None], duplicates: Iterable[Duplicate]) -> dict[str | None, set[str]]:
+    """Return by snapshot the recordings and pages that a source with these snapshots has twice.
+
+    An index may know more snapshots than a source has: where the kept one lies in none of them, the first of its
+    duplicates stands in for it.
+    """
+    repeated: dict[str | None, set[str]] = {}
+    stood_in_for: set[tuple[str, str]] = set()
+    for duplicate in duplicates:
+        kept = (duplicate.duplicate_of_snapshot, duplicate.duplicate_of)
+        if duplicate.snapshot not in snapshots:
+            continue
+        if duplicate.duplicate_of_snapshot in snapshots or kept in stood_in_for:
+            repeated.setdefault(duplicate.snapshot, set()).add(duplicate.source_id)
+        else:
+            stood_in_for.add(kept)
+    return repeated
+
+
+def _documents(shard: ShardFile, repeated: frozenset[str]) -> DocumentArrays:
+    """Return the documents of a shard without those of recordings and pages that came before."""
     table = shard.table(COLUMNS)
-    if heard_before:
-        kept = [source_id not in heard_before for source_id in table.column("source_id").to_pylist()]
+    if repeated:
+        kept = [source_id not in repeated for source_id in table.column("source_id").to_pylist()]
         table = table.filter(pa.array(kept, pa.bool_()))
     return document_arrays(table)
 
 
-def _left_out(shard: ShardFile, heard_before: frozenset[str]) -> int:
-    if not heard_before:
+def _left_out(shard: ShardFile, repeated: frozenset[str]) -> int:
+    if not repeated:
         return 0
-    return sum(source_id in heard_before for source_id in shard.table(["source_id"]).column(0).to_pylist())
+    return sum(source_id in repeated for source_id in shard.table(["source_id"]).column(0).to_pylist())
 
 
 @dataclass(frozen=True)

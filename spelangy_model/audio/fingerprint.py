@@ -1,6 +1,7 @@
 """Acoustic fingerprints: what stays of a recording under another codec, another gain and cut-off edges.
 
-Put here: landmarks and their matching. Do not put here: which recordings are compared (stages/find_duplicates.py).
+Put here: landmarks and their matching. Do not put here: which recordings are compared
+(stages/find_duplicate_recordings.py).
 
 Landmarks are pairs of spectral peaks, as in Wang, "An industrial-strength audio search algorithm" (ISMIR 2003): a hash
 of both frequencies and the time between them, and when it occurs. Of all hashes a fixed fraction is kept, chosen by the

@@ -30,8 +30,8 @@ def values_of(kind: pa.DataType) -> st.SearchStrategy:
     if pa.types.is_binary(kind):
         return st.binary(max_size=8)
     if pa.types.is_integer(kind):
-        bits = kind.bit_width - 1
-        return st.integers(-(2**bits), 2**bits - 1)
+        bits = kind.bit_width - pa.types.is_signed_integer(kind)
+        return st.integers(-(2**bits) if pa.types.is_signed_integer(kind) else 0, 2**bits - 1)
     if pa.types.is_floating(kind):
         return st.floats(width=kind.bit_width, allow_nan=False)
     raise AssertionError(f"no values for {kind}")

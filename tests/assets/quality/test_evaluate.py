@@ -20,6 +20,7 @@ from spelangy_model.records import (
     Metric,
     PackedRow,
     Page,
+    PageSignature,
     QuestionScore,
     Recording,
     Reject,
@@ -48,7 +49,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "recordings": Recording("r", "a.wav", "https://a", "CC-BY-4.0", 10.0, 44100, 2, "WAV", AUDIO),
         "rejects": Reject("b.wav", "", "undecodable", "no header"),
     },
-    "audio_index": {"duplicates": Duplicate("r", "tue", "q", "mon", "near_duplicate", 0.9)},
+    "duplicates": {"duplicates": Duplicate("r", "tue", "q", "mon", "near_duplicate", 0.9)},
     "speech_segments": {"segments": Segment("s", "r", 0.0, 9.0, "A", 0.5)},
     "transcript_hypotheses": {"hypotheses": Hypothesis("s", "r", "base", "word", [WORD], "en", 0.9)},
     "clean_transcripts": {
@@ -66,7 +67,10 @@ ROWS: dict[str, dict[str, Any]] = {
         "ledger": LedgerRow("web_fine", "a.example", "made", "", 1, 1000),
         "metrics": Metric("web_fine", "length_s.mean", 1.0, math.nan, math.nan, 1),
     },
-    "raw_pages": {"pages": Page("p", "https://a", "a.warc@0", "", "CC0-1.0", "utf-8", "<html>")},
+    "raw_pages": {
+        "pages": Page("p", "https://a", "a.warc@0", "", "CC0-1.0", "utf-8", "<html>"),
+        "signatures": PageSignature("p", "", "https://a", [1, 2]),
+    },
     "text_documents": {"documents": TextDocument("d", "p", "https://a", "CC0-1.0", "A", "Text.")},
     "scripts": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
     "krist": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
@@ -177,7 +181,7 @@ def sound(commit: Commit) -> Callable[[str], Artifact]:
     def made(name: str) -> Artifact:
         rows = {table: [row, *MORE_ROWS.get(name, {}).get(table, [])] for table, row in ROWS[name].items()}
         dropped = {"too_short": 1} if name == "clean_transcripts" else {}
-        read = {"clean_transcripts": 2, "roll_up": 2, "audio_index": 1}.get(name, 0)
+        read = {"clean_transcripts": 2, "roll_up": 2, "duplicates": 1}.get(name, 0)
         return commit(rows, FILES.get(name), read=read, dropped=dropped, stats=STATS.get(name, {}))
 
     return made
@@ -254,7 +258,10 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("speech_ledger", "ledger", {"step": "clean_transcripts", "outcome": "kept"}, "unbalanced_hours"),
         ("speech_ledger", "ledger", {"outcome": "dropped"}, "drops_without_reason"),
         ("speech_ledger", "ledger", {"duration_ms": -1}, "negative_rows"),
+        ("duplicates", "duplicates", {"duplicate_of": ""}, "duplicates_of_nothing"),
+        ("duplicates", "duplicates", {"duplicate_of": "r", "duplicate_of_snapshot": "tue"}, "duplicates_of_dropped"),
         ("raw_pages", "pages", {"html": ""}, "empty_pages"),
+        ("raw_pages", "pages", {"page_id": "q"}, "pages_without_signature"),
         ("text_documents", "documents", {"text": ""}, "empty_texts"),
         ("scripts", "scripts", {"lines": []}, "empty_scripts"),
         ("scripts", "scripts", {"lines": [Line("sentence", "A.", "A."), Line("sentence", "A.", " ")]}, "empty_lines"),

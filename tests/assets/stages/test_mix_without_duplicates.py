@@ -90,3 +90,14 @@ def test_duplicates_are_left_out_by_snapshot_and_counted(store: ArtifactStore, e
     counts = built.artifact.manifest.counts
     assert counts.dropped["near_duplicate"] == 2
     assert counts.records_in == counts.records_kept + sum(counts.dropped.values())
+
+
+def test_where_the_kept_one_lies_outside_a_source_its_first_duplicate_stands_in():
+    index = [
+        Duplicate("b", "tue", "a", "mon", "near_duplicate", 0.9),
+        Duplicate("c", "wed", "a", "mon", "near_duplicate", 0.9),
+        Duplicate("e", "wed", "d", "tue", "near_duplicate", 0.9),
+    ]
+    assert mix.repeated_sources({"mon", "tue", "wed"}, index) == {"tue": {"b"}, "wed": {"c", "e"}}
+    assert mix.repeated_sources({"tue", "wed"}, index) == {"wed": {"c", "e"}}
+    assert mix.repeated_sources({"wed"}, index) == {}

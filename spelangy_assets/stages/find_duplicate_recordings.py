@@ -1,28 +1,25 @@
 """audio_index: which recordings of the corpus are the same sound again, within a snapshot and across snapshots.
 
-Put here: comparing recordings, and who is kept. Do not put here: fingerprints (spelangy_model/audio/fingerprint.py,
-computed once by raw_audio), or the leaving out (mix.py drops what stands in this index).
+Put here: comparing recordings. Do not put here: who is kept (duplicates.py), fingerprints
+(spelangy_model/audio/fingerprint.py, computed once by raw_audio), or the leaving out (mix.py).
 
 A recording is a near duplicate when recordings before it, in the order of the corpus' snapshots and of their rows, hold
-most of its sound at one distance in time: another codec, another gain, cut-off edges, a part of a longer one. So the
-first one wins, whatever arrives later; one that holds more than what came before it is kept. Recordings with the same
-bytes in two snapshots are `duplicate` (within one, raw_audio has dropped them).
-
-Why the index stands beside the chain and not inside: it knows all snapshots, so it changes whenever one arrives. Were
-it an input of the chunks, every old snapshot would be segmented, recognized and chunked again. So a duplicate is
-recognized once more for nothing, and is left out where all snapshots meet anyway, in the mix, which a larger corpus
-changes in any case. Rendered recordings have no fingerprint: that they are two is known from their addresses.
+most of its sound at one distance in time: another codec, another gain, cut-off edges, a part of a longer one. One that
+holds more than what came before it is kept. Rendered recordings have no fingerprint: that they are two is known from
+their addresses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from spelangy_assets.stages import duplicates
+from spelangy_assets.stages.duplicates import Known
 from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_model.audio.fingerprint import HOP_S, matched_frames
 from spelangy_model.records import Duplicate
@@ -30,7 +27,7 @@ from spelangy_model.records import Duplicate
 if TYPE_CHECKING:
     import duckdb
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"duplicates": Duplicate}
 
 
@@ -49,12 +46,6 @@ class Config:
     max_recordings_per_hash: int = 64
 
 
-@dataclass(frozen=True)
-class _Known:
-    recording_id: str
-    snapshot: str
-
-
 def preflight(config: Config, execution: Execution) -> None:
     """Nothing beyond the package's own requirements is needed."""
 
@@ -68,21 +59,17 @@ def run(ctx: StageContext, config: Config) -> None:
             connection.execute("SET preserve_insertion_order = false")
             connection.execute(f"SET temp_directory = '{ctx.out.scratch}'")
             connection.execute("CREATE TABLE landmarks (recording INTEGER, hash INTEGER, frame INTEGER)")
-            known: list[_Known] = []
+            known: list[Known] = []
             for member in members:
                 shards = zip(member.shards("recordings"), member.shards("fingerprints"), strict=True)
                 for shard, fingerprints in shards:
                     ids = shard.table(["recording_id"]).column(0).to_pylist()
                     first = len(known)
-                    known += [_Known(recording_id, member.address.partition or "") for recording_id in ids]
+                    known += [Known(recording_id, member.address.partition or "") for recording_id in ids]
                     numbers = {recording_id: first + i for i, recording_id in enumerate(ids)}
                     _insert(connection, fingerprints.table(), numbers)
-            duplicates = list(find(connection, known, config))
-            out.read(len(known))
-            out.kept(len(known) - len(duplicates))
-            for duplicate in duplicates:
-                out.drop(duplicate.reason)
-            out.write("duplicates", duplicates)
+            most_alike = functools.partial(_most_alike, connection, _candidates(connection, config), config)
+            duplicates.write(out, known, list(duplicates.find(known, most_alike, config.min_share)))
     ctx.log("compared the recordings of the corpus")
 
 
@@ -94,31 +81,6 @@ def _insert(connection: duckdb.DuckDBPyConnection, fingerprints: pa.Table, numbe
     connection.register("batch", batch)
     connection.execute("INSERT INTO landmarks SELECT recording, hash, frame FROM batch")
     connection.unregister("batch")
-
-
-def find(connection: duckdb.DuckDBPyConnection, known: list[_Known], config: Config) -> Iterator[Duplicate]:
-    """Yield the duplicates among recordings whose landmarks lie in a table, in order; each names one that is kept."""
-    first_of: dict[str, int] = {}
-    gone: set[int] = set()
-    alike = _candidates(connection, config)
-    for number, one in enumerate(known):
-        same = first_of.setdefault(one.recording_id, number)
-        if same != number:
-            original, share, reason = same, 1.0, "duplicate"
-        else:
-            original, share = _covered(connection, number, alike.get(number, []), gone, config)
-            reason = "near_duplicate"
-        if share < config.min_share:
-            continue
-        gone.add(number)
-        yield Duplicate(
-            recording_id=one.recording_id,
-            snapshot=one.snapshot,
-            duplicate_of=known[original].recording_id,
-            duplicate_of_snapshot=known[original].snapshot,
-            reason=reason,
-            covered_share=share,
-        )
 
 
 def _candidates(connection: duckdb.DuckDBPyConnection, config: Config) -> dict[int, list[tuple[int, int]]]:
@@ -147,11 +109,15 @@ def _candidates(connection: duckdb.DuckDBPyConnection, config: Config) -> dict[i
     return found
 
 
-def _covered(
-    connection: duckdb.DuckDBPyConnection, number: int, alike: list[tuple[int, int]], gone: set[int], config: Config
+def _most_alike(
+    connection: duckdb.DuckDBPyConnection,
+    alike: dict[int, list[tuple[int, int]]],
+    config: Config,
+    number: int,
+    gone: set[int],
 ) -> tuple[int, float]:
     """Return which kept recording holds most of one, and the share of it that all of them hold together."""
-    kept = [(earlier, distance) for earlier, distance in alike if earlier not in gone]
+    kept = [(earlier, distance) for earlier, distance in alike.get(number, []) if earlier not in gone]
     if not kept:
         return number, 0.0
     own = _landmarks(connection, number)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from spelangy_assets.quality.contracts import AUDIO_INDEX, RAW_AUDIO, ROLL_UP
+from spelangy_assets.quality.contracts import DUPLICATES, RAW_AUDIO, ROLL_UP
 from spelangy_assets.recipes.graph import Graph, Node
-from spelangy_assets.stages import find_duplicates, ingest_audio, roll_up
+from spelangy_assets.stages import find_duplicate_recordings, ingest_audio, roll_up
 from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.stage import Execution, FolderSource
 from spelangy_assets.store.artifacts import ArtifactStore
@@ -37,8 +37,8 @@ def _graph(snapshots: list[str], **literals: Any) -> Graph:
                  has_source=True, **common),
             Node(name="audio_corpus", stage=roll_up, config=roll_up.Config(), contract=ROLL_UP,
                  members=tuple(("raw_audio", snapshot) for snapshot in snapshots), **common),
-            Node(name="audio_index", stage=find_duplicates, config=find_duplicates.Config(), contract=AUDIO_INDEX,
-                 inputs={"recordings": "audio_corpus"}, **common),
+            Node(name="audio_index", stage=find_duplicate_recordings, config=find_duplicate_recordings.Config(),
+                 contract=DUPLICATES, inputs={"recordings": "audio_corpus"}, **common),
         ],
     )  # fmt: skip
 
@@ -63,8 +63,7 @@ def find(store: ArtifactStore, execution: Execution, tmp_path: Path) -> Find:
         assert built.verdict.passed
         duplicates = built.artifact.records("duplicates", Duplicate)
         found = {
-            names[row.snapshot, row.recording_id]: names[row.duplicate_of_snapshot, row.duplicate_of]
-            for row in duplicates
+            names[row.snapshot, row.source_id]: names[row.duplicate_of_snapshot, row.duplicate_of] for row in duplicates
         }
         return found, built
 
@@ -96,7 +95,7 @@ def test_the_first_of_the_corpus_wins_whatever_it_was_made_into(talks: dict[str,
     counts = built.artifact.manifest.counts
     assert (counts.records_in, counts.records_kept) == (6, 3)
     assert counts.dropped == {"near_duplicate": 2, "duplicate": 1}
-    shares = [row.covered_share for row in built.artifact.records("duplicates", Duplicate)]
+    shares = [row.similarity for row in built.artifact.records("duplicates", Duplicate)]
     assert all(share > 0.8 for share in shares)
 
 

@@ -1,0 +1,70 @@
+"""Who is kept among recordings or pages that are the same: what audio_index and page_index have in common.
+
+Put here: the order, the kept one, the records and counts of an index. Do not put here: what makes two alike
+(find_duplicate_recordings, find_duplicate_pages), or the leaving out (mix drops what stands in an index).
+
+The first in the order of the corpus wins, whatever arrives later; one that is like a dropped one alone is kept. Of two
+with the same id, which is a digest of their bytes, the later one is a `duplicate`, of two that are only alike a
+`near_duplicate`.
+
+Why an index stands beside the chain and not inside: it knows all snapshots, so it changes whenever one arrives. Were it
+an input of the datasets of a snapshot, every old one would be made again. So a duplicate is worked on once more for
+nothing, and is left out where all snapshots meet anyway, in the mix, which a larger corpus changes in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from spelangy_assets.store.artifacts import UnitWriter
+from spelangy_model.records import Duplicate
+
+
+@dataclass(frozen=True)
+class Known:
+    """A recording or page of the corpus; its place in the list of all is its number."""
+
+    source_id: str
+    snapshot: str
+
+
+def find(
+    known: Sequence[Known], most_alike: Callable[[int, set[int]], tuple[int, float]], min_similarity: float
+) -> Iterator[Duplicate]:
+    """Yield the duplicates, in order; each names one that is kept.
+
+    `most_alike(number, gone)` returns the number of the earlier one that is most like it, of those that are not gone,
+    and how alike they are, 0 to 1.
+    """
+    first_of: dict[str, int] = {}
+    gone: set[int] = set()
+    for number, one in enumerate(known):
+        same = first_of.setdefault(one.source_id, number)
+        if same in gone:
+            same = first_of[one.source_id] = number
+        if same != number:
+            original, similarity, reason = same, 1.0, "duplicate"
+        else:
+            original, similarity = most_alike(number, gone)
+            reason = "near_duplicate"
+        if similarity < min_similarity:
+            continue
+        gone.add(number)
+        yield Duplicate(
+            source_id=one.source_id,
+            snapshot=one.snapshot,
+            duplicate_of=known[original].source_id,
+            duplicate_of_snapshot=known[original].snapshot,
+            reason=reason,
+            similarity=similarity,
+        )
+
+
+def write(out: UnitWriter, known: Sequence[Known], duplicates: Sequence[Duplicate]) -> None:
+    """Write an index, whose records are the duplicates, and count what it compared."""
+    out.read(len(known))
+    out.kept(len(known) - len(duplicates))
+    for duplicate in duplicates:
+        out.drop(duplicate.reason)
+    out.write("duplicates", duplicates)
