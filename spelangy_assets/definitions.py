@@ -35,7 +35,7 @@ def recipe_named(name: str) -> Recipe:
 def recipe_definitions(recipe: Recipe, laboratory: Laboratory) -> dg.Definitions:
     """Return the definitions of one recipe, without resources."""
     graph = assemble(recipe)
-    jobs = jobs_of(graph)
+    jobs = jobs_of(graph, laboratory.settings.device)
     return dg.Definitions(
         assets=[*(stage_asset(recipe, graph, node) for node in graph), *upkeep_assets(recipe, graph)],
         jobs=list(jobs.values()),

@@ -7,6 +7,7 @@ import dagster as dg
 
 from spelangy_assets.keys import asset_key
 from spelangy_assets.recipes.graph import Graph, PartitionKind
+from spelangy_assets.task_sizes import size_tags
 
 JobKind = PartitionKind | None
 _SUFFIX: dict[JobKind, str] = {"audio_snapshot": "audio", "page_snapshot": "pages", None: "models"}
@@ -16,8 +17,8 @@ def job_name(recipe: str, kind: JobKind) -> str:
     return f"{recipe}_{_SUFFIX[kind]}"
 
 
-def jobs_of(graph: Graph) -> dict:
-    """Return the jobs of a recipe, by the partitioning of their assets."""
+def jobs_of(graph: Graph, device: str) -> dict:
+    """Return the jobs of a recipe, by the partitioning of their assets; `device` is the installation's."""
     kinds: list[JobKind] = ["audio_snapshot", "page_snapshot", None]
     names = {kind: [node.name for node in graph if node.partition == kind] for kind in kinds}
     return {
@@ -26,6 +27,7 @@ def jobs_of(graph: Graph) -> dict:
             selection=dg.AssetSelection.assets(*(asset_key(graph.recipe, name) for name in names[kind])),
             description=f"Assets of recipe {graph.recipe}: {_SUFFIX[kind]}",
             executor_def=dg.in_process_executor,
+            tags=size_tags((graph[name] for name in names[kind]), device),
         )
         for kind in kinds
         if names[kind]

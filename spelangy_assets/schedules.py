@@ -14,6 +14,7 @@ from spelangy_assets.recipes.graph import Graph, PartitionKind
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.stages.repairs import plan_repairs
 from spelangy_assets.stages.status import Status, status_of
+from spelangy_assets.task_sizes import size_tags
 
 REPAIR_TAG = "repair"
 _RUNS_PER_NIGHT = 20
@@ -71,7 +72,11 @@ def _repair(recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: JobKind)
                 run_key=f"{recipe.name}/{one.partition or ''}/{one.key}",
                 partition_key=one.partition,
                 asset_selection=[asset_key(recipe.name, asset) for asset in one.assets],
-                tags={REPAIR_TAG: one.state, "why": one.why[:200]},
+                tags={
+                    REPAIR_TAG: one.state,
+                    "why": one.why[:200],
+                    **size_tags((graph[asset] for asset in one.assets), laboratory.settings.device),
+                },
             )
             for one in plan
         ]

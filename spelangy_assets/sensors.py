@@ -13,6 +13,7 @@ from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.partitions import snapshots
 from spelangy_assets.recipes.graph import Graph
 from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.task_sizes import size_tags
 
 _SNAPSHOTS_PER_TICK = 10
 
@@ -49,7 +50,7 @@ def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory, jobs: 
                     partition_key=name,
                     asset_selection=[asset_key(recipe.name, node.name)],
                     job_name=job_name(recipe.name, kind),
-                    tags={"snapshot": name},
+                    tags={"snapshot": name, **size_tags([node], laboratory.settings.device)},
                 )
                 for node in crawl_assets
                 if node.partition == kind
