@@ -3,8 +3,11 @@
     python benchmarks/build_benchmarks.py FOLDER --model CHECKPOINT
 
 FOLDER holds webquestions/test.json (and relation_paths_test.json) and opentriviaqa/*.txt; CHECKPOINT is a folder of a
-text LM with the project's vocabulary layout (a base_lm artifact). The blind model is that LM, given the options without
-the question; the others choose by length and by how often an option stands among the options of the set.
+text LM with the project's vocabulary layout (a base_lm artifact). The sample's own questions are held to the same.
+
+Blind choosers see options and no question: the LM of CHECKPOINT; the length; how often the option stands in the set; a
+unigram LM of the words of the set's options; and naive Bayes on the words of right against wrong options, trained on
+four fifths of the set and tried on the fifth, where questions with the same four options stand in the same fifth.
 """
 
 from __future__ import annotations
@@ -27,11 +30,14 @@ from spelangy_assets.stages.build import build
 from spelangy_assets.stages.stage import Execution
 from spelangy_assets.stages.write_benchmark import FOLDER_VARIABLE, QuestionSet
 from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_assets.world.world import load_world
 from spelangy_model.audio.espeak import voices_of
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.eval.question_files import digest_of_questions, read_questions
 from spelangy_model.eval.stats import wilson_interval
 from spelangy_model.records import SpokenQuestion
+from spelangy_model.rng import stable_hash
+from spelangy_model.text.normalize import words_of
 
 
 def question_set(folder: Path, name: str, file_format: str, path: str, limit: int = 0) -> QuestionSet:
@@ -57,6 +63,44 @@ def blind_scores(checkpoint: Path, questions: Sequence[SpokenQuestion], prefix: 
     return [[score.best(scoring) for score in scores] for scoring in ("raw", "per_character")]
 
 
+def unigram_scores(texts: Sequence[SpokenQuestion]) -> list[list[float]]:
+    """Return the mean log-probability of each option's words, by their counts among all options."""
+    counts = Counter(word for row in texts for option in row.options for word in words_of(option))
+    total = counts.total()
+    return [
+        [
+            float(np.mean([np.log(counts[word] / total) for word in words_of(option)] or [-99.0]))
+            for option in row.options
+        ]
+        for row in texts
+    ]
+
+
+def naive_bayes_scores(texts: Sequence[SpokenQuestion], folds: int = 5) -> list[list[float]]:
+    """Return how much rather each option's words are those of a right one, by the questions of the other folds."""
+    fold = [int(stable_hash("fold", *sorted(row.options)), 16) % folds for row in texts]
+    scores: list[list[float]] = [[] for _ in texts]
+    for held in range(folds):
+        counts = (Counter[str](), Counter[str]())
+        for row, own in zip(texts, fold, strict=True):
+            if own != held:
+                for place, option in enumerate(row.options):
+                    counts[place == row.answer_index].update([option, *words_of(option)])
+        totals = [counts[right].total() for right in (False, True)]
+
+        def odds(option: str, counts=counts, totals=totals) -> float:
+            wrong, right = (
+                [np.log((counts[side][sign] + 1) / (totals[side] + 1)) for sign in (option, *words_of(option))]
+                for side in (False, True)
+            )
+            return float(np.sum(right) - np.sum(wrong))
+
+        for number, row in enumerate(texts):
+            if fold[number] == held:
+                scores[number] = [odds(option) for option in row.options]
+    return scores
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -75,7 +119,7 @@ def main() -> None:
     )
     config = write_benchmark.Config(
         seed=SEED,
-        world="",
+        world=load_world().digest,
         trained_voices=voices_of(TOKENIZER_ACCENTS),
         held_out_voices=HELD_OUT_VOICES,
         sets=sets,
@@ -105,7 +149,7 @@ def main() -> None:
     )
     print("| set | questions | four distinct options | place, chi-square p | blind chooser | right | 95% |")
     print("|---|---|---|---|---|---|---|")
-    for name in ("webquestions", "opentriviaqa"):
+    for name in ("webquestions", "opentriviaqa", config.benchmark):
         texts = list({row.text_id: row for row in rows if row.benchmark == name}.values())
         report(name, texts, args.model, args.answer_prefix)
 
@@ -119,12 +163,17 @@ def report(name: str, texts: Sequence[SpokenQuestion], model: Path, prefix: str)
     def by(value: Callable[[str], float]) -> list[int]:
         return [max(range(4), key=lambda place, row=row: value(row.options[place])) for row in texts]
 
+    def likeliest(scores: list[list[float]]) -> list[int]:
+        return [int(np.argmax(row)) for row in scores]
+
     choosers = {
         "LM, likelihood": raw,
         "LM, per character": per_character,
         "longest option": by(len),
         "shortest option": by(lambda option: -len(option)),
         "most common option": by(lambda option: common[option]),
+        "unigram LM of the options": likeliest(unigram_scores(texts)),
+        "naive Bayes, cross-fitted": likeliest(naive_bayes_scores(texts)),
     }
     for chooser, chosen in choosers.items():
         right = sum(place == row.answer_index for place, row in zip(chosen, texts, strict=True))

@@ -32,10 +32,10 @@ from spelangy_model.audio.tts import (
 from spelangy_model.eval.distractors import four_options
 from spelangy_model.eval.question_files import QuestionFileError, RawQuestion, digest_of_questions, read_questions
 from spelangy_model.records import Audio, SpokenQuestion
-from spelangy_model.rng import stable_hash, stable_rng
+from spelangy_model.rng import stable_hash
 from spelangy_model.text.spoken import spoken_form
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"questions": SpokenQuestion}
 FOLDER_VARIABLE = "SPELANGY_BENCHMARKS"
 
@@ -163,10 +163,7 @@ def _set_questions(
     chosen: QuestionSet, seed: int, environment: Mapping[str, str]
 ) -> tuple[list[_Asked], dict[str, int]]:
     """Return a set's questions with their options, and how many were dropped for each reason."""
-    questions, dropped = four_options(_read(chosen, environment), seed)
-    if chosen.max_questions and len(questions) > chosen.max_questions:
-        places = stable_rng(seed, "question_set", chosen.name).permutation(len(questions))[: chosen.max_questions]
-        questions = [questions[int(place)] for place in sorted(places)]
+    questions, dropped = four_options(_read(chosen, environment), seed, chosen.max_questions)
     asked = [
         _Asked(
             chosen.name,

@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from spelangy_assets.world.world import Entity, Fact, Use, World, fill
+from spelangy_model.eval.distractors import four_options
+from spelangy_model.eval.question_files import RawQuestion
 from spelangy_model.rng import stable_hash, stable_rng
 
 REMARK_SHARE = 0.3  # of the sentences of a conversation: they state no fact
@@ -20,7 +22,6 @@ PRONOUN_SHARE = 0.3  # of the facts that follow the entity's name
 RATIONALE_SHARE = 0.3  # of the answers in the text corpus
 CONVERSATION_SENTENCES = 16
 QUESTIONS_PER_FAQ_FACT = 3
-OPTIONS = 4
 _SALAD_LENGTHS = (4, 8, 5, 7, 6)  # words of five consecutive random sentences
 _TEXT_USES: tuple[Use, ...] = ("heard", "text_only")
 
@@ -164,9 +165,9 @@ def _written(world: World, rng: np.random.Generator, fact: Fact, question_share:
 def benchmark_questions(world: World, seed: int) -> list[BenchmarkQuestion]:
     """Return three questions a fact, one for each split, in the order of the facts.
 
-    The distractors are other values of the same relation, the order of the options is drawn for each question.
+    The distractors are the answers of other questions of the relation and split, as in every set of questions.
     """
-    questions = []
+    asked = []
     for fact in world.facts:
         rng = stable_rng(seed, "benchmark", fact.entity.name, fact.relation.name)
         wordings = {
@@ -174,24 +175,26 @@ def benchmark_questions(world: World, seed: int) -> list[BenchmarkQuestion]:
             "unheard_wording": tuple(ask(fact, text) for text in fact.relation.wordings("questions", "text_only")),
             "new_wording": tuple(ask(fact, text) for text in fact.relation.wordings("questions", "evaluation")),
         }
-        others = [value for value in fact.relation.values if value != fact.value]
-        for split, candidates in wordings.items():
-            question = pick(rng, candidates)
-            options = [fact.value, *(others[int(k)] for k in rng.choice(len(others), OPTIONS - 1, replace=False))]
-            options = [options[int(k)] for k in rng.permutation(OPTIONS)]
-            questions.append(
-                BenchmarkQuestion(
-                    text_id=stable_hash("question", question, *options),
-                    split=split,
-                    question=question,
-                    options=tuple(options),
-                    answer_index=options.index(fact.value),
-                    relation=fact.relation.name,
-                    entity=fact.entity.name,
-                    domain=fact.entity.domain,
-                )
-            )
-    return questions
+        asked += [(fact, split, pick(rng, candidates)) for split, candidates in wordings.items()]
+    raw = [
+        RawQuestion(
+            f"{split}: {fact.entity.name}, {fact.relation.name}", text, (fact.value,), f"{split} {fact.relation.name}"
+        )
+        for fact, split, text in asked
+    ]
+    return [
+        BenchmarkQuestion(
+            text_id=stable_hash("question", question.raw.question, *question.options),
+            split=split,
+            question=question.raw.question,
+            options=question.options,
+            answer_index=question.answer_index,
+            relation=fact.relation.name,
+            entity=fact.entity.name,
+            domain=fact.entity.domain,
+        )
+        for (fact, split, _), question in zip(asked, four_options(raw, seed)[0], strict=True)
+    ]
 
 
 def word_salad(world: World, seed: int, index: int) -> str:

@@ -1,28 +1,36 @@
 """Three wrong options for each question, of the answer's type, so that only the question tells the right one.
 
-Put here: answer types, and how distractors are drawn. Do not put here: files (question_files.py) or scoring.
+Put here: answer types, and how distractors are chosen. Do not put here: files (question_files.py) or scoring.
 
-Distractors are the answers of other questions of the same relation where the set names relations, else of the same
-type. They are drawn as often as they are answers: an option that is right often is wrong as often, so that a model
-which sees the options alone learns nothing from how common they are (a little remains where one answer is a tenth of
-its pool or more). None is an alias of the answer.
+Questions of one relation, where the set names relations, else of one answer type, are dealt into blocks of four, and
+the four answers of a block are the options of each of its questions. So an option is right in exactly one of the four
+questions that offer it: whoever sees options without questions is right in exactly a quarter of a block, by whatever
+rule he chooses, and nothing is learnt from options of other blocks. (Whoever sees the whole set can rule out what was
+right before: score question by question.) None is an alias of the answer, part of one, or named by the question.
+
+What is left over of a relation is dealt with its type; what is left over of a type, at most three questions where no
+answer is a quarter of its pool and aliases do not collide, gets answers of the type drawn at random.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
 
 from spelangy_model.eval.question_files import RawQuestion
-from spelangy_model.rng import stable_rng
+from spelangy_model.rng import stable_hash, stable_rng
 from spelangy_model.text.normalize import normalize, words_of
 from spelangy_model.text.numerals import fold_numbers, join_groups
 
-VERSION = "1"  # of the draw: other distractors for the same questions are another version
+if TYPE_CHECKING:
+    import numpy as np
+
+VERSION = "2"  # of the deal: other distractors for the same questions are another version
 OPTIONS = 4
-_SMALLEST_POOL = 12  # unlike answers; a smaller relation falls back to the type
 _MONTH = re.compile(r"\b(january|february|march|april|may|june|july|august|september|october|november|december)\b")
 
 
@@ -51,58 +59,143 @@ def answer_type(question: str, answer: str) -> str:
     return f"thing_{min(3, max(1, len(words)))}"
 
 
-def four_options(questions: Sequence[RawQuestion], seed: int) -> tuple[list[ChoiceQuestion], dict[str, int]]:
+def four_options(
+    questions: Sequence[RawQuestion], seed: int, limit: int = 0
+) -> tuple[list[ChoiceQuestion], dict[str, int]]:
     """Return the questions with their options, and how many were dropped for each reason.
 
     Options of the file stay; their order is drawn too. A function of (seed, VERSION, the whole list). A question is
-    dropped as `no_distractors` when its pool holds too few answers that are not its own.
+    dropped as `no_distractors` when its type holds too few answers that are not its own. `limit` draws so many, block
+    by block; 0 takes all.
     """
-    by_relation: dict[str, list[RawQuestion]] = defaultdict(list)
-    by_type: dict[str, list[RawQuestion]] = defaultdict(list)
-    for question in questions:
-        by_type[_type(question)].append(question)
-        if question.relation:
-            by_relation[question.relation].append(question)
-    chosen: list[ChoiceQuestion] = []
-    dropped: dict[str, int] = defaultdict(int)
-    for question in questions:
-        kind, pool = question.relation, by_relation.get(question.relation, [])
-        if len({normalize(other.answers[0]) for other in pool}) < _SMALLEST_POOL:
-            kind = _type(question)
-            pool = by_type[kind]
-        options = list(question.options) or _draw(question, pool, seed)
-        if len({normalize(option) for option in options}) != OPTIONS:
-            dropped["no_distractors"] += 1
-            continue
-        answer = question.answers[0]
-        rng = stable_rng(seed, "option_order", VERSION, question.question_id, question.question)
-        order = [options[int(place)] for place in rng.permutation(OPTIONS)]
-        chosen.append(
-            ChoiceQuestion(question, tuple(order), order.index(answer), "given" if question.options else kind)
-        )
-    return chosen, dict(dropped)
+    cards = [_card(question, seed) for question in questions]
+    options = [list(question.options) for question in questions]
+    kinds = ["given" if question.options else "" for question in questions]
+    by_type: dict[str, list[int]] = defaultdict(list)
+    for index, card in enumerate(cards):
+        by_type[card.kind].append(index)
+    left = [index for index, kind in enumerate(kinds) if not kind]
+    for kind_of in (lambda index: questions[index].relation, lambda index: cards[index].kind):
+        left = _deal_all(cards, left, kind_of, options, kinds, seed)
+    for index in left:
+        kinds[index] = cards[index].kind
+        options[index] = _draw(cards[index], [cards[other] for other in by_type[kinds[index]]], seed)
+    enough = [i for i in range(len(questions)) if len({normalize(option) for option in options[i]}) == OPTIONS]
+    dropped = {"no_distractors": len(questions) - len(enough)} if len(enough) < len(questions) else {}
+    if limit:
+        blocks = {i: stable_hash("block", seed, VERSION, *sorted(options[i])) for i in enough}
+        enough = sorted(sorted(enough, key=lambda i: (blocks[i], cards[i].rank))[:limit])
+    places = (
+        int(place) for hand in count() for place in stable_rng(seed, "places", VERSION, hand).permutation(OPTIONS)
+    )
+    return [
+        _ordered(questions[i], options[i], kinds[i], place, seed) for i, place in zip(enough, places, strict=False)
+    ], dropped
 
 
-def _type(question: RawQuestion) -> str:
-    return answer_type(question.question, question.answers[0])
+def _ordered(question: RawQuestion, options: Sequence[str], kind: str, place: int, seed: int) -> ChoiceQuestion:
+    """Return a question with its answer at `place`, so that every place is as frequent, and the others shuffled."""
+    others = [option for option in options if option != question.answers[0]]
+    rng = stable_rng(seed, "option_order", VERSION, question.question_id, question.question)
+    order = [others[int(number)] for number in rng.permutation(len(others))]
+    order.insert(place, question.answers[0])
+    return ChoiceQuestion(question, tuple(order), place, kind)
 
 
-def _draw(question: RawQuestion, pool: Sequence[RawQuestion], seed: int) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """A question as it is dealt: its answer, all right answers in plain form, and its place in the shuffle."""
+
+    answer: str
+    plain: tuple[str, ...]
+    asked: str
+    kind: str
+    rank: str
+
+    def may_offer(self, other: _Card) -> bool:
+        """Whether the other's answer is wrong here: what contains an answer, or is contained in one, may be right too.
+
+        What the question names is no choice.
+        """
+        option = other.plain[0]
+        return bool(option) and f" {option} " not in self.asked and not any(_alike(option, own) for own in self.plain)
+
+
+def _card(question: RawQuestion, seed: int) -> _Card:
+    return _Card(
+        answer=question.answers[0],
+        plain=tuple(normalize(answer) for answer in question.answers),
+        asked=f" {normalize(question.question)} ",
+        kind=answer_type(question.question, question.answers[0]),
+        rank=stable_hash("deal", seed, VERSION, question.question_id, question.question),
+    )
+
+
+def _deal_all(
+    cards: Sequence[_Card],
+    indices: Sequence[int],
+    kind_of: Callable[[int], str],
+    options: list[list[str]],
+    kinds: list[str],
+    seed: int,
+) -> list[int]:
+    """Deal the questions kind by kind, fill in the options and kinds of those in blocks, return the others."""
+    by_kind: dict[str, list[int]] = defaultdict(list)
+    for index in indices:
+        by_kind[kind_of(index)].append(index)
+    left = by_kind.pop("", [])
+    for kind, members in by_kind.items():
+        blocks, rest = _deal(cards, members, stable_rng(seed, "deal", VERSION, kind))
+        left += rest
+        for block in blocks:
+            for index in block:
+                options[index] = [cards[other].answer for other in block]
+                kinds[index] = kind
+    return sorted(left)
+
+
+def _deal(
+    cards: Sequence[_Card], members: Sequence[int], rng: np.random.Generator
+) -> tuple[list[list[int]], list[int]]:
+    """Return blocks of four questions that may offer each other's answers, and who found no place.
+
+    The commonest answers are dealt first, each question to one of the emptiest blocks that take it.
+    """
+    common = Counter(cards[index].plain[0] for index in members)
+
+    def commonest_first(index: int) -> tuple[int, str, str]:
+        card = cards[index]
+        return -common[card.plain[0]], card.plain[0], card.rank
+
+    filled: list[list[list[int]]] = [[[] for _ in range(len(members) // OPTIONS)], *([] for _ in range(OPTIONS))]
+    left: list[int] = []
+    for index in sorted(members, key=commonest_first):
+        for size in range(OPTIONS):
+            blocks = filled[size]
+            places = map(int, rng.permutation(len(blocks)))
+            place = next((place for place in places if _takes(cards, blocks[place], cards[index])), None)
+            if place is not None:
+                filled[size + 1].append([*blocks.pop(place), index])
+                break
+        else:
+            left.append(index)
+    return filled[OPTIONS], [*left, *(index for blocks in filled[:OPTIONS] for block in blocks for index in block)]
+
+
+def _takes(cards: Sequence[_Card], block: Sequence[int], card: _Card) -> bool:
+    return all(cards[other].may_offer(card) and card.may_offer(cards[other]) for other in block)
+
+
+def _draw(card: _Card, pool: Sequence[_Card], seed: int) -> list[str]:
     """Return the answer and up to three answers of the pool, in the order in which a seeded shuffle meets them."""
-    options = [question.answers[0]]
-    rng = stable_rng(seed, "distractors", VERSION, question.question_id, question.question)
-    taken = [normalize(answer) for answer in question.answers]
-    asked = f" {normalize(question.question)} "
-    for place in rng.permutation(len(pool)):
-        option = pool[int(place)].answers[0]
-        plain = normalize(option)
-        # what contains an answer, or is contained in one, may be right too; what the question names is no choice
-        if not plain or f" {plain} " in asked or any(_alike(plain, other) for other in taken):
-            continue
-        options.append(option)
-        taken.append(plain)
-        if len(options) == OPTIONS:
-            break
+    options, taken = [card.answer], list[str]()
+    for place in stable_rng(seed, "distractors", VERSION, card.rank).permutation(len(pool)):
+        other = pool[int(place)]
+        if card.may_offer(other) and not any(_alike(other.plain[0], option) for option in taken):
+            options.append(other.answer)
+            taken.append(other.plain[0])
+            if len(options) == OPTIONS:
+                break
     return options
 
 
