@@ -31,6 +31,7 @@ from spelangy_assets.stages import (
     segment_speech,
     speak,
     speech_tokenizer,
+    text_skill,
     text_tokenizer,
     tokenize_chunks,
     tokenize_text,
@@ -532,6 +533,22 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
             cost="heavy",
         )
     yield Node(
+        name="text_skill",
+        group="evals",
+        description="lm-evaluation-harness on base_lm and every run: what they know as text models, and what was lost.",
+        stage=text_skill,
+        config=evaluation.text_skill,
+        contract=contracts.METRICS,
+        inputs={
+            "base_lm": "base_lm",
+            **{f"run_{name}": f"run_{name}" for name in recipe.runs},
+            "questions": "sqa_benchmarks",
+        },
+        kinds=("table",),
+        pool="gpu",
+        cost="heavy",
+    )
+    yield Node(
         name="topic_coverage",
         group="evals",
         description="Which topics web speech, Krist, Quest and the questions are about, and how far they are apart.",
@@ -561,6 +578,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
         contract=contracts.LEADERBOARD,
         inputs={
             **{f"{kind}_{name}": f"{kind}_{name}" for name in recipe.runs for kind in ("run", "eval")},
+            "text_skill": "text_skill",
             "topic_coverage": "topic_coverage",
             "contamination": "contamination",
         },

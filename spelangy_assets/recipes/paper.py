@@ -36,6 +36,7 @@ from spelangy_assets.stages import (
     segment_speech,
     speak,
     speech_tokenizer,
+    text_skill,
     text_tokenizer,
     tokenizer_corpus,
     train_lm,
@@ -44,6 +45,7 @@ from spelangy_assets.stages import (
     write_krist,
     write_synthetic_page,
 )
+from spelangy_assets.stages.text_skill import TaskChoice
 from spelangy_assets.stages.tokenizer_corpus import Sentences
 from spelangy_model.audio.asr import FasterWhisper, TransformersCtc
 from spelangy_model.audio.coqui import VCTK_VITS, VCTK_VOICES
@@ -87,6 +89,23 @@ _TRAINING = train_lm.Config(
     warmup_steps=2_000,
     decay_steps=40_000,
     seed=SEED,
+)
+
+# The paper's 12 text tasks are MMLU, GSM8k and a core English set; which ten make that set is our choice, and so is the
+# number of examples before a question where one is named.
+TEXT_TASKS = (
+    TaskChoice("mmlu", 5),
+    TaskChoice("gsm8k", 8),
+    TaskChoice("arc_easy"),
+    TaskChoice("arc_challenge"),
+    TaskChoice("boolq"),
+    TaskChoice("hellaswag"),
+    TaskChoice("lambada_openai"),
+    TaskChoice("piqa"),
+    TaskChoice("sciq"),
+    TaskChoice("triviaqa", 1),
+    TaskChoice("webqs", 1),
+    TaskChoice("winogrande"),
 )
 
 # The paper's ladder: granularity, modality sampling, synthetic data (34% Quest among the speech), masked loss.
@@ -183,6 +202,7 @@ PAPER = Recipe(
             synthesizer=_COQUI,
         ),
         evaluate=evaluate.Config(seed=SEED),
+        text_skill=text_skill.Config(seed=SEED, tasks=TEXT_TASKS),
         topics=cover_topics.Config(seed=SEED, max_documents=100_000),
         contamination=find_contamination.Config(),
         leaderboard=leaderboard.Config(

@@ -29,6 +29,7 @@ from spelangy_assets.stages import (
     segment_speech,
     speak,
     speech_tokenizer,
+    text_skill,
     text_tokenizer,
     tokenizer_corpus,
     train_lm,
@@ -107,6 +108,7 @@ class Evaluation:
 
     benchmark: write_benchmark.Config
     evaluate: evaluate.Config
+    text_skill: text_skill.Config
     topics: cover_topics.Config
     contamination: find_contamination.Config
     leaderboard: leaderboard.Config

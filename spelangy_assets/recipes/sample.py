@@ -37,6 +37,7 @@ from spelangy_assets.stages import (
     segment_speech,
     speak,
     speech_tokenizer,
+    text_skill,
     text_tokenizer,
     tokenizer_corpus,
     train_lm,
@@ -45,6 +46,7 @@ from spelangy_assets.stages import (
     write_krist,
     write_synthetic_page,
 )
+from spelangy_assets.stages.text_skill import TaskChoice
 from spelangy_assets.stages.tokenizer_corpus import Sentences
 from spelangy_assets.world.notes import WrittenNotes
 from spelangy_assets.world.spoken import SpokenConversations
@@ -195,6 +197,13 @@ SAMPLE = Recipe(
             seed=SEED, world=WORLD, trained_voices=voices_of(TOKENIZER_ACCENTS), held_out_voices=HELD_OUT_VOICES
         ),
         evaluate=evaluate.Config(seed=SEED),
+        text_skill=text_skill.Config(
+            seed=SEED,
+            tasks=(TaskChoice("own_questions"), TaskChoice("held_out_text")),
+            max_questions=400,
+            world=WORLD,
+            held_out_documents=100,
+        ),
         topics=cover_topics.Config(seed=SEED, max_documents=100),
         contamination=find_contamination.Config(),
         leaderboard=leaderboard.Config(
@@ -247,7 +256,9 @@ def tiny(recipe: Recipe) -> Recipe:
         base_lm=_base_training(20),
         runs={name: Run(mix=name, train=_run_training(20)) for name in recipe.runs},
         evaluation=replace(
-            recipe.evaluation, benchmark=replace(recipe.evaluation.benchmark, max_questions_per_split=20)
+            recipe.evaluation,
+            benchmark=replace(recipe.evaluation.benchmark, max_questions_per_split=20),
+            text_skill=replace(recipe.evaluation.text_skill, held_out_documents=10),
         ),
     )
 

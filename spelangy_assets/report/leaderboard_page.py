@@ -6,8 +6,8 @@ somewhere on the page.
 
 Metric names that have a place of their own: sqa.all.accuracy, sqa.SPLIT.accuracy, sqa.accent.ACCENT.accuracy,
 text_qa.accuracy, text_qa.SPLIT.accuracy, gap.reverse_kl, gap.SPLIT.reverse_kl, topic.TOPIC.share,
-topic.distance_to.SUBJECT, contamination.SPLIT.WHAT,
-scoring.SCORING.WHAT. All others stand in a table at the end.
+topic.distance_to.SUBJECT, contamination.SPLIT.WHAT, scoring.SCORING.WHAT,
+text_skill.TASK.METRIC, text_skill.TASK.METRIC.drop. All others stand in a table at the end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ from spelangy_model.records import Metric
 PRIMARY = "sqa.all.accuracy"
 TEXT = "text_qa.accuracy"
 GAP = "gap.reverse_kl"
-_FRACTIONS = (".accuracy", ".share", "gram", ".whole_question")
+BASE = "base_lm"
+# of lm-evaluation-harness; all other metrics of it are shown as they are
+HARNESS_FRACTIONS = ("acc", "acc_norm", "exact_match", "exact_match.strict-match", "exact_match.flexible-extract")
+_FRACTIONS = (
+    ".accuracy",
+    ".share",
+    "gram",
+    ".whole_question",
+    *(f".{name}{end}" for name in HARNESS_FRACTIONS for end in ("", ".drop")),
+)
 
 
 @dataclass(frozen=True)
@@ -321,15 +330,17 @@ class _Board:
         accents, voices = of("sqa.accent.", runs), of("sqa.voice.", runs)
         gaps = [*of("text_qa.", runs), *of("gap.", runs)]
         scorings = of("scoring.", runs)
+        skill = of("text_skill.", [BASE, *runs])
         distances = of("topic.distance_to.", others)
         topics = [name for name in of("topic.", others) if name not in distances]
         overlap = of("contamination.", others)
         of_runs = {*named, *accents, *voices, *gaps, *scorings}
         placed = {*of_runs, *distances, *topics, *overlap}
+        placed |= set(skill)
         rest = [
             {"name": subject, "cells": [{"value": name, "interval": "", "bar": ""}, _look(metric)]}
             for (subject, name), metric in self._values.items()
-            if name not in placed or (subject in self._run_names) != (name in of_runs)
+            if name not in placed or (name not in skill and (subject in self._run_names) != (name in of_runs))
         ]
         return [
             self._table("Accents", "Spoken question answering by the accent that asks", runs, accents),
@@ -340,6 +351,13 @@ class _Board:
                 "Likelihood summed, per token and per character; the primary one is in the first table",
                 runs,
                 scorings,
+            ),
+            self._table(
+                "Text skill",
+                "lm-evaluation-harness on the same checkpoints; drop is how much worse than the base LM a run is, "
+                "on the same documents: skill was lost where its interval is above 0",
+                [BASE, *runs],
+                skill,
             ),
             self._table("Topics", "Share of documents by topic", others, topics, flip=True),
             self._table("Distance between topic distributions", "Jensen-Shannon; 0 is equal", others, distances),
@@ -371,7 +389,7 @@ class _Board:
         else:
             rows = [{"name": s, "cells": [_look(self.get(s, name)) for name in names]} for s in subjects]
             columns = [_heading(name) for name in names]
-        corner = "" if flip else "run" if set(subjects) <= self._run_names else "dataset"
+        corner = "" if flip else "run" if set(subjects) <= {*self._run_names, BASE} else "dataset"
         return {"title": title, "caption": caption, "corner": corner, "columns": columns, "rows": rows}
 
 

@@ -3,7 +3,8 @@
 Put here: gathering the metrics and the facts of the runs, comparing them on the same questions. Do not put here:
 measuring (the stages above do), statistics (spelangy_model/eval/stats.py) or layout (report/leaderboard_page.py).
 
-Inputs: `eval_NAME` and `run_NAME` for each run, `topic_coverage`, `contamination`.
+Inputs: `eval_NAME` and `run_NAME` for each run, `text_skill`,
+`topic_coverage`, `contamination`.
 Output: metrics(Metric), all of them in one table; comparisons(ArmComparison), all pairs of arms;
 clean(CleanScore), the paper's test of contamination; leaderboard.md; leaderboard.html.
 """
@@ -35,7 +36,7 @@ from spelangy_model.records import Metric, QuestionScore
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "clean": CleanScore}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
 ALPHA = 0.05

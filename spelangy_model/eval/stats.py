@@ -8,7 +8,7 @@ neither are scores of one trained model (seeds).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,36 @@ def _bootstrap_means(values: np.ndarray, clusters: np.ndarray, rng: np.random.Ge
         drawn = rng.integers(0, len(sums), (min(rows, resamples - start), len(sums)))
         means.append(sums[drawn].sum(1) / sizes[drawn].sum(1))
     return np.concatenate(means)
+
+
+def ratio_bootstrap(
+    amounts: np.ndarray,
+    units: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    seed: int,
+    *keys: Key,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return a statistic of ratios of sums with the percentile interval of a bootstrap that draws items.
+
+    `amounts` (series, items) are summed over the items and divided by the sum of `units` (items); `statistic` takes
+    (series, resamples) of these ratios and returns one value a resample. With units of 1 the ratios are means.
+    Deterministic in (seed, keys). Raises ValueError for no items.
+    """
+    amounts, units = np.atleast_2d(np.asarray(amounts, np.float64)), np.asarray(units, np.float64)
+    if units.size == 0:
+        raise ValueError("no values to average")
+    rng = stable_rng(seed, "ratio_bootstrap", *keys)
+    rows = max(1, _DRAWS_AT_ONCE // units.size)
+    drawn = []
+    for start in range(0, resamples, rows):
+        chosen = rng.integers(0, units.size, (min(rows, resamples - start), units.size))
+        drawn.append(statistic(amounts[:, chosen].sum(-1) / units[chosen].sum(-1)))
+    value = float(statistic(amounts.sum(-1, keepdims=True) / units.sum())[0])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail])
+    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray, clusters: np.ndarray | None = None) -> float:

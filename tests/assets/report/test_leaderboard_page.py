@@ -45,6 +45,10 @@ METRICS = [
     metric("quest_tokens", "contamination.all.whole_question", 0.333, 0.3, 0.4, 400),
     metric("speech_tokenizer", "codes_used", 865, count=1000),
     metric("run_web", "perplexity.text", 7.654321),
+    metric("base_lm", "text_skill.own_questions.acc", 0.92, 0.90, 0.94),
+    metric("run_web", "text_skill.own_questions.acc", 0.87, 0.84, 0.90),
+    metric("run_web", "text_skill.own_questions.acc.drop", 0.05, 0.02, 0.08),
+    metric("run_web", "text_skill.held_out_text.bits_per_byte", 0.41, 0.40, 0.42),
 ]
 
 
@@ -147,6 +151,24 @@ def test_every_metric_is_somewhere_on_the_page():
         assert f">{shown}<" in page
     assert "perplexity.text" in page
     assert "codes_used" in page
+
+
+def test_text_skill_stands_beside_the_base_lm_with_what_was_lost():
+    table = page_of_table(leaderboard_page(METRICS, RUNS), "Text skill")
+    assert table["columns"] == ["own questions acc (%)", "own questions acc drop (%)", "held out text bits per byte"]
+    assert table["rows"] == {"base_lm": ["92.0", "-", "-"], "run_web": ["87.0", "5.0", "0.41"]}
+
+
+def page_of_table(page: str, title: str) -> dict:
+    """Return the columns of a table, and the values of its rows without their intervals."""
+    found = re.search(rf"<h2>{title}</h2>(.*?)</table>", page, re.S)
+    assert found
+    head, body = found[1].split("<tbody>")
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', body)
+    return {
+        "columns": re.findall(r'<th scope="col" class="number">(.*?)</th>', head),
+        "rows": {name: re.findall(r"<td[^>]*>([^<]*)", cells) for name, cells in rows},
+    }
 
 
 def test_markdown_has_a_row_for_each_run_and_a_dash_for_what_is_missing():

@@ -20,6 +20,7 @@ from spelangy_assets.stages import (
     evaluate,
     mix,
     roll_up,
+    text_skill,
     text_tokenizer,
     tokenize_text,
     train_lm,
@@ -189,6 +190,18 @@ def make_nodes() -> dict[str, Node]:
             evaluate.Config(seed=0),
             contracts.SCORES,
             inputs={"run": "run_quest", "questions": "questions", "speech_tokenizer": "speech_tokenizer"},
+        ),
+        node(
+            "text_skill",
+            text_skill,
+            text_skill.Config(
+                seed=0,
+                tasks=(text_skill.TaskChoice("own_questions"), text_skill.TaskChoice("held_out_text")),
+                world=WORLD,
+                held_out_documents=4,
+            ),
+            contracts.METRICS,
+            inputs={"base_lm": "base_lm", "run_quest": "run_quest", "questions": "questions"},
         ),
     ]
     return {node.name: node for node in nodes}
@@ -392,6 +405,22 @@ def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
     assert metrics["scoring.raw.sqa.accuracy"].value == metrics["sqa.all.accuracy"].value
     for metric in metrics.values():
         assert metric.low <= metric.value <= metric.high
+
+
+def test_text_skill_is_that_of_our_own_scoring_and_says_what_was_lost(laboratory: Laboratory) -> None:
+    artifact = laboratory.built["text_skill"].artifact
+    metrics = {(metric.subject, metric.metric): metric for metric in artifact.records("metrics", Metric)}
+    own = {metric.metric: metric for metric in laboratory.built["eval_quest"].artifact.records("metrics", Metric)}
+    accuracy = metrics["run_quest", "text_skill.own_questions.acc"]
+    assert accuracy.value == pytest.approx(own["text_qa.accuracy"].value)
+    assert accuracy.count == 12
+    for task, sign in (("own_questions.acc", 1), ("held_out_text.bits_per_byte", -1)):
+        name = f"text_skill.{task}"
+        lost = metrics["run_quest", f"{name}.drop"]
+        before, after = metrics["base_lm", name].value, metrics["run_quest", name].value
+        assert lost.value == pytest.approx(sign * (before - after))
+        assert lost.low <= lost.value <= lost.high
+    assert ("base_lm", "text_skill.own_questions.acc.drop") not in metrics
 
 
 def test_a_run_needs_exactly_one_start(laboratory: Laboratory) -> None:

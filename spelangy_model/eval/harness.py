@@ -1,0 +1,235 @@
+"""Text skill, measured by lm-evaluation-harness on a checkpoint of this project.
+
+Put here: the harness's LM interface over our checkpoints, and its results as plain numbers. Do not put here: tasks of
+one's own (tasks/*.yaml) or where their documents come from. Source: github.com/EleutherAI/lm-evaluation-harness, used
+through its own API; its tasks, prompts and metrics are what they are there.
+
+A checkpoint is a transformers folder that the harness's Hugging Face model reads. What it cannot know is the rule by
+which texts become ids here: <bos>, then the text with one space before it (tokenizer/text.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spelangy_model.eval.stats import Interval, ratio_bootstrap
+
+LOCAL_TASKS = ("own_questions", "held_out_text")
+_OF_RATIO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    # metrics whose samples are (log-likelihood, units), and how the ratio of their sums becomes the metric
+    "bits_per_byte": lambda ratio: -ratio / math.log(2),
+    "byte_perplexity": lambda ratio: np.exp(-ratio),
+    "word_perplexity": lambda ratio: np.exp(-ratio),
+}
+
+
+class HarnessUnavailable(RuntimeError):
+    """The harness, or a task that is asked for, is not there; the text says how to get it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task by the harness's name. `documents` are those of a local task, and empty for one from the hub.
+
+    `fewshot` is the number of examples before each question; None leaves it to the task.
+    """
+
+    name: str
+    fewshot: int | None = None
+    documents: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """One metric of one task as the harness gives it.
+
+    `samples` are (amount, units) of each document in the harness's order, whose sums make the metric; empty for a group
+    of tasks, and then the interval is that of the harness's standard error, NaN where it gives none.
+    """
+
+    task: str
+    metric: str
+    interval: Interval
+    count: int
+    higher_is_better: bool
+    samples: tuple[tuple[float, float], ...]
+
+
+def check_tasks(names: Sequence[str]) -> None:
+    """Raise HarnessUnavailable when lm-evaluation-harness is not installed or does not know a task."""
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError as error:
+        raise HarnessUnavailable(f"{error}: install lm-evaluation-harness with: pip install lm-eval") from error
+    if elsewhere := [name for name in names if name not in LOCAL_TASKS]:
+        known = TaskManager()
+        if unknown := [name for name in elsewhere if not known.match_tasks([name])]:
+            raise HarnessUnavailable(
+                f"lm-evaluation-harness has no task {', '.join(unknown)}: "
+                f"`lm_eval ls tasks` lists what it has, local ones are {', '.join(LOCAL_TASKS)}"
+            )
+
+
+def evaluate_checkpoint(
+    folder: Path, tasks: Sequence[Task], device: str, batch_size: int, seed: int, limit: int | None = None
+) -> list[TaskScore]:
+    """Return every metric of every task. `limit` takes the first documents of each task of the hub, None all.
+
+    Raises HarnessUnavailable when a task's data cannot be loaded.
+    """
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    evaluate: Any = simple_evaluate
+    manager = TaskManager(include_defaults=any(not task.documents for task in tasks))
+    model = open_checkpoint(folder, device, batch_size)
+    scores: list[TaskScore] = []
+    for task in tasks:
+        try:
+            results = evaluate(
+                model=model,
+                tasks=[_local(task) if task.documents else task.name],
+                num_fewshot=task.fewshot,
+                task_manager=manager,
+                limit=None if task.documents else limit,
+                bootstrap_iters=1000,  # of the few metrics without a closed form; 0 would leave out all errors
+                random_seed=seed % 2**31,
+                numpy_random_seed=seed % 2**31,
+                torch_random_seed=seed % 2**31,
+                fewshot_random_seed=seed % 2**31,
+            )
+        except (ConnectionError, FileNotFoundError) as error:
+            raise HarnessUnavailable(
+                f"the data of task {task.name!r} is not on this machine and cannot be fetched ({error}): fetch it once "
+                f"where the hub can be reached, with: lm_eval run --model dummy --tasks {task.name} --limit 1"
+            ) from error
+        scores += _scores(task.name, results, seed)
+    return scores
+
+
+def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
+    """Return the harness's LM over a checkpoint: its own HFLM, but for how a text becomes ids."""
+    from lm_eval.models import huggingface
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    from spelangy_model.lm.forward import load_model
+    from spelangy_model.tokenizer.vocab import check_checkpoint
+
+    harness_lm: Any = huggingface.HFLM
+
+    class CheckpointLM(harness_lm):
+        def tok_encode(self, string: str, add_special_tokens: bool | None = None, **more: Any) -> list[int]:
+            return super().tok_encode(_spaced(string), add_special_tokens=add_special_tokens, **more)
+
+        def tok_batch_encode(self, strings: list[str], *arguments: Any, **more: Any) -> Any:
+            return super().tok_batch_encode([_spaced(string) for string in strings], *arguments, **more)
+
+        def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> Any:
+            self.add_bos_token = False  # a window begins with the prefix token, which is <bos>
+            try:
+                return super().loglikelihood_rolling(requests, disable_tqdm)
+            finally:
+                self.add_bos_token = True
+
+    model: Any = load_model(folder)
+    layout = check_checkpoint(model, folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    bos: Any = tokenizer.convert_ids_to_tokens(layout.bos)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, layout.bos)]
+    )
+    return CheckpointLM(
+        pretrained=model.to(device), tokenizer=tokenizer, add_bos_token=True, device=device, batch_size=batch_size
+    )
+
+
+def drop(base: TaskScore, score: TaskScore, seed: int) -> Interval:
+    """Return how much worse a checkpoint is than the base LM on one metric, positive where skill was lost.
+
+    The interval is that of a bootstrap of the documents, on which both are paired; NaN ends where there are no samples.
+    """
+    sign = 1.0 if base.higher_is_better else -1.0
+    units = [count for _, count in base.samples]
+    if not units or units != [count for _, count in score.samples]:
+        return Interval(sign * (base.interval.value - score.interval.value), math.nan, math.nan)
+    scale = _OF_RATIO.get(base.metric, np.asarray)
+    amounts = np.array([[amount for amount, _ in side.samples] for side in (base, score)])
+    return ratio_bootstrap(
+        amounts, np.array(units), lambda ratio: sign * (scale(ratio[0]) - scale(ratio[1])), seed, "drop", base.task
+    )
+
+
+def _scores(name: str, results: Mapping[str, Any], seed: int) -> list[TaskScore]:
+    """Return the metrics of a task, or of a group's own line, from the harness's results."""
+    line = results.get("groups", {}).get(name) or results["results"][name]
+    members = results["group_subtasks"].get(name) or [name]
+    counts = results["n-samples"]
+    count = sum(counts[member]["effective"] for member in members if member in counts)
+    rows = sorted(results["samples"].get(name, []), key=lambda row: row["doc_id"])
+    scores = []
+    for key, value in line.items():
+        metric, _, filtered = key.partition(",")
+        if not filtered or metric.endswith("_stderr") or not isinstance(value, float | int):
+            continue
+        mine = [row for row in rows if row["filter"] == filtered and metric in row]
+        samples = tuple(sample for row in mine if (sample := _sample(row[metric])) is not None)
+        error = line.get(f"{metric}_stderr,{filtered}")
+        scores.append(
+            TaskScore(
+                task=name,
+                metric=metric if filtered == "none" else f"{metric}.{filtered}",
+                interval=_interval(name, metric, float(value), samples, error, seed),
+                count=count,
+                higher_is_better=bool(results["higher_is_better"].get(name, {}).get(metric, True)),
+                samples=samples if len(samples) == len(mine) else (),
+            )
+        )
+    return scores
+
+
+def _sample(value: Any) -> tuple[float, float] | None:
+    """Return a document's share of a metric: a number over one document, or an amount over its units."""
+    if isinstance(value, bool | int | float):
+        return float(value), 1.0
+    if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, int | float) for part in value):
+        return float(value[0]), float(value[1])
+    return None
+
+
+def _interval(
+    task: str, metric: str, value: float, samples: Sequence[tuple[float, float]], error: Any, seed: int
+) -> Interval:
+    """Return the harness's value with a bootstrap's interval where the samples make that value, else by its error."""
+    if samples:
+        amounts, units = np.array(samples).T
+        scale = _OF_RATIO.get(metric, np.asarray)
+        found = ratio_bootstrap(amounts, units, lambda ratio: scale(ratio[0]), seed, task, metric)
+        if math.isclose(found.value, value, rel_tol=1e-6, abs_tol=1e-9):
+            return Interval(value, min(value, found.low), max(value, found.high))
+    reach = 1.96 * error if isinstance(error, float) else math.nan
+    return Interval(value, value - reach, value + reach)
+
+
+def _spaced(text: str) -> str:
+    return text if text[:1].isspace() or not text else f" {text}"
+
+
+def _local(task: Task) -> dict[str, Any]:
+    """Return the harness's configuration of a local task, with its documents."""
+    import yaml
+    from datasets import Dataset
+
+    text = (resources.files("spelangy_model.eval") / "tasks" / f"{task.name}.yaml").read_text("utf-8")
+
+    def documents(**_: Any) -> dict[str, Dataset]:
+        return {"test": Dataset.from_list([dict(document) for document in task.documents])}
+
+    return {**yaml.safe_load(text), "custom_dataset": documents}
