@@ -15,7 +15,14 @@ import numpy as np
 
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
-from spelangy_model.audio.diarize import Diarizer, DiarizerSpec, DiarizerUnavailable, check_diarizer, open_diarizer
+from spelangy_model.audio.diarize import (
+    AnyDiarizerSpec,
+    Diarizer,
+    DiarizerSpec,
+    DiarizerUnavailable,
+    check_diarizer,
+    open_diarizer,
+)
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.audio.levels import with_levels
 from spelangy_model.audio.turns import Turn, join_gaps, overlap_s, segment_id, segments_of
@@ -34,7 +41,7 @@ class Config:
     utterances are not joined or cut: one over `max_segment_s` is dropped.
     """
 
-    diarizer: DiarizerSpec = field(default_factory=DiarizerSpec)
+    diarizer: AnyDiarizerSpec = field(default_factory=DiarizerSpec)
     max_gap_s: float = 0.5
     min_turn_s: float = 0.25
     max_segment_s: float = 28.0

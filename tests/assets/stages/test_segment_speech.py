@@ -13,8 +13,10 @@ from spelangy_assets.stages.build import build
 from spelangy_assets.stages.ingest_audio import RenderedRecording
 from spelangy_assets.stages.stage import Execution, FolderSource, PreflightError
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore
+from spelangy_model.audio import vad_diarize
 from spelangy_model.audio.diarize import Diarizer, DiarizerSpec
 from spelangy_model.audio.turns import Turn
+from spelangy_model.audio.vad_diarize import VadSpec
 from spelangy_model.records import Recording, Segment, Utterance
 
 RAW = Node(
@@ -129,6 +131,24 @@ def test_a_missing_diarizer_stops_before_any_work(execution: Execution):
     segment_speech.preflight(segment_speech.Config(), execution)
     config = segment_speech.Config(diarizer=DiarizerSpec(backend="pyannote", model="pyannote/some-pipeline"))
     with pytest.raises(PreflightError, match=r"pyannote\.audio|HF_TOKEN"):
+        segment_speech.preflight(config, execution)
+
+
+def test_speech_alone_can_be_asked_for(
+    store: ArtifactStore, execution: Execution, tmp_path: Path, shared_dir: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    source = shared_dir / "data/speech/conversation/katiesteve_mono.flac"
+    (folder / source.name).write_bytes(source.read_bytes())
+    config = segment_speech.Config(diarizer=VadSpec(speakers="one"))
+    segment_speech.preflight(config, execution)
+    artifact, segments = _segment(store, execution, FolderSource(folder), config)
+    assert {segment.speaker for segment in segments} == {"speaker_00"}
+    assert all(segment.overlap_s == 0 for segment in segments)
+    assert 0.5 < artifact.manifest.counts.stats["hours_kept"] / artifact.manifest.counts.stats["hours_in"] < 1
+    monkeypatch.setattr(vad_diarize.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(PreflightError, match="pip install silero-vad"):
         segment_speech.preflight(config, execution)
 
 

@@ -10,12 +10,12 @@ from spelangy_model.audio.diarize import (
     DiarizerUnavailable,
     EmbeddedDiarizer,
     check_diarizer,
-    cluster_centres,
     open_diarizer,
 )
 from spelangy_model.audio.rttm import read_rttm
 from spelangy_model.audio.turns import Turn
 from spelangy_model.audio.vad import speech_spans
+from spelangy_model.audio.voice_clusters import cluster_centres
 
 
 @pytest.fixture(scope="module")
