@@ -203,27 +203,32 @@ def round_trip(max_word_error_rate: float) -> Contract:
     """Return the promise that a recognizer understands the voices of a dataset.
 
     A voice breaks it when even the lower end of its interval lies above the limit, all voices together when the upper
-    end does: a voice is heard in few words and is not to fail by chance, the whole is heard in many.
+    end does: a voice is heard in few words and is not to fail by chance, the whole is heard in many. The stage drops
+    such voices; one that goes is a warning, and half of the chunks is more than a dataset may lose.
     """
     return Contract(
         "round_trip",
-        """
-        WITH listened AS (SELECT count(*) AS chunks FROM heard), gone AS (SELECT count(*) AS chunks FROM rejected)
+        f"""
+        WITH listened AS (SELECT count(*) AS chunks FROM heard), gone AS (SELECT count(*) AS chunks FROM rejected),
+        judged AS (SELECT records_in AS chunks FROM counts)
         SELECT any_value(listened.chunks) AS chunks_heard,
                CASE WHEN any_value(listened.chunks) = 0 THEN 0
                     ELSE max(low) FILTER (metric = 'voice.word_error_rate') END AS worst_voice_word_error_rate_low,
                CASE WHEN any_value(listened.chunks) = 0 THEN 0
                     ELSE max(high) FILTER (metric = 'word_error_rate') END AS word_error_rate_high,
                count(subject) - count(DISTINCT (subject, metric)) FILTER (subject IS NOT NULL) AS duplicate_metrics,
-               any_value(gone.chunks) / greatest(any_value(listened.chunks), 1) AS share_rejected
-        FROM listened CROSS JOIN gone LEFT JOIN metrics ON true
+               any_value(gone.chunks) / greatest(any_value(judged.chunks), 1) AS share_rejected,
+               {_stat("voices_dropped")} AS voices_dropped
+        FROM listened CROSS JOIN gone CROSS JOIN judged LEFT JOIN metrics ON true
         """,
         (
             Bound("chunks_heard", 1, None, "warn"),
             Bound("worst_voice_word_error_rate_low", 0, max_word_error_rate),
             Bound("word_error_rate_high", 0, max_word_error_rate),
             _exactly("duplicate_metrics"),
+            Bound("share_rejected", 0, 0.5),
             Bound("share_rejected", 0, 0.2, "warn"),
+            Bound("voices_dropped", 0, 0, "warn"),
         ),
     )
 

@@ -67,7 +67,8 @@ def _set_view(one: SpokenSet, budget: AudioBudget) -> dict[str, Any]:
     by_name = {
         name: [m for m in one.voices if m.metric == name] for name in dict.fromkeys(m.metric for m in one.voices)
     }
-    worst = sorted(by_name.get("voice.word_error_rate", []), key=lambda metric: (-metric.value, metric.subject))
+    heard = [*by_name.get("voice.word_error_rate", []), *by_name.get("dropped_voice.word_error_rate", [])]
+    worst = sorted(heard, key=lambda metric: (-metric.value, metric.subject))
     return {
         "name": one.name,
         "anchor": one.name.lower(),

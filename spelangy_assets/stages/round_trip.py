@@ -6,9 +6,13 @@ judgement (quality/contracts.py). Token sets read speech beside its round trip, 
 
 Input `chunks`. Word errors are those of what was heard against what the voice was given to read (`spoken_text`), both
 as Whisper's normalizer writes them. A sample takes as many chunks of each voice as of any other, drawn by their ids.
-A voice that would fail on the few words of the first look is heard again, on further chunks and with no other voice
-in its windows, since garbled speech makes a recognizer miss what follows it; then the second look decides about it.
-The share over all voices is that of the first look.
+A voice that would fail on the few words of the first look is heard again, on further chunks and each by itself, since a
+recognizer that loses its way in a window misses what follows; then the second look decides about it. A voice that fails
+there goes with all its chunks (`voice_not_understood`), counted and listed; its rate is the metric dropped_voice.*. The
+share over all voices is that of the first look, without the voices that went.
+
+Words of one chunk are heard well or badly together (a heading of names, a lost window), so a voice's interval is that
+of fewer words than there are: by Kish's design effect, which is measured over all chunks of the first look.
 With `max_chunk_word_error_rate` every chunk is listened to; one that lies above it is heard again alone, and if it
 still does, goes as `misheard`: a sentence by itself, a question, rationale or answer with the rest of its document
 (`document_incomplete`).
@@ -17,6 +21,7 @@ still does, goes as `misheard`: a sentence by itself, a question, rationale or a
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +37,7 @@ from spelangy_model.eval.stats import wilson_interval
 from spelangy_model.records import Chunk, HeardChunk, Metric, RejectedChunk
 from spelangy_model.rng import stable_hash
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"metrics": Metric, "heard": HeardChunk, "rejected": RejectedChunk}
 
 _BLOCK_CHUNKS = 256  # held as sound at once
@@ -47,7 +52,7 @@ class Config:
     recognizer: AsrSystem
     max_word_error_rate: float
     sample_chunks: int = 60
-    second_look_chunks: int = 8
+    second_look_chunks: int = 20
     max_chunk_word_error_rate: float | None = None
 
 
@@ -81,19 +86,47 @@ def _listen_to_a_sample(ctx: StageContext, recognizer: Recognizer, config: Confi
     shares = {voice: each + (number < more) for number, voice in enumerate(order)}
     sample = [place for voice, places in order.items() for place in places[: shares[voice]]]
     first = _listen(recognizer, config, _read(chunks, sample), out)
-    out.read(len(first))
-    out.kept(len(first))
+    out.add("chunks_heard", len(first))
     out.write("heard", first)
+    effect = design_effect(first)
     deciding = _by(first, lambda chunk: chunk.speaker)
-    for voice, heard in deciding.items():
-        if _error_rate(voice, "", heard).low > config.max_word_error_rate:
+    gone: dict[str, list[HeardChunk]] = {}
+    for voice, heard in list(deciding.items()):
+        if _error_rate(voice, "", heard, effect).low > config.max_word_error_rate:
             own = order[voice]
             further = own[shares[voice] :][: config.second_look_chunks] or own[: shares[voice]]
-            deciding[voice] = _listen(recognizer, config, _read(chunks, further), out, look=2)
+            alone = [_listen(recognizer, config, [chunk], out, look=2) for chunk in _read(chunks, further)]
+            deciding[voice] = [chunk for one in alone for chunk in one]
             out.write("heard", deciding[voice])
             out.add("voices_heard_again", 1)
             ctx.log(f"listened to {voice} again: {len(further)} chunks")
-    out.write("metrics", _metrics(first, deciding))
+            if _error_rate(voice, "", deciding[voice], effect).low > config.max_word_error_rate:
+                gone[voice] = deciding.pop(voice)
+    rejected = _chunks_of(chunks, gone, config.max_word_error_rate)
+    out.read(sum(len(places) for places in order.values()))
+    for chunk in rejected:
+        out.drop(chunk.reason)
+    out.write("rejected", rejected)
+    out.kept(sum(len(places) for places in order.values()) - len(rejected))
+    out.add("voices_dropped", len(gone))
+    understood = [chunk for chunk in first if chunk.speaker not in gone]
+    out.write("metrics", _metrics(understood, deciding, effect))
+    out.write("metrics", [_error_rate(v, "dropped_voice.word_error_rate", gone[v], effect) for v in sorted(gone)])
+
+
+def _chunks_of(chunks: Artifact, gone: Mapping[str, Sequence[HeardChunk]], limit: float) -> list[RejectedChunk]:
+    """Return every chunk of the voices that go; reads no sound. A voice speaks whole documents, so none is cut."""
+    if not gone:
+        return []
+    rates = {voice: sum(c.word_errors for c in heard) / sum(c.words for c in heard) for voice, heard in gone.items()}
+    rejected = []
+    for shard in chunks.shards("chunks"):
+        columns = shard.table(["chunk_id", "document_id", "speaker"]).to_pydict()
+        for chunk_id, document_id, voice in zip(*columns.values(), strict=True):
+            if voice in gone:
+                detail = f"word error rate of {voice} {rates[voice]:.2f} > {limit}"
+                rejected.append(RejectedChunk(chunk_id, document_id, "voice_not_understood", detail))
+    return rejected
 
 
 def _listen_to_all(
@@ -119,7 +152,9 @@ def _listen_to_all(
     out.write("heard", heard)
     out.write("rejected", rejected)
     out.kept(len(heard) - len(rejected))
-    out.write("metrics", _metrics(heard, _by(heard, lambda chunk: chunk.speaker), f" shard {unit}"))
+    out.add("chunks_heard", len(heard))
+    voices = _by(heard, lambda chunk: chunk.speaker)
+    out.write("metrics", _metrics(heard, voices, design_effect(heard), f" shard {unit}"))
 
 
 def _order(chunks: Artifact) -> dict[str, list[tuple[int, str]]]:
@@ -179,13 +214,34 @@ def _reject(chunk: HeardChunk, reason: str, detail: str) -> RejectedChunk:
 # --- word error rates -----------------------------------------------------------------------------------------
 
 
-def _metrics(first: Sequence[HeardChunk], deciding: Mapping[str, list[HeardChunk]], where: str = "") -> list[Metric]:
+def design_effect(heard: Sequence[HeardChunk]) -> float:
+    """Return by how much a voice's share of wrong words varies more than that of as many independent words would.
+
+    Over all voices together: the variance of the ratio of errors to words over a voice's chunks, by p (1 - p) of its
+    words; 1 at least, and 1 where no voice has two chunks. Source: L. Kish, Survey Sampling (1965), 8.2.
+    """
+    scatter = independent = 0.0
+    for chunks in _by(heard, lambda chunk: chunk.speaker).values():
+        words = sum(chunk.words for chunk in chunks)
+        if len(chunks) < 2 or not words:
+            continue
+        errors = [min(chunk.word_errors, chunk.words) for chunk in chunks]
+        share = sum(errors) / words
+        squares = sum((wrong - share * chunk.words) ** 2 for wrong, chunk in zip(errors, chunks, strict=True))
+        scatter += squares * len(chunks) / (len(chunks) - 1)
+        independent += share * (1 - share) * words
+    return max(1.0, scatter / independent) if independent else 1.0
+
+
+def _metrics(
+    first: Sequence[HeardChunk], deciding: Mapping[str, list[HeardChunk]], effect: float, where: str = ""
+) -> list[Metric]:
     """Return the share of wrong words over all voices, by accent and, of the look that decides about it, by voice."""
     accents = _by(first, lambda chunk: chunk.accent)
     return [
-        *([_error_rate(f"all voices{where}", "word_error_rate", first)] if first else []),
-        *(_error_rate(accent + where, "accent.word_error_rate", accents[accent]) for accent in sorted(accents)),
-        *(_error_rate(voice + where, "voice.word_error_rate", deciding[voice]) for voice in sorted(deciding)),
+        *([_error_rate(f"all voices{where}", "word_error_rate", first, effect)] if first else []),
+        *(_error_rate(accent + where, "accent.word_error_rate", accents[accent], effect) for accent in sorted(accents)),
+        *(_error_rate(voice + where, "voice.word_error_rate", deciding[voice], effect) for voice in sorted(deciding)),
     ]
 
 
@@ -196,12 +252,14 @@ def _by(heard: Sequence[HeardChunk], key: Callable[[HeardChunk], str]) -> dict[s
     return grouped
 
 
-def _error_rate(subject: str, metric: str, heard: Sequence[HeardChunk]) -> Metric:
+def _error_rate(subject: str, metric: str, heard: Sequence[HeardChunk], effect: float) -> Metric:
     """Return errors per reference word with Wilson's interval of the share of wrong words.
 
-    Words are taken as independent, and errors beyond the number of words count in the value alone.
+    The interval is that of words/`effect` independent words (rounded up); errors beyond the number of words count in
+    the value alone.
     """
     errors, words = sum(chunk.word_errors for chunk in heard), max(1, sum(chunk.words for chunk in heard))
-    interval = wilson_interval(min(errors, words), words)
     value = errors / words
-    return Metric(subject, metric, value, interval.low, max(interval.high, value), words)
+    independent = math.ceil(words / effect)
+    interval = wilson_interval(round(min(value, 1.0) * independent), independent)
+    return Metric(subject, metric, value, min(interval.low, value), max(interval.high, value), words)

@@ -21,7 +21,7 @@ from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Chunk, HeardChunk, Metric, Reject, Script, TextDocument
 from spelangy_model.rng import stable_hash
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"metrics": Metric}
 PAGE = "synthetic_page.html"
 SETS = {"krist": "krist_documents", "quest": "quest_pairs"}
@@ -116,7 +116,7 @@ def _accounts(name: str, pages: Artifact, scripts: Artifact, speech: Artifact, t
         "seconds_per_chunk": 3600 * hours / spoken.records_kept if spoken.records_kept else math.nan,
         "words_per_minute": words / (60 * hours) if hours else math.nan,
         "seconds_per_page": 3600 * hours / whole if whole else math.nan,
-        "chunks_heard_again": heard.records_in,
+        "chunks_heard_again": heard.stats.get("chunks_heard", 0.0),
         **{stat: amount for stat, amount in written.stats.items() if stat.startswith("model_")},
     }
     for step in (scripts, speech, trip):
