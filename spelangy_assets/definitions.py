@@ -12,6 +12,7 @@ import dagster as dg
 from spelangy_assets.jobs import jobs_of
 from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.miniature import MINIATURE, MINIATURE_LOW
 from spelangy_assets.recipes.paper import PAPER
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE, TINY, TOKENIZER
@@ -26,7 +27,7 @@ RECIPES: tuple[Recipe, ...] = (SAMPLE, PAPER)
 
 def recipe_named(name: str) -> Recipe:
     """Return a recipe by name; ValueError names those that there are."""
-    known = {recipe.name: recipe for recipe in (*RECIPES, TINY, TOKENIZER)}
+    known = {recipe.name: recipe for recipe in (*RECIPES, MINIATURE, MINIATURE_LOW, TINY, TOKENIZER)}
     if name not in known:
         raise ValueError(f"no recipe {name!r}; there are {', '.join(known)}")
     return known[name]

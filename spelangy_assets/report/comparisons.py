@@ -39,6 +39,20 @@ class ArmComparison:
     needed_seeds: Annotated[int, "an arm, for 80% power with these questions; 0: not known or none would do"]
 
 
+@dataclass(frozen=True, slots=True)
+class ArmScore:
+    """An arm's spoken accuracy over its runs, which differ by their seed alone."""
+
+    arm: str
+    seeds: Int32
+    accuracy: Annotated[float, "mean over seeds and questions"]
+    low: Annotated[float, "lower end of the 95% interval, over questions and, with two seeds or more, over seeds"]
+    high: float
+    lowest_seed: Annotated[float, "accuracy of the seed that did worst"]
+    highest_seed: float
+    p_chance: Annotated[float, "two-sided, against guessing"]
+
+
 def verdict(pair: ArmComparison) -> str:
     return "resolved" if pair.resolved else "not resolved"
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from spelangy_assets.report.comparisons import ArmComparison, p_text, seeds_note, sentence, verdict
+from spelangy_assets.report.comparisons import ArmComparison, ArmScore, p_text, seeds_note, sentence, verdict
 from spelangy_assets.report.render import number, render
 from spelangy_model.records import Metric
 
@@ -82,6 +82,7 @@ def leaderboard_page(
     metrics: Sequence[Metric],
     runs: Sequence[RunDescription],
     comparisons: Sequence[ArmComparison] = (),
+    arms: Sequence[ArmScore] = (),
     *,
     ablations: Sequence[Ablation] = (),
     clean: Sequence[CleanScore] = (),
@@ -97,6 +98,7 @@ def leaderboard_page(
         columns=[_heading(name) for name in board.columns],
         rows=[board.row(run) for run in board.runs],
         plots=[board.plot(name) for name in board.columns if name.endswith(".accuracy")],
+        arms=[_arm_row(score) for score in _of_several_seeds(arms)],
         comparisons=_resolved_lists(comparisons),
         ablations=_ablation_tables(ablations, comparisons),
         clean=[_clean_row(score) for score in clean],
@@ -110,6 +112,7 @@ def leaderboard_markdown(
     metrics: Sequence[Metric],
     runs: Sequence[RunDescription],
     comparisons: Sequence[ArmComparison] = (),
+    arms: Sequence[ArmScore] = (),
     *,
     chance: float = 0.25,
 ) -> str:
@@ -128,6 +131,13 @@ def leaderboard_markdown(
         "compare it only between runs of equal steps.",
         "",
     ]
+    if rows := [_arm_row(score) for score in _of_several_seeds(arms)]:
+        lines += ["| arm | seeds | spoken QA over seeds (%) | lowest to highest seed | p against chance |"]
+        lines += ["|---" * 5 + "|"]
+        lines += [
+            f"| {r['arm']} | {r['seeds']} | {r['accuracy']} {r['interval']} | {r['range']} | {r['p']} |" for r in rows
+        ]
+        lines.append("")
     compared = [pair for pair in comparisons if pair.metric == PRIMARY]
     lines += [f"* {verdict(pair)}: {sentence(pair)}" for pair in compared]
     lines += ["", seeds_note(compared)]
@@ -181,6 +191,28 @@ def _ablation_tables(ablations: Sequence[Ablation], comparisons: Sequence[ArmCom
             }
         tables.setdefault(row.table, []).append(cells)
     return [{"title": title, "rows": rows} for title, rows in tables.items()]
+
+
+def _of_several_seeds(arms: Sequence[ArmScore]) -> list[ArmScore]:
+    """Return the arms, best first, where one has several seeds; where none has, a row would be a run's again."""
+    if all(score.seeds == 1 for score in arms):
+        return []
+    return sorted(arms, key=lambda score: (-score.accuracy, score.arm))
+
+
+def _arm_row(score: ArmScore) -> dict[str, str]:
+    accuracy, low, high, lowest, highest = (
+        "-" if math.isnan(value) else f"{100 * value:.1f}"
+        for value in (score.accuracy, score.low, score.high, score.lowest_seed, score.highest_seed)
+    )
+    return {
+        "arm": score.arm,
+        "seeds": str(score.seeds),
+        "accuracy": accuracy,
+        "interval": f"[{low}, {high}]",
+        "range": f"{lowest} to {highest}",
+        "p": p_text(score.p_chance),
+    }
 
 
 def _clean_row(score: CleanScore) -> dict[str, str]:

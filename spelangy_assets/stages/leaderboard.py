@@ -3,9 +3,9 @@
 Put here: gathering the metrics and the facts of the runs, comparing them on the same questions. Do not put here:
 measuring (the stages above do), statistics (spelangy_model/eval/stats.py) or layout (report/leaderboard_page.py).
 
-Inputs: `eval_NAME` and `run_NAME` for each run, `text_skill`,
-`topic_coverage`, `contamination`.
+Inputs: `eval_NAME` and `run_NAME` for each run, `text_skill`, `topic_coverage`, `contamination`.
 Output: metrics(Metric), all of them in one table; comparisons(ArmComparison), all pairs of arms;
+arms(ArmScore), each arm over its seeds;
 clean(CleanScore), the paper's test of contamination; leaderboard.md; leaderboard.html.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from spelangy_assets.report.comparisons import ArmComparison
+from spelangy_assets.report.comparisons import ArmComparison, ArmScore
 from spelangy_assets.report.leaderboard_page import (
     GAP,
     PRIMARY,
@@ -36,8 +36,8 @@ from spelangy_model.records import Metric, QuestionScore
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "4"
-TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "clean": CleanScore}
+VERSION = "5"
+TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "arms": ArmScore, "clean": CleanScore}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
 ALPHA = 0.05
 _CLEAN_ALPHA = 0.01  # the paper's
@@ -86,19 +86,23 @@ def run(ctx: StageContext, config: Config) -> None:
             runs = [_describe(artifact) for role, artifact in ctx.inputs.items() if role.startswith("run_")]
             scores = _spoken_scores(ctx)
             steps = {run.name: run.facts["steps"] for run in runs}
-            comparisons = compare_arms(scores, _arms(config, list(scores)), steps, config.seed)
+            arms = _arms(config, list(scores))
+            comparisons = compare_arms(scores, arms, steps, config.seed)
+            arm_scores = [score_arm(arm, scores, config.chance, config.seed) for arm in arms if scores[arm.runs[0]]]
             overlaps = list(ctx.inputs["contamination"].records("questions", QuestionOverlap))
             clean = [clean_score(name, rows, overlaps) for name, rows in scores.items()]
             out.read(len(metrics))
             out.write("metrics", metrics)
             out.write("comparisons", comparisons)
+            out.write("arms", arm_scores)
             out.write("clean", clean)
-            markdown = leaderboard_markdown(metrics, runs, comparisons, chance=config.chance)
+            markdown = leaderboard_markdown(metrics, runs, comparisons, arm_scores, chance=config.chance)
             out.write_file(MARKDOWN, markdown.encode())
             page = leaderboard_page(
                 metrics,
                 runs,
                 comparisons,
+                arm_scores,
                 ablations=config.ablations,
                 clean=clean,
                 chance=config.chance,
@@ -178,6 +182,23 @@ def compare_arms(
         for pair, adjusted in zip(found, holm([pair.p_value for pair in found]), strict=True):
             pairs.append(replace(pair, p_adjusted=adjusted, resolved=adjusted < ALPHA))
     return pairs
+
+
+def score_arm(arm: Arm, scores: Mapping[str, Sequence[QuestionScore]], chance: float, seed: int) -> ArmScore:
+    """Return an arm's accuracy over its seeds; its interval is that of its distance from guessing."""
+    import numpy as np
+
+    from spelangy_model.eval.stats import compare
+
+    right = np.array([[row.predicted_index == row.answer_index for row in scores[run]] for run in arm.runs], float)
+    clusters = np.array([row.text_id for row in scores[arm.runs[0]]])
+    by_seed = right.mean(1)
+    accuracy, low, high, p_value = float(right.mean()), math.nan, math.nan, math.nan
+    if len(set(clusters.tolist())) > 1:
+        found = compare(right, np.full_like(right, chance), clusters, seed, "arm", arm.name)
+        low, high = (chance + end for end in (found.difference.low, found.difference.high))
+        p_value = found.p_value
+    return ArmScore(arm.name, len(arm.runs), accuracy, low, high, float(by_seed.min()), float(by_seed.max()), p_value)
 
 
 def _comparison(

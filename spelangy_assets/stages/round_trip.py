@@ -12,7 +12,7 @@ there goes with all its chunks (`voice_not_understood`), counted and listed; its
 share over all voices is that of the first look, without the voices that went.
 
 Words of one chunk are heard well or badly together (a heading of names, a lost window), so a voice's interval is that
-of fewer words than there are: by Kish's design effect, which is measured over all chunks of the first look.
+of fewer words than there are: by Kish's design effect, which is measured over all chunks that decide.
 With `max_chunk_word_error_rate` every chunk is listened to; one that lies above it is heard again alone, and if it
 still does, goes as `misheard`: a sentence by itself, a question, rationale or answer with the rest of its document
 (`document_incomplete`).
@@ -88,20 +88,20 @@ def _listen_to_a_sample(ctx: StageContext, recognizer: Recognizer, config: Confi
     first = _listen(recognizer, config, _read(chunks, sample), out)
     out.add("chunks_heard", len(first))
     out.write("heard", first)
-    effect = design_effect(first)
     deciding = _by(first, lambda chunk: chunk.speaker)
-    gone: dict[str, list[HeardChunk]] = {}
-    for voice, heard in list(deciding.items()):
-        if _error_rate(voice, "", heard, effect).low > config.max_word_error_rate:
-            own = order[voice]
-            further = own[shares[voice] :][: config.second_look_chunks] or own[: shares[voice]]
-            alone = [_listen(recognizer, config, [chunk], out, look=2) for chunk in _read(chunks, further)]
-            deciding[voice] = [chunk for one in alone for chunk in one]
-            out.write("heard", deciding[voice])
-            out.add("voices_heard_again", 1)
-            ctx.log(f"listened to {voice} again: {len(further)} chunks")
-            if _error_rate(voice, "", deciding[voice], effect).low > config.max_word_error_rate:
-                gone[voice] = deciding.pop(voice)
+    effect = design_effect(first)
+    suspects = [v for v in deciding if _error_rate(v, "", deciding[v], effect).low > config.max_word_error_rate]
+    for voice in suspects:
+        own = order[voice]
+        further = own[shares[voice] :][: config.second_look_chunks] or own[: shares[voice]]
+        alone = [_listen(recognizer, config, [chunk], out, look=2) for chunk in _read(chunks, further)]
+        deciding[voice] = [chunk for one in alone for chunk in one]
+        out.write("heard", deciding[voice])
+        out.add("voices_heard_again", 1)
+        ctx.log(f"listened to {voice} again: {len(further)} chunks")
+    effect = design_effect([chunk for heard in deciding.values() for chunk in heard])
+    bad = [v for v in suspects if _error_rate(v, "", deciding[v], effect).low > config.max_word_error_rate]
+    gone = {voice: deciding.pop(voice) for voice in bad}
     rejected = _chunks_of(chunks, gone, config.max_word_error_rate)
     out.read(sum(len(places) for places in order.values()))
     for chunk in rejected:

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.world.render import text_document
-from spelangy_assets.world.world import load_world
+from spelangy_assets.world.world import WorldError
+from spelangy_assets.world.worlds import open_world
 from spelangy_model.eval.stats import Interval
 from spelangy_model.records import Metric, SpokenQuestion
 
@@ -49,7 +50,7 @@ class Config:
     """The tasks, and how much of them. Everything is done where a limit is 0.
 
     `max_questions` takes every n-th question text for own_questions, `max_documents` the first documents of each task
-    of the hub; `world` is the digest of the sample world, of which held_out_text is `held_out_documents` texts.
+    of the hub; `world` is the reference of the sample world, of which held_out_text is `held_out_documents` texts.
     """
 
     seed: int
@@ -73,10 +74,11 @@ def preflight(config: Config, execution: Execution) -> None:
         raise PreflightError(str(error)) from error
     if "held_out_text" in names and not (config.world and config.held_out_documents):
         raise PreflightError("held_out_text is of the sample world: name its digest and held_out_documents")
-    if config.world and config.world != load_world().digest:
-        raise PreflightError(
-            f"the recipe means the sample world {config.world!r}, installed is {load_world().digest!r}"
-        )
+    try:
+        if config.world:
+            open_world(config.world)
+    except WorldError as error:
+        raise PreflightError(f"text skill: {error}") from error
 
 
 def run(ctx: StageContext, config: Config) -> None:
@@ -115,7 +117,7 @@ def _tasks(ctx: StageContext, config: Config) -> Iterator[Task]:
             ]
         elif choice.name == "held_out_text":
             documents = [
-                {"text": text_document(load_world(), config.seed, _FIRST_HELD_OUT + index)}
+                {"text": text_document(open_world(config.world), config.seed, _FIRST_HELD_OUT + index)}
                 for index in range(config.held_out_documents)
             ]
         yield Task(choice.name, choice.fewshot, documents)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.world.render import conversation, text_document
-from spelangy_assets.world.world import load_world
+from spelangy_assets.world.world import WorldError
+from spelangy_assets.world.worlds import open_world
 
 VERSION = "1"
 TABLES: dict[str, type] = {}
@@ -22,8 +23,9 @@ TABLES: dict[str, type] = {}
 
 @dataclass(frozen=True)
 class Config:
-    """Either trained on so many text documents and talks of the sample world whose digest is `world`, or `pretrained`:
-    the tokenizer of an existing text LM, by a folder or by the name under which the local Hugging Face cache has it.
+    """Either trained on so many text documents and talks of the sample world whose reference is `world`, or
+    `pretrained`: the tokenizer of an existing text LM, by a folder or by the name under which the local Hugging Face
+    cache has it.
     """
 
     seed: int = 0
@@ -39,12 +41,10 @@ def preflight(config: Config, execution: Execution) -> None:
     if config.pretrained:
         _load_pretrained(config.pretrained)
         return
-    found = load_world().digest
-    if config.world != found:
-        raise PreflightError(
-            f"the recipe's text tokenizer is of the sample world {config.world!r}, the installed one is {found!r}: "
-            "state the installed one in the recipe"
-        )
+    try:
+        open_world(config.world)
+    except WorldError as error:
+        raise PreflightError(f"the text tokenizer: {error}") from error
 
 
 def _load_pretrained(name: str):
@@ -84,7 +84,7 @@ def run(ctx: StageContext, config: Config) -> None:
 
 
 def _texts(config: Config) -> Iterator[str]:
-    world = load_world()
+    world = open_world(config.world)
     for index in range(config.documents):
         yield text_document(world, config.seed, index)
     for index in range(config.talks):

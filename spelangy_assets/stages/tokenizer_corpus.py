@@ -17,7 +17,8 @@ from typing import Literal
 from spelangy_assets.stages.speak import speak_document
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.world.render import answer_sentence, ask, conversation, pick, rationale, word_salad
-from spelangy_assets.world.world import World, load_world
+from spelangy_assets.world.world import World, WorldError
+from spelangy_assets.world.worlds import open_world
 from spelangy_model.audio.espeak import VOICES
 from spelangy_model.audio.tts import (
     SpeechLimits,
@@ -47,7 +48,7 @@ class Sentences:
 
 @dataclass(frozen=True)
 class Config:
-    """`world` is the digest of the sample world, whose words are spoken; a held-out accent is no voice of it."""
+    """`world` is the reference of the sample world, whose words are spoken; a held-out accent is no voice of it."""
 
     seed: int
     world: str
@@ -64,16 +65,14 @@ def preflight(config: Config, execution: Execution) -> None:
         check_synthesizer(config.synthesizer, config.voices)
     except TtsUnavailable as error:
         raise PreflightError(str(error)) from error
-    found = load_world().digest
-    if config.world != found:
-        raise PreflightError(
-            f"the recipe's tokenizer speech is of the sample world {config.world!r}, the installed one is {found!r}: "
-            "state the installed one in the recipe"
-        )
+    try:
+        open_world(config.world)
+    except WorldError as error:
+        raise PreflightError(f"the speech tokenizer's speech: {error}") from error
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    world = load_world()
+    world = open_world(config.world)
     synthesizer = open_synthesizer(config.synthesizer)
     texts = [
         (part.kind, index, text)

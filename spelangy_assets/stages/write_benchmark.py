@@ -15,7 +15,8 @@ from pathlib import Path
 
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.world.render import BenchmarkQuestion, benchmark_questions
-from spelangy_assets.world.world import load_world
+from spelangy_assets.world.world import WorldError
+from spelangy_assets.world.worlds import open_world
 from spelangy_model.audio.io import AudioError, decode, encode_flac
 from spelangy_model.audio.tts import (
     SpeechLimits,
@@ -69,7 +70,7 @@ class _Asked:
 class Config:
     """`max_questions_per_split` takes every n-th question, so that all relations and entities stay; 0 takes all.
 
-    `world` is the digest of the sample world, or empty for none of its questions; `sets` are files of one's own.
+    `world` is the reference of the sample world, or empty for none of its questions; `sets` are files of one's own.
     """
 
     seed: int
@@ -92,12 +93,11 @@ def preflight(config: Config, execution: Execution) -> None:
     shared = {voice.accent for voice in config.trained_voices} & {voice.accent for voice in config.held_out_voices}
     if shared:
         raise PreflightError(f"the accents {sorted(shared)} cannot be trained and held out at once: name them once")
-    found = load_world().digest
-    if config.world and config.world != found:
-        raise PreflightError(
-            f"the recipe's questions are of the sample world {config.world!r}, the installed one is {found!r}: "
-            "state the installed one in the recipe"
-        )
+    try:
+        if config.world:
+            open_world(config.world)
+    except WorldError as error:
+        raise PreflightError(f"the benchmark: {error}") from error
     if not config.world and not config.sets:
         raise PreflightError("the recipe names no questions: name the sample world, or sets of your own")
     for chosen in config.sets:
@@ -186,7 +186,7 @@ def _set_questions(
 
 def chosen_questions(config: Config) -> list[BenchmarkQuestion]:
     """Return the benchmark's questions, split by split where a limit thins them out."""
-    questions = benchmark_questions(load_world(), config.seed)
+    questions = benchmark_questions(open_world(config.world), config.seed)
     limit = config.max_questions_per_split
     if not limit:
         return questions

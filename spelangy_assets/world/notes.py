@@ -12,7 +12,8 @@ from html import escape
 
 from spelangy_assets.stages.stage import PreflightError
 from spelangy_assets.world.render import text_document
-from spelangy_assets.world.world import load_world
+from spelangy_assets.world.world import WorldError
+from spelangy_assets.world.worlds import open_world
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,10 @@ class WrittenNotes:
 
     def pages(self) -> Iterator[tuple[str, str]]:
         """Yield (URL, HTML); a page holds several documents, a paragraph each."""
-        world = load_world()
-        if world.digest != self.world:
-            raise PreflightError(
-                f"the recipe's notes are of the sample world {self.world!r}, the installed one is {world.digest!r}: "
-                "state the installed one in the recipe"
-            )
+        try:
+            world = open_world(self.world)
+        except WorldError as error:
+            raise PreflightError(f"notes: {error}") from error
         for page in range(self.documents // self.documents_per_page):
             first = page * self.documents_per_page
             paragraphs = "\n".join(

@@ -14,7 +14,8 @@ import numpy as np
 from spelangy_assets.stages.ingest_audio import RenderedRecording
 from spelangy_assets.stages.stage import PreflightError
 from spelangy_assets.world.render import conversation
-from spelangy_assets.world.world import World, load_world
+from spelangy_assets.world.world import World, WorldError
+from spelangy_assets.world.worlds import open_world
 from spelangy_model.audio.espeak import VOICES
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError
 from spelangy_model.audio.tts import (
@@ -38,9 +39,9 @@ from spelangy_model.text.spoken import spoken_form
 class SpokenConversations:
     """`recordings` conversations of the sample world; an AudioSource whose literals identify it.
 
-    `world` is the world's digest. Index i is the world's conversation `first` + i, so that two snapshots need not
-    share any. Its two speakers never have the same voice. A pause follows each sentence: a breath, or a change of
-    speaker (a synthesizer leaves another 0.15 s around each).
+    `world` is the world's reference (world/worlds.py). Index i is the world's conversation `first` + i, so that two
+    snapshots need not share any. Its two speakers never have the same voice. A pause follows each sentence: a breath,
+    or a change of speaker (a synthesizer leaves another 0.15 s around each).
     """
 
     seed: int
@@ -60,12 +61,10 @@ class SpokenConversations:
             check_synthesizer(self.synthesizer, self.voices)
         except TtsUnavailable as error:
             raise PreflightError(str(error)) from error
-        world = load_world()
-        if world.digest != self.world:
-            raise PreflightError(
-                f"the snapshot is of the sample world {self.world!r}, the installed one is {world.digest!r}: state the "
-                "installed one in the recipe"
-            )
+        try:
+            world = open_world(self.world)
+        except WorldError as error:
+            raise PreflightError(f"conversations: {error}") from error
         if len({voice.name for voice in self.voices}) < 2:
             raise PreflightError("a conversation needs two voices: name at least two")
         synthesizer = open_synthesizer(self.synthesizer)

@@ -67,7 +67,7 @@ class Entity:
     @property
     def slug(self) -> str:
         """The name as it stands in a URL."""
-        return self.name.removeprefix("the ").lower()
+        return self.name.removeprefix("the ").lower().replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,10 @@ class World:
 
     @cached_property
     def _facts_of(self) -> dict[str, tuple[Fact, ...]]:
-        return {entity.name: tuple(fact for fact in self.facts if fact.entity == entity) for entity in self.entities}
+        found: dict[str, list[Fact]] = {entity.name: [] for entity in self.entities}
+        for fact in self.facts:
+            found[fact.entity.name].append(fact)
+        return {name: tuple(facts) for name, facts in found.items()}
 
     def _sentences(self) -> Iterator[str]:
         for relation in self.relations:
@@ -203,8 +206,12 @@ def _relation(entry: Mapping[str, Any], phrasings: Mapping[str, Any]) -> Relatio
     name = entry["name"]
     if name not in phrasings:
         raise WorldError(f"relation {name!r} has no phrasings")
-    kinds = {kind: tuple(_phrasing(name, kind, item) for item in phrasings[name][kind]) for kind in phrasings[name]}
-    return Relation(name, tuple(entry["values"]), **kinds)
+    return Relation(name, tuple(entry["values"]), **phrasings_of(name, phrasings[name]))
+
+
+def phrasings_of(relation: str, entries: Mapping[str, Any]) -> dict[str, tuple[Phrasing, ...]]:
+    """Return a relation's wordings by kind. Raises WorldError for one without its gaps or with an unknown mark."""
+    return {kind: tuple(_phrasing(relation, kind, item) for item in items) for kind, items in entries.items()}
 
 
 def _phrasing(relation: str, kind: str, item: Mapping[str, str]) -> Phrasing:

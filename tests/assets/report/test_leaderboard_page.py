@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from spelangy_assets.report.comparisons import ArmComparison, sentence
+from spelangy_assets.report.comparisons import ArmComparison, ArmScore, sentence
 from spelangy_assets.report.leaderboard_page import (
     Ablation,
     CleanScore,
@@ -219,3 +219,19 @@ def test_no_runs_and_no_metrics_still_give_a_page(parsed):
 def test_a_metric_given_twice_is_named():
     with pytest.raises(ValueError, match=r"sqa\.all\.accuracy.*run_web"):
         leaderboard_page([*METRICS, METRICS[0]], RUNS)
+
+
+def test_arms_of_several_seeds_stand_together_and_single_runs_are_not_repeated(parsed):
+    arms = [
+        ArmScore("fine", 3, 0.3, 0.25, 0.35, 0.28, 0.32, 0.04),
+        ArmScore("quest", 3, 0.4, 0.36, 0.44, 0.38, 0.41, 0),
+    ]
+    page = leaderboard_page(METRICS, RUNS, PAIRS, arms)
+    parsed(page)
+    assert page.index(">quest</th>") < page.index(">fine</th>")
+    assert "28.0 to 32.0" in page
+    assert "| quest | 3 | 40.0 [36.0, 44.0] | 38.0 to 41.0 | < 0.001 |" in leaderboard_markdown(
+        METRICS, RUNS, PAIRS, arms
+    )
+    single = [ArmScore("run_a", 1, 0.3, 0.25, 0.35, 0.3, 0.3, 0.04)]
+    assert "Arms over their seeds" not in leaderboard_page(METRICS, RUNS, PAIRS, single)
