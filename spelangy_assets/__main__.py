@@ -43,6 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
     status.add_argument("--recipe", default="sample")
     status.add_argument("--all", action="store_true", help="what is up to date too")
 
+    overrule = commands.add_parser("overrule", help="let what failed its contract be read all the same")
+    overrule.add_argument("asset", help="for example web_fine@2026-01")
+    overrule.add_argument("--by", required=True, help="who answers for it")
+    overrule.add_argument("--reason", required=True)
+    overrule.add_argument("--recipe", default="sample")
+
     gc = commands.add_parser("gc", help="what nothing published was made from: a list, or with --delete its removal")
     gc.add_argument("--recipe", default=None, help="default: all recipes")
     gc.add_argument("--days", type=float, default=7.0, help="keep what changed within so many days")
@@ -143,6 +149,21 @@ def _status(chosen: argparse.Namespace) -> int:
     return 0 if all(status.state == "fresh" for status in statuses) else 1
 
 
+def _overrule(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.store.artifacts import Address, ArtifactStore
+
+    settings = Settings.from_environment()
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    asset, _, partition = chosen.asset.partition("@")
+    artifact = store.overrule(Address(chosen.recipe, asset, partition or None), chosen.by, chosen.reason)
+    verdict = store.verdict(artifact)
+    for failure in verdict.failures() if verdict else []:
+        print(f"accepted although {failure.name}: {failure.error or failure.observed}")
+    print(f"published {artifact.uri}; materialize it to see the overruled check in the UI")
+    return 0
+
+
 def _gc(chosen: argparse.Namespace) -> int:
     import datetime
 
@@ -176,6 +197,7 @@ _COMMANDS = {
     "export": _export,
     "lineage": _lineage,
     "status": _status,
+    "overrule": _overrule,
     "gc": _gc,
     "tokenizer": _tokenizer,
 }

@@ -38,12 +38,15 @@ def check_results(key: dg.AssetKey, contract: Contract, verdict: Verdict) -> Ite
         severity: Severity = "block" if spec.blocking else "warn"
         # An expectation that could not be evaluated blocks whatever its severity was.
         mine = [item for item in verdict.expectations if item.severity == severity or (item.error and spec.blocking)]
+        failed = "; ".join(f"{item.name}: {item.observed}" for item in mine if not item.success)
+        overruled = verdict.overruled if spec.blocking else None
         yield dg.AssetCheckResult(
             check_name=spec.name,
             asset_key=key,
             passed=all(item.success for item in mine),
-            severity=_SEVERITIES[severity],
-            description="; ".join(f"{item.name}: {item.observed}" for item in mine if not item.success) or None,
+            # It still has not passed, so automation keeps away from what is below; but a warning blocks no run.
+            severity=dg.AssetCheckSeverity.WARN if overruled else _SEVERITIES[severity],
+            description=f"overruled by {overruled.by}: {overruled.reason}; {failed}" if overruled else failed or None,
             metadata={
                 "expectations": dg.TableMetadataValue(
                     records=[

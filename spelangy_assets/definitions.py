@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from spelangy_assets.executors import executor_of
 from spelangy_assets.jobs import jobs_of
 from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.recipes.assemble import assemble
@@ -36,7 +37,7 @@ def recipe_named(name: str) -> Recipe:
 def recipe_definitions(recipe: Recipe, laboratory: Laboratory) -> dg.Definitions:
     """Return the definitions of one recipe, without resources."""
     graph = assemble(recipe)
-    jobs = jobs_of(graph, laboratory.settings.device)
+    jobs = jobs_of(graph, laboratory.settings)
     return dg.Definitions(
         assets=[*(stage_asset(recipe, graph, node) for node in graph), *upkeep_assets(recipe, graph)],
         jobs=list(jobs.values()),
@@ -58,7 +59,7 @@ def build_definitions(
     resources = {"laboratory": laboratory, **(overrides or {})}
     return dg.Definitions.merge(
         *(recipe_definitions(recipe, resources["laboratory"]) for recipe in recipes),
-        dg.Definitions(resources=resources, executor=dg.in_process_executor),
+        dg.Definitions(resources=resources, executor=executor_of(resources["laboratory"].settings)),
     )
 
 

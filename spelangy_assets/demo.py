@@ -86,8 +86,12 @@ def unfinished(instance: dg.DagsterInstance, recipe: str, graph: Graph, places: 
         mine = [check for check in checks if check.asset_key == asset_key(recipe, name) and check.blocking]
         if not mine:
             problems.append(f"{title}: no blocking check was evaluated")
-        problems.extend(f"{title}: blocking check {check.check_name} failed" for check in mine if not check.passed)
+        problems.extend(f"{title}: blocking check {check.check_name} failed" for check in mine if _blocks(check))
     return problems
+
+
+def _blocks(check: dg.AssetCheckEvaluation) -> bool:
+    return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR  # an overruled one is a warning
 
 
 @dataclass

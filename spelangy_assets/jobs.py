@@ -5,8 +5,10 @@ Put here: selections. Do not put here: when they run (schedules.py, sensors.py).
 
 import dagster as dg
 
+from spelangy_assets.executors import executor_of
 from spelangy_assets.keys import asset_key
 from spelangy_assets.recipes.graph import Graph, PartitionKind
+from spelangy_assets.settings import Settings
 from spelangy_assets.task_sizes import size_tags
 
 JobKind = PartitionKind | None
@@ -17,8 +19,8 @@ def job_name(recipe: str, kind: JobKind) -> str:
     return f"{recipe}_{_SUFFIX[kind]}"
 
 
-def jobs_of(graph: Graph, device: str) -> dict:
-    """Return the jobs of a recipe, by the partitioning of their assets; `device` is the installation's."""
+def jobs_of(graph: Graph, settings: Settings) -> dict:
+    """Return the jobs of a recipe, by the partitioning of their assets, as this installation runs them."""
     kinds: list[JobKind] = ["audio_snapshot", "page_snapshot", None]
     names = {kind: [node.name for node in graph if node.partition == kind] for kind in kinds}
     return {
@@ -26,8 +28,8 @@ def jobs_of(graph: Graph, device: str) -> dict:
             job_name(graph.recipe, kind),
             selection=dg.AssetSelection.assets(*(asset_key(graph.recipe, name) for name in names[kind])),
             description=f"Assets of recipe {graph.recipe}: {_SUFFIX[kind]}",
-            executor_def=dg.in_process_executor,
-            tags=size_tags((graph[name] for name in names[kind]), device),
+            executor_def=executor_of(settings),
+            tags=size_tags((graph[name] for name in names[kind]), settings.device),
         )
         for kind in kinds
         if names[kind]

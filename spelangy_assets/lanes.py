@@ -112,7 +112,7 @@ def _lane(recipe: str, settings: Settings, tasks: Any, results: Any) -> None:
                 asset,
                 partition,
                 built.cached,
-                built.verdict.passed,
+                built.verdict.accepted,
                 manifest.counts.records_kept,
                 manifest.counts.dropped,
                 manifest.seconds,

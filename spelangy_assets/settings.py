@@ -25,6 +25,8 @@ class Settings:
     snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
     snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further audio snapshots, PREFIX/audio/NAME/...; default none
     device      SPELANGY_DEVICE     cpu or cuda
+    executor    SPELANGY_EXECUTOR   in_process, or multiprocess: steps of a run in processes of their own
+    workers     SPELANGY_WORKERS    how many of those at once; default 2
     store_budget_gb  SPELANGY_STORE_BUDGET_GB  the check of `pipeline_metrics` warns above it; default none
     accelerate_config  SPELANGY_ACCELERATE_CONFIG  a file of `accelerate config`; empty: one process, launched directly
     """
@@ -34,6 +36,8 @@ class Settings:
     snapshots: Path
     snapshots_s3: str = field(default="", repr=False)  # its query may bear a secret
     device: str = "cpu"
+    executor: str = "in_process"
+    workers: int = 2
     store_budget_gb: float = math.inf
     accelerate_config: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -61,7 +65,17 @@ class Settings:
             snapshots=Path(env.get("SPELANGY_SNAPSHOTS") or home / "snapshots").absolute(),
             snapshots_s3=env.get("SPELANGY_SNAPSHOTS_S3") or "",
             device=env.get("SPELANGY_DEVICE") or "cpu",
+            executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
+            workers=int(env.get("SPELANGY_WORKERS") or 2),
             store_budget_gb=float(env.get("SPELANGY_STORE_BUDGET_GB") or math.inf),
             accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",
             environment=env,
         )
+
+
+def _one_of(env: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
+    """Return a variable's value, by default the first; ValueError when it is none of them."""
+    value = env.get(name) or values[0]
+    if value not in values:
+        raise ValueError(f"{name} is {value!r}; it may be {' or '.join(values)}")
+    return value

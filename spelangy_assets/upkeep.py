@@ -7,7 +7,7 @@ the lineage page shows how data flows and nothing else.
 
 import dagster as dg
 
-from spelangy_assets.jobs import job_name, jobs_of
+from spelangy_assets.jobs import job_name
 from spelangy_assets.keys import asset_key
 from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.recipes.graph import Graph
@@ -83,6 +83,7 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
         check_specs=[
             dg.AssetCheckSpec("disk_budget", asset=key, description="The store is within SPELANGY_STORE_BUDGET_GB")
         ],
+        pool="duckdb",
         **_common(recipe),
     )
     def pipeline_metrics(
@@ -91,7 +92,7 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
         with connect(laboratory.store, recipe.name) as connection:
             stages = query(connection, THROUGHPUT_SQL)
             (stored,) = query(connection, "SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM artifacts")
-        jobs = [job_name(recipe.name, kind) for kind in jobs_of(graph)]
+        jobs = [job_name(recipe.name, kind) for kind in {node.partition for node in graph}]
         runs = {
             status.value.lower(): sum(
                 context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[status])) for job in jobs

@@ -105,6 +105,7 @@ def _crawl(recipe: Recipe) -> Iterator[Node]:
         contract=contracts.DUPLICATES,
         inputs={"recordings": "audio_corpus"},
         kinds=("table",),
+        pool="duckdb",
     )
     yield Node(
         name="raw_pages",

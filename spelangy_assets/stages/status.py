@@ -116,7 +116,7 @@ def _compared(
     verdict = store.verdict(built)
     if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
         return "stale", "built, but not judged by its contract of now", ("contract",)
-    if not verdict.passed:
+    if not verdict.accepted:
         failures = "; ".join(f"{item.name}: {item.error or item.observed}" for item in verdict.failures())
         return "failed", f"contract failed: {failures}", ("quality",)
     if latest is None:

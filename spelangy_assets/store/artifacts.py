@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.fingerprint import Payload
-from spelangy_assets.store.manifest import Counts, Input, Manifest, Receipt, Shard, Verdict, data_version_of
+from spelangy_assets.store.manifest import Counts, Input, Manifest, Overrule, Receipt, Shard, Verdict, data_version_of
 from spelangy_assets.store.provenance import provenance
 from spelangy_model.records import from_table, schema_of, to_table
 
@@ -481,8 +481,29 @@ class ArtifactStore:
     def judge(self, artifact: Artifact, verdict: Verdict) -> None:
         """Record the verdict; a pass publishes the version, a failure leaves the last good one published."""
         self.files.replace(f"{artifact.path}/quality.json", verdict.to_json())
-        if verdict.passed:
+        if verdict.accepted:
             self.publish(artifact)
+
+    def overrule(self, address: Address, by: str, reason: str) -> Artifact:
+        """Accept the newest version that failed its contract, in the name of a person; its verdict keeps the trace.
+
+        StoreError when no version of the dataset failed, ValueError without a name or a reason.
+        """
+        if not by.strip() or not reason.strip():
+            raise ValueError("a verdict is overruled by somebody, for a reason: name both")
+        failed = [
+            manifest for manifest, verdict, _ in self._versions(address) if verdict is not None and not verdict.accepted
+        ]
+        if not failed:
+            raise StoreError(f"{address} has no version that failed its contract")
+        newest = max(failed, key=lambda manifest: manifest.created_at)
+        artifact = Artifact(self.files, address, newest)
+        verdict = self.verdict(artifact)
+        if verdict is None:
+            raise StoreError(f"{address} version {newest.build_key} has lost its verdict")
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self.judge(artifact, replace(verdict, overruled=Overrule(by.strip(), reason.strip(), now)))
+        return artifact
 
     def publish(self, artifact: Artifact) -> None:
         mark = {"build_key": artifact.manifest.build_key, "data_version": artifact.data_version}
@@ -538,7 +559,7 @@ class ArtifactStore:
 
     def _guarded(self, artifact: Artifact) -> Artifact:
         verdict = self.verdict(artifact)
-        if verdict is None or not verdict.passed:
+        if verdict is None or not verdict.accepted:
             state = "has no verdict" if verdict is None else "failed its contract"
             raise StoreError(
                 f"{artifact.address} version {artifact.manifest.build_key} {state}; a stage reads only what passed. "

@@ -69,7 +69,7 @@ def find_garbage(
         if now - changed_at < older_than:
             continue
         verdict = verdicts.get((address_path, build_key))
-        why = "unreferenced" if verdict is not None and verdict.passed else "failed"
+        why = "unreferenced" if verdict is not None and verdict.accepted else "failed"
         if (address_path, build_key) not in verdicts:
             why = "unfinished"
         found.append(Garbage(path, why, size, changed_at))

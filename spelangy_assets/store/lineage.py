@@ -29,6 +29,7 @@ _ARTIFACTS = pa.schema(
         ("bytes", pa.int64()),
         ("published", pa.bool_()),
         ("passed", pa.bool_()),
+        ("overruled", pa.string()),
     ]
 )
 _EDGES = pa.schema(
@@ -61,6 +62,7 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
     shards: dict[str, dict[str, str]] = {"recordings": {}, "pages": {}, "rows": {}}  # table -> path -> artifact
     for manifest, verdict, published in store.manifests(recipe):
         name = artifact_id(manifest.recipe, manifest.asset, manifest.partition, manifest.build_key)
+        overrule = verdict.overruled if verdict is not None else None
         artifacts.append(
             {
                 **{field: getattr(manifest, field) for field in _ARTIFACTS.names if hasattr(manifest, field)},
@@ -71,6 +73,7 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
                 "bytes": sum(shard.bytes for shard in manifest.shards),
                 "published": published,
                 "passed": verdict is not None and verdict.passed,
+                "overruled": f"{overrule.by}: {overrule.reason}" if overrule is not None else "",
             }
         )
         for item in manifest.inputs:

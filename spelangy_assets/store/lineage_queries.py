@@ -87,6 +87,16 @@ GROUP BY ALL
 ORDER BY ALL
 """
 
+# What a dataset stands on that failed its contract and was accepted by a person.
+OVERRULED_SQL = """
+WITH RECURSIVE above(id) AS (
+    SELECT $artifact
+    UNION
+    SELECT edges.parent FROM edges JOIN above ON edges.child = above.id
+)
+SELECT id, overruled FROM above JOIN artifacts USING (id) WHERE overruled <> '' ORDER BY id
+"""
+
 LICENCES_SQL = """
 SELECT crawl.licence, sum(span.length) AS positions, count(DISTINCT crawl.content_hash) AS sources
 FROM (SELECT unnest(spans) AS span FROM packed_rows WHERE artifact = $artifact) AS packed

@@ -163,17 +163,37 @@ class Expectation(_Json):
 
 
 @dataclass(frozen=True)
+class Overrule(_Json):
+    """A person's decision that a version which failed its contract may be read all the same."""
+
+    by: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Verdict(_Json):
-    """What the quality contract says of an artifact. It passes when no blocking expectation failed or errored."""
+    """What the quality contract says of an artifact. It passes when no blocking expectation failed or errored.
+
+    A failed one may be overruled; what it says stays as it is.
+    """
 
     contract_fingerprint: str
     passed: bool
     expectations: list[Expectation]
     evaluated_at: str
+    overruled: Overrule | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the version may be published and read."""
+        return self.passed or self.overruled is not None
 
     @classmethod
     def _from(cls, value: dict[str, Any]) -> Self:
-        return cls(**{**value, "expectations": [Expectation(**item) for item in value["expectations"]]})
+        expectations = [Expectation(**item) for item in value["expectations"]]
+        overruled = Overrule(**value["overruled"]) if value.get("overruled") else None
+        return cls(**{**value, "expectations": expectations, "overruled": overruled})
 
     def failures(self) -> list[Expectation]:
         return [item for item in self.expectations if not item.success]

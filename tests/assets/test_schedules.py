@@ -21,7 +21,7 @@ class Night:
         self.schedules = repair_schedules(bench.recipe, graph, bench.laboratory)
         self.definitions = dg.Definitions(
             assets=bench.assets(*nodes),
-            jobs=list(jobs_of(graph, "cpu").values()),
+            jobs=list(jobs_of(graph, bench.settings).values()),
             schedules=self.schedules,
             resources={"laboratory": bench.laboratory},
         )

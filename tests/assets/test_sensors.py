@@ -21,7 +21,7 @@ class Watch:
             toys.node("raw_pages", partition="page_snapshot", has_source=True),
             toys.reader("segments", "raw_audio", partition="audio_snapshot"),
         )
-        jobs = jobs_of(graph, "cpu")
+        jobs = jobs_of(graph, bench.settings)
         self.sensor = snapshot_sensor(bench.recipe, graph, bench.laboratory, jobs)
         self.definitions = dg.Definitions(
             assets=bench.assets(*graph),

@@ -103,7 +103,7 @@ class Month:
     def night(self) -> list[str]:
         """Tick the sensor, then each repair schedule, and run what they request; return what they warned of."""
         graph = self.graph()
-        jobs = jobs_of(graph, "cpu")
+        jobs = jobs_of(graph, self.bench.settings)
         sensor = snapshot_sensor(self.bench.recipe, graph, self.bench.laboratory, jobs)
         schedules = repair_schedules(self.bench.recipe, graph, self.bench.laboratory)
         definitions = dg.Definitions(
