@@ -415,6 +415,19 @@ SCORES = Contract(
     ),
 )
 
+SYSTEM_SCORES = Contract(
+    "system_scores",
+    """
+    SELECT count(*) AS scores, count(*) - count(DISTINCT question_id) AS duplicate_scores,
+           count(*) FILTER (EXISTS (
+               SELECT 1 FROM (SELECT unnest(option_log_likelihoods) AS x) WHERE NOT isfinite(x) OR x > 0
+           )) AS impossible_log_likelihoods,
+           (SELECT count(*) FROM metrics) AS metrics
+    FROM scores
+    """,
+    (Bound("scores", 1), _exactly("duplicate_scores"), _exactly("impossible_log_likelihoods"), Bound("metrics", 1)),
+)
+
 METRICS = Contract(
     "metrics",
     """

@@ -28,6 +28,7 @@ from spelangy_assets.stages import (
     recognize,
     roll_up,
     round_trip,
+    score_system,
     segment_speech,
     speak,
     speech_tokenizer,
@@ -533,6 +534,22 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
             pool="gpu",
             cost="heavy",
         )
+    for system in evaluation.systems:
+        yield Node(
+            name=f"eval_{system.name}",
+            group="evals",
+            description=f"The spoken questions put to another system: {system.description}.",
+            stage=score_system,
+            config=system,
+            contract=contracts.SYSTEM_SCORES,
+            inputs={
+                "questions": "sqa_benchmarks",
+                **({"base_lm": "base_lm"} if system.system.reads_text_lm else {}),
+            },
+            kinds=("table",),
+            pool="gpu",
+            cost="heavy",
+        )
     yield Node(
         name="text_skill",
         group="evals",
@@ -579,6 +596,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
         contract=contracts.LEADERBOARD,
         inputs={
             **{f"{kind}_{name}": f"{kind}_{name}" for name in recipe.runs for kind in ("run", "eval")},
+            **{f"system_{system.name}": f"eval_{system.name}" for system in evaluation.systems},
             "text_skill": "text_skill",
             "topic_coverage": "topic_coverage",
             "contamination": "contamination",

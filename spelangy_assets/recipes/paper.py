@@ -33,6 +33,7 @@ from spelangy_assets.stages import (
     mix,
     recognize,
     round_trip,
+    score_system,
     segment_speech,
     speak,
     speech_tokenizer,
@@ -53,6 +54,7 @@ from spelangy_model.audio.diarize import DiarizerSpec
 from spelangy_model.audio.tts import SynthesizerSpec, Voice
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
+from spelangy_model.eval.systems import Cascade
 from spelangy_model.text.llm import LanguageModel, Price
 
 ROW_TOKENS = 16_384
@@ -61,6 +63,7 @@ STEPS = 200_000
 TRAINED_TOKENS = ROW_TOKENS * BATCH_ROWS * STEPS  # 1.68e12; the paper rounds it to 1.67T
 TEXT_SHARE = 0.6
 
+_WHISPER = FasterWhisper(name="whisper-large-v3", model="Systran/faster-whisper-large-v3", precision="float16")
 _COQUI = SynthesizerSpec(backend="coqui", model=VCTK_VITS)
 
 
@@ -132,7 +135,7 @@ PAPER = Recipe(
         ),
         recognize=recognize.Config(
             systems=(
-                FasterWhisper(name="whisper-large-v3", model="Systran/faster-whisper-large-v3", precision="float16"),
+                _WHISPER,
                 TransformersCtc(name="parakeet-ctc-1.1b", model="nvidia/parakeet-ctc-1.1b"),
                 TransformersCtc(name="parakeet-ctc-0.6b", model="nvidia/parakeet-ctc-0.6b"),
             ),
@@ -151,9 +154,7 @@ PAPER = Recipe(
         quest=mine_quest.Config(seed=SEED, model=LanguageModel(name="gpt-4o", price=Price(2.50, 10.00))),
         quest_speech=speak.Config(seed=SEED, voices=VCTK_VOICES, synthesizer=_COQUI, loudness_lufs=-23.0),
         round_trip=round_trip.Config(
-            recognizer=FasterWhisper(
-                name="whisper-large-v3", model="Systran/faster-whisper-large-v3", precision="float16"
-            ),
+            recognizer=_WHISPER,
             max_word_error_rate=0.15,
             sample_chunks=1000,
             second_look_chunks=100,
@@ -202,6 +203,14 @@ PAPER = Recipe(
             synthesizer=_COQUI,
         ),
         evaluate=evaluate.Config(seed=SEED),
+        systems=(
+            score_system.Config(
+                seed=SEED,
+                name="cascade",
+                description="Whisper large-v3, then base_lm on what it wrote down",
+                system=Cascade(_WHISPER),
+            ),
+        ),
         text_skill=text_skill.Config(seed=SEED, tasks=TEXT_TASKS),
         topics=cover_topics.Config(seed=SEED, max_documents=100_000),
         contamination=find_contamination.Config(),

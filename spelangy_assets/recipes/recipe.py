@@ -26,6 +26,7 @@ from spelangy_assets.stages import (
     mix,
     recognize,
     round_trip,
+    score_system,
     segment_speech,
     speak,
     speech_tokenizer,
@@ -112,6 +113,7 @@ class Evaluation:
     topics: cover_topics.Config
     contamination: find_contamination.Config
     leaderboard: leaderboard.Config
+    systems: tuple[score_system.Config, ...] = ()  # what a user would take instead of a run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ from spelangy_assets.stages import (
     mix,
     recognize,
     round_trip,
+    score_system,
     segment_speech,
     speak,
     speech_tokenizer,
@@ -55,6 +56,7 @@ from spelangy_model.audio.espeak import ACCENTS, voices_of
 from spelangy_model.audio.tts import Voice
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
+from spelangy_model.eval.systems import Cascade
 
 WORLD = "c18c7832f160706203ee23bdae444832f4b4c30895140563837c1a954974a5e2"  # the facts and wordings of the sample world
 SEED = 20260101
@@ -197,6 +199,15 @@ SAMPLE = Recipe(
             seed=SEED, world=WORLD, trained_voices=voices_of(TOKENIZER_ACCENTS), held_out_voices=HELD_OUT_VOICES
         ),
         evaluate=evaluate.Config(seed=SEED),
+        systems=(
+            score_system.Config(
+                seed=SEED,
+                name="cascade",
+                description="Whisper base, then base_lm on what it wrote down",
+                system=Cascade(FasterWhisper(name="whisper-base", model="package:base", beam_size=1)),
+                max_questions=100,
+            ),
+        ),
         text_skill=text_skill.Config(
             seed=SEED,
             tasks=(TaskChoice("own_questions"), TaskChoice("held_out_text")),
@@ -258,6 +269,7 @@ def tiny(recipe: Recipe) -> Recipe:
         evaluation=replace(
             recipe.evaluation,
             benchmark=replace(recipe.evaluation.benchmark, max_questions_per_split=20),
+            systems=tuple(replace(system, max_questions=20) for system in recipe.evaluation.systems),
             text_skill=replace(recipe.evaluation.text_skill, held_out_documents=10),
         ),
     )

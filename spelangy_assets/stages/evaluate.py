@@ -215,10 +215,12 @@ def summarize(
     splits = list(dict.fromkeys(score.split for score in scores))
     if spoken:
         yield metric("sqa.all.accuracy", spoken, correct)
+    if gaps:
         yield metric("gap.reverse_kl", spoken, lambda score: score.reverse_kl)
         yield metric("gap.forward_kl", [gap for gap in gaps if gap.position == 0], lambda gap: gap.forward_kl)
         yield metric("gap.answer.reverse_kl", gaps, lambda gap: gap.reverse_kl)
         yield metric("gap.answer.forward_kl", gaps, lambda gap: gap.forward_kl)
+    if spoken:
         for accent in sorted({score.accent for score in spoken}):
             yield metric(f"sqa.accent.{accent}.accuracy", [s for s in spoken if s.accent == accent], correct)
         for voice in sorted(set(voices.values())):
@@ -232,6 +234,7 @@ def summarize(
     for split in splits:
         if members := [score for score in spoken if score.split == split]:
             yield metric(f"sqa.{split}.accuracy", members, correct)
-            yield metric(f"gap.{split}.reverse_kl", members, lambda score: score.reverse_kl)
+            if gaps:
+                yield metric(f"gap.{split}.reverse_kl", members, lambda score: score.reverse_kl)
         if members := [score for score in written if score.split == split]:
             yield metric(f"text_qa.{split}.accuracy", members, correct)

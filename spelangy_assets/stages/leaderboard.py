@@ -3,7 +3,8 @@
 Put here: gathering the metrics and the facts of the runs, comparing them on the same questions. Do not put here:
 measuring (the stages above do), statistics (spelangy_model/eval/stats.py) or layout (report/leaderboard_page.py).
 
-Inputs: `eval_NAME` and `run_NAME` for each run, `text_skill`, `topic_coverage`, `contamination`.
+Inputs: `eval_NAME` and `run_NAME` for each run, `system_NAME` for each other system (by score_system),
+`text_skill`, `topic_coverage`, `contamination`.
 Output: metrics(Metric), all of them in one table; comparisons(ArmComparison), all pairs of arms;
 arms(ArmScore), each arm over its seeds;
 clean(CleanScore), the paper's test of contamination; leaderboard.md; leaderboard.html.
@@ -36,11 +37,12 @@ from spelangy_model.records import Metric, QuestionScore
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "5"
+VERSION = "6"
 TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "arms": ArmScore, "clean": CleanScore}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
 ALPHA = 0.05
 _CLEAN_ALPHA = 0.01  # the paper's
+_SYSTEM = "system_"
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,11 @@ def run(ctx: StageContext, config: Config) -> None:
                 if not role.startswith("run_")
                 for metric in artifact.records("metrics", Metric)
             ]
-            runs = [_describe(artifact) for role, artifact in ctx.inputs.items() if role.startswith("run_")]
+            trained = [_describe(artifact) for role, artifact in ctx.inputs.items() if role.startswith("run_")]
+            systems = [_describe_system(role, item) for role, item in ctx.inputs.items() if role.startswith(_SYSTEM)]
+            runs = [*trained, *systems]
             scores = _spoken_scores(ctx)
-            steps = {run.name: run.facts["steps"] for run in runs}
+            steps = {run.name: run.facts["steps"] for run in trained}
             arms = _arms(config, list(scores))
             comparisons = compare_arms(scores, arms, steps, config.seed)
             arm_scores = [score_arm(arm, scores, config.chance, config.seed) for arm in arms if scores[arm.runs[0]]]
@@ -130,8 +134,21 @@ def _describe(run: Artifact) -> RunDescription:
     )
 
 
+def _describe_system(role: str, scores: Artifact) -> RunDescription:
+    manifest = scores.manifest
+    return RunDescription(
+        name=role.removeprefix(_SYSTEM),
+        description=str(manifest.config["description"]),
+        lineage_command=f"python -m spelangy_assets lineage {manifest.asset} --recipe {manifest.recipe}",
+        facts={"questions asked": f"{manifest.rows('scores'):,}"},
+    )
+
+
 def _spoken_scores(ctx: StageContext) -> dict[str, list[QuestionScore]]:
-    """Return the scores of each run's spoken questions, all in one order. InputError where the questions differ."""
+    """Return the scores of the spoken questions by run, then by system, each ordered by question.
+
+    Systems may have answered fewer. InputError where the runs' questions differ.
+    """
     scores = {}
     for role, artifact in ctx.inputs.items():
         if role.startswith("eval_"):
@@ -141,6 +158,10 @@ def _spoken_scores(ctx: StageContext) -> dict[str, list[QuestionScore]]:
     for run, ids in asked.items():
         if ids != next(iter(asked.values())):
             raise InputError(f"{run} was scored on other questions than {next(iter(asked))}: evaluate both again")
+    for role, artifact in ctx.inputs.items():
+        if role.startswith(_SYSTEM):
+            rows = sorted(artifact.records("scores", QuestionScore), key=lambda row: row.question_id)
+            scores[role.removeprefix(_SYSTEM)] = rows
     return scores
 
 
@@ -156,16 +177,18 @@ def compare_arms(
 ) -> list[ArmComparison]:
     """Return all pairs of arms, the better first: on accuracy, and on the gap where both trained for as many steps.
 
-    `scores` are of the same questions in the same order for every run, `steps` is how long each run was trained.
+    `scores` are ordered by question, and the same for the runs of an arm; a pair is compared on the questions that both
+    answered. `steps` is how long each run was trained.
     """
     import numpy as np
 
     from spelangy_model.eval.stats import holm
 
-    def values(arm: Arm, metric: str) -> np.ndarray:
+    def values(arm: Arm, metric: str, asked: set[str]) -> np.ndarray:
+        rows = [[row for row in scores[run] if row.question_id in asked] for run in arm.runs]
         if metric == GAP:
-            return np.array([[row.reverse_kl for row in scores[run]] for run in arm.runs])
-        return np.array([[row.predicted_index == row.answer_index for row in scores[run]] for run in arm.runs], float)
+            return np.array([[row.reverse_kl for row in of_run] for of_run in rows])
+        return np.array([[row.predicted_index == row.answer_index for row in of_run] for of_run in rows], float)
 
     pairs = []
     for metric in (PRIMARY, GAP):
@@ -174,10 +197,13 @@ def compare_arms(
             lengths = {steps.get(run, "") for run in (*one.runs, *other.runs)}
             if metric == GAP and len(lengths) > 1:
                 continue
-            clusters = np.array([row.text_id for row in scores[one.runs[0]]])
-            if len(set(clusters.tolist())) < 2:
+            texts = {row.question_id: row.text_id for row in scores[one.runs[0]]}
+            asked = {row.question_id for row in scores[other.runs[0]] if row.question_id in texts}
+            clusters = np.array([text_id for question_id, text_id in texts.items() if question_id in asked])
+            sides = [(values(arm, metric, asked), arm.name) for arm in (one, other)]
+            if len(set(clusters.tolist())) < 2 or any(np.isnan(found).any() for found, _ in sides):
                 continue
-            sides = sorted(((values(arm, metric), arm.name) for arm in (one, other)), key=lambda side: -side[0].mean())
+            sides.sort(key=lambda side: -side[0].mean())
             found.append(_comparison(metric, *sides[0], *sides[1], clusters, seed))
         for pair, adjusted in zip(found, holm([pair.p_value for pair in found]), strict=True):
             pairs.append(replace(pair, p_adjusted=adjusted, resolved=adjusted < ALPHA))

@@ -41,20 +41,26 @@ class Prompt:
 
 
 @dataclass(frozen=True, eq=False)
-class PromptScore:
-    """How likely each option is: natural log, summed over its ids, and that per token and per character.
-
-    `followed_log_probs`: (tokens of the followed option, vocabulary), the distribution that predicts each of them.
-    """
+class OptionScores:
+    """How likely each option is: natural log, summed over its ids, and that per token and per character."""
 
     raw: list[float]
     per_token: list[float]
     per_character: list[float]
-    followed_log_probs: np.ndarray
 
     def best(self, scoring: Scoring) -> int:
         """The index of the option that scores highest; the first of equals."""
         return int(np.argmax(getattr(self, scoring)))
+
+
+@dataclass(frozen=True, eq=False)
+class PromptScore(OptionScores):
+    """The scores of a prompt's options.
+
+    `followed_log_probs`: (tokens of the followed option, vocabulary), the distribution that predicts each of them.
+    """
+
+    followed_log_probs: np.ndarray
 
 
 @torch.inference_mode()

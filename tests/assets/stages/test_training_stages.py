@@ -20,6 +20,7 @@ from spelangy_assets.stages import (
     evaluate,
     mix,
     roll_up,
+    score_system,
     text_skill,
     text_tokenizer,
     tokenize_text,
@@ -31,10 +32,12 @@ from spelangy_assets.stages.stage import Execution, InputError, StageContext
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_assets.world.render import text_document
 from spelangy_assets.world.world import load_world
+from spelangy_model.audio.asr import FasterWhisper
 from spelangy_model.audio.espeak import voices_of
 from spelangy_model.data.interleave import Interleaving
 from spelangy_model.data.loader import RowReader
 from spelangy_model.data.mixture import Mixture, Proportion, Source
+from spelangy_model.eval.systems import Cascade
 from spelangy_model.records import (
     Metric,
     PackedRow,
@@ -190,6 +193,19 @@ def make_nodes() -> dict[str, Node]:
             evaluate.Config(seed=0),
             contracts.SCORES,
             inputs={"run": "run_quest", "questions": "questions", "speech_tokenizer": "speech_tokenizer"},
+        ),
+        node(
+            "eval_cascade",
+            score_system,
+            score_system.Config(
+                seed=0,
+                name="cascade",
+                description="Whisper tiny.en, then base_lm",
+                system=Cascade(FasterWhisper(name="tiny.en", model="package:tiny.en", beam_size=1)),
+                max_questions=10,
+            ),
+            contracts.SYSTEM_SCORES,
+            inputs={"questions": "questions", "base_lm": "base_lm"},
         ),
         node(
             "text_skill",
@@ -405,6 +421,22 @@ def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
     assert metrics["scoring.raw.sqa.accuracy"].value == metrics["sqa.all.accuracy"].value
     for metric in metrics.values():
         assert metric.low <= metric.value <= metric.high
+
+
+def test_a_cascade_answers_what_it_heard(laboratory: Laboratory) -> None:
+    artifact = laboratory.built["eval_cascade"].artifact
+    scores = {row.question_id: row for row in artifact.records("scores", QuestionScore)}
+    heard = list(artifact.records("heard", score_system.HeardQuestion))
+    questions = {
+        row.question_id: row for row in laboratory.built["questions"].artifact.records("questions", SpokenQuestion)
+    }
+    assert len(scores) == len(heard) == 10
+    assert all(row.spoken_text == questions[row.question_id].spoken_text for row in heard)
+    metrics = {metric.metric: metric for metric in artifact.records("metrics", Metric)}
+    assert metrics["asr.word_error_rate"].value < 0.6  # a small recognizer and espeak-ng
+    assert metrics["sqa.all.accuracy"].count == 10
+    assert not any(name.startswith("gap.") for name in metrics)
+    assert all(scores[row.question_id].answer_index == questions[row.question_id].answer_index for row in heard)
 
 
 def test_text_skill_is_that_of_our_own_scoring_and_says_what_was_lost(laboratory: Laboratory) -> None:

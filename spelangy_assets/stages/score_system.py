@@ -1,0 +1,153 @@
+"""Scores a system that is no run: a cascade of ASR and text LM, or a SpeechLM of others, on the spoken questions.
+
+Put here: which questions are asked, and rows and metrics of the answers. Do not put here: the systems
+(spelangy_model/eval/systems.py) or scoring of runs (stages/evaluate.py, whose metrics these are).
+
+Inputs: `questions` (SpokenQuestion), and `base_lm` for a system that works on a text LM. Output: scores(QuestionScore),
+metrics(Metric) as of a run, without gaps, and heard(HeardQuestion), what a system wrote down before it answered, with
+asr.word_error_rate among the metrics.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from spelangy_assets.stages.evaluate import summarize
+from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_model.audio.io import decode_flac
+from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, SystemUnavailable
+from spelangy_model.records import Int32, Metric, QuestionScore, SpokenQuestion
+from spelangy_model.rng import stable_hash
+
+VERSION = "1"
+_AT_ONCE = 256  # questions held as sound
+
+
+@dataclass(frozen=True, slots=True)
+class HeardQuestion:
+    """What a system wrote down of a spoken question."""
+
+    question_id: str
+    spoken_text: str
+    heard: str
+    word_errors: Annotated[Int32, "against the spoken text, both as Whisper's normalizer writes them"]
+    words: Annotated[Int32, "of the spoken text, normalized"]
+
+
+TABLES: dict[str, type] = {"scores": QuestionScore, "metrics": Metric, "heard": HeardQuestion}
+
+
+@dataclass(frozen=True)
+class Config:
+    """`name` is what the leaderboard calls the system, `max_questions` draws so many recordings by id, 0 takes all."""
+
+    seed: int
+    name: str
+    description: str
+    system: AnsweringSystem
+    primary: Literal["raw", "per_token", "per_character"] = "raw"
+    max_questions: int = 0
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Raise PreflightError when a model, package or device of the system is missing."""
+    try:
+        config.system.check(execution.cache_dir, execution.device)
+    except SystemUnavailable as error:
+        raise PreflightError(str(error)) from error
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Ask in one unit."""
+    import torch
+
+    if ctx.execution.device == "cpu":
+        torch.set_num_threads(1)  # scores to the bit, whatever the machine's cores are
+    for unit, _ in ctx.out.pending(["answers"]):
+        cache_dir = ctx.execution.cache_dir
+        text_lm = ctx.inputs["base_lm"].local_folder(cache_dir) if config.system.reads_text_lm else None
+        system = config.system.load(cache_dir, ctx.execution.device, text_lm)
+        scores: list[QuestionScore] = []
+        heard: list[HeardQuestion] = []
+        voices: dict[str, str] = {}
+        with ctx.out.unit(unit) as out:
+            for block in _blocks(_chosen(ctx, config)):
+                answers = system.answer(
+                    [Asked(row.question_id, decode_flac(row.audio.bytes), tuple(row.options)) for row in block]
+                )
+                scores += [_score(config, row, answer) for row, answer in zip(block, answers, strict=True)]
+                heard += [
+                    _heard(row, answer.heard)
+                    for row, answer in zip(block, answers, strict=True)
+                    if answer.heard is not None
+                ]
+                voices |= {row.question_id: row.voice for row in block}
+                ctx.log(f"{config.name}: {len(scores)} questions")
+            out.read(len(scores))
+            out.kept(len(scores))
+            out.write("scores", scores)
+            out.write("heard", heard)
+            metrics = [*summarize(scores, [], voices, config.name, config.seed), *_errors(config.name, heard)]
+            out.write("metrics", metrics)
+        for metric in metrics:
+            ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
+
+
+def _chosen(ctx: StageContext, config: Config) -> Iterator[SpokenQuestion]:
+    """Yield the questions in the order of the dataset."""
+    questions = ctx.inputs["questions"]
+    ids = [
+        question_id
+        for shard in questions.shards("questions")
+        for question_id in shard.table(["question_id"]).column("question_id").to_pylist()
+    ]
+    ranked = sorted(ids, key=lambda question_id: stable_hash("asked", config.seed, question_id))
+    chosen = set(ranked[: config.max_questions or len(ranked)])
+    return (row for row in questions.records("questions", SpokenQuestion) if row.question_id in chosen)
+
+
+def _blocks(rows: Iterator[SpokenQuestion]) -> Iterator[list[SpokenQuestion]]:
+    while block := list(itertools.islice(rows, _AT_ONCE)):
+        yield block
+
+
+def _score(config: Config, row: SpokenQuestion, answer: Answered) -> QuestionScore:
+    return QuestionScore(
+        run=config.name,
+        question_id=row.question_id,
+        text_id=row.text_id,
+        benchmark=row.benchmark,
+        split=row.split,
+        accent=row.accent,
+        modality="speech",
+        option_log_likelihoods=answer.scores.raw,
+        option_per_token=answer.scores.per_token,
+        option_per_character=answer.scores.per_character,
+        predicted_index=answer.scores.best(config.primary),
+        answer_index=row.answer_index,
+        reverse_kl=math.nan,
+    )
+
+
+def _heard(row: SpokenQuestion, heard: str) -> HeardQuestion:
+    from spelangy_model.audio.wer import word_errors
+
+    errors = word_errors([row.spoken_text], [heard])
+    return HeardQuestion(row.question_id, row.spoken_text, heard, errors.errors, errors.reference_words)
+
+
+def _errors(name: str, heard: Sequence[HeardQuestion]) -> Iterator[Metric]:
+    """Yield the word error rate with a bootstrap's interval over questions."""
+    import numpy as np
+
+    from spelangy_model.eval.stats import ratio_bootstrap
+
+    if not heard:
+        return
+    errors, words = np.array([[row.word_errors, row.words] for row in heard]).T
+    found = ratio_bootstrap(errors, words, lambda ratio: ratio[0], 0, name)
+    yield Metric(name, "asr.word_error_rate", found.value, found.low, found.high, len(heard))

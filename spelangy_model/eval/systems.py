@@ -1,0 +1,111 @@
+"""Other systems that answer spoken questions, behind one protocol: what a user would take instead of a run.
+
+Put here: the protocol, and the cascade of ASR and a text LM. Do not put here: models of others (speech_lms.py), or
+questions as records (stages/score_system.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
+from spelangy_model.audio.round_trip import Sound, hear
+
+if TYPE_CHECKING:
+    from spelangy_model.eval.multiple_choice import OptionScores
+
+
+class SystemUnavailable(RuntimeError):
+    """A system that cannot be had; the text says what is missing and how to get it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A spoken question: samples (n,) float32 mono at 16 kHz, and its options. Ids differ."""
+
+    question_id: str
+    samples: npt.NDArray[np.float32]
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """How likely a system finds each option, and what it heard; None for a system that does not write that down."""
+
+    scores: OptionScores
+    heard: str | None = None
+
+
+class LoadedSystem(Protocol):
+    """A system at work: one answer a question, in their order."""
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answered]: ...
+
+
+class AnsweringSystem(Protocol):
+    """A system as literals of a recipe. `reads_text_lm`: whether it works on a text LM of the recipe."""
+
+    @property
+    def reads_text_lm(self) -> bool: ...
+
+    def check(self, cache_dir: Path, device: str) -> None:
+        """Raise SystemUnavailable, with the cure, when a model or package is missing. Cheap."""
+        ...
+
+    def load(self, cache_dir: Path, device: str, text_lm: Path | None) -> LoadedSystem: ...
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """A recognizer writes down the question, a text LM scores the options after what was written."""
+
+    recognizer: AsrSystem
+    answer_prefix: str = "The answer is"
+
+    @property
+    def reads_text_lm(self) -> bool:
+        return True
+
+    def check(self, cache_dir: Path, device: str) -> None:
+        try:
+            self.recognizer.locate(cache_dir)
+        except AsrError as error:
+            raise SystemUnavailable(str(error)) from error
+
+    def load(self, cache_dir: Path, device: str, text_lm: Path | None) -> LoadedSystem:
+        if text_lm is None:
+            raise ValueError("a cascade needs a text LM")
+        return _LoadedCascade(self, self.recognizer.load(cache_dir, device), text_lm, device)
+
+
+class _LoadedCascade:
+    def __init__(self, cascade: Cascade, recognizer: Recognizer, text_lm: Path, device: str):
+        from spelangy_model.lm.forward import load_model
+        from spelangy_model.tokenizer.text import load_text_tokenizer
+        from spelangy_model.tokenizer.vocab import check_checkpoint
+
+        self._cascade = cascade
+        self._recognizer = recognizer
+        self._model: Any = load_model(text_lm)
+        self._model.to(device)
+        self._layout = check_checkpoint(self._model, text_lm)
+        self._tokenizer = load_text_tokenizer(text_lm)
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answered]:
+        from spelangy_model.eval.multiple_choice import score_prompts
+        from spelangy_model.eval.prompts import text_prompt
+
+        sounds = [Sound(question.question_id, question.samples) for question in asked]
+        heard = hear(self._cascade.recognizer.name, self._recognizer, sounds)
+        prompts = [
+            text_prompt(self._layout, self._tokenizer, text, self._cascade.answer_prefix, question.options)
+            for text, question in zip(heard, asked, strict=True)
+        ]
+        scores = score_prompts(self._model, prompts, self._layout.pad)
+        return [Answered(score, text) for score, text in zip(scores, heard, strict=True)]
