@@ -10,9 +10,14 @@ import contextlib
 import datetime
 import os
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+
+_S3_OPTIONS = ("endpoint_override", "scheme", "region")
+# The first waits are tenths of a second, the last ones 20 s: a store that is written for hours meets bad minutes.
+_S3_ATTEMPTS = 10
 
 
 def below(root: str, *names: str) -> str:
@@ -24,13 +29,18 @@ def below(root: str, *names: str) -> str:
 class Files:
     """Files below a root (a folder's path, file:///folder or s3://bucket/prefix).
 
-    An S3 URI takes PyArrow's options in its query, for example
-    `s3://bucket/prefix?endpoint_override=host:port&scheme=http` for a server that is not AWS.
+    An S3 URI takes the options region, endpoint_override and scheme in its query, for example
+    `s3://bucket/prefix?endpoint_override=host:port&scheme=http` for a server that is not AWS. Credentials are found as
+    all of AWS' tools find them, in the environment or by the machine's role. A request that fails for the service's or
+    the network's sake is sent again, ten times in all. A large file goes up in parts and is there when the last one is.
     """
 
     def __init__(self, root: str | Path):
         text = str(root)
-        if "://" in text:
+        if text.startswith("s3://"):
+            self.filesystem, base = _s3(text)
+            self._base = base.rstrip("/")
+        elif "://" in text:
             self.filesystem, base = pafs.FileSystem.from_uri(text)
             self._base = base.rstrip("/")
         else:
@@ -109,3 +119,25 @@ class Files:
     def delete(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.delete_dir(self.full(folder))
+
+
+def _s3(uri: str) -> tuple[pafs.S3FileSystem, str]:
+    """Return the file system of an S3 URI and the path in it; ValueError names an option that there is not.
+
+    PyArrow's own reading of a URI gives up after three attempts and cannot be told otherwise.
+    """
+    parts = urlsplit(uri)
+    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    if unknown := sorted(options.keys() - set(_S3_OPTIONS)):
+        raise ValueError(f"{parts.scheme}://...{parts.path}: no option {unknown}; there are {', '.join(_S3_OPTIONS)}")
+    _, _, place = parts.netloc.rpartition("@")
+    if "region" not in options and "endpoint_override" not in options:
+        options["region"] = pafs.resolve_s3_region(place)
+    secrets = {"access_key": unquote(parts.username), "secret_key": unquote(parts.password)} if parts.password else {}
+    system = pafs.S3FileSystem(
+        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=_S3_ATTEMPTS),
+        allow_delayed_open=True,  # what is smaller than a part is one PUT, not the three requests of an upload in parts
+        **options,
+        **secrets,
+    )
+    return system, unquote(f"{place}{parts.path}")

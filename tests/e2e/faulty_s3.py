@@ -1,0 +1,94 @@
+"""An S3 server that fails: moto's, with errors and slow replies in front of it at a given share of requests.
+
+    python faulty_s3.py --share 0.05          # prints the endpoint, then serves until it is ended
+
+Of the faulty requests four of five are answered with an error that S3 gives when it is busy or ill (500, 503), before
+anything was done; the fifth is done and its reply comes late.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from spelangy_model.rng import stable_rng
+
+_ERRORS = (("500 Internal Server Error", "InternalError"), ("503 Slow Down", "SlowDown"))
+
+
+class FaultyServer:
+    """A context in which the server runs in a thread of this process; `counts` are requests by what became of them."""
+
+    def __init__(self, share: float, seed: int = 0, slow_s: float = 1.0, port: int = 0):
+        self.share, self.seed, self.slow_s, self.port = share, seed, slow_s, port
+        self.counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        class Quiet(WSGIRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections are kept, as S3 keeps them
+
+            def log(self, type: str, message: str, *args: Any) -> None:
+                """Say nothing of each request."""
+
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server("127.0.0.1", self.port, self._answer, threaded=True, request_handler=Quiet)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+
+    @property
+    def endpoint(self) -> str:
+        """HOST:PORT."""
+        return f"127.0.0.1:{self._server.server_port}"
+
+    def uri(self, place: str) -> str:
+        """Return the URI of a bucket or prefix on this server."""
+        return f"s3://{place}?endpoint_override={self.endpoint}&scheme=http&region=us-east-1"
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        with self._lock:
+            number = self.counts.total()
+            rng = stable_rng(self.seed, "request", number)
+            kind = "served" if rng.random() >= self.share else "slow" if rng.random() < 0.2 else "error"
+            self.counts[kind] += 1
+        if kind == "error":
+            status, code = _ERRORS[int(rng.integers(len(_ERRORS)))]
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))  # or the connection is of no more use
+            body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
+            start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+            return [body]
+        answer = self._app(environ, start_response)
+        if kind == "slow":
+            time.sleep(self.slow_s)
+        return answer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--share", type=float, default=0.05)
+    parser.add_argument("--port", type=int, default=0)
+    chosen = parser.parse_args()
+    with FaultyServer(chosen.share, port=chosen.port) as server:
+        print(server.endpoint, flush=True)
+        while True:
+            time.sleep(10)
+            print(dict(server.counts), flush=True)
+
+
+if __name__ == "__main__":
+    main()
