@@ -7,7 +7,9 @@ Inputs `raw_audio` and `speech_segments`. The first system of the recipe listens
 window; a window of surely another language than it decodes is decoded by nobody, and all systems then have a
 hypothesis without words there, so that the languages of a crawl are known without the cost of transcribing them.
 The systems after it hear windows of one language joined across recordings, up to a full one, where a call costs them
-the same whatever its length: a crawl of short clips then takes a fraction of the calls.
+the same whatever its length: a crawl of short clips then takes a fraction of the calls. Whisper sometimes loses its
+place in such a window, and passes a recording by or repeats another: one whose number of words is far from the first
+system's is heard again by itself.
 
 A recording that came with utterances is not listened to: its system is 'given', each word's times are interpolated
 inside its utterance by characters, its confidence is 1, and the language is that of the recording's whole transcript.
@@ -15,7 +17,7 @@ inside its utterance by characters, its confidence is 1, and the language is tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
@@ -34,7 +36,7 @@ from spelangy_model.audio.words import spread, text_of
 from spelangy_model.records import Hypothesis, Recording, Segment, Word
 from spelangy_model.text.language import detect_language
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"hypotheses": Hypothesis}
 
 GIVEN = "given"
@@ -45,13 +47,16 @@ class Config:
     """The literals.
 
     `systems` in order of trust: the first one finds the language, and ties of the vote go to the earliest. Recordings
-    are heard together until they make `group_windows` windows, each of which holds up to 1.8 MB of sound.
+    are heard together until they make `group_windows` windows, each of which holds up to 1.8 MB of sound. What was
+    heard in a window shared with other recordings stands where its number of words differs from the first system's by
+    at most `shared_difference` of the larger of the two.
     """
 
     systems: tuple[AsrSystem, ...]
     max_window_s: float = MAX_WINDOW_S
     pause_s: float = PAUSE_S
     group_windows: int = 32
+    shared_difference: float = 0.1
 
     def __post_init__(self) -> None:
         names = [system.name for system in self.systems]
@@ -133,12 +138,21 @@ def _hear(
         words |= {(first.name, s): found for s, found in words_by_segment(window, result.words).items()}
     told = [window for window, _ in spoken]
     for system, recognizer in others:
-        asked = told
-        if system.joins_recordings:
-            asked = [window for window, _ in join_windows(told, config.max_window_s, config.pause_s)]
-        out.add(f"windows_of_{system.name}", len(asked))
-        for window, result in zip(asked, recognize_all(system.name, recognizer, asked), strict=True):
-            words |= {(system.name, s): found for s, found in words_by_segment(window, result.words).items()}
+
+        def listen(asked: Sequence[Window], system: AsrSystem = system, recognizer: Recognizer = recognizer) -> None:
+            for window, result in zip(asked, recognize_all(system.name, recognizer, asked), strict=True):
+                words.update({(system.name, s): found for s, found in words_by_segment(window, result.words).items()})
+            out.add(f"windows_of_{system.name}", len(asked))
+
+        if not system.joins_recordings:
+            listen(told)
+            continue
+        joined = join_windows(told, config.max_window_s, config.pause_s)
+        listen([window for window, _ in joined])
+        sharing = sorted(place for _, places in joined if len(places) > 1 for place in places)
+        again = [told[p] for p in sharing if _far_apart(told[p], words, first.name, system.name, config)]
+        listen(again)
+        out.add(f"windows_again_of_{system.name}", len(again))
     language = {
         piece.segment_id: (result.language, result.language_probability)
         for window, result in zip(windows, results, strict=True)
@@ -155,6 +169,14 @@ def _hear(
         for segment in heard.segments
         for system, _ in recognizers
     ]
+
+
+def _far_apart(
+    window: Window, words: Mapping[tuple[str, str], Sequence[Word]], first: str, other: str, config: Config
+) -> bool:
+    """Say whether two systems heard so different numbers of words in a window that one of them lost its place."""
+    one, two = (sum(len(words[system, piece.segment_id]) for piece in window.pieces) for system in (first, other))
+    return abs(one - two) > config.shared_difference * max(one, two)
 
 
 def _given(recording: Recording, segments: Sequence[Segment]) -> list[Hypothesis]:

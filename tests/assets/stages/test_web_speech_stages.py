@@ -205,6 +205,22 @@ def test_every_segment_has_a_hypothesis_of_every_system(store: ArtifactStore, ex
 
 
 @pytest.mark.usefixtures("known_turns")
+def test_a_recording_that_a_shared_window_lost_is_heard_again_by_itself(store: ArtifactStore, execution: Execution):
+    class LosesItsPlace(Scripted):
+        """Hears nothing of what follows the first recording (three turns) of a window."""
+
+        def _hear(self, window: Window) -> WindowResult:
+            return super()._hear(dataclasses.replace(window, pieces=window.pieces[:3]))
+
+    systems = (Scripted("one", "So it is like that."), LosesItsPlace("two", "so it was like that"))
+    heard = chain(store, execution, Talk(((), ())), systems, upto="transcript_hypotheses")["transcript_hypotheses"]
+    hypotheses = rows(heard.artifact, "hypotheses", Hypothesis)
+    assert [h.text for h in hypotheses if h.system == "two"] == ["so it was like that"] * 6
+    stats = heard.artifact.manifest.counts.stats
+    assert (stats["windows_of_two"], stats["windows_again_of_two"]) == (2, 1)  # the shared one, and the lost one
+
+
+@pytest.mark.usefixtures("known_turns")
 def test_a_surely_foreign_window_is_decoded_by_nobody_and_dropped_for_its_language(
     store: ArtifactStore, execution: Execution
 ):
