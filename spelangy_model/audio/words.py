@@ -7,7 +7,7 @@ that listens to audio or that decides about a transcript.
 from __future__ import annotations
 
 import functools
-import itertools
+import operator
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -35,18 +35,26 @@ def in_order(words: Sequence[Word]) -> list[Word]:
     Where a word begins before the one ahead of it has ended, both meet in the middle of what they share. Needed
     wherever words of several systems stand in one line, and for systems whose times are loose.
     """
-    if all(word.start_s <= word.end_s for word in words) and all(
-        one.end_s <= other.start_s for one, other in itertools.pairwise(words)
-    ):
+    starts_s, ends_s = [word.start_s for word in words], [word.end_s for word in words]
+    if in_order_times(starts_s, ends_s):
         return list(words)
-    starts = [word.start_s for word in words]
-    ends = [max(word.start_s, word.end_s) for word in words]
-    for i in range(1, len(starts)):
-        if starts[i] < ends[i - 1]:
-            meeting = max(starts[i - 1], (max(starts[i], starts[i - 1]) + min(ends[i - 1], ends[i])) / 2)
-            ends[i - 1] = starts[i] = meeting
-            ends[i] = max(ends[i], meeting)
-    return [Word(word.text, start, end, word.confidence) for word, start, end in zip(words, starts, ends, strict=True)]
+    return [
+        Word(word.text, start_s, end_s, word.confidence)
+        for word, start_s, end_s in zip(words, starts_s, ends_s, strict=True)
+    ]
+
+
+def in_order_times(starts_s: list[float], ends_s: list[float]) -> bool:
+    """Do to the times of words what `in_order` does, in place, and return whether there was nothing to do."""
+    if all(map(operator.le, starts_s, ends_s)) and all(map(operator.le, ends_s, starts_s[1:])):
+        return True
+    ends_s[:] = map(max, starts_s, ends_s)
+    for i in range(1, len(starts_s)):
+        if starts_s[i] < ends_s[i - 1]:
+            meeting = max(starts_s[i - 1], (max(starts_s[i], starts_s[i - 1]) + min(ends_s[i - 1], ends_s[i])) / 2)
+            ends_s[i - 1] = starts_s[i] = meeting
+            ends_s[i] = max(ends_s[i], meeting)
+    return False
 
 
 def spread(text: str, start_s: float, end_s: float, confidence: float = 1.0) -> list[Word]:

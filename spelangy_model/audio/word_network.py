@@ -1,0 +1,311 @@
+"""ROVER's inner loops, compiled: the words of N systems aligned into slots, and the score of what stands in a slot.
+
+Put here: what ROVER does for each word or each cell, on numbers alone. Do not put here: the rules (rover.py states
+them), words as objects, or anything that a caller outside rover.py needs.
+
+The words of all systems stand one system after another in flat arrays; those of system s are `offsets[s]` to
+`offsets[s + 1]`, in order of time. A slot is a row of word indices, one a system, NOTHING where it said nothing.
+
+Import this module inside a function: it loads numba. What numba compiles is kept beside the module, or in the user's
+cache folder where that cannot be written; only the first call of all takes the seconds that compiling takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+COMMON_SILENCE_S = 1.0
+NOTHING = -1
+METHODS = ("meth1", "maxconf", "avgconf")
+
+# Costs in thousandths, so that they add up exactly.
+SUBSTITUTE, GAP, BESIDE_NOTHING, PASS_NOTHING = 4000, 3000, 1000, 1
+TIME_CAP = 500
+REACH_MS = 10_000
+_FAR = 1 << 60
+_FIRST_SLACK = 8 * GAP
+
+_PAIR, _OPEN, _PASS = 0, 1, 2
+_MAXCONF, _AVGCONF = METHODS.index("maxconf"), METHODS.index("avgconf")
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    try:
+        return numba.njit(cache=True)(function)
+    except RuntimeError:  # there is no folder for what was compiled: each process compiles for itself
+        return numba.njit(function)
+
+
+@_compiled
+def network(keys: np.ndarray, starts_s: np.ndarray, ends_s: np.ndarray, offsets: np.ndarray, times: bool) -> np.ndarray:
+    """Return the slots, int64 (slots, systems), that the words make; equal `keys` are equal words (int64, from 0)."""
+    systems = len(offsets) - 1
+    found = np.full((len(keys), systems), NOTHING, np.int64)
+    count = 0
+    begin, end = offsets[:-1].copy(), offsets[:-1].copy()
+    reached = np.inf
+    while True:
+        # The next word of any system; where all were silent before it for long, what stands before it is a part.
+        earliest = NOTHING
+        for system in range(systems):
+            at = end[system]
+            if at < offsets[system + 1] and (earliest == NOTHING or starts_s[at] < starts_s[end[earliest]]):
+                earliest = system
+        if earliest == NOTHING or starts_s[end[earliest]] - reached >= COMMON_SILENCE_S:
+            slots = np.empty((0, 0), np.int64)
+            for system in range(systems):
+                slots = join(slots, keys, starts_s, ends_s, begin[system], end[system], times)
+            for i in range(len(slots)):
+                for system in range(systems):
+                    found[count, system] = slots[i, system]
+                count += 1
+            for system in range(systems):
+                begin[system] = end[system]
+        if earliest == NOTHING:
+            return found[:count]
+        word_end_s = ends_s[end[earliest]]
+        reached = word_end_s if reached == np.inf else max(reached, word_end_s)
+        end[earliest] += 1
+
+
+@_compiled
+def join(
+    slots: np.ndarray, keys: np.ndarray, starts_s: np.ndarray, ends_s: np.ndarray, begin: int, end: int, times: bool
+) -> np.ndarray:
+    """Align the words `begin` to `end` of one more system with the slots of others, and return all systems' slots."""
+    (n, systems), m = slots.shape, end - begin
+    slot_ms, word_ms = np.empty(n, np.int64), np.empty(m, np.int64)
+    for i in range(n):
+        total = said = 0.0
+        for system in range(systems):
+            word = slots[i, system]
+            if word != NOTHING:
+                total += starts_s[word] + ends_s[word]
+                said += 1
+        slot_ms[i] = np.rint(500 * total / said)
+    for j in range(m):
+        word_ms[j] = np.rint(500 * (starts_s[begin + j] + ends_s[begin + j]))
+    paired = _align(slots, slot_ms, keys, word_ms, begin, times)
+    ahead = np.full(m + 1, n, np.int64)  # the slot of a word, or of the next one that has a slot
+    for j in range(m - 1, -1, -1):
+        ahead[j] = ahead[j + 1] if paired[j] == NOTHING else paired[j]
+    merged = np.full((n + m, systems + 1), NOTHING, np.int64)
+    count = i = 0
+    for j in range(m + 1):
+        alone = j < m and paired[j] == NOTHING
+        while i < ahead[j] and (not alone or slot_ms[i] <= word_ms[j]):  # without a pair, time decides
+            for system in range(systems):
+                merged[count, system] = slots[i, system]
+            count, i = count + 1, i + 1
+        if j < m:
+            if not alone:
+                for system in range(systems):
+                    merged[count, system] = slots[i, system]
+                i += 1
+            merged[count, systems] = begin + j
+            count += 1
+    return merged[:count]
+
+
+@_compiled
+def _align(
+    slots: np.ndarray, slot_ms: np.ndarray, keys: np.ndarray, word_ms: np.ndarray, begin: int, times: bool
+) -> np.ndarray:
+    """Return for each word its slot in a cheapest alignment, or NOTHING.
+
+    Dynamic programming, after E. Ukkonen ("Algorithms for approximate string matching", 1985): only the cells through
+    which an alignment of at most a given cost can lead are computed, and that cost is raised until there is one. What a
+    cell costs at least, before and after it, is known from how many slots and words lie there.
+    """
+    (n, systems), m = slots.shape, len(word_ms)
+    paired = np.full(m, NOTHING, np.int64)
+    if n == 0 or m == 0:
+        return paired
+    # What a slot's entries say, each once, first the word that opened the slot; NOTHING for nothing.
+    arcs, arc_counts = np.empty((n, systems + 1), np.int64), np.zeros(n, np.int64)
+    nulls = np.zeros(n + 1, np.int64)  # of the slots before one, how many hold nothing for some system
+    for i in range(n):
+        count = 0
+        if slots[i, 0] == NOTHING:
+            for system in range(1, systems):
+                if slots[i, system] != NOTHING:
+                    arcs[i, 0], count = keys[slots[i, system]], 1
+                    break
+        nulls[i + 1] = nulls[i]
+        for system in range(systems):
+            key = NOTHING if slots[i, system] == NOTHING else keys[slots[i, system]]
+            fresh = True
+            for other in range(count):
+                fresh = fresh and arcs[i, other] != key
+            if fresh:
+                arcs[i, count] = key
+                count += 1
+                nulls[i + 1] += key == NOTHING
+        arc_counts[i] = count
+
+    slack = _FIRST_SLACK
+    low, high = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
+    first = np.zeros(n + 2, np.int64)  # of each row, where its cells begin in `best`, and its moves in `moves`
+    first_move = np.zeros(n + 2, np.int64)
+    while True:
+        limit = _least(0, 0, n, m, nulls) + slack
+        at = 0
+        for i in range(n + 1):
+            # Some cell of each row lies on the way that costs least by counts; the row's cells lie around it.
+            while at > 0 and _least(i, at - 1, n, m, nulls) <= limit:
+                at -= 1
+            while _least(i, at, n, m, nulls) > limit:
+                at += 1
+            low[i] = high[i] = at
+            while high[i] < m and _least(i, high[i] + 1, n, m, nulls) <= limit:
+                high[i] += 1
+            width = high[i] - low[i] + 1
+            first[i + 1] = first[i] + width
+            first_move[i + 1] = first_move[i] + width * (arc_counts[i - 1] if i else 1)
+        best, moves = np.zeros(first[n + 1], np.int16), np.full(first_move[n + 1], _OPEN, np.uint8)
+        above, costs = np.full(m + 1, _FAR, np.int64), np.full(m + 1, _FAR, np.int64)
+        left = np.empty(systems + 1, np.int64)
+        for j in range(high[0] + 1):
+            above[j] = j * GAP
+        for i in range(1, n + 1):
+            for j in range(m + 1):
+                costs[j] = _FAR
+            for arc in range(systems + 1):
+                left[arc] = _FAR
+            for j in range(low[i], high[i] + 1):
+                pair_from, pass_from, word = _FAR, above[j], NOTHING
+                if j:
+                    pair_from, word = above[j - 1], keys[begin + j - 1]
+                    if times:
+                        apart = abs(word_ms[j - 1] - slot_ms[i - 1])
+                        pair_from = pair_from + min(apart, TIME_CAP) if apart <= REACH_MS else _FAR
+                least, least_arc = _FAR, 0
+                cell = first_move[i] + (j - low[i]) * arc_counts[i - 1]
+                for arc in range(arc_counts[i - 1]):
+                    key = arcs[i - 1, arc]
+                    if key == NOTHING:
+                        cost, skip = pair_from + BESIDE_NOTHING, pass_from + PASS_NOTHING
+                    else:
+                        cost, skip = pair_from + (0 if key == word else SUBSTITUTE), pass_from + GAP
+                    opened = left[arc] + GAP
+                    move = _PAIR
+                    if cost > skip or cost > opened:
+                        cost, move = (skip, _PASS) if skip < opened else (opened, _OPEN)
+                    cost = min(cost, _FAR)
+                    left[arc] = cost
+                    moves[cell + arc] = move
+                    if cost < least:
+                        least, least_arc = cost, arc
+                costs[j] = least
+                best[first[i] + j - low[i]] = least_arc
+            above, costs = costs, above
+        if above[m] <= limit:
+            break
+        slack *= 2
+
+    i, j, arc = n, m, NOTHING
+    while i or j:
+        if arc == NOTHING:
+            arc = best[first[i] + j - low[i]]
+        width = arc_counts[i - 1] if i else 1
+        move = moves[first_move[i] + (j - low[i]) * width + arc]
+        if move != _OPEN:
+            i, arc = i - 1, NOTHING
+        if move != _PASS:
+            j -= 1
+        if move == _PAIR:
+            paired[j] = i
+    return paired
+
+
+@_compiled
+def _least(i: int, j: int, n: int, m: int, nulls: np.ndarray) -> int:
+    """Return what an alignment through a cell costs at least: words too many open slots, slots too many are passed."""
+    before = j - i if j >= i else max(i - j - nulls[i], 0)
+    words, slots = m - j, n - i
+    after = words - slots if words >= slots else max(slots - words - (nulls[n] - nulls[i]), 0)
+    return GAP * (before + after)
+
+
+@_compiled
+def vote(
+    slots: np.ndarray,
+    keys: np.ndarray,
+    forms: np.ndarray,
+    confidences: np.ndarray,
+    trust: np.ndarray,
+    alpha: float,
+    null_confidence: float,
+    method: int,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the word, int64 (slots,), that stands for each slot's winner, its confidence, and the unanimous slots.
+
+    `forms` (int64, as long as `keys`) says which words are written alike, `trust` (float64) what each system weighs,
+    `method` the place in METHODS.
+    """
+    count, systems = slots.shape
+    winners, means, unanimous = np.full(count, NOTHING, np.int64), np.zeros(count), 0
+    all_trust = 0.0
+    for system in range(systems):
+        all_trust += trust[system]
+    groups, belief = np.empty(systems, np.int64), np.empty(systems)
+    for i in range(count):
+        said = 0  # groups of systems that say the same; NOTHING for those that say nothing
+        for system in range(systems):
+            groups[system] = NOTHING
+            word = slots[i, system]
+            belief[system] = null_confidence if word == NOTHING else trust[system] * confidences[word]
+            if word != NOTHING:
+                for other in range(system):
+                    if groups[other] != NOTHING and keys[slots[i, other]] == keys[word]:
+                        groups[system] = groups[other]
+                        break
+                if groups[system] == NOTHING:
+                    groups[system] = said
+                    said += 1
+        all_belief = 0.0
+        for system in range(systems):
+            all_belief += belief[system]
+        winner, best_score, best_share, members = NOTHING, -np.inf, -np.inf, 0
+        for group in range(NOTHING, said):
+            size = 0
+            total = most = shared = 0.0
+            for system in range(systems):
+                if groups[system] == group:
+                    total, most = total + belief[system], max(most, belief[system]) if size else belief[system]
+                    shared += trust[system]
+                    size += 1
+            if size == 0:
+                continue
+            confidence = total / size
+            if method == _MAXCONF:
+                confidence = most
+            elif method == _AVGCONF:
+                confidence = total / all_belief if all_belief else 0.0
+            share = shared / all_trust
+            # Rounded, so that sums taken in another order cannot break a tie that the rules do not name.
+            score = np.rint(1e9 * (alpha * share + (1 - alpha) * confidence))
+            share = np.rint(1e9 * share)
+            even = score == best_score and share == best_share
+            if score > best_score or (score == best_score and share > best_share) or (even and winner == NOTHING):
+                winner, best_score, best_share, members = group, score, share, size
+        if winner == NOTHING:
+            continue
+        unanimous += members == systems
+        most_written, total = 0, 0.0
+        for system in range(systems):
+            if groups[system] == winner:
+                word = slots[i, system]
+                total += confidences[word]
+                written = 0
+                for other in range(systems):
+                    if groups[other] == winner and forms[slots[i, other]] == forms[word]:
+                        written += 1
+                if written > most_written:  # the first of equals
+                    winners[i], most_written = word, written
+        means[i] = total / members
+    return winners, means, unanimous
