@@ -53,8 +53,8 @@ MODELS = """
 | espeak-ng voices | espeakng-loader | GPL-3.0 | synthetic speech of the embedded recipes |
 | SpeLangy speech tokenizer, tiny | spelangy_assets/tokenizer_checkpoint | Apache-2.0, as the project | speech tokens |
 
-The models that recipe `paper` names (pyannote, Whisper large-v3, Parakeet, coqui VCTK VITS, a hosted or local LLM) are
-not shipped; each is fetched by its user under its own terms.
+The models that recipe `paper` names (pyannote, Whisper large-v3, Parakeet, coqui VCTK VITS, a hosted or local LLM,
+Qwen2-Audio, Voxtral) are not shipped; each is fetched by its user under its own terms.
 """
 
 

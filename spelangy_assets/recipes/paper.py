@@ -54,6 +54,7 @@ from spelangy_model.audio.diarize import DiarizerSpec
 from spelangy_model.audio.tts import SynthesizerSpec, Voice
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
+from spelangy_model.eval.speech_lms import SpeechLM
 from spelangy_model.eval.systems import Cascade
 from spelangy_model.text.llm import LanguageModel, Price
 
@@ -209,6 +210,18 @@ PAPER = Recipe(
                 name="cascade",
                 description="Whisper large-v3, then base_lm on what it wrote down",
                 system=Cascade(_WHISPER),
+            ),
+            score_system.Config(
+                seed=SEED,
+                name="qwen2_audio",
+                description="Qwen2-Audio 7B, pretrained only",
+                system=SpeechLM("Qwen/Qwen2-Audio-7B", prompt="text"),
+            ),
+            score_system.Config(
+                seed=SEED,
+                name="voxtral_mini",
+                description="Voxtral Mini 3B, post-trained",
+                system=SpeechLM("mistralai/Voxtral-Mini-3B-2507"),
             ),
         ),
         text_skill=text_skill.Config(seed=SEED, tasks=TEXT_TASKS),
