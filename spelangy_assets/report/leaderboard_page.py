@@ -78,6 +78,22 @@ class RunDescription:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """The dataset that a number was read from: its version, what made it from what, and how to see all above it."""
+
+    asset: str
+    recipe: str
+    version: str
+    data_version: str
+    stage: str
+    inputs: Sequence[str]
+
+    @property
+    def lineage_command(self) -> str:
+        return f"python -m spelangy_assets lineage {self.asset} --recipe {self.recipe}"
+
+
 def leaderboard_page(
     metrics: Sequence[Metric],
     runs: Sequence[RunDescription],
@@ -86,11 +102,16 @@ def leaderboard_page(
     *,
     ablations: Sequence[Ablation] = (),
     clean: Sequence[CleanScore] = (),
+    sources: Mapping[tuple[str, str], Provenance] | None = None,
     chance: float = 0.25,
     title: str = "Leaderboard",
 ) -> str:
-    """Return the page as HTML. Raises ValueError when two metrics have one subject and name."""
-    board = _Board(metrics, runs, chance)
+    """Return the page as HTML. `sources` is where the number of a subject and metric was read from.
+
+    Raises ValueError when two metrics have one subject and name.
+    """
+    sources = sources or {}
+    board = _Board(metrics, runs, chance, {key: _anchor(source) for key, source in sources.items()})
     return render(
         "leaderboard_page.html",
         title=title,
@@ -104,6 +125,16 @@ def leaderboard_page(
         clean=[_clean_row(score) for score in clean],
         overlap=board.overlap_plot(),
         tables=[table for table in board.tables() if table["rows"]],
+        sources=[
+            {
+                "anchor": _anchor(source),
+                "asset": source.asset,
+                "facts": {"version": source.version, "data version": source.data_version[:16], "stage": source.stage},
+                "inputs": source.inputs,
+                "command": source.lineage_command,
+            }
+            for source in {source.asset: source for source in sources.values()}.values()
+        ],
         primary=_heading(PRIMARY),
     )
 
@@ -234,7 +265,14 @@ def _clean_row(score: CleanScore) -> dict[str, str]:
 class _Board:
     """The metrics by subject and name, and what the tables and the plots say of them."""
 
-    def __init__(self, metrics: Sequence[Metric], runs: Sequence[RunDescription], chance: float):
+    def __init__(
+        self,
+        metrics: Sequence[Metric],
+        runs: Sequence[RunDescription],
+        chance: float,
+        anchors: Mapping[tuple[str, str], str] | None = None,
+    ):
+        self._anchors = anchors or {}
         self._values: dict[tuple[str, str], Metric] = {}
         for metric in metrics:
             if (metric.subject, metric.metric) in self._values:
@@ -258,6 +296,10 @@ class _Board:
     def get(self, subject: str, name: str) -> Metric | None:
         return self._values.get((subject, name))
 
+    def look(self, subject: str, name: str) -> dict[str, str]:
+        """Return what a cell shows and where its number comes from."""
+        return {**_look(self.get(subject, name)), "anchor": self._anchors.get((subject, name), "")}
+
     # --- the runs ---------------------------------------------------------------------------------------------
 
     def row(self, run: RunDescription) -> dict[str, Any]:
@@ -267,7 +309,7 @@ class _Board:
             "description": run.description,
             "facts": list(run.facts.items()),
             "lineage": run.lineage_command,
-            "cells": [_look(self.get(run.name, name)) for name in self.columns],
+            "cells": [self.look(run.name, name) for name in self.columns],
             "against_chance": self._against_chance(primary),
         }
 
@@ -370,8 +412,8 @@ class _Board:
         placed = {*of_runs, *distances, *topics, *overlap}
         placed |= set(skill)
         rest = [
-            {"name": subject, "cells": [{"value": name, "interval": "", "bar": ""}, _look(metric)]}
-            for (subject, name), metric in self._values.items()
+            {"name": subject, "cells": [_text(name), self.look(subject, name)]}
+            for subject, name in self._values
             if name not in placed or (name not in skill and (subject in self._run_names) != (name in of_runs))
         ]
         return [
@@ -416,10 +458,10 @@ class _Board:
         subjects = [s for s in dict.fromkeys(subjects) if any((s, name) in self._values for name in names)]
 
         if flip:
-            rows = [{"name": _heading(name), "cells": [_look(self.get(s, name)) for s in subjects]} for name in names]
+            rows = [{"name": _heading(name), "cells": [self.look(s, name) for s in subjects]} for name in names]
             columns = subjects
         else:
-            rows = [{"name": s, "cells": [_look(self.get(s, name)) for name in names]} for s in subjects]
+            rows = [{"name": s, "cells": [self.look(s, name) for name in names]} for s in subjects]
             columns = [_heading(name) for name in names]
         corner = "" if flip else "run" if set(subjects) <= {*self._run_names, BASE} else "dataset"
         return {"title": title, "caption": caption, "corner": corner, "columns": columns, "rows": rows}
@@ -427,6 +469,14 @@ class _Board:
 
 def _is_accent(name: str) -> bool:
     return name.startswith(("sqa.accent.", "sqa.voice."))
+
+
+def _anchor(source: Provenance) -> str:
+    return f"from-{source.asset}"
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"value": text, "interval": "", "bar": "", "anchor": ""}
 
 
 def _low(metric: Metric) -> float:

@@ -25,6 +25,7 @@ from spelangy_assets.report.leaderboard_page import (
     PRIMARY,
     Ablation,
     CleanScore,
+    Provenance,
     RunDescription,
     leaderboard_markdown,
     leaderboard_page,
@@ -37,7 +38,7 @@ from spelangy_model.records import Metric, QuestionScore
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "6"
+VERSION = "7"
 TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "arms": ArmScore, "clean": CleanScore}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
 ALPHA = 0.05
@@ -79,12 +80,13 @@ def run(ctx: StageContext, config: Config) -> None:
     """Write the numbers and the page in one unit."""
     for unit, _ in ctx.out.pending([PAGE]):
         with ctx.out.unit(unit) as out:
-            metrics = [
-                metric
+            read = [
+                (metric, artifact)
                 for role, artifact in ctx.inputs.items()
                 if not role.startswith("run_")
                 for metric in artifact.records("metrics", Metric)
             ]
+            metrics = [metric for metric, _ in read]
             trained = [_describe(artifact) for role, artifact in ctx.inputs.items() if role.startswith("run_")]
             systems = [_describe_system(role, item) for role, item in ctx.inputs.items() if role.startswith(_SYSTEM)]
             runs = [*trained, *systems]
@@ -109,6 +111,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 arm_scores,
                 ablations=config.ablations,
                 clean=clean,
+                sources={(metric.subject, metric.metric): _provenance(artifact) for metric, artifact in read},
                 chance=config.chance,
                 title=config.title,
             )
@@ -131,6 +134,18 @@ def _describe(run: Artifact) -> RunDescription:
         description="trained on " + ", ".join(item.asset for item in run.manifest.inputs if item.role == "mix"),
         lineage_command=f"python -m spelangy_assets lineage {evaluation} --recipe {run.manifest.recipe}",
         facts=facts,
+    )
+
+
+def _provenance(artifact: Artifact) -> Provenance:
+    manifest = artifact.manifest
+    return Provenance(
+        asset=manifest.asset,
+        recipe=manifest.recipe,
+        version=manifest.build_key,
+        data_version=manifest.data_version,
+        stage=f"{manifest.stage} {manifest.stage_version}",
+        inputs=[f"{item.asset}{f'@{item.partition}' if item.partition else ''}" for item in manifest.inputs],
     )
 
 

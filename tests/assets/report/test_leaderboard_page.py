@@ -10,6 +10,7 @@ from spelangy_assets.report.comparisons import ArmComparison, ArmScore, sentence
 from spelangy_assets.report.leaderboard_page import (
     Ablation,
     CleanScore,
+    Provenance,
     RunDescription,
     leaderboard_markdown,
     leaderboard_page,
@@ -159,6 +160,22 @@ def test_text_skill_stands_beside_the_base_lm_with_what_was_lost():
     assert table["rows"] == {"base_lm": ["92.0", "-", "-"], "run_web": ["87.0", "5.0", "0.41"]}
 
 
+def test_every_number_leads_to_the_dataset_that_it_was_read_from():
+    eval_web = Provenance("eval_web", "sample", "v2-abc", "d" * 64, "evaluate 2", ["run_web", "sqa_benchmarks"])
+    topics = Provenance("topic_coverage", "sample", "v1-def", "e" * 64, "cover_topics 1", ["web_fine_corpus"])
+    sources = {
+        (each.subject, each.metric): topics if each.metric.startswith("topic.") else eval_web for each in METRICS
+    }
+    page = leaderboard_page(METRICS, RUNS, sources=sources)
+    cells = re.findall(r'<td class="number[^"]*"[^>]*>(.*?)</td>', page)
+    numbers = [cell for cell in cells if re.match(r"(<a[^>]*>)?[\d.]+", cell)]
+    assert len(numbers) >= len(METRICS)
+    assert all(cell.startswith('<a class="from" href="#from-') for cell in numbers)
+    assert all(f'id="{anchor}"' in page for anchor in re.findall(r'href="#(from-[^"]*)"', page))
+    assert "python -m spelangy_assets lineage eval_web --recipe sample" in page
+    assert "run_web, sqa_benchmarks" in page
+
+
 def page_of_table(page: str, title: str) -> dict:
     """Return the columns of a table, and the values of its rows without their intervals."""
     found = re.search(rf"<h2>{title}</h2>(.*?)</table>", page, re.S)
@@ -184,7 +201,7 @@ def test_markdown_has_a_row_for_each_run_and_a_dash_for_what_is_missing():
 def test_lineage_commands_are_shown_and_texts_are_escaped():
     page = leaderboard_page(METRICS, RUNS)
     for run in RUNS:
-        assert f'<code tabindex="0">{run.lineage_command}</code>' in page
+        assert f"<code>{run.lineage_command}</code>" in page
     assert "Web speech &lt;only&gt;." in page
 
 
