@@ -128,6 +128,7 @@ def miniature(name: str, description: str, dial: Dial) -> Recipe:
                 benchmark="miniature_world",
                 max_questions_per_split=dial.questions_per_split,
             ),
+            systems=(),
             text_skill=replace(evaluation.text_skill, world=dial.world),
             leaderboard=leaderboard.Config(
                 title="The paper's data ablations in miniature", seed=SEED, arms=arms, ablations=ablations

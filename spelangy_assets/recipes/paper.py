@@ -65,7 +65,7 @@ TRAINED_TOKENS = ROW_TOKENS * BATCH_ROWS * STEPS  # 1.68e12; the paper rounds it
 TEXT_SHARE = 0.6
 
 _WHISPER = FasterWhisper(name="whisper-large-v3", model="Systran/faster-whisper-large-v3", precision="float16")
-_COQUI = SynthesizerSpec(backend="coqui", model=VCTK_VITS)
+_COQUI = SynthesizerSpec(backend="coqui", model=VCTK_VITS, batch_utterances=32)
 
 
 def _mixture(speech: dict[str, float], sampling: Sampling = "deterministic", masked: bool = False) -> mix.Config:

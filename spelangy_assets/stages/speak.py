@@ -13,7 +13,9 @@ is not spoken is a row of `rejects`, with what was measured of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_model.audio.espeak import VOICES
@@ -30,16 +32,17 @@ from spelangy_model.audio.tts import (
     check_synthesizer,
     choose_voice,
     open_synthesizer,
-    speak_line,
+    speak_lines,
 )
 from spelangy_model.records import Audio, Chunk, Line, Reject, Script, from_table
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.normalize import words_of
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"chunks": Chunk, "rejects": Reject}
 
 STANDS_ALONE = "sentence"
+_BLOCK_LINES = 256  # held as sound at once
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,10 @@ def run(ctx: StageContext, config: Config) -> None:
     ]
     for unit, (shard, start) in ctx.out.pending(parts):
         with ctx.out.unit(unit) as out:
-            for script in from_table(shard.table().slice(start, config.scripts_per_unit), Script):
-                voices = voices_for(script.document_id, config)
-                for document_id, voice in zip(spoken_ids(script.document_id, len(voices)), voices, strict=True):
-                    out.read(len(script.lines))
-                    chunks, rejects = speak_document(synthesizer, script, document_id, voice, config.limits)
+            scripts = from_table(shard.table().slice(start, config.scripts_per_unit), Script)
+            for block in _blocks(scripts, config):
+                out.read(sum(len(document.script.lines) for document in block))
+                for chunks, rejects in speak_documents(synthesizer, block, config.limits):
                     out.write("chunks", chunks)
                     out.write("rejects", rejects)
                     for reject in rejects:
@@ -89,6 +91,29 @@ def run(ctx: StageContext, config: Config) -> None:
                     out.add("words_kept", sum(len(words_of(chunk.text)) for chunk in chunks))
                     out.add("hours_kept", sum(chunk.duration_s for chunk in chunks) / 3600)
         ctx.log(f"spoke {start + 1} to {min(start + config.scripts_per_unit, shard.rows)} of {shard.rows} documents")
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenScript:
+    """A script in one voice: the document of that id."""
+
+    script: Script
+    document_id: str
+    voice: Voice
+
+
+def _blocks(scripts: Iterable[Script], config: Config) -> Iterator[list[SpokenScript]]:
+    """Yield the documents that scripts become, in order, in blocks of at least `_BLOCK_LINES` lines."""
+    block: list[SpokenScript] = []
+    for script in scripts:
+        voices = voices_for(script.document_id, config)
+        for document_id, voice in zip(spoken_ids(script.document_id, len(voices)), voices, strict=True):
+            block.append(SpokenScript(script, document_id, voice))
+            if sum(len(document.script.lines) for document in block) >= _BLOCK_LINES:
+                yield block
+                block = []
+    if block:
+        yield block
 
 
 def voices_for(document_id: str, config: Config) -> list[Voice]:
@@ -109,20 +134,28 @@ def spoken_ids(document_id: str, voices_per_document: int) -> list[str]:
     return [stable_hash("spoken", document_id, number) for number in range(voices_per_document)]
 
 
-def speak_document(
-    synthesizer: Synthesizer, script: Script, document_id: str, voice: Voice, limits: SpeechLimits
-) -> tuple[list[Chunk], list[Reject]]:
-    """Return a script's chunks in one voice, as the document of that id, and a reject for each line without one."""
+def speak_documents(
+    synthesizer: Synthesizer, documents: Sequence[SpokenScript], limits: SpeechLimits
+) -> Iterator[tuple[list[Chunk], list[Reject]]]:
+    """Yield each document's chunks, and a reject for each line without one. All lines are spoken together."""
+    lines = [(line.spoken_text, document.voice) for document in documents for line in document.script.lines]
+    spoken = iter(speak_lines(synthesizer, lines, limits))
+    for document in documents:
+        yield _document(document, list(islice(spoken, len(document.script.lines))))
+
+
+def _document(document: SpokenScript, sounds: Sequence[Samples | Unspeakable]) -> tuple[list[Chunk], list[Reject]]:
+    script, document_id, voice = document.script, document.document_id, document.voice
     spoken: list[tuple[Line, Samples]] = []
     rejects: list[Reject] = []
     incomplete = False
-    for line in script.lines:
-        try:
-            spoken.append((line, speak_line(synthesizer, line.spoken_text, voice, limits)))
-        except Unspeakable as fault:
-            words = f"{voice.name}, {fault.detail}: {line.spoken_text}"
-            rejects.append(Reject(script.url, document_id, fault.reason, words))
+    for line, sound in zip(script.lines, sounds, strict=True):
+        if isinstance(sound, Unspeakable):
+            words = f"{voice.name}, {sound.detail}: {line.spoken_text}"
+            rejects.append(Reject(script.url, document_id, sound.reason, words))
             incomplete |= line.role != STANDS_ALONE
+        else:
+            spoken.append((line, sound))
     if incomplete:
         rest = [Reject(script.url, document_id, "document_incomplete", line.spoken_text) for line, _ in spoken]
         return [], rejects + rest

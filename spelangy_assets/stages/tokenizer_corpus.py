@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Literal
 
-from spelangy_assets.stages.speak import speak_document
+from spelangy_assets.stages.speak import SpokenScript, speak_documents
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.world.render import answer_sentence, ask, conversation, pick, rationale, word_salad
 from spelangy_assets.world.world import World, WorldError
@@ -32,7 +32,7 @@ from spelangy_model.audio.tts import (
 from spelangy_model.records import Chunk, Line, Script
 from spelangy_model.rng import stable_hash, stable_rng
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"chunks": Chunk}
 
 SentenceKind = Literal["word_salad", "talk", "questions"]
@@ -82,6 +82,7 @@ def run(ctx: StageContext, config: Config) -> None:
     starts = range(0, len(texts), config.sentences_per_unit)
     for unit, start in ctx.out.pending(starts):
         with ctx.out.unit(unit) as out:
+            documents: list[SpokenScript] = []
             for kind, index, text in texts[start : start + config.sentences_per_unit]:
                 out.read(1)
                 document_id = stable_hash("tokenizer_speech", config.world, config.seed, kind, index)
@@ -95,7 +96,8 @@ def run(ctx: StageContext, config: Config) -> None:
                     evidence="",
                 )
                 voice = choose_voice(config.voices, config.seed, document_id)
-                chunks, rejects = speak_document(synthesizer, script, document_id, voice, config.limits)
+                documents.append(SpokenScript(script, document_id, voice))
+            for chunks, rejects in speak_documents(synthesizer, documents, config.limits):
                 out.write("chunks", chunks)
                 for reject in rejects:
                     out.drop(reject.reason)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ LEAD_S = 0.05
 TAIL_S = 0.10
 TARGET_LEVEL_DBFS = -23.0
 PEAK_LIMIT = 0.9
+OWN_RATE_WPM = 195
 _FRAME_S = 0.01
 _SILENCE_BELOW_PEAK_DB = 45.0
 _ACTIVE_BELOW_PEAK_DB = 30.0
@@ -57,13 +58,14 @@ class Voice:
     """A voice as a recipe names it.
 
     `name` is what the engine knows it by (espeak: `en-us+m3`; coqui: a speaker such as `p225`) and `accent` what
-    it is counted as. `pitch` is 0 to 100, 50 being the voice's own; engines without a dial for rate or pitch
-    ignore them. The jitters are half-widths: `choose_voice` draws around the two centres.
+    it is counted as. `pitch` is 0 to 100, 50 being the voice's own, and `rate_wpm` words a minute, for coqui relative
+    to `OWN_RATE_WPM`, which stands for the speaker's own pace; engines without a dial for rate or pitch ignore them.
+    The jitters are half-widths: `choose_voice` draws around the two centres.
     """
 
     name: str
     accent: str
-    rate_wpm: int = 195
+    rate_wpm: int = OWN_RATE_WPM
     pitch: int = 50
     rate_jitter_wpm: int = 20
     pitch_jitter: int = 15
@@ -81,12 +83,39 @@ class Synthesizer(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchSynthesizer(Synthesizer, Protocol):
+    """An engine that speaks several lines in the time of few."""
+
+    def speak_batch(self, lines: Sequence[tuple[str, Voice]]) -> list[Samples | Unspeakable]:
+        """Return what `speak` gives for each (text, voice), up to rounding, or why there is no speech of it."""
+        ...
+
+
+def speak_all(synthesizer: Synthesizer, lines: Sequence[tuple[str, Voice]]) -> list[Samples | Unspeakable]:
+    """Return the speech of each (text, voice), or why there is none; together where the engine can."""
+    if isinstance(synthesizer, BatchSynthesizer):
+        return synthesizer.speak_batch(lines)
+    spoken: list[Samples | Unspeakable] = []
+    for text, voice in lines:
+        try:
+            spoken.append(synthesizer.speak(text, voice))
+        except Unspeakable as fault:
+            spoken.append(fault)
+    return spoken
+
+
 @dataclass(frozen=True, slots=True)
 class SynthesizerSpec:
-    """An engine by name: `espeak`, or `coqui` with the name of its model (or the folder that holds it)."""
+    """An engine by name: `espeak`, or `coqui` with the name of its model (or the folder that holds it).
+
+    `batch_utterances` of about one length are spoken at once by a model that can. Sums over batches of another size
+    round otherwise, so it bears identity; espeak speaks one by one whatever it is.
+    """
 
     backend: str = "espeak"
     model: str = ""
+    batch_utterances: int = 1
 
 
 def check_synthesizer(spec: SynthesizerSpec, voices: Sequence[Voice]) -> None:
@@ -117,7 +146,7 @@ def open_synthesizer(spec: SynthesizerSpec, device: str = "cpu", cache_dir: Path
     if spec.backend == "coqui":
         from spelangy_model.audio.coqui import CoquiSynthesizer
 
-        synthesizer = CoquiSynthesizer(spec.model, device)
+        synthesizer = CoquiSynthesizer(spec.model, device, spec.batch_utterances)
         if cache_dir is None:
             return synthesizer
         from spelangy_model.audio.speech_cache import RememberingSynthesizer
@@ -138,9 +167,16 @@ class LoudnessSynthesizer:
 
     def speak(self, text: str, voice: Voice) -> Samples:
         """Return `text` in `voice`; see `Synthesizer.speak`."""
+        return self._levelled(self._synthesizer.speak(text, voice))
+
+    def speak_batch(self, lines: Sequence[tuple[str, Voice]]) -> list[Samples | Unspeakable]:
+        """Return the speech of each line; see `BatchSynthesizer.speak_batch`."""
+        spoken = speak_all(self._synthesizer, lines)
+        return [one if isinstance(one, Unspeakable) else self._levelled(one) for one in spoken]
+
+    def _levelled(self, samples: Samples) -> Samples:
         from spelangy_model.audio.measures import LEAST_LOUDNESS_LUFS, measure_signal
 
-        samples = self._synthesizer.speak(text, voice)
         loudness = measure_signal(samples).loudness_lufs
         if loudness <= LEAST_LOUDNESS_LUFS:
             return samples
@@ -236,13 +272,23 @@ def speech_fault(samples: Samples, text: str, limits: SpeechLimits) -> tuple[str
     return None
 
 
+def speak_lines(
+    synthesizer: Synthesizer, lines: Sequence[tuple[str, Voice]], limits: SpeechLimits
+) -> list[Samples | Unspeakable]:
+    """Speak lines and check the speech of each; what cannot be spoken well is returned with its reason."""
+    checked: list[Samples | Unspeakable] = []
+    for (text, _), spoken in zip(lines, speak_all(synthesizer, lines), strict=True):
+        fault = None if isinstance(spoken, Unspeakable) else speech_fault(spoken, text, limits)
+        checked.append(Unspeakable(*fault) if fault else spoken)
+    return checked
+
+
 def speak_line(synthesizer: Synthesizer, text: str, voice: Voice, limits: SpeechLimits) -> Samples:
     """Speak a text and check the speech. Raises Unspeakable, whose reason the caller counts."""
-    samples = synthesizer.speak(text, voice)
-    fault = speech_fault(samples, text, limits)
-    if fault:
-        raise Unspeakable(*fault)
-    return samples
+    (spoken,) = speak_lines(synthesizer, [(text, voice)], limits)
+    if isinstance(spoken, Unspeakable):
+        raise spoken
+    return spoken
 
 
 def longest_silence_s(samples: Samples) -> float:
