@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spelangy_assets.ray_cluster import ray_spread
 from spelangy_assets.recipes.graph import Node
 from spelangy_assets.recipes.recipe import PackagedFolder, Recipe
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 from spelangy_assets.stages.build import Built
-from spelangy_assets.stages.stage import Execution, FolderSource
+from spelangy_assets.stages.stage import Execution, FolderSource, Spread
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_assets.store.files import below
 
@@ -71,12 +72,17 @@ class Laboratory:
         threads = {} if self.settings.device != "cpu" else {"OMP_NUM_THREADS": "1"}
         return {**os.environ, **threads}
 
-    def execution(self, launch: Any = None) -> Execution:
+    def spread(self, recipe: Recipe, node: Node) -> Spread | None:
+        """Return what shares a node's units over the Ray cluster of the settings; None when they name none."""
+        return ray_spread(self.settings, recipe, node) if self.settings.ray_address else None
+
+    def execution(self, launch: Any = None, spread: Spread | None = None) -> Execution:
         return Execution(
             cache_dir=self.settings.cache_dir,
             launch=launch or self.launch,
             device=self.settings.device,
             environment=self.settings.environment,
+            spread=spread,
         )
 
     def source(self, recipe: Recipe, node: Node, partition: str | None) -> object:

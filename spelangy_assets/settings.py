@@ -28,6 +28,7 @@ class Settings:
     executor    SPELANGY_EXECUTOR   in_process, or multiprocess: steps of a run in processes of their own
     workers     SPELANGY_WORKERS    how many of those at once; default 2
     store_budget_gb  SPELANGY_STORE_BUDGET_GB  the check of `pipeline_metrics` warns above it; default none
+    ray_address  SPELANGY_RAY  a Ray cluster over which stages share their units: auto or an address; default none
     accelerate_config  SPELANGY_ACCELERATE_CONFIG  a file of `accelerate config`; empty: one process, launched directly
     """
 
@@ -39,6 +40,7 @@ class Settings:
     executor: str = "in_process"
     workers: int = 2
     store_budget_gb: float = math.inf
+    ray_address: str = ""
     accelerate_config: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -67,6 +69,7 @@ class Settings:
             device=env.get("SPELANGY_DEVICE") or "cpu",
             executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
             workers=int(env.get("SPELANGY_WORKERS") or 2),
+            ray_address=env.get("SPELANGY_RAY") or "",
             store_budget_gb=float(env.get("SPELANGY_STORE_BUDGET_GB") or math.inf),
             accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",
             environment=env,

@@ -69,7 +69,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
                 graph,
                 node,
                 partition,
-                laboratory.execution(launch),
+                laboratory.execution(launch, laboratory.spread(recipe, node)),
                 source=laboratory.source(recipe, node, partition),
                 force=context.run.tags.get(FORCE_TAG, "false") != "false",
                 log=context.log.info,

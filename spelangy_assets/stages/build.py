@@ -15,7 +15,15 @@ from spelangy_assets.quality.evaluate import evaluate
 from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.stages.sources import source_version
 from spelangy_assets.stages.stage import Execution, StageContext
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_assets.store.artifacts import (
+    Address,
+    Artifact,
+    ArtifactStore,
+    ArtifactWriter,
+    Identity,
+    Share,
+    StoreError,
+)
 from spelangy_assets.store.fingerprint import digest_of, fingerprint, payload_of
 from spelangy_assets.store.manifest import Input, Verdict
 
@@ -84,15 +92,72 @@ def _unbuilt(store: ArtifactStore, address: Address, build_key: str) -> str:
     return next(attempt for attempt in attempts if store.find(address, attempt) is None)
 
 
+def _without_attempt(build_key: str) -> str:
+    return re.sub(r"-r\d+$", "", build_key)
+
+
 def committed(store: ArtifactStore, address: Address, build_key: str) -> Artifact | None:
     """Return the published one of a key's attempts, so that nothing goes back behind a forced build; else the first.
 
     None when the key was never committed. Whatever the verdict: the caller looks at it.
     """
     latest = store.latest(address)
-    if latest is not None and re.sub(r"-r\d+$", "", latest.manifest.build_key) == build_key:
+    if latest is not None and _without_attempt(latest.manifest.build_key) == build_key:
         return latest
     return store.find(address, build_key)
+
+
+def _context(
+    store: ArtifactStore,
+    graph: Graph,
+    node: Node,
+    partition: str | None,
+    resolved: Resolved,
+    writer: ArtifactWriter,
+    execution: Execution,
+    source: object,
+    log: Callable[[str], None],
+) -> StageContext:
+    return StageContext(
+        inputs=resolved.inputs,
+        members={
+            role: [store.open(item) for item in artifact.manifest.inputs]
+            for role, artifact in resolved.inputs.items()
+            if graph[node.inputs[role]].members
+        },
+        out=writer,
+        execution=execution,
+        partition=partition,
+        source=source,
+        log=log,
+    )
+
+
+def build_share(
+    store: ArtifactStore,
+    graph: Graph,
+    node: Node,
+    partition: str | None,
+    execution: Execution,
+    build_key: str,
+    share: Share,
+    source: object = None,
+    log: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Do one process's share of the units of a version that another process commits.
+
+    StoreError when this process resolves its inputs to another version than `build_key`: other code, or an input that
+    was published since.
+    """
+    resolved = resolve(store, graph, node, partition, source)
+    if _without_attempt(build_key) != resolved.identity.build_key:
+        raise StoreError(
+            f"{graph.recipe}/{node.name}: asked for a share of {build_key}, but here the inputs and the code make it "
+            f"{resolved.identity.build_key}; give every node the same code, or start the run again"
+        )
+    identity = replace(resolved.identity, build_key=build_key)
+    writer = store.writer(Address(graph.recipe, node.name, partition), identity, node.stage.TABLES, share)
+    node.stage.run(_context(store, graph, node, partition, resolved, writer, execution, source, log), node.config)
 
 
 def build(
@@ -119,21 +184,11 @@ def build(
     cached = artifact is not None
     if artifact is None:
         node.stage.preflight(node.config, execution)
+        if execution.spread is not None and getattr(node.stage, "INDEPENDENT_UNITS", False):
+            execution.spread(node.name, partition, identity.build_key)
+        # After others this finds every unit done, or does what they left.
         writer = store.writer(address, identity, node.stage.TABLES)
-        context = StageContext(
-            inputs=resolved.inputs,
-            members={
-                role: [store.open(item) for item in artifact.manifest.inputs]
-                for role, artifact in resolved.inputs.items()
-                if graph[node.inputs[role]].members
-            },
-            out=writer,
-            execution=execution,
-            partition=partition,
-            source=source,
-            log=log,
-        )
-        node.stage.run(context, node.config)
+        node.stage.run(_context(store, graph, node, partition, resolved, writer, execution, source, log), node.config)
         writer.commit()
         artifact = store.find(address, identity.build_key)
         if artifact is None:

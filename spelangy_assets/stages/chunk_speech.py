@@ -18,6 +18,7 @@ from spelangy_model.rng import stable_hash
 
 VERSION = "2"
 TABLES: dict[str, type] = {"chunks": Chunk}
+INDEPENDENT_UNITS = True
 
 Config = ChunkRule
 

@@ -29,6 +29,7 @@ from spelangy_model.records import Audio, Fingerprint, Recording, Reject, Uttera
 
 VERSION = "4"
 TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject, "fingerprints": Fingerprint}
+INDEPENDENT_UNITS = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

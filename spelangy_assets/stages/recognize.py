@@ -38,6 +38,7 @@ from spelangy_model.text.language import detect_language
 
 VERSION = "3"
 TABLES: dict[str, type] = {"hypotheses": Hypothesis}
+INDEPENDENT_UNITS = True
 
 GIVEN = "given"
 

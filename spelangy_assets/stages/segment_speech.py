@@ -30,6 +30,7 @@ from spelangy_model.records import Recording, Segment
 
 VERSION = "2"
 TABLES: dict[str, type] = {"segments": Segment}
+INDEPENDENT_UNITS = True
 
 
 @dataclass(frozen=True)

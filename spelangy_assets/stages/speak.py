@@ -40,6 +40,7 @@ from spelangy_model.text.normalize import words_of
 
 VERSION = "3"
 TABLES: dict[str, type] = {"chunks": Chunk, "rejects": Reject}
+INDEPENDENT_UNITS = True
 
 STANDS_ALONE = "sentence"
 _BLOCK_LINES = 256  # held as sound at once

@@ -4,6 +4,7 @@ A stage is a module of this package with
     VERSION: str              bumped when the output for the same config and inputs changes
     Config                    a frozen dataclass of literals: all that bears identity
     TABLES: dict[str, type]   the record type of each table that it writes; the first one holds what it keeps
+    INDEPENDENT_UNITS = True  optional: no unit needs another one, so that several processes may share them
     preflight(config, execution) -> None   raises PreflightError when a model, package or service is missing
     run(ctx, config) -> None  does the work, unit by unit
 
@@ -31,6 +32,8 @@ from typing import Any, Protocol
 
 from spelangy_assets.store.artifacts import Artifact, ArtifactWriter
 
+Spread = Callable[[str, str | None, str], None]  # asset, partition, build key
+
 
 class PreflightError(Exception):
     """Something that the recipe asks for by name is not there. The text says what, and how to get it."""
@@ -54,12 +57,15 @@ class Execution:
     `cache_dir` holds what can be made again (joined model files). `launch(module, spec, folder)` starts a module of
     spelangy_model as a subprocess with a JSON-able spec, which it leaves in `folder`, and returns when the process has
     ended. `environment` holds service addresses and secrets, which a stage reads by name and never writes anywhere.
+    `spread(asset, partition, build_key)` has other processes do the units of a version (build.build_share) and returns
+    when they have ended; None where there are no others.
     """
 
     cache_dir: Path
     launch: Callable[[str, Mapping[str, Any], Path], None]
     device: str = "cpu"
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True)

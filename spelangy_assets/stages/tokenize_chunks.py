@@ -36,6 +36,7 @@ class Config:
 
 
 TABLES: dict[str, type] = {"documents": TokenDocument, "codebook": Metric}
+INDEPENDENT_UNITS = True
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -180,6 +180,17 @@ def _cpu_seconds() -> float:
     return sum(os.times()[:4])  # this process and the children it waited for: training runs in one
 
 
+@dataclass(frozen=True)
+class Share:
+    """The units of one of several processes that work on the same version: every `count`-th one, from `index` on."""
+
+    index: int
+    count: int
+
+    def has(self, unit: int) -> bool:
+        return unit % self.count == self.index
+
+
 class _ShardSink:
     """A Parquet shard that is being written in place, row group by row group."""
 
@@ -313,10 +324,19 @@ class UnitWriter:
 class ArtifactWriter:
     """Writes one version of an artifact, unit by unit, and commits it."""
 
-    def __init__(self, files: Files, address: Address, identity: Identity, tables: dict[str, type], cache_dir: Path):
+    def __init__(
+        self,
+        files: Files,
+        address: Address,
+        identity: Identity,
+        tables: dict[str, type],
+        cache_dir: Path,
+        share: Share | None = None,
+    ):
         self._files = files
         self._address = address
         self._identity = identity
+        self._share = share
         self._tables = tables
         self._cache_dir = cache_dir
         self.path = f"{address.path}/{identity.build_key}"
@@ -359,9 +379,12 @@ class ArtifactWriter:
         return unit in self._receipts
 
     def pending(self, items: Iterable[T]) -> Iterator[tuple[int, T]]:
-        """Number the items and yield those whose unit is not done yet: the whole of resuming."""
+        """Number the items and yield those whose unit is not done yet: the whole of resuming.
+
+        With a share, those of the share alone.
+        """
         for unit, item in enumerate(items):
-            if not self.done(unit):
+            if not self.done(unit) and (self._share is None or self._share.has(unit)):
                 yield unit, item
 
     @contextmanager
@@ -475,8 +498,11 @@ class ArtifactStore:
         except _TORN:
             return None
 
-    def writer(self, address: Address, identity: Identity, tables: dict[str, type]) -> ArtifactWriter:
-        return ArtifactWriter(self.files, address, identity, tables, self._cache_dir)
+    def writer(
+        self, address: Address, identity: Identity, tables: dict[str, type], share: Share | None = None
+    ) -> ArtifactWriter:
+        """Return what writes a version; with a share it does that share's units, and another writer commits."""
+        return ArtifactWriter(self.files, address, identity, tables, self._cache_dir, share)
 
     def judge(self, artifact: Artifact, verdict: Verdict) -> None:
         """Record the verdict; a pass publishes the version, a failure leaves the last good one published."""

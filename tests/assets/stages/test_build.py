@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from spelangy_assets.quality.evaluate import ContractError
+from spelangy_assets.recipes.graph import Graph
+from spelangy_assets.stages.build import build, build_share
 from spelangy_assets.stages.stage import Execution, FolderSource, InputError, PreflightError, StageContext
-from spelangy_assets.store.artifacts import ArtifactStore, StoreError
+from spelangy_assets.store.artifacts import ArtifactStore, Share, StoreError
 from spelangy_assets.store.files import Files
 from spelangy_model.records import Metric
 
@@ -477,3 +479,65 @@ def test_a_snapshot_with_other_files_is_another_build(store: ArtifactStore, toys
     assert toys.build(store, node, partition="monday", source=FolderSource(moved)).cached
     (moved / "a.wav").write_bytes(b"2")
     assert not toys.build(store, node, partition="monday", source=FolderSource(moved)).cached
+
+
+# --- several processes ------------------------------------------------------------------------------------
+
+
+MANY = tuple((float(number), -1.0) for number in range(7))
+
+
+def shared(toys: Any, store: ArtifactStore, node: Any, count: int, skip: tuple[int, ...] = ()) -> tuple[Any, list[int]]:
+    """Build a node whose units `count` processes share, but for those of `skip`, which are lost."""
+    graph = Graph("recipe", [node])
+    done: list[int] = []
+
+    def spread(asset: str, partition: str | None, build_key: str) -> None:
+        for index in set(range(count)) - set(skip):
+            build_share(
+                store, graph, node, partition, toys.execution, build_key, Share(index, count), log=toys.log.append
+            )
+        done.extend(int(said.split()[1]) for said in toys.log)
+
+    execution = dataclasses.replace(toys.execution, spread=spread)
+    return build(store, graph, node, None, execution, log=toys.log.append), done
+
+
+def spreading(toys: Any, **changes: Any) -> Any:
+    node = toys.node(config=toys.Config(MANY), **changes)
+    node.stage.INDEPENDENT_UNITS = True
+    return node
+
+
+def test_units_that_processes_share_give_the_same_version(tmp_path: Path, toys: Any):
+    alone = build(
+        ArtifactStore(tmp_path / "alone", tmp_path / "cache"),
+        Graph("recipe", [spreading(toys)]),
+        spreading(toys),
+        None,
+        toys.execution,
+    ).artifact.manifest
+    built, done = shared(toys, ArtifactStore(tmp_path / "together", tmp_path / "cache"), spreading(toys), 3)
+    assert sorted(done) == list(range(7))
+    assert toys.log == [f"unit {unit}" for unit in done]  # nothing was left for the process that commits
+    assert built.artifact.manifest.data_version == alone.data_version
+    assert built.artifact.manifest.build_key == alone.build_key
+    assert built.artifact.manifest.counts == alone.counts
+
+
+def test_what_a_lost_process_left_is_done_by_the_one_that_commits(store: ArtifactStore, toys: Any):
+    built, done = shared(toys, store, spreading(toys), 3, skip=(1,))
+    assert sorted(done) == [0, 2, 3, 5, 6]
+    assert toys.log[len(done) :] == ["unit 1", "unit 4"]
+    assert built.artifact.manifest.counts.records_in == 14
+
+
+def test_a_stage_whose_units_need_each_other_is_never_shared(store: ArtifactStore, toys: Any):
+    _, done = shared(toys, store, toys.node(), 2)
+    assert done == []
+
+
+def test_a_process_with_other_code_is_refused_its_share(store: ArtifactStore, toys: Any):
+    node = spreading(toys)
+    with pytest.raises(StoreError, match="give every node the same code"):
+        build_share(store, Graph("recipe", [node]), node, None, toys.execution, "v1-other", Share(0, 2))
