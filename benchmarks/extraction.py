@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spelangy_model.text.extract import extract_text
-from spelangy_model.text.warc import decode_html
+from spelangy_model.text.html_pages import decode_html
 
 
 @dataclass

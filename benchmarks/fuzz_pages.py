@@ -30,6 +30,7 @@ from spelangy_assets.stages import extract_text, ingest_pages
 from spelangy_model.records import Page, Reject, TextDocument
 from spelangy_model.rng import stable_rng
 from spelangy_model.text.extract import extract_text as main_text
+from spelangy_model.text.html_pages import make_page
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, write_scripts
 from spelangy_model.text.questions import (
     QuestRules,
@@ -39,7 +40,7 @@ from spelangy_model.text.questions import (
     write_quest_script,
 )
 from spelangy_model.text.urls import UrlRules, refuse_url
-from spelangy_model.text.warc import make_page, read_archive
+from spelangy_model.text.warc import read_archive
 
 PROSE = "The old mill stands at the edge of the village, where the brook freezes in winter and the wheel rests. "
 ORDINARY = "".join(f"<p>{PROSE}Wheel number {number} was built in {1700 + number}.</p>" for number in range(40))

@@ -17,10 +17,11 @@ from pathlib import Path
 import spelangy_assets
 from spelangy_model.records import Page, TextDocument
 from spelangy_model.text.extract import extract_text
+from spelangy_model.text.html_pages import decode_html
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts
 from spelangy_model.text.normalize import normalize
 from spelangy_model.text.questions import QuestRules, mine_questions, refuse_question
-from spelangy_model.text.warc import decode_html, read_archive
+from spelangy_model.text.warc import read_archive
 
 CRAWL = Path(spelangy_assets.__file__).parent / "sample_crawl"
 

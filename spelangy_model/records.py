@@ -264,9 +264,16 @@ class Page:
     url: str
     source_uri: Annotated[str, "archive and offset inside the snapshot, as NAME@OFFSET"]
     captured_at: Annotated[str, "ISO 8601 of the crawler; empty when the archive has none"]
-    licence: str
+    licence: Annotated[str, "SPDX id (Creative Commons), else the link or words that state one; unknown: none does"]
     charset: str
     html: str
+    licence_stated_by: Annotated[
+        str,
+        "warc_metadata, http_link, rel_license, json_ld, meta or creative_commons_link (not marked as the page's own)",
+    ] = ""
+    robots: Annotated[
+        str, "what robots are told, as in noai, noindex; empty: nothing (spelangy_model/text/rights.py)"
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +296,7 @@ class TextDocument:
     licence: str
     title: str
     text: str
+    robots: Annotated[str, "as in Page"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +310,7 @@ class Script:
     title: Annotated[str, "the page's title; for Quest the question"]
     lines: list[Line]
     evidence: Annotated[str, "the span of the page's text that it was made from"]
+    robots: Annotated[str, "as in Page"] = ""
 
 
 # --- tokens -----------------------------------------------------------------------------------------------

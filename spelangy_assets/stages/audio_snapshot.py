@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from spelangy_assets.stages.audio_manifests import BadLine, Entry, entry_of, is_manifest, read_manifests
-from spelangy_assets.stages.sources import SnapshotFiles
+from spelangy_assets.stages.sources import SnapshotFiles, printable
 from spelangy_assets.stages.stage import InputError
 
 AUDIO_SUFFIXES = (
@@ -89,11 +89,6 @@ def items_of(files: SnapshotFiles) -> list[Item]:
             seen.add(item.digest)
         unique.append(replace(item, source_uri=printable(item.source_uri)))
     return unique
-
-
-def printable(name: str) -> str:
-    """Return a file name as text: names need not be, a column is, so that bytes that are no UTF-8 become escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 @contextmanager

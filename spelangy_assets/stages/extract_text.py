@@ -73,4 +73,5 @@ def extract_document(page: Page, config: Config) -> TextDocument | str:
         licence=page.licence,
         title=page_title(page.html),
         text=text,
+        robots=page.robots,
     )

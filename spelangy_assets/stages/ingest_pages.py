@@ -1,30 +1,38 @@
 """raw_pages: the captures of a snapshot that are pages worth reading, and why the others are not.
 
-Put here: going through the archives of a snapshot, the URL filter, exact duplicates, the language, the signatures by
-which near duplicates are found. Do not put here: reading an archive (text.warc), the rules (text.urls), finding near
-duplicates (find_duplicate_pages) or what is said on a page (extract_text). A snapshot is a folder
-of WARC and ARC archives, or a source that renders pages at run time.
+Put here: going through the files of a snapshot, the URL filter, exact duplicates, the language, the signatures by which
+near duplicates are found. Do not put here: reading an archive or a file (text.warc, text.html_files), the rules
+(text.urls), finding near duplicates (find_duplicate_pages) or what is said on a page (extract_text).
+
+A snapshot is a folder or an s3:// prefix of WARC and ARC archives and of pages as files (saved by hand, by a browser,
+by wget --mirror), or a source that renders pages at run time.
 """
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
-from spelangy_assets.stages.sources import files_of
+from spelangy_assets.stages.sources import SnapshotFiles, printable
 from spelangy_assets.stages.stage import Execution, FolderSource, InputError, StageContext
 from spelangy_model.records import Page, PageSignature, Reject
+from spelangy_model.text.html_files import read_html_file
+from spelangy_model.text.html_pages import PageLimits, content_digest, make_page
 from spelangy_model.text.language import detect_language
 from spelangy_model.text.minhash import SignatureRules, minhash
 from spelangy_model.text.urls import UrlRules, refuse_url
-from spelangy_model.text.warc import PageLimits, content_digest, make_page, read_archive
+from spelangy_model.text.warc import read_archive
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"pages": Page, "rejects": Reject, "signatures": PageSignature}
-RENDERED_PAGES_A_UNIT = 256
+PAGES_A_UNIT = 256  # of files and rendered pages; an archive is a unit of its own
+READ_BYTES = 2**20  # at once: each read of a bucket is a request
+T = TypeVar("T")
+_ARCHIVE = re.compile(r"\.w?arc(?:\.|$)", re.IGNORECASE)
 
 
 @runtime_checkable
@@ -38,11 +46,16 @@ class PageSource(Protocol):
 
 @dataclass(frozen=True)
 class Config:
-    """`languages` are ISO 639-1 codes; a page in none of them is dropped as language_CODE."""
+    """`languages` are ISO 639-1 codes; a page in none of them is dropped as language_CODE.
+
+    A page that tells robots one of `refused_directives` (see rights.robots_of) is dropped as robots_DIRECTIVE; the two
+    given reserve the use of a text for models. The rules for addresses do not judge a file of unknown web address.
+    """
 
     urls: UrlRules = field(default_factory=UrlRules)
     limits: PageLimits = field(default_factory=PageLimits)
     languages: tuple[str, ...] = ("en",)
+    refused_directives: tuple[str, ...] = ("noai", "tdm-reservation")
     signature: SignatureRules = field(default_factory=SignatureRules)
 
 
@@ -51,11 +64,15 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit an archive. Among equal pages the first is kept, so a unit that is done is only looked through."""
+    """Do one unit an archive or PAGES_A_UNIT files.
+
+    Among equal pages the first is kept, so a unit that is done is only looked through.
+    """
     seen: set[str] = set()
     for unit, captures in enumerate(_units(ctx.source, config)):
         if ctx.out.done(unit):
-            seen.update(content_digest(item) for item in captures if isinstance(item, Page) and _wanted(item, config))
+            pages = (item for item in captures if isinstance(item, Page))
+            seen.update(content_digest(page) for page in pages if refuse_unread(page, config) is None)
             continue
         with ctx.out.unit(unit) as out:
             for capture in captures:
@@ -64,7 +81,7 @@ def run(ctx: StageContext, config: Config) -> None:
                     out.drop(capture.reason)
                     out.write("rejects", [capture])
                     continue
-                reason = refuse_url(capture.url, config.urls)
+                reason = refuse_unread(capture, config)
                 text = ""
                 if reason is None:
                     digest = content_digest(capture)
@@ -79,8 +96,11 @@ def run(ctx: StageContext, config: Config) -> None:
                     out.drop(reason)
 
 
-def _wanted(page: Page, config: Config) -> bool:
-    return refuse_url(page.url, config.urls) is None
+def refuse_unread(page: Page, config: Config) -> str | None:
+    """Return why a page is not wanted, by its address and by what it tells robots, else None."""
+    reason = None if page.url.startswith("file:") else refuse_url(page.url, config.urls)
+    told = page.robots.split(", ")
+    return reason or next((f"robots_{word}" for word in config.refused_directives if word in told), None)
 
 
 def plain_text(page: Page) -> str:
@@ -99,21 +119,41 @@ def refuse_language(text: str, languages: tuple[str, ...]) -> str | None:
 
 def _units(source: object, config: Config) -> Iterator[Iterable[Page | Reject]]:
     if isinstance(source, FolderSource):
-        if isinstance(source.path, str):
-            raise InputError("raw_pages reads archives from a folder on disk, not from a bucket; copy them there")
-        paths = files_of(source.path)
-        if not paths:
-            raise InputError(f"{source.path} holds no archive: put .warc, .warc.gz, .arc or .arc.gz files there")
-        for path in paths:
-            yield _archive(path, path.relative_to(source.path).as_posix(), config)
+        files = SnapshotFiles(source.path)
+        names = files.names()
+        if not names:
+            raise InputError(
+                f"{files.where} holds no file: put archives (.warc, .warc.gz, .arc, .arc.gz) or pages there"
+            )
+        archives = [name for name in names if _ARCHIVE.search(name)]
+        for name in archives:
+            yield _archive(files, name, config)
+        for several in _batched(name for name in names if not _ARCHIVE.search(name)):
+            yield (_file(files, name, config) for name in several)
     elif isinstance(source, PageSource):
-        rendered = enumerate(source.pages())
-        while batch := list(islice(rendered, RENDERED_PAGES_A_UNIT)):
-            yield [make_page(url, html, source_uri=f"rendered@{index}") for index, (url, html) in batch]
+        for several in _batched(enumerate(source.pages())):
+            yield [make_page(url, html, source_uri=f"rendered@{index}") for index, (url, html) in several]
     else:
-        raise InputError(f"raw_pages reads a folder of archives or a PageSource, not {type(source).__name__}")
+        raise InputError(f"raw_pages reads files of a snapshot or a PageSource, not {type(source).__name__}")
 
 
-def _archive(path: Path, name: str, config: Config) -> Iterator[Page | Reject]:
-    with path.open("rb") as stream:
-        yield from read_archive(stream, name, config.limits)
+def _batched(items: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, PAGES_A_UNIT)):
+        yield batch
+
+
+def _archive(files: SnapshotFiles, name: str, config: Config) -> Iterator[Page | Reject]:
+    try:
+        with files.open(name) as raw, io.BufferedReader(cast(Any, raw), READ_BYTES) as stream:
+            yield from read_archive(stream, printable(name), config.limits)
+    except PermissionError as error:
+        yield Reject(printable(name), "", "unreadable_file", f"PermissionError: {error.strerror}")
+
+
+def _file(files: SnapshotFiles, name: str, config: Config) -> Page | Reject:
+    try:
+        with files.open(name) as stream:
+            return read_html_file(cast(BinaryIO, stream), name, config.limits)
+    except PermissionError as error:
+        return Reject(printable(name), "", "unreadable_file", f"PermissionError: {error.strerror}")

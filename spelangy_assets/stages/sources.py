@@ -98,7 +98,7 @@ class SnapshotFiles:
                     digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
             except PermissionError:
                 digest = "unreadable"  # the stage rejects it by name
-            listing.append([name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), digest])
+            listing.append([printable(name), digest])
         return digest_of(listing)[:24]
 
     @property
@@ -118,6 +118,11 @@ class SnapshotFiles:
 def source_version(source: object) -> str:
     """Return the version of a source: of files (see SnapshotFiles), or of a rendered snapshot by its literal."""
     return SnapshotFiles(source.path).version() if isinstance(source, FolderSource) else fingerprint(source)[:24]
+
+
+def printable(name: str) -> str:
+    """Return a file's name as text that any record can hold: bytes that are no text as \\xNN."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _is_hidden(name: str) -> bool:

@@ -44,6 +44,7 @@ _CRAWL: Mapping[str, tuple[str, type, Mapping[str, str]]] = {
     "pages": ("page", Page, {"content_hash": "page_id", "url": "url"}),
 }
 _SHARED = ("licence", "source_uri")
+_OF_PAGES = ("licence_stated_by", "robots")  # empty for recordings
 _ROWS = ("row", "kind", "spans")
 
 
@@ -55,8 +56,8 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
     """Return an in-memory DuckDB with the store's lineage.
 
     Tables: artifacts (one row a committed version), edges (child, role, parent), drops (id, reason, records),
-    stats (id, stat, amount), crawl (kind, content_hash, url, licence, source_uri, artifact), packed_rows (the mixes'
-    rows: artifact, "row", kind, spans).
+    stats (id, stat, amount), crawl (kind, content_hash, url, licence, source_uri, licence_stated_by, robots, artifact),
+    packed_rows (the mixes' rows: artifact, "row", kind, spans).
     """
     artifacts, edges, drops, stats = [], [], [], []
     shards: dict[str, dict[str, str]] = {"recordings": {}, "pages": {}, "rows": {}}  # table -> path -> artifact
@@ -95,10 +96,12 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
         _create(connection, table, pa.Table.from_pylist(rows, schema=schema))
     crawl = []
     for table, (kind, record, columns) in _CRAWL.items():
-        wanted = {**columns, **{name: name for name in _SHARED}}
-        found = _scan(store, record, wanted, shards[table])
-        crawl.append(found.add_column(0, "kind", pa.array([kind] * len(found), pa.string())))
-    _create(connection, "crawl", pa.concat_tables(crawl))
+        own = _OF_PAGES if record is Page else ()
+        found = _scan(store, record, {**columns, **{name: name for name in (*_SHARED, *own)}}, shards[table])
+        for name, value in (("kind", kind), *((name, "") for name in _OF_PAGES if name not in own)):
+            found = found.append_column(name, pa.array([value] * len(found), pa.string()))
+        crawl.append(found.select(["kind", *columns, *_SHARED, *_OF_PAGES, "artifact"]))
+    _create(connection, "crawl", pa.concat_tables(crawl, promote_options="default"))
     rows = _scan(store, PackedRow, {name: name for name in _ROWS}, shards["rows"])
     _create(connection, "packed_rows", rows.select(["artifact", *_ROWS]))
     return connection

@@ -98,9 +98,12 @@ SELECT id, overruled FROM above JOIN artifacts USING (id) WHERE overruled <> '' 
 """
 
 LICENCES_SQL = """
-SELECT crawl.licence, sum(span.length) AS positions, count(DISTINCT crawl.content_hash) AS sources
+SELECT crawl.licence, crawl.licence_stated_by, crawl.robots, sum(span.length) AS positions,
+       count(DISTINCT crawl.content_hash) AS sources
 FROM (SELECT unnest(spans) AS span FROM packed_rows WHERE artifact = $artifact) AS packed
-JOIN (SELECT DISTINCT content_hash, licence FROM crawl) AS crawl ON crawl.content_hash = span.source_id
+JOIN (SELECT content_hash, any_value(licence) AS licence, any_value(licence_stated_by) AS licence_stated_by,
+             any_value(robots) AS robots FROM crawl GROUP BY content_hash) AS crawl
+  ON crawl.content_hash = span.source_id
 GROUP BY ALL ORDER BY positions DESC
 """
 

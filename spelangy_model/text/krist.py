@@ -145,6 +145,7 @@ def write_scripts(document: TextDocument, rewritten: str, rules: KristRules) -> 
             evidence=document.text
             if parts == 1
             else "\n".join(line.text for line in lines[part * size : (part + 1) * size]),
+            robots=document.robots,
         )
         for part in range(parts)
     ]

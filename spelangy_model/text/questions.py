@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import html as html_entities
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from typing import Any, Literal
 from spelangy_model.records import Line, Page, Script
 from spelangy_model.rng import stable_hash, stable_rng
 from spelangy_model.text.extract import Block, ExtractionRules, main_blocks
+from spelangy_model.text.json_ld import objects_of, types_of
 from spelangy_model.text.normalize import normalize, words_of
 from spelangy_model.text.sentences import split_sentences
 
@@ -165,31 +165,14 @@ def _walk(document: Any) -> Iterator[tuple[Any, bool]]:
 
 
 def _from_json_ld(text: str) -> Pairs:
-    try:
-        data = json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return
-    for node in _objects(data):
-        kinds = node.get("@type")
-        if "Question" not in (kinds if isinstance(kinds, list) else [kinds]):
+    for node in objects_of(text):
+        if "Question" not in types_of(node):
             continue
         question = node.get("name") or node.get("text")
         for answer in _answers(node):
             if isinstance(question, str) and answer:
                 yield _plain(question), _plain(answer)
                 break
-
-
-def _objects(data: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object of a JSON value, in document order, without recursion: pages nest as deep as they like."""
-    waiting = [data]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield value
-            waiting.extend(reversed(list(value.values())))
-        elif isinstance(value, list):
-            waiting.extend(reversed(value))
 
 
 def _answers(node: dict[str, Any]) -> Iterator[str]:
@@ -410,6 +393,7 @@ def write_quest_script(page: Page, mined: MinedQuestion, answer: Answer, rules: 
         title=mined.question,
         lines=[_line("question", mined.question), _line("answer", reply)],
         evidence=f"{mined.question} {mined.answer}",
+        robots=page.robots,
     )
 
 

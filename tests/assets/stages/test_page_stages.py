@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import os
+import shutil
+import subprocess
+import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -143,15 +149,80 @@ class Rendered:
 
 
 def test_rendered_pages_come_in_through_the_same_door(toys, store, monkeypatch):
-    monkeypatch.setattr(ingest_pages, "RENDERED_PAGES_A_UNIT", 2)
+    monkeypatch.setattr(ingest_pages, "PAGES_A_UNIT", 2)
     built = toys.build(store, raw_pages(), source=Rendered(5))
     assert [item.source_uri for item in built.artifact.records("pages", Page)] == [f"rendered@{k}" for k in range(5)]
     assert built.artifact.manifest.units == 3
 
 
+def test_files_of_a_folder_are_pages_or_counted_drops(toys, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest_pages, "PAGES_A_UNIT", 3)
+    folder = tmp_path / "folder"
+    files = {
+        "www.mill.example/index.html": page(f"<p>{PROSE * 3}</p>"),
+        "www.mill.example/shop/wheel.html": page(f"<p>{PROSE * 2}</p>"),
+        "www.mill.example/style.css": "p { margin: 0 }",
+        "notes/mill.htm": page(f"<p>{PROSE * 3} It has a wheel.</p>"),
+        "notes/shop.html": page(f"<p>{PROSE * 3} It has a shop.</p>"),
+        "notes/reserved.html": page(f"<p>{PROSE}</p>").replace("<title>", '<meta name="robots" content="noai"><title>'),
+        "copy.html": page(f"<p>{PROSE * 3}</p>"),
+        "empty.html": "",
+        ".hidden.html": page(f"<p>{PROSE * 3} Nobody sees it.</p>"),
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "crawl.warc").write_bytes(record("https://mill.example/faq", page(f"<p>{PROSE * 4}</p>")))
+    artifact = build_pages(toys, store, folder)
+    assert {row.url: row.source_uri for row in artifact.records("pages", Page)} == {
+        "https://mill.example/faq": "crawl.warc@0",
+        "file:///copy.html": "copy.html",
+        "file:///notes/mill.htm": "notes/mill.htm",
+        "file:///notes/shop.html": "notes/shop.html",
+    }
+    counts = artifact.manifest.counts
+    assert counts.dropped == {"duplicate": 1, "url_shop": 1, "robots_noai": 1, "not_html": 1, "empty_payload": 1}
+    assert counts.records_in == counts.records_kept + sum(counts.dropped.values()) == len(files)
+    assert artifact.manifest.units == 4
+    again = type(store)(tmp_path / "other", tmp_path / "cache")
+    kept = build_pages(toys, again, folder, refused_directives=())
+    assert {row.robots for row in kept.records("pages", Page)} == {"", "noai"}
+
+
+def test_what_wget_leaves_is_read_as_archive_and_as_folder(toys, store, tmp_path):
+    wget = shutil.which("wget")
+    if wget is None:
+        pytest.skip("wget is not installed")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_text(page(f'<p>{PROSE * 3}</p><a href="mill.html">The mill</a> <img src="wheel.png">'))
+    (site / "mill.html").write_text(page(f"<p>{PROSE * 3} It was built in 1742.</p>"))
+    (site / "wheel.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for kind, flags in (("warc", ["--warc-file=site", "--delete-after"]), ("folder", ["--mirror"])):
+            (tmp_path / kind).mkdir()
+            command = [wget, "-q", "-r", "-p", "-e", "robots=off", *flags, f"http://localhost:{server.server_port}/"]
+            subprocess.run(command, cwd=tmp_path / kind, check=True, timeout=60, env={"PATH": os.environ["PATH"]})
+        server.shutdown()
+    found = {}
+    for kind in ("warc", "folder"):
+        other = type(store)(tmp_path / f"store-{kind}", tmp_path / "cache")
+        artifact = build_pages(toys, other, tmp_path / kind)
+        found[kind] = {row.html: row for row in artifact.records("pages", Page)}
+        assert artifact.manifest.counts.dropped["not_html"] == 1
+    assert found["warc"].keys() == found["folder"].keys()
+    assert len(found["warc"]) == 2
+    for html, archived in found["warc"].items():
+        assert archived.url.endswith("mill.html" if "1742" in html else "/")
+        assert archived.robots == "harvester:off"
+        assert archived.captured_at
+
+
 def test_a_source_that_gives_nothing_says_what_is_missing(toys, store, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"holds no archive: put \.warc"):
+    with pytest.raises(InputError, match=r"holds no file: put archives \(\.warc"):
         toys.build(store, raw_pages(), source=FolderSource(tmp_path / "empty"))
 
 

@@ -1,5 +1,6 @@
 """The store on an S3 server that runs in this process; slow, for it starts one."""
 
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +139,34 @@ def test_a_snapshot_in_a_bucket_is_ingested_as_one_on_disk(
     assert not build(store, graph, node, "monday", execution, source).cached
     with pytest.raises(InputError, match=r"nothing below s3://bucket/snapshots/audio/tuesday:"):
         build(store, graph, node, "tuesday", execution, FolderSource(below(root, "audio", "tuesday")))
+
+
+def test_pages_of_a_prefix_are_those_of_the_same_files_in_a_folder(
+    server: str, store: ArtifactStore, execution: Execution, tmp_path: Path, project_dir: Path
+):
+    folder = tmp_path / "pages"
+    shutil.copytree(project_dir / "spelangy_assets/sample_crawl/pages/2026-02", folder)
+    (folder / "www.mill.example").mkdir()
+    html = (
+        "<html><body><p>" + "The old mill stands at the edge of the village by the brook. " * 9 + "</p></body></html>"
+    )
+    (folder / "www.mill.example/index.html").write_text(html)
+    (folder / "broken.arc.gz").write_bytes(b"\x1f\x8b broken")
+    root = f"s3://bucket/pages?endpoint_override={server}&scheme=http&region=us-east-1"
+    client = boto3.client(
+        "s3", endpoint_url=f"http://{server}"
+    )  # moto spoils gzip bytes in PyArrow's multipart uploads
+    for path in folder.rglob("*.*"):
+        if path.is_file():
+            client.put_object(
+                Bucket="bucket", Key=f"pages/{path.relative_to(folder).as_posix()}", Body=path.read_bytes()
+            )
+    node = assemble(SAMPLE)["raw_pages"]
+    graph = Graph("sample", [node])
+    on_s3 = build(store, graph, node, "monday", execution, FolderSource(root)).artifact
+    on_disk = build(
+        ArtifactStore(tmp_path / "disk", tmp_path), graph, node, "monday", execution, FolderSource(folder)
+    ).artifact
+    assert on_s3.data_version == on_disk.data_version
+    assert on_s3.manifest.counts.dropped["broken_archive"] == 1
+    assert "https://www.mill.example/" in on_s3.shards("pages")[-1].table(["url"])["url"].to_pylist()

@@ -31,7 +31,9 @@ def recording(name: str) -> Recording:
 
 
 def page(name: str) -> Page:
-    return Page(name, f"https://wiki.example/{name}", f"a.warc@{name}", "", "CC-BY-4.0", "utf-8", "<p>x</p>")
+    return Page(
+        name, f"https://wiki.example/{name}", f"a.warc@{name}", "", "CC-BY-4.0", "utf-8", "<p>x</p>", "meta", "noindex"
+    )
 
 
 def write_recordings(ctx: StageContext, config: Any) -> None:
@@ -157,8 +159,8 @@ def test_licences_and_costs_are_sums_over_what_is_above(lineage: Any) -> None:
     connection, score = lineage
     (mix,) = query(connection, "SELECT id FROM artifacts WHERE asset = 'mix'")
     assert query(connection, LICENCES_SQL, artifact=mix["id"]) == [
-        {"licence": "CC0-1.0", "positions": 12, "sources": 1},
-        {"licence": "CC-BY-4.0", "positions": 4, "sources": 1},
+        {"licence": "CC0-1.0", "licence_stated_by": "", "robots": "", "positions": 12, "sources": 1},
+        {"licence": "CC-BY-4.0", "licence_stated_by": "meta", "robots": "noindex", "positions": 4, "sources": 1},
     ]
     rows = {row["stage"]: row for row in query(connection, COST_SQL, artifact=score)}
     assert rows["write_recordings"]["audio_hours"] == 1.5 and rows["train_lm"]["versions"] == 2

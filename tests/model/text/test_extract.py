@@ -135,7 +135,7 @@ def test_real_pages_reach_the_bar(shared_dir):
     """F1 over gold snippets; trafilatura reached 0.927 on the same 130 pages."""
     from fastwarc.warc import ArchiveIterator
 
-    from spelangy_model.text.warc import decode_html
+    from spelangy_model.text.html_pages import decode_html
 
     gold = {}
     for line in (shared_dir / "data/web/gold.jsonl").read_text().splitlines():

@@ -14,9 +14,11 @@ import pytest
 
 from spelangy_model.records import Page, Reject
 from spelangy_model.text.extract import extract_text
+from spelangy_model.text.html_pages import looks_like_html
 from spelangy_model.text.krist import rewrite_for_listening
 from spelangy_model.text.questions import mine_questions
-from spelangy_model.text.warc import looks_like_html, read_archive, stated_licence
+from spelangy_model.text.rights import stated_licence
+from spelangy_model.text.warc import read_archive
 
 HOURS_IF_NOT_LINEAR = 100_000
 

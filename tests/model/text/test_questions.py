@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spelangy_model.text.html_pages import make_page
 from spelangy_model.text.questions import (
     Answer,
     MinedQuestion,
@@ -17,7 +18,6 @@ from spelangy_model.text.questions import (
     take_apart,
     write_quest_script,
 )
-from spelangy_model.text.warc import make_page
 
 QUESTION = "Why do leaves turn red in autumn?"
 ANSWER = "The tree stops making chlorophyll. Other pigments then show."

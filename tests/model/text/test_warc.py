@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spelangy_model.records import Page, Reject
-from spelangy_model.text.warc import PageLimits, content_digest, decode_html, make_page, read_archive, stated_licence
+from spelangy_model.text.html_pages import PageLimits, content_digest, decode_html, make_page
+from spelangy_model.text.warc import read_archive
 
 HTML = b"<!doctype html><html><head><title>T</title></head><body><p>Hello there.</p></body></html>"
 
@@ -108,17 +109,39 @@ def test_charsets_are_believed_in_order_and_never_against_the_bytes(payload, hea
     assert decode_html(payload, header)[0] == (text if text is not None else payload.decode())
 
 
-@pytest.mark.parametrize(
-    ("html", "licence"),
-    [
-        ('<a rel="license" href="https://creativecommons.org/licenses/by-sa/4.0/">x</a>', "CC-BY-SA-4.0"),
-        ("<link href=http://creativecommons.org/publicdomain/zero/1.0/ rel=license>", "CC0-1.0"),
-        ('<a href="/terms" rel="nofollow license">x</a>', "/terms"),
-        ('<a href="https://creativecommons.org/licenses/by/4.0/">about this licence</a>', "unknown"),
-    ],
-)
-def test_licence_is_what_the_page_says_of_itself(html, licence):
-    assert stated_licence(html) == licence
+def test_rights_come_from_headers_and_from_the_records_about_a_capture():
+    fields = {"Content-Type": "application/warc-fields"}
+    info = warc_record(b"software: Wget/1.21\r\nrobots: classic\r\n", kind="warcinfo", **fields)
+    one = response(HTML, extra="X-Robots-Tag: noindex\r\nX-Robots-Tag: noai\r\n", **{"WARC-Record-ID": "<urn:uuid:1>"})
+    about_one = warc_record(
+        b"via: x\r\nlicence: CC-BY-4.0\r\n", kind="metadata", **fields, **{"WARC-Concurrent-To": "<urn:uuid:1>"}
+    )
+    two = response(HTML, url="https://example.org/b", **{"WARC-Record-ID": "<urn:uuid:2>"})
+    about_two = warc_record(b"robots: noarchive\r\n", kind="metadata", url="https://example.org/b", **fields)
+    about_another = warc_record(
+        b"licence: MIT\r\n", kind="metadata", url="https://example.org/b", **fields,
+        **{"WARC-Refers-To": "<urn:uuid:9>"},
+    )  # fmt: skip
+    not_fields = warc_record(b"licence: MIT", kind="metadata", url="https://example.org/b")
+    request = warc_record(b"GET / HTTP/1.1\r\n\r\n", kind="request")
+    records = [info, one, request, about_one, two, about_two, about_another, not_fields]
+    for data in (b"".join(records), b"".join(gzip.compress(record, mtime=0) for record in records)):
+        first, second = read(data)
+        assert isinstance(first, Page)
+        assert isinstance(second, Page)
+        assert (first.licence, first.licence_stated_by) == ("CC-BY-4.0", "warc_metadata")
+        assert first.robots == "harvester:classic, noai, noindex"
+        assert (second.licence, second.robots) == ("unknown", "harvester:classic, noarchive")
+
+
+def test_an_arc_record_carries_its_headers():
+    http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-Robots-Tag: noai\r\n\r\n" + HTML
+    version = b"1 0 Capture\nURL IP-address Archive-date Content-type Archive-length\n"
+    head = b"filedesc://x.arc 127.0.0.1 20140216050221 text/plain %d\n" % len(version) + version + b"\n"
+    record = b"http://example.org/ 127.0.0.1 20140216050221 text/html %d\n" % len(http) + http + b"\n"
+    (page,) = read(head + record)
+    assert isinstance(page, Page)
+    assert (page.robots, page.captured_at) == ("noai", "2014-02-16T05:02:21Z")
 
 
 def test_equal_pages_share_their_content_and_not_their_id():
