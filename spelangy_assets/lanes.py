@@ -19,6 +19,7 @@ import psutil
 
 from spelangy_assets.jobs import JobKind, job_name
 from spelangy_assets.keys import asset_key
+from spelangy_assets.orphans import end_with_parent
 from spelangy_assets.recipes.graph import Graph
 from spelangy_assets.recipes.places import Place, parents_of
 from spelangy_assets.settings import Settings
@@ -100,6 +101,7 @@ class Ended:
 
 def _lane(recipe: str, settings: Settings, tasks: Any, results: Any) -> None:
     """The body of a lane's process: take a task, run it, say how it ended; None ends the lane."""
+    end_with_parent()
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
     from spelangy_assets.definitions import build_definitions, recipe_named
     from spelangy_assets.laboratory import Laboratory
