@@ -102,6 +102,23 @@ DUPLICATES = Contract(
     ),
 )
 
+CONTAMINATED = Contract(
+    "contaminated",
+    """
+    SELECT (SELECT records_in FROM counts) AS documents,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted,
+           count(*) - count(DISTINCT (source, document_id)) AS documents_named_twice,
+           count(*) / (SELECT greatest(records_in, 1) FROM counts) AS share_contaminated
+    FROM contaminated
+    """,
+    (
+        Bound("documents", 1),
+        _exactly("unaccounted"),
+        _exactly("documents_named_twice"),
+        Bound("share_contaminated", 0, 0.1, "warn"),
+    ),
+)
+
 SPEECH_SEGMENTS = Contract(
     "speech_segments",
     """

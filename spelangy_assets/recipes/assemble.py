@@ -17,6 +17,7 @@ from spelangy_assets.stages import (
     cover_topics,
     evaluate,
     extract_text,
+    find_contaminated,
     find_contamination,
     find_duplicate_pages,
     find_duplicate_recordings,
@@ -68,6 +69,7 @@ def assemble(recipe: Recipe) -> Graph:
         *_tokenizers(recipe),
         *_tokens(recipe),
         *_corpora(recipe),
+        *_benchmarks(recipe),
         *_mixes(recipe),
         *_runs(recipe),
         *_evaluation(recipe),
@@ -443,6 +445,36 @@ def _corpora(recipe: Recipe) -> Iterator[Node]:
         )
 
 
+def _benchmarks(recipe: Recipe) -> Iterator[Node]:
+    """Yield the questions, and where the recipe decontaminates the documents that hold them, before any mix."""
+    yield Node(
+        name="sqa_benchmarks",
+        group="evals",
+        description="Spoken questions with four options each, never used in training.",
+        stage=write_benchmark,
+        config=recipe.evaluation.benchmark,
+        contract=contracts.QUESTIONS,
+        kinds=("audio", "table"),
+        pool="tts",
+        cost="heavy",
+    )
+    if recipe.decontaminate is not None:
+        yield Node(
+            name="contaminated_documents",
+            group="corpora",
+            description="Training documents that hold words of a benchmark question; mixes leave them out.",
+            stage=find_contaminated,
+            config=recipe.decontaminate,
+            contract=contracts.CONTAMINATED,
+            inputs={
+                **{f"{name}_tokens": f"{name}_corpus" for name in TOKEN_SETS},
+                "questions": "sqa_benchmarks",
+                "text_tokenizer": "text_tokenizer",
+            },
+            kinds=("table",),
+        )
+
+
 def _mix(recipe: Recipe, name: str, config: mix.Config) -> Node:
     inputs = {"text_tokenizer": "text_tokenizer"}
     if any(source.kind == "speech_text" for source in config.mixture.sources):
@@ -456,6 +488,8 @@ def _mix(recipe: Recipe, name: str, config: mix.Config) -> Node:
         inputs[source.name] = f"{token_set}_corpus"
         index = "audio_index" if TOKEN_SETS[token_set][1] == AUDIO else "page_index"
         inputs[index] = index
+    if recipe.decontaminate is not None:
+        inputs["contaminated_documents"] = "contaminated_documents"
     return Node(
         name=f"mix_{name}",
         group="mixes",
@@ -510,17 +544,6 @@ def _runs(recipe: Recipe) -> Iterator[Node]:
 
 def _evaluation(recipe: Recipe) -> Iterator[Node]:
     evaluation = recipe.evaluation
-    yield Node(
-        name="sqa_benchmarks",
-        group="evals",
-        description="Spoken questions with four options each, never used in training.",
-        stage=write_benchmark,
-        config=evaluation.benchmark,
-        contract=contracts.QUESTIONS,
-        kinds=("audio", "table"),
-        pool="tts",
-        cost="heavy",
-    )
     for name in recipe.runs:
         yield Node(
             name=f"eval_{name}",

@@ -16,6 +16,7 @@ from spelangy_assets.stages import (
     cover_topics,
     evaluate,
     extract_text,
+    find_contaminated,
     find_contamination,
     find_duplicate_pages,
     find_duplicate_recordings,
@@ -121,6 +122,7 @@ class Recipe:
     """A whole experiment: sources, datasets, mixes, runs, evaluations.
 
     `corpora` names for each token set (web_coarse, web_fine, krist, quest, text) the snapshots to draw on.
+    `decontaminate` leaves documents with words of the benchmarks out of every mix; None leaves them in.
     """
 
     name: str
@@ -136,3 +138,4 @@ class Recipe:
     base_mix: mix.Config
     runs: Mapping[str, Run]
     evaluation: Evaluation
+    decontaminate: find_contaminated.Config | None = None

@@ -6,7 +6,8 @@ and packing (spelangy_model/data).
 Inputs: for each source of the mixture a roll-up of token sets (members with a table documents(TokenDocument)),
 `text_tokenizer`, `speech_tokenizer` where a source has speech, and the indexes of duplicates (`audio_index` where one
 is web speech, `page_index` where one is made from pages): documents of the recordings and pages that they name are left
-out, and counted as near_duplicate. Output: rows(PackedRow), the vocabulary's
+out, and counted as near_duplicate. Where the recipe decontaminates, `contaminated_documents` names those that hold
+words of a benchmark; they go as contaminated. Output: rows(PackedRow), the vocabulary's
 layout (vocabulary_layout.json), which the tokenizers determine, and mixture.json: shares wanted and achieved, epochs,
 fill.
 
@@ -19,8 +20,8 @@ is a shard of rows; a killed run goes on with the files that are there.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from spelangy_assets.stages.find_contaminated import ContaminatedDocument
 from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Artifact, ShardFile
 from spelangy_model.data.documents import COLUMNS, DocumentArrays, document_arrays
@@ -49,6 +51,7 @@ from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 VERSION = "3"
 TABLES: dict[str, type] = {"rows": PackedRow}
 INDEXES = ("audio_index", "page_index")
+CONTAMINATED = "contaminated_documents"
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,24 @@ def run(ctx: StageContext, config: Config) -> None:
     duplicates = [
         d for name in INDEXES if name in ctx.inputs for d in ctx.inputs[name].records("duplicates", Duplicate)
     ]
-    shards = {}
+    contaminated: dict[str, set[str]] = {}
+    if CONTAMINATED in ctx.inputs:
+        for row in ctx.inputs[CONTAMINATED].records("contaminated", ContaminatedDocument):
+            contaminated.setdefault(row.source, set()).add(row.document_id)
+    shards: dict[str, list[_Shard]] = {}
     for source in mixture.sources:
         members = ctx.members[source.name]
         repeated = repeated_sources({member.address.partition for member in members}, duplicates)
         shards[source.name] = [
-            (shard, frozenset(repeated.get(member.address.partition, ())))
+            _Shard(
+                shard,
+                frozenset(repeated.get(member.address.partition, ())),
+                frozenset(contaminated.get(source.name, ())),
+            )
             for member in members
             for shard in member.shards("documents")
         ]
-    openers = {name: [functools.partial(_documents, *one) for one in found] for name, found in shards.items()}
+    openers = {name: [one.documents for one in found] for name, found in shards.items()}
     # Which shards of rows there are is known only when the plan is.
     try:
         plan = plan_mixture(mixture, openers)
@@ -101,12 +112,12 @@ def run(ctx: StageContext, config: Config) -> None:
             out.kept(0)
             if unit == 0:  # counts and ratios are of the whole mix: they stand in one unit's receipt
                 documents = sum(source.documents_drawn for source in report.sources)
-                near_duplicates = sum(_left_out(*one) for found in shards.values() for one in found)
-                out.read(documents + sum(report.dropped.values()) + near_duplicates)
+                left_out = Counter[str]()
+                for one in (one for found in shards.values() for one in found):
+                    left_out.update(one.left_out())
+                out.read(documents + sum(report.dropped.values()) + left_out.total())
                 out.kept(documents)
-                if near_duplicates:
-                    out.drop("near_duplicate", near_duplicates)
-                for reason, count in report.dropped.items():
+                for reason, count in [*sorted(left_out.items()), *report.dropped.items()]:
                     out.drop(reason, count)
                 out.add("largest_share_error", report.ratio_error)
                 out.add("text_row_share", report.text_share)
@@ -144,19 +155,39 @@ def repeated_sources(snapshots: Collection[str | None], duplicates: Iterable[Dup
     return repeated
 
 
-def _documents(shard: ShardFile, repeated: frozenset[str]) -> DocumentArrays:
-    """Return the documents of a shard without those of recordings and pages that came before."""
-    table = shard.table(COLUMNS)
-    if repeated:
-        kept = [source_id not in repeated for source_id in table.column("source_id").to_pylist()]
-        table = table.filter(pa.array(kept, pa.bool_()))
-    return document_arrays(table)
+@dataclass(frozen=True)
+class _Shard:
+    """A shard of documents with the recordings and pages, and the documents, that are left out of it."""
 
+    file: ShardFile
+    repeated: frozenset[str]
+    contaminated: frozenset[str]
 
-def _left_out(shard: ShardFile, repeated: frozenset[str]) -> int:
-    if not repeated:
-        return 0
-    return sum(source_id in repeated for source_id in shard.table(["source_id"]).column(0).to_pylist())
+    def documents(self) -> DocumentArrays:
+        """Return the documents without those that are left out."""
+        table = self.file.table(COLUMNS)
+        if self.repeated or self.contaminated:
+            kept = [reason is None for reason in self._reasons(table)]
+            table = table.filter(pa.array(kept, pa.bool_()))
+        return document_arrays(table)
+
+    def left_out(self) -> Counter[str]:
+        """Return how many documents are left out, by reason; a document counts once."""
+        if not self.repeated and not self.contaminated:
+            return Counter()
+        reasons = self._reasons(self.file.table(["document_id", "source_id"]))
+        return Counter(reason for reason in reasons if reason is not None)
+
+    def _reasons(self, table: pa.Table) -> list[str | None]:
+        columns = (table.column(name).to_pylist() for name in ("document_id", "source_id"))
+        return [
+            "near_duplicate"
+            if source_id in self.repeated
+            else "contaminated"
+            if document_id in self.contaminated
+            else None
+            for document_id, source_id in zip(*columns, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

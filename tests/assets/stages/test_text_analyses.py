@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from spelangy_assets.quality import contracts
-from spelangy_assets.stages import cover_topics, find_contamination
+from spelangy_assets.stages import cover_topics, find_contaminated, find_contamination
 from spelangy_assets.stages.stage import InputError
 from spelangy_model.records import Audio, Metric, SpokenQuestion, TokenChunk, TokenDocument
+from spelangy_model.text.contamination import QuestionIndex, comparable_words
 from spelangy_model.text.topics import Topic
 
 RIVER = "Which river flows through the capital of the country?"
@@ -74,11 +75,9 @@ def analysis(toys, store):
     for index, node in enumerate(nodes):
         assert toys.build(store, node, *nodes[:index]).verdict.passed
 
-    def build(module: Any, config: Any, **inputs: str):
+    def build(module: Any, config: Any, contract: Any = contracts.METRICS, **inputs: str):
         roles = {name: f"{name}_corpus" for name in TEXTS} | {"text_tokenizer": "text_tokenizer", "questions": "sqa"}
-        node = toys.node(
-            "analysis", stage=module, config=config, contract=contracts.METRICS, inputs={**roles, **inputs}
-        )
+        node = toys.node("analysis", stage=module, config=config, contract=contract, inputs={**roles, **inputs})
         built = toys.build(store, node, *nodes)
         assert built.verdict.passed, built.verdict
         return built.artifact
@@ -121,6 +120,29 @@ def test_what_no_token_set_holds_is_the_clean_benchmark(analysis):
         ("Who named Velvet?", 3, True, False),
         (QUESTIONS["new"][0], 0, False, True),
     }
+
+
+def test_documents_that_hold_a_run_of_a_question_are_named_for_the_mixes(analysis):
+    long = analysis(find_contaminated, find_contaminated.Config(min_words=9), contract=contracts.CONTAMINATED)
+    rows = [
+        (row.source, row.document_id, row.text_id, row.overlap_words)
+        for row in long.records("contaminated", find_contaminated.ContaminatedDocument)
+    ]
+    assert rows == [("quest_tokens", "quest_tokens0", RIVER, 9)]
+    assert long.manifest.counts.dropped == {"contaminated": 1}
+    short = analysis(find_contaminated, find_contaminated.Config(min_words=3), contract=contracts.CONTAMINATED)
+    named = {row.document_id for row in short.records("contaminated", find_contaminated.ContaminatedDocument)}
+    assert named == {"quest_tokens0", "quest_tokens1"}
+
+
+@pytest.mark.parametrize("words", range(6, 14))
+def test_a_planted_run_of_each_length_is_found_and_one_word_less_is_not(words: int):
+    question = "in which year did the very old stone bridge over the 3rd river of Velvet fall down"
+    index = QuestionIndex({"q": question}, words)
+    run = " ".join(comparable_words(question)[1 : 1 + words])
+    planted = [("hit", f"He asked: {run.upper()}, they said."), ("miss", f"{run.rsplit(' ', 1)[0]} nothing else")]
+    found = list(find_contaminated.contaminated_documents("set", index, planted))
+    assert [(row.document_id, row.overlap_words) for row in found] == [("hit", words)]
 
 
 @pytest.mark.slow

@@ -1,0 +1,87 @@
+"""contaminated_documents: training documents that hold a run of words of a benchmark question; mixes leave them out.
+
+Put here: from token sets to the documents that go. Do not put here: the search (text.contamination), the report of how
+much of a benchmark stands in the training texts (find_contamination), or leaving out (mix).
+
+Inputs: roll-ups of token sets, `text_tokenizer`, `questions`. Output: contaminated(ContaminatedDocument), each document
+once, with the longest run that it shares with any question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated
+
+from spelangy_assets.stages.document_texts import corpora, document_texts
+from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_model.records import Int32, SpokenQuestion
+from spelangy_model.text.contamination import Overlap, QuestionIndex, comparable_words
+
+VERSION = "1"
+_DOCUMENTS_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class ContaminatedDocument:
+    """A document that holds a run of words of a benchmark question."""
+
+    source: Annotated[str, "the token set"]
+    document_id: str
+    text_id: Annotated[str, "the question with the longest run"]
+    overlap_words: Int32
+    overlap: Annotated[str, "the run, normalized"]
+
+
+TABLES: dict[str, type] = {"contaminated": ContaminatedDocument}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A document goes when it shares `min_words` words in a row with a question, one of the paper's 6 to 13.
+
+    Questions that are shorter are not looked for: what is asked in a few words stands anywhere.
+    """
+
+    min_words: int = 8
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    if config.min_words < 2:
+        raise PreflightError(f"min_words is {config.min_words}: single words stand in every document; take 6 to 13")
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Do one unit a token set."""
+    questions = {row.text_id: row.question for row in ctx.inputs["questions"].records("questions", SpokenQuestion)}
+    long = {text_id: text for text_id, text in questions.items() if len(comparable_words(text)) >= config.min_words}
+    index = QuestionIndex(long, config.min_words)
+    sets = corpora(ctx)
+    for unit, (source, members) in ctx.out.pending(sets):
+        named: set[str] = set()  # a document may lie in two snapshots
+        found = 0
+        with ctx.out.unit(unit) as out:
+            documents = document_texts(ctx, members)
+            while block := list(islice(documents, _DOCUMENTS_AT_ONCE)):
+                rows = list(contaminated_documents(source, index, block))
+                out.write("contaminated", [row for row in rows if row.document_id not in named])
+                named |= {row.document_id for row in rows}
+                out.read(len(block))
+                out.kept(len(block) - len(rows))
+                for _ in rows:
+                    out.drop("contaminated")
+                found += len(rows)
+        ctx.log(f"{source}: {found} documents hold {config.min_words} words in a row of a question")
+
+
+def contaminated_documents(
+    source: str, index: QuestionIndex, documents: Sequence[tuple[str, str]]
+) -> Iterator[ContaminatedDocument]:
+    """Yield those of the (id, text) documents that share an n-gram of the index, with their longest run."""
+    longest: dict[int, Overlap] = {}
+    for number, overlap in index.hits([text for _, text in documents]):
+        if number not in longest or overlap.words > longest[number].words:
+            longest[number] = overlap
+    for number, overlap in sorted(longest.items()):
+        yield ContaminatedDocument(source, documents[number][0], overlap.question_id, overlap.words, overlap.text)
