@@ -1,184 +1,104 @@
-"""Servers of a deployment that run beside a test: Postgres, and AWS's protocols by moto."""
+"""A small installation for tests of the Dagster layer, below a temporary folder."""
 
-from __future__ import annotations
-
-import contextlib
-import json
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+from spelangy_assets.keys import asset_key
+from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.settings import Settings
+from spelangy_assets.stage_asset import stage_asset
+from spelangy_assets.stages.build import Built
+
+# The name that the toys' graphs have; of a recipe's literals only its snapshots matter to the Dagster layer.
+RECIPE = dataclasses.replace(SAMPLE, name="recipe", audio_snapshots={"mon": {"day": 1}}, page_snapshots={})
 
 
-@dataclass(frozen=True)
-class Postgres:
-    """A running server, as deploy/*/dagster.yaml reaches it on 127.0.0.1."""
+class Bench:
+    """Materializes toy nodes through Dagster; `reports` are what the laboratory was told."""
 
-    port: int
-    password: str = "not-to-be-seen"
+    recipe = RECIPE
 
+    def __init__(self, home: Path, instance: dg.DagsterInstance):
+        self.settings = Settings.at(home)
+        self.instance = instance
+        self.reports: list[tuple[str, str | None, Built]] = []
+        self.laboratory = Laboratory(self.settings, report=lambda *told: self.reports.append(told))
+        self.store = self.laboratory.store
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    def graph(self, *nodes: Node) -> Graph:
+        return Graph("recipe", list(nodes))
 
+    def assets(self, *nodes: Node) -> list[dg.AssetsDefinition]:
+        graph = self.graph(*nodes)
+        return [stage_asset(self.recipe, graph, node) for node in graph]
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """A Postgres server of its own with the user and the database of deploy/aws/dagster.yaml."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    if not found:
-        pytest.skip("no Postgres server (Debian: postgresql)")
-    commands = found[-1].parent
-    # It refuses to run as root, and another user cannot enter the folders that pytest makes.
-    owner = pwd.getpwnam("postgres") if os.getuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="spelangy-postgres-"))
-    if owner is not None:
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-
-    def run(*command: str) -> None:
-        rights = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        subprocess.run(command, check=True, cwd=folder, capture_output=True, text=True, **rights)
-
-    secret = folder / "password"
-    secret.write_text(Postgres.password)
-    secret.chmod(0o644)
-    data, port = str(folder / "data"), free_port()
-    run(str(commands / "initdb"), "-D", data, "-U", "spelangy", "-A", "scram-sha-256", f"--pwfile={secret}")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    run(str(commands / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
-    try:
-        environment = {**os.environ, "PGPASSWORD": Postgres.password}
-        subprocess.run(
-            [commands / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "spelangy", "spelangy"],
-            check=True,
-            env=environment,
-        )
-        yield Postgres(port)
-    finally:
-        run(str(commands / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def aws_endpoint() -> Iterator[str]:
-    """Where an S3, ECS, EC2, IAM and Secrets Manager server answers."""
-    moto_server = pytest.importorskip("moto.server", reason="the AWS server of the tests (moto[server]) is missing")
-    ecs_models = pytest.importorskip("moto.ecs.models")
-    patch = pytest.MonkeyPatch()
-    backend = ecs_models.EC2ContainerServiceBackend
-    reckon = backend._calculate_task_resource_requirements
-
-    def reckon_with_task_memory(definition: Any) -> dict:
-        # moto asks every container for its memory; in ECS a Fargate task's own memory is enough.
-        for container in definition.container_definitions:
-            container.setdefault("memory", int(definition.memory))
-        return reckon(definition)
-
-    patch.setattr(backend, "_calculate_task_resource_requirements", staticmethod(reckon_with_task_memory))
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-    patch.undo()
-
-
-class Control:
-    """The services of deploy/control.sh over an instance folder."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.port = free_port()
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self._log = (folder / "control.log").open("w")
-        self.process = subprocess.Popen(
-            [DEPLOY / "control.sh"],
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-            env={**os.environ, "PATH": path, "SPELANGY_UI_PORT": str(self.port)},
+    def materialize(
+        self, *nodes: Node, only: str | None = None, partition: str | None = None, tags: dict[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Run the assets of the nodes, or one of them, in one run; a failure is in the result."""
+        return dg.materialize(
+            self.assets(*nodes),
+            selection=[asset_key("recipe", only)] if only else None,
+            instance=self.instance,
+            resources={"laboratory": self.laboratory},
+            partition_key=partition,
+            tags=tags,
+            raise_on_error=False,
         )
 
-    def end(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, 9)
-        self._log.close()
+    def materialization(self, result: dg.ExecuteInProcessResult, name: str = "source") -> dg.AssetMaterialization:
+        (found,) = [
+            event.materialization
+            for event in result.get_asset_materialization_events()
+            if event.asset_key == asset_key("recipe", name)
+        ]
+        return found
 
-    def ask(self, query: str, **variables: object) -> dict:
-        """Return what the web server answers to a GraphQL query."""
-        words = json.dumps({"query": query, "variables": variables}).encode()
-        address = f"http://127.0.0.1:{self.port}/graphql"
-        request = urllib.request.Request(address, data=words, headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)["data"]
+    def metadata(self, result: dg.ExecuteInProcessResult, name: str = "source") -> dict[str, Any]:
+        return {key: value.value for key, value in self.materialization(result, name).metadata.items()}
 
-    def soon(self, find: Callable[[], Any], seconds: float = 120) -> Any:
-        """Return what `find` finds, once it finds something; the services' log tells why it never did."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError, KeyError):
-                if found := find():
-                    return found
-            time.sleep(0.5)
-        raise AssertionError((self.folder / "control.log").read_text()[-4000:])
+    @staticmethod
+    def materialized(result: dg.ExecuteInProcessResult) -> list[str]:
+        return [event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key]
 
-    def launch(self, job: str, assets: Sequence[str] = (), **tags: str) -> str:
-        """Launch a job once the code location is loaded, and return the run's id."""
-        (node,) = self.soon(lambda: self.ask(_LOADED)["repositoriesOrError"]["nodes"])
-        selector: dict[str, Any] = {
-            "repositoryLocationName": node["location"]["name"],
-            "repositoryName": node["name"],
-            "jobName": job,
-        }
-        if assets:
-            selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
-        metadata = {"tags": [{"key": key.replace("__", "/"), "value": value} for key, value in tags.items()]}
-        run = {"selector": selector, "mode": "default", "executionMetadata": metadata}
-        answer = self.ask(_LAUNCH, run=run)["launchRun"]
-        assert answer["__typename"] == "LaunchRunSuccess", answer
-        return answer["run"]["runId"]
-
-
-_LOADED = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
-_LAUNCH = """mutation Launch($run: ExecutionParams!) {
-  launchRun(executionParams: $run) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-    ... on RunConfigValidationInvalid { errors { message } }
-  }
-}"""
+    @staticmethod
+    def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+        """Return the words of each step that failed, by the asset's name."""
+        found = {}
+        for event in result.all_events:
+            if event.is_step_failure:
+                data = event.step_failure_data
+                words = data.user_failure_data.description if data.user_failure_data else None
+                found[(event.step_key or "").removeprefix("recipe__")] = words or str(data.error)
+        return found
 
 
 @pytest.fixture
-def control() -> Iterator[Callable[[Path], Control]]:
-    """Return what starts the services of a deployment; they end with the test."""
-    started: list[Control] = []
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Bench(tmp_path / "home", instance)
 
-    def start(folder: Path) -> Control:
-        started.append(Control(folder))
-        return started[-1]
 
-    yield start
-    for one in started:
-        one.end()
+@pytest.fixture(scope="session")
+def instance_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
+        yield instance
 
 
 @pytest.fixture
-def free_ports() -> Callable[[int], tuple[int, ...]]:
-    return lambda count: tuple(free_port() for _ in range(count))
+def ticks(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
+    """The instance that sensors and schedules are evaluated on, without partitions.
+
+    They open it again from its reference, which one in memory does not have. Runs are quicker in memory, on the bench.
+    """
+    for name in ("recipe_audio_snapshot", "recipe_page_snapshot"):
+        for key in instance_on_disk.get_dynamic_partitions(name):
+            instance_on_disk.delete_dynamic_partition(name, key)
+    return instance_on_disk

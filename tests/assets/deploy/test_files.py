@@ -6,7 +6,7 @@ import pytest
 
 from spelangy_assets.recipes.paper import BATCH_ROWS
 
-DEPLOY = Path(__file__).parents[1] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 
 
 @pytest.mark.parametrize(

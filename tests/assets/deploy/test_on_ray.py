@@ -104,7 +104,7 @@ def test_a_stage_over_two_nodes_gives_the_version_of_one_process(
     }.items():
         monkeypatch.setenv(name, value)
     boto3.client("s3").create_bucket(Bucket="ray-logs")
-    text = (Path(__file__).parents[2] / "deploy" / "ray" / "dagster.yaml").read_text()
+    text = (Path(__file__).parents[3] / "deploy" / "ray" / "dagster.yaml").read_text()
     for there, here in (("port: 5432", f"port: {postgres.port}"), ("/var/spelangy", str(tmp_path))):
         assert there in text
         text = text.replace(there, here)

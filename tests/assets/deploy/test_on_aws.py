@@ -23,7 +23,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-AWS = Path(__file__).parents[2] / "deploy" / "aws"
+AWS = Path(__file__).parents[3] / "deploy" / "aws"
 
 
 @pytest.fixture
