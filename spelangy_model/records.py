@@ -54,7 +54,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A sentence whose speaker, words and times are known beforehand (a transcript that came with the audio)."""
+    """A sentence whose speaker, words and times are known beforehand (a transcript that came with the audio).
+
+    Without text it is a turn (of an RTTM file): who speaks when is known, and what is said is not.
+    """
 
     speaker: str
     text: str
@@ -118,6 +121,11 @@ class Recording:
     snr_db: Annotated[float, "signal-to-noise ratio by the percentiles of frame levels"] = math.nan
     original_clipping_share: Annotated[float, "share of the original's samples at full scale or beyond"] = math.nan
     original_bandwidth_hz: Annotated[float, "up to where the original's mean spectrum reaches, within 60 dB"] = math.nan
+
+    @property
+    def has_transcript(self) -> bool:
+        """Whether words came with the audio; `utterances` without text are turns alone."""
+        return any(utterance.text for utterance in self.utterances)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ A line of JSON is told by its keys, so that forms may stand side by side:
 are passed over. A transcript is what `utterances`, NeMo's `text` and lhotse's supervisions hold: with it neither
 diarization nor ASR is asked. A NeMo line or a supervision is one utterance, so many may name one file; without a
 duration it lasts to the end of the recording. Lines without text say where a file comes from, and it is read whole.
+`rttm` (NeMo's `rttm_filepath`) names a file of turns, which spares diarization alone; beside it the "-" that NeMo
+writes for an unknown text is none.
 """
 
 from __future__ import annotations
@@ -32,16 +34,21 @@ from spelangy_model.records import Utterance
 
 UNKNOWN_LICENCE = "unknown"
 UNKNOWN_SPEAKER = "unknown"
+NO_TEXT = "-"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a manifest says of a file. An utterance that ends at infinity ends with the recording."""
+    """What a manifest says of a file. An utterance that ends at infinity ends with the recording.
+
+    `rttm` is the file that holds its turns, when they are known and its words are not (see given_turns.py).
+    """
 
     url: str = ""
     licence: str = UNKNOWN_LICENCE
     language: str = ""
     utterances: tuple[Utterance, ...] = ()
+    rttm: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,10 @@ def read_manifests(manifests: Iterable[tuple[str, bytes]], roots: Sequence[str])
 def entry_of(row: Mapping[str, Any], where: str, text: str = "") -> Entry:
     """Return what one object in NeMo's or our own form says of its recording; `text` stands in for its own."""
     own = _utterances(row.get("utterances"), where)
+    rttm = _text(row, ("rttm", "rttm_filepath"), "", where)
     said = _text(row, ("text",), text, where) if not own else ""
+    if rttm and said == NO_TEXT:
+        said = ""
     if said:
         own = (_timed(row, said, ("offset", "duration"), 0.0, where),)
     return Entry(
@@ -96,6 +106,7 @@ def entry_of(row: Mapping[str, Any], where: str, text: str = "") -> Entry:
         licence=_text(row, ("licence", "license"), UNKNOWN_LICENCE, where),
         language=_text(row, ("language", "lang"), "", where),
         utterances=own,
+        rttm=rttm if not own else "",
     )
 
 
@@ -126,12 +137,16 @@ class _Reader:
         elif "audio_filepath" in row:
             name = self._name(_text(row, ("audio_filepath",), "", where), where)
             if name:
-                self._segments.setdefault(name, []).append(entry_of(row, where))
+                self._segments.setdefault(name, []).append(self._entry(row, where))
         else:
             name = self._name(_text(row, ("file", "path", "file_name"), "", where), where)
-            entry = replace(entry_of({**row, "text": None}, where))
+            entry = self._entry({**row, "text": None}, where)
             if name and self._own.setdefault(name, entry) != entry:
                 self._refuse(name, "duplicate_id", f"{where}: says something else of {name} than a line before")
+
+    def _entry(self, row: Mapping[str, Any], where: str) -> Entry:
+        entry = entry_of(row, where)
+        return replace(entry, rttm=self._name(entry.rttm, where)) if entry.rttm else entry
 
     def _recording(self, row: Mapping[str, Any], where: str) -> str:
         recording_id = _text(row, ("id",), "", where)
@@ -203,6 +218,7 @@ class _Reader:
                     licence=known.licence if known.licence != UNKNOWN_LICENCE else entry.licence,
                     language=known.language or entry.language,
                     utterances=known.utterances or entry.utterances,
+                    rttm=known.rttm or entry.rttm,
                 )
         for recording_id in self._supervisions.keys() - self._files.keys():
             where = next(iter(self._supervisions[recording_id].values()))[2]

@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from spelangy_assets.stages.audio_manifests import BadLine, Entry, entry_of, is_manifest, read_manifests
+from spelangy_assets.stages.given_turns import read_turns
 from spelangy_assets.stages.sources import SnapshotFiles, printable
 from spelangy_assets.stages.stage import InputError
 
@@ -79,6 +80,7 @@ def items_of(files: SnapshotFiles) -> list[Item]:
     missing = [_refused(name, "missing_file", "a manifest names it, and it is not there") for name in listing.entries]
     items += [item for item in missing if item.source_uri not in there]
     items.sort(key=lambda item: (item.source_uri not in listing.entries, os.fsencode(item.source_uri)))
+    items = _with_turns(files, items)
     items += [_bad(line) for line in listing.bad]
     seen: set[str] = set()
     unique = []
@@ -114,6 +116,23 @@ def on_disk(files: SnapshotFiles, item: Item, scratch: Path) -> Iterator[Path]:
 
 def _refused(name: str, reason: str, detail: str) -> Item:
     return Item(name, name, reason=reason, detail=detail)
+
+
+def _with_turns(files: SnapshotFiles, items: list[Item]) -> list[Item]:
+    """Return the items with the turns that RTTM says of them, without the files that said it."""
+    sounds = {item.source_uri: item.entry.rttm for item in items if not item.reason}
+    given = read_turns(files.read, files.names(), sounds)
+    told = []
+    for item in items:
+        if item.source_uri in given.files:
+            continue
+        if wrong := given.bad.pop(item.source_uri, None):
+            item = replace(item, reason=wrong.reason, detail=wrong.error)
+        turns = given.by_recording.get(item.source_uri)
+        if turns and not item.entry.utterances:
+            item = replace(item, entry=replace(item.entry, utterances=turns))
+        told.append(item)
+    return told + [_bad(line) for line in given.bad.values()]
 
 
 def _bad(line: BadLine) -> Item:

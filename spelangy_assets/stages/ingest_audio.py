@@ -27,7 +27,7 @@ from spelangy_model.audio.measures import SourceMeter, measure_signal
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.records import Audio, Fingerprint, Recording, Reject, Utterance
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject, "fingerprints": Fingerprint}
 INDEPENDENT_UNITS = True
 
@@ -66,8 +66,8 @@ class AudioSource(Protocol):
 class Config:
     """Recordings outside of the two durations are rejects; one longer than a part becomes several rows.
 
-    A unit is at most so many recordings or bytes of files. With `use_transcripts` false a transcript that came with
-    the audio is passed over, and ASR is asked (to measure it, for one).
+    A unit is at most so many recordings or bytes of files. With `use_transcripts` false transcripts and turns
+    that came with the audio are passed over, and diarizer and ASR are asked (to measure them, for one).
     """
 
     min_duration_s: float = 0.25

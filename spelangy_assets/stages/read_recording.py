@@ -72,8 +72,9 @@ def read_recordings(
 ) -> Iterator[tuple[Recording, Fingerprint]]:
     """Yield the rows of a file, in order of time. Raises AudioError before the first one, or not at all.
 
-    Parts in which nothing can be heard are left out; a file of nothing else is `silent`. `tell` gets the hours of a
-    file that is kept (hours_in) and of its silent parts (hours_silent).
+    Parts in which nothing can be heard are left out; a file of nothing else is `silent`. So are those in which nobody
+    speaks, when turns were given. `tell` gets the hours of a file that is kept (hours_in) and of those parts
+    (hours_silent, hours_without_turns).
     """
     with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(scratch)) as spool:
         reading = _Reading(path, facts, rule)
@@ -90,6 +91,9 @@ def read_recordings(
         for part in waiting:
             spool.seek(part.begin)
             row = reading.row(part, spool.read(part.size), many)
+            if facts.utterances and not row.utterances and not any(item.text for item in facts.utterances):
+                tell("hours_without_turns", row.duration_s / 3600)  # it is known that nobody speaks in this part
+                continue
             hashes, frames = part.landmarks
             yield row, Fingerprint(row.recording_id, hashes.tolist(), frames.tolist())
 
@@ -185,12 +189,16 @@ def check_duration(duration_s: float, rule: ReadRule) -> None:
 
 
 def fitted(utterances: Sequence[Utterance], duration_s: float) -> tuple[Utterance, ...]:
-    """Return a given transcript with its ends inside of the recording. Raises AudioError (bad_utterances)."""
+    """Return a given transcript, or given turns, with ends inside of the recording.
+
+    Raises AudioError (bad_utterances); words for some of the utterances alone are neither of the two.
+    """
     inside = []
+    words = any(item.text for item in utterances)
     for item in utterances:
         end_s = duration_s if math.isinf(item.end_s) or 0 < item.end_s - duration_s <= _SLACK_S else item.end_s
         said = f"{item.speaker!r} from {item.start_s} to {item.end_s} s"
-        if not item.speaker or not item.text.strip():
+        if not item.speaker or (words and not item.text.strip()):
             raise AudioError("bad_utterances", f"{said}: without speaker or text")
         if not 0 <= item.start_s < end_s <= duration_s:
             raise AudioError("bad_utterances", f"{said}: not inside of the recording's {duration_s:.3f} s")

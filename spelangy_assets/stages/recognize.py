@@ -11,7 +11,7 @@ the same whatever its length: a crawl of short clips then takes a fraction of th
 place in such a window, and passes a recording by or repeats another: one whose number of words is far from the first
 system's is heard again by itself.
 
-A recording that came with utterances is not listened to: its system is 'given', each word's times are interpolated
+A recording that came with a transcript is not listened to: its system is 'given', each word's times are interpolated
 inside its utterance by characters, its confidence is 1, and the language is that of the recording's whole transcript.
 """
 
@@ -102,7 +102,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 out.kept(len(own))
                 if not own:
                     continue
-                if recording.utterances:
+                if recording.has_transcript:
                     hear(group, out)
                     _write(_given(recording, own), out)
                     continue

@@ -3,8 +3,9 @@
 Put here: from turns to segments, the counts. Do not put here: diarization (spelangy_model/audio/diarize.py), the
 cutting of turns (turns.py), words.
 
-Input `raw_audio`: recordings. A recording that came with utterances is not diarized: each utterance is a segment with
-the utterance's times and speaker. What is counted are turns; a recording without any counts as one, `no_speech`.
+Input `raw_audio`: recordings. A recording that came with a transcript is not diarized: each utterance is a segment with
+the utterance's times and speaker. One that came with turns (RTTM) is not either: its turns stand for a diarizer's.
+What is counted are turns; a recording without any counts as one, `no_speech`.
 """
 
 from __future__ import annotations
@@ -66,12 +67,14 @@ def run(ctx: StageContext, config: Config) -> None:
             for recording in shard.iter_records(Recording, batch_rows=1):
                 out.add("hours_in", recording.duration_s / 3600)
                 samples = decode_flac(recording.audio.bytes)
-                if recording.utterances:
+                if recording.has_transcript:
                     segments = _given(recording, config, out)
+                elif recording.utterances:
+                    segments = _cut(recording, samples, _turns(recording), config, out)
                 else:
                     if diarizer is None:
                         diarizer = _open(config, ctx.execution)
-                    segments = _diarized(recording, samples, diarizer, config, out)
+                    segments = _cut(recording, samples, diarizer.diarize(samples), config, out)
                 out.write("segments", with_levels(segments, samples))
                 out.add("speakers", len({segment.speaker for segment in segments}))
                 out.add("hours_kept", sum(segment.end_s - segment.start_s for segment in segments) / 3600)
@@ -86,10 +89,14 @@ def _open(config: Config, execution: Execution) -> Diarizer:
     return open_diarizer(config.diarizer, execution.environment, execution.device)
 
 
-def _diarized(
-    recording: Recording, samples: np.ndarray, diarizer: Diarizer, config: Config, out: UnitWriter
+def _turns(recording: Recording) -> list[Turn]:
+    return sorted(Turn(item.start_s, item.end_s, item.speaker) for item in recording.utterances)
+
+
+def _cut(
+    recording: Recording, samples: np.ndarray, found: list[Turn], config: Config, out: UnitWriter
 ) -> list[Segment]:
-    turns = join_gaps(diarizer.diarize(samples), config.max_gap_s)
+    turns = join_gaps(found, config.max_gap_s)
     out.read(max(1, len(turns)))
     if not turns:
         out.drop("no_speech")
@@ -102,7 +109,7 @@ def _diarized(
 
 
 def _given(recording: Recording, config: Config, out: UnitWriter) -> list[Segment]:
-    turns = sorted(Turn(item.start_s, item.end_s, item.speaker) for item in recording.utterances)
+    turns = _turns(recording)
     out.read(len(turns))
     segments = [
         Segment(

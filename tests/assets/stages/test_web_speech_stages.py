@@ -257,6 +257,14 @@ def test_a_given_transcript_is_not_listened_to(store: ArtifactStore, execution: 
     assert [chunk.text for chunk in fine] == ["It rains in the town.", "We stay at home now.", talk[1].text]
 
 
+def test_what_is_said_in_given_turns_is_asked_of_asr(store: ArtifactStore, execution: Execution):
+    built = chain(store, execution, Talk(((Utterance("ann", "", 1.0, 4.0), Utterance("bob", "", 5.0, 9.0)),)))
+    heard = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
+    assert [hypothesis.system for hypothesis in heard] == ["one", "two"] * 2
+    transcripts = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
+    assert [(t.speaker, t.text) for t in transcripts] == [(name, "So it is like that.") for name in ("ann", "bob")]
+
+
 def test_what_is_missing_is_said_before_any_work(execution: Execution):
     config = recognize.Config((Scripted("one", "", missing="one: get the model so and so"),))  # type: ignore[arg-type]
     with pytest.raises(PreflightError, match="one: get the model so and so"):
