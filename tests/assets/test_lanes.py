@@ -92,7 +92,7 @@ def test_changing_one_mix_changes_that_mix_and_what_is_below_it_and_nothing_else
     before, after = identities(SAMPLE), identities(dataclasses.replace(SAMPLE, mixes={**SAMPLE.mixes, name: other}))
     assert before.keys() == after.keys()
     changed = {asset for asset in before if before[asset] != after[asset]}
-    assert changed == {f"mix_{name}", f"run_{name}", f"eval_{name}", "leaderboard"}
+    assert changed == {f"mix_{name}", f"run_{name}", f"eval_{name}", "text_skill", "leaderboard"}
 
 
 @pytest.mark.slow
