@@ -49,16 +49,18 @@ def recipe_definitions(recipe: Recipe, laboratory: Laboratory) -> dg.Definitions
 def build_definitions(
     settings: Settings | None = None,
     overrides: Mapping[str, Any] | None = None,
-    recipes: Sequence[Recipe] = RECIPES,
+    recipes: Sequence[Recipe] | None = None,
 ) -> dg.Definitions:
     """Return all definitions of the installation.
 
-    `settings` default to the environment's; `overrides` replace resources by key (tests give a laboratory of theirs).
+    `settings` default to the environment's, `recipes` to those that the settings name; `overrides` replace resources by
+    key (tests give a laboratory of theirs). ValueError for a recipe that there is not.
     """
     laboratory = Laboratory(settings or Settings.from_environment())
     resources = {"laboratory": laboratory, **(overrides or {})}
+    chosen = recipes or [recipe_named(name) for name in laboratory.settings.recipes]
     return dg.Definitions.merge(
-        *(recipe_definitions(recipe, resources["laboratory"]) for recipe in recipes),
+        *(recipe_definitions(recipe, resources["laboratory"]) for recipe in chosen),
         dg.Definitions(resources=resources, executor=executor_of(resources["laboratory"].settings)),
     )
 

@@ -24,6 +24,7 @@ class Settings:
     store_uri   SPELANGY_STORE      the artifacts: a folder or an s3:// prefix; default HOME/store
     snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
     snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further audio snapshots, PREFIX/audio/NAME/...; default none
+    recipes     SPELANGY_RECIPES    the recipes that `dagster dev` loads, by comma; default sample,paper
     device      SPELANGY_DEVICE     cpu or cuda
     executor    SPELANGY_EXECUTOR   in_process, or multiprocess: steps of a run in processes of their own
     workers     SPELANGY_WORKERS    how many of those at once; default 2
@@ -36,6 +37,7 @@ class Settings:
     store_uri: str
     snapshots: Path
     snapshots_s3: str = field(default="", repr=False)  # its query may bear a secret
+    recipes: tuple[str, ...] = ("sample", "paper")
     device: str = "cpu"
     executor: str = "in_process"
     workers: int = 2
@@ -66,6 +68,7 @@ class Settings:
             store_uri=env.get("SPELANGY_STORE") or str(home / "store"),
             snapshots=Path(env.get("SPELANGY_SNAPSHOTS") or home / "snapshots").absolute(),
             snapshots_s3=env.get("SPELANGY_SNAPSHOTS_S3") or "",
+            recipes=tuple(name.strip() for name in (env.get("SPELANGY_RECIPES") or "sample,paper").split(",")),
             device=env.get("SPELANGY_DEVICE") or "cpu",
             executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
             workers=int(env.get("SPELANGY_WORKERS") or 2),

@@ -42,7 +42,14 @@ def test_both_recipes_load_side_by_side(definitions: dg.Definitions) -> None:
     assert keys == {asset_key(recipe.name, name) for recipe in RECIPES for name in UPKEEP}
 
 
-@pytest.mark.parametrize("name", ["sample", "tiny", "paper", "tokenizer"])
+def test_the_settings_name_the_recipes_that_are_loaded(tmp_path: Path) -> None:
+    loaded = build_definitions(Settings.at(tmp_path, SPELANGY_RECIPES="tiny, miniature_low"))
+    assert {spec.key.path[0] for spec in loaded.resolve_all_asset_specs()} == {"tiny", "miniature_low"}
+    with pytest.raises(ValueError, match="no recipe 'small'; there are sample, paper, miniature"):
+        build_definitions(Settings.at(tmp_path, SPELANGY_RECIPES="small"))
+
+
+@pytest.mark.parametrize("name", ["sample", "tiny", "paper", "tokenizer", "miniature", "miniature_low"])
 def test_a_recipe_has_every_group_and_the_leaderboard_is_below_all(name: str) -> None:
     graph = assemble(recipe_named(name))
     assert {node.group for node in graph} == GROUPS
