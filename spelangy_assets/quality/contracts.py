@@ -2,8 +2,9 @@
 
 Put here: contracts, as literals. Do not put here: how they are evaluated (evaluate.py). The SQL sees each table of
 the artifact as a view of its name, and the views `counts(records_in, records_kept, records_dropped)` and
-`stats(name, value)` of its manifest. `block`: the dataset is broken (structure) and nothing may read it.
-`warn`: it is unusual (drift) and a person should look.
+`stats(name, value)` of its manifest. A view `TABLE_audio(audio_bytes)` says how large the sound of each row of a TABLE
+is; never ask for `audio.bytes` itself, which would read hours of sound into memory. `block`: the dataset is broken
+(structure) and nothing may read it. `warn`: it is unusual (drift) and a person should look.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ RAW_AUDIO = Contract(
     "raw_audio",
     """
     SELECT count(*) AS recordings, count(*) - count(DISTINCT recording_id) AS duplicate_ids,
-           count(*) FILTER (duration_s <= 0 OR octet_length(audio.bytes) = 0) AS empty_recordings,
+           count(*) FILTER (duration_s <= 0)
+               + (SELECT count(*) FILTER (audio_bytes = 0) FROM recordings_audio) AS empty_recordings,
            (SELECT count(*) FROM rejects) AS rejects,
            count(*) FILTER (licence = 'unknown') / greatest(count(*), 1) AS share_of_unknown_licence
     FROM recordings
@@ -193,7 +195,7 @@ CHUNKS = Contract(
     SELECT count(*) AS chunks, count(*) - count(DISTINCT chunk_id) AS duplicate_ids,
            count(*) FILTER (trim(text) = '') AS empty_texts,
            count(*) FILTER (end_s <= start_s) AS empty_audio,
-           count(*) FILTER (octet_length(audio.bytes) < 64) AS missing_audio,
+           (SELECT count(*) FILTER (audio_bytes < 64) FROM chunks_audio) AS missing_audio,
            (SELECT count(*) FROM (
                SELECT document_id FROM chunks GROUP BY document_id
                HAVING max("index") - min("index") + 1 <> count(*) OR min("index") <> 0)) AS documents_with_holes,

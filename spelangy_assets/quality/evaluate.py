@@ -18,7 +18,9 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.quality.drift import compare
@@ -27,13 +29,15 @@ from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.manifest import Expectation, Verdict
 from spelangy_model.records import schema_of
 
+_READ_BYTES = 1 << 20  # or one row, where that is more
+
 
 class ContractError(Exception):
     """A contract that cannot be evaluated (its SQL fails, a bound names no column): our mistake, not the data's."""
 
 
 @contextmanager
-def _views(artifact: Artifact, tables: dict[str, type]) -> Iterator[duckdb.DuckDBPyConnection]:
+def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open what the SQL of a contract sees of an artifact."""
     manifest = artifact.manifest
     with duckdb.connect() as connection:
@@ -43,6 +47,8 @@ def _views(artifact: Artifact, tables: dict[str, type]) -> Iterator[duckdb.DuckD
                 paths, schema=schema_of(record), format="parquet", filesystem=artifact.files.filesystem
             )
             connection.register(table, dataset)
+            if f"{table}_audio" in sql:
+                connection.register(f"{table}_audio", pa.table({"audio_bytes": _audio_bytes(artifact, table)}))
         counts = manifest.counts
         dropped = sum(counts.dropped.values())
         connection.register(
@@ -77,9 +83,29 @@ def _views(artifact: Artifact, tables: dict[str, type]) -> Iterator[duckdb.DuckD
         yield connection
 
 
+def _audio_bytes(artifact: Artifact, table: str) -> np.ndarray:
+    """Return the sizes of a table's sounds in bytes, int64 (rows,), holding one or a few of them in memory.
+
+    DuckDB would have Arrow read many row groups ahead, each as large as what the stage held of hours of sound.
+    """
+    shard_bytes = {f"{artifact.path}/{shard.path}": shard.bytes for shard in artifact.manifest.shards}
+    sizes = [np.zeros(0, np.int64)]
+    for shard in artifact.shards(table):
+        path = artifact.files.full(shard.path)
+        with pq.ParquetFile(
+            path, filesystem=artifact.files.filesystem, buffer_size=_READ_BYTES, pre_buffer=False
+        ) as parquet:
+            row_bytes = shard_bytes[shard.path] // max(shard.rows, 1) + 1
+            rows = min(max(_READ_BYTES // row_bytes, 1), 1024)
+            for batch in parquet.iter_batches(rows, columns=["audio.bytes"], use_threads=False):
+                lengths = pc.call_function("binary_length", [batch.column("audio").field("bytes")])
+                sizes.append(lengths.fill_null(0).to_numpy().astype(np.int64))
+    return np.concatenate(sizes)
+
+
 def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> dict[str, float]:
     """Return the contract's aggregate row over the artifact's shards and manifest; NaN where SQL gives NULL."""
-    with _views(artifact, tables) as connection:
+    with _views(artifact, tables, contract.sql) as connection:
         try:
             cursor = connection.execute(contract.sql)
             rows = cursor.fetchall()
@@ -100,7 +126,7 @@ def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -
 
 def drift_values(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> list[np.ndarray]:
     """Return the finite values of each of the contract's drifts, each of shape (n,)."""
-    with _views(artifact, tables) as connection:
+    with _views(artifact, tables, " ".join(drift.sql for drift in contract.drifts)) as connection:
         values = []
         for drift in contract.drifts:
             try:
