@@ -11,10 +11,12 @@ A segment of somebody else, or one that a filter dropped, between two segments k
 A document is a run of consecutive chunks.
 
 A cut lies where it is quietest between two words, and what is quiet is judged over a tenth of a second, so that the
-closure inside of a "t" is none. The words say where to look, and the turns only where they do not contradict them: a
-diarizer changes the speaker 0.2 s early or late. Where there is no quiet between two words but much of it close by, the
-recognizer has given a word the silence beside it, as Whisper does at the start of a window; then the cut lies in that
-silence, and the word's time ends at the cut.
+closure inside of a "t" is none. Of that quiet it takes the first twentieth of a second behind a word (the last before
+one), so that an edge says when the word ends: the rest of a pause inside of a turn goes to the next chunk. The words
+say where to look, and the turns only where they do not contradict them: a diarizer changes the speaker 0.2 s early or
+late. Where there is no quiet between two words but much of it close by, the recognizer has given a word the silence
+beside it, as Whisper does at the start of a window; then the cut lies in that silence, and the word's time ends at the
+cut.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ _SAME_DB = 3.0
 _MUCH_QUIETER_DB = 10.0
 _PAUSE_S = 0.1
 _LONG_PAUSE_S = 0.3
-_PAD_S = 0.05
+_SHORT_S = 0.06
+_PAD_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class ChunkRule:
     `max_gap_s`: the longest silence inside of a merged chunk. `max_chunk_s`: no merge goes beyond it.
     `min_sentence_s`: a shorter sentence stays with its neighbour. `margin_s`: how far before its first word and after
     its last one a chunk may reach for a quiet point, not into what is said or was dropped there; it takes at most a
-    tenth of a second of that quiet. `slack_s`: how far a word's time may be wrong, at most half of it.
+    twentieth of a second of that quiet. `slack_s`: how far a word's time may be wrong, at most half of it.
     `max_document_gap_s`, `max_document_chunks`: a longer gap between chunks, or more chunks, begin a new document.
     """
 
@@ -304,24 +307,43 @@ def _frames(energy: np.ndarray, from_s: float, to_s: float) -> np.ndarray:
 
 
 def _longest(energy: np.ndarray, gap: _Gap) -> float:
-    """Return the middle of the longest quiet run: one cut for the two chunks beside it."""
+    """Return the beginning of the longest quiet run: one cut for the two chunks beside it."""
     over_s = min(max((gap.to_s - gap.from_s) / 2, _PAUSE_S), _LONG_PAUSE_S)
-    begin, end = max(_quiet_runs(energy, gap, over_s), key=lambda run: run[1] - run[0])
-    return (begin + end) / 2
+    longest = max(_quiet_runs(energy, gap, over_s), key=lambda run: run[1] - run[0])
+    return _beside(energy, gap, longest, over_s, from_left=True)
 
 
 def _near(energy: np.ndarray, gap: _Gap, from_left: bool) -> float:
-    """Return a point in the pause nearest to the left (or right) word, at most _PAD_S inside of it.
+    """Return the beginning of the pause nearest to the left word (the end of that nearest to the right one).
 
     A quiet run shorter than a pause may be a closure inside of the word; without any longer one the longest counts.
     """
     runs = _quiet_runs(energy, gap, _PAUSE_S)
     pauses = [run for run in runs if run[1] - run[0] >= _PAUSE_S] or [max(runs, key=lambda run: run[1] - run[0])]
+    return _beside(energy, gap, pauses[0 if from_left else -1], _PAUSE_S, from_left)
+
+
+def _beside(energy: np.ndarray, gap: _Gap, run: tuple[float, float], over_s: float, from_left: bool) -> float:
+    """Return the point of a quiet run that is _PAD_S away from the word on its left (or right), or its middle.
+
+    What is quiet over `over_s` begins half of that behind the word; over a shorter time it begins sooner, but
+    never inside of what the recognizer calls the word.
+    """
+    begin, end = run
+    middle = (begin + end) / 2
+    own = _frames(energy, begin, end)
+    if not len(own):
+        return middle
+    quiet_db = np.median(_levels_db(energy, own, _SHORT_S)) + _SAME_DB
+    from_s, to_s = max(begin - over_s / 2, min(gap.from_s, begin)), min(end + over_s / 2, max(gap.to_s, end))
+    reach = (from_s, middle) if from_left else (middle, to_s)
+    frames = _frames(energy, *reach)
+    loud = frames[_levels_db(energy, frames, _SHORT_S) > quiet_db]
     if from_left:
-        begin, end = pauses[0]
-        return min((begin + end) / 2, begin + _PAD_S)
-    begin, end = pauses[-1]
-    return max((begin + end) / 2, end - _PAD_S)
+        word_s = float(loud[-1] + 1) * _FRAME_S if len(loud) else reach[0]
+        return min(middle, word_s + _PAD_S)
+    word_s = float(loud[0]) * _FRAME_S if len(loud) else reach[1]
+    return max(middle, word_s - _PAD_S)
 
 
 def _on_sample(time_s: float) -> float:

@@ -122,12 +122,12 @@ def test_the_papers_mean_lengths_are_reached_by_literals():
 # --- where a cut lies -------------------------------------------------------------------------------------------
 
 
-def test_a_cut_lies_at_the_quietest_point_between_the_words():
+def test_a_cut_lies_in_the_quiet_between_the_words_close_to_the_first():
     samples = noise(20)
     hush(samples, 4.3, 4.5)
     words = [*spread("It rains.", 1.0, 4.0), *spread("We stay.", 5.0, 8.0)]
     first, second = chunk_recording(samples, [said("", 1, 8, words=words)], [], FINE)
-    assert first.end_s == second.start_s == pytest.approx(4.4, abs=0.02)
+    assert first.end_s == second.start_s == pytest.approx(4.35, abs=0.02)
 
 
 def test_the_outer_ends_lie_in_the_nearest_pause_within_the_margin():
@@ -135,8 +135,8 @@ def test_the_outer_ends_lie_in_the_nearest_pause_within_the_margin():
     hush(samples, 0.0, 0.9)
     hush(samples, 8.1, 8.4)
     (span,) = chunk_recording(samples, [said("It rains. ", 1.0, 8.0)], [], COARSE)
-    assert span.start_s == pytest.approx(0.8, abs=0.02)
-    assert span.end_s == pytest.approx(8.2, abs=0.02)
+    assert span.start_s == pytest.approx(0.85, abs=0.02)
+    assert span.end_s == pytest.approx(8.15, abs=0.02)
 
 
 def test_two_chunks_share_the_quiet_point_of_a_short_gap():
@@ -168,7 +168,7 @@ def test_a_cut_leaves_a_gap_without_quiet_for_the_silence_that_a_word_was_given(
     hush(samples, 4.2, 4.5)
     words = [*spread("It rains.", 1.0, 4.0), *spread("We stay.", 4.05, 8.0)]  # "We" begins in fact at 4.5
     first, second = chunk_recording(samples, [said("", 1, 8, words=words)], [], FINE)
-    assert first.end_s == second.start_s == pytest.approx(4.35, abs=0.05)
+    assert first.end_s == second.start_s == pytest.approx(4.25, abs=0.03)
     assert second.words[0].start_s == second.start_s
     strict = ChunkRule(kind="fine", slack_s=0.0)
     first, second = chunk_recording(samples, [said("", 1, 8, words=words)], [], strict)
