@@ -17,6 +17,7 @@ import numpy as np
 from spelangy_assets.report.render import clock, duration, render, share
 from spelangy_assets.report.sound import AudioBudget
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
+from spelangy_model.audio.turns import Turn, shared_spans
 from spelangy_model.records import (
     Chunk,
     DroppedTranscript,
@@ -231,6 +232,7 @@ def _recording_view(
         for name, items in chunks.items()
         for number, chunk in enumerate(items, 1)
     }
+    turn_of = {segment.segment_id: segment for segment in segments}
     strips = _strips(recording, segments, dropped, chunks, speakers, anchors, limits.strips_per_recording)
     return {
         "id": recording.recording_id,
@@ -243,6 +245,7 @@ def _recording_view(
         "channels": recording.original_channels,
         "speakers": [{"name": name, "colour": colours[name]} for name in speakers],
         "strips": strips,
+        "overlapped": any(segment.overlap_s for segment in segments),
         "strips_left_out": recording.duration_s > limits.strips_per_recording * _STRIP_S,
         "strips_shown": duration(limits.strips_per_recording * _STRIP_S),
         "kinds": [
@@ -273,6 +276,7 @@ def _recording_view(
             {
                 "speaker": item.speaker,
                 "start": clock(item.start_s),
+                "together": _together(turn_of.get(item.segment_id)),
                 "systems": item.systems,
                 "text": item.text,
                 "slots": [_slot_view(vote) for vote in item.votes] if len(item.systems) > 1 else [],
@@ -334,6 +338,7 @@ def _strips(
 ) -> list[dict[str, Any]]:
     """Return the timeline cut into strips of a minute, so that it can be read on a narrow screen."""
     gone = {item.segment_id: item for item in dropped}
+    together = shared_spans(Turn(item.start_s, item.end_s, item.speaker) for item in segments)
     strips = []
     samples = decode_flac(recording.audio.bytes)
     peak = max(float(np.abs(samples).max()), 1e-3)
@@ -342,6 +347,19 @@ def _strips(
         end = min(start + _STRIP_S, recording.duration_s)
         rows = [*speakers, *chunks]
         bars = [
+            {
+                **_place(max(from_s, start), min(to_s, end), start),
+                "y": 0,
+                "height": _WAVE,
+                "css": "together",
+                "fill": "",
+                "href": "",
+                "title": f"two or more speak, {clock(from_s)} to {clock(to_s)}",
+            }
+            for from_s, to_s in together
+            if from_s < end and to_s > start
+        ]
+        bars += [
             _bar(
                 segment,
                 start,
@@ -351,6 +369,7 @@ def _strips(
                 if segment.segment_id in gone
                 else f"var(--speaker-{speakers.index(segment.speaker) % _COLOURS})",
                 title=f"{segment.speaker} {clock(segment.start_s)} to {clock(segment.end_s)}"
+                + _together(segment)
                 + (f", dropped: {gone[segment.segment_id].reason}" if segment.segment_id in gone else ""),
                 href="",
             )
@@ -391,15 +410,18 @@ def _strips(
 
 
 def _bar(item: Segment | Chunk, strip_start_s: float, row: int, **look: str) -> dict[str, Any]:
-    left = max(0.0, (item.start_s - strip_start_s) / _STRIP_S * 1000)
-    right = min(1000.0, (item.end_s - strip_start_s) / _STRIP_S * 1000)
-    box = {
-        "x": round(left, 1),
-        "y": _WAVE + row * _ROW + 1,
-        "width": round(max(right - left, 1.0), 1),
-        "height": _ROW - 3,
-    }
-    return {**box, **look}
+    place = _place(item.start_s, item.end_s, strip_start_s)
+    return {**place, "y": _WAVE + row * _ROW + 1, "height": _ROW - 3, **look}
+
+
+def _place(start_s: float, end_s: float, strip_start_s: float) -> dict[str, float]:
+    left = max(0.0, (start_s - strip_start_s) / _STRIP_S * 1000)
+    right = min(1000.0, (end_s - strip_start_s) / _STRIP_S * 1000)
+    return {"x": round(left, 1), "width": round(max(right - left, 1.0), 1)}
+
+
+def _together(segment: Segment | None) -> str:
+    return f", {segment.overlap_s:.1f} s with others" if segment and segment.overlap_s >= 0.05 else ""
 
 
 def _wave(samples: np.ndarray) -> str:

@@ -23,7 +23,7 @@ from spelangy_model.records import (
     Transcript,
 )
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {}
 PAGE = "chunk_page.html"
 

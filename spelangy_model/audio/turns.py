@@ -100,6 +100,22 @@ def overlap_s(turns: Sequence[Turn]) -> list[float]:
     return overlaps
 
 
+def shared_spans(turns: Iterable[Turn]) -> list[tuple[float, float]]:
+    """Return (start_s, end_s) of the stretches in which two or more speakers speak, in order of time."""
+    joined = join_gaps(turns, 0.0)  # nobody speaks together with himself
+    edges = [edge for turn in joined for edge in ((turn.start_s, 1), (turn.end_s, -1))]
+    edges.sort(key=lambda edge: (edge[0], -edge[1]))  # who begins where another ends leaves no seam
+    spans: list[tuple[float, float]] = []
+    speaking, since_s = 0, 0.0
+    for time_s, change in edges:
+        if speaking >= 2 and speaking + change < 2 and time_s > since_s:
+            spans.append((since_s, time_s))
+        elif speaking < 2 <= speaking + change:
+            since_s = time_s
+        speaking += change
+    return spans
+
+
 def segments_of(recording_id: str, turns: Iterable[Turn], samples: np.ndarray, max_s: float) -> list[Segment]:
     """Return the segments of a recording: its turns in order of time, long ones cut (see `split_long`).
 

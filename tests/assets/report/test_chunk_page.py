@@ -41,14 +41,14 @@ def chunk(rec: str, number: int, start: float, end: float, text: str) -> Chunk:
     )  # fmt: skip
 
 
-def segment(rec: str, number: int, start: float, end: float, speaker: str) -> Segment:
-    return Segment(f"{rec}-s{number}", rec, start, end, speaker, 0.0)
+def segment(rec: str, number: int, start: float, end: float, speaker: str, overlap_s: float = 0.0) -> Segment:
+    return Segment(f"{rec}-s{number}", rec, start, end, speaker, overlap_s)
 
 
 RECORDINGS = [recording("aaaa", 70.0), recording("bbbb", 20.0)]
 SEGMENTS = [
-    segment("aaaa", 0, 0.0, 10.0, "A"),
-    segment("aaaa", 1, 9.0, 14.0, "B"),
+    segment("aaaa", 0, 0.0, 10.0, "A", 1.0),
+    segment("aaaa", 1, 9.0, 14.0, "B", 1.0),
     segment("aaaa", 2, 61.0, 65.0, "A"),
     segment("bbbb", 0, 1.0, 6.0, "A"),
 ]
@@ -154,6 +154,16 @@ def test_the_waveform_is_drawn_from_the_sound():
     heights = [int(point.split()[1]) for point in loud[0].split("L")]
     assert min(heights) < 6
     assert max(heights) > 30
+
+
+def test_where_two_speak_at_once_is_marked_in_the_timeline_and_told_in_words():
+    text = page()
+    (box,) = re.findall(r'<rect class="together"[^>]*><title>([^<]*)</title>', text)
+    assert box == "two or more speak, 0:09.0 to 0:10.0"
+    assert 'x="150.0" y="0" width="16.7" height="36"' in text
+    assert "<title>A 0:00.0 to 0:10.0, 1.0 s with others</title>" in text
+    assert '<p class="quiet">A, 0:00.0, 1.0 s with others; agreement' in text
+    assert text.count("two or more speak") == 2  # and in the legend of the one recording in which it happens
 
 
 def test_each_chunk_has_its_sound_its_text_and_a_place_that_the_timeline_points_to(parsed):

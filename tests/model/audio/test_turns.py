@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spelangy_model.audio.turns import Turn, join_gaps, overlap_s, segments_of, split_long
+from spelangy_model.audio.turns import Turn, join_gaps, overlap_s, segments_of, shared_spans, split_long
 
 SECOND = 16_000
 LONG_NOISE = np.random.default_rng(1).uniform(-0.5, 0.5, 136 * SECOND).astype(np.float32)
@@ -50,6 +50,14 @@ def test_overlap_counts_each_second_once():
     turns = [Turn(0, 10, "a"), Turn(2, 4, "b"), Turn(3, 5, "c"), Turn(9, 12, "b"), Turn(1, 8, "a")]
     assert overlap_s(turns) == pytest.approx([4.0, 2.0, 2.0, 1.0, 3.0])
     assert overlap_s([]) == []
+
+
+def test_the_stretches_in_which_two_or_more_speak():
+    turns = [Turn(0, 5, "a"), Turn(4, 6, "b"), Turn(4.5, 7, "c"), Turn(7, 9, "a"), Turn(8, 10, "a"), Turn(9, 9.5, "b")]
+    assert shared_spans(turns) == [(4, 6), (9, 9.5)]
+    assert shared_spans([Turn(0, 5, "a"), Turn(5, 6, "b")]) == []
+    assert shared_spans([Turn(0, 9, "a"), Turn(1, 2, "b"), Turn(2, 3, "c")]) == [(1, 3)]
+    assert shared_spans([]) == []
 
 
 def test_segments_lie_inside_the_recording_in_whole_milliseconds():
