@@ -49,6 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
     overrule.add_argument("--reason", required=True)
     overrule.add_argument("--recipe", default="sample")
 
+    forget = commands.add_parser("forget", help="take down what was published at a URL: rebuilds leave it out")
+    forget.add_argument("url")
+    forget.add_argument("--by", required=True, help="who answers for it")
+    forget.add_argument("--reason", required=True)
+    forget.add_argument("--recipe", default="sample")
+    forget.add_argument("--dry-run", action="store_true", help="only say which datasets hold it")
+
     gc = commands.add_parser("gc", help="what nothing published was made from: a list, or with --delete its removal")
     gc.add_argument("--recipe", default=None, help="default: all recipes")
     gc.add_argument("--days", type=float, default=7.0, help="keep what changed within so many days")
@@ -164,6 +171,26 @@ def _overrule(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _forget(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.definitions import recipe_named
+    from spelangy_assets.recipes.assemble import assemble
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.store.artifacts import ArtifactStore
+    from spelangy_assets.store.forgotten import forget, held_in
+
+    settings = Settings.from_environment()
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    held = held_in(store, chosen.recipe, chosen.url)
+    for row in held:
+        print(f"{'  ' * row['distance']}{row['id']}{'' if row['published'] else '  (not published)'}")
+    print(f"{len(held)} versions hold it or were made from one that does")
+    if not chosen.dry_run:
+        crawls = [node.name for node in assemble(recipe_named(chosen.recipe)) if node.has_source]
+        forget(store, chosen.recipe, crawls, chosen.url, chosen.by, chosen.reason)
+        print("taken down: `status` says what to build again, then `gc --days 0 --delete` removes what held it")
+    return 0
+
+
 def _gc(chosen: argparse.Namespace) -> int:
     import datetime
 
@@ -198,6 +225,7 @@ _COMMANDS = {
     "lineage": _lineage,
     "status": _status,
     "overrule": _overrule,
+    "forget": _forget,
     "gc": _gc,
     "tokenizer": _tokenizer,
 }

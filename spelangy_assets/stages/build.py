@@ -25,6 +25,7 @@ from spelangy_assets.store.artifacts import (
     StoreError,
 )
 from spelangy_assets.store.fingerprint import digest_of, fingerprint, payload_of
+from spelangy_assets.store.forgotten import Forgotten, forgotten_at
 from spelangy_assets.store.manifest import Input, Verdict
 
 
@@ -43,6 +44,7 @@ class Resolved:
 
     identity: Identity
     inputs: dict[str, Artifact]
+    forgotten: Forgotten
 
 
 def resolve(store: ArtifactStore, graph: Graph, node: Node, partition: str | None, source: object) -> Resolved:
@@ -60,7 +62,11 @@ def resolve(store: ArtifactStore, graph: Graph, node: Node, partition: str | Non
     recorded = [artifact.as_input(role) for role, artifact in inputs.items()]
     for asset, member_partition in node.members:
         recorded.append(store.resolve(Address(graph.recipe, asset, member_partition)).as_input("member"))
+    forgotten = Forgotten()
     if source is not None:
+        forgotten = forgotten_at(store, Address(graph.recipe, node.name, partition))
+        if forgotten.version:
+            recorded.append(Input("forgotten", "", "", partition, "", forgotten.version))
         recorded.append(Input("source", "", "", partition, "", source_version(source)))
     stage = node.stage
     stage_name = stage.__name__.rsplit(".", 1)[-1]
@@ -83,6 +89,7 @@ def resolve(store: ArtifactStore, graph: Graph, node: Node, partition: str | Non
             build_key=f"v{stage.VERSION}-{digest_of(key)[:16]}",
         ),
         inputs,
+        forgotten,
     )
 
 
@@ -130,6 +137,7 @@ def _context(
         partition=partition,
         source=source,
         log=log,
+        forgotten=resolved.forgotten,
     )
 
 

@@ -107,6 +107,9 @@ def _ingest_files(ctx: StageContext, config: Config, files: SnapshotFiles) -> No
         with ctx.out.unit(unit) as out:
             for item in items:
                 out.read(1)
+                if ctx.forgotten.holds(item.entry.url, item.digest):
+                    out.drop("forgotten")
+                    continue
                 try:
                     for recording, fingerprint in _read(files, item, config, ctx.out.scratch, out):
                         _keep(out, recording)
@@ -161,6 +164,9 @@ def _ingest_rendered(ctx: StageContext, config: Config, source: AudioSource) -> 
                 except AudioError as error:
                     _reject(out, f"rendered@{index}", "", error)
                 else:
+                    if ctx.forgotten.holds(recording.source_url, recording.recording_id):
+                        out.drop("forgotten")
+                        continue
                     _keep(out, recording)
                     out.kept(1)
                     out.add("hours_in", recording.duration_s / 3600)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
 from spelangy_assets.stages.sources import SnapshotFiles, printable
 from spelangy_assets.stages.stage import Execution, FolderSource, InputError, StageContext
+from spelangy_assets.store.forgotten import Forgotten
 from spelangy_model.records import Page, PageSignature, Reject
 from spelangy_model.text.html_files import read_html_file
 from spelangy_model.text.html_pages import PageLimits, content_digest, make_page
@@ -72,7 +73,7 @@ def run(ctx: StageContext, config: Config) -> None:
     for unit, captures in enumerate(_units(ctx.source, config)):
         if ctx.out.done(unit):
             pages = (item for item in captures if isinstance(item, Page))
-            seen.update(content_digest(page) for page in pages if refuse_unread(page, config) is None)
+            seen.update(content_digest(page) for page in pages if refuse_unread(page, config, ctx.forgotten) is None)
             continue
         with ctx.out.unit(unit) as out:
             for capture in captures:
@@ -81,7 +82,7 @@ def run(ctx: StageContext, config: Config) -> None:
                     out.drop(capture.reason)
                     out.write("rejects", [capture])
                     continue
-                reason = refuse_unread(capture, config)
+                reason = refuse_unread(capture, config, ctx.forgotten)
                 text = ""
                 if reason is None:
                     digest = content_digest(capture)
@@ -96,8 +97,10 @@ def run(ctx: StageContext, config: Config) -> None:
                     out.drop(reason)
 
 
-def refuse_unread(page: Page, config: Config) -> str | None:
-    """Return why a page is not wanted, by its address and by what it tells robots, else None."""
+def refuse_unread(page: Page, config: Config, forgotten: Forgotten) -> str | None:
+    """Return why a page is not wanted, by a takedown, its address and what it tells robots, else None."""
+    if forgotten.holds(page.url, page.page_id):
+        return "forgotten"
     reason = None if page.url.startswith("file:") else refuse_url(page.url, config.urls)
     told = page.robots.split(", ")
     return reason or next((f"robots_{word}" for word in config.refused_directives if word in told), None)

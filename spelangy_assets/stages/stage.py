@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spelangy_assets.store.artifacts import Artifact, ArtifactWriter
+from spelangy_assets.store.forgotten import Forgotten
 
 Spread = Callable[[str, str | None, str], None]  # asset, partition, build key
 
@@ -79,6 +80,7 @@ class StageContext:
     partition: str | None
     source: Any  # crawl stages only: a FolderSource, or the recipe's literal of a snapshot that is rendered at run time
     log: Callable[[str], None]
+    forgotten: Forgotten = field(default_factory=Forgotten)  # crawl stages only: what was taken down
 
 
 class Stage(Protocol):

@@ -97,6 +97,17 @@ WITH RECURSIVE above(id) AS (
 SELECT id, overruled FROM above JOIN artifacts USING (id) WHERE overruled <> '' ORDER BY id
 """
 
+# Every version that holds a source, and all that was made from those: what a takedown bears on.
+HELD_SQL = """
+WITH RECURSIVE below(id, distance) AS (
+    SELECT DISTINCT artifact, 0 FROM crawl WHERE url = $url OR starts_with(url, $url || '#t=')
+    UNION
+    SELECT edges.child, below.distance + 1 FROM edges JOIN below ON edges.parent = below.id
+)
+SELECT id, min(distance) AS distance, published FROM below JOIN artifacts USING (id)
+GROUP BY ALL ORDER BY distance, id
+"""
+
 LICENCES_SQL = """
 SELECT crawl.licence, crawl.licence_stated_by, crawl.robots, sum(span.length) AS positions,
        count(DISTINCT crawl.content_hash) AS sources

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from spelangy_assets.settings import Settings
@@ -39,3 +46,43 @@ def data_versions(home: Path) -> dict[str, str]:
 
 def summary(home: Path) -> dict:
     return json.loads((home / "demo-tiny.json").read_text())
+
+
+@contextmanager
+def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iterator[str]:
+    """Run a program of Dagster's that serves the UI on the instance of a home, and yield the UI's address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "DAGSTER_HOME": str(home / "dagster"), "SPELANGY_HOME": str(home)}
+    command = [str(Path(sys.executable).with_name(program.split()[0])), *program.split()[1:]]
+    with (folder / "log.txt").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "-h", "127.0.0.1", "-p", str(port), *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        for _ in range(180):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=2).close()
+                break
+            except (urllib.error.URLError, OSError):
+                assert server.poll() is None, (folder / "log.txt").read_text()
+                time.sleep(1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGINT)  # `dagster dev` ends its daemon and its code server
+        try:
+            server.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def screenshot(page, name: str) -> None:
+    """Keep a picture when a folder for pictures is named; a person should look at them now and then."""
+    if folder := os.environ.get("SPELANGY_SCREENSHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))

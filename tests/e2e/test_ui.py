@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from homes import screenshot, served
 
 pytestmark = pytest.mark.slow
 
@@ -29,56 +22,8 @@ def address(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The address of a web server on the instance in which the tiny recipe was run."""
     folder = tmp_path_factory.mktemp("ui")
     (folder / "tiny_definitions.py").write_text(CODE)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "DAGSTER_HOME": str(tiny_home / "dagster"), "SPELANGY_HOME": str(tiny_home)}
-    command = [
-        str(Path(sys.executable).with_name("dagster-webserver")),
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(port),
-        "-f",
-        "tiny_definitions.py",
-    ]
-    with (folder / "log.txt").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=2).close()
-                break
-            except (urllib.error.URLError, OSError):
-                assert server.poll() is None, (folder / "log.txt").read_text()
-                time.sleep(1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def page(address: str):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    browser_path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser_path is None:
-        pytest.skip("no Chromium on this machine: install Debian's package chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=browser_path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
-
-
-def screenshot(page, name: str) -> None:
-    """Keep a picture when a folder for pictures is named; a person should look at them now and then."""
-    if folder := os.environ.get("SPELANGY_SCREENSHOTS"):
-        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+    with served("dagster-webserver", ["-f", "tiny_definitions.py"], folder, tiny_home) as address:
+        yield address
 
 
 def test_the_graph_shows_every_group(page, address: str) -> None:

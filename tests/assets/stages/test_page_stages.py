@@ -19,6 +19,7 @@ from spelangy_assets.recipes.graph import Node
 from spelangy_assets.stages import extract_text, ingest_pages, mine_quest, write_krist
 from spelangy_assets.stages.stage import FolderSource, InputError, PreflightError
 from spelangy_assets.store.artifacts import Artifact
+from spelangy_assets.store.forgotten import forget
 from spelangy_model.records import Page, Reject, Script, TextDocument
 from spelangy_model.text.llm import LanguageModel
 from spelangy_model.text.questions import QuestRules
@@ -98,6 +99,18 @@ def build_pages(toys, store, folder: Path, **config) -> Artifact:
     built = toys.build(store, raw_pages(**config), source=FolderSource(folder))
     assert built.verdict.passed
     return built.artifact
+
+
+def test_a_page_that_was_taken_down_is_left_out_and_makes_no_copy_of_it_a_duplicate(toys, store, snapshot):
+    build_pages(toys, store, snapshot)
+    forget(store, "recipe", ["raw_pages"], "https://mill.example/history", "A. Person", "the publisher asks")
+    artifact = build_pages(toys, store, snapshot)
+    assert artifact.manifest.counts.dropped == {"forgotten": 1, "url_shop": 1, "language_fr": 1, "http_status": 1}
+    assert [item.url for item in artifact.records("pages", Page)] == [
+        "https://mill.example/faq",
+        "https://mirror.example/history",
+        "https://mill.example/more",
+    ]
 
 
 def scripts_of(artifact: Artifact) -> list[Script]:

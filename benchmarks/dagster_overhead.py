@@ -1,0 +1,136 @@
+"""What Dagster costs: a whole graph through it, in process, against the same stages called directly.
+
+    python benchmarks/dagster_overhead.py                       # recipe tiny
+    python benchmarks/dagster_overhead.py --recipe sample
+
+Each side is a process of its own with an empty home, one thread a library, the sides in turn. `direct` calls the build
+of each dataset in a loop, parents first: read guard, stage, manifest, contract, verdict. `dagster` runs the recipe's
+jobs with the in-process executor on an instance on disk, the runs cut as `make demo` cuts them: assets, checks and
+event log on top of the same builds. Processor seconds of the process and its children, imports and the loading of
+models included on both sides; of each side the least of the rounds. `stages` are the seconds that the manifests tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from spelangy_assets.definitions import build_definitions, recipe_named
+from spelangy_assets.jobs import job_name
+from spelangy_assets.keys import asset_key
+from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.lanes import plan_tasks
+from spelangy_assets.partitions import add_partitions
+from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.places import Place, required_places
+from spelangy_assets.settings import Settings
+from spelangy_assets.stages.build import build
+
+SIDES = ("direct", "dagster")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--recipe", default="tiny")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--root", default="", help="only what this asset needs, for example text_corpus")
+    parser.add_argument("--side", choices=SIDES, help="run one side below SPELANGY_HOME and print its figures")
+    chosen = parser.parse_args()
+    if chosen.side:
+        run_side(chosen.side, chosen.recipe, chosen.root)
+        return
+    found: dict[str, list[dict]] = {side: [] for side in SIDES}
+    for number in range(chosen.rounds):
+        for side in SIDES if number % 2 == 0 else SIDES[::-1]:
+            with tempfile.TemporaryDirectory() as home:
+                found[side].append(in_a_process(side, chosen.recipe, chosen.root, home))
+    versions = [one.pop("versions") for many in found.values() for one in many]
+    if any(one != versions[0] for one in versions):
+        raise SystemExit("the two sides did not give the same data versions")
+    print(f"recipe {chosen.recipe}, {len(versions[0])} datasets, equal data versions; {chosen.rounds} round(s)\n")
+    print("| | CPU s | ratio | stages CPU s | Dagster runs | wall s |\n|---|---|---|---|---|---|")
+    best = {side: min(many, key=lambda one: one["cpu_s"]) for side, many in found.items()}
+    for side in SIDES:
+        one, ratio = best[side], best[side]["cpu_s"] / best["direct"]["cpu_s"]
+        print(
+            f"| {side} | {one['cpu_s']:.1f} | {ratio:.3f} | {one['stages_cpu_s']:.1f} | {one['runs']} "
+            f"| {one['wall_s']:.0f} |"
+        )
+
+
+def in_a_process(side: str, recipe: str, root: str, home: str) -> dict:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("SPELANGY_", "DAGSTER_"))},
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+        "SPELANGY_HOME": home,
+        "DAGSTER_HOME": home,
+    }
+    Path(home, "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    command = [sys.executable, __file__, "--side", side, "--recipe", recipe, "--root", root]
+    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def run_side(side: str, recipe_name: str, root: str) -> None:
+    warnings.filterwarnings("ignore")
+    started = time.perf_counter()
+    recipe, settings = recipe_named(recipe_name), Settings.from_environment()
+    graph = assemble(recipe)
+    places = required_places(graph, [(root, None)] if root else None)
+    runs = (
+        through_dagster(recipe_name, settings, places) if side == "dagster" else directly(recipe_name, settings, places)
+    )
+    cpu_s = sum(os.times()[:4])
+    manifests = [one for one, _, published in Laboratory(settings).store.manifests(recipe_name) if published]
+    print(
+        json.dumps(
+            {
+                "cpu_s": cpu_s,
+                "wall_s": time.perf_counter() - started,
+                "stages_cpu_s": sum(one.cpu_seconds for one in manifests),
+                "runs": runs,
+                "versions": {f"{one.asset}[{one.partition or ''}]": one.data_version for one in manifests},
+            }
+        )
+    )
+
+
+def directly(recipe_name: str, settings: Settings, places: list[Place]) -> int:
+    recipe, laboratory = recipe_named(recipe_name), Laboratory(settings)
+    graph = assemble(recipe)
+    for name, partition in places:
+        node = graph[name]
+        source = laboratory.source(recipe, node, partition)
+        built = build(laboratory.store, graph, node, partition, laboratory.execution(), source)
+        if not built.verdict.passed:
+            raise SystemExit(f"{name} failed its contract: {built.verdict.failures()}")
+    return 0
+
+
+def through_dagster(recipe_name: str, settings: Settings, places: list[Place]) -> int:
+    import dagster as dg
+
+    recipe = recipe_named(recipe_name)
+    definitions = build_definitions(settings, recipes=[recipe])
+    tasks = plan_tasks(assemble(recipe), places)
+    with dg.DagsterInstance.get() as instance:
+        add_partitions(instance, recipe, settings)
+        for task in tasks:  # parents first, as the places are
+            definitions.resolve_job_def(job_name(recipe_name, task.kind)).execute_in_process(
+                instance=instance,
+                partition_key=task.partition,
+                asset_selection=[asset_key(recipe_name, name) for name in task.assets],
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+    return len(tasks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Takedowns: which snapshots they bear on, what rebuilds leave out, and that nothing else is made again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from spelangy_assets.__main__ import main
+from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.settings import Settings
+from spelangy_assets.stages.build import Built, build
+from spelangy_assets.stages.stage import Execution, FolderSource, StageContext
+from spelangy_assets.stages.status import Status, status_of
+from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.forgotten import forget, forgotten_at, held_in, takedowns
+from spelangy_model.records import Recording
+
+URL = "https://radio.example/b"
+DAYS = ("mon", "tue")
+
+
+class Crawl:
+    """raw_audio of the sample over folders of tones, and a dataset below it that names what it read."""
+
+    def __init__(self, home: Path, toys: Any, execution: Execution):
+        self.settings, self.execution = Settings.at(home), execution
+        self.store = ArtifactStore(self.settings.store_uri, self.settings.cache_dir)
+
+        def count(ctx: StageContext, config: Any) -> None:
+            with ctx.out.unit(0) as out:
+                rows = list(ctx.inputs["audio"].records("recordings", Recording))
+                out.write("metrics", [])
+                out.add("recordings", len(rows))
+
+        below = toys.node(
+            "below", stage=toys.make_stage(count), config=toys.NoConfig(), inputs={"audio": "raw_audio"},
+            partition="audio_snapshot", contract=toys.make_contract(0),
+        )  # fmt: skip
+        self.nodes: dict[str, Node] = {"raw_audio": assemble(SAMPLE)["raw_audio"], "below": below}
+        self.graph = Graph("sample", list(self.nodes.values()))
+
+    def folder(self, day: str, **tones: int) -> None:
+        """A snapshot of one recording a name, published at radio.example."""
+        folder = self.settings.snapshots / "audio" / day
+        folder.mkdir(parents=True)
+        for name, pitch in tones.items():
+            soundfile.write(folder / f"{name}.wav", 0.3 * np.sin(np.arange(16_000) * pitch / 40), 16_000)
+        lines = [{"file": f"{name}.wav", "url": f"https://radio.example/{name}"} for name in tones]
+        (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def build(self, day: str) -> Built:
+        for name in self.nodes:
+            built = build(self.store, self.graph, self.nodes[name], day, self.execution, self.source(name, day))
+            if name == "raw_audio":
+                audio = built
+        return audio
+
+    def source(self, name: str, day: str | None) -> FolderSource | None:
+        return FolderSource(self.settings.snapshots / "audio" / str(day)) if name == "raw_audio" else None
+
+    def states(self, *days: str) -> dict[str, Status]:
+        found = status_of(
+            self.store, self.graph, {"audio_snapshot": days}, lambda node, day: self.source(node.name, day)
+        )
+        return {status.place: status for status in found}
+
+    def urls(self, day: str) -> list[str]:
+        rows = self.store.resolve(Address("sample", "raw_audio", day)).records("recordings", Recording)
+        return sorted(row.source_url for row in rows)
+
+
+@pytest.fixture
+def crawl(tmp_path: Path, toys: Any, execution: Execution) -> Crawl:
+    crawl = Crawl(tmp_path / "home", toys, execution)
+    crawl.folder("mon", a=1, b=2)
+    crawl.folder("tue", c=3)
+    for day in DAYS:
+        crawl.build(day)
+    return crawl
+
+
+def taken_down(crawl: Crawl, url: str = URL) -> None:
+    forget(crawl.store, "sample", ["raw_audio"], url, "A. Person", "the publisher asks")
+
+
+def test_what_held_it_is_stale_and_is_made_again_without_it(crawl: Crawl) -> None:
+    taken_down(crawl)
+    states = crawl.states(*DAYS)
+    assert {name: status.state for name, status in states.items()} == {
+        "raw_audio[mon]": "stale", "below[mon]": "waiting", "raw_audio[tue]": "fresh", "below[tue]": "fresh",
+    }  # fmt: skip
+    assert states["raw_audio[mon]"].why == "inputs: forgotten[mon]"
+    built = crawl.build("mon")
+    assert built.artifact.manifest.counts.dropped == {"forgotten": 1}
+    assert crawl.urls("mon") == ["https://radio.example/a"]
+    assert {status.state for status in crawl.states(*DAYS).values()} == {"fresh"}
+    assert crawl.build("tue").cached
+
+
+def test_later_snapshots_leave_it_out_by_address_and_by_bytes(crawl: Crawl) -> None:
+    taken_down(crawl)
+    crawl.folder("wed", b=5, other_name=2, new=7)  # the address with other bytes, and the bytes at another address
+    assert crawl.build("wed").artifact.manifest.counts.dropped == {"forgotten": 2}
+    assert crawl.urls("wed") == ["https://radio.example/new"]
+
+
+def test_a_second_takedown_leaves_alone_what_the_first_one_bore_on(crawl: Crawl) -> None:
+    taken_down(crawl)
+    crawl.build("mon")
+    taken_down(crawl, "https://radio.example/c")
+    assert [one.url for one in takedowns(crawl.store, "sample")] == [URL, "https://radio.example/c"]
+    states = {name: status.state for name, status in crawl.states(*DAYS).items()}
+    assert (states["raw_audio[mon]"], states["raw_audio[tue]"]) == ("fresh", "stale")
+
+
+def test_it_is_said_what_holds_it_and_gone_from_the_store_after_the_rebuild(
+    crawl: Crawl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPELANGY_HOME", str(crawl.settings.home))
+    monkeypatch.delenv("SPELANGY_STORE", raising=False)
+    command = ["forget", URL, "--by", "A. Person", "--reason", "the publisher asks"]
+    assert main([*command, "--dry-run"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.strip().split("@")[0] for line in said[:-1]] == ["sample/raw_audio[mon]", "sample/below[mon]"]
+    assert takedowns(crawl.store, "sample") == []
+    assert main(command) == 0
+    crawl.build("mon")
+    assert [row["published"] for row in held_in(crawl.store, "sample", URL)] == [False, False]
+    assert main(["gc", "--days", "0", "--delete"]) == 0
+    assert held_in(crawl.store, "sample", URL) == []
+    assert crawl.urls("mon") == ["https://radio.example/a"]
+
+
+def test_a_takedown_has_a_name_and_a_reason_and_is_written_once(crawl: Crawl) -> None:
+    with pytest.raises(ValueError, match="name both"):
+        forget(crawl.store, "sample", ["raw_audio"], URL, "", "the publisher asks")
+    for _ in range(2):
+        taken_down(crawl, f"{URL}#t=0,1")
+    (one,) = takedowns(crawl.store, "sample")
+    assert (one.url, one.by, one.reason) == (URL, "A. Person", "the publisher asks")
+    assert one.spared == ("sample/raw_audio[tue]",)
+    assert forgotten_at(crawl.store, Address("sample", "raw_audio", "tue")).version == ""

@@ -1,0 +1,106 @@
+"""The sample from the page, in an installation where nothing was run yet: materialize, look, backfill."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from homes import screenshot, served
+
+from spelangy_assets.settings import Settings
+from spelangy_assets.store.artifacts import Address, ArtifactStore
+
+pytestmark = pytest.mark.slow
+
+ASSET = "sample/raw_pages"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("sample")
+    (home / "dagster").mkdir()
+    (home / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
+    return home
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    """`dagster dev`, as `make ui` starts it; its sensor has found the recipe's snapshots."""
+    with served("dagster dev", ["-m", "spelangy_assets.definitions"], home, home) as address:
+        with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+            for _ in range(120):
+                if instance.get_dynamic_partitions("sample_page_snapshot"):
+                    break
+                time.sleep(1)
+        yield address
+
+
+def materialize(page, address: str, *partitions: str) -> str:
+    """Open the asset, choose snapshots in the dialog and launch; return what the page says of it."""
+    page.goto(f"{address}/assets/{ASSET}?view=overview")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Select a partition or create one").click()
+    for partition in partitions:
+        page.get_by_text(partition, exact=True).locator("visible=true").last.click()
+    dialog.get_by_text("Partition selection").first.click()  # closes the list
+    screenshot(page, f"launch-{len(partitions)}")
+    dialog.get_by_role("button", name="Launch").click()
+    return page.get_by_text(re.compile(r"(Launched run|Created backfill) \w+")).first.inner_text()
+
+
+def published(home: Path) -> set[str | None]:
+    settings = Settings.at(home)
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    return {one.partition for one, _, is_published in store.manifests("sample") if is_published}
+
+
+def test_an_asset_is_materialized_from_the_page_and_tells_lineage_check_and_drops(
+    page, address: str, home: Path
+) -> None:
+    assert materialize(page, address, "2026-02").startswith("Launched run")
+    page.goto(f"{address}/runs")
+    page.get_by_text("Success", exact=True).first.wait_for(timeout=180_000)
+    screenshot(page, "run")
+    assert published(home) == {"2026-02"}
+
+    page.goto(f"{address}/assets/{ASSET}?view=lineage")
+    for name in ("raw_pages", "text_documents", "krist_documents", "quest_pairs"):
+        page.get_by_text(name, exact=True).locator("visible=true").first.wait_for()
+    screenshot(page, "lineage")
+
+    page.goto(f"{address}/assets/{ASSET}?view=checks&checkDetail=contract")
+    page.get_by_text("evaluated_at").first.wait_for()
+    body = page.inner_text("body")
+    assert "pages in [1" in body and "passed" in body
+    screenshot(page, "check")
+
+    page.goto(f"{address}/assets/{ASSET}?view=partitions&partition=2026-02")
+    page.get_by_text("records_dropped").first.wait_for()
+    body = page.inner_text("body")
+    artifact = ArtifactStore(Settings.at(home).store_uri, home / "cache").resolve(
+        Address("sample", "raw_pages", "2026-02")
+    )
+    for reason, count in artifact.manifest.counts.dropped.items():
+        assert re.search(rf"{reason}\s+{count}\b", body), reason
+    assert artifact.manifest.build_key in body
+    screenshot(page, "drops")
+
+
+def test_a_backfill_of_two_snapshots_is_run_from_the_page(page, address: str, home: Path) -> None:
+    said = materialize(page, address, "2026-01", "2026-02")
+    assert said.startswith("Created backfill")
+    page.goto(f"{address}/runs?view=backfills")
+    page.get_by_text("2 partitions").first.wait_for()
+    page.get_by_text(re.compile("^(Success|Completed)$")).first.wait_for(timeout=300_000)
+    screenshot(page, "backfill")
+    assert published(home) == {"2026-01", "2026-02"}
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        (backfill,) = instance.get_backfills()
+        runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill.backfill_id}))
+    assert sorted(run.tags["dagster/asset_partition_range_start"] for run in runs) == ["2026-01", "2026-02"]
+    assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
