@@ -10,8 +10,6 @@ event log on top of the same builds. Processor seconds of the process and its ch
 models included on both sides; of each side the least of the rounds. `stages` are the seconds that the manifests tell.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
