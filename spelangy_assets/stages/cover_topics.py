@@ -14,12 +14,16 @@ import numpy as np
 from spelangy_assets.stages.document_texts import corpora, document_texts
 from spelangy_assets.stages.find_contamination import share_metric
 from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Metric, SpokenQuestion
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.topics import (
     PrototypeClassifier,
     SentenceEmbedder,
     Topic,
+    TopicClassifier,
+    TrainedClassifier,
+    check_classifier,
     jensen_shannon_distance,
     topic_shares,
 )
@@ -46,20 +50,25 @@ _TOPICS = (
 class Config:
     """The topics with their prototype sentences, and how many documents of a set are classified.
 
-    A larger set is sampled by the hash of `seed` and the document's id. Of a document the encoder reads the first 256
-    tokens.
+    `classifier` is a sequence classifier of transformers by path or name of the hub; its labels are then the topics.
+    Empty: sentence embeddings against the prototypes. A larger set is sampled by the hash of `seed` and the document's
+    id. Of a document the beginning is read, 256 tokens for the prototypes, 512 by a classifier.
     """
 
     topics: tuple[Topic, ...] = _TOPICS
     max_documents: int = 400
     seed: int = 0
+    classifier: str = ""
 
 
 def preflight(config: Config, execution: Execution) -> None:
-    """Raise PreflightError when the sentence encoder's package is missing or altered."""
+    """Raise PreflightError when the classifier, or the sentence encoder's package, is missing or cannot be used."""
     try:
-        sentence_encoder()
-    except WeightsError as problem:
+        if config.classifier:
+            check_classifier(local_model(config.classifier))
+        else:
+            sentence_encoder()
+    except (ModelMissing, ValueError, WeightsError) as problem:
         raise PreflightError(str(problem)) from problem
 
 
@@ -69,12 +78,16 @@ def run(ctx: StageContext, config: Config) -> None:
         (subject, document_texts(ctx, members)) for subject, members in corpora(ctx)
     ]
     if QUESTIONS in ctx.inputs:
-        rows = ctx.inputs[QUESTIONS].records("questions", SpokenQuestion)
-        subjects.append((QUESTIONS, {row.text_id: row.question for row in rows}.items()))
+        rows = {row.text_id: row for row in ctx.inputs[QUESTIONS].records("questions", SpokenQuestion)}
+        subjects.append((QUESTIONS, [(text_id, row.question) for text_id, row in rows.items()]))
+        names = sorted({row.benchmark for row in rows.values()})
+        for name in names if len(names) > 1 else ():
+            own = [(text_id, row.question) for text_id, row in rows.items() if row.benchmark == name]
+            subjects.append((f"{QUESTIONS} of {name}", own))
     for unit, sets in ctx.out.pending([subjects]):
-        classifier = PrototypeClassifier(SentenceEmbedder(sentence_encoder()), config.topics)
+        classifier = _classifier(config, ctx.execution.device)
         with ctx.out.unit(unit) as out:
-            names = [topic.name for topic in config.topics]
+            names = classifier.names
             shares: dict[str, np.ndarray] = {}
             for subject, documents in sets:
                 texts, total = _sample(documents, config)
@@ -92,6 +105,12 @@ def run(ctx: StageContext, config: Config) -> None:
                 )
                 ctx.log(f"{subject}: {len(texts)} of {total} documents")
             out.write("metrics", _distances(shares))
+
+
+def _classifier(config: Config, device: str) -> TopicClassifier:
+    if config.classifier:
+        return TrainedClassifier(local_model(config.classifier), device)
+    return PrototypeClassifier(SentenceEmbedder(sentence_encoder()), config.topics)
 
 
 def _sample(documents: Iterable[tuple[str, str]], config: Config) -> tuple[list[str], int]:

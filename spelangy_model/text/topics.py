@@ -1,13 +1,14 @@
 """What texts are about: a topic for each text, and how far two collections lie apart.
 
-Put here: the protocol of a topic classifier, the embedded one (sentence embeddings against labelled prototypes),
-distributions and their distance. Do not put here: which texts, or what an even coverage would be. The paper uses a
-topic classifier to show that web speech leans to entertainment, sports and religion. Source of the embedding:
-all-MiniLM-L6-v2 (Sentence-Transformers), mean pooling over its last layer, unit length.
+Put here: the protocol of a topic classifier, the embedded one (sentence embeddings against labelled prototypes), a
+trained one by name or path, distributions and their distance. Do not put here: which texts, or what an even coverage
+would be. The paper uses a topic classifier to show that web speech leans to entertainment, sports and religion. Source
+of the embedding: all-MiniLM-L6-v2 (Sentence-Transformers), mean pooling over its last layer, unit length.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ class Topic:
 
 
 class TopicClassifier(Protocol):
-    """Gives every text the name of a topic."""
+    """Gives every text the name of a topic, one of `names`."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
 
     def classify(self, texts: Sequence[str]) -> list[str]: ...
 
@@ -76,14 +80,69 @@ class PrototypeClassifier:
         if not topics or any(not topic.prototypes for topic in topics):
             raise ValueError("every topic needs at least one prototype sentence")
         self._embedder = embedder
-        self._names = [topic.name for topic in topics]
+        self.names: Sequence[str] = tuple(topic.name for topic in topics)
         centres = np.stack([embedder.embed(topic.prototypes).mean(axis=0) for topic in topics])
         self._centres = centres / np.linalg.norm(centres, axis=1, keepdims=True)
 
     def classify(self, texts: Sequence[str]) -> list[str]:
         if not texts:
             return []
-        return [self._names[int(index)] for index in np.argmax(self._embedder.embed(texts) @ self._centres.T, axis=1)]
+        return [self.names[int(index)] for index in np.argmax(self._embedder.embed(texts) @ self._centres.T, axis=1)]
+
+
+class TrainedClassifier:
+    """A sequence classifier of transformers from a folder; its labels are the topics. Of a text it reads the beginning.
+
+    Raises ValueError for a model that brings code of its own, which is never run, or names no labels.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", max_tokens: int = 512, batch_size: int = 32):
+        check_classifier(folder)
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        if device == "cpu":
+            torch.set_num_threads(1)  # equal bits at a rerun
+        self._torch = torch
+        self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            str(folder), local_files_only=True, dtype=torch.float32
+        )
+        self._model = model.to(device).eval()
+        labels = self._model.config.id2label
+        self.names: Sequence[str] = tuple(str(labels[index]) for index in range(len(labels)))
+        positions = getattr(self._model.config, "max_position_embeddings", max_tokens)
+        self._max_tokens = min(max_tokens, positions)
+        self._batch_size = batch_size
+
+    def classify(self, texts: Sequence[str]) -> list[str]:
+        torch = self._torch
+        found: list[str] = []
+        with torch.inference_mode():
+            for start in range(0, len(texts), self._batch_size):
+                batch = self._tokenizer(
+                    list(texts[start : start + self._batch_size]),
+                    padding=True,
+                    truncation=True,
+                    max_length=self._max_tokens,
+                    return_tensors="pt",
+                ).to(self._model.device)
+                found += [self.names[int(index)] for index in self._model(**batch).logits.argmax(-1)]
+        return found
+
+
+def check_classifier(folder: Path) -> None:
+    """Raise ValueError, with the cure, for a folder that `TrainedClassifier` cannot take. Loads no model."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no Hugging Face model (no config.json)")
+    config = json.loads(path.read_text("utf-8"))
+    if "auto_map" in config:
+        raise ValueError(
+            f"{folder}: the model brings code of its own, which is not run: take one of a class of transformers"
+        )
+    if len(config.get("id2label", {})) < 2:
+        raise ValueError(f"{folder}: config.json names no labels: take a model that classifies sequences")
 
 
 def topic_shares(labels: Sequence[str], names: Sequence[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from spelangy_assets.quality import contracts
 from spelangy_assets.stages import cover_topics, find_contaminated, find_contamination
-from spelangy_assets.stages.stage import InputError
+from spelangy_assets.stages.stage import InputError, PreflightError
 from spelangy_model.records import Audio, Metric, SpokenQuestion, TokenChunk, TokenDocument
 from spelangy_model.text.contamination import QuestionIndex, comparable_words
 from spelangy_model.text.topics import Topic
@@ -160,6 +160,14 @@ def test_topics_are_counted_and_sets_compared(analysis):
     assert 0 < metrics["quest_tokens", "topic.distance_to.web_tokens"].value <= 1
     once = values(analysis(cover_topics, cover_topics.Config(topics=topics, max_documents=1)))
     assert once["web_tokens", "topic.sport.share"].count == 1
+
+
+def test_a_classifier_that_is_not_there_is_named_before_work_starts(execution, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(PreflightError, match="hf download some/classifier"):
+        cover_topics.preflight(cover_topics.Config(classifier="some/classifier"), execution)
+    with pytest.raises(PreflightError, match="no Hugging Face model"):
+        cover_topics.preflight(cover_topics.Config(classifier=str(tmp_path)), execution)
 
 
 def test_an_analysis_without_token_sets_says_so(toys, store):
