@@ -39,6 +39,7 @@ from spelangy_model.text.questions import (
     take_apart,
     write_quest_script,
 )
+from spelangy_model.text.spans import Words
 from spelangy_model.text.urls import UrlRules, refuse_url
 from spelangy_model.text.warc import read_archive
 
@@ -133,10 +134,11 @@ def text_fate(page: Page) -> str:
 
 def quest_fates(page: Page) -> list[str]:
     rules, fates = QuestRules(), []
+    words = Words(main_text(page.html))
     for mined in mine_questions(page.html):
         reason = refuse_question(mined, rules)
         if reason is None:
-            write_quest_script(page, mined, take_apart(mined.answer, rules), rules, 0)
+            write_quest_script(page, mined, take_apart(mined.answer, rules), rules, 0, words)
         fates.append(reason or "kept")
     return fates
 
@@ -237,10 +239,10 @@ def try_case(data: bytes) -> Counter[str]:
             for line in script.lines:
                 (line.text + line.spoken_text).encode("utf-8")
             told["krist"] += 1
-        rules = QuestRules()
+        rules, words = QuestRules(), Words(text)
         for mined in mine_questions(capture.html):
             refuse_question(mined, rules)
-            quest = write_quest_script(capture, mined, take_apart(mined.answer, rules), rules, 0)
+            quest = write_quest_script(capture, mined, take_apart(mined.answer, rules), rules, 0, words)
             (quest.evidence + quest.lines[0].spoken_text + quest.lines[1].spoken_text).encode("utf-8")
             told["questions"] += 1
     return told

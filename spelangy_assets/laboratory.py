@@ -97,6 +97,6 @@ class Laboratory:
         if source is not None:
             return source
         folder, bucket = self.settings.snapshots / kind / partition, self.settings.snapshots_s3
-        if bucket and kind == "audio" and not folder.is_dir():
+        if bucket and not folder.is_dir():
             return FolderSource(below(bucket, kind, partition))
         return FolderSource(folder)

@@ -26,7 +26,7 @@ def snapshots(recipe: Recipe, settings: Settings) -> dict[PartitionKind, list[st
     for kind, known in named.items():
         folder = settings.snapshots / _FOLDERS[kind]
         arrived = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-        if settings.snapshots_s3 and kind == "audio_snapshot":
+        if settings.snapshots_s3:
             there = Files(settings.snapshots_s3).names(_FOLDERS[kind])
             arrived += sorted(name for name, is_folder in there if is_folder and name not in arrived)
         found[kind] = [*known, *(name for name in arrived if name not in known and not name.startswith("."))]

@@ -23,7 +23,7 @@ class Settings:
     home        SPELANGY_HOME       all that is made here; default .spelangy in the working directory
     store_uri   SPELANGY_STORE      the artifacts: a folder or an s3:// prefix; default HOME/store
     snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
-    snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further audio snapshots, PREFIX/audio/NAME/...; default none
+    snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further snapshots, PREFIX/{audio,pages}/NAME/; default none
     recipes     SPELANGY_RECIPES    the recipes that `dagster dev` loads, by comma; default sample,paper
     device      SPELANGY_DEVICE     cpu or cuda
     executor    SPELANGY_EXECUTOR   in_process, or multiprocess: steps of a run in processes of their own

@@ -80,6 +80,10 @@ class Line:
     role: Annotated[str, "sentence, question, rationale or answer"]
     text: Annotated[str, "the written form, which the language model learns"]
     spoken_text: Annotated[str, "the form that the TTS reads (numbers, abbreviations spelled out)"]
+    start: Annotated[
+        int, pa.int32(), "of what it was made from, in the page's extracted text, in characters; -1: it is not in there"
+    ] = -1
+    end: Annotated[int, pa.int32(), "the character after it; -1: it is not in there"] = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ stage does), or any figure that the records do not hold.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,7 +106,7 @@ def _rate(metric: Metric, limit: float) -> dict[str, Any]:
 def _document_view(document: SpokenDocument, one: SpokenSet, budget: AudioBudget) -> dict[str, Any]:
     script = document.script
     first = document.chunks[0]
-    before, span, after = locate(document.page_text, script.evidence)
+    before, span, after = surroundings(document)
     seconds = sum(chunk.duration_s for chunk in document.chunks)
     return {
         "title": script.title,
@@ -141,23 +140,18 @@ def _chunk_view(chunk: Chunk, heard: HeardChunk | None, budget: AudioBudget) -> 
     return view
 
 
-def locate(text: str, evidence: str) -> tuple[str, str, str]:
-    """Return (what stands before the evidence, the evidence as the text has it, what stands after), each cut to size.
+def surroundings(document: SpokenDocument) -> tuple[str, str, str]:
+    """Return (what stands before the evidence in the page's text, the evidence, what stands after), each cut to size.
 
-    Markup of the text (headings, line breaks) may stand between the evidence's words. A span that is not found, or is
-    most of the text, comes without surroundings.
+    Evidence that is not in the text (it stands in the page's markup alone) comes without surroundings.
     """
-    words = re.findall(r"\w+", evidence)
-    pattern = r"\W+".join(map(re.escape, words))
-    found = re.search(pattern, text, re.IGNORECASE) if words else None
-    if found is None or len(words) > 0.8 * len(re.findall(r"\w+", text)):
-        return "", evidence, ""
-    end = found.end()
-    while end < len(text) and text[end] in ".!?\"'\u201d\u2019)":
-        end += 1
-    before, after = text[: found.start()], text[end:]
+    found = [line for line in document.script.lines if line.start >= 0]
+    if not found or not document.page_text:
+        return "", document.script.evidence, ""
+    start, end = min(line.start for line in found), max(line.end for line in found)
+    before, after = document.page_text[:start], document.page_text[end:]
     return (
         ("\u2026" if len(before) > _CONTEXT_CHARACTERS else "") + before[-_CONTEXT_CHARACTERS:],
-        text[found.start() : end],
+        document.page_text[start:end],
         after[:_CONTEXT_CHARACTERS] + ("\u2026" if len(after) > _CONTEXT_CHARACTERS else ""),
     )

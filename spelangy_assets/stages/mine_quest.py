@@ -25,8 +25,9 @@ from spelangy_model.text.questions import (
     take_apart,
     write_quest_script,
 )
+from spelangy_model.text.spans import Words
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"scripts": Script}
 PROMPT = "quest_answer.v1"
 _REASONS = ["", "rhetorical", "asks_opinion", "about_the_site", "needs_context", "not_answered"]
@@ -89,11 +90,16 @@ def run(ctx: StageContext, config: Config) -> None:
                 asked.add(key)
                 pairs.append((page, mined))
                 out.add(f"pairs_{mined.pattern}", 1)
+            text, of_page = Words(""), ""
             for (page, mined), answer in zip(pairs, _answers(ctx, out, config, client, pairs), strict=True):
                 if isinstance(answer, str):
                     out.drop(answer)
-                else:
-                    out.write("scripts", [write_quest_script(page, mined, answer, config.rules, config.seed)])
+                    continue
+                if page.page_id != of_page:
+                    text, of_page = Words(extract_text(page.html, ExtractionRules())), page.page_id
+                script = write_quest_script(page, mined, answer, config.rules, config.seed, text)
+                out.add("scripts_in_text", all(line.start >= 0 for line in script.lines))
+                out.write("scripts", [script])
 
 
 def _mined(shard: ShardFile, config: Config) -> Iterator[tuple[Page, MinedQuestion]]:
@@ -137,6 +143,6 @@ def _answers(
         elif not value["evidence"].strip() or normalize(value["evidence"]) not in normalize(filling["text"]):
             answers.append("evidence_not_on_page")
         else:
-            answers.append(Answer(" ".join(value["rationale"].split()), " ".join(value["answer"].split())))
+            answers.append(Answer(*(" ".join(value[name].split()) for name in ("rationale", "answer", "evidence"))))
     ctx.log(f"language model: {client.ledger.as_dict()}")
     return answers

@@ -16,7 +16,7 @@ from spelangy_model.records import Page, Script, TextDocument
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts
 from spelangy_model.text.llm import LanguageModel, LanguageModelClient, load_prompt
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"scripts": Script}
 PROMPT = "krist_rewrite.v1"
 _REPLY = {
@@ -76,7 +76,9 @@ def run(ctx: StageContext, config: Config) -> None:
                 facts, lost = surviving_facts(document.text, scripts)
                 out.add("facts", facts)
                 out.add("facts_kept", facts - lost)
-                out.add("sentences", sum(len(script.lines) for script in scripts))
+                lines = [line for script in scripts for line in script.lines]
+                out.add("sentences", len(lines))
+                out.add("sentences_in_text", sum(line.start >= 0 for line in lines))
             out.kept(kept)  # pages: a long one makes several scripts
 
 

@@ -21,7 +21,7 @@ from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Chunk, HeardChunk, Metric, Reject, Script, TextDocument
 from spelangy_model.rng import stable_hash
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"metrics": Metric}
 PAGE = "synthetic_page.html"
 SETS = {"krist": "krist_documents", "quest": "quest_pairs"}

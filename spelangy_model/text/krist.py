@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spelangy_model.records import Line, Script, TextDocument
 from spelangy_model.rng import stable_hash
-from spelangy_model.text.normalize import normalize, words_of
-from spelangy_model.text.sentences import split_sentences
+from spelangy_model.text.normalize import normalize
+from spelangy_model.text.sentences import cut_at_clauses, split_sentences
+from spelangy_model.text.spans import find_in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,6 @@ _BULLET = re.compile(r"^(?:[-*\u2022\u25aa\u25cf\u2013]\s+|#{1,6}\s+)")
 _SPACES = re.compile(r"\s+")
 _SPACE_BEFORE_MARK = re.compile(r"\s+([,.;:!?)])")
 _EMPTY_BRACKETS = re.compile(r"\s?[(\[]\s*[)\]]")
-_CLAUSE_END = re.compile(
-    r"(?<=[;:])\s+|(?<=,)\s+(?=(?:and|but|or|which|who|where|while|because|although|so)\b)|\s+[\u2013\u2014]\s+"
-)
 
 
 def rewrite_for_listening(text: str) -> str:
@@ -101,27 +99,12 @@ def script_lines(text: str, rules: KristRules) -> list[Line]:
     lines: list[Line] = []
     previous = ""
     for sentence in split_sentences(text):
-        for piece in _cut(sentence, rules.max_sentence_words):
+        for piece in cut_at_clauses(sentence, rules.max_sentence_words):
             plain = normalize(piece)
             if plain and plain != previous:
                 lines.append(Line("sentence", piece, spoken_form(piece)))
                 previous = plain
     return [line for line in lines if line.spoken_text.strip()]
-
-
-def _cut(sentence: str, max_words: int) -> list[str]:
-    """Cut a sentence of too many words at its clauses, as few times as needed; one without clauses stays whole."""
-    if len(words_of(sentence)) <= max_words:
-        return [sentence]
-    pieces: list[str] = []
-    for clause in _CLAUSE_END.split(sentence):
-        if not clause:
-            continue
-        if pieces and len(words_of(pieces[-1])) + len(words_of(clause)) <= max_words:
-            pieces[-1] += f" {clause}"
-        else:
-            pieces.append(clause)
-    return pieces
 
 
 def write_scripts(document: TextDocument, rewritten: str, rules: KristRules) -> list[Script] | str:
@@ -132,6 +115,8 @@ def write_scripts(document: TextDocument, rewritten: str, rules: KristRules) -> 
         return "facts_lost"
     if len(lines) < rules.min_sentences:
         return "too_few_sentences"
+    spans = find_in_order(document.text, [line.text for line in lines])
+    lines = [replace(line, start=start, end=end) for line, (start, end) in zip(lines, spans, strict=True)]
     parts = -(-len(lines) // rules.max_sentences)
     size = -(-len(lines) // parts)  # parts of nearly equal length, so that no last one is a single sentence
     return [

@@ -22,7 +22,8 @@ from spelangy_model.rng import stable_hash, stable_rng
 from spelangy_model.text.extract import Block, ExtractionRules, main_blocks
 from spelangy_model.text.json_ld import objects_of, types_of
 from spelangy_model.text.normalize import normalize, words_of
-from spelangy_model.text.sentences import split_sentences
+from spelangy_model.text.sentences import cut_at_clauses, split_sentences
+from spelangy_model.text.spans import NOWHERE, Span, Words
 
 Pattern = Literal["json_ld", "microdata", "definition_list", "details", "heading", "sentence"]
 PATTERNS: tuple[Pattern, ...] = ("json_ld", "microdata", "definition_list", "details", "heading", "sentence")
@@ -37,6 +38,7 @@ class QuestRules:
     max_question_words: int = 40
     max_rationale_sentences: int = 6
     max_answer_words: int = 40
+    max_line_words: int = 55  # a longer reply becomes several lines, for no voice reads on for half a minute
     bridge_share: float = 0.5
 
 
@@ -55,6 +57,7 @@ class Answer:
 
     rationale: str
     short: str
+    evidence: str = ""  # what of the page it rests on; empty: the page's whole answer
 
 
 # --- mining -----------------------------------------------------------------------------------------------
@@ -376,28 +379,59 @@ def take_apart(answer: str, rules: QuestRules) -> Answer:
     return Answer(" ".join(rest[: rules.max_rationale_sentences]), sentences[stated])
 
 
-def write_quest_script(page: Page, mined: MinedQuestion, answer: Answer, rules: QuestRules, seed: int) -> Script:
-    """Return the script of a question in two lines: what follows the spoken question is text that ends in the answer.
+def write_quest_script(
+    page: Page, mined: MinedQuestion, answer: Answer, rules: QuestRules, seed: int, text: Words
+) -> Script:
+    """Return the script of a question: its line, then, as a rule in one line, what leads to the answer and the answer.
 
     A share of `rules.bridge_share` of the scripts, drawn by document, answers without the rationale: a model is asked
-    for an answer right after speech, and learns that only where an answer stands there.
+    for an answer right after speech, and learns that only where an answer stands there. A reply of more than
+    `rules.max_line_words` is cut at sentences; the last line ends in the answer. `text` is the page's extracted text,
+    in which the lines' spans lie: the question's, and for each line of the reply that of the evidence.
     """
     document_id = stable_hash("quest", page.page_id, normalize(mined.question))
     direct = bool(stable_rng(seed, "quest", "bridge", document_id).random() < rules.bridge_share)
     reply = answer.short if direct or not answer.rationale else f"{answer.rationale} {answer.short}"
+    asked = text.find(mined.question)
+    said = answer.evidence or mined.answer
+    found = text.find(said, max(asked[1], 0))
+    found = found if found != NOWHERE else text.find(said)
+    *rationale, last = _pack(reply, rules.max_line_words)
     return Script(
         document_id=document_id,
         page_id=page.page_id,
         url=page.url,
         licence=page.licence,
         title=mined.question,
-        lines=[_line("question", mined.question), _line("answer", reply)],
+        lines=[
+            _line("question", mined.question, asked),
+            *(_line("rationale", part, found) for part in rationale),
+            _line("answer", last, found),
+        ],
         evidence=f"{mined.question} {mined.answer}",
         robots=page.robots,
     )
 
 
-def _line(role: str, text: str) -> Line:
+def _pack(reply: str, max_words: int) -> list[str]:
+    """Return a reply as parts of whole sentences, as few and as even as fit; a longer one is cut at its clauses."""
+    sentences = [piece for sentence in split_sentences(reply) for piece in cut_at_clauses(sentence, max_words)]
+    counts = [len(words_of(sentence)) for sentence in sentences]
+    if sum(counts) <= max_words or len(sentences) < 2:
+        return [reply]
+    aim = sum(counts) / -(-sum(counts) // max_words)
+    parts: list[list[str]] = [[sentences[0]]]
+    filled = counts[0]
+    for sentence, count in zip(sentences[1:], counts[1:], strict=True):
+        if filled + count > max_words or filled + count / 2 > aim:
+            parts.append([])
+            filled = 0
+        parts[-1].append(sentence)
+        filled += count
+    return [" ".join(part) for part in parts]
+
+
+def _line(role: str, text: str, span: Span) -> Line:
     from spelangy_model.text.spoken import spoken_form
 
-    return Line(role, text, spoken_form(text))
+    return Line(role, text, spoken_form(text), *span)

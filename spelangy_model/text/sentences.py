@@ -11,7 +11,12 @@ import re
 from functools import cache
 from typing import Any
 
+from spelangy_model.text.normalize import words_of
+
 MAX_PIECE_CHARACTERS = 4000
+_CLAUSE_END = re.compile(
+    r"(?<=[;:])\s+|(?<=,)\s+(?=(?:and|but|or|which|who|where|while|because|although|so)\b)|\s+[\u2013\u2014]\s+"
+)
 # A line in which pysbd has nothing to look at: no mark inside that ends, lists or quotes: half of all lines.
 _ONE_SENTENCE = re.compile(r"[^.!?\u2026\u3002\uff01\uff1f;:()\[\]{}\"\u201c\u201d\u2022]*[.!?]?")
 
@@ -42,3 +47,18 @@ def _pieces(line: str) -> list[str]:
     if len(line) <= MAX_PIECE_CHARACTERS:
         return [line] if line else []
     return re.findall(rf"\S.{{0,{MAX_PIECE_CHARACTERS - 1}}}(?=\s|$)|\S{{{MAX_PIECE_CHARACTERS}}}", line)
+
+
+def cut_at_clauses(sentence: str, max_words: int) -> list[str]:
+    """Cut a sentence of too many words at its clauses, as few times as needed; one without clauses stays whole."""
+    if len(words_of(sentence)) <= max_words:
+        return [sentence]
+    pieces: list[str] = []
+    for clause in _CLAUSE_END.split(sentence):
+        if not clause:
+            continue
+        if pieces and len(words_of(pieces[-1])) + len(words_of(clause)) <= max_words:
+            pieces[-1] += f" {clause}"
+        else:
+            pieces.append(clause)
+    return pieces

@@ -2,11 +2,12 @@
 
 import base64
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from spelangy_assets.report.synthetic_page import SpokenDocument, SpokenSet, locate, synthetic_page
+from spelangy_assets.report.synthetic_page import SpokenDocument, SpokenSet, surroundings, synthetic_page
 from spelangy_model.audio.io import encode_flac
 from spelangy_model.records import Audio, Chunk, HeardChunk, Line, Metric, Reject, Script
 
@@ -24,7 +25,10 @@ def chunk(index: int, role: str, text: str, spoken: str = "") -> Chunk:
 
 
 CHUNKS = [chunk(0, "question", "What is a <harp>?"), chunk(1, "answer", "Wood, $5.", "Wood, five dollars.")]
-SCRIPT = Script("s1", "p1", "https://example.org/harp", "CC0-1.0", "What is a <harp>?", [Line("a", "b", "c")], EVIDENCE)
+ASKED = PAGE_TEXT.index("What"), PAGE_TEXT.index("harp?") + 5
+SAID = PAGE_TEXT.index("An *"), PAGE_TEXT.index("wood.") + 5
+LINES = [Line("question", "b", "c", *ASKED), Line("answer", "b", "c", *SAID)]
+SCRIPT = Script("s1", "p1", "https://example.org/harp", "CC0-1.0", "What is a <harp>?", LINES, EVIDENCE)
 QUEST = SpokenSet(
     "Quest",
     [SpokenDocument(SCRIPT, CHUNKS, PAGE_TEXT)],
@@ -82,23 +86,25 @@ def test_equal_records_give_equal_bytes_and_sets_may_be_empty(parsed):
 
 
 @pytest.mark.parametrize(
-    ("text", "evidence", "expected"),
+    ("text", "spans", "expected"),
     [
-        ("one two three four five six", "three four", ("one two ", "three four", " five six")),
-        ("# One two\nthree (four).\nfive six", "two three four", ("# One ", "two\nthree (four).", "\nfive six")),
-        ("one two three", "nine", ("", "nine", "")),
-        ("one two three", "one two three", ("", "one two three", "")),
-        ("", "anything", ("", "anything", "")),
-        ("one two", "", ("", "", "")),
+        ("one two three four", [(4, 7), (8, 13)], ("one ", "two three", " four")),
+        ("one two three", [(-1, -1), (4, 7)], ("one ", "two", " three")),
+        ("one two three", [(0, 13)], ("", "one two three", "")),
+        ("one two three", [(-1, -1)], ("", EVIDENCE, "")),
+        ("", [(0, 3)], ("", EVIDENCE, "")),
     ],
-    ids=["inside", "across markup", "not there", "the whole", "no text", "no evidence"],
-)  # fmt: skip
-def test_evidence_is_found_in_the_page_whatever_markup_stands_between_its_words(text, evidence, expected):
-    assert locate(text, evidence) == expected
+    ids=["several lines", "one is not there", "the whole", "none is there", "no text"],
+)
+def test_the_evidence_stands_between_what_surrounds_it(text, spans, expected):
+    lines = [Line("sentence", "b", "c", *span) for span in spans]
+    assert surroundings(SpokenDocument(replace(SCRIPT, lines=lines), CHUNKS, text)) == expected
 
 
 def test_what_surrounds_evidence_is_cut_to_size():
-    before, span, after = locate("x " * 1000 + "here it is" + " y" * 1000, "here it is")
+    text = "x " * 1000 + "here it is" + " y" * 1000
+    lines = [Line("sentence", "b", "c", 2000, 2010)]
+    before, span, after = surroundings(SpokenDocument(replace(SCRIPT, lines=lines), CHUNKS, text))
     assert span == "here it is"
     assert len(before) == len(after) == 401
     assert before.startswith("\u2026")

@@ -25,7 +25,7 @@ FLAC = encode_flac(np.full(16_000, 0.1, np.float32))
 
 
 def script(number: int, role: str) -> Script:
-    lines = [Line(role, f"Sentence {number}.", f"Sentence {number}.")]
+    lines = [Line(role, f"Sentence {number}.", f"Sentence {number}.", 3, 10)]  # of "By a river it lies."
     return Script(
         f"s{number}", f"p{number}", f"https://example.org/{number}", "CC0-1.0", f"T{number}", lines, "a river"
     )

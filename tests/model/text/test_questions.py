@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spelangy_model.text.html_pages import make_page
+from spelangy_model.text.normalize import words_of
 from spelangy_model.text.questions import (
     Answer,
     MinedQuestion,
@@ -18,6 +19,7 @@ from spelangy_model.text.questions import (
     take_apart,
     write_quest_script,
 )
+from spelangy_model.text.spans import Words
 
 QUESTION = "Why do leaves turn red in autumn?"
 ANSWER = "The tree stops making chlorophyll. Other pigments then show."
@@ -149,7 +151,7 @@ def test_a_script_has_the_question_and_one_reply_that_ends_in_the_answer():
     answer = Answer("The tree stops making chlorophyll.", "The answer is 3 pigments.")
     replies = {}
     for share in (0.0, 1.0):
-        script = write_quest_script(PAGE, mined, answer, QuestRules(bridge_share=share), seed=0)
+        script = write_quest_script(PAGE, mined, answer, QuestRules(bridge_share=share), 0, Words(""))
         assert [line.role for line in script.lines] == ["question", "answer"]
         assert script.lines[0].text == script.title == QUESTION
         assert script.evidence == f"{QUESTION} {ANSWER}"
@@ -162,6 +164,33 @@ def test_a_script_has_the_question_and_one_reply_that_ends_in_the_answer():
     }
 
 
+def test_a_long_reply_becomes_several_lines_of_whole_sentences_the_last_of_which_ends_in_the_answer():
+    sentences = [
+        f"Reason {index} is that the tree of that kind stops making the green of its leaves." for index in range(8)
+    ]
+    mined = MinedQuestion(QUESTION, f"Three pigments. {' '.join(sentences)}", "heading")
+    answer = Answer(" ".join(sentences), "Three pigments.")
+    rules = QuestRules(bridge_share=0.0)
+    text = f"Leaves. {QUESTION} {mined.answer} The end."
+    script = write_quest_script(PAGE, mined, answer, rules, 0, Words(text))
+    assert [line.role for line in script.lines] == ["question", "rationale", "rationale", "answer"]
+    assert " ".join(line.text for line in script.lines[1:]) == f"{' '.join(sentences)} Three pigments."
+    assert all(len(words_of(line.text)) <= rules.max_line_words for line in script.lines)
+    assert {text[line.start : line.end] for line in script.lines} == {QUESTION, mined.answer}
+    one = f"{'word ' * 50}and so on, {'but word ' * 20}in the end."
+    cut = write_quest_script(PAGE, mined, Answer("", one), rules, 0, Words(text))
+    assert [line.role for line in cut.lines] == ["question", "rationale", "answer"]
+
+
+def test_what_a_model_rests_its_answer_on_is_the_span():
+    text = f"{QUESTION} {ANSWER}"
+    quoted = Answer("", "Three.", " ".join(ANSWER.split()[:3]))
+    script = write_quest_script(PAGE, MinedQuestion(QUESTION, ANSWER, "heading"), quoted, QuestRules(), 0, Words(text))
+    assert text[script.lines[1].start : script.lines[1].end] == quoted.evidence
+    nowhere = write_quest_script(PAGE, MinedQuestion(QUESTION, ANSWER, "heading"), quoted, QuestRules(), 0, Words("x"))
+    assert [(line.start, line.end) for line in nowhere.lines] == [(-1, -1)] * 2
+
+
 def test_the_bridge_share_is_kept_and_the_draw_is_the_document_s_own():
     def direct(seed: int) -> list[bool]:
         scripts = [
@@ -171,6 +200,7 @@ def test_the_bridge_share_is_kept_and_the_draw_is_the_document_s_own():
                 Answer("Reason.", "X."),
                 QuestRules(),
                 seed,
+                Words(""),
             )
             for index in range(600)
         ]

@@ -1,0 +1,91 @@
+"""Where in a text something else was taken from: character spans [start, end).
+
+Put here: finding words again in the text that they came from. Do not put here: what is taken (krist, questions). Case,
+marks and white space do not count (words are those of `text.normalize`), and a few words of the text may be missing in
+what was taken: references and addresses that no voice can say.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+
+from spelangy_model.text.normalize import words_of
+
+Span = tuple[int, int]
+NOWHERE: Span = (-1, -1)
+MAX_GAP_WORDS = 30
+_MAX_TRIES = 64
+_CHARACTERS = re.compile(r"\S+")
+
+
+class Words:
+    """The words of a text with their places, made once, searched often; linear in the text's size."""
+
+    def __init__(self, text: str):
+        self.text = text
+        self.words: list[str] = []
+        self._spans: list[Span] = []
+        self._places: dict[str, list[int]] = {}
+        for match in _CHARACTERS.finditer(text):
+            for word in words_of(match.group()):
+                self._places.setdefault(word, []).append(len(self.words))
+                self.words.append(word)
+                self._spans.append(match.span())
+
+    def find(self, taken: str, after: int = 0) -> Span:
+        """Return the first span at or after a character that holds the words of `taken` in their order; else NOWHERE.
+
+        One without gaps is preferred to an earlier one with gaps, of at most MAX_GAP_WORDS each.
+        """
+        wanted = words_of(taken)
+        if not wanted:
+            return NOWHERE
+        places = self._places.get(wanted[0], [])
+        first = bisect_left(self._spans, (after, after))
+        starts = places[bisect_left(places, first) :]
+        whole = next((start for start in starts if self.words[start : start + len(wanted)] == wanted), None)
+        if whole is not None:
+            return self._span(whole, whole + len(wanted) - 1)
+        for start in starts[:_MAX_TRIES]:
+            last = self._last_of(wanted, start)
+            if last is not None:
+                return self._span(self._latest_start(wanted, last), last)
+        return NOWHERE
+
+    def _last_of(self, wanted: list[str], start: int) -> int | None:
+        """Return where the words end that begin at `start`, each as early as it can be; None when one is too far."""
+        place = start
+        for word in wanted[1:]:
+            places = self._places.get(word, [])
+            following = bisect_left(places, place + 1)
+            if following == len(places) or places[following] - place > MAX_GAP_WORDS + 1:
+                return None
+            place = places[following]
+        return place
+
+    def _latest_start(self, wanted: list[str], last: int) -> int:
+        """Return the latest place from which the words, in their order, end at `last`."""
+        place = last
+        for word in reversed(wanted[:-1]):
+            places = self._places[word]
+            place = places[bisect_left(places, place) - 1]
+        return place
+
+    def _span(self, first: int, last: int) -> Span:
+        return self._spans[first][0], self._spans[last][1]
+
+
+def find_in_order(text: str, pieces: list[str]) -> list[Span]:
+    """Return the spans of pieces that were taken from a text one after the other; NOWHERE for one that is not in it."""
+    words = Words(text)
+    spans: list[Span] = []
+    after = 0
+    for piece in pieces:
+        span = words.find(piece, after)
+        if span == NOWHERE and after:
+            span = words.find(piece)
+        else:
+            after = max(after, span[1])
+        spans.append(span)
+    return spans
