@@ -44,7 +44,7 @@ ORDER BY ALL
 # The same for one row of a leaderboard: from its own score, not from all that the board compares.
 CELL_SQL = """
 WITH RECURSIVE above(id) AS (
-    SELECT parent FROM edges WHERE child = $artifact AND role = 'eval_' || $run
+    SELECT parent FROM edges WHERE child = $artifact AND role IN ('eval_' || $run, 'system_' || $run)
     UNION
     SELECT edges.parent FROM edges JOIN above ON edges.child = above.id
 ),
