@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from spelangy_assets.recipes.graph import Node
+from spelangy_assets.store.files import LOST_ON_S3
 
 # By the names of the libraries' classes (httpx2, botocore, openai), none of which is imported for this.
 _LOST = {
@@ -29,10 +30,6 @@ _LOST_ERRNOS = {
     errno.ENETUNREACH,
     errno.EHOSTUNREACH,
 }
-# PyArrow's S3 gives an OSError without a number, the service's word in its text.
-_LOST_WORDS = re.compile(
-    r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|REQUEST_TIMEOUT)"
-)
 _KILLED = re.compile(r"process failed with code -\d+|exit status -\d+")  # a child process that a signal ended
 
 
@@ -61,9 +58,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _is_lost(error: BaseException) -> bool:
     if isinstance(error, ConnectionError | TimeoutError) or _LOST & {kind.__name__ for kind in type(error).__mro__}:
         return True
-    if isinstance(error, OSError) and (error.errno in _LOST_ERRNOS or _LOST_WORDS.search(str(error))):
+    if isinstance(error, OSError) and error.errno in _LOST_ERRNOS:
         return True
-    return bool(_KILLED.search(str(error)))
+    # S3's words also come wrapped in an error of DuckDB, which reads through PyArrow.
+    return bool(LOST_ON_S3.search(str(error)) or _KILLED.search(str(error)))
 
 
 def automation_of(node: Node) -> dg.AutomationCondition | None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
+import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
@@ -18,6 +21,13 @@ import pyarrow.fs as pafs
 _S3_OPTIONS = ("endpoint_override", "scheme", "region")
 # The first waits are tenths of a second, the last ones 20 s: a store that is written for hours meets bad minutes.
 _S3_ATTEMPTS = 10
+_READ_ATTEMPTS = 6
+_READ_WAIT_S = 0.1
+
+# PyArrow's S3 gives an OSError without a number, the service's word in its text.
+LOST_ON_S3 = re.compile(
+    r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|REQUEST_TIMEOUT)"
+)
 
 
 def below(root: str, *names: str) -> str:
@@ -121,7 +131,94 @@ class Files:
             self.filesystem.delete_dir(self.full(folder))
 
 
-def _s3(uri: str) -> tuple[pafs.S3FileSystem, str]:
+class _PatientFile:
+    """A file on S3 whose reads are sent again when the service fails them."""
+
+    def __init__(self, file: pa.NativeFile):
+        self._file = file
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._file.tell()
+        for attempt in range(1, _READ_ATTEMPTS + 1):
+            try:
+                return self._file.read(size if size >= 0 else None)
+            except OSError as error:
+                if attempt == _READ_ATTEMPTS or not LOST_ON_S3.search(str(error)):
+                    raise
+                time.sleep(_READ_WAIT_S * 2**attempt)
+                self._file.seek(start)
+        raise AssertionError("the last attempt returns or raises")
+
+
+class _PatientS3(pafs.FileSystemHandler):
+    """PyArrow's S3, with its reads sent again.
+
+    PyArrow reads a range into a buffer of just its length. When the reply is an error whose text is longer, the buffer
+    is spoilt and AWS' client gives up at once, however many attempts it was told to make: a small file or the column
+    of a few rows cannot be read on a bad day. All other requests it sends again itself.
+    """
+
+    def __init__(self, inner: pafs.S3FileSystem):
+        self._inner = inner
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _PatientS3) and self._inner == other._inner
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def get_type_name(self) -> str:
+        return "patient-s3"
+
+    def normalize_path(self, path: str) -> str:
+        return self._inner.normalize_path(path)
+
+    def get_file_info(self, paths: list[str]) -> Any:
+        return self._inner.get_file_info(paths)
+
+    def get_file_info_selector(self, selector: pafs.FileSelector) -> Any:
+        return self._inner.get_file_info(selector)
+
+    def create_dir(self, path: str, recursive: bool) -> None:
+        self._inner.create_dir(path, recursive=recursive)
+
+    def delete_dir(self, path: str) -> None:
+        self._inner.delete_dir(path)
+
+    def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
+        self._inner.delete_dir_contents(path, missing_dir_ok=missing_dir_ok)
+
+    def delete_root_dir_contents(self) -> None:
+        raise NotImplementedError("a store does not empty a bucket")
+
+    def delete_file(self, path: str) -> None:
+        self._inner.delete_file(path)
+
+    def move(self, src: str, dest: str) -> None:
+        self._inner.move(src, dest)
+
+    def copy_file(self, src: str, dest: str) -> None:
+        self._inner.copy_file(src, dest)
+
+    def open_input_stream(self, path: str) -> pa.NativeFile:
+        return self.open_input_file(path)
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        return pa.PythonFile(_PatientFile(self._inner.open_input_file(path)), mode="r")
+
+    def open_output_stream(self, path: str, metadata: Any) -> pa.NativeFile:
+        return self._inner.open_output_stream(path, metadata=metadata)
+
+    def open_append_stream(self, path: str, metadata: Any) -> pa.NativeFile:
+        raise NotImplementedError("S3 appends to no object")
+
+
+def _s3(uri: str) -> tuple[pafs.PyFileSystem, str]:
     """Return the file system of an S3 URI and the path in it; ValueError names an option that there is not.
 
     PyArrow's own reading of a URI gives up after three attempts and cannot be told otherwise.
@@ -140,4 +237,4 @@ def _s3(uri: str) -> tuple[pafs.S3FileSystem, str]:
         **options,
         **secrets,
     )
-    return system, unquote(f"{place}{parts.path}")
+    return pafs.PyFileSystem(_PatientS3(system)), unquote(f"{place}{parts.path}")

@@ -36,6 +36,7 @@ def lost_server() -> Exception:
         LaunchError("spelangy_model.train.run ended with exit status -9: python -m ..."),
         RuntimeError("External execution process failed with code -15"),
         caused(RuntimeError("the upload failed"), ConnectionRefusedError("refused")),
+        ValueError("Invalid Input Error: IOError: AWS Error INTERNAL_FAILURE during GetObject operation: flush"),
     ],
 )
 def test_what_was_lost_or_killed_is_transient(error: Exception):

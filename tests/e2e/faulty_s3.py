@@ -18,6 +18,11 @@ from typing import Any, Self
 
 from spelangy_model.rng import stable_rng
 
+# As long as S3's own: longer than a small file is.
+_BODY = """<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>{code}</Code><Message>We encountered an internal error, or are busy. Please try again.</Message>\
+<RequestId>656c76696e6727732072657175657374</RequestId>\
+<HostId>Uuag1LuByRx9e6j5Onimru9pO4ZVKnJ2Qz7/C1NPcfTWAtRPfTaOFg==</HostId></Error>"""
 _ERRORS = (("500 Internal Server Error", "InternalError"), ("503 Slow Down", "SlowDown"))
 
 
@@ -69,7 +74,7 @@ class FaultyServer:
         if kind == "error":
             status, code = _ERRORS[int(rng.integers(len(_ERRORS)))]
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))  # or the connection is of no more use
-            body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
+            body = _BODY.format(code=code).encode()
             start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
             return [body]
         answer = self._app(environ, start_response)

@@ -105,6 +105,14 @@ def test_a_large_file_goes_up_in_parts_and_a_small_one_at_once(server: FaultySer
     assert client(server).head_object(Bucket="bucket", Key="parts/large.bin")["ETag"].strip('"').endswith("-3")
 
 
+def test_a_small_file_is_read_whatever_the_length_of_the_errors_that_come_first(failing: FaultyServer) -> None:
+    failing.share = 0.3
+    files = Files(failing.uri("bucket/small"))
+    for number in range(10):
+        files.replace(f"{number}.json", str(number).encode())
+        assert files.read(f"{number}.json") == str(number).encode()
+
+
 def test_web_speech_on_a_failing_server_has_the_versions_that_it_has_on_a_disk(
     failing: FaultyServer, tmp_path: Path
 ) -> None:
