@@ -8,7 +8,8 @@ errors: `--wrong` of the words are left out, replaced or doubled, each system by
 crowd-kit knows neither times nor confidence. Both sides run in one process, in turn, and their best round counts;
 what either imports or compiles in its first call does not.
 crowd-kit's costs differ (a substitution costs as much as a gap), and so do its ties: "same words" is counted on the
-segments on which SCTK and crowd-kit agree.
+segments on which SCTK and crowd-kit agree. Votes by frequency alone often tie; where a word and nothing have as many,
+SpeLangy takes the word and SCTK what the earliest system said, which is all that is left between the two.
 """
 
 from __future__ import annotations

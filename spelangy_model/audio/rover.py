@@ -11,8 +11,8 @@ gives when `times` is off and no two arcs score the same. Stated here because th
 * Systems join the network one by one, in the order given. A slot holds, for each system so far, a word or nothing.
 * The alignment has the least total cost, through one entry of each slot: pairing a word with an equal one costs 0, with
   another 4, with nothing 1; passing a word by costs 3, passing nothing 0.001; opening a new slot costs 3. Equal costs,
-  from the end: the slot's oldest entry, then pair before open before pass. SCTK adds up in single precision, which
-  breaks some ties by chance; here they stay ties.
+  from the end: the slot's oldest entry, then pair before open before pass. With `times` costs are added up exactly;
+  without, in single precision as SCTK does, so that chance breaks the same ties.
 * With `times`, a pair also costs 1/1000 for each millisecond between the middles of slot and word, at most 0.5: that
   never outweighs a word, it only decides which of several equal words is meant ("very very good" against "very good").
   Words more than 10 s from a slot are then not paired with it, and between pairs the slots stand in order of time.

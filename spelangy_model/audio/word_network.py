@@ -22,11 +22,12 @@ COMMON_SILENCE_S = 1.0
 NOTHING = -1
 METHODS = ("meth1", "maxconf", "avgconf")
 
-# Costs in thousandths, so that they add up exactly.
+# Costs in thousandths, so that they add up exactly. Without times, as SCTK adds: in ones, to single precision.
 SUBSTITUTE, GAP, BESIDE_NOTHING, PASS_NOTHING = 4000, 3000, 1000, 1
+_ONE = 1000
 TIME_CAP = 500
 REACH_MS = 10_000
-_FAR = 1 << 60
+_FAR = float(1 << 60)
 _FIRST_SLACK = 8 * GAP
 
 _PAIR, _OPEN, _PASS = 0, 1, 2
@@ -147,6 +148,9 @@ def _align(
                 nulls[i + 1] += key == NOTHING
         arc_counts[i] = count
 
+    one = 1.0 if times else 1.0 / _ONE
+    substitute, gap, beside_nothing = SUBSTITUTE * one, GAP * one, BESIDE_NOTHING * one
+    pass_nothing = PASS_NOTHING * one if times else float(np.float32(PASS_NOTHING * one))
     slack = _FIRST_SLACK
     low, high = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
     first = np.zeros(n + 2, np.int64)  # of each row, where its cells begin in `best`, and its moves in `moves`
@@ -167,10 +171,9 @@ def _align(
             first[i + 1] = first[i] + width
             first_move[i + 1] = first_move[i] + width * (arc_counts[i - 1] if i else 1)
         best, moves = np.zeros(first[n + 1], np.int16), np.full(first_move[n + 1], _OPEN, np.uint8)
-        above, costs = np.full(m + 1, _FAR, np.int64), np.full(m + 1, _FAR, np.int64)
-        left = np.empty(systems + 1, np.int64)
+        above, costs, left = np.full(m + 1, _FAR), np.full(m + 1, _FAR), np.empty(systems + 1)
         for j in range(high[0] + 1):
-            above[j] = j * GAP
+            above[j] = j * gap
         for i in range(1, n + 1):
             for j in range(m + 1):
                 costs[j] = _FAR
@@ -188,10 +191,12 @@ def _align(
                 for arc in range(arc_counts[i - 1]):
                     key = arcs[i - 1, arc]
                     if key == NOTHING:
-                        cost, skip = pair_from + BESIDE_NOTHING, pass_from + PASS_NOTHING
+                        cost, skip = pair_from + beside_nothing, pass_from + pass_nothing
                     else:
-                        cost, skip = pair_from + (0 if key == word else SUBSTITUTE), pass_from + GAP
-                    opened = left[arc] + GAP
+                        cost, skip = pair_from + (0.0 if key == word else substitute), pass_from + gap
+                    opened = left[arc] + gap
+                    if not times:
+                        cost, skip, opened = float(np.float32(cost)), float(np.float32(skip)), float(np.float32(opened))
                     move = _PAIR
                     if cost > skip or cost > opened:
                         cost, move = (skip, _PASS) if skip < opened else (opened, _OPEN)
@@ -203,7 +208,8 @@ def _align(
                 costs[j] = least
                 best[first[i] + j - low[i]] = least_arc
             above, costs = costs, above
-        if above[m] <= limit:
+        # What is rounded needs some more room: no way that costs about as much as the cheapest may lie outside.
+        if (above[m] if times else above[m] * _ONE + GAP) <= limit:
             break
         slack *= 2
 

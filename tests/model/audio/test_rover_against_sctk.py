@@ -4,7 +4,6 @@ import itertools
 import random
 import shutil
 import subprocess
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +135,6 @@ def test_the_words_are_those_of_sctk(systems: int, tmp_path: Path, monkeypatch: 
         path = tmp_path / f"{number}.ctm"
         path.write_text(write_ctm(system))
         arguments += ["-h", str(path), "ctm"]
-    rounded: set[str] = set()
     settings: list[tuple[Method, float, float]] = [
         (method, alpha, null_confidence)
         for method in ("meth1", "maxconf", "avgconf")
@@ -155,13 +153,8 @@ def test_the_words_are_those_of_sctk(systems: int, tmp_path: Path, monkeypatch: 
             return [word.text for word in rover([system[name] for system in hypotheses], weights).words]
 
         for name in hypotheses[0]:
-            if voted(name) != theirs.get(name, []):
-                # The one reason: a tie that single precision broke.
-                with monkeypatch.context() as patch:
-                    patch.setattr(word_network, "network", full_table(np.float32))
-                    assert voted(name) == theirs.get(name, []), name
-                    patch.setattr(word_network, "network", full_table(Fraction))
-                    exact = voted(name)
-                assert voted(name) == exact
-                rounded.add(name)
-    assert len(rounded) <= {2: 0, 3: 1, 5: 6}[systems], rounded
+            assert voted(name) == theirs.get(name, []), name
+        with monkeypatch.context() as patch:  # and it is single precision in which both agree, cell by cell
+            patch.setattr(word_network, "network", full_table(np.float32))
+            for name in list(hypotheses[0])[:20]:
+                assert voted(name) == theirs.get(name, []), name
