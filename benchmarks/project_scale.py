@@ -1,6 +1,10 @@
 """What the paper's hours would cost by the rates that a store's manifests hold.
 
     python benchmarks/project_scale.py --store .spelangy/store
+    python benchmarks/project_scale.py --store .spelangy/store --parts krist quest --page-snapshots web
+
+The second says what pages of the web give, when the snapshot `web` of the store was made of such; a step that has not
+been made there is named and counted in no sum.
 
 Nothing is measured here: each rate is the processor time and the hours, pages and bytes of the manifests of one
 recipe's published datasets at the snapshots named, and each projection is that rate times the paper's hours. So it says
@@ -12,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", default=".spelangy/store", help="a folder or an s3:// prefix")
     parser.add_argument("--recipe", default="sample")
+    parser.add_argument("--parts", nargs="+", default=["web", "krist", "quest"], choices=["web", "krist", "quest"])
     for kind in ("audio", "page"):
         parser.add_argument(
             f"--{kind}-snapshots", nargs="+", default=["2026-01", "2026-02"], help="whose rates are taken"
@@ -90,33 +96,44 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         store = ArtifactStore(chosen.store, Path(cache))
         for part in PARTS:
+            if part.name.split()[0] not in chosen.parts:
+                continue
             assets = dict.fromkeys([step.asset for step in part.steps] + [part.sound])
             snapshots = chosen.page_snapshots if part.pages else chosen.audio_snapshots
-            print_part(part, {asset: manifests(store, chosen.recipe, asset, snapshots) for asset in assets})
+            print_part(part, snapshots, {asset: manifests(store, chosen.recipe, asset, snapshots) for asset in assets})
 
 
 def manifests(store: ArtifactStore, recipe: str, asset: str, snapshots: Sequence[str]) -> list[Manifest]:
-    return [store.resolve(Address(recipe, asset, snapshot)).manifest for snapshot in snapshots]
+    """Return the published manifests of a dataset at the snapshots; none when it is missing at one of them."""
+    found = [store.latest(Address(recipe, asset, snapshot)) for snapshot in snapshots]
+    return [artifact.manifest for artifact in found if artifact] if all(found) else []
 
 
 def total(several: Sequence[Manifest], stat: str) -> float:
     return sum(manifest.counts.stats.get(stat, 0.0) for manifest in several)
 
 
-def print_part(part: Part, found: dict[str, list[Manifest]]) -> None:
+def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manifest]]) -> None:
     hours = total(found[part.hours[0]], part.hours[1])
-    print(f"\n## {part.name}: {part.target_hours / 1e6:g} million hours\n")
+    if not hours:
+        raise SystemExit(f"{part.hours[0]} is not published at {', '.join(snapshots)}: materialize it there first")
+    rates = f" by the pages of {', '.join(snapshots)}" if part.pages else ""
+    print(f"\n## {part.name}: {part.target_hours / 1e6:g} million hours{rates}\n")
     print("| step | measured on, hours | CPU s | CPU s an hour | times real time | core-years | cores for 30 days |")
     print("|---|---|---|---|---|---|---|")
     all_s = each_chunk_s = 0.0
     for step in part.steps:
+        if not found[step.asset]:
+            print(f"| {step.asset} | not made there |  |  |  |  |  |")
+            continue
         cpu_s = sum(manifest.cpu_seconds for manifest in found[step.asset])
         own = total(found[step.asset], step.own_hours) if step.own_hours else hours
         name = f"{step.asset}, were every chunk heard" if step.own_hours else step.asset
         print(row(name, f"{own:.3f}", f"{cpu_s:.1f}", cpu_s / own, part.target_hours))
         all_s += cpu_s / own
         each_chunk_s += cpu_s / own if step.own_hours else 0.0
-    print(row("all steps", "", "", all_s, part.target_hours))
+    made = all(found[step.asset] for step in part.steps)
+    print(row("all steps" if made else "all steps that were made", "", "", all_s, part.target_hours))
     if each_chunk_s:
         print(row("all steps, a sample heard", "", "", all_s - each_chunk_s, part.target_hours))
     kept = total(found[part.sound], "hours_kept")
@@ -130,6 +147,7 @@ def print_part(part: Part, found: dict[str, list[Manifest]]) -> None:
         pages = sum(manifest.counts.records_kept for manifest in found["raw_pages"])
         all_pages = pages / hours * part.target_hours
         print(f"* Pages that the filters let through: {pages / hours:.0f} for an hour, {all_pages / 1e6:,.0f} million.")
+        print_yield(part, found, pages, hours)
         model = {m: total(found[part.pages], f"model_{m}_tokens") for m in ("prompt", "completion")}
         if any(model.values()):
             said = ", ".join(f"{n / hours * part.target_hours / 1e9:,.0f} billion {m} tokens" for m, n in model.items())
@@ -137,6 +155,29 @@ def print_part(part: Part, found: dict[str, list[Manifest]]) -> None:
             print(f"* Language model: {said}" + (f", {cost_usd:,.0f} US dollars." if cost_usd else "."))
         else:
             print("* Language model: none ran in this store, so no tokens were counted.")
+
+
+def print_yield(part: Part, found: dict[str, list[Manifest]], pages: int, hours: float) -> None:
+    """Print what a page gives: documents, words, seconds; and what the filters before it let through."""
+    speech = found[part.hours[0]]
+    seen = sum(manifest.counts.records_in for manifest in found["raw_pages"])
+    words = total(speech, "words_kept")
+    voices = {manifest.config["voices_per_document"] for manifest in speech}
+    each = f"each spoken by {' or '.join(str(n) for n in sorted(voices))} voice{'s' if voices != {1} else ''}"
+    what = "documents" if part.name == "krist" else "questions"
+    kept = total(speech, "documents_kept")
+    print(
+        f"* Measured on {pages:,} pages of {seen:,} captures: a page gives {kept / pages:.2f} {what} ({each}), "
+        f"{words / pages:,.0f} words and {3600 * hours / pages:,.1f} s, at {words / (60 * hours):.0f} words a minute."
+    )
+    for step in part.steps:
+        dropped: Counter[str] = Counter()
+        for manifest in found[step.asset]:
+            dropped.update(manifest.counts.dropped)
+        if dropped and step.asset in (part.pages, part.hours[0]):
+            records = sum(manifest.counts.records_in for manifest in found[step.asset])
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.most_common())
+            print(f"* Dropped by {step.asset}, of {records:,}: {reasons}.")
 
 
 def row(name: str, measured: str, cpu_s: str, each_s: float, target_hours: float) -> str:

@@ -21,7 +21,7 @@ from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Chunk, HeardChunk, Metric, Reject, Script, TextDocument
 from spelangy_model.rng import stable_hash
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"metrics": Metric}
 PAGE = "synthetic_page.html"
 SETS = {"krist": "krist_documents", "quest": "quest_pairs"}
@@ -109,6 +109,7 @@ def _accounts(name: str, pages: Artifact, scripts: Artifact, speech: Artifact, t
         "pages_with_documents": len(set(page_ids)),
         "scripts": len(page_ids),
         "scripts_per_page": len(page_ids) / whole if whole else math.nan,
+        **({"questions_found_per_page": written.records_in / whole if whole else math.nan} if name == "quest" else {}),
         "documents_spoken": spoken.stats.get("documents_kept", 0.0),
         "chunks": spoken.records_kept,
         "hours": hours,
@@ -117,7 +118,8 @@ def _accounts(name: str, pages: Artifact, scripts: Artifact, speech: Artifact, t
         "words_per_minute": words / (60 * hours) if hours else math.nan,
         "seconds_per_page": 3600 * hours / whole if whole else math.nan,
         "chunks_heard_again": heard.stats.get("chunks_heard", 0.0),
-        **{stat: amount for stat, amount in written.stats.items() if stat.startswith("model_")},
+        **{stat: amount for stat, amount in written.stats.items() if stat.startswith(("model_", "facts", "sentences"))},
+        **{stat: amount for stat, amount in written.stats.items() if stat == "scripts_in_text"},
     }
     for step in (scripts, speech, trip):
         for reason, count in sorted(step.manifest.counts.dropped.items()):
