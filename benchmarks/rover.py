@@ -9,7 +9,7 @@ crowd-kit knows neither times nor confidence. Both sides run in one process, in 
 what either imports or compiles in its first call does not.
 crowd-kit's costs differ (a substitution costs as much as a gap), and so do its ties: "same words" is counted on the
 segments on which SCTK and crowd-kit agree. Votes by frequency alone often tie; where a word and nothing have as many,
-SpeLangy takes the word and SCTK what the earliest system said, which is all that is left between the two.
+SpeLangy takes the word, and SCTK what stands first in the slot: the word that opened it, nothing, then the others.
 """
 
 from __future__ import annotations
