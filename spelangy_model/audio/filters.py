@@ -10,7 +10,7 @@ first that objects, in the order of FILTERS, names the reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from spelangy_model.audio.words import normalized
@@ -56,6 +56,8 @@ class FilterLimits:
     min_unique_words_from: int = 10
     max_ngram_repeats: int = 4
     max_ngram_words: int = 6
+    max_letter_repeats: int = 10
+    max_repeated_letters: int = 4
     phrases: tuple[str, ...] = PHRASES
 
 
@@ -137,11 +139,16 @@ def _loop(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Dro
         repeats = longest_repeat(words, size)
         if repeats > limits.max_ngram_repeats:
             return Drop("loop", f"{size} words {repeats} times in a row > {limits.max_ngram_repeats}")
+    # A loop may also stay inside of one word: "hahahahaha...". The zeros of a number are none.
+    for key in words:
+        for size in range(1, limits.max_repeated_letters + 1):
+            if not key.isdigit() and (repeats := longest_repeat(key, size)) > limits.max_letter_repeats:
+                return Drop("loop", f"{size} letters {repeats} times in a row > {limits.max_letter_repeats}")
     return None
 
 
-def longest_repeat(words: list[str], size: int) -> int:
-    """Return how often some `size` words stand in a row at most (1: nothing repeats, 0: fewer than `size` words)."""
+def longest_repeat(words: Sequence[str], size: int) -> int:
+    """Return how often some `size` words, or letters of one, stand in a row at most (1: no repeat, 0: too few)."""
     if len(words) < size:
         return 0
     run = longest = 0
