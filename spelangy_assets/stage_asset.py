@@ -15,6 +15,7 @@ from spelangy_assets.contract_check import check_results, check_specs
 from spelangy_assets.keys import asset_key, group_name, partitions_def
 from spelangy_assets.laboratory import Laboratory, child_command, write_spec
 from spelangy_assets.policies import automation_of, is_transient, retry_policy
+from spelangy_assets.recipes.columns import column_lineage
 from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.stages.build import Built, build
@@ -32,6 +33,12 @@ _PREVIEW_CHARACTERS = 120
 def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition:
     """Return the asset of a node. The run tag `force` (any value but false) builds a committed version again."""
     key = asset_key(graph.recipe, node.name)
+    columns = dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key(graph.recipe, asset), name) for asset, name in sources]
+            for column, sources in column_lineage(graph, node).items()
+        }
+    )
 
     @dg.asset(
         key=key,
@@ -83,7 +90,11 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         return dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(built.artifact.data_version),
-            metadata={**materialization_metadata(built, node), **{f"child/{k}": v for k, v in reports.items()}},
+            metadata={
+                **materialization_metadata(built, node),
+                **({"dagster/column_lineage": columns} if columns.deps_by_column else {}),
+                **{f"child/{k}": v for k, v in reports.items()},
+            },
             check_results=list(check_results(key, node.contract, built.verdict)),
         )
 

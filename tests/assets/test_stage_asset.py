@@ -13,7 +13,7 @@ from spelangy_assets.laboratory import LaunchError
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.store.fingerprint import fingerprint
-from spelangy_model.records import Metric
+from spelangy_model.records import Metric, TextDocument, TokenDocument
 
 FORCE = {"force": "true"}
 
@@ -341,3 +341,19 @@ def test_a_configured_accelerate_is_the_launcher(bench: Any, tmp_path: Path):
     assert child_command(configured, "module", spec)[1:] == [
         *("-m", "accelerate.commands.launch", "--config_file", "fsdp.yaml", "-m", "module", str(spec))
     ]
+
+
+def test_the_lineage_of_columns_is_told_with_a_materialization(bench: Any, toys: Any):
+    def nothing(ctx: Any, config: Any) -> None:
+        ctx.log("nothing came in")
+
+    def node(name: str, stage: str, record: type, **more: Any) -> Any:
+        made = toys.make_stage(nothing, {"documents": record}, name=stage)
+        contract = Contract("toy", "SELECT count(*) AS documents FROM documents", (Bound("documents", 0),))
+        return toys.node(name, stage=made, config=toys.NoConfig(), contract=contract, **more)
+
+    texts = node("texts", "extract_texts", TextDocument)
+    tokens = node("tokens", "tokenize_text", TokenDocument, inputs={"text_documents": "texts"})
+    told = bench.metadata(bench.materialize(texts, tokens), "tokens")["dagster/column_lineage"]
+    assert told.deps_by_column["licence"] == [dg.TableColumnDep(asset_key("recipe", "texts"), "licence")]
+    assert told.deps_by_column["chunks"] == [dg.TableColumnDep(asset_key("recipe", "texts"), "text")]
