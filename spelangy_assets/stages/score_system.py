@@ -23,7 +23,7 @@ from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, System
 from spelangy_model.records import Int32, Metric, QuestionScore, SpokenQuestion
 from spelangy_model.rng import stable_hash
 
-VERSION = "1"
+VERSION = "2"
 _AT_ONCE = 256  # questions held as sound
 
 
@@ -75,7 +75,7 @@ def run(ctx: StageContext, config: Config) -> None:
         heard: list[HeardQuestion] = []
         voices: dict[str, str] = {}
         with ctx.out.unit(unit) as out:
-            for block in _blocks(_chosen(ctx, config)):
+            for block in _blocks(_chosen(ctx, config), config.seed):
                 answers = system.answer(
                     [Asked(row.question_id, decode_flac(row.audio.bytes), tuple(row.options)) for row in block]
                 )
@@ -110,9 +110,10 @@ def _chosen(ctx: StageContext, config: Config) -> Iterator[SpokenQuestion]:
     return (row for row in questions.records("questions", SpokenQuestion) if row.question_id in chosen)
 
 
-def _blocks(rows: Iterator[SpokenQuestion]) -> Iterator[list[SpokenQuestion]]:
+def _blocks(rows: Iterator[SpokenQuestion], seed: int) -> Iterator[list[SpokenQuestion]]:
+    """Yield blocks in mixed order: a recognizer that hears like questions one after another repeats itself."""
     while block := list(itertools.islice(rows, _AT_ONCE)):
-        yield block
+        yield sorted(block, key=lambda row: stable_hash("asked", seed, row.question_id))
 
 
 def _score(config: Config, row: SpokenQuestion, answer: Answered) -> QuestionScore:

@@ -200,8 +200,8 @@ def make_nodes() -> dict[str, Node]:
             score_system.Config(
                 seed=0,
                 name="cascade",
-                description="Whisper tiny.en, then base_lm",
-                system=Cascade(FasterWhisper(name="tiny.en", model="package:tiny.en", beam_size=1)),
+                description="Whisper base, then base_lm",
+                system=Cascade(FasterWhisper(name="whisper-base", model="package:base", beam_size=1)),
                 max_questions=10,
             ),
             contracts.SYSTEM_SCORES,

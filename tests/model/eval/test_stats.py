@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from spelangy_model.eval.stats import (
     cluster_bootstrap,
@@ -9,6 +10,7 @@ from spelangy_model.eval.stats import (
     holm,
     mcnemar,
     needed,
+    ratio_bootstrap,
     seeds_interval,
     wilson_interval,
 )
@@ -194,3 +196,25 @@ def test_seeds_aggregate_to_the_t_interval_of_scipy() -> None:
     assert (found.value, found.low, found.high) == pytest.approx((np.mean(means), low, high))
     with pytest.raises(ValueError, match="one seed"):
         seeds_interval([0.4])
+
+
+def test_a_bootstrap_of_ratios_is_scipys() -> None:
+    rng = np.random.default_rng(4)
+    units = rng.integers(20, 200, 60).astype(float)
+    amounts = -units * rng.normal(1.5, 0.3, 60)
+    found = ratio_bootstrap(amounts, units, lambda ratio: np.exp(-ratio[0]), 0, resamples=4000)
+    assert found.value == pytest.approx(np.exp(-amounts.sum() / units.sum()))
+    reference = scipy.stats.bootstrap(
+        (amounts, units),
+        lambda a, u, axis: np.exp(-a.sum(axis) / u.sum(axis)),
+        paired=True,
+        vectorized=True,
+        n_resamples=4000,
+        method="percentile",
+        rng=np.random.default_rng(5),
+    ).confidence_interval
+    width = reference.high - reference.low
+    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=0.1 * width)
+    assert found == ratio_bootstrap(amounts, units, lambda ratio: np.exp(-ratio[0]), 0, resamples=4000)
+    with pytest.raises(ValueError, match="no values"):
+        ratio_bootstrap(np.zeros((1, 0)), np.zeros(0), lambda ratio: ratio[0], 0)
