@@ -52,7 +52,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         owners=["team:model" if node.group in ("runs", "evals", "tokenizers") else "team:data"],
         kinds=set(node.kinds),
         tags={"recipe": graph.recipe, "stage": node.stage.__name__.rsplit(".", 1)[-1], "cost": node.cost},
-        metadata=_definition_metadata(node),
+        metadata=_definition_metadata(node, columns),
         pool=node.pool,
         retry_policy=retry_policy(node),
         automation_condition=automation_of(node),
@@ -101,8 +101,18 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
     return materialize
 
 
-def _definition_metadata(node: Node) -> dict[str, Any]:
+def _definition_metadata(node: Node, columns: dg.TableColumnLineage) -> dict[str, Any]:
     metadata: dict[str, Any] = {"config": dg.MetadataValue.json(payload_of(node.config))}
+    if columns.deps_by_column:  # a plain table too: Dagster's own page draws lineage of columns only in its hosted form
+        metadata["columns_from"] = dg.TableMetadataValue(
+            records=[
+                dg.TableRecord(
+                    {"column": column, "from": ", ".join(f"{d.asset_key.path[-1]}.{d.column_name}" for d in sources)}
+                )
+                for column, sources in columns.deps_by_column.items()
+            ],
+            schema=dg.TableSchema([dg.TableColumn("column"), dg.TableColumn("from")]),
+        )
     main = next(iter(node.stage.TABLES.values()), None)
     if main is not None:
         metadata["dagster/column_schema"] = _table_schema(main)

@@ -357,3 +357,6 @@ def test_the_lineage_of_columns_is_told_with_a_materialization(bench: Any, toys:
     told = bench.metadata(bench.materialize(texts, tokens), "tokens")["dagster/column_lineage"]
     assert told.deps_by_column["licence"] == [dg.TableColumnDep(asset_key("recipe", "texts"), "licence")]
     assert told.deps_by_column["chunks"] == [dg.TableColumnDep(asset_key("recipe", "texts"), "text")]
+    (spec,) = bench.assets(texts, tokens)[1].specs
+    rows = {record.data["column"]: record.data["from"] for record in spec.metadata["columns_from"].records}
+    assert rows["source_url"] == "texts.url"
