@@ -16,7 +16,7 @@ from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac, encode_flac
 from spelangy_model.records import Audio, Chunk, DroppedTranscript, Recording, Transcript
 from spelangy_model.rng import stable_hash
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"chunks": Chunk}
 INDEPENDENT_UNITS = True
 

@@ -12,11 +12,11 @@ A document is a run of consecutive chunks.
 
 A cut lies where it is quietest between two words, and what is quiet is judged over a tenth of a second, so that the
 closure inside of a "t" is none. Of that quiet it takes the first twentieth of a second behind a word (the last before
-one), so that an edge says when the word ends: the rest of a pause inside of a turn goes to the next chunk. The words
-say where to look, and the turns only where they do not contradict them: a diarizer changes the speaker 0.2 s early or
-late. Where there is no quiet between two words but much of it close by, the recognizer has given a word the silence
-beside it, as Whisper does at the start of a window; then the cut lies in that silence, and the word's time ends at the
-cut.
+one), so that an edge says when the word ends: the rest of a pause inside of a turn goes to the next chunk. What is
+hardly quieter than the speech around it is no pause: there the cut is the one quietest point. The words say where to
+look, and the turns only where they do not contradict them: a diarizer changes the speaker 0.2 s early or late. Where
+there is no quiet between two words but much of it close by, the recognizer has given a word the silence beside it, as
+Whisper does at the start of a window; then the cut lies in that silence, and the word's time ends at the cut.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _MUCH_QUIETER_DB = 10.0
 _PAUSE_S = 0.1
 _LONG_PAUSE_S = 0.3
 _SHORT_S = 0.06
+_AROUND_S = 0.5
 _PAD_S = 0.02
 
 
@@ -109,11 +110,12 @@ def chunk_recording(
     spans: list[Span] = []
     document = index = 0
     for first, last in _merged(turns, rule):
-        words = [word for turn in turns[first : last + 1] for word in turn.words]
+        group = turns[first : last + 1]
+        words = [word for turn in group for word in turn.words]
         sentences = [words] if rule.kind == "coarse" else _sentences(words, rule.min_sentence_s)
         cuts = [_longest(energy, _between(a[-1], b[0], rule)) for a, b in pairwise(sentences)]
-        start_s = _begin(energy, turns[first], last_to_end[first], rule)
-        end_s = _end(energy, turns[last], first_to_begin[last + 1], duration_s, rule)
+        start_s = _begin(energy, min(group, key=lambda turn: turn.first_s), last_to_end[first], rule)
+        end_s = _end(energy, max(group, key=lambda turn: turn.last_s), first_to_begin[last + 1], duration_s, rule)
         if end_s <= start_s:  # words without any length: the turn is all that is known
             start_s, end_s = turns[first].start_s, min(turns[last].end_s, duration_s)
         edges = [_on_sample(edge) for edge in (start_s, *cuts, end_s)]
@@ -319,8 +321,19 @@ def _near(energy: np.ndarray, gap: _Gap, from_left: bool) -> float:
     A quiet run shorter than a pause may be a closure inside of the word; without any longer one the longest counts.
     """
     runs = _quiet_runs(energy, gap, _PAUSE_S)
-    pauses = [run for run in runs if run[1] - run[0] >= _PAUSE_S] or [max(runs, key=lambda run: run[1] - run[0])]
+    pauses = [run for run in runs if run[1] - run[0] >= _PAUSE_S and _is_silent(energy, run)]
+    pauses = pauses or [max(runs, key=lambda run: run[1] - run[0])]
     return _beside(energy, gap, pauses[0 if from_left else -1], _PAUSE_S, from_left)
+
+
+def _is_silent(energy: np.ndarray, run: tuple[float, float]) -> bool:
+    """Return whether a quiet run is much quieter than the loudest close by, as what lies inside of a word is not."""
+    around = _frames(energy, run[0] - _AROUND_S, run[1] + _AROUND_S)
+    own = _frames(energy, *run)
+    if not len(own):
+        return False
+    loudest_db = _levels_db(energy, around, _SHORT_S).max()
+    return bool(np.median(_levels_db(energy, own, _SHORT_S)) < loudest_db - _MUCH_QUIETER_DB)
 
 
 def _beside(energy: np.ndarray, gap: _Gap, run: tuple[float, float], over_s: float, from_left: bool) -> float:
@@ -334,7 +347,10 @@ def _beside(energy: np.ndarray, gap: _Gap, run: tuple[float, float], over_s: flo
     own = _frames(energy, begin, end)
     if not len(own):
         return middle
-    quiet_db = np.median(_levels_db(energy, own, _SHORT_S)) + _SAME_DB
+    levels = _levels_db(energy, own, _SHORT_S)
+    if not _is_silent(energy, run):  # somebody speaks on: the quietest point is all there is
+        return float(own[levels.argmin()] + 0.5) * _FRAME_S
+    quiet_db = np.median(levels) + _SAME_DB
     from_s, to_s = max(begin - over_s / 2, min(gap.from_s, begin)), min(end + over_s / 2, max(gap.to_s, end))
     reach = (from_s, middle) if from_left else (middle, to_s)
     frames = _frames(energy, *reach)

@@ -154,6 +154,21 @@ def test_a_short_closure_is_no_pause():
     assert span.end_s > 8.2
 
 
+def test_merged_turns_that_overlap_end_with_the_word_that_ends_last():
+    turns = [said("", 1, 3.2, words=spread("It rains.", 1.0, 3.2)), said("", 3.1, 3.15, words=spread("No.", 3.1, 3.15))]
+    rule = ChunkRule(kind="coarse", slack_s=0.0, margin_s=0.0)
+    (span,) = chunk(turns, rule)
+    assert span.end_s == 3.2
+
+
+def test_where_somebody_speaks_on_both_chunks_share_the_quietest_point():
+    samples = noise(20)
+    fading = np.interp(np.arange(len(samples)) / SAMPLE_RATE_HZ, [7.7, 8.08, 8.1], [1, 0.5, 1])  # no pause: 6 dB
+    turns = [said("One.", 1.0, 8.0), said("", 8.0, 9.0, "b", words=spread("Two.", 8.0, 9.0))]
+    first, second = chunk_recording((samples * fading).astype(np.float32), turns, [], COARSE)
+    assert first.end_s == second.start_s == pytest.approx(8.06, abs=0.04)
+
+
 def test_a_turn_that_goes_on_after_its_last_word_is_heard_to_its_end():
     samples = noise(20)
     hush(samples, 8.06, 8.2)
