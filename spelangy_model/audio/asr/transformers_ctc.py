@@ -8,19 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spelangy_model.audio.asr.pieces import ctc_words
-from spelangy_model.audio.asr.protocol import (
-    PACKAGED,
-    AsrError,
-    Recognizer,
-    WindowResult,
-    batches,
-    local,
-    need,
-    tidy,
-)
+from spelangy_model.audio.asr.protocol import Recognizer, WindowResult
+from spelangy_model.audio.asr.transformers_model import TransformersRecognizer, locate
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import Window
 
@@ -42,32 +33,16 @@ class TransformersCtc:
     joins_recordings = False  # its time grows with the sound
 
     def locate(self, cache_dir: Path) -> Path:
-        need("transformers", "transformers", self.name)
-        if self.model.startswith(PACKAGED):
-            raise AsrError(f"{self.name}: no package carries a CTC model; name a Hugging Face id or a folder")
-        return local(self.model, self.name)
+        return locate(self, "a CTC model")
 
     def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer:
         return _Recognizer(self, self.locate(cache_dir), device)
 
 
-class _Recognizer:
+class _Recognizer(TransformersRecognizer):
     def __init__(self, system: TransformersCtc, model_path: Path, device: str) -> None:
-        import torch
-        from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
-
-        torch.set_num_threads(1)
-        self._system = system
-        self._device = device
-        self._features: Any = AutoFeatureExtractor.from_pretrained(model_path, local_files_only=True)
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(model_path, local_files_only=True)
-        self._model: Any = AutoModelForCTC.from_pretrained(model_path, local_files_only=True).to(device).eval()
+        super().__init__(system, "AutoModelForCTC", model_path, device)
         self._blank: int = self._model.config.pad_token_id
-
-    def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
-        return [
-            result for batch in batches(windows, self._system.batch_windows) for result in self._recognize_batch(batch)
-        ]
 
     def _recognize_batch(self, windows: Sequence[Window]) -> list[WindowResult]:
         import torch
@@ -86,5 +61,5 @@ class _Recognizer:
             words = ctc_words(
                 self._tokenizer.convert_ids_to_tokens(path), path, peaks, self._blank, duration_s / frames
             )
-            results.append(WindowResult(tidy(words, duration_s), window.language or self._system.languages[0], 1.0))
+            results.append(self._result(window, words))
         return results

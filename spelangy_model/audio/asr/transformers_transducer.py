@@ -11,16 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spelangy_model.audio.asr.pieces import Piece, words_of
-from spelangy_model.audio.asr.protocol import (
-    PACKAGED,
-    AsrError,
-    Recognizer,
-    WindowResult,
-    batches,
-    local,
-    need,
-    tidy,
-)
+from spelangy_model.audio.asr.protocol import AsrError, Recognizer, WindowResult
+from spelangy_model.audio.asr.transformers_model import TransformersRecognizer, locate
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import Window
 
@@ -43,34 +35,18 @@ class TransformersTransducer:
     joins_recordings = False  # its time grows with the sound
 
     def locate(self, cache_dir: Path) -> Path:
-        need("transformers", "transformers", self.name)
         if self.kind not in ("tdt", "rnnt"):
             raise AsrError(f"{self.name}: a transducer is tdt or rnnt, not {self.kind!r}")
-        if self.model.startswith(PACKAGED):
-            raise AsrError(f"{self.name}: no package carries a transducer; name a Hugging Face id or a folder")
-        return local(self.model, self.name)
+        return locate(self, "a transducer")
 
     def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer:
         return _Recognizer(self, self.locate(cache_dir), device)
 
 
-class _Recognizer:
+class _Recognizer(TransformersRecognizer):
     def __init__(self, system: TransformersTransducer, model_path: Path, device: str) -> None:
-        import torch
-        import transformers
-
-        torch.set_num_threads(1)
-        self._system = system
-        self._device = device
-        self._features: Any = transformers.AutoFeatureExtractor.from_pretrained(model_path, local_files_only=True)
-        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(model_path, local_files_only=True)
-        auto: Any = transformers.AutoModelForTDT if system.kind == "tdt" else transformers.AutoModelForRNNT
-        self._model: Any = auto.from_pretrained(model_path, local_files_only=True).to(device).eval()
-
-    def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
-        return [
-            result for batch in batches(windows, self._system.batch_windows) for result in self._recognize_batch(batch)
-        ]
+        super().__init__(system, "AutoModelForTDT" if system.kind == "tdt" else "AutoModelForRNNT", model_path, device)
+        self._durations = system.kind == "tdt"
 
     def _recognize_batch(self, windows: Sequence[Window]) -> list[WindowResult]:
         import torch
@@ -103,12 +79,11 @@ class _Recognizer:
             duration_s = len(window.samples) / SAMPLE_RATE_HZ
             texts = self._tokenizer.convert_ids_to_tokens(tokens[row].tolist())
             pieces = [
-                Piece(text, begin, begin + max(1, int(advance) if self._system.kind == "tdt" else 1), probability)
+                Piece(text, begin, begin + max(1, int(advance) if self._durations else 1), probability)
                 for text, token, begin, advance, probability in zip(
                     texts, tokens[row].tolist(), begins[row], advances[row].tolist(), probabilities[row], strict=True
                 )
                 if token not in silent and begin * frame_s < duration_s
             ]
-            words = tidy(words_of(pieces, frame_s), duration_s)
-            results.append(WindowResult(words, window.language or self._system.languages[0], 1.0))
+            results.append(self._result(window, words_of(pieces, frame_s)))
         return results

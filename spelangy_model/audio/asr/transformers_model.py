@@ -1,0 +1,69 @@
+"""What recognizers of Hugging Face transformers share.
+
+Put here: finding and loading a model with its feature extractor and tokenizer, batches. Do not put here: how CTC
+(transformers_ctc.py) or transducers (transformers_transducer.py) turn what a model says into words.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from spelangy_model.audio.asr.protocol import PACKAGED, AsrError, WindowResult, batches, local, need, tidy
+from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.windows import Window
+from spelangy_model.records import Word
+
+
+class TransformersSystem(Protocol):
+    """The literals that a recognizer of transformers has, whatever its kind."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def languages(self) -> tuple[str, ...]: ...
+
+    @property
+    def batch_windows(self) -> int: ...
+
+
+def locate(system: TransformersSystem, kind: str) -> Path:
+    """Return the folder of a model of some kind ("a CTC model"). Raises AsrError, with the cure."""
+    need("transformers", "transformers", system.name)
+    if system.model.startswith(PACKAGED):
+        raise AsrError(f"{system.name}: no package carries {kind}; name a Hugging Face id or a folder")
+    return local(system.model, system.name)
+
+
+class TransformersRecognizer(ABC):
+    """A loaded model of transformers; a subclass hears one batch. `auto` is the class of transformers that loads it."""
+
+    def __init__(self, system: TransformersSystem, auto: str, model_path: Path, device: str) -> None:
+        import torch
+        import transformers
+
+        torch.set_num_threads(1)
+        self._languages = system.languages
+        self._batch_windows = system.batch_windows
+        self._device = device
+        self._features: Any = transformers.AutoFeatureExtractor.from_pretrained(model_path, local_files_only=True)
+        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(model_path, local_files_only=True)
+        self._model: Any = getattr(transformers, auto).from_pretrained(model_path, local_files_only=True)
+        self._model.to(device).eval()
+
+    def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
+        return [result for batch in batches(windows, self._batch_windows) for result in self._recognize_batch(batch)]
+
+    @abstractmethod
+    def _recognize_batch(self, windows: Sequence[Window]) -> list[WindowResult]: ...
+
+    def _result(self, window: Window, words: Sequence[Word]) -> WindowResult:
+        """Return a window's words as a result, in its known language or else the first of the system's."""
+        duration_s = len(window.samples) / SAMPLE_RATE_HZ
+        return WindowResult(tidy(words, duration_s), window.language or self._languages[0], 1.0)
