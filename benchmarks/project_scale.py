@@ -162,10 +162,10 @@ def print_yield(part: Part, found: dict[str, list[Manifest]], pages: int, hours:
     speech = found[part.hours[0]]
     seen = sum(manifest.counts.records_in for manifest in found["raw_pages"])
     words = total(speech, "words_kept")
-    voices = {manifest.config["voices_per_document"] for manifest in speech}
-    each = f"each spoken by {' or '.join(str(n) for n in sorted(voices))} voice{'s' if voices != {1} else ''}"
+    voices = max(manifest.config["voices_per_document"] for manifest in speech)
+    each = f"each spoken by {voices} voice{'s' if voices > 1 else ''}"
     what = "documents" if part.name == "krist" else "questions"
-    kept = total(speech, "documents_kept")
+    kept = total(speech, "documents_kept") / voices
     print(
         f"* Measured on {pages:,} pages of {seen:,} captures: a page gives {kept / pages:.2f} {what} ({each}), "
         f"{words / pages:,.0f} words and {3600 * hours / pages:,.1f} s, at {words / (60 * hours):.0f} words a minute."
