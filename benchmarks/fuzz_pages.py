@@ -117,7 +117,9 @@ def fate(capture: Page | Reject) -> str:
     """Return what becomes of a capture on its way through the stages, with their default settings."""
     if isinstance(capture, Reject):
         return f"reject: {capture.reason}"
-    reason = refuse_url(capture.url, UrlRules()) or ingest_pages.refuse_language(capture, ("en",))
+    reason = refuse_url(capture.url, UrlRules()) or ingest_pages.refuse_language(
+        ingest_pages.plain_text(capture), ("en",)
+    )
     if reason:
         return f"page dropped: {reason}"
     said = [f"quest {count}: {word}" for word, count in Counter(quest_fates(capture)).items()]

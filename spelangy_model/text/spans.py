@@ -16,6 +16,7 @@ Span = tuple[int, int]
 NOWHERE: Span = (-1, -1)
 MAX_GAP_WORDS = 30
 _MAX_TRIES = 64
+_WINDOW_WORDS = 2000
 _CHARACTERS = re.compile(r"\S+")
 
 
@@ -33,17 +34,19 @@ class Words:
                 self.words.append(word)
                 self._spans.append(match.span())
 
-    def find(self, taken: str, after: int = 0) -> Span:
+    def find(self, taken: str, after: int = 0, window_words: int | None = None) -> Span:
         """Return the first span at or after a character that holds the words of `taken` in their order; else NOWHERE.
 
-        One without gaps is preferred to an earlier one with gaps, of at most MAX_GAP_WORDS each.
+        One without gaps is preferred to an earlier one with gaps, of at most MAX_GAP_WORDS each. It begins within
+        `window_words` of the character; None: anywhere after it.
         """
         wanted = words_of(taken)
         if not wanted:
             return NOWHERE
         places = self._places.get(wanted[0], [])
         first = bisect_left(self._spans, (after, after))
-        starts = places[bisect_left(places, first) :]
+        beyond = len(places) if window_words is None else bisect_left(places, first + window_words)
+        starts = places[bisect_left(places, first) : beyond]
         whole = next((start for start in starts if self.words[start : start + len(wanted)] == wanted), None)
         if whole is not None:
             return self._span(whole, whole + len(wanted) - 1)
@@ -77,15 +80,19 @@ class Words:
 
 
 def find_in_order(text: str, pieces: list[str]) -> list[Span]:
-    """Return the spans of pieces that were taken from a text one after the other; NOWHERE for one that is not in it."""
+    """Return the spans of pieces that were taken from a text one after the other; NOWHERE for one that is not in it.
+
+    Each is looked for within _WINDOW_WORDS of the one before, and a few in the whole text: pages are made to be slow.
+    """
     words = Words(text)
     spans: list[Span] = []
-    after = 0
+    after = whole_texts = 0
     for piece in pieces:
-        span = words.find(piece, after)
-        if span == NOWHERE and after:
-            span = words.find(piece)
-        else:
-            after = max(after, span[1])
+        span = words.find(piece, after, _WINDOW_WORDS)
+        if span == NOWHERE:
+            whole_texts += 1
+            span = words.find(piece) if whole_texts <= _MAX_TRIES else NOWHERE
+        if span[0] >= after:
+            after = span[1]
         spans.append(span)
     return spans

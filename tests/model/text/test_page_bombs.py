@@ -17,7 +17,8 @@ from spelangy_model.text.extract import extract_text
 from spelangy_model.text.html_pages import looks_like_html
 from spelangy_model.text.krist import rewrite_for_listening
 from spelangy_model.text.questions import mine_questions
-from spelangy_model.text.rights import stated_licence
+from spelangy_model.text.rights import robots_of, stated_licence
+from spelangy_model.text.spans import find_in_order
 from spelangy_model.text.warc import read_archive
 
 HOURS_IF_NOT_LINEAR = 100_000
@@ -43,6 +44,9 @@ def fuzzer(project_dir: Path) -> ModuleType:
     "read",
     [
         lambda: stated_licence("<a rel=x " * HOURS_IF_NOT_LINEAR),
+        lambda: stated_licence('license <script type="application/ld+json">' * HOURS_IF_NOT_LINEAR),
+        lambda: robots_of("robots <meta name=x " * HOURS_IF_NOT_LINEAR),
+        lambda: find_in_order("the x y mill is old. " * 20_000, ["The mill is old."] * 10_000),
         lambda: looks_like_html(b"<!---->" * 290 + b"x"),
         lambda: extract_text("<main " * HOURS_IF_NOT_LINEAR),
         lambda: rewrite_for_listening("a." * HOURS_IF_NOT_LINEAR),

@@ -54,6 +54,7 @@ def test_what_was_taken_from_a_text_is_in_its_span(parts: list[str], data: st.Da
         assert (start, end) == NOWHERE
 
 
+@pytest.mark.slow
 def test_the_spans_of_real_pages_hold_what_is_said_of_them(shared_dir):
     said = asked = 0
     rules = QuestRules()
