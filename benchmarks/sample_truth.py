@@ -7,7 +7,9 @@ Printed as Markdown: word error of clean_transcripts; where the chunks' edges li
 
 The truth (docs/sample_crawl.md) says when each sentence begins and ends. When each word does is found by aligning the
 true words of a sentence inside of its true times (pocketsphinx, frames of 10 ms, which no stage of the recipe uses); a
-word counts as cut when an edge lies more than TOLERANCE_S inside of it. Where two people speak at once no edge can
+word counts as cut when an edge lies more than TOLERANCE_S inside of it. The error of an edge is how far it lies from
+the nearest beginning or end of a true sentence's words, in speech or in silence; anywhere in a pause no speech is
+clipped, which the column "inside of true speech" says (0 in a pause). Where two people speak at once no edge can
 spare both, so edges within AT_ONCE_S of such a place are counted apart.
 """
 
