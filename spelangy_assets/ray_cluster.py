@@ -8,6 +8,7 @@ commits. The store has to be one that every machine sees. Ray is imported where 
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 
@@ -30,9 +31,10 @@ def ray_spread(settings: Settings, recipe: Recipe, node: Node) -> Spread:
 
     def spread(asset: str, partition: str | None, build_key: str) -> None:
         import ray
+        from ray.exceptions import RayTaskError
 
         if not ray.is_initialized():
-            ray.init(address=settings.ray_address, log_to_driver=False, logging_level="WARNING")
+            ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.WARNING)
         on_gpu = settings.device != "cpu" and node.pool in ("gpu", "asr", "tts")
         needed = "GPU" if on_gpu else "CPU"
         places = max(1, int(ray.cluster_resources().get(needed, 0)))
@@ -46,7 +48,7 @@ def ray_spread(settings: Settings, recipe: Recipe, node: Node) -> Spread:
         for share in shares:
             try:
                 ray.get(share)
-            except ray.exceptions.RayTaskError as error:
+            except RayTaskError as error:
                 failures.append(error.as_instanceof_cause())
         if failures:
             raise failures[0]

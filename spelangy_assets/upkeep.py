@@ -5,9 +5,12 @@ store/lineage_queries.py). They have no version to keep: every run of them looks
 the lineage page shows how data flows and nothing else.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import dagster as dg
 
-from spelangy_assets.jobs import job_name
+from spelangy_assets.jobs import JobKind, job_name
 from spelangy_assets.keys import asset_key
 from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.recipes.graph import Graph
@@ -30,11 +33,11 @@ def upkeep_assets(recipe: Recipe, graph: Graph) -> list[dg.AssetsDefinition]:
 def _freshness(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
     key = asset_key(recipe.name, "freshness")
 
-    @dg.asset(
-        key=key,
-        description="What is out of date across the whole graph, and why: code, config, input, contract or quality.",
-        check_specs=[dg.AssetCheckSpec("up_to_date", asset=key, description="Nothing is missing, stale or failed")],
-        **_common(recipe),
+    @_upkeep_asset(
+        recipe,
+        "freshness",
+        "What is out of date across the whole graph, and why: code, config, input, contract or quality.",
+        dg.AssetCheckSpec("up_to_date", asset=key, description="Nothing is missing, stale or failed"),
     )
     def freshness(context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]) -> dg.MaterializeResult:
         statuses = recipe_statuses(context.instance, recipe, graph, laboratory)
@@ -77,14 +80,12 @@ def _first(behind: list[Status]) -> str | None:
 def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
     key = asset_key(recipe.name, "pipeline_metrics")
 
-    @dg.asset(
-        key=key,
-        description="Audio hours per processor hour, records kept and dropped, bytes and waiting runs, stage by stage.",
-        check_specs=[
-            dg.AssetCheckSpec("disk_budget", asset=key, description="The store is within SPELANGY_STORE_BUDGET_GB")
-        ],
+    @_upkeep_asset(
+        recipe,
+        "pipeline_metrics",
+        "Audio hours per processor hour, records kept and dropped, bytes and waiting runs, stage by stage.",
+        dg.AssetCheckSpec("disk_budget", asset=key, description="The store is within SPELANGY_STORE_BUDGET_GB"),
         pool="duckdb",
-        **_common(recipe),
     )
     def pipeline_metrics(
         context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]
@@ -92,7 +93,8 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
         with connect(laboratory.store, recipe.name) as connection:
             stages = query(connection, THROUGHPUT_SQL)
             (stored,) = query(connection, "SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM artifacts")
-        jobs = [job_name(recipe.name, kind) for kind in {node.partition for node in graph}]
+        kinds: set[JobKind] = {node.partition for node in graph}
+        jobs = [job_name(recipe.name, kind) for kind in kinds]
         runs = {
             status.value.lower(): sum(
                 context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[status])) for job in jobs
@@ -136,15 +138,22 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
     return pipeline_metrics
 
 
-def _common(recipe: Recipe) -> dict:
-    return {
-        "group_name": f"{recipe.name}_upkeep",
-        "owners": ["team:data"],
-        "kinds": {"table"},
-        "tags": {"recipe": recipe.name, "cost": "cheap"},
-        "code_version": "1",
-        "automation_condition": dg.AutomationCondition.on_cron(_HOURLY),
-    }
+def _upkeep_asset(
+    recipe: Recipe, name: str, description: str, check: dg.AssetCheckSpec, pool: str | None = None
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return the decorator of an asset about the recipe's own state."""
+    return dg.asset(
+        key=asset_key(recipe.name, name),
+        description=description,
+        check_specs=[check],
+        pool=pool,
+        group_name=f"{recipe.name}_upkeep",
+        owners=["team:data"],
+        kinds={"table"},
+        tags={"recipe": recipe.name, "cost": "cheap"},
+        code_version="1",
+        automation_condition=dg.AutomationCondition.on_cron(_HOURLY),
+    )
 
 
 def _plain(value: object) -> str | float | int | None:

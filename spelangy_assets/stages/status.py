@@ -100,7 +100,7 @@ def count_states(statuses: list[Status]) -> dict[str, int]:
 
 def _waiting(node: Node, partition: str | None, blocked: list[Status], above: Mapping[Place, Status]) -> Status:
     roots = dict.fromkeys(root for one in blocked for root in one.roots or ((one.asset, one.partition),))
-    causes = dict.fromkeys(cause for root in roots for cause in above[root].causes)
+    causes: dict[Cause, None] = dict.fromkeys(cause for root in roots for cause in above[root].causes)
     named = ", ".join(above[root].place for root in list(roots)[:_ROOTS_NAMED])
     why = f"waits for {named}" + (f" and {len(roots) - _ROOTS_NAMED} more" if len(roots) > _ROOTS_NAMED else "")
     return Status(node.name, partition, "waiting", why, causes=tuple(causes), roots=tuple(roots))

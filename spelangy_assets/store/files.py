@@ -230,7 +230,8 @@ def _s3(uri: str) -> tuple[pafs.PyFileSystem, str]:
     _, _, place = parts.netloc.rpartition("@")
     if "region" not in options and "endpoint_override" not in options:
         options["region"] = pafs.resolve_s3_region(place)
-    secrets = {"access_key": unquote(parts.username), "secret_key": unquote(parts.password)} if parts.password else {}
+    user, password = parts.username, parts.password
+    secrets = {"access_key": unquote(user), "secret_key": unquote(password)} if user and password else {}
     system = pafs.S3FileSystem(
         retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=_S3_ATTEMPTS),
         allow_delayed_open=True,  # what is smaller than a part is one PUT, not the three requests of an upload in parts
