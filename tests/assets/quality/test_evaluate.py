@@ -8,6 +8,8 @@ import pytest
 from spelangy_assets.quality import contracts
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.quality.evaluate import ContractError, aggregate, drift_values, evaluate
+from spelangy_assets.stages.find_contaminated import ContaminatedDocument
+from spelangy_assets.stages.score_system import HeardQuestion
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
 from spelangy_model.records import (
     Audio,
@@ -39,6 +41,10 @@ from spelangy_model.records import (
 
 AUDIO = Audio(bytes(100), "a.flac")
 WORD = Word("word", 0.0, 1.0, 0.9)
+SCORE = QuestionScore(
+    *("run", "q", "t", "web", "heard_wording", "us", "text"),
+    *([-1.0, -2.0], [-1.0, -2.0], [-0.1, -0.2], 0, 0, math.nan),
+)
 ALL_CONTRACTS = {
     value.name: value for name, value in vars(contracts).items() if name.isupper() and isinstance(value, Contract)
 }
@@ -86,24 +92,16 @@ ROWS: dict[str, dict[str, Any]] = {
         )
     },
     "scores": {
-        "scores": QuestionScore(
-            "run",
-            "q",
-            "t",
-            "web",
-            "heard_wording",
-            "us",
-            "text",
-            [-1.0, -2.0],
-            [-1.0, -2.0],
-            [-0.1, -0.2],
-            0,
-            0,
-            math.nan,
-        ),
+        "scores": SCORE,
         "gaps": TokenGap("run", "q", "t", 0, "a", 0.5, 0.4, ["b"], [0.5], [0.1]),
         "metrics": Metric("run", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
     },
+    "system_scores": {
+        "scores": SCORE,
+        "metrics": Metric("cascade", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
+        "heard": HeardQuestion("q", "Who?", "who", 0, 1),
+    },
+    "contaminated": {"contaminated": ContaminatedDocument("web", "d", "t", 6, "one two three four five six")},
     "metrics": {"metrics": Metric("run", "sqa.accuracy", 0.5, math.nan, math.nan, 4)},
     "files": {},
     "page": {},
@@ -180,8 +178,8 @@ def sound(commit: Commit) -> Callable[[str], Artifact]:
 
     def made(name: str) -> Artifact:
         rows = {table: [row, *MORE_ROWS.get(name, {}).get(table, [])] for table, row in ROWS[name].items()}
-        dropped = {"too_short": 1} if name == "clean_transcripts" else {}
-        read = {"clean_transcripts": 2, "roll_up": 2, "duplicates": 1}.get(name, 0)
+        dropped = {"clean_transcripts": {"too_short": 1}, "contaminated": {"contaminated": 1}}.get(name, {})
+        read = {"clean_transcripts": 2, "contaminated": 2, "roll_up": 2, "duplicates": 1}.get(name, 0)
         return commit(rows, FILES.get(name), read=read, dropped=dropped, stats=STATS.get(name, {}))
 
     return made
@@ -275,6 +273,7 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("scores", "scores", {"option_log_likelihoods": [-1.0, 0.5]}, "impossible_log_likelihoods"),
         ("scores", "gaps", {"reverse_kl": -0.1}, "impossible_gaps"),
         ("scores", "gaps", {"forward_kl": math.inf}, "impossible_gaps"),
+        ("system_scores", "scores", {"option_log_likelihoods": [-1.0, 0.5]}, "impossible_log_likelihoods"),
         ("metrics", "metrics", {"low": 0.6}, "values_outside_their_interval"),
         ("metrics", "metrics", {"high": 0.4}, "values_outside_their_interval"),
     ],
@@ -295,6 +294,12 @@ def test_a_record_that_comes_twice_blocks(name: str, commit: Commit):
     rows = {table: [row, row] for table, row in ROWS[name].items()}
     verdict = evaluate(commit(rows, stats=STATS.get(name, {})), ALL_CONTRACTS[name], types_of(name))
     assert any("duplicate" in item.name and item.severity == "block" for item in verdict.failures())
+
+
+def test_a_document_that_is_kept_and_dropped_blocks(commit: Commit):
+    rows = {table: [row] for table, row in ROWS["contaminated"].items()}
+    artifact = commit(rows, read=1, dropped={"contaminated": 1})
+    assert not evaluate(artifact, ALL_CONTRACTS["contaminated"], types_of("contaminated")).passed
 
 
 def test_a_segment_that_nobody_counted_blocks(commit: Commit):
