@@ -10,8 +10,11 @@ which texts become ids here: <bos>, then the text with one space before it (toke
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -93,18 +96,19 @@ def evaluate_checkpoint(
     scores: list[TaskScore] = []
     for task in tasks:
         try:
-            results = evaluate(
-                model=model,
-                tasks=[_local(task) if task.documents else task.name],
-                num_fewshot=task.fewshot,
-                task_manager=manager,
-                limit=None if task.documents else limit,
-                bootstrap_iters=1000,  # of the few metrics without a closed form; 0 would leave out all errors
-                random_seed=seed % 2**31,
-                numpy_random_seed=seed % 2**31,
-                torch_random_seed=seed % 2**31,
-                fewshot_random_seed=seed % 2**31,
-            )
+            with _quiet():
+                results = evaluate(
+                    model=model,
+                    tasks=[_local(task) if task.documents else task.name],
+                    num_fewshot=task.fewshot,
+                    task_manager=manager,
+                    limit=None if task.documents else limit,
+                    bootstrap_iters=1000,  # of the few metrics without a closed form; 0 would leave out all errors
+                    random_seed=seed % 2**31,
+                    numpy_random_seed=seed % 2**31,
+                    torch_random_seed=seed % 2**31,
+                    fewshot_random_seed=seed % 2**31,
+                )
         except (ConnectionError, FileNotFoundError) as error:
             raise HarnessUnavailable(
                 f"the data of task {task.name!r} is not on this machine and cannot be fetched ({error}): fetch it once "
@@ -146,9 +150,23 @@ def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single=f"{bos} $A", special_tokens=[(bos, layout.bos)]
     )
-    return CheckpointLM(
-        pretrained=model.to(device), tokenizer=tokenizer, add_bos_token=True, device=device, batch_size=batch_size
-    )
+    with _quiet():
+        return CheckpointLM(
+            pretrained=model.to(device), tokenizer=tokenizer, add_bos_token=True, device=device, batch_size=batch_size
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the harness's bars and notices out of a run's log; what goes wrong comes as an exception."""
+    logger = logging.getLogger("lm_eval")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def drop(base: TaskScore, score: TaskScore, seed: int) -> Interval:
