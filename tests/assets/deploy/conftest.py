@@ -127,7 +127,7 @@ class Control:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)["data"]
 
-    def soon(self, find: Callable[[], Any], seconds: float = 120) -> Any:
+    def soon(self, find: Callable[[], Any], seconds: float = 300) -> Any:
         """Return what `find` finds, once it finds something; the services' log tells why it never did."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:

@@ -50,7 +50,7 @@ def wait_for_jobs(address: str) -> None:
     """Return once the cluster takes jobs: its agents come up after `ray start` has returned."""
     from ray.job_submission import JobSubmissionClient
 
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         try:
             JobSubmissionClient(address).submit_job(entrypoint="true")
