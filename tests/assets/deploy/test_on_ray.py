@@ -23,7 +23,7 @@ from spelangy_assets.settings import Settings
 from spelangy_assets.stages.build import build
 from spelangy_assets.store.artifacts import Address, Artifact
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 NODES = 2
 CLIPS = 18  # two units of at most sixteen recordings
