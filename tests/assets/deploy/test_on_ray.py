@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 import soundfile
 
@@ -22,6 +23,11 @@ from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.build import build
 from spelangy_assets.store.artifacts import Address, Artifact
+
+pytest.importorskip("dagster_ray", reason="Ray and dagster-ray (the extra `ray`) are missing")
+from ray.job_submission import JobSubmissionClient
+from ray.util.state import list_nodes
+from ray.util.state.exception import RayStateApiException
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -33,33 +39,43 @@ CLIPS = 18  # two units of at most sixteen recordings
 def ray_cluster(ports: tuple[int, int]) -> Iterator[None]:
     """Start nodes of one CPU each, whose processes inherit this environment; the first one serves jobs."""
     port, jobs_port = ports
-    start = [str(Path(sys.executable).parent / "ray"), "start", "--num-cpus=1", "--disable-usage-stats"]
-    memory = "--object-store-memory=100000000"
-    with tempfile.TemporaryDirectory(prefix="ray-") as folder:  # a socket's path is short
-        head = ["--head", f"--port={port}", f"--dashboard-port={jobs_port}", f"--temp-dir={folder}"]
-        for extra in (head, *([f"--address=127.0.0.1:{port}"],) * (NODES - 1)):
-            subprocess.run([*start, memory, *extra], check=True, capture_output=True)
+    address = f"http://127.0.0.1:{jobs_port}"
+    start = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
+    started: list[psutil.Popen] = []
+
+    def node(*options: str) -> None:
+        command = [*start, "--object-store-memory=100000000", *options]
+        started.append(psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # a socket's path is short
         try:
-            wait_for_jobs(f"http://127.0.0.1:{jobs_port}")
+            node("--head", f"--port={port}", f"--dashboard-port={jobs_port}", f"--temp-dir={folder}")
+            until(lambda: JobSubmissionClient(address).submit_job(entrypoint="true"))
+            for _ in range(NODES - 1):
+                node(f"--address=127.0.0.1:{port}")
+            until(lambda: len(list_nodes(address, filters=[("state", "=", "ALIVE")])) == NODES)
             yield
         finally:
-            subprocess.run(["pkill", "-9", "-f", folder], check=False)
+            # The whole tree: its processes give themselves names by which they cannot be found.
+            processes = [process for one in started for process in [*one.children(recursive=True), one]]
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(processes, timeout=30)
 
 
-def wait_for_jobs(address: str) -> None:
-    """Return once the cluster takes jobs: its agents come up after `ray start` has returned."""
-    from ray.job_submission import JobSubmissionClient
-
-    deadline = time.monotonic() + 300
+def until(done: Callable[[], Any], seconds: float = 300) -> None:
+    """Return once `done` says so; a cluster comes up piece by piece after its first process is there."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
-            JobSubmissionClient(address).submit_job(entrypoint="true")
-        except (RuntimeError, ConnectionError):
+            if done():
+                return
+        except (RuntimeError, OSError, RayStateApiException):
             if time.monotonic() > deadline:
                 raise
-            time.sleep(1)
-        else:
-            return
+        assert time.monotonic() < deadline
+        time.sleep(1)
 
 
 @pytest.fixture
@@ -85,7 +101,6 @@ def test_a_stage_over_two_nodes_gives_the_version_of_one_process(
     monkeypatch: pytest.MonkeyPatch,
     free_ports: Callable[[int], tuple[int, ...]],
 ) -> None:
-    pytest.importorskip("dagster_ray", reason="Ray and dagster-ray (the extra `ray`) are missing")
     port, jobs_port = free_ports(2)
     for name, value in {
         "AWS_ENDPOINT_URL": aws_endpoint,
