@@ -25,6 +25,7 @@ class Settings:
     snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
     snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further snapshots, PREFIX/{audio,pages}/NAME/; default none
     recipes     SPELANGY_RECIPES    the recipes that `dagster dev` loads, by comma; default sample,paper
+    recipe_modules  SPELANGY_RECIPE_MODULES  modules that hold recipes of one's own, by comma; default none
     device      SPELANGY_DEVICE     cpu or cuda
     executor    SPELANGY_EXECUTOR   in_process, or multiprocess: steps of a run in processes of their own
     workers     SPELANGY_WORKERS    how many of those at once; default 2
@@ -38,6 +39,7 @@ class Settings:
     snapshots: Path
     snapshots_s3: str = field(default="", repr=False)  # its query may bear a secret
     recipes: tuple[str, ...] = ("sample", "paper")
+    recipe_modules: tuple[str, ...] = ()
     device: str = "cpu"
     executor: str = "in_process"
     workers: int = 2
@@ -69,6 +71,9 @@ class Settings:
             snapshots=Path(env.get("SPELANGY_SNAPSHOTS") or home / "snapshots").absolute(),
             snapshots_s3=env.get("SPELANGY_SNAPSHOTS_S3") or "",
             recipes=tuple(name.strip() for name in (env.get("SPELANGY_RECIPES") or "sample,paper").split(",")),
+            recipe_modules=tuple(
+                name.strip() for name in env.get("SPELANGY_RECIPE_MODULES", "").split(",") if name.strip()
+            ),
             device=env.get("SPELANGY_DEVICE") or "cpu",
             executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
             workers=int(env.get("SPELANGY_WORKERS") or 2),

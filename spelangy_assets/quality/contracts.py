@@ -189,9 +189,7 @@ CLEAN_TRANSCRIPTS = Contract(
     ),
 )
 
-CHUNKS = Contract(
-    "chunks",
-    """
+_CHUNKS_SQL = """
     SELECT count(*) AS chunks, count(*) - count(DISTINCT chunk_id) AS duplicate_ids,
            count(*) FILTER (trim(text) = '') AS empty_texts,
            count(*) FILTER (end_s <= start_s) AS empty_audio,
@@ -199,22 +197,49 @@ CHUNKS = Contract(
            (SELECT count(*) FROM (
                SELECT document_id FROM chunks GROUP BY document_id
                HAVING max("index") - min("index") + 1 <> count(*) OR min("index") <> 0)) AS documents_with_holes,
-           coalesce(median(length(text) / greatest(end_s - start_s, 0.01)), 0) AS median_characters_per_s
+           coalesce(median(length(text) / greatest(end_s - start_s, 0.01)), 0) AS median_characters_per_s{more}
     FROM chunks
-    """,
+    """
+_CHUNKS_BOUNDS = (
+    _exactly("duplicate_ids"),
+    _exactly("empty_texts"),
+    _exactly("empty_audio"),
+    _exactly("missing_audio"),
+    _exactly("documents_with_holes"),
+    Bound("median_characters_per_s", 5, 25, "warn"),
+)
+_CHUNKS_DRIFTS = (
+    Drift("length_s", "SELECT end_s - start_s FROM chunks", max_ratio=1.5),
+    Drift("characters_per_s", "SELECT length(text) / greatest(end_s - start_s, 0.01) FROM chunks", 0.15),
+)
+
+CHUNKS = Contract(
+    "chunks", _CHUNKS_SQL.format(more=""), (Bound("chunks", 1, None, "warn"), *_CHUNKS_BOUNDS), _CHUNKS_DRIFTS
+)
+
+# Of chunks that were made elsewhere most are good, or what was said of them is wrong: keys, times, the language.
+ADOPTED_CHUNKS = Contract(
+    "adopted_chunks",
+    _CHUNKS_SQL.format(
+        more=""",
+           count(*) FILTER (end_s - start_s > 60) AS chunks_over_60_s,
+           (SELECT records_dropped / greatest(records_in, 1) FROM counts) AS share_dropped,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted,
+           count(*) FILTER (licence = 'unknown') / greatest(count(*), 1) AS share_of_unknown_licence,
+           (SELECT count(*) FILTER (size = 1) / greatest(count(*), 1)
+            FROM (SELECT count(*) AS size FROM chunks GROUP BY document_id)) AS share_of_documents_of_one_chunk"""
+    ),
     (
-        Bound("chunks", 1, None, "warn"),
-        _exactly("duplicate_ids"),
-        _exactly("empty_texts"),
-        _exactly("empty_audio"),
-        _exactly("missing_audio"),
-        _exactly("documents_with_holes"),
-        Bound("median_characters_per_s", 5, 25, "warn"),
+        Bound("chunks", 1),
+        *_CHUNKS_BOUNDS,
+        _exactly("chunks_over_60_s"),  # what tokenizing refuses
+        _exactly("unaccounted"),
+        Bound("share_dropped", 0, 0.5),
+        Bound("share_dropped", 0, 0.1, "warn"),
+        Bound("share_of_unknown_licence", 0, 0.5, "warn"),
+        Bound("share_of_documents_of_one_chunk", 0, 0.5, "warn"),  # they are heard and never read
     ),
-    drifts=(
-        Drift("length_s", "SELECT end_s - start_s FROM chunks", max_ratio=1.5),
-        Drift("characters_per_s", "SELECT length(text) / greatest(end_s - start_s, 0.01) FROM chunks", 0.15),
-    ),
+    _CHUNKS_DRIFTS,
 )
 
 

@@ -12,6 +12,7 @@ from spelangy_assets.recipes.graph import Graph, GraphError, Node, PartitionKind
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.stages import (
     account_speech,
+    adopt_chunks,
     chunk_speech,
     clean_transcripts,
     cover_topics,
@@ -49,11 +50,13 @@ AUDIO: PartitionKind = "audio_snapshot"
 PAGES: PartitionKind = "page_snapshot"
 
 WEB = ("web_coarse", "web_fine")
+ADOPTED = "adopted"
 
-# Token set -> the dataset that it tokenizes, and how that is partitioned.
+# Token set -> the dataset that it tokenizes, and how that is partitioned. A recipe has those that its corpora name.
 TOKEN_SETS: dict[str, tuple[str, PartitionKind]] = {
     "web_coarse": ("web_coarse", AUDIO),
     "web_fine": ("web_fine", AUDIO),
+    ADOPTED: ("adopted_chunks", AUDIO),
     "krist": ("krist_speech", PAGES),
     "quest": ("quest_speech", PAGES),
     "text": ("text_documents", PAGES),
@@ -65,6 +68,7 @@ def assemble(recipe: Recipe) -> Graph:
     nodes = [
         *_crawl(recipe),
         *_web_speech(recipe),
+        *_adopted_speech(recipe),
         *_synthetic(recipe),
         *_tokenizers(recipe),
         *_tokens(recipe),
@@ -92,11 +96,11 @@ def _crawl(recipe: Recipe) -> Iterator[Node]:
     yield Node(
         name="audio_corpus",
         group="crawl",
-        description="Exactly the versions of raw_audio over the corpus of web speech.",
+        description="Exactly the versions of raw_audio over the corpora that are made from recordings.",
         stage=roll_up,
         config=roll_up.Config(),
         contract=contracts.ROLL_UP,
-        members=tuple(("raw_audio", snapshot) for snapshot in _web_snapshots(recipe)),
+        members=tuple(("raw_audio", snapshot) for snapshot in _audio_snapshots(recipe)),
         kinds=("table",),
     )
     yield Node(
@@ -150,20 +154,36 @@ def _page_snapshots(recipe: Recipe) -> tuple[str, ...]:
     return tuple(snapshot for snapshot in recipe.page_snapshots if snapshot in wanted)
 
 
-def _web_snapshots(recipe: Recipe) -> tuple[str, ...]:
-    """Return the snapshots of web speech, the same for both chunkings: they are compared on the same recordings."""
-    coarse, fine = (recipe.corpora[name].snapshots if name in recipe.corpora else () for name in WEB)
-    for snapshot in {*coarse, *fine}:
+def _audio_snapshots(recipe: Recipe) -> tuple[str, ...]:
+    """Return the snapshots of web speech, the same for both chunkings, which are compared on the same recordings; then
+    those of adopted speech."""
+    coarse, fine, adopted = (
+        recipe.corpora[name].snapshots if name in recipe.corpora else () for name in (*WEB, ADOPTED)
+    )
+    for snapshot in {*coarse, *fine, *adopted}:
         if snapshot not in recipe.audio_snapshots:
             raise GraphError(
-                f"{recipe.name}: a corpus of web speech names the snapshot {snapshot!r}, which is none of "
+                f"{recipe.name}: a corpus of speech names the snapshot {snapshot!r}, which is none of "
                 f"{list(recipe.audio_snapshots)}"
             )
     if coarse != fine:
         raise GraphError(
             f"{recipe.name}: corpora web_coarse and web_fine name other snapshots, {coarse} and {fine}; name the same"
         )
-    return fine
+    return tuple(dict.fromkeys((*fine, *adopted)))
+
+
+def _token_sets(recipe: Recipe) -> dict[str, tuple[str, PartitionKind]]:
+    """Return those of TOKEN_SETS that the recipe's corpora name. GraphError for a corpus that nothing makes."""
+    for name in recipe.corpora:
+        if name not in TOKEN_SETS:
+            raise GraphError(f"{recipe.name}: the corpus {name!r} is none of {list(TOKEN_SETS)}")
+    if (ADOPTED in recipe.corpora) != (recipe.adopted_speech is not None):
+        raise GraphError(
+            f"{recipe.name}: adopted_speech says what is kept of chunks made elsewhere, the corpus {ADOPTED!r} in "
+            "which snapshots they are: give both or none"
+        )
+    return {name: TOKEN_SETS[name] for name in TOKEN_SETS if name in recipe.corpora}
 
 
 def _web_speech(recipe: Recipe) -> Iterator[Node]:
@@ -256,6 +276,21 @@ def _web_speech(recipe: Recipe) -> Iterator[Node]:
         partition=AUDIO,
         kinds=("html",),
     )
+
+
+def _adopted_speech(recipe: Recipe) -> Iterator[Node]:
+    if recipe.adopted_speech is not None:
+        yield Node(
+            name="adopted_chunks",
+            group="chunks",
+            description="Chunks that another pipeline made, by its manifests; each is checked and none is cut anew.",
+            stage=adopt_chunks,
+            config=recipe.adopted_speech,
+            contract=contracts.ADOPTED_CHUNKS,
+            inputs={"raw_audio": "raw_audio"},
+            partition=AUDIO,
+            kinds=("audio", "table"),
+        )
 
 
 def _synthetic(recipe: Recipe) -> Iterator[Node]:
@@ -395,7 +430,7 @@ def _tokenizers(recipe: Recipe) -> Iterator[Node]:
 
 
 def _tokens(recipe: Recipe) -> Iterator[Node]:
-    for name, (dataset, partition) in TOKEN_SETS.items():
+    for name, (dataset, partition) in _token_sets(recipe).items():
         text_only = name == "text"
         inputs = {"text_tokenizer": "text_tokenizer"}
         if text_only:
@@ -424,9 +459,7 @@ def _tokens(recipe: Recipe) -> Iterator[Node]:
 
 
 def _corpora(recipe: Recipe) -> Iterator[Node]:
-    for name, (_, partition) in TOKEN_SETS.items():
-        if name not in recipe.corpora:
-            raise GraphError(f"{recipe.name}: corpora has no {name!r}; name the snapshots that its mixes draw on")
+    for name, (_, partition) in _token_sets(recipe).items():
         known = recipe.audio_snapshots if partition == AUDIO else recipe.page_snapshots
         for snapshot in recipe.corpora[name].snapshots:
             if snapshot not in known:
@@ -467,7 +500,7 @@ def _benchmarks(recipe: Recipe) -> Iterator[Node]:
             config=recipe.decontaminate,
             contract=contracts.CONTAMINATED,
             inputs={
-                **{f"{name}_tokens": f"{name}_corpus" for name in TOKEN_SETS},
+                **{f"{name}_tokens": f"{name}_corpus" for name in _token_sets(recipe)},
                 "questions": "sqa_benchmarks",
                 "text_tokenizer": "text_tokenizer",
             },
@@ -479,14 +512,16 @@ def _mix(recipe: Recipe, name: str, config: mix.Config) -> Node:
     inputs = {"text_tokenizer": "text_tokenizer"}
     if any(source.kind == "speech_text" for source in config.mixture.sources):
         inputs["speech_tokenizer"] = "speech_tokenizer"
+    token_sets = _token_sets(recipe)
     for source in config.mixture.sources:
         token_set = source.name.removesuffix("_tokens")
-        if token_set not in TOKEN_SETS:
+        if token_set not in token_sets:
             raise GraphError(
-                f"{recipe.name}: mix {name!r} draws on {source.name!r}, which is none of {list(TOKEN_SETS)}"
+                f"{recipe.name}: mix {name!r} draws on {source.name!r}, but corpora names the snapshots of "
+                f"{list(token_sets)} alone"
             )
         inputs[source.name] = f"{token_set}_corpus"
-        index = "audio_index" if TOKEN_SETS[token_set][1] == AUDIO else "page_index"
+        index = "audio_index" if token_sets[token_set][1] == AUDIO else "page_index"
         inputs[index] = index
     if recipe.decontaminate is not None:
         inputs["contaminated_documents"] = "contaminated_documents"
@@ -596,7 +631,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
         stage=cover_topics,
         config=evaluation.topics,
         contract=contracts.METRICS,
-        inputs={**_text_corpora(), "questions": "sqa_benchmarks", "text_tokenizer": "text_tokenizer"},
+        inputs={**_text_corpora(recipe), "questions": "sqa_benchmarks", "text_tokenizer": "text_tokenizer"},
         kinds=("table",),
         cost="heavy",
     )
@@ -607,7 +642,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
         stage=find_contamination,
         config=evaluation.contamination,
         contract=contracts.METRICS,
-        inputs={**_text_corpora(), "questions": "sqa_benchmarks", "text_tokenizer": "text_tokenizer"},
+        inputs={**_text_corpora(recipe), "questions": "sqa_benchmarks", "text_tokenizer": "text_tokenizer"},
         kinds=("table",),
     )
     yield Node(
@@ -628,5 +663,5 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
     )
 
 
-def _text_corpora() -> dict[str, str]:
-    return {f"{name}_tokens": f"{name}_corpus" for name in TOKEN_SETS if name != "web_coarse"}
+def _text_corpora(recipe: Recipe) -> dict[str, str]:
+    return {f"{name}_tokens": f"{name}_corpus" for name in _token_sets(recipe) if name != "web_coarse"}

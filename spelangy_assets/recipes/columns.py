@@ -56,6 +56,14 @@ COLUMNS_FROM: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("start_s", "end_s", "text", "spoken_text"), ("clean_transcripts.words",)),
         "audio": ("raw_audio.audio", "clean_transcripts.words"),
     },
+    "adopt_chunks": {
+        "document_id": ("raw_audio.recording_id",),
+        "source_id": ("raw_audio.recording_id",),
+        "source_url": ("raw_audio.source_url",),
+        "licence": ("raw_audio.licence",),
+        **dict.fromkeys(("speaker", "start_s", "end_s", "text", "spoken_text"), ("raw_audio.utterances",)),
+        "audio": _SPEECH,
+    },
     "extract_text": {name: _SCRIPT[name] for name in ("document_id", "page_id", "url", "licence", "title")}
     | {"text": ("raw_pages.html",)},
     "write_krist": _SCRIPT,

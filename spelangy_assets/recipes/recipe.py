@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from spelangy_assets.stages import (
     account_speech,
+    adopt_chunks,
     chunk_speech,
     clean_transcripts,
     cover_topics,
@@ -121,7 +122,8 @@ class Evaluation:
 class Recipe:
     """A whole experiment: sources, datasets, mixes, runs, evaluations.
 
-    `corpora` names for each token set (web_coarse, web_fine, krist, quest, text) the snapshots to draw on.
+    `corpora` names for each token set (web_coarse, web_fine, adopted, krist, quest, text) the snapshots to draw on; one
+    that it does not name is not made. `adopted_speech` takes chunks that another pipeline made (docs/adoption.md).
     `decontaminate` leaves documents with words of the benchmarks out of every mix; None leaves them in.
     """
 
@@ -139,3 +141,4 @@ class Recipe:
     runs: Mapping[str, Run]
     evaluation: Evaluation
     decontaminate: find_contaminated.Config | None = None
+    adopted_speech: adopt_chunks.Config | None = None
