@@ -6,6 +6,7 @@ bridge (stage_asset.py) and a plain loop over a graph call the same function.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Callable
@@ -20,7 +21,9 @@ from spelangy_assets.store.artifacts import (
     Artifact,
     ArtifactStore,
     ArtifactWriter,
+    CommittedMeanwhile,
     Identity,
+    PublishedMeanwhile,
     Share,
     StoreError,
 )
@@ -165,7 +168,8 @@ def build_share(
         )
     identity = replace(resolved.identity, build_key=build_key)
     writer = store.writer(Address(graph.recipe, node.name, partition), identity, node.stage.TABLES, share)
-    node.stage.run(_context(store, graph, node, partition, resolved, writer, execution, source, log), node.config)
+    with contextlib.suppress(CommittedMeanwhile):
+        node.stage.run(_context(store, graph, node, partition, resolved, writer, execution, source, log), node.config)
 
 
 def build(
@@ -181,9 +185,29 @@ def build(
     """Bring one dataset up to date and return it with its verdict.
 
     A committed version with the same build key is returned as it is (`cached`), and judged if it has no verdict of
-    the present contract yet. `force` builds beside it again. Raises StoreError, PreflightError or InputError.
+    the present contract yet. `force` builds beside it again and publishes that. Where another process publishes another
+    version meanwhile, the inputs are resolved again: what they are now decides, not which process is the last. Raises
+    StoreError, PreflightError or InputError.
     """
+    while True:
+        try:
+            return _build(store, graph, node, partition, execution, source, force, log)
+        except PublishedMeanwhile as error:
+            log(f"{error}: resolving the inputs again")
+
+
+def _build(
+    store: ArtifactStore,
+    graph: Graph,
+    node: Node,
+    partition: str | None,
+    execution: Execution,
+    source: object,
+    force: bool,
+    log: Callable[[str], None],
+) -> Built:
     address = Address(graph.recipe, node.name, partition)
+    over = None if force else store.mark(address)
     resolved = resolve(store, graph, node, partition, source)
     identity = resolved.identity
     if force:
@@ -196,13 +220,19 @@ def build(
             execution.spread(node.name, partition, identity.build_key)
         # After others this finds every unit done, or does what they left.
         writer = store.writer(address, identity, node.stage.TABLES)
-        node.stage.run(_context(store, graph, node, partition, resolved, writer, execution, source, log), node.config)
-        writer.commit()
+        context = _context(store, graph, node, partition, resolved, writer, execution, source, log)
+        try:
+            node.stage.run(context, node.config)
+            writer.commit()
+        except CommittedMeanwhile as error:
+            log(f"{error}: taking that")
         artifact = store.find(address, identity.build_key)
         if artifact is None:
             raise RuntimeError(f"{address} was committed but cannot be read back from {store.files.uri}")
     verdict = store.verdict(artifact)
     if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
         verdict = evaluate(artifact, node.contract, node.stage.TABLES, store.before(address))
-    store.judge(artifact, verdict)
+        verdict = store.judge(artifact, verdict, over)
+    elif verdict.accepted:
+        store.publish(artifact, over)
     return Built(artifact, verdict, cached)

@@ -8,7 +8,8 @@
 
 Put here: addresses, reading, writing, committing, publishing. Do not put here: what a stage does with records,
 what a contract asks, or Dagster. A kill at any moment leaves either a version that is not committed (its units
-with receipts are not repeated) or one that is; a committed one without a verdict is only evaluated again.
+with receipts are not repeated) or one that is; a committed one without a verdict is only evaluated again. Manifest,
+verdict and LATEST are swapped, not overwritten: of two processes that write one of them, the second sees the first.
 """
 
 from __future__ import annotations
@@ -55,6 +56,14 @@ class StoreError(Exception):
     """An artifact that is asked for is not there, not committed, or did not pass its contract."""
 
 
+class CommittedMeanwhile(StoreError):
+    """Another process committed the version that this one works on; what both wrote is equal."""
+
+
+class PublishedMeanwhile(StoreError):
+    """Another version was published since the decision to publish this one."""
+
+
 @dataclass(frozen=True, order=True)
 class Address:
     """Where the versions of one dataset (of one partition) lie."""
@@ -75,6 +84,13 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.recipe}/{self.asset}" + (f"[{self.partition}]" if self.partition else "")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What LATEST.json held at a moment; `text` is None where there was none."""
+
+    text: bytes | None
 
 
 @dataclass(frozen=True)
@@ -389,7 +405,18 @@ class ArtifactWriter:
 
     @contextmanager
     def unit(self, unit: int) -> Iterator[UnitWriter]:
-        """Do one unit of work: its tables and files are written at the end of the block, its receipt last."""
+        """Do one unit of work: its tables and files are written at the end of the block, its receipt last.
+
+        CommittedMeanwhile when the whole version is there already, StoreError when it holds other data than this one.
+        """
+        theirs = _manifest(
+            self._files.read_if_there(f"{self.path}/manifest.json"), self._address, self._identity.build_key
+        )
+        if theirs is not None:
+            self._compare(theirs)
+            raise CommittedMeanwhile(
+                f"{self._address} version {self._identity.build_key} is committed by another process"
+            )
         started, started_cpu = time.perf_counter(), _cpu_seconds()
         writer = UnitWriter(lambda table: self._open_shard(unit, table))
         try:
@@ -431,8 +458,24 @@ class ArtifactWriter:
         self._files.write(f"{self.path}/{path}", data)
         return Shard(path, table, rows, len(data), hashlib.sha256(data).hexdigest())
 
+    def _compare(self, theirs: Manifest) -> None:
+        """Raise StoreError when this writer wrote other bytes than the committed version has."""
+        committed = {shard.path: shard.sha256 for shard in theirs.shards}
+        mine = [shard for receipt in self._receipts.values() for shard in receipt.shards]
+        if other := sorted(shard.path for shard in mine if committed.get(shard.path) != shard.sha256):
+            raise StoreError(
+                f"{self._address} version {theirs.build_key} was committed by another process "
+                f"({theirs.provenance.get('host', 'unknown host')}, {theirs.created_at}) with other bytes in {other}: "
+                f"stage {theirs.stage} does not give the same twice, and both wrote to these files. Trust neither; "
+                "materialize it with the run tag force=true, in one process"
+            )
+
     def commit(self) -> Manifest:
-        """Write the manifest over all units. ValueError when a unit in the middle is missing (a stage's mistake)."""
+        """Write the manifest over all units and return it; another process's when that came before with equal data.
+
+        ValueError when a unit in the middle is missing (a stage's mistake), StoreError when another process committed
+        other data.
+        """
         if self._tables and not self._receipts:
             with self.unit(0):  # nothing came in: the tables are there all the same, with their columns and no rows
                 pass
@@ -463,8 +506,36 @@ class ArtifactWriter:
             provenance=provenance(),
         )
         shutil.rmtree(self.scratch, ignore_errors=True)  # before the mark, so that no kill leaves it for ever
-        self._files.replace(f"{self.path}/manifest.json", manifest.to_json())
-        return manifest
+        path = f"{self.path}/manifest.json"
+        while True:
+            found = self._files.read_if_there(path)
+            theirs = _manifest(found, self._address, identity.build_key)
+            if theirs is not None:
+                self._compare(theirs)
+                return theirs
+            if self._files.swap(path, manifest.to_json(), found):
+                return manifest
+
+
+def _manifest(text: bytes | None, address: Address, build_key: str) -> Manifest | None:
+    """Return the manifest of a version; None when the text is none, torn, or a copy of another version's."""
+    if text is None:
+        return None
+    try:
+        manifest = Manifest.from_json(text)
+    except _TORN:
+        return None  # or of another format: not a commit mark
+    found = (manifest.recipe, manifest.asset, manifest.partition, manifest.build_key)
+    return manifest if found == (address.recipe, address.asset, address.partition, build_key) else None
+
+
+def _verdict(text: bytes | None) -> Verdict | None:
+    if text is None:
+        return None
+    try:
+        return Verdict.from_json(text)
+    except _TORN:
+        return None
 
 
 class ArtifactStore:
@@ -477,26 +548,11 @@ class ArtifactStore:
     def find(self, address: Address, build_key: str) -> Artifact | None:
         """Return a committed version, whatever its verdict; None when it is not committed."""
         text = self.files.read_if_there(f"{address.path}/{build_key}/manifest.json")
-        if text is None:
-            return None
-        try:
-            manifest = Manifest.from_json(text)
-        except _TORN:
-            return None  # or of another format: not a commit mark
-        # A copied folder is not a version of another name.
-        found = (manifest.recipe, manifest.asset, manifest.partition, manifest.build_key)
-        if found != (address.recipe, address.asset, address.partition, build_key):
-            return None
-        return Artifact(self.files, address, manifest)
+        manifest = _manifest(text, address, build_key)
+        return None if manifest is None else Artifact(self.files, address, manifest)
 
     def verdict(self, artifact: Artifact) -> Verdict | None:
-        text = self.files.read_if_there(f"{artifact.path}/quality.json")
-        if text is None:
-            return None
-        try:
-            return Verdict.from_json(text)
-        except _TORN:
-            return None
+        return _verdict(self.files.read_if_there(f"{artifact.path}/quality.json"))
 
     def writer(
         self, address: Address, identity: Identity, tables: dict[str, type], share: Share | None = None
@@ -504,11 +560,23 @@ class ArtifactStore:
         """Return what writes a version; with a share it does that share's units, and another writer commits."""
         return ArtifactWriter(self.files, address, identity, tables, self._cache_dir, share)
 
-    def judge(self, artifact: Artifact, verdict: Verdict) -> None:
-        """Record the verdict; a pass publishes the version, a failure leaves the last good one published."""
-        self.files.replace(f"{artifact.path}/quality.json", verdict.to_json())
+    def judge(self, artifact: Artifact, verdict: Verdict, over: Mark | None = None) -> Verdict:
+        """Record the verdict and return the one that stands: where a person overruled this contract's, theirs does.
+
+        A pass publishes the version (see `publish`), a failure leaves the last good one published.
+        """
+        path = f"{artifact.path}/quality.json"
+        while True:
+            text = self.files.read_if_there(path)
+            found = _verdict(text)
+            if found is not None and found.overruled and found.contract_fingerprint == verdict.contract_fingerprint:
+                verdict = found
+                break
+            if self.files.swap(path, verdict.to_json(), text):
+                break
         if verdict.accepted:
-            self.publish(artifact)
+            self.publish(artifact, over)
+        return verdict
 
     def overrule(self, address: Address, by: str, reason: str) -> Artifact:
         """Accept the newest version that failed its contract, in the name of a person; its verdict keeps the trace.
@@ -517,26 +585,46 @@ class ArtifactStore:
         """
         if not by.strip() or not reason.strip():
             raise ValueError("a verdict is overruled by somebody, for a reason: name both")
-        failed = [
-            manifest for manifest, verdict, _ in self._versions(address) if verdict is not None and not verdict.accepted
-        ]
-        if not failed:
-            raise StoreError(f"{address} has no version that failed its contract")
-        newest = max(failed, key=lambda manifest: manifest.created_at)
-        artifact = Artifact(self.files, address, newest)
-        verdict = self.verdict(artifact)
-        if verdict is None:
-            raise StoreError(f"{address} version {newest.build_key} has lost its verdict")
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self.judge(artifact, replace(verdict, overruled=Overrule(by.strip(), reason.strip(), now)))
-        return artifact
+        while True:
+            failed = [
+                manifest
+                for manifest, verdict, _ in self._versions(address)
+                if verdict is not None and not verdict.accepted
+            ]
+            if not failed:
+                raise StoreError(f"{address} has no version that failed its contract")
+            newest = max(failed, key=lambda manifest: manifest.created_at)
+            artifact = Artifact(self.files, address, newest)
+            path = f"{artifact.path}/quality.json"
+            text = self.files.read_if_there(path)
+            verdict = _verdict(text)
+            if verdict is None or verdict.accepted:
+                continue  # judged again meanwhile
+            overruled = replace(verdict, overruled=Overrule(by.strip(), reason.strip(), now))
+            if self.files.swap(path, overruled.to_json(), text):
+                self.publish(artifact)
+                return artifact
 
-    def publish(self, artifact: Artifact) -> None:
+    def mark(self, address: Address) -> Mark:
+        """Return what is published now, for a later `publish` over it."""
+        return Mark(self.files.read_if_there(f"{address.path}/LATEST.json"))
+
+    def publish(self, artifact: Artifact, over: Mark | None = None) -> None:
+        """Make a version the one that others read: over whatever is published, or only over what was at the mark.
+
+        PublishedMeanwhile when that is not published any more: the inputs may be others by now, resolve them again.
+        """
         mark = {"build_key": artifact.manifest.build_key, "data_version": artifact.data_version}
         path = f"{artifact.address.path}/LATEST.json"
         data = json.dumps(mark, sort_keys=True).encode()
-        if self.files.read_if_there(path) != data:
-            self.files.replace(path, data)
+        if over is None:
+            if self.files.read_if_there(path) != data:
+                self.files.replace(path, data)
+        elif not self.files.swap(path, data, over.text):
+            raise PublishedMeanwhile(
+                f"{artifact.address}: another version than {artifact.manifest.build_key} was published meanwhile"
+            )
 
     def latest(self, address: Address) -> Artifact | None:
         """Return the published version; None when nothing has passed yet."""
@@ -544,7 +632,7 @@ class ArtifactStore:
         return None if build_key is None else self.find(address, build_key)
 
     def _published_key(self, address: Address) -> str | None:
-        text = self.files.read_if_there(f"{address.path}/LATEST.json")
+        text = self.mark(address).text
         if text is None:
             return None
         try:

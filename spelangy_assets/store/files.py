@@ -1,16 +1,20 @@
 """Bytes under a root that is a local folder or an s3:// prefix.
 
 Put here: reading, writing and listing of whole files by relative path. Do not put here: what the files mean.
-Small control files are replaced whole: by a rename on a local disk, by the one PUT that S3 makes atomic anyway.
+Small control files are replaced whole: by a rename on a local disk, by the one PUT that S3 makes atomic anyway. Those
+that several processes write are swapped: below a lock on a local disk, by a conditional PUT on S3 (s3_objects.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
+import fcntl
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -18,11 +22,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from spelangy_assets.store.s3_objects import S3_ATTEMPTS, S3Objects
+
 _S3_OPTIONS = ("endpoint_override", "scheme", "region")
-# The first waits are tenths of a second, the last ones 20 s: a store that is written for hours meets bad minutes.
-_S3_ATTEMPTS = 10
 _READ_ATTEMPTS = 6
 _READ_WAIT_S = 0.1
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network file systems
 
 # PyArrow's S3 gives an OSError without a number, the service's word in its text.
 LOST_ON_S3 = re.compile(
@@ -47,8 +52,9 @@ class Files:
 
     def __init__(self, root: str | Path):
         text = str(root)
+        self._objects: S3Objects | None = None
         if text.startswith("s3://"):
-            self.filesystem, base = _s3(text)
+            self.filesystem, self._objects, base = _s3(text)
             self._base = base.rstrip("/")
         elif "://" in text:
             self.filesystem, base = pafs.FileSystem.from_uri(text)
@@ -70,8 +76,13 @@ class Files:
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
-        with self.filesystem.open_input_stream(self.full(path)) as stream:
-            return stream.read()
+        if self._objects is None:
+            with self.filesystem.open_input_stream(self.full(path)) as stream:
+                return stream.read()
+        data = self._objects.read(self.full(path))
+        if data is None:
+            raise FileNotFoundError(errno.ENOENT, "no such object", f"s3://{self.full(path)}")
+        return data
 
     def read_if_there(self, path: str) -> bytes | None:
         try:
@@ -103,6 +114,33 @@ class Files:
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(target)
+
+    def swap(self, path: str, data: bytes, old: bytes | None) -> bool:
+        """Replace a small control file that holds `old` still (None: is not there); return whether it holds `data`.
+
+        Of several processes that swap the same bytes out, one does: false means that another came before. On a file
+        system without locks, or a service that knows no conditions, the file is compared first and may change between.
+        """
+        if self._objects is not None:
+            return self._objects.swap(self.full(path), data, old)
+        with self._alone():
+            found = self.read_if_there(path)
+            if found == old != data:
+                self.replace(path, data)
+                return True
+            return found == data
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = self.local(".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("ab") as stream:  # closing it, as a kill does, lets go
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+            yield
 
     def names(self, folder: str) -> list[tuple[str, bool]]:
         """Return (name, is_folder) of a folder's children, sorted; nothing when the folder is not there."""
@@ -218,10 +256,11 @@ class _PatientS3(pafs.FileSystemHandler):
         raise NotImplementedError("S3 appends to no object")
 
 
-def _s3(uri: str) -> tuple[pafs.PyFileSystem, str]:
-    """Return the file system of an S3 URI and the path in it; ValueError names an option that there is not.
+def _s3(uri: str) -> tuple[pafs.PyFileSystem, S3Objects, str]:
+    """Return the file system of an S3 URI, what reads and swaps whole objects there, and the path in it.
 
-    PyArrow's own reading of a URI gives up after three attempts and cannot be told otherwise.
+    ValueError names an option that there is not. PyArrow's own reading of a URI gives up after three attempts and
+    cannot be told otherwise.
     """
     parts = urlsplit(uri)
     options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
@@ -233,9 +272,9 @@ def _s3(uri: str) -> tuple[pafs.PyFileSystem, str]:
     user, password = parts.username, parts.password
     secrets = {"access_key": unquote(user), "secret_key": unquote(password)} if user and password else {}
     system = pafs.S3FileSystem(
-        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=_S3_ATTEMPTS),
+        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
         allow_delayed_open=True,  # what is smaller than a part is one PUT, not the three requests of an upload in parts
         **options,
         **secrets,
     )
-    return pafs.PyFileSystem(_PatientS3(system)), unquote(f"{place}{parts.path}")
+    return pafs.PyFileSystem(_PatientS3(system)), S3Objects(**options, **secrets), unquote(f"{place}{parts.path}")

@@ -54,7 +54,10 @@ class Forgotten:
 
 def takedowns(store: ArtifactStore, recipe: str) -> list[Takedown]:
     """Return the takedowns of a recipe, oldest first."""
-    text = store.files.read_if_there(f"{recipe}/{_FILE}")
+    return _takedowns(store.files.read_if_there(f"{recipe}/{_FILE}"))
+
+
+def _takedowns(text: bytes | None) -> list[Takedown]:
     return [
         Takedown(**{**item, **{name: tuple(item[name]) for name in ("content_hashes", "spared")}})
         for item in json.loads(text or b"[]")
@@ -93,10 +96,14 @@ def forget(store: ArtifactStore, recipe: str, crawls: Iterable[str], url: str, b
         for manifest, _, _ in store.manifests(recipe)
         if manifest.asset in set(crawls)
     }
-    before = takedowns(store, recipe)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     takedown = Takedown(url, tuple(sorted(hashes)), by.strip(), reason.strip(), now, tuple(sorted(present - holders)))
-    if all(one.url != url for one in before):
-        text = json.dumps([asdict(one) for one in [*before, takedown]], indent=1, ensure_ascii=False)
-        store.files.replace(f"{recipe}/{_FILE}", text.encode())
-    return takedown
+    path = f"{recipe}/{_FILE}"
+    while True:  # until nobody else adds to the list between
+        text = store.files.read_if_there(path)
+        before = _takedowns(text)
+        if any(one.url == url for one in before):
+            return takedown
+        listed = json.dumps([asdict(one) for one in [*before, takedown]], indent=1, ensure_ascii=False)
+        if store.files.swap(path, listed.encode(), text):
+            return takedown

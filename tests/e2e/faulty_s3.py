@@ -1,9 +1,10 @@
 """An S3 server that fails: moto's, with errors and slow replies in front of it at a given share of requests.
 
-    python faulty_s3.py --share 0.05          # prints the endpoint, then serves until it is ended
+    python tests/e2e/faulty_s3.py --share 0.05          # prints the endpoint, then serves until it is ended
 
-Of the faulty requests four of five are answered with an error that S3 gives when it is busy or ill (500, 503), before
-anything was done; the fifth is done and its reply comes late.
+Of five faulty requests three are answered with an error that S3 gives when it is busy or ill (500, 503), before
+anything was done; one is done and answered with such an error all the same; one is done and its reply comes late. What
+ends an upload in parts is never done and denied: S3 answers its repetition as the first, moto knows the upload no more.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _BODY = """<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>{code}</Code><Message>We encountered an internal error, or are busy. Please try again.</Message>\
 <RequestId>656c76696e6727732072657175657374</RequestId>\
 <HostId>Uuag1LuByRx9e6j5Onimru9pO4ZVKnJ2Qz7/C1NPcfTWAtRPfTaOFg==</HostId></Error>"""
+_CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 _ERRORS = (("500 Internal Server Error", "InternalError"), ("503 Slow Down", "SlowDown"))
 
 
@@ -31,8 +33,10 @@ class FaultyServer:
 
     def __init__(self, share: float, seed: int = 0, slow_s: float = 1.0, port: int = 0):
         self.share, self.seed, self.slow_s, self.port = share, seed, slow_s, port
+        self.conditions = "kept"  # what becomes of If-Match and If-None-Match of a PUT: kept, refused or ignored
         self.counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._drawn = 0
+        self._lock, self._one_swap = threading.Lock(), threading.Lock()
 
     def __enter__(self) -> Self:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -66,21 +70,48 @@ class FaultyServer:
         return f"s3://{place}?endpoint_override={self.endpoint}&scheme=http&region=us-east-1"
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        kind, error = self._draw()
+        if kind == "lost" and environ["REQUEST_METHOD"] == "POST":
+            kind = "error"
         with self._lock:
-            number = self.counts.total()
-            rng = stable_rng(self.seed, "request", number)
-            kind = "served" if rng.random() >= self.share else "slow" if rng.random() < 0.2 else "error"
             self.counts[kind] += 1
         if kind == "error":
-            status, code = _ERRORS[int(rng.integers(len(_ERRORS)))]
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))  # or the connection is of no more use
-            body = _BODY.format(code=code).encode()
-            start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-            return [body]
-        answer = self._app(environ, start_response)
+            return _say(error, start_response)
+        if kind == "lost":
+            for _ in self._serve(environ, lambda *reply: None):
+                pass
+            return _say(error, start_response)
+        answer = self._serve(environ, start_response)
         if kind == "slow":
             time.sleep(self.slow_s)
         return answer
+
+    def _draw(self) -> tuple[str, tuple[str, str]]:
+        """Return what becomes of the next request, and the error that it may be answered with."""
+        with self._lock:
+            rng = stable_rng(self.seed, "request", self._drawn)
+            self._drawn += 1
+        kind = "served" if rng.random() >= self.share else ("error", "error", "error", "lost", "slow")[rng.integers(5)]
+        return kind, _ERRORS[int(rng.integers(len(_ERRORS)))]
+
+    def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] != "PUT" or not any(header in environ for header in _CONDITIONS):
+            return self._app(environ, start_response)
+        if self.conditions == "refused":
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            return _say(("501 Not Implemented", "NotImplemented"), start_response)
+        if self.conditions == "ignored":
+            environ = {name: value for name, value in environ.items() if name not in _CONDITIONS}
+        with self._one_swap:  # moto compares, then writes; S3 does both at once
+            return self._app(environ, start_response)
+
+
+def _say(error: tuple[str, str], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    status, code = error
+    body = _BODY.format(code=code).encode()
+    start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+    return [body]
 
 
 def main() -> None:

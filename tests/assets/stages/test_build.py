@@ -14,7 +14,7 @@ from spelangy_assets.stages.build import build, build_share
 from spelangy_assets.stages.stage import Execution, FolderSource, InputError, PreflightError, StageContext
 from spelangy_assets.store.artifacts import ArtifactStore, Share, StoreError
 from spelangy_assets.store.files import Files
-from spelangy_model.records import Metric
+from spelangy_model.records import Metric, Reject
 
 
 def values(built: Any) -> list[float]:
@@ -541,3 +541,47 @@ def test_a_process_with_other_code_is_refused_its_share(store: ArtifactStore, to
     node = spreading(toys)
     with pytest.raises(StoreError, match="give every node the same code"):
         build_share(store, Graph("recipe", [node]), node, None, toys.execution, "v1-other", Share(0, 2))
+
+
+def test_a_process_that_comes_second_takes_the_version_of_the_first(store: ArtifactStore, toys: Any):
+    """The other process begins and ends while this one is at its second unit."""
+
+    def run(ctx: StageContext, config: Any) -> None:
+        for unit, _ in ctx.out.pending(config.units):
+            if unit == 1 and not toys.log:
+                toys.log.append("other")
+                built = toys.build(store, toys.node())
+                assert not built.cached
+            with ctx.out.unit(unit) as out:
+                out.write("metrics", [Metric("toy", f"m{v}", v, v, v, 1) for v in config.units[unit] if v >= 0])
+                out.write("rejects", [Reject("toy", "", "negative", str(v)) for v in config.units[unit] if v < 0])
+                out.write_file(f"notes/unit-{unit}.txt", f"unit {unit} \N{GREEK SMALL LETTER OMEGA}".encode())
+
+    built = toys.build(store, toys.node(stage=toys.make_stage(run, toys.tables, config=toys.Config)))
+    assert toys.log[:2] == ["other", "unit 1"]  # unit 0 was there
+    assert "is committed by another process: taking that" in toys.log[-1]
+    assert values(built) == [1, 2, 3]
+    assert store.resolve(toys.address()) == built.artifact
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_what_the_inputs_are_decides_and_not_who_publishes_last(store: ArtifactStore, toys: Any, newer: bool):
+    """While a version is made, another process publishes one: of newer inputs, or of none that are read now."""
+    source, changed = toys.node(), toys.node(config=toys.Config(((5.0,),)))
+    toys.build(store, source)
+    reader = toys.reader("reader", "source")
+
+    def run(ctx: StageContext, config: Any) -> None:
+        if "other" not in toys.log:
+            toys.log.append("other")
+            toys.build(store, changed)
+            toys.build(store, reader, changed)
+            if not newer:
+                toys.build(store, source)  # and the input goes back, before this one publishes
+        toys.double_input(ctx, config)
+
+    late = toys.reader("reader", "source", run=run)
+    built = toys.build(store, late, source)
+    assert values(built) == ([10] if newer else [2, 4, 6])
+    assert store.resolve(toys.address("reader")) == built.artifact
+    assert any("resolving the inputs again" in said for said in toys.log)

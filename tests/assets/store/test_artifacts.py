@@ -1,7 +1,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,27 @@ import pyarrow.parquet as pq
 import pytest
 
 from spelangy_assets.store import artifacts
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, Identity, StoreError
-from spelangy_assets.store.manifest import Counts, Expectation, Input, Manifest, Receipt, Verdict, data_version_of
+from spelangy_assets.store.artifacts import (
+    Address,
+    Artifact,
+    ArtifactStore,
+    ArtifactWriter,
+    CommittedMeanwhile,
+    Identity,
+    PublishedMeanwhile,
+    StoreError,
+)
+from spelangy_assets.store.files import Files
+from spelangy_assets.store.manifest import (
+    Counts,
+    Expectation,
+    Input,
+    Manifest,
+    Overrule,
+    Receipt,
+    Verdict,
+    data_version_of,
+)
 from spelangy_model.records import Audio, Metric, Reject
 
 TABLES: dict[str, type] = {"metrics": Metric, "rejects": Reject}
@@ -449,3 +468,106 @@ def test_the_mark_names_the_version(store: ArtifactStore, identity: Identity):
     store.judge(artifact, PASSED)
     mark = json.loads(store.files.read("recipe/toy/_/LATEST.json"))
     assert mark == {"build_key": "v1-toy", "data_version": artifact.data_version}
+
+
+# --- several processes ------------------------------------------------------------------------------------
+
+
+def before_the_swap(monkeypatch: pytest.MonkeyPatch, other: Callable[[], Any]) -> None:
+    """Let another process act once, just before the first swap: after this one looked, before it writes."""
+    swap, left = Files.swap, [other]
+
+    def late(files: Files, path: str, data: bytes, old: bytes | None) -> bool:
+        if left:
+            left.pop()()
+        return swap(files, path, data, old)
+
+    monkeypatch.setattr(Files, "swap", late)
+
+
+def test_the_second_of_two_equal_commits_is_the_first(
+    store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
+):
+    one, two = (store.writer(ADDRESS, identity, TABLES) for _ in range(2))
+    for writer in (one, two):
+        write_unit(writer, 0, 1)
+    first: list[Manifest] = []
+    before_the_swap(monkeypatch, lambda: first.append(one.commit()))
+    assert [two.commit()] == first
+    artifact = store.find(ADDRESS, identity.build_key)
+    assert artifact is not None and artifact.manifest == first[0]
+
+
+def test_a_commit_of_other_data_is_an_error_and_changes_nothing(
+    store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
+):
+    one, two = (store.writer(ADDRESS, identity, TABLES) for _ in range(2))
+    write_unit(one, 0, 1)
+    write_unit(two, 0, 2)
+    before_the_swap(monkeypatch, one.commit)
+    with pytest.raises(StoreError, match=r"with other bytes in \['metrics-00000.parquet'\].* force=true"):
+        two.commit()
+    artifact = store.find(ADDRESS, identity.build_key)
+    assert artifact is not None
+    assert [shard.sha256 for shard in artifact.manifest.shards if shard.table == "metrics"] == [
+        one._receipts[0].shards[0].sha256
+    ]
+
+
+@pytest.mark.parametrize(("mine", "error"), [(1, CommittedMeanwhile), (9, StoreError)])
+def test_a_unit_of_a_version_that_is_committed_is_not_begun(
+    store: ArtifactStore, identity: Identity, mine: float, error: type[Exception]
+):
+    slow = store.writer(ADDRESS, identity, TABLES)
+    write_unit(slow, 0, mine)
+    fast = store.writer(ADDRESS, dataclasses.replace(identity), TABLES)
+    write_unit(fast, 0, 1)
+    write_unit(fast, 1, 2)
+    fast.commit()
+    before = store.files.read(f"{fast.path}/metrics-00001.parquet")
+    with pytest.raises(error) as raised, slow.unit(1) as out:
+        out.write("metrics", [metric(3)])
+    assert raised.type is error
+    assert store.files.read(f"{fast.path}/metrics-00001.parquet") == before
+
+
+def test_a_version_is_published_over_what_was_there_when_it_was_decided(store: ArtifactStore, identity: Identity):
+    one, two, three = (commit(store, dataclasses.replace(identity, build_key=f"v{i}-toy"), i) for i in (1, 2, 3))
+    nothing = store.mark(ADDRESS)
+    store.judge(one, PASSED, nothing)
+    store.judge(one, PASSED, nothing)  # published by another process, and the same one
+    with pytest.raises(PublishedMeanwhile, match="v2-toy"):
+        store.judge(two, PASSED, nothing)
+    assert store.resolve(ADDRESS) == one
+    was_one = store.mark(ADDRESS)
+    store.judge(two, PASSED, was_one)
+    with pytest.raises(PublishedMeanwhile):
+        store.judge(three, PASSED, was_one)
+    assert store.resolve(ADDRESS) == two
+
+
+def test_a_process_that_judges_late_does_not_wipe_out_an_overruling(
+    store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
+):
+    artifact = commit(store, identity, 1)
+    store.judge(artifact, FAILED)
+    before_the_swap(monkeypatch, lambda: store.overrule(ADDRESS, "A. Person", "it is known"))
+    stands = store.judge(artifact, dataclasses.replace(FAILED, evaluated_at="2026-01-02T00:00:00+00:00"))
+    assert stands.overruled is not None and stands.overruled.by == "A. Person"
+    assert store.verdict(artifact) == stands
+    assert store.resolve(ADDRESS) == artifact
+    other = dataclasses.replace(FAILED, contract_fingerprint="stricter")
+    assert store.judge(artifact, other) == other == store.verdict(artifact)  # what another contract says, nobody did
+
+
+def test_what_is_judged_again_meanwhile_is_not_overruled(
+    store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
+):
+    artifact = commit(store, identity, 1)
+    store.judge(artifact, FAILED)
+    stricter = dataclasses.replace(FAILED, contract_fingerprint="stricter")
+    before_the_swap(monkeypatch, lambda: store.judge(artifact, stricter))
+    store.overrule(ADDRESS, "A. Person", "it is known")
+    verdict = store.verdict(artifact)
+    assert verdict is not None and isinstance(verdict.overruled, Overrule)
+    assert verdict.contract_fingerprint == "stricter"

@@ -32,7 +32,7 @@ from spelangy_assets.store.files import Files
 from spelangy_model.records import Metric
 
 root, cache, victim = sys.argv[1:]
-open_output, replace = Files.open_output, Files.replace
+open_output, replace, swap = Files.open_output, Files.replace, Files.swap
 
 def die_at(path):
     if victim and path.endswith(victim):
@@ -56,6 +56,10 @@ def trapped(files, path, data):
     die_at(path)
     replace(files, path, data)
 Files.replace = trapped
+def trapped_swap(files, path, data, old):
+    die_at(path)
+    return swap(files, path, data, old)
+Files.swap = trapped_swap
 
 identity = Identity("toy", "1", "f", {}, [], "v1-toy")
 writer = ArtifactStore(root, Path(cache)).writer(Address("recipe", "killed"), identity, {"metrics": Metric})

@@ -1,3 +1,5 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,30 @@ def test_a_reader_never_sees_half_a_replacement(files: Files, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         files.replace("mark.json", b"new")
     assert files.read("mark.json") == b"old"
+
+
+def test_a_swap_is_done_where_the_old_bytes_are_and_nowhere_else(files: Files):
+    assert not files.swap("a/mark.json", b"2", old=b"1")
+    assert files.read_if_there("a/mark.json") is None
+    assert files.swap("a/mark.json", b"1", old=None)
+    assert not files.swap("a/mark.json", b"2", old=None)
+    assert not files.swap("a/mark.json", b"2", old=b"0")
+    assert files.read("a/mark.json") == b"1"
+    assert files.swap("a/mark.json", b"1", old=None)  # it is there, whoever wrote it
+    assert files.swap("a/mark.json", b"2", old=b"1")
+    assert files.read("a/mark.json") == b"2"
+
+
+def test_nobody_who_swaps_is_forgotten(files: Files):
+    def add(name: int) -> None:
+        while True:
+            old = files.read_if_there("list.json")
+            if files.swap("list.json", json.dumps([*json.loads(old or b"[]"), name]).encode(), old):
+                return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    assert sorted(json.loads(files.read("list.json"))) == list(range(24))
 
 
 def test_a_relative_root_does_not_move_with_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

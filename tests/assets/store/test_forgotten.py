@@ -17,6 +17,7 @@ from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.stage import Execution, FolderSource, StageContext
 from spelangy_assets.stages.status import Status, status_of
 from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.files import Files
 from spelangy_assets.store.forgotten import forget, forgotten_at, held_in, takedowns
 from spelangy_model.records import Recording
 
@@ -145,3 +146,18 @@ def test_a_takedown_has_a_name_and_a_reason_and_is_written_once(crawl: Crawl) ->
     assert (one.url, one.by, one.reason) == (URL, "A. Person", "the publisher asks")
     assert one.spared == ("sample/raw_audio[tue]",)
     assert forgotten_at(crawl.store, Address("sample", "raw_audio", "tue")).version == ""
+
+
+def test_of_two_takedowns_at_once_none_is_lost(crawl: Crawl, monkeypatch: pytest.MonkeyPatch):
+    crawl.build("mon")
+    other, swap, left = "https://radio.example/a", Files.swap, [True]
+
+    def late(files: Files, path: str, data: bytes, old: bytes | None) -> bool:
+        if left:
+            left.clear()
+            forget(crawl.store, "sample", ["raw_audio"], other, "B. Person", "asked for")
+        return swap(files, path, data, old)
+
+    monkeypatch.setattr(Files, "swap", late)
+    forget(crawl.store, "sample", ["raw_audio"], URL, "A. Person", "asked for")
+    assert [one.url for one in takedowns(crawl.store, "sample")] == [other, URL]
