@@ -6,8 +6,9 @@ FOLDER holds recordings and manifest.jsonl (path, lang, text where known); `--ev
 English recordings of a known text that last at most `--longest` seconds. Two ways, from files to words with times:
 
 * file by file: `whisper_timestamped.transcribe(model, samples, language="en")` with its defaults (greedy, float32);
-* SpeLangy: FasterWhisper (CTranslate2, the same tensors), as the stage transcript_hypotheses asks a system that shares
-  windows: recordings joined into windows of up to 28 s (`join_windows`), in batches, words given back to recordings.
+* SpeLangy: FasterWhisper (CTranslate2, the same tensors), as the stage transcript_hypotheses asks its first system of
+  recordings whose language is known (`recognize_together`): joined into windows of up to 28 s, in batches, words given
+  back to recordings; one in which nothing was heard, or more than anyone says in its time, again by itself.
 
 Neither is given turns. Both run in one process of one thread with their models loaded, in turn on `--group` recordings
 at a time, the number that the stage takes together.
@@ -27,10 +28,10 @@ import whisper
 import whisper_timestamped
 
 from spelangy_assets.settings import Settings
-from spelangy_model.audio.asr import FasterWhisper, Recognizer, recognize_all
+from spelangy_model.audio.asr import FasterWhisper, Recognizer, recognize_together
 from spelangy_model.audio.io import decode
 from spelangy_model.audio.wer import word_errors
-from spelangy_model.audio.windows import Piece, Window, join_windows, words_by_segment
+from spelangy_model.audio.windows import Piece, Window
 from spelangy_model.audio.words import text_of
 from spelangy_model.weights import whisper_openai
 
@@ -117,11 +118,9 @@ def shared_windows(recognizer: Recognizer, files: Sequence[Path]) -> tuple[list[
     for file in files:
         samples = decode(file).samples
         windows.append(Window(samples, (Piece(str(file), 0, 0, len(samples)),), "en"))
-    joined = [window for window, _ in join_windows(windows)]
-    words = {}
-    for window, result in zip(joined, recognize_all("ours", recognizer, joined), strict=True):
-        words |= words_by_segment(window, result.words)
-    return [text_of(words[str(file)]) for file in files], len(joined)
+    heard = recognize_together("ours", recognizer, windows)
+    texts = [text_of(result.words) for result in heard.results]
+    return texts, heard.shared + heard.again
 
 
 if __name__ == "__main__":

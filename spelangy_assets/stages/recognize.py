@@ -6,10 +6,10 @@ Put here: which recordings are listened to, by whom, and the rows that come of i
 Inputs `raw_audio` and `speech_segments`. The first system of the recipe listens first and says the language of each
 window; a window of surely another language than it decodes is decoded by nobody, and all systems then have a
 hypothesis without words there, so that the languages of a crawl are known without the cost of transcribing them.
-The systems after it hear windows of one language joined across recordings, up to a full one, where a call costs them
-the same whatever its length: a crawl of short clips then takes a fraction of the calls. Whisper sometimes loses its
-place in such a window, and passes a recording by or repeats another: one whose number of words is far from the first
-system's is heard again by itself.
+Windows of a known language are joined across recordings, up to a full one, for systems whose call costs the same
+whatever its length: a crawl of short clips then takes a fraction of the calls. A recording in which such a window
+lost its place is heard again by itself: one whose number of words is far from the first system's; for the first system
+one in which nothing was heard, or more than anyone can say in its time.
 
 A recording that came with a transcript is not listened to: its system is 'given', each word's times are interpolated
 inside its utterance by characters, its confidence is 1, and the language is that of the recording's whole transcript.
@@ -17,21 +17,22 @@ inside its utterance by characters, its confidence is 1, and the language is tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
-from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer, recognize_all
-from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
-from spelangy_model.audio.windows import (
-    MAX_WINDOW_S,
-    PAUSE_S,
-    Window,
-    join_windows,
-    make_windows,
-    words_by_segment,
+from spelangy_model.audio.asr import (
+    AsrError,
+    AsrSystem,
+    Doubt,
+    Recognizer,
+    WindowResult,
+    recognize_all,
+    recognize_together,
 )
+from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
+from spelangy_model.audio.windows import MAX_WINDOW_S, PAUSE_S, Window, make_windows, words_by_segment
 from spelangy_model.audio.words import spread, text_of
 from spelangy_model.records import Hypothesis, Recording, Segment, Word
 from spelangy_model.text.language import detect_language
@@ -50,7 +51,8 @@ class Config:
     `systems` in order of trust: the first one finds the language, and ties of the vote go to the earliest. Recordings
     are heard together until they make `group_windows` windows, each of which holds up to 1.8 MB of sound. What was
     heard in a window shared with other recordings stands where its number of words differs from the first system's by
-    at most `shared_difference` of the larger of the two.
+    at most `shared_difference` of the larger of the two. `trust_language`: the language that came with a recording is
+    taken as true and nobody listens for it; else each window is asked: what a crawl says of itself is often wrong.
     """
 
     systems: tuple[AsrSystem, ...]
@@ -58,6 +60,7 @@ class Config:
     pause_s: float = PAUSE_S
     group_windows: int = 32
     shared_difference: float = 0.1
+    trust_language: bool = False
 
     def __post_init__(self) -> None:
         names = [system.name for system in self.systems]
@@ -107,7 +110,10 @@ def run(ctx: StageContext, config: Config) -> None:
                     _write(_given(recording, own), out)
                     continue
                 samples = decode_flac(recording.audio.bytes)
-                group.append(_Heard(own, make_windows(samples, own, config.max_window_s, config.pause_s)))
+                windows = make_windows(samples, own, config.max_window_s, config.pause_s)
+                if config.trust_language:
+                    windows = [replace(window, language=recording.language) for window in windows]
+                group.append(_Heard(own, windows))
                 if sum(len(heard.windows) for heard in group) >= config.group_windows:
                     hear(group, out)
             hear(group, out)
@@ -132,52 +138,66 @@ def _hear(
 ) -> list[Hypothesis]:
     windows = [window for heard in group for window in heard.windows]
     (first, detector), *others = recognizers
-    results = recognize_all(first.name, detector, windows)
-    spoken = [(replace(w, language=r.language), r) for w, r in zip(windows, results, strict=True) if r.decoded]
-    words: dict[tuple[str, str], list[Word]] = {}
-    for window, result in spoken:
-        words |= {(first.name, s): found for s, found in words_by_segment(window, result.words).items()}
-    told = [window for window, _ in spoken]
+    results = _listen(first, detector, windows, None, config, out)
+    spoken = [result for result in results if result.decoded]
+    told = [replace(w, language=r.language) for w, r in zip(windows, results, strict=True) if r.decoded]
+    words = {first.name: _by_segment(told, spoken)}
+
+    def far_from_first(place: int, result: WindowResult) -> bool:
+        one, two = len(spoken[place].words), len(result.words)
+        return abs(one - two) > config.shared_difference * max(one, two)
+
     for system, recognizer in others:
-
-        def listen(asked: Sequence[Window], system: AsrSystem = system, recognizer: Recognizer = recognizer) -> None:
-            for window, result in zip(asked, recognize_all(system.name, recognizer, asked), strict=True):
-                words.update({(system.name, s): found for s, found in words_by_segment(window, result.words).items()})
-            out.add(f"windows_of_{system.name}", len(asked))
-
-        if not system.joins_recordings:
-            listen(told)
-            continue
-        joined = join_windows(told, config.max_window_s, config.pause_s)
-        listen([window for window, _ in joined])
-        sharing = sorted(place for _, places in joined if len(places) > 1 for place in places)
-        again = [told[p] for p in sharing if _far_apart(told[p], words, first.name, system.name, config)]
-        listen(again)
-        out.add(f"windows_again_of_{system.name}", len(again))
+        words[system.name] = _by_segment(told, _listen(system, recognizer, told, far_from_first, config, out))
     language = {
         piece.segment_id: (result.language, result.language_probability)
         for window, result in zip(windows, results, strict=True)
         for piece in window.pieces
     }
     out.add("windows", len(windows))
-    out.add("windows_not_decoded", len(windows) - len(spoken))
+    out.add("windows_not_decoded", len(windows) - len(told))
     out.add("hours_heard", sum(len(window.samples) for window in windows) / SAMPLE_RATE_HZ / 3600)
     return [
-        _hypothesis(
-            segment, system.name, words.get((system.name, segment.segment_id), []), *language[segment.segment_id]
-        )
+        _hypothesis(segment, system.name, words[system.name].get(segment.segment_id, []), *language[segment.segment_id])
         for heard in group
         for segment in heard.segments
         for system, _ in recognizers
     ]
 
 
-def _far_apart(
-    window: Window, words: Mapping[tuple[str, str], Sequence[Word]], first: str, other: str, config: Config
-) -> bool:
-    """Say whether two systems heard so different numbers of words in a window that one of them lost its place."""
-    one, two = (sum(len(words[system, piece.segment_id]) for piece in window.pieces) for system in (first, other))
-    return abs(one - two) > config.shared_difference * max(one, two)
+def _listen(
+    system: AsrSystem,
+    recognizer: Recognizer,
+    windows: Sequence[Window],
+    doubtful: Doubt | None,
+    config: Config,
+    out: UnitWriter,
+) -> list[WindowResult]:
+    """Return a system's results, one a window: together where its call is worth it and the language is known."""
+    known = [place for place, window in enumerate(windows) if system.joins_recordings and window.language]
+    alone = sorted(set(range(len(windows))) - set(known))
+    results = dict(zip(alone, recognize_all(system.name, recognizer, [windows[p] for p in alone]), strict=True))
+    out.add(f"windows_of_{system.name}", len(alone))
+    if known:
+        heard = recognize_together(
+            system.name,
+            recognizer,
+            [windows[place] for place in known],
+            doubtful and (lambda k, result: doubtful(known[k], result)),
+            config.max_window_s,
+            config.pause_s,
+        )
+        results |= zip(known, heard.results, strict=True)
+        out.add(f"windows_of_{system.name}", heard.shared + heard.again)
+        out.add(f"windows_again_of_{system.name}", heard.again)
+    return [results[place] for place in range(len(windows))]
+
+
+def _by_segment(windows: Sequence[Window], results: Sequence[WindowResult]) -> dict[str, list[Word]]:
+    words: dict[str, list[Word]] = {}
+    for window, result in zip(windows, results, strict=True):
+        words |= words_by_segment(window, result.words)
+    return words
 
 
 def _given(recording: Recording, segments: Sequence[Segment]) -> list[Hypothesis]:

@@ -10,7 +10,7 @@ silence on which Whisper hallucinates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,13 +114,25 @@ def _with_surroundings(
     return placed
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedWindow:
+    """A window that holds others: `parts` says where, each named by its place in the sequence that was joined."""
+
+    window: Window
+    parts: tuple[Piece, ...]
+
+    @property
+    def places(self) -> list[int]:
+        return [int(part.segment_id) for part in self.parts]
+
+
 def join_windows(
     windows: Sequence[Window], max_s: float = MAX_WINDOW_S, pause_s: float = PAUSE_S
-) -> list[tuple[Window, list[int]]]:
+) -> list[SharedWindow]:
     """Join windows of any recordings into fuller ones of at most `max_s`, `pause_s` of silence between.
 
-    Returns each new window with the places of those that it holds. Only windows of one language are joined. Each goes
-    into the first that has room (first fit), so the result depends on nothing but the order given.
+    Only windows of one language are joined. Each goes into the first that has room (first fit), so the result depends
+    on nothing but the order given.
     """
     limit, silence = int(max_s * SAMPLE_RATE_HZ), np.zeros(round(pause_s * SAMPLE_RATE_HZ), dtype=np.float32)
     bins: list[tuple[str, int, list[int]]] = []
@@ -133,19 +145,27 @@ def join_windows(
                 break
         else:
             bins.append((window.language, length, [place]))
-    return [(_joined([windows[place] for place in places], silence), places) for _, _, places in bins]
+    return [_joined({place: windows[place] for place in places}, silence) for _, _, places in bins]
 
 
-def _joined(windows: Sequence[Window], silence: np.ndarray) -> Window:
-    parts, pieces, filled = [], [], 0
-    for window in windows:
-        if parts:
-            parts.append(silence)
+def _joined(windows: Mapping[int, Window], silence: np.ndarray) -> SharedWindow:
+    samples, pieces, parts, filled = [], [], [], 0
+    for place, window in windows.items():
+        if samples:
+            samples.append(silence)
             filled += len(silence)
         pieces += [replace(piece, window_start=piece.window_start + filled) for piece in window.pieces]
-        parts.append(window.samples)
+        parts.append(Piece(str(place), filled, 0, len(window.samples)))
+        samples.append(window.samples)
         filled += len(window.samples)
-    return Window(np.concatenate(parts), tuple(pieces), windows[0].language)
+    language = next(iter(windows.values())).language
+    return SharedWindow(Window(np.concatenate(samples), tuple(pieces), language), tuple(parts))
+
+
+def words_by_place(shared: SharedWindow, words: Sequence[Word]) -> dict[int, list[Word]]:
+    """Give a shared window's words to the windows that it holds, with times from the start of each."""
+    whole = replace(shared.window, pieces=shared.parts)
+    return {int(place): found for place, found in words_by_segment(whole, words).items()}
 
 
 def words_by_segment(window: Window, words: Sequence[Word]) -> dict[str, list[Word]]:

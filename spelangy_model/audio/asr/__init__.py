@@ -12,12 +12,14 @@ from spelangy_model.audio.asr.ct2_whisper import FasterWhisper
 from spelangy_model.audio.asr.openai_whisper import WhisperTimestamped
 from spelangy_model.audio.asr.protocol import AsrError, AsrSystem, Recognizer, WindowResult, recognize_all
 from spelangy_model.audio.asr.sphinx import PocketSphinx
+from spelangy_model.audio.asr.together import Doubt, recognize_together, unlike_speech
 from spelangy_model.audio.asr.transformers_ctc import TransformersCtc
 from spelangy_model.audio.asr.transformers_transducer import TransformersTransducer
 
 __all__ = [
     "AsrError",
     "AsrSystem",
+    "Doubt",
     "FasterWhisper",
     "PocketSphinx",
     "Recognizer",
@@ -26,4 +28,6 @@ __all__ = [
     "WhisperTimestamped",
     "WindowResult",
     "recognize_all",
+    "recognize_together",
+    "unlike_speech",
 ]

@@ -129,6 +129,7 @@ def chain(
     ingest: ingest_audio.Config | None = None,
     segment: segment_speech.Config | None = None,
     coarse: chunk_speech.Config | None = None,
+    heard: recognize.Config | None = None,
     upto: str = "speech_ledger",
 ) -> dict[str, Built]:
     """Build raw_audio to speech_ledger, or as far as `upto`, and return what was built by name."""
@@ -145,12 +146,12 @@ def chain(
             has_source=not above,
         )
 
-    raw, turns, heard, agreed = "raw_audio", "speech_segments", "transcript_hypotheses", "clean_transcripts"
+    raw, turns, hypotheses, agreed = "raw_audio", "speech_segments", "transcript_hypotheses", "clean_transcripts"
     nodes = [
         node(raw, ingest_audio, ingest or ingest_audio.Config(), RAW_AUDIO),
         node(turns, segment_speech, segment or segment_speech.Config(), SPEECH_SEGMENTS, raw),
-        node(heard, recognize, recognize.Config(systems), TRANSCRIPT_HYPOTHESES, raw, turns),
-        node(agreed, clean_transcripts, clean or clean_transcripts.Config(), CLEAN_TRANSCRIPTS, raw, turns, heard),
+        node(hypotheses, recognize, heard or recognize.Config(systems), TRANSCRIPT_HYPOTHESES, raw, turns),
+        node(agreed, clean_transcripts, clean or clean_transcripts.Config(), CLEAN_TRANSCRIPTS, raw, turns, hypotheses),
         node("web_coarse", chunk_speech, coarse or chunk_speech.Config(kind="coarse"), CHUNKS, raw, agreed),
         node("web_fine", chunk_speech, chunk_speech.Config(kind="fine"), CHUNKS, raw, agreed),
         node(
@@ -218,6 +219,30 @@ def test_a_recording_that_a_shared_window_lost_is_heard_again_by_itself(store: A
     assert [h.text for h in hypotheses if h.system == "two"] == ["so it was like that"] * 6
     stats = heard.artifact.manifest.counts.stats
     assert (stats["windows_of_two"], stats["windows_again_of_two"]) == (2, 1)  # the shared one, and the lost one
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_a_language_that_is_trusted_is_not_listened_for_and_lets_the_first_system_share_windows(
+    store: ArtifactStore, execution: Execution, tmp_path: Path
+):
+    class Trusts(Scripted):
+        def _hear(self, window: Window) -> WindowResult:
+            return dataclasses.replace(super()._hear(window), language=window.language, language_probability=1.0)
+
+    talk = Talk(((), (), ())).open()
+    for i, language in enumerate(({"lang": "en"}, {}, {"lang": "en"})):
+        soundfile.write(tmp_path / f"{i}.wav", talk(i).samples, SAMPLE_RATE_HZ)
+        with (tmp_path / "manifest.jsonl").open("a") as manifest:
+            manifest.write(json.dumps({"file": f"{i}.wav", **language}) + "\n")
+    systems = (Trusts("one", "So it is like that."), Scripted("two", "so it was like that", 0.5))
+    trusting = recognize.Config(systems, trust_language=True)
+    source = FolderSource(tmp_path)
+    heard = chain(store, execution, source, heard=trusting, upto="transcript_hypotheses")["transcript_hypotheses"]
+    hypotheses = rows(heard.artifact, "hypotheses", Hypothesis)
+    assert {h.text for h in hypotheses if h.system == "one"} == {"So it is like that."}
+    said = {h.recording_id: h.language for h in hypotheses if h.system == "one"}
+    assert sorted(said.values()) == ["", "en", "en"]
+    assert heard.artifact.manifest.counts.stats["windows_of_one"] == 2  # one of both that say their language
 
 
 @pytest.mark.usefixtures("known_turns")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
-from spelangy_model.audio.windows import Window, join_windows, make_windows, words_by_segment
+from spelangy_model.audio.windows import Window, join_windows, make_windows, words_by_place, words_by_segment
 from spelangy_model.records import Segment, Word
 
 
@@ -121,17 +121,24 @@ def test_windows_of_several_recordings_are_joined_and_words_find_home():
 
     windows = [window("a", 12), window("b", 20), window("c", 10), window("d", 3, "fr"), window("e", 5)]
     joined = join_windows(windows, max_s=28.0, pause_s=0.5)
-    assert [places for _, places in joined] == [[0, 2, 4], [1], [3]]  # first fit: 12 + 0.5 + 10 + 0.5 + 5 = 28
-    assert [one.language for one, _ in joined] == ["en", "en", "fr"]
-    full = joined[0][0]
+    assert [one.places for one in joined] == [[0, 2, 4], [1], [3]]  # first fit: 12 + 0.5 + 10 + 0.5 + 5 = 28
+    assert [one.window.language for one in joined] == ["en", "en", "fr"]
+    full = joined[0].window
     assert len(full.samples) == 28 * SAMPLE_RATE_HZ
     begin = round(12.5 * SAMPLE_RATE_HZ)
     assert np.array_equal(full.samples[begin : begin + 10 * SAMPLE_RATE_HZ], windows[2].samples)
-    homes = words_by_segment(full, [Word("one", 1.0, 1.5, 1.0), Word("two", 13.5, 14.0, 1.0), Word("three", 23, 24, 1)])
+    words = [Word("one", 1.0, 1.5, 1.0), Word("two", 13.5, 14.0, 1.0), Word("three", 23, 24, 1)]
+    homes = words_by_segment(full, words)
     assert {name: [(w.text, w.start_s) for w in words] for name, words in homes.items()} == {
         "a": [("one", 6.0)],
         "c": [("two", 6.0)],
         "e": [("three", 5.0)],
+    }
+    of_windows = words_by_place(joined[0], words)
+    assert {place: [(w.text, w.start_s) for w in found] for place, found in of_windows.items()} == {
+        0: [("one", 1.0)],
+        2: [("two", 1.0)],
+        4: [("three", 0.0)],  # begins in the pause before: kept inside of its window
     }
 
 

@@ -1,0 +1,65 @@
+"""Hearing many recordings in few calls: windows that several share, and again alone what a shared one got wrong.
+
+Put here: that way of asking a recognizer, and how one sees that it lost its place. Do not put here: how windows are
+joined (windows.py), or which systems and recordings are asked in this way.
+
+A Whisper call costs the same whatever its length, so short recordings share a window. Whisper sometimes loses its
+place in such a one: it passes a recording by, or goes on with what the one before made likely ("6, 7, 8, 9, ...").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from spelangy_model.audio.asr.protocol import Recognizer, WindowResult, recognize_all
+from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.windows import MAX_WINDOW_S, PAUSE_S, Window, join_windows, words_by_place
+
+# More letters and marks, without spaces, than anyone says in a second.
+MAX_CHARACTERS_PER_S = 25.0
+
+Doubt = Callable[[int, WindowResult], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class HeardTogether:
+    """`results` one a window, in their order, and the calls that it took: `shared` first, then `again`."""
+
+    results: list[WindowResult]
+    shared: int
+    again: int
+
+
+def unlike_speech(window: Window, result: WindowResult) -> bool:
+    """Say whether nothing was heard in a window that was decoded, or more in a second than anyone says."""
+    characters = sum(len(word.text) for word in result.words)
+    sound_s = sum(piece.length for piece in window.pieces) / SAMPLE_RATE_HZ
+    return result.decoded and not 0 < characters <= MAX_CHARACTERS_PER_S * sound_s
+
+
+def recognize_together(
+    system: str,
+    recognizer: Recognizer,
+    windows: Sequence[Window],
+    doubtful: Doubt | None = None,
+    max_s: float = MAX_WINDOW_S,
+    pause_s: float = PAUSE_S,
+) -> HeardTogether:
+    """Recognize windows of known language, joined to at most `max_s` seconds; doubtful ones again, each by itself.
+
+    `doubtful` is asked with the place of each window that shared a call, and its result; by default `unlike_speech`
+    decides. What is heard by itself stands as it is. Raises ValueError for a window without a language (a shared window
+    has one for all that it holds), AsrError when the recognizer gives fewer results than windows.
+    """
+    if not all(window.language for window in windows):
+        raise ValueError("only windows whose language is known can share a call; recognize the others one by one")
+    doubtful = doubtful or (lambda place, result: unlike_speech(windows[place], result))
+    joined = join_windows(windows, max_s, pause_s)
+    results: dict[int, WindowResult] = {}
+    for shared, result in zip(joined, recognize_all(system, recognizer, [one.window for one in joined]), strict=True):
+        results |= {p: replace(result, words=words) for p, words in words_by_place(shared, result.words).items()}
+    sharing = sorted(place for shared in joined if len(shared.parts) > 1 for place in shared.places)
+    again = [place for place in sharing if doubtful(place, results[place])]
+    results |= zip(again, recognize_all(system, recognizer, [windows[place] for place in again]), strict=True)
+    return HeardTogether([results[place] for place in range(len(windows))], len(joined), len(again))
