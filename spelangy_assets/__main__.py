@@ -64,6 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
     tokenizer = commands.add_parser("tokenizer", help="train the shipped speech tokenizer again from the recipe")
     tokenizer.add_argument("--ship", action="store_true", help="put the new checkpoint into the package")
 
+    checkpoint = commands.add_parser("checkpoint", help="what a recipe has to say to adopt a model made elsewhere")
+    checkpoint.add_argument("folder", type=Path)
+    checkpoint.add_argument("--name", default=None, help="its name in recipes; default: the folder's")
+
     chosen = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
     return _COMMANDS[chosen.command](chosen)
@@ -130,6 +134,8 @@ def _lineage(chosen: argparse.Namespace) -> int:
             more = {"run": chosen.row} if chosen.row else {}
             for row in query(connection, ask.CELL_SQL if chosen.row else ask.SOURCES_SQL, artifact=identity, **more):
                 print(f"{row['kind']:<10}{row['content_hash']}  {row['licence']:<14}{row['url']}")
+            for row in query(connection, ask.CHECKPOINTS_SQL, artifact=identity):
+                print(f"{'model':<10}{row['sha256'][:32]}  {row['licence']:<14}{row['url'] or row['name']}")
     return 0
 
 
@@ -218,6 +224,16 @@ def _tokenizer(chosen: argparse.Namespace) -> int:
     return build_tokenizer(Settings.from_environment(), chosen.ship)
 
 
+def _checkpoint(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.stages.adopt_checkpoint import offer
+
+    name = chosen.name or chosen.folder.resolve().name
+    digest = offer(chosen.folder, name, Settings.from_environment().checkpoints)
+    print(f'Checkpoint(name="{name}", sha256="{digest}", licence="...", url="...")')
+    return 0
+
+
 _COMMANDS = {
     "demo": _demo,
     "web-speech": _web_speech,
@@ -228,6 +244,7 @@ _COMMANDS = {
     "forget": _forget,
     "gc": _gc,
     "tokenizer": _tokenizer,
+    "checkpoint": _checkpoint,
 }
 
 if __name__ == "__main__":

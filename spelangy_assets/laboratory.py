@@ -83,6 +83,7 @@ class Laboratory:
             device=self.settings.device,
             environment=self.settings.environment,
             spread=spread,
+            checkpoints=self.settings.checkpoints,
         )
 
     def source(self, recipe: Recipe, node: Node, partition: str | None) -> object:

@@ -24,6 +24,7 @@ class Settings:
     store_uri   SPELANGY_STORE      the artifacts: a folder or an s3:// prefix; default HOME/store
     snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
     snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further snapshots, PREFIX/{audio,pages}/NAME/; default none
+    checkpoints  SPELANGY_CHECKPOINTS  models made elsewhere that a recipe adopts, NAME/...; default HOME/checkpoints
     recipes     SPELANGY_RECIPES    the recipes that `dagster dev` loads, by comma; default sample,paper
     recipe_modules  SPELANGY_RECIPE_MODULES  modules that hold recipes of one's own, by comma; default none
     device      SPELANGY_DEVICE     cpu or cuda
@@ -37,6 +38,7 @@ class Settings:
     home: Path
     store_uri: str
     snapshots: Path
+    checkpoints: Path
     snapshots_s3: str = field(default="", repr=False)  # its query may bear a secret
     recipes: tuple[str, ...] = ("sample", "paper")
     recipe_modules: tuple[str, ...] = ()
@@ -69,6 +71,7 @@ class Settings:
             home=home,
             store_uri=env.get("SPELANGY_STORE") or str(home / "store"),
             snapshots=Path(env.get("SPELANGY_SNAPSHOTS") or home / "snapshots").absolute(),
+            checkpoints=Path(env.get("SPELANGY_CHECKPOINTS") or home / "checkpoints").absolute(),
             snapshots_s3=env.get("SPELANGY_SNAPSHOTS_S3") or "",
             recipes=tuple(name.strip() for name in (env.get("SPELANGY_RECIPES") or "sample,paper").split(",")),
             recipe_modules=tuple(

@@ -548,6 +548,27 @@ RUN = Contract(
     ),
 )
 
+# A model whose weights were never looked at must not read as a good one.
+ADOPTED_LANGUAGE_MODEL = Contract(
+    "adopted_language_model",
+    f"""
+    SELECT count(*) FILTER (path LIKE '%.safetensors' AND bytes > 0) AS weights,
+           count(*) FILTER (path IN ('tokenizer.json', 'vocabulary_layout.json', 'config.json')) AS described_by,
+           {_stat("parameters")} AS parameters,
+           {_stat("nonfinite_parameters", missing="1")} AS nonfinite_parameters,
+           {_stat("plain_english_nats", missing="'nan'::DOUBLE")} / {_stat("uniform_nats", missing="1")}
+               AS plain_english_share_of_uniform_nats
+    FROM files
+    """,
+    (
+        Bound("weights", 1),
+        _exactly("described_by", 3),
+        Bound("parameters", 1),
+        _exactly("nonfinite_parameters"),
+        Bound("plain_english_share_of_uniform_nats", 0, 0.9, "warn"),
+    ),
+)
+
 LEADERBOARD = Contract(
     "leaderboard",
     """

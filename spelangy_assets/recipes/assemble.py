@@ -6,12 +6,15 @@ Put here: names, groups, descriptions, inputs. Do not put here: literals of a re
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from spelangy_assets.quality import contracts
 from spelangy_assets.recipes.graph import Graph, GraphError, Node, PartitionKind
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.stages import (
     account_speech,
+    adopt_checkpoint,
     adopt_chunks,
     chunk_speech,
     clean_transcripts,
@@ -78,7 +81,50 @@ def assemble(recipe: Recipe) -> Graph:
         *_runs(recipe),
         *_evaluation(recipe),
     ]
-    return Graph(recipe.name, nodes)
+    for name in recipe.adopted_checkpoints:
+        is_new_run = name.startswith("run_") and name.removeprefix("run_") not in recipe.runs
+        if name not in _PLACES and not is_new_run:
+            raise GraphError(
+                f"{recipe.name}: a checkpoint cannot be adopted as {name!r}: take {', '.join(_PLACES)}, or run_NAME "
+                "with a name that no run of the recipe has"
+            )
+    return Graph(recipe.name, [_in_place(recipe, node) for node in nodes])
+
+
+# Where a checkpoint may stand in the place of what the recipe would make, and what it then holds.
+_PLACES: dict[str, adopt_checkpoint.Holds] = {
+    "text_tokenizer": "text_tokenizer",
+    "speech_tokenizer": "speech_tokenizer",
+    "base_lm": "language_model",
+}
+
+
+def _in_place(recipe: Recipe, node: Node) -> Node:
+    """Return a node as it is, or with what the recipe adopts in its place; what is below does not see a change."""
+    if node.name not in _PLACES or node.name not in recipe.adopted_checkpoints:
+        return node
+    return replace(node, **_adopted(_PLACES[node.name], recipe.adopted_checkpoints[node.name]))
+
+
+def _adopted(holds: adopt_checkpoint.Holds, checkpoint: adopt_checkpoint.Checkpoint) -> dict[str, Any]:
+    contract, inputs = {
+        "text_tokenizer": (contracts.FILES, []),
+        "speech_tokenizer": (contracts.SPEECH_TOKENIZER, ["tokenizer_speech"]),
+        "language_model": (contracts.ADOPTED_LANGUAGE_MODEL, ["text_tokenizer"]),
+    }[holds]
+    return {
+        "description": f"{checkpoint.name}, which was made elsewhere.",
+        "stage": adopt_checkpoint,
+        "config": adopt_checkpoint.Config(holds, checkpoint),
+        "contract": contract,
+        "inputs": {name: name for name in inputs},
+    }
+
+
+def _run_names(recipe: Recipe) -> list[str]:
+    """Return the SpeechLMs that are judged: those that are trained, then those that are adopted."""
+    adopted = [name for name in recipe.adopted_checkpoints if name.startswith("run_")]
+    return [*recipe.runs, *(name.removeprefix("run_") for name in adopted)]
 
 
 def _crawl(recipe: Recipe) -> Iterator[Node]:
@@ -540,7 +586,8 @@ def _mix(recipe: Recipe, name: str, config: mix.Config) -> Node:
 
 
 def _mixes(recipe: Recipe) -> Iterator[Node]:
-    yield _mix(recipe, "base_text", recipe.base_mix)
+    if "base_lm" not in recipe.adopted_checkpoints:
+        yield _mix(recipe, "base_text", recipe.base_mix)
     for name, config in recipe.mixes.items():
         yield _mix(recipe, name, config)
 
@@ -575,11 +622,21 @@ def _runs(recipe: Recipe) -> Iterator[Node]:
             pool="gpu",
             cost="heavy",
         )
+    for name, checkpoint in recipe.adopted_checkpoints.items():
+        if name.startswith("run_"):
+            yield Node(
+                name=name,
+                group="runs",
+                kinds=("pytorch",),
+                pool="gpu",
+                cost="heavy",
+                **_adopted("language_model", checkpoint),
+            )
 
 
 def _evaluation(recipe: Recipe) -> Iterator[Node]:
     evaluation = recipe.evaluation
-    for name in recipe.runs:
+    for name in _run_names(recipe):
         yield Node(
             name=f"eval_{name}",
             group="evals",
@@ -617,7 +674,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
         contract=contracts.METRICS,
         inputs={
             "base_lm": "base_lm",
-            **{f"run_{name}": f"run_{name}" for name in recipe.runs},
+            **{f"run_{name}": f"run_{name}" for name in _run_names(recipe)},
             "questions": "sqa_benchmarks",
         },
         kinds=("table",),
@@ -653,7 +710,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Node]:
         config=evaluation.leaderboard,
         contract=contracts.LEADERBOARD,
         inputs={
-            **{f"{kind}_{name}": f"{kind}_{name}" for name in recipe.runs for kind in ("run", "eval")},
+            **{f"{kind}_{name}": f"{kind}_{name}" for name in _run_names(recipe) for kind in ("run", "eval")},
             **{f"system_{system.name}": f"eval_{system.name}" for system in evaluation.systems},
             "text_skill": "text_skill",
             "topic_coverage": "topic_coverage",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from spelangy_assets.stages import (
     account_speech,
+    adopt_checkpoint,
     adopt_chunks,
     chunk_speech,
     clean_transcripts,
@@ -123,7 +124,9 @@ class Recipe:
     """A whole experiment: sources, datasets, mixes, runs, evaluations.
 
     `corpora` names for each token set (web_coarse, web_fine, adopted, krist, quest, text) the snapshots to draw on; one
-    that it does not name is not made. `adopted_speech` takes chunks that another pipeline made (docs/adoption.md).
+    that it does not name is not made. `adopted_speech` takes chunks that another pipeline made, `adopted_checkpoints`
+    puts models that were made elsewhere in the place of those that it names: text_tokenizer, speech_tokenizer, base_lm;
+    run_NAME adds a SpeechLM to those that are trained (docs/adoption.md).
     `decontaminate` leaves documents with words of the benchmarks out of every mix; None leaves them in.
     """
 
@@ -142,3 +145,4 @@ class Recipe:
     evaluation: Evaluation
     decontaminate: find_contaminated.Config | None = None
     adopted_speech: adopt_chunks.Config | None = None
+    adopted_checkpoints: Mapping[str, adopt_checkpoint.Checkpoint] = field(default_factory=dict)

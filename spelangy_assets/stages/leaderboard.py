@@ -91,7 +91,7 @@ def run(ctx: StageContext, config: Config) -> None:
             systems = [_describe_system(role, item) for role, item in ctx.inputs.items() if role.startswith(_SYSTEM)]
             runs = [*trained, *systems]
             scores = _spoken_scores(ctx)
-            steps = {run.name: run.facts["steps"] for run in trained}
+            steps = {run.name: run.facts.get("steps", run.name) for run in trained}  # adopted: unknown, like no other
             arms = _arms(config, list(scores))
             comparisons = compare_arms(scores, arms, steps, config.seed)
             arm_scores = [score_arm(arm, scores, config.chance, config.seed) for arm in arms if scores[arm.runs[0]]]
@@ -122,16 +122,20 @@ def run(ctx: StageContext, config: Config) -> None:
 def _describe(run: Artifact) -> RunDescription:
     stats = run.manifest.counts.stats
     name = run.manifest.asset
-    facts = {
-        "steps": f"{stats['steps']:,.0f}",
-        "positions seen": f"{stats['positions_seen']:,.0f}",
-        "closing loss": f"{stats['closing_loss_nats']:.3f} nats",
-        **{stat.removesuffix(".share"): f"{100 * x:.0f}%" for stat, x in stats.items() if stat.endswith(".share")},
-    }
+    mixes = [item.asset for item in run.manifest.inputs if item.role == "mix"]
+    if mixes:
+        facts = {
+            "steps": f"{stats['steps']:,.0f}",
+            "positions seen": f"{stats['positions_seen']:,.0f}",
+            "closing loss": f"{stats['closing_loss_nats']:.3f} nats",
+            **{stat.removesuffix(".share"): f"{100 * x:.0f}%" for stat, x in stats.items() if stat.endswith(".share")},
+        }
+    else:
+        facts = {"parameters": f"{stats['parameters']:,.0f}"}
     evaluation = name.replace("run_", "eval_", 1)
     return RunDescription(
         name=name,
-        description="trained on " + ", ".join(item.asset for item in run.manifest.inputs if item.role == "mix"),
+        description="trained on " + ", ".join(mixes) if mixes else "trained elsewhere",
         lineage_command=f"python -m spelangy_assets lineage {evaluation} --recipe {run.manifest.recipe}",
         facts=facts,
     )

@@ -55,7 +55,8 @@ class FolderSource:
 class Execution:
     """Where and how the work is done: never part of an artifact's identity.
 
-    `cache_dir` holds what can be made again (joined model files). `launch(module, spec, folder)` starts a module of
+    `cache_dir` holds what can be made again (joined model files), `checkpoints` folders of models that were made
+    elsewhere. `launch(module, spec, folder)` starts a module of
     spelangy_model as a subprocess with a JSON-able spec, which it leaves in `folder`, and returns when the process has
     ended. `environment` holds service addresses and secrets, which a stage reads by name and never writes anywhere.
     `spread(asset, partition, build_key)` has other processes do the units of a version (build.build_share) and returns
@@ -67,6 +68,7 @@ class Execution:
     device: str = "cpu"
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     spread: Spread | None = None
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True)

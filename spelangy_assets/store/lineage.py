@@ -38,6 +38,9 @@ _EDGES = pa.schema(
 _DROPS = pa.schema([("id", pa.string()), ("reason", pa.string()), ("records", pa.int64())])
 _STATS = pa.schema([("id", pa.string()), ("stat", pa.string()), ("amount", pa.float64())])
 
+_CHECKPOINTS = pa.schema([(name, pa.string()) for name in ("artifact", "holds", "name", "sha256", "licence", "url")])
+_ADOPTED = "adopt_checkpoint"  # the stage whose config tells them
+
 # Table of a shard -> its record type, and the record's columns that the lineage's table of the same position takes.
 _CRAWL: Mapping[str, tuple[str, type, Mapping[str, str]]] = {
     "recordings": ("recording", Recording, {"content_hash": "recording_id", "url": "source_url"}),
@@ -57,9 +60,10 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
 
     Tables: artifacts (one row a committed version), edges (child, role, parent), drops (id, reason, records),
     stats (id, stat, amount), crawl (kind, content_hash, url, licence, source_uri, licence_stated_by, robots, artifact),
-    packed_rows (the mixes' rows: artifact, "row", kind, spans).
+    packed_rows (the mixes' rows: artifact, "row", kind, spans), checkpoints (made elsewhere: artifact, holds, name,
+    sha256, licence, url).
     """
-    artifacts, edges, drops, stats = [], [], [], []
+    artifacts, edges, drops, stats, checkpoints = [], [], [], [], []
     shards: dict[str, dict[str, str]] = {"recordings": {}, "pages": {}, "rows": {}}  # table -> path -> artifact
     for manifest, verdict, published in store.manifests(recipe):
         name = artifact_id(manifest.recipe, manifest.asset, manifest.partition, manifest.build_key)
@@ -77,6 +81,9 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
                 "overruled": f"{overrule.by}: {overrule.reason}" if overrule is not None else "",
             }
         )
+        if manifest.stage == _ADOPTED:
+            told: Any = manifest.config
+            checkpoints.append({"artifact": name, "holds": told["holds"], **told["checkpoint"]})
         for item in manifest.inputs:
             parent = artifact_id(item.recipe, item.asset, item.partition, item.build_key) if item.asset else ""
             edges.append({"child": name, "role": item.role, "parent": parent, "data_version": item.data_version})
@@ -92,6 +99,7 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
         ("edges", edges, _EDGES),
         ("drops", drops, _DROPS),
         ("stats", stats, _STATS),
+        ("checkpoints", checkpoints, _CHECKPOINTS),
     ):
         _create(connection, table, pa.Table.from_pylist(rows, schema=schema))
     crawl = []

@@ -87,6 +87,16 @@ GROUP BY ALL
 ORDER BY ALL
 """
 
+# The models made elsewhere that a dataset stands on, each by the digest of its files.
+CHECKPOINTS_SQL = """
+WITH RECURSIVE above(id) AS (
+    SELECT $artifact
+    UNION
+    SELECT edges.parent FROM edges JOIN above ON edges.child = above.id
+)
+SELECT checkpoints.* FROM above JOIN checkpoints ON checkpoints.artifact = above.id ORDER BY ALL
+"""
+
 # What a dataset stands on that failed its contract and was accepted by a person.
 OVERRULED_SQL = """
 WITH RECURSIVE above(id) AS (

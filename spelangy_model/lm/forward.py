@@ -20,15 +20,18 @@ _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 def load_model(folder: Path) -> PreTrainedModel:
     """Load a causal LM from a folder in fp32 with SDPA attention.
 
-    Raises ValueError for a model that changes its logits after the output layer (see `logits`).
+    Raises ValueError for a model that changes its logits after the output layer (see `logits`), or whose folder lacks
+    weights, which transformers would make up.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # a log is no terminal
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+    model, found = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True, output_loading_info=True
     )
+    if lacking := sorted(found["missing_keys"]):
+        raise ValueError(f"{folder} lacks {len(lacking)} weights, {lacking[0]} for one: save the whole model again")
     changed = [name for name in _LOGIT_CHANGES if getattr(model.config, name, None) not in (None, 1.0)]
     if changed:
         raise ValueError(f"{folder}: models with {changed} are not supported; choose one with plain logits")

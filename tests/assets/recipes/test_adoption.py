@@ -13,7 +13,8 @@ from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.graph import GraphError
 from spelangy_assets.recipes.recipe import Corpus, Recipe
 from spelangy_assets.recipes.sample import SAMPLE
-from spelangy_assets.stages import adopt_chunks, mix
+from spelangy_assets.stages import adopt_checkpoint, adopt_chunks, mix
+from spelangy_assets.stages.adopt_checkpoint import Checkpoint
 from spelangy_model.data.mixture import Proportion, Source
 
 
@@ -57,6 +58,40 @@ def test_adopted_chunks_stand_instead_of_web_speech():
     assert not {"web_fine_tokens", "web_fine_corpus"} & {node.name for node in graph}
     assert "leaderboard" not in graph.descendants("web_fine")
     assert "leaderboard" in graph.descendants("adopted_chunks")
+
+
+def checkpoint(name: str = "theirs") -> Checkpoint:
+    return Checkpoint(name=name, sha256="0" * 64, licence="Apache-2.0", url="https://example.org/theirs")
+
+
+def test_a_checkpoint_stands_where_one_is_made_and_nothing_below_sees_it():
+    before = assemble(SAMPLE)
+    adopted = {name: checkpoint() for name in ("text_tokenizer", "speech_tokenizer", "base_lm")}
+    after = assemble(replace(SAMPLE, adopted_checkpoints=adopted))
+    assert {node.name for node in before} - {node.name for node in after} == {"mix_base_text"}, "nothing trains on it"
+    for node in after:
+        if node.name in adopted:
+            assert node.stage is adopt_checkpoint
+            assert node.config.checkpoint == checkpoint()
+        else:
+            assert node == before[node.name]
+    assert after["base_lm"].inputs == {"text_tokenizer": "text_tokenizer"}
+    assert after["speech_tokenizer"].inputs == {"tokenizer_speech": "tokenizer_speech"}
+    assert after["base_lm"].config.holds == "language_model"
+
+
+def test_a_speech_lm_made_elsewhere_is_judged_beside_the_runs():
+    graph = assemble(replace(SAMPLE, adopted_checkpoints={"run_last_year": checkpoint()}))
+    assert graph["run_last_year"].stage is adopt_checkpoint
+    assert graph["eval_last_year"].inputs["run"] == "run_last_year"
+    assert {"run_last_year", "eval_last_year"} <= set(graph["leaderboard"].inputs)
+    assert "run_last_year" in graph["text_skill"].inputs
+
+
+@pytest.mark.parametrize("name", ["run_fine", "mix_fine", "web_fine", "nothing"])
+def test_a_checkpoint_cannot_stand_anywhere(name: str):
+    with pytest.raises(GraphError, match=f"cannot be adopted as '{name}': take text_tokenizer"):
+        assemble(replace(SAMPLE, adopted_checkpoints={name: checkpoint()}))
 
 
 def test_nothing_of_a_recipe_that_adopts_nothing_changes():

@@ -1,0 +1,273 @@
+"""A checkpoint that was made elsewhere, in the place of the stage that would make it.
+
+Put here: finding the folder, proving by its digest that it is the one that the recipe means, and taking it over. Do not
+put here: what a model is (spelangy_model), or which place takes which kind (recipes/assemble.py).
+
+The recipe names a digest, and so the content is what bears identity; where the folder lies is settings. It is looked
+for in the folder of checkpoints (SPELANGY_CHECKPOINTS) and then in the local Hugging Face cache. It holds one of
+
+    language_model    a causal LM of Hugging Face, which is widened to the markers of this project; or one that this
+                      project trained, which is taken as it is. Input: `text_tokenizer`, whose ids have to be its own.
+    text_tokenizer    the tokenizer of such a folder, without markers and codes
+    speech_tokenizer  what `open_codec` reads. Input: `tokenizer_speech`, on which it is measured.
+
+Output: the files that the stage in whose place it stands would have written. A unit is a file, so that no more than one
+is in memory, and a killed run goes on at the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
+from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.records import Chunk, Metric
+from spelangy_model.tokenizer.vocab import LAYOUT_FILE, MARKERS
+
+VERSION = "1"
+TABLES: dict[str, type] = {"metrics": Metric}
+Holds = Literal["language_model", "text_tokenizer", "speech_tokenizer"]
+
+_TAKEN = (".json", ".safetensors", ".txt", ".model", ".jinja")
+_OF_A_STORE = re.compile(r"\..*|manifest\.json|quality\.json|unit-\d+\.json")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_PIECE = 1 << 20
+_SEED = 0  # of the markers' rows: the same checkpoint is widened to the same bytes
+_MEASURES = "measures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a recipe says of a folder that was made elsewhere.
+
+    `name`: the folder's in SPELANGY_CHECKPOINTS, or the one that the local Hugging Face cache knows. `sha256`: of its
+    content, as `python -m spelangy_assets checkpoint FOLDER` prints it. `url` and `licence` are told by the lineage.
+    """
+
+    name: str
+    sha256: str
+    licence: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The checkpoint, and what it holds; at most so many held-out utterances measure a speech tokenizer."""
+
+    holds: Holds
+    checkpoint: Checkpoint
+    measured_utterances: int = 400
+
+
+def taken_files(folder: Path) -> list[Path]:
+    """Return the files of a checkpoint that count: those of its top whose names end as weights and settings do.
+
+    The folder may be an artifact of another store, whose own files are passed over.
+    """
+    found = (path for path in folder.iterdir() if path.suffix in _TAKEN and path.is_file())
+    return sorted(path for path in found if not _OF_A_STORE.fullmatch(path.name))
+
+
+def folder_digest(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of a checkpoint's files, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in taken_files(folder):
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        with path.open("rb") as stream:
+            while piece := stream.read(_PIECE):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def preflight(config: Config, execution: Execution) -> None:
+    """Raise PreflightError when the folder is not there, is another one, or holds what cannot be taken."""
+    folder = _folder(config.checkpoint, execution)
+    check_kind(folder, config.holds)
+    found = folder_digest(folder)
+    if found != config.checkpoint.sha256:
+        raise PreflightError(
+            f"the checkpoint {config.checkpoint.name!r} has the digest {found}, the recipe asks for "
+            f"{config.checkpoint.sha256}: put that one there again, or name the digest that you mean"
+        )
+
+
+def check_kind(folder: Path, holds: Holds) -> None:
+    """Raise PreflightError when a folder does not hold what it should, by the looks of its files."""
+    config = _json(folder / "config.json") if holds != "text_tokenizer" else {}
+    if "auto_map" in config:
+        raise PreflightError(
+            f"{folder} needs code of its own, which is never run: name a model that transformers knows"
+        )
+    if holds != "text_tokenizer" and not list(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+        why = f"only {', '.join(pickles)}, and no pickle is opened" if pickles else "no weights"
+        raise PreflightError(f"{folder} holds {why}: save it again as safetensors (save_pretrained does)")
+    if holds == "speech_tokenizer":
+        from spelangy_model.tokenizer.codec import CodecError, codebook_size_of
+
+        missing = [name for name in CHECKPOINT_FILES if not (folder / name).is_file()]
+        if missing:
+            raise PreflightError(f"{folder} has no {', '.join(missing)}: a speech tokenizer is one file of weights")
+        try:
+            codebook_size_of(config, str(folder / "config.json"))
+        except CodecError as error:
+            raise PreflightError(str(error)) from error
+        return
+    vocabulary = _json(folder / "tokenizer.json").get("model", {}).get("vocab")
+    if not isinstance(vocabulary, dict):
+        raise PreflightError(f"{folder}/tokenizer.json is no BPE, WordPiece or WordLevel: name a model that has one")
+    layout = folder / LAYOUT_FILE
+    taken = [marker for marker in MARKERS if marker in _vocabulary(folder)]
+    if taken and not layout.is_file():
+        raise PreflightError(
+            f"{folder} has tokens of its own called {', '.join(taken)}, as markers of this project are: take another"
+        )
+
+
+def offer(folder: Path, name: str, checkpoints: Path) -> str:
+    """Link a folder into the folder of checkpoints under a name, and return its digest.
+
+    Raises PreflightError when it holds nothing that could be adopted, or the name is another folder's.
+    """
+    complaints = []
+    for holds in get_args(Holds):
+        try:
+            check_kind(folder, holds)
+            break
+        except PreflightError as error:
+            complaints.append(f"as a {holds}: {error}")
+    else:
+        raise PreflightError(f"{folder} cannot be adopted; " + "; ".join(complaints))
+    link = checkpoints / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+    elif link.resolve() != folder.resolve():
+        raise PreflightError(f"the checkpoint {name!r} is {link.resolve()} already: choose another name with --name")
+    return folder_digest(folder)
+
+
+def _folder(checkpoint: Checkpoint, execution: Execution) -> Path:
+    if execution.checkpoints is not None and (execution.checkpoints / checkpoint.name).is_dir():
+        return execution.checkpoints / checkpoint.name
+    try:
+        if Path(checkpoint.name).is_dir():
+            raise ModelMissing  # a folder of the working directory is none of the recipe's
+        return local_model(checkpoint.name)
+    except ModelMissing:
+        raise PreflightError(
+            f"the checkpoint {checkpoint.name!r} is neither a folder in {execution.checkpoints} (SPELANGY_CHECKPOINTS) "
+            f"nor in the local Hugging Face cache: put it there, or get it once with: hf download {checkpoint.name}"
+        ) from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise PreflightError(f"{path} cannot be read ({error}): save the whole checkpoint, tokenizer too") from error
+    if not isinstance(found, dict):
+        raise PreflightError(f"{path} holds no object: save the checkpoint again")
+    return found
+
+
+def _vocabulary(folder: Path) -> set[str]:
+    tokenizer = _json(folder / "tokenizer.json")
+    return {*tokenizer["model"]["vocab"], *(token["content"] for token in tokenizer.get("added_tokens", ()))}
+
+
+def run(ctx: StageContext, config: Config) -> None:
+    """Take it over: a unit for each file, then one for what is measured of it."""
+    folder = _folder(config.checkpoint, ctx.execution)
+    if config.holds == "language_model":
+        folder = _language_model(ctx, folder)
+    elif config.holds == "text_tokenizer":
+        folder = _text_tokenizer(ctx, folder)
+    names = CHECKPOINT_FILES if config.holds == "speech_tokenizer" else [path.name for path in taken_files(folder)]
+    for unit, name in ctx.out.pending([*names, _MEASURES]):
+        with ctx.out.unit(unit) as out:
+            if name != _MEASURES:
+                out.write_file(name, (folder / name).read_bytes())
+                continue
+            out.read(len(names))
+            out.kept(len(names))
+            if config.holds == "language_model":
+                _probe(ctx, folder, out)
+            elif config.holds == "speech_tokenizer":
+                _measure(ctx, config, folder, out)
+    ctx.log(f"{config.checkpoint.name}: {len(names)} files, {config.checkpoint.sha256[:16]}")
+
+
+def _language_model(ctx: StageContext, folder: Path) -> Path:
+    from spelangy_model.lm.adopted import widen
+    from spelangy_model.tokenizer.vocab import LayoutError, tokenizer_digest
+
+    own = ctx.inputs["text_tokenizer"].local_folder(ctx.execution.cache_dir)
+    if tokenizer_digest(own) != tokenizer_digest(folder):
+        raise InputError(
+            f"{folder} was trained with another text tokenizer than the recipe's: let the recipe adopt that one, too: "
+            'adopted_checkpoints={"text_tokenizer": ...}'
+        )
+    if (folder / LAYOUT_FILE).is_file():
+        return folder
+    widened, draft = ctx.out.scratch / "widened", ctx.out.scratch / "widened.part"
+    if not widened.is_dir():
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            widen(folder, draft, _SEED)
+        except (LayoutError, ValueError) as error:
+            raise InputError(f"{folder} cannot be a language model of this project: {error}") from error
+        draft.rename(widened)
+    return widened
+
+
+def _text_tokenizer(ctx: StageContext, folder: Path) -> Path:
+    """Write the tokenizer without the markers and codes that this project adds, and return where."""
+    from tokenizers import Tokenizer
+
+    from spelangy_model.tokenizer.text import save_text_tokenizer
+    from spelangy_model.tokenizer.vocab import Layout
+
+    tokenizer = _json(folder / "tokenizer.json")
+    if (folder / LAYOUT_FILE).is_file():
+        text_size = Layout.load(folder).text_size
+        tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["id"] < text_size]
+    made = ctx.out.scratch / "tokenizer"
+    save_text_tokenizer(Tokenizer.from_str(json.dumps(tokenizer)), made)
+    return made
+
+
+def _probe(ctx: StageContext, folder: Path, out: Any) -> None:
+    import torch
+
+    from spelangy_model.lm.adopted import probe
+    from spelangy_model.tokenizer.vocab import LayoutError
+
+    if ctx.execution.device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        seen = probe(folder, ctx.execution.device)
+    except (LayoutError, ValueError) as error:
+        raise InputError(f"{folder} cannot be a language model of this project: {error}") from error
+    out.add("parameters", seen.parameters)
+    out.add("nonfinite_parameters", seen.nonfinite_parameters)
+    if math.isfinite(seen.nats_per_token):
+        out.add("plain_english_nats", seen.nats_per_token)
+    out.add("uniform_nats", seen.uniform_nats)
+
+
+def _measure(ctx: StageContext, config: Config, folder: Path, out: Any) -> None:
+    from spelangy_model.tokenizer.codec import open_codec, read_config
+
+    codec = open_codec(folder)
+    spoken = ctx.inputs["tokenizer_speech"].records("chunks", Chunk)
+    out.add("reading_heads", 0 if read_config(folder)["model_type"] == "mimi" else 1)
+    out.write("metrics", list(measure(codec, spoken, config.measured_utterances)))
