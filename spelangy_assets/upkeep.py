@@ -15,7 +15,7 @@ from spelangy_assets.keys import asset_key
 from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.recipes.graph import Graph
 from spelangy_assets.recipes.recipe import Recipe
-from spelangy_assets.schedules import recipe_statuses
+from spelangy_assets.repair import recipe_statuses
 from spelangy_assets.stages.status import Status, count_states
 from spelangy_assets.store.fingerprint import digest_of
 from spelangy_assets.store.lineage import connect, query

@@ -1,7 +1,7 @@
 """What to run so that a recipe is up to date again: the plan of the nightly repair.
 
 Put here: from states to runs, worst first, within a budget. Do not put here: the states (status.py), or Dagster, which
-is asked for the runs by schedules.py.
+is asked for the runs by repair.py.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def plan_repairs(
     budget: int,
     busy: Collection[str | None] = (),
 ) -> list[Repair]:
-    """Return at most `budget` runs: stale before missing, then the most work first, so that the long ones start early.
+    """Return at most `budget` runs: stale before missing, then the most work first, so that the long ones start early;
+    runs of equal state and assets stand together.
 
     Only assets of one partitioning (`kind`) and of partitions that are not `busy`. A run holds all of a partition that
     can be repaired, and what waits for nothing but that. What waits for another partition, or for a contract that
@@ -59,8 +60,11 @@ def plan_repairs(
     for status in chosen.values():
         by_partition.setdefault(status.partition, []).append(status)
     repairs = [_repair(partition, members) for partition, members in by_partition.items()]
-    repairs.sort(key=lambda repair: (_ORDER[repair.state], -sum(graph[asset].weight for asset in repair.assets)))
-    return repairs[:budget]
+
+    def urgency(repair: Repair) -> tuple[int, float, tuple[str, ...]]:
+        return _ORDER[repair.state], -sum(graph[asset].weight for asset in repair.assets), repair.assets
+
+    return sorted(repairs, key=urgency)[:budget]
 
 
 def _repair(partition: str | None, members: list[Status]) -> Repair:

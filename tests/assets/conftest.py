@@ -1,12 +1,28 @@
 """A small installation for tests of the Dagster layer, below a temporary folder."""
 
 import dataclasses
-from collections.abc import Iterator
+import datetime
+import logging
+import sqlite3
+import sys
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy
+from dagster._core.definitions.reconstruct import ReconstructableJob
+from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.launcher import LaunchRunContext
+from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.backfill import execute_backfill_iteration
+from dagster._scheduler.scheduler import launch_scheduled_runs
 
 from spelangy_assets.keys import asset_key
 from spelangy_assets.laboratory import Laboratory
@@ -80,6 +96,88 @@ class Bench:
         return found
 
 
+class RunsHere(SyncInMemoryRunLauncher):
+    """Runs what is launched in this process, at once; `around` is given the run and how to run it, and may do else."""
+
+    around: Callable[[dg.DagsterRun, Callable[[], None]], None] = staticmethod(lambda run, go: go())
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        self.around(context.dagster_run, lambda: super(RunsHere, self).launch_run(context))
+
+
+class Deployment:
+    """An installation as Dagster's daemons see it: schedules that are on, a clock that is told, runs in this process.
+
+    The daemons' iterations are called as Dagster's tests call them; there is no public way to drive them.
+    """
+
+    _MODULE = "definitions_of_a_test"
+    _LOG = logging.getLogger(__name__)
+
+    def __init__(self, instance: dg.DagsterInstance, launcher: RunsHere):
+        self.instance, self.launcher = instance, launcher
+        self.day = datetime.datetime.now(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        self._context: WorkspaceProcessContext | None = None
+
+    def load(self, definitions: dg.Definitions) -> None:
+        """Make these the definitions of the one code location, and turn all schedules on."""
+        sys.modules[self._MODULE] = types.ModuleType(self._MODULE)
+        sys.modules[self._MODULE].__dict__["definitions"] = definitions
+        for cached in (ReconstructableJob.get_definition, ReconstructableJob.get_repository_definition):
+            cached.cache_clear()
+        self.close()
+        target = LoadableTargetOrigin(module_name=self._MODULE, attribute="definitions")
+        self._context = WorkspaceProcessContext(
+            self.instance, InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(target, location_name="test"))
+        )
+        for schedule in self._repository().get_schedules():
+            self.instance.start_schedule(schedule)
+
+    def _repository(self) -> Any:
+        (location,) = self.context.create_request_context().code_locations
+        (repository,) = location.get_repositories().values()
+        return repository
+
+    @property
+    def context(self) -> WorkspaceProcessContext:
+        assert self._context is not None, "load definitions first"
+        return self._context
+
+    def night(self) -> None:
+        """Go on to the next day, three o'clock: the schedules of the snapshots tick."""
+        self.day += datetime.timedelta(days=1)
+        self._tick(3)
+
+    def morning(self) -> None:
+        """Go on to six o'clock of the same day: the schedule of what has no snapshot ticks."""
+        self._tick(6)
+
+    def _tick(self, hour: int) -> None:
+        errors = launch_scheduled_runs(self.context, self._LOG, self.day.replace(hour=hour), iteration_times={})
+        assert [error for error in errors if error] == []
+
+    def backfill(self) -> None:
+        """Let the backfill daemon look once: it submits what was requested, and sees what has ended."""
+        assert [error for error in execute_backfill_iteration(self.context, self._LOG) if error] == []
+
+    def backfills(self) -> list[PartitionBackfill]:
+        """Return the backfills in the order in which they were requested."""
+        return sorted(self.instance.get_backfills(), key=lambda backfill: backfill.backfill_timestamp)
+
+    def runs(self, job: str, **tags: str) -> list[dg.DagsterRun]:
+        """Return the runs of a job in the order in which they were launched."""
+        return list(self.instance.get_runs(dg.RunsFilter(job_name=job, tags=tags), ascending=True))
+
+    def said(self, job: str) -> list[str]:
+        """Return what the code of a job's last run logged."""
+        run = self.runs(job)[-1]
+        return [entry.user_message for entry in self.instance.all_logs(run.run_id) if not entry.is_dagster_event]
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._context.__exit__(None, None, None)
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with dg.DagsterInstance.ephemeral() as instance:
@@ -88,8 +186,31 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def instance_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
+    folder = tmp_path_factory.mktemp("dagster")
+
+    def here(module: str, kind: str) -> dict[str, Any]:
+        return {"module": f"dagster._core.{module}", "class": kind, "config": {"base_dir": str(folder)}}
+
+    settings = {
+        "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
+        "run_storage": here("storage.runs", "SqliteRunStorage"),
+        "event_log_storage": here("storage.event_log", "ConsolidatedSqliteEventLogStorage"),  # not a database a run
+        "schedule_storage": here("storage.schedules", "SqliteScheduleStorage"),
+        # Else each run starts processes that follow what it prints.
+        "compute_logs": {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        },
+    }
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", _without_waiting_for_the_disk)
+    with dg.DagsterInstance.local_temp(str(folder), overrides=settings) as instance:
         yield instance
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", _without_waiting_for_the_disk)
+
+
+def _without_waiting_for_the_disk(connection: Any, record: Any) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture
@@ -102,3 +223,16 @@ def ticks(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
         for key in instance_on_disk.get_dynamic_partitions(name):
             instance_on_disk.delete_dynamic_partition(name, key)
     return instance_on_disk
+
+
+@pytest.fixture
+def deployment(ticks: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    """An installation without history. Its runs run at once, in this process."""
+    ticks.wipe()
+    ticks.schedule_storage.wipe()
+    launcher = RunsHere()
+    launcher.register_instance(ticks)
+    monkeypatch.setattr(ticks, "_run_launcher", launcher)
+    deployment = Deployment(ticks, launcher)
+    yield deployment
+    deployment.close()

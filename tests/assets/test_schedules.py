@@ -4,9 +4,7 @@ import dataclasses
 from typing import Any
 
 import dagster as dg
-import pytest
 
-from spelangy_assets import schedules
 from spelangy_assets.jobs import jobs_of
 from spelangy_assets.recipes.graph import Node
 from spelangy_assets.schedules import repair_schedules
@@ -78,8 +76,8 @@ def test_only_what_is_stale_is_requested_and_says_why(bench: Any, ticks: dg.Dags
     data = Night(bench, ticks, chain(toys)[0], changed, chain(toys)[2]).tick()
     (request,) = data.run_requests
     assert [key.path for key in request.asset_selection] == [["recipe", "reader"], ["recipe", "last"]]
-    assert request.tags["repair"] == "stale"
-    assert request.tags["why"].startswith("reader: config: ")
+    assert request.tags["spelangy/repair"] == "stale"
+    assert request.tags["spelangy/why"].startswith("reader: config: ")
 
 
 def test_the_same_work_has_the_same_run_key_and_other_work_another(bench: Any, ticks: dg.DagsterInstance, toys: Any):
@@ -91,28 +89,13 @@ def test_the_same_work_has_the_same_run_key_and_other_work_another(bench: Any, t
     assert left.run_key != first.run_requests[0].run_key
 
 
-def test_each_partition_that_lacks_something_is_one_run(bench: Any, ticks: dg.DagsterInstance, toys: Any):
-    node = toys.node("raw", partition="audio_snapshot")
-    night = Night(bench, ticks, node, toys.reader("chunks", "raw", partition="audio_snapshot"))
-    night.add_snapshots("mon", "tue", "wed")
-    bench.materialize(node, partition="mon")
-    data = night.tick("recipe_audio_repair")
-    assert requested(data) == [("tue", ["raw", "chunks"]), ("wed", ["raw", "chunks"]), ("mon", ["chunks"])]
-    assert all(night.run(data, "recipe_audio"))
-    assert requested(night.tick("recipe_audio_repair")) == []
-
-
-def test_a_snapshot_on_which_an_earlier_repair_still_works_is_left_alone(
-    bench: Any, ticks: dg.DagsterInstance, toys: Any
-):
-    night = Night(bench, ticks, toys.node("raw", partition="audio_snapshot"))
-    night.add_snapshots("mon", "tue")
-    (request, _) = night.tick("recipe_audio_repair").run_requests
-    job = night.definitions.resolve_job_def("recipe_audio")
-    run = ticks.create_run_for_job(job, tags={**request.tags, "dagster/partition": request.partition_key})
-    assert requested(night.tick("recipe_audio_repair")) == [("tue", ["raw"])]
+def test_while_the_run_of_an_earlier_night_works_there_is_no_other(bench: Any, ticks: dg.DagsterInstance, toys: Any):
+    night = Night(bench, ticks, *chain(toys))
+    (request,) = night.tick().run_requests
+    run = ticks.create_run_for_job(night.definitions.resolve_job_def("recipe_models"), tags=request.tags)
+    assert night.tick().skip_message == "the run of an earlier night still works"
     ticks.report_run_failed(run)
-    assert requested(night.tick("recipe_audio_repair")) == [("mon", ["raw"]), ("tue", ["raw"])]
+    assert requested(night.tick()) == [(None, ["source", "reader", "last"])]
 
 
 def test_every_partitioning_has_a_schedule_of_its_own_and_all_are_off(bench: Any, ticks: dg.DagsterInstance, toys: Any):
@@ -122,7 +105,7 @@ def test_every_partitioning_has_a_schedule_of_its_own_and_all_are_off(bench: Any
     assert {one.default_status for one in night.schedules} == {dg.DefaultScheduleStatus.STOPPED}
     night.add_snapshots("mon")
     assert requested(night.tick("recipe_models_repair")) == []  # its child is missing, which is the other's matter
-    night.run(night.tick("recipe_audio_repair"), "recipe_audio")
+    bench.materialize(child, partition="mon")
     assert requested(night.tick("recipe_models_repair")) == [(None, ["corpus"])]
 
 
@@ -155,10 +138,3 @@ def test_a_run_that_failed_is_requested_again_the_next_night(bench: Any, ticks: 
     assert night.run(night.tick()) == [False]
     broken.clear()
     assert night.run(night.tick()) == [True]
-
-
-def test_a_night_has_a_budget(bench: Any, ticks: dg.DagsterInstance, toys: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(schedules, "_RUNS_PER_NIGHT", 2)
-    night = Night(bench, ticks, toys.node("raw", partition="audio_snapshot"))
-    night.add_snapshots("mon", "tue", "wed")
-    assert requested(night.tick("recipe_audio_repair")) == [("mon", ["raw"]), ("tue", ["raw"])]

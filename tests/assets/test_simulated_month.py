@@ -1,7 +1,8 @@
 """A month of nights, tick by tick: snapshots arrive, some are bad, runs are killed, a stage's code changes.
 
-Nobody materializes anything by hand: the snapshot sensor and the repair schedules alone end with every partition
-right, and with nothing computed that had no cause. Every computation leaves a line in a log, which is counted.
+Nobody materializes anything by hand: the snapshot sensor and the repair schedules alone, with Dagster's own scheduler
+and backfill daemon, end with every partition right, and with nothing computed that had no cause. Every computation
+leaves a line in a log, which is counted.
 """
 
 import dataclasses
@@ -10,17 +11,20 @@ import multiprocessing
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus
 
 from spelangy_assets.jobs import jobs_of
 from spelangy_assets.lanes import PROCESS_TAG, close_orphans
 from spelangy_assets.recipes.graph import Node
-from spelangy_assets.schedules import recipe_statuses, repair_schedules
+from spelangy_assets.repair import recipe_statuses
+from spelangy_assets.schedules import repair_schedules
 from spelangy_assets.sensors import snapshot_sensor
 from spelangy_assets.stages.stage import StageContext
 from spelangy_model.records import Metric
@@ -32,16 +36,18 @@ BAD = {"day-07", "day-16", "day-23"}  # too loud a value: the contract of `words
 KILLED = {"day-05": "words", "day-20": "chunks"}  # the run of that night is killed in this asset, between two units
 CORPUS = ["day-02", "day-03", "day-20"]
 NEW_CODE_ON = "day-15"
+ENDED = {BulkActionStatus.COMPLETED_SUCCESS, BulkActionStatus.COMPLETED_FAILED}
 
 
 class Month:
     """The toy recipe's definitions as of today, the ticks of a night, and a log of what was computed."""
 
-    def __init__(self, bench: Any, ticks: dg.DagsterInstance, toys: Any, log: Path):
-        self.bench, self.ticks, self.toys, self.log = bench, ticks, toys, log
+    def __init__(self, bench: Any, deployment: Any, toys: Any, log: Path):
+        self.bench, self.deployment, self.toys, self.log = bench, deployment, toys, log
         self.version = "1"
         self.kill: tuple[str, str] | None = None  # (asset, partition)
-        self.requests = 0
+        deployment.launcher.around = self._run_or_kill
+        self.deploy()
 
     # --- the toy graph -----------------------------------------------------------------------------------------
 
@@ -100,94 +106,91 @@ class Month:
         for part in range(2):
             (folder / f"{part}.txt").write_text("1000" if day in BAD else str(1 + DAYS.index(day) / 100 + part))
 
-    def night(self) -> list[str]:
-        """Tick the sensor, then each repair schedule, and run what they request; return what they warned of."""
+    def deploy(self) -> None:
+        """Make the code of today what the daemons know."""
         graph = self.graph()
         jobs = jobs_of(graph, self.bench.settings)
-        sensor = snapshot_sensor(self.bench.recipe, graph, self.bench.laboratory, jobs)
-        schedules = repair_schedules(self.bench.recipe, graph, self.bench.laboratory)
-        definitions = dg.Definitions(
+        self.sensor = snapshot_sensor(self.bench.recipe, graph, self.bench.laboratory, jobs)
+        self.definitions = dg.Definitions(
             assets=self.bench.assets(*graph),
             jobs=list(jobs.values()),
-            sensors=[sensor],
-            schedules=schedules,
+            sensors=[self.sensor],
+            schedules=repair_schedules(self.bench.recipe, graph, self.bench.laboratory),
             resources={"laboratory": self.bench.laboratory},
         )
-        repository = definitions.get_repository_def()
+        self.deployment.load(self.definitions)
+
+    def night(self) -> list[str]:
+        """Tick the sensor, then each repair schedule, and run what they request; return what the repair said."""
+        self._find_snapshots()
+        self.deployment.night()
+        self.deployment.backfill()
+        self.deployment.morning()
+        return self.deployment.said("recipe_audio_repair")
+
+    def _find_snapshots(self) -> None:
         context = dg.SensorEvaluationContext(
-            instance_ref=self.ticks.get_ref(),
+            instance_ref=self.deployment.instance.get_ref(),
             last_tick_completion_time=None,
             last_run_key=None,
             cursor=None,
             repository_name=None,
-            repository_def=repository,
+            repository_def=self.definitions.get_repository_def(),
         )
-        data = sensor.evaluate_tick(context)
-        for request in data.dynamic_partitions_requests or ():
-            for instance in (self.ticks, self.bench.instance):
-                instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-        self._run_all(definitions, data, "recipe_audio")
-        warned = []
-        for name in ("recipe_audio", "recipe_models"):
-            (schedule,) = [one for one in schedules if one.name == f"{name}_repair"]
-            data = schedule.evaluate_tick(dg.build_schedule_context(self.ticks, repository_def=repository))
-            warned.append(data.skip_message or "")
-            self._run_all(definitions, data, name)
-        return warned
-
-    def _run_all(self, definitions: dg.Definitions, data: Any, job: str) -> None:
+        data = self.sensor.evaluate_tick(context)
+        for added in data.dynamic_partitions_requests or ():
+            for instance in (self.deployment.instance, self.bench.instance):
+                instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
         for request in data.run_requests or ():
-            self.requests += 1
-            if self.kill and request.partition_key == self.kill[1] and "repair" in request.tags:
-                self._run_and_be_killed(definitions, request, job)
-                self.kill = None
-            else:
-                self._run(definitions, request, job, self.bench.instance)
+            self.definitions.resolve_job_def("recipe_audio").execute_in_process(
+                instance=self.bench.instance,  # quicker, in memory
+                partition_key=request.partition_key,
+                asset_selection=list(request.asset_selection),
+                tags=dict(request.tags),
+            )
 
-    def _run(self, definitions: dg.Definitions, request: Any, job: str, instance: dg.DagsterInstance) -> None:
-        definitions.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            partition_key=request.partition_key,
-            asset_selection=list(request.asset_selection),
-            tags={**request.tags, PROCESS_TAG: f"{os.getpid()}:{psutil.Process().create_time()}"},
-            raise_on_error=False,
-        )
-
-    def _run_and_be_killed(self, definitions: dg.Definitions, request: Any, job: str) -> None:
-        process = multiprocessing.get_context("fork").Process(
-            target=self._run, args=(definitions, request, job, self.ticks)
-        )
+    def _run_or_kill(self, run: dg.DagsterRun, go: Callable[[], None]) -> None:
+        if not self.kill or run.tags.get("dagster/partition") != self.kill[1]:
+            go()
+            return
+        process = multiprocessing.get_context("fork").Process(target=self._run_marked, args=(run, go))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
         # What run monitoring does for a run that a daemon launched: its process is gone.
-        assert len(close_orphans(self.ticks)) == 1
+        assert close_orphans(self.deployment.instance) == [run.run_id]
+        self.kill = None
+
+    def _run_marked(self, run: dg.DagsterRun, go: Callable[[], None]) -> None:
+        mark = f"{os.getpid()}:{psutil.Process().create_time()}"
+        self.deployment.instance.add_run_tags(run.run_id, {PROCESS_TAG: mark})
+        go()
 
     def computed(self) -> Counter:
         return Counter(tuple(json.loads(line)) for line in self.log.read_text().splitlines())
 
     def states(self) -> dict[str, str]:
-        statuses = recipe_statuses(self.ticks, self.bench.recipe, self.graph(), self.bench.laboratory)
+        statuses = recipe_statuses(self.deployment.instance, self.bench.recipe, self.graph(), self.bench.laboratory)
         return {status.place: status.state for status in statuses}
 
 
 @pytest.fixture
-def month(bench: Any, ticks: dg.DagsterInstance, toys: Any, tmp_path: Path) -> Month:
-
+def month(bench: Any, deployment: Any, toys: Any, tmp_path: Path) -> Month:
     bench.recipe = dataclasses.replace(bench.recipe, audio_snapshots={})
-    return Month(bench, ticks, toys, tmp_path / "computed.jsonl")
+    return Month(bench, deployment, toys, tmp_path / "computed.jsonl")
 
 
 def test_a_month_of_nights_ends_with_every_partition_right_and_nothing_computed_without_cause(month: Month):
-    warned: list[str] = []
     for day in DAYS:
         month.arrive(day)
         if day == NEW_CODE_ON:
             month.version = "2"
+            month.deploy()
         if day in KILLED:
             month.kill = (KILLED[day], day)
-        warned = month.night()
-    warned = month.night()  # one more night, for what the last one left
+        month.night()
+        assert month.kill is None
+    said = month.night()  # one more night, for what the last one left
 
     states = month.states()
     for day in DAYS:
@@ -196,7 +199,7 @@ def test_a_month_of_nights_ends_with_every_partition_right_and_nothing_computed_
         assert states[f"chunks[{day}]"] == ("waiting" if day in BAD else "fresh")
     assert (states["corpus"], states["mix"]) == ("fresh", "fresh")
     for day in BAD:  # told with the reason, never run again
-        assert f"words[{day}]: contract failed: loudest in [0, 100]: " in warned[0]
+        assert [words for words in said if f"run would fail again: words[{day}]: contract failed: loudest in" in words]
 
     before = [day for day in DAYS if day < NEW_CODE_ON]
     expected = Counter()
@@ -211,6 +214,12 @@ def test_a_month_of_nights_ends_with_every_partition_right_and_nothing_computed_
                 expected[asset, day, unit, "2"] = 1
     assert month.computed() == expected
 
-    again = month.requests
-    assert "nothing to repair" in month.night()[0]
-    assert month.requests == again
+    # Each night's repair was a backfill, of one run a snapshot, and all of them came to an end.
+    backfills = month.deployment.backfills()
+    assert {backfill.status for backfill in backfills} == ENDED
+    for backfill in backfills:
+        runs = month.deployment.runs("recipe_audio", **{"dagster/backfill": backfill.backfill_id})
+        assert [run.tags["dagster/partition"] for run in runs] == list(backfill.partition_names)
+
+    assert month.night()[-1].startswith("nothing to repair")
+    assert month.deployment.backfills() == backfills
