@@ -134,7 +134,7 @@ def _lineage(chosen: argparse.Namespace) -> int:
             more = {"run": chosen.row} if chosen.row else {}
             for row in query(connection, ask.CELL_SQL if chosen.row else ask.SOURCES_SQL, artifact=identity, **more):
                 print(f"{row['kind']:<10}{row['content_hash']}  {row['licence']:<14}{row['url']}")
-            for row in query(connection, ask.CHECKPOINTS_SQL, artifact=identity):
+            for row in [] if chosen.row else query(connection, ask.CHECKPOINTS_SQL, artifact=identity):
                 print(f"{'model':<10}{row['sha256'][:32]}  {row['licence']:<14}{row['url'] or row['name']}")
     return 0
 

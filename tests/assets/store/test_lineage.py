@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spelangy_assets.stages import adopt_checkpoint
 from spelangy_assets.stages.stage import StageContext
 from spelangy_assets.store import lineage_queries
 from spelangy_assets.store.artifacts import ArtifactStore, StoreError
@@ -15,6 +16,7 @@ from spelangy_assets.store.lineage import connect, published_id, query
 from spelangy_assets.store.lineage_queries import (
     ANCESTORS_SQL,
     CELL_SQL,
+    CHECKPOINTS_SQL,
     COST_SQL,
     DESCENDANTS_SQL,
     LICENCES_SQL,
@@ -72,6 +74,18 @@ def train(ctx: StageContext, config: Any) -> None:
             out.write_file("model.bin", b"weights")
 
 
+def take_over(ctx: StageContext, config: Any) -> None:
+    for unit, _ in ctx.out.pending([0]):
+        with ctx.out.unit(unit) as out:
+            out.write_file("model.bin", b"weights")
+
+
+THEIRS = adopt_checkpoint.Config(
+    "speech_tokenizer",
+    adopt_checkpoint.Checkpoint(name="theirs", sha256="abc", licence="MIT", url="https://hub.example"),
+)
+
+
 @pytest.fixture
 def lineage(store: ArtifactStore, toys: Any):
     """(connection, id of the score) over raw_audio and raw_pages -> mix -> score."""
@@ -98,10 +112,12 @@ def lineage(store: ArtifactStore, toys: Any):
     base = toys.node("base_lm", inputs={"mix": "mix"}, **trained)
     run = toys.node("run_x", inputs={"base_lm": "base_lm"}, **trained)
     score = toys.node("score", inputs={"run": "run_x"})
-    other = toys.node("other_score", inputs={"audio": "raw_audio"})
+    taken = toys.make_stage(take_over, {"metrics": Metric}, name="adopt_checkpoint", config=adopt_checkpoint.Config)
+    adopted = toys.node("speech_tokenizer", stage=taken, config=THEIRS)
+    other = toys.node("other_score", inputs={"audio": "raw_audio", "speech_tokenizer": "speech_tokenizer"})
     board = toys.node("board", inputs={"eval_x": "score", "eval_other": "other_score"})
     above: list[Any] = []
-    for one in (audio, pages, mix, base, run, score, other, board):
+    for one in (audio, pages, mix, base, run, score, adopted, other, board):
         if not toys.build(store, one, *above).verdict.passed:
             store.overrule(toys.address(one.name), "A. Person", "two rows are enough here")
         above.append(one)
@@ -238,6 +254,9 @@ def test_the_command_line_prints_ancestors_and_sources(
     ]
     assert main(["lineage", "board", "--row", "x", "--recipe", "recipe"]) == 0
     assert capsys.readouterr().out == sources
+    assert main(["lineage", "board", "--recipe", "recipe"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split() == ["model", "abc", "MIT", "https://hub.example"]
     assert main(["lineage", "mix", "--below", "--recipe", "recipe"]) == 0
     assert [line.strip().split("@")[0] for line in capsys.readouterr().out.splitlines() if line] == [
         f"recipe/{name}" for name in ("mix", "base_lm", "run_x", "score", "board")
@@ -254,13 +273,28 @@ def test_a_dataset_that_was_never_built_is_an_error(store: ArtifactStore, toys: 
         published_id(store, toys.address("score"))
 
 
+def test_a_model_made_elsewhere_is_named_by_all_that_stands_on_it(
+    lineage: Any, store: ArtifactStore, toys: Any
+) -> None:
+    connection, score = lineage
+    (row,) = query(connection, CHECKPOINTS_SQL, artifact=published_id(store, toys.address("board")))
+    assert (row["name"], row["sha256"], row["licence"], row["url"]) == ("theirs", "abc", "MIT", "https://hub.example")
+    assert query(connection, CHECKPOINTS_SQL, artifact=score) == []
+
+
 def test_every_documented_query_runs_and_finds_something(
     lineage: Any, project_dir: Path, store: ArtifactStore, toys: Any
 ) -> None:
     connection, _ = lineage
     queries = re.findall(r"```sql\n(.*?)```", (project_dir / "docs" / "lineage.md").read_text(), flags=re.DOTALL)
     for sql in queries:
-        asset = "board" if "$run" in sql else "mix" if "packed_rows WHERE artifact = $artifact" in sql else "score"
+        asset = (
+            "board"
+            if "$run" in sql or "checkpoints" in sql
+            else "mix"
+            if "packed_rows WHERE artifact = $artifact" in sql
+            else "score"
+        )
         given = {
             "artifact": published_id(store, toys.address(asset)),
             "url": "https://wiki.example/p2",
@@ -275,7 +309,7 @@ def test_every_documented_query_runs_and_finds_something(
 def test_the_documented_tables_have_the_documented_columns(lineage: Any, project_dir: Path) -> None:
     connection, _ = lineage
     text = (project_dir / "docs" / "lineage.md").read_text()
-    for table in ("artifacts", "edges", "drops", "stats", "crawl", "packed_rows"):
+    for table in ("artifacts", "edges", "drops", "stats", "crawl", "checkpoints", "packed_rows"):
         line = next(line for line in text.splitlines() if line.startswith(f"| {table} |"))
         told = re.sub(r"\([^)]*\)", "", line.split("|")[3]).replace(" ", "").split(",")
         assert told == [row["column_name"] for row in query(connection, f"DESCRIBE {table}")]
