@@ -108,7 +108,7 @@ def _of_the_service(error: Any, place: str) -> Exception:
 @functools.cache
 def _client(endpoint: str | None, region: str | None, access_key: str | None, secret_key: str | None) -> Any:
     """Return a client that threads may share."""
-    import boto3
+    from boto3.session import Session
     from botocore.config import Config
 
     config = Config(
@@ -119,7 +119,7 @@ def _client(endpoint: str | None, region: str | None, access_key: str | None, se
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    return boto3.session.Session().client(
+    return Session().client(
         "s3",
         endpoint_url=endpoint,
         region_name=region,

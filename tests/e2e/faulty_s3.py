@@ -1,6 +1,10 @@
 """An S3 server that fails: moto's, with errors and slow replies in front of it at a given share of requests.
 
     python tests/e2e/faulty_s3.py --share 0.05          # prints the endpoint, then serves until it is ended
+    python tests/e2e/faulty_s3.py --share 0.05 --recipe tiny --home FOLDER [--against STORE]
+
+The second runs the whole recipe with its store on that server, and compares the data versions with those of a store on
+a disk; without --against it makes that one first. FOLDER keeps the rest of both installations and their logs.
 
 Of five faulty requests three are answered with an error that S3 gives when it is busy or ill (500, 503), before
 anything was done; one is done and answered with such an error all the same; one is done and its reply comes late. What
@@ -10,10 +14,14 @@ ends an upload in parts is never done and denied: S3 answers its repetition as t
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -114,12 +122,88 @@ def _say(error: tuple[str, str], start_response: Callable[..., Any]) -> Iterable
     return [body]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--share", type=float, default=0.05)
+def _demo(recipe: str, home: Path, **environment: str) -> bool:
+    """Run a recipe below a home, its output in the home's demo.log; return whether all is there and passed."""
+    home.mkdir(parents=True, exist_ok=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPELANGY_", "DAGSTER_"))}
+    command = [sys.executable, "-m", "spelangy_assets", "demo", "--recipe", recipe]
+    with (home / "demo.log").open("w") as log:
+        ended = subprocess.run(
+            command,
+            cwd=home,
+            env={**kept, **environment, "SPELANGY_HOME": str(home)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    print(f"demo --recipe {recipe}: exit status {ended.returncode}, log in {home / 'demo.log'}", flush=True)
+    return ended.returncode == 0
+
+
+def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) -> bool:
+    """Run a recipe with its store on the server, print what differs from a store on a disk, return whether nothing."""
+    import boto3
+
+    from spelangy_assets.definitions import recipe_named
+    from spelangy_assets.recipes.assemble import assemble
+    from spelangy_assets.recipes.places import place_name, required_places
+    from spelangy_assets.store.artifacts import Address, ArtifactStore
+
+    secrets = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ.update(secrets)
+    share, server.share = server.share, 0.0
+    boto3.client("s3", endpoint_url=f"http://{server.endpoint}").create_bucket(Bucket="bucket")
+    complete = bool(against) or _demo(recipe_name, home / "disk")
+    on_disk = ArtifactStore(against or home / "disk" / "store", home / "cache")
+    server.share = share
+    before = server.counts.copy()
+    started = time.perf_counter()
+    complete &= _demo(recipe_name, home / "s3", SPELANGY_STORE=server.uri("bucket/store"))
+    seconds = time.perf_counter() - started
+    server.share = 0.0
+    requests = server.counts - before
+
+    on_s3, equal, other = ArtifactStore(server.uri("bucket/store"), home / "cache"), 0, []
+    places = required_places(assemble(recipe_named(recipe_name)))
+    for asset, partition in places:
+        address = Address(recipe_name, asset, partition)
+        here = on_s3.latest(address)
+        there = None if here is None else on_disk.find(address, here.manifest.build_key)
+        if here is None:
+            why = "not published on S3"
+        elif there is None:
+            why = f"build {here.manifest.build_key} is not in the store on the disk: other code or inputs"
+        elif here.data_version != there.data_version:
+            why = f"build {here.manifest.build_key}: {here.data_version} on S3, {there.data_version} on the disk"
+        else:
+            equal += 1
+            continue
+        other.append(f"{place_name(asset, partition)}: {why}")
+    for line in other:
+        print(line)
+    failed = requests["error"] + requests["lost"]
+    print(f"recipe {recipe_name} on S3, {seconds:.0f} s: data versions equal {equal} of {len(places)}")
+    print(
+        f"requests failed {failed} of {requests.total()} ({requests['lost']} of them were done all the same), "
+        f"{requests['slow']} slow",
+        flush=True,
+    )
+    return complete and not other and (failed > 0 or not share)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--share", type=float, default=0.05, help="of the requests, that is faulty")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--recipe", default="", help="run it on this server, compare, and end")
+    parser.add_argument("--home", type=Path, help="with --recipe: a folder for what is made")
+    parser.add_argument("--against", default="", help="with --recipe: a store in which the recipe was run on a disk")
     chosen = parser.parse_args()
+    if chosen.recipe and not chosen.home:
+        parser.error("--recipe needs --home")
     with FaultyServer(chosen.share, port=chosen.port) as server:
+        if chosen.recipe:
+            return 0 if compare(server, chosen.recipe, chosen.home.absolute(), chosen.against) else 1
         print(server.endpoint, flush=True)
         while True:
             time.sleep(10)
@@ -127,4 +211,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
