@@ -27,9 +27,10 @@ def load_model(folder: Path) -> PreTrainedModel:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # a log is no terminal
-    model, found = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True, output_loading_info=True
     )
+    model, found = loaded
     if lacking := sorted(found["missing_keys"]):
         raise ValueError(f"{folder} lacks {len(lacking)} weights, {lacking[0]} for one: save the whole model again")
     changed = [name for name in _LOGIT_CHANGES if getattr(model.config, name, None) not in (None, 1.0)]

@@ -1,0 +1,162 @@
+"""A recipe of a user's own, on a user's own chunks and a user's own model, through Dagster from end to end."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from spelangy_assets.definitions import build_definitions, recipe_named
+from spelangy_assets.demo import materialize
+from spelangy_assets.keys import asset_key
+from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.partitions import snapshots
+from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.places import required_places
+from spelangy_assets.settings import Settings
+from spelangy_assets.stages.adopt_checkpoint import folder_digest
+from spelangy_assets.stages.status import status_of
+from spelangy_assets.store.artifacts import Address
+from spelangy_assets.store.lineage import connect, published_id, query
+from spelangy_assets.store.lineage_queries import CHECKPOINTS_SQL, SOURCES_SQL
+from spelangy_assets.world.render import text_document, word_salad
+from spelangy_assets.world.world import load_world
+from spelangy_model.audio.espeak import EspeakSynthesizer, voices_of
+from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.records import TokenDocument
+
+RECIPE = """
+from dataclasses import replace
+
+from spelangy_assets.recipes.recipe import Corpus, Run
+from spelangy_assets.recipes.sample import SEED, TINY, WORLD
+from spelangy_assets.stages import adopt_chunks, mix
+from spelangy_assets.stages.adopt_checkpoint import Checkpoint
+from spelangy_assets.stages.tokenizer_corpus import Sentences
+from spelangy_assets.world.notes import WrittenNotes
+from spelangy_model.data.mixture import Proportion, Source
+
+THEIRS = Checkpoint(name="theirs", sha256="DIGEST", licence="MIT", url="https://models.example/theirs")
+mixture = replace(
+    TINY.mixes["fine"].mixture,
+    sources=(
+        Source("adopted_tokens", "speech_text", Proportion(1.0)),
+        Source("text_tokens", "text", Proportion(1.0)),
+    ),
+    max_epochs=999.0,
+)
+training = replace(TINY.runs["fine"].train, steps=4, warmup_steps=1, decay_steps=2)
+OURS = replace(
+    TINY,
+    name="ours",
+    audio_snapshots={"elsewhere": None},
+    page_snapshots={"notes": WrittenNotes(world=WORLD, seed=SEED, documents=60, documents_per_page=2)},
+    tokenizers=replace(
+        TINY.tokenizers, corpus=replace(TINY.tokenizers.corpus, sentences=(Sentences("word_salad", 100),))
+    ),
+    corpora={"adopted": Corpus(snapshots=("elsewhere",)), "text": Corpus(snapshots=("notes",))},
+    adopted_speech=adopt_chunks.Config(),
+    adopted_checkpoints={"text_tokenizer": THEIRS, "base_lm": THEIRS},
+    mixes={"adopted": mix.Config(mixture)},
+    runs={"adopted": Run(mix="adopted", train=training)},
+)
+"""
+
+
+def write_chunks(folder: Path) -> int:
+    """Write eight talks of five sentences with a NeMo manifest, and return how many sentences there are."""
+    folder.mkdir(parents=True)
+    world, synthesizer, voices = load_world(), EspeakSynthesizer(), voices_of(("en-us", "en-gb-scotland"))
+    lines = []
+    for talk in range(8):
+        pieces, offset = [], 0.0
+        for sentence in range(5):
+            text = word_salad(world, 3, 5 * talk + sentence)
+            spoken = synthesizer.speak(text, voices[talk % len(voices)])
+            duration = len(spoken) / SAMPLE_RATE_HZ
+            told = {"speaker": f"speaker-{talk}", "lang": "en", "licence": "CC0-1.0"}
+            place = {"audio_filepath": f"talk-{talk}.flac", "offset": round(offset, 3), "duration": round(duration, 3)}
+            lines.append({**place, "text": text, "url": f"https://talks.example/{talk}", **told})
+            pieces += [spoken, np.zeros(SAMPLE_RATE_HZ // 2, np.float32)]
+            offset += duration + 0.5
+        soundfile.write(folder / f"talk-{talk}.flac", np.concatenate(pieces), SAMPLE_RATE_HZ)
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return len(lines)
+
+
+def write_model(folder: Path) -> str:
+    """Write a causal LM with a tokenizer of its own, as Hugging Face does, and return its digest."""
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from spelangy_model.tokenizer.text import train_text_tokenizer
+
+    texts = [text_document(load_world(), 0, index) for index in range(60)]
+    tokenizer = train_text_tokenizer(texts, 500)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=512, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder_digest(folder)
+
+
+@pytest.mark.slow
+def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = write_chunks(tmp_path / "home" / "snapshots" / "audio" / "elsewhere")
+    digest = write_model(tmp_path / "home" / "checkpoints" / "theirs")
+    (tmp_path / "recipes_of_ours.py").write_text(RECIPE.replace("DIGEST", digest))
+    monkeypatch.setenv("SPELANGY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SPELANGY_RECIPE_MODULES", "recipes_of_ours")
+    monkeypatch.setenv("SPELANGY_RECIPES", "ours")
+    monkeypatch.setenv("DAGSTER_HOME", "")  # set by what materializes, and taken back with the test
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    settings = Settings.from_environment()
+
+    recipe = recipe_named("ours")
+    definitions = build_definitions(settings)
+    dg.Definitions.validate_loadable(definitions)
+    assert asset_key("ours", "adopted_chunks") in {spec.key for spec in definitions.resolve_all_asset_specs()}
+
+    places = required_places(assemble(recipe), [("run_adopted", None)])
+    told = io.StringIO()
+    result = materialize(recipe, settings, places, 1, told)
+    assert result.complete, told.getvalue()
+
+    store = Laboratory(settings).store
+    chunks = store.resolve(Address("ours", "adopted_chunks", "elsewhere"))
+    assert (chunks.manifest.counts.records_in, chunks.manifest.counts.dropped) == (said, {})
+    tokens = store.resolve(Address("ours", "adopted_tokens", "elsewhere"))
+    documents = list(tokens.records("documents", TokenDocument))
+    assert [len(document.chunks) for document in documents] == [5] * 8
+    run = store.resolve(Address("ours", "run_adopted"))
+    assert run.manifest.counts.stats["adopted_tokens.share"] > 0.7
+    with connect(store, "ours") as connection:
+        identity = published_id(store, Address("ours", "run_adopted"))
+        sources = query(connection, SOURCES_SQL, artifact=identity)
+        heard = {row["url"]: row["licence"] for row in sources if row["kind"] == "recording"}
+        assert heard == {f"https://talks.example/{talk}": "CC0-1.0" for talk in range(8)}
+        models = query(connection, CHECKPOINTS_SQL, artifact=identity)
+        assert {(row["holds"], row["sha256"], row["url"]) for row in models} == {
+            (holds, digest, "https://models.example/theirs") for holds in ("language_model", "text_tokenizer")
+        }
+
+    # what the folder is called is nothing; what it holds is all
+    (tmp_path / "home" / "snapshots" / "audio" / "elsewhere").rename(tmp_path / "moved")
+    (tmp_path / "home" / "snapshots" / "audio" / "elsewhere").symlink_to(tmp_path / "moved")
+    laboratory = Laboratory(settings)
+    statuses = status_of(
+        store, assemble(recipe), snapshots(recipe, settings), lambda node, part: laboratory.source(recipe, node, part)
+    )
+    states = {(status.asset, status.partition): status.state for status in statuses}
+    assert {states[place] for place in places} == {"fresh"}
