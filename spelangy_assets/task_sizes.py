@@ -52,13 +52,15 @@ def size_tags(nodes: Iterable[Node], device: str) -> dict[str, str]:
     """Return the tags of a run of these nodes, by the names that `dagster_aws.ecs.EcsRunLauncher` gives them."""
     size = task_size(nodes, device)
     tags = {"ecs/cpu": str(size.cpu_units), "ecs/memory": str(size.memory_mib)}
+    if device == "cpu":
+        return tags
+    overrides, task = {}, {}
     if size.gpus:
-        tags["ecs/container_overrides"] = json.dumps(
-            {
-                "resourceRequirements": [{"type": "GPU", "value": str(size.gpus)}],
-                # Only these runs see a GPU; one that a person starts without a size works on the CPU.
-                "environment": [{"name": "SPELANGY_DEVICE", "value": device}],
-            }
-        )
-        tags["ecs/run_task_kwargs"] = json.dumps({"capacityProviderStrategy": [{"capacityProvider": GPU_CAPACITY}]})
-    return tags
+        overrides = {
+            "resourceRequirements": [{"type": "GPU", "value": str(size.gpus)}],
+            # Only these runs see a GPU; one that a person starts without a size works on the CPU.
+            "environment": [{"name": "SPELANGY_DEVICE", "value": device}],
+        }
+        task = {"capacityProviderStrategy": [{"capacityProvider": GPU_CAPACITY}]}
+    # Empty ones too: a run's tags come on top of its job's, which ask for a GPU where any asset of the job needs one.
+    return {**tags, "ecs/container_overrides": json.dumps(overrides), "ecs/run_task_kwargs": json.dumps(task)}

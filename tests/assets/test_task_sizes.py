@@ -22,6 +22,14 @@ def test_a_run_is_as_large_as_the_largest_of_its_nodes() -> None:
     assert task_size([speech], "cpu").memory_mib > task_size([chunks], "cpu").memory_mib
 
 
+def test_a_run_without_need_of_a_gpu_has_none_though_its_job_has() -> None:
+    job, run = (size_tags([GRAPH[name]], "cuda") for name in ("transcript_hypotheses", "web_fine"))
+    assert "GPU" in job["ecs/container_overrides"]
+    assert "spelangy-gpu" in job["ecs/run_task_kwargs"]
+    together = {**job, **run}
+    assert (together["ecs/container_overrides"], together["ecs/run_task_kwargs"]) == ("{}", "{}")
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_tags_are_what_ecs_takes(device: str) -> None:
     tags = size_tags([GRAPH["transcript_hypotheses"]], device)
