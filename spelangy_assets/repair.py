@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
 import dagster as dg
+from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SCHEDULED_EXECUTION_TIME_TAG
 
 from spelangy_assets.backfills import add_backfill, partitions_underway
 from spelangy_assets.jobs import JobKind, job_name
@@ -23,6 +24,8 @@ REPAIR_TAG = "spelangy/repair"
 WHY_TAG = "spelangy/why"
 ASKED_BY_TAG = "spelangy/asked_by"  # the run that planned a backfill
 TICK_TAG = "spelangy/tick"  # the time of the schedule's tick, where there was one
+# What a backfill takes over from the run that planned it; by the schedule's name the UI shows who launched it.
+_OF_THE_TICK = {SCHEDULE_NAME_TAG: SCHEDULE_NAME_TAG, SCHEDULED_EXECUTION_TIME_TAG: TICK_TAG}
 _RUNS_PER_NIGHT = 20
 _WHY_CHARACTERS = 200
 
@@ -84,10 +87,8 @@ def repair_job(repairs: Repairs) -> dg.JobDefinition:
         plan, nothing = repairs.plan(context.instance, context.log.warning, busy)
         if not plan:
             context.log.info(nothing)
-        asked_by = {ASKED_BY_TAG: context.run.run_id}
-        if "dagster/schedule_name" in context.run.tags:
-            asked_by["dagster/schedule_name"] = context.run.tags["dagster/schedule_name"]
-            asked_by[TICK_TAG] = context.run.tags[".dagster/scheduled_execution_time"]
+        told = {tag: context.run.tags[name] for name, tag in _OF_THE_TICK.items() if name in context.run.tags}
+        asked_by = {ASKED_BY_TAG: context.run.run_id, **told}
         # Equals stand together in a plan, so that its order, the worst first, is the order of the backfills too.
         for (state, _), members in groupby(plan, key=lambda repair: (repair.state, repair.assets)):
             alike = list(members)

@@ -3,21 +3,28 @@
 import dataclasses
 import datetime
 import logging
-import sqlite3
 import sys
 import types
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-import sqlalchemy
 from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.instance import InstanceRef, InstanceType
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.run_coordinator import DefaultRunCoordinator
+from dagster._core.scheduler import DagsterDaemonScheduler
+from dagster._core.storage.event_log import InMemoryEventLogStorage
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.runs import InMemoryRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
@@ -186,31 +193,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def instance_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    folder = tmp_path_factory.mktemp("dagster")
-
-    def here(module: str, kind: str) -> dict[str, Any]:
-        return {"module": f"dagster._core.{module}", "class": kind, "config": {"base_dir": str(folder)}}
-
-    settings = {
-        "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
-        "run_storage": here("storage.runs", "SqliteRunStorage"),
-        "event_log_storage": here("storage.event_log", "ConsolidatedSqliteEventLogStorage"),  # not a database a run
-        "schedule_storage": here("storage.schedules", "SqliteScheduleStorage"),
-        # Else each run starts processes that follow what it prints.
-        "compute_logs": {
-            "module": "dagster._core.storage.noop_compute_log_manager",
-            "class": "NoOpComputeLogManager",
-        },
-    }
-    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", _without_waiting_for_the_disk)
-    with dg.DagsterInstance.local_temp(str(folder), overrides=settings) as instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
         yield instance
-    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", _without_waiting_for_the_disk)
-
-
-def _without_waiting_for_the_disk(connection: Any, record: Any) -> None:
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture
@@ -226,13 +210,25 @@ def ticks(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
 
 
 @pytest.fixture
-def deployment(ticks: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
-    """An installation without history. Its runs run at once, in this process."""
-    ticks.wipe()
-    ticks.schedule_storage.wipe()
+def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    """An installation without history, in memory but for its ticks. Its runs run at once, in this process."""
+    folder = str(tmp_path / "deployment")
     launcher = RunsHere()
-    launcher.register_instance(ticks)
-    monkeypatch.setattr(ticks, "_run_launcher", launcher)
-    deployment = Deployment(ticks, launcher)
-    yield deployment
-    deployment.close()
+    instance = dg.DagsterInstance(
+        instance_type=InstanceType.EPHEMERAL,
+        local_artifact_storage=LocalArtifactStorage(folder),
+        run_storage=InMemoryRunStorage(),
+        event_storage=InMemoryEventLogStorage(),
+        schedule_storage=SqliteScheduleStorage.from_local(folder),
+        scheduler=DagsterDaemonScheduler(),
+        compute_log_manager=NoOpComputeLogManager(),
+        run_coordinator=DefaultRunCoordinator(),
+        run_launcher=launcher,
+        ref=InstanceRef.from_dir(folder),
+    )
+    # Ticks open the instance again from its reference; this one has no other place to be opened from.
+    monkeypatch.setattr(dg.DagsterInstance, "from_ref", staticmethod(lambda ref: nullcontext(instance)))
+    with instance:
+        deployment = Deployment(instance, launcher)
+        yield deployment
+        deployment.close()

@@ -139,11 +139,10 @@ class Month:
         )
         data = self.sensor.evaluate_tick(context)
         for added in data.dynamic_partitions_requests or ():
-            for instance in (self.deployment.instance, self.bench.instance):
-                instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
+            self.deployment.instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
         for request in data.run_requests or ():
             self.definitions.resolve_job_def("recipe_audio").execute_in_process(
-                instance=self.bench.instance,  # quicker, in memory
+                instance=self.deployment.instance,
                 partition_key=request.partition_key,
                 asset_selection=list(request.asset_selection),
                 tags=dict(request.tags),
@@ -153,18 +152,15 @@ class Month:
         if not self.kill or run.tags.get("dagster/partition") != self.kill[1]:
             go()
             return
-        process = multiprocessing.get_context("fork").Process(target=self._run_marked, args=(run, go))
+        process = multiprocessing.get_context("fork").Process(target=go)
         process.start()
+        mark = f"{process.pid}:{psutil.Process(process.pid).create_time()}"
+        self.deployment.instance.add_run_tags(run.run_id, {PROCESS_TAG: mark})
         process.join()
         assert process.exitcode == -signal.SIGKILL
         # What run monitoring does for a run that a daemon launched: its process is gone.
         assert close_orphans(self.deployment.instance) == [run.run_id]
         self.kill = None
-
-    def _run_marked(self, run: dg.DagsterRun, go: Callable[[], None]) -> None:
-        mark = f"{os.getpid()}:{psutil.Process().create_time()}"
-        self.deployment.instance.add_run_tags(run.run_id, {PROCESS_TAG: mark})
-        go()
 
     def computed(self) -> Counter:
         return Counter(tuple(json.loads(line)) for line in self.log.read_text().splitlines())
