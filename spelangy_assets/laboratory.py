@@ -17,7 +17,7 @@ from typing import Any
 
 from spelangy_assets.ray_cluster import ray_spread
 from spelangy_assets.recipes.graph import Node
-from spelangy_assets.recipes.recipe import PackagedFolder, Recipe
+from spelangy_assets.recipes.recipe import PackagedFolder, Recipe, TranscribedFolder
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 from spelangy_assets.stages.build import Built
 from spelangy_assets.stages.stage import Execution, FolderSource, Spread
@@ -95,9 +95,10 @@ class Laboratory:
         source = known.get(partition)
         if isinstance(source, PackagedFolder):
             return FolderSource(PACKAGE_FOLDER / source.path)
-        if source is not None:
+        texts = isinstance(source, TranscribedFolder)
+        if source is not None and not texts:
             return source
         folder, bucket = self.settings.snapshots / kind / partition, self.settings.snapshots_s3
         if bucket and not folder.is_dir():
-            return FolderSource(below(bucket, kind, partition))
-        return FolderSource(folder)
+            return FolderSource(below(bucket, kind, partition), texts)
+        return FolderSource(folder, texts)

@@ -51,6 +51,11 @@ class PackagedFolder:
     path: str
 
 
+@dataclass(frozen=True)
+class TranscribedFolder:
+    """An audio snapshot in the folder of snapshots in which a `text` of any manifest is what is said in its file."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebSpeech:
     """From recordings to chunks."""

@@ -74,13 +74,16 @@ def is_manifest(name: str) -> bool:
     return "/" not in name and (plain.endswith(".jsonl") or ("manifest" in plain and plain.endswith(".json")))
 
 
-def read_manifests(manifests: Iterable[tuple[str, bytes]], roots: Sequence[str]) -> Listing:
+def read_manifests(manifests: Iterable[tuple[str, bytes]], roots: Sequence[str], texts: bool = False) -> Listing:
     """Return what manifests say, given as (name, bytes). `roots` are the snapshot's own places, absolute.
+
+    With `texts` the own form's `text`, `transcription` or `sentence` is what is said in the whole file. Without, it is
+    passed over: it may be the truth that a recognizer is measured by.
 
     A record that lies outside of the snapshot, has another record's id, or is of a kind that cannot be read is a bad
     line. InputError, naming the line and the cure, for one that is no JSON object or has a value of another type.
     """
-    reader = _Reader(roots)
+    reader = _Reader(roots, texts)
     for name, data in manifests:
         try:
             plain = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
@@ -113,7 +116,8 @@ def entry_of(row: Mapping[str, Any], where: str, text: str = "") -> Entry:
 class _Reader:
     """Goes through the lines, and joins at the end what stands in several."""
 
-    def __init__(self, roots: Sequence[str]):
+    def __init__(self, roots: Sequence[str], texts: bool):
+        self._texts = texts
         self._roots = [PurePosixPath(root) for root in roots]
         self._own: dict[str, Entry] = {}
         self._segments: dict[str, list[Entry]] = {}  # NeMo's lines, by file name
@@ -140,7 +144,8 @@ class _Reader:
                 self._segments.setdefault(name, []).append(self._entry(row, where))
         else:
             name = self._name(_text(row, ("file", "path", "file_name"), "", where), where)
-            entry = self._entry({**row, "text": None}, where)
+            said = _text(row, ("text", "transcription", "sentence"), "", where) if self._texts else ""
+            entry = self._entry({**row, "text": said}, where)
             if name and self._own.setdefault(name, entry) != entry:
                 self._refuse(name, "duplicate_id", f"{where}: says something else of {name} than a line before")
 

@@ -55,11 +55,14 @@ class Item:
     detail: str = ""
 
 
-def items_of(files: SnapshotFiles) -> list[Item]:
-    """Return what a snapshot holds, in a stable order. Raises InputError for a manifest that cannot be understood."""
+def items_of(files: SnapshotFiles, texts: bool = False) -> list[Item]:
+    """Return what a snapshot holds, in a stable order; `texts` as in read_manifests.
+
+    Raises InputError for a manifest that cannot be understood.
+    """
     names = files.names()
     manifests = [name for name in names if is_manifest(name)]
-    listing = read_manifests(((name, files.read(name)) for name in manifests), files.roots)
+    listing = read_manifests(((name, files.read(name)) for name in manifests), files.roots, texts)
     items: list[Item] = []
     for name in names:
         if name in manifests:

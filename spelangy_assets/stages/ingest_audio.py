@@ -89,7 +89,7 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit for so many recordings (see Config)."""
     if isinstance(ctx.source, FolderSource):
-        _ingest_files(ctx, config, SnapshotFiles(ctx.source.path))
+        _ingest_files(ctx, config, SnapshotFiles(ctx.source.path), ctx.source.texts)
     elif isinstance(ctx.source, AudioSource):
         _ingest_rendered(ctx, config, ctx.source)
     else:
@@ -99,8 +99,8 @@ def run(ctx: StageContext, config: Config) -> None:
 # --- files -----------------------------------------------------------------------------------------------
 
 
-def _ingest_files(ctx: StageContext, config: Config, files: SnapshotFiles) -> None:
-    units = list(_units(items_of(files), config))
+def _ingest_files(ctx: StageContext, config: Config, files: SnapshotFiles, texts: bool) -> None:
+    units = list(_units(items_of(files, texts), config))
     if not units:
         raise InputError(f"{files.where} holds no file: put recordings there (WAV, FLAC, MP3, Ogg, M4A, WebM ...)")
     for unit, items in ctx.out.pending(units):

@@ -117,7 +117,10 @@ class SnapshotFiles:
 
 def source_version(source: object) -> str:
     """Return the version of a source: of files (see SnapshotFiles), or of a rendered snapshot by its literal."""
-    return SnapshotFiles(source.path).version() if isinstance(source, FolderSource) else fingerprint(source)[:24]
+    if not isinstance(source, FolderSource):
+        return fingerprint(source)[:24]
+    version = SnapshotFiles(source.path).version()
+    return f"{version}+texts" if source.texts else version
 
 
 def printable(name: str) -> str:

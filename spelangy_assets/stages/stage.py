@@ -46,9 +46,13 @@ class InputError(Exception):
 
 @dataclass(frozen=True)
 class FolderSource:
-    """A snapshot that is a folder of files, or an s3:// prefix; what identifies it is in stages/sources.py."""
+    """A snapshot that is a folder of files, or an s3:// prefix; what identifies it is in stages/sources.py.
+
+    `texts`: a `text` that any manifest has of a file is what is said in it (see audio_manifests.py).
+    """
 
     path: Path | str
+    texts: bool = False
 
 
 @dataclass(frozen=True)

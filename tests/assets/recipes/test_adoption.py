@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from spelangy_assets.definitions import recipe_named
+from spelangy_assets.laboratory import Laboratory
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.graph import GraphError
-from spelangy_assets.recipes.recipe import Corpus, Recipe
+from spelangy_assets.recipes.recipe import Corpus, Recipe, TranscribedFolder
 from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.settings import Settings
 from spelangy_assets.stages import adopt_checkpoint, adopt_chunks, mix
 from spelangy_assets.stages.adopt_checkpoint import Checkpoint
+from spelangy_assets.stages.stage import FolderSource
 from spelangy_model.data.mixture import Proportion, Source
 
 
@@ -50,6 +53,15 @@ def test_adopted_chunks_stand_beside_web_speech():
     # what is heard in both is found, and the first snapshot of the corpus wins
     assert [snapshot for _, snapshot in graph["audio_corpus"].members] == ["2026-01", "2026-02", "talk", "elsewhere"]
     assert graph["mix_fine"].inputs["audio_index"] == "audio_index"
+
+
+def test_a_recipe_says_of_a_folder_that_its_texts_are_what_is_said(tmp_path: Path):
+    recipe = replace(adopting(SAMPLE), audio_snapshots={"elsewhere": TranscribedFolder(), "plain": None})
+    laboratory = Laboratory(Settings.at(tmp_path))
+    raw = assemble(adopting(SAMPLE))["raw_audio"]
+    there = tmp_path / "snapshots" / "audio"
+    assert laboratory.source(recipe, raw, "elsewhere") == FolderSource(there / "elsewhere", texts=True)
+    assert laboratory.source(recipe, raw, "plain") == FolderSource(there / "plain")
 
 
 def test_adopted_chunks_stand_instead_of_web_speech():

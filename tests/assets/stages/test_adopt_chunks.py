@@ -46,7 +46,7 @@ def nemo(file: str, offset: float, duration: float, text: str, **more: Any) -> d
 
 @pytest.fixture
 def adopt(store: ArtifactStore, execution: Execution) -> Adopt:
-    def run(folder: Path, recordings_per_unit: int = 16, **config: Any) -> Built:
+    def run(folder: Path, recordings_per_unit: int = 16, texts: bool = False, **config: Any) -> Built:
         raw = Node(
             name="raw_audio",
             group="crawl",
@@ -66,7 +66,7 @@ def adopt(store: ArtifactStore, execution: Execution) -> Adopt:
             inputs={"raw_audio": "raw_audio"},
         )
         graph = Graph("recipe", [raw, adopted])
-        build(store, graph, raw, None, execution, FolderSource(folder))
+        build(store, graph, raw, None, execution, FolderSource(folder, texts))
         return build(store, graph, adopted, None, execution)
 
     return run
@@ -186,6 +186,26 @@ def test_a_folder_in_which_nothing_says_what_is_heard_is_stopped(folder: Path, a
     assert {item.name.split()[0] for item in built.verdict.failures()} >= {"chunks"}
     with pytest.raises(StoreError):
         store.resolve(Address("recipe", "adopted_chunks"))
+
+
+def test_a_recipe_may_say_that_a_text_is_what_is_said_in_its_file(folder: Path, adopt: Adopt):
+    for number in range(3):
+        noise(folder / f"{number}.wav", 3, number)
+    (folder / "metadata.jsonl").write_text(
+        json.dumps({"path": "0.wav", "text": SAID[0], "speaker": 7, "lang": "en", "duration_s": 99.0})
+        + "\n"
+        + json.dumps({"file_name": "1.wav", "transcription": SAID[1], "language": "en", "license": "MIT"})
+        + "\n"
+        + json.dumps({"file": "2.wav", "sentence": SAID[2], "language": "en"})
+    )
+    before = adopt(folder)
+    assert before.artifact.manifest.counts.dropped == {"no_transcript": 3}
+    built = adopt(folder, texts=True)
+    assert built.verdict.passed
+    assert built.artifact.manifest.inputs[0].build_key != before.artifact.manifest.inputs[0].build_key
+    assert {chunk.text: (chunk.speaker, chunk.end_s) for chunk in chunks_of(built)} == {
+        SAID[0]: ("7", 3.0), SAID[1]: ("unknown", 3.0), SAID[2]: ("unknown", 3.0),
+    }  # fmt: skip
 
 
 def test_where_the_folder_lies_is_nothing_and_what_it_holds_is_all(folder: Path, adopt: Adopt, tmp_path: Path):
