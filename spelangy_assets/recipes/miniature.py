@@ -65,7 +65,8 @@ class Dial:
 
     `world` is the reference of a larger world, `conversations` and `notes` are how much is said and written in it.
     A question is asked in `voices_per_document` voices; `questions_per_split` thins the benchmark, 0 asks about every
-    fact in each of the three kinds of wording.
+    fact in each of the three kinds of wording. `base_steps` grow with the facts: what the base LM does not know no arm
+    can answer, whatever it hears.
     """
 
     world: str
@@ -185,7 +186,7 @@ MINIATURE = miniature(
         conversations=2500,
         notes=40_000,
         voices_per_document=4,
-        base_steps=4000,
+        base_steps=10_000,
         run_steps=2000,
         seeds=5,
         questions_per_split=2000,
@@ -200,7 +201,7 @@ MINIATURE_LOW = miniature(
         conversations=250,
         notes=4000,
         voices_per_document=4,
-        base_steps=400,
+        base_steps=1000,
         run_steps=400,
         arms=("coarse_stochastic", "fine_stochastic", "fine", "quest"),
         seeds=3,
