@@ -73,6 +73,7 @@ def main() -> None:
         alone = Settings.at(Path(home) / "alone", SPELANGY_SNAPSHOTS=str(snapshots))
         one = build_all(recipe, alone)
 
+        import ray
         from ray.cluster_utils import Cluster
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
@@ -82,6 +83,7 @@ def main() -> None:
             shared = Settings.at(Path(home) / "shared", SPELANGY_SNAPSHOTS=str(snapshots), SPELANGY_RAY=cluster.address)
             many = build_all(recipe, shared)
         finally:
+            ray.shutdown()  # a cluster does not end under a process that is connected to it
             cluster.shutdown()
 
         load_s = seconds_to_load(recipe, alone.cache_dir)

@@ -195,7 +195,7 @@ MINIATURE = miniature(
 
 MINIATURE_LOW = miniature(
     "miniature_low",
-    "The miniature with the dial down: four arms over three seeds in half an hour on a CPU",
+    "The miniature with the dial down: four arms over three seeds in half an hour of a CPU",
     Dial(
         world="larger/80/20260101/8adb40872f132212",  # 400 facts
         conversations=250,
