@@ -87,7 +87,7 @@ def main() -> None:
             cluster.shutdown()
 
         load_s = seconds_to_load(recipe, alone.cache_dir)
-        print(f"loading the recognizers: {load_s:.1f} s")
+        print(f"loading the recognizers: {load_s:.1f} s\n")
         print("| stage | units | one process, s | ", f"{chosen.processes} nodes, s | ratio | data version |", sep="")
         print("|---|---|---|---|---|---|")
         for name in STAGES:
