@@ -17,7 +17,9 @@ from spelangy_assets.quality import contracts
 from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.stage_asset import materialization_metadata
 from spelangy_assets.stages import (
+    adopt_checkpoint,
     evaluate,
+    leaderboard,
     mix,
     roll_up,
     score_system,
@@ -27,6 +29,7 @@ from spelangy_assets.stages import (
     train_lm,
     write_benchmark,
 )
+from spelangy_assets.stages.adopt_checkpoint import folder_digest
 from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.stage import Execution, InputError, StageContext
 from spelangy_assets.store.artifacts import ArtifactStore
@@ -376,6 +379,52 @@ def test_training_again_gives_the_same_data_version(laboratory: Laboratory) -> N
     again = build(laboratory.store, graph, laboratory.nodes["run_quest"], None, laboratory.execution, force=True)
     assert not again.cached
     assert again.artifact.data_version == laboratory.built["run_quest"].artifact.data_version
+
+
+def test_a_speech_lm_and_a_base_lm_of_another_store_are_as_good_as_one_s_own(
+    laboratory: Laboratory, tmp_path: Path
+) -> None:
+    for name in ("run_quest", "base_lm"):
+        made = laboratory.built[name].artifact.local_folder(laboratory.execution.cache_dir)
+        (tmp_path / name).symlink_to(made, target_is_directory=True)
+
+    def adopted(name: str, of: str) -> Node:
+        checkpoint = adopt_checkpoint.Checkpoint(name=of, sha256=folder_digest(tmp_path / of), licence="MIT")
+        return dataclasses.replace(
+            laboratory.nodes[of],
+            name=name,
+            stage=adopt_checkpoint,
+            config=adopt_checkpoint.Config("language_model", checkpoint),
+            contract=contracts.ADOPTED_LANGUAGE_MODEL,
+            inputs={"text_tokenizer": "text_tokenizer"},
+        )
+
+    nodes = laboratory.nodes
+    ours = [
+        adopted("run_elsewhere", "run_quest"),
+        adopted("base_elsewhere", "base_lm"),
+        dataclasses.replace(
+            nodes["eval_quest"],
+            name="eval_elsewhere",
+            inputs={**nodes["eval_quest"].inputs, "run": "run_elsewhere"},
+        ),
+        dataclasses.replace(
+            nodes["run_quest"], name="run_on_it", inputs={**nodes["run_quest"].inputs, "base_lm": "base_elsewhere"}
+        ),
+    ]
+    graph = Graph("recipe", [*nodes.values(), *ours])
+    execution = dataclasses.replace(laboratory.execution, checkpoints=tmp_path)
+    built = {node.name: build(laboratory.store, graph, node, None, execution) for node in ours}
+    assert all(one.verdict.passed for one in built.values())
+
+    def metrics(one: Built) -> list[tuple[str, float]]:
+        return [(metric.metric, metric.value) for metric in one.artifact.records("metrics", Metric)]
+
+    assert metrics(built["eval_elsewhere"]) == metrics(laboratory.built["eval_quest"])
+    weights = built["run_on_it"].artifact.read_file("model.safetensors")
+    assert weights == laboratory.built["run_quest"].artifact.read_file("model.safetensors")
+    row = leaderboard._describe(built["run_elsewhere"].artifact)
+    assert (row.description, list(row.facts)) == ("trained elsewhere", ["parameters"])
 
 
 def test_every_question_is_spoken_in_a_trained_and_in_a_held_out_accent(laboratory: Laboratory) -> None:
