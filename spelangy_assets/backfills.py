@@ -14,9 +14,17 @@ from collections.abc import Iterable, Mapping
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 from dagster._core.remote_representation.external_data import partition_set_snap_name_for_job_name
-from dagster._core.storage.tags import BACKFILL_ID_TAG, PARTITION_NAME_TAG
+from dagster._core.storage.tags import (
+    BACKFILL_ID_TAG,
+    PARTITION_NAME_TAG,
+    SCHEDULE_NAME_TAG,
+    SCHEDULED_EXECUTION_TIME_TAG,
+)
 from dagster._core.utils import make_new_backfill_id
 
+TICK_TAG = "spelangy/tick"  # the time of the schedule's tick
+# What a backfill takes over from the run that asks; by the schedule's name the UI shows who launched it.
+_OF_THE_TICK = {SCHEDULE_NAME_TAG: SCHEDULE_NAME_TAG, SCHEDULED_EXECUTION_TIME_TAG: TICK_TAG}
 _UNDERWAY = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -54,6 +62,11 @@ def add_backfill(
     )
     instance.add_backfill(backfill)
     return backfill.backfill_id
+
+
+def tick_tags(run: dg.DagsterRun) -> dict[str, str]:
+    """Return the tags that name the tick which launched a run; none where a person did."""
+    return {tag: run.tags[name] for name, tag in _OF_THE_TICK.items() if name in run.tags}
 
 
 def partitions_underway(instance: dg.DagsterInstance, job: str) -> set[str]:

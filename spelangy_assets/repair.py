@@ -8,9 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
 import dagster as dg
-from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SCHEDULED_EXECUTION_TIME_TAG
 
-from spelangy_assets.backfills import add_backfill, partitions_underway
+from spelangy_assets.backfills import add_backfill, partitions_underway, tick_tags
 from spelangy_assets.jobs import JobKind, job_name
 from spelangy_assets.keys import asset_key, partitions_name
 from spelangy_assets.laboratory import Laboratory
@@ -23,9 +22,6 @@ from spelangy_assets.task_sizes import size_tags
 REPAIR_TAG = "spelangy/repair"
 WHY_TAG = "spelangy/why"
 ASKED_BY_TAG = "spelangy/asked_by"  # the run that planned a backfill
-TICK_TAG = "spelangy/tick"  # the time of the schedule's tick, where there was one
-# What a backfill takes over from the run that planned it; by the schedule's name the UI shows who launched it.
-_OF_THE_TICK = {SCHEDULE_NAME_TAG: SCHEDULE_NAME_TAG, SCHEDULED_EXECUTION_TIME_TAG: TICK_TAG}
 _RUNS_PER_NIGHT = 20
 _WHY_CHARACTERS = 200
 
@@ -87,8 +83,7 @@ def repair_job(repairs: Repairs) -> dg.JobDefinition:
         plan, nothing = repairs.plan(context.instance, context.log.warning, busy)
         if not plan:
             context.log.info(nothing)
-        told = {tag: context.run.tags[name] for name, tag in _OF_THE_TICK.items() if name in context.run.tags}
-        asked_by = {ASKED_BY_TAG: context.run.run_id, **told}
+        asked_by = {ASKED_BY_TAG: context.run.run_id, **tick_tags(context.run)}
         # Equals stand together in a plan, so that its order, the worst first, is the order of the backfills too.
         for (state, _), members in groupby(plan, key=lambda repair: (repair.state, repair.assets)):
             alike = list(members)
