@@ -163,26 +163,31 @@ def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) ->
     server.share = 0.0
     requests = server.counts - before
 
-    on_s3, equal, other = ArtifactStore(server.uri("bucket/store"), home / "cache"), 0, []
+    on_s3 = ArtifactStore(server.uri("bucket/store"), home / "cache")
+    equal, same_builds, other = 0, 0, []
     places = required_places(assemble(recipe_named(recipe_name)))
     for asset, partition in places:
         address = Address(recipe_name, asset, partition)
         here = on_s3.latest(address)
-        there = None if here is None else on_disk.find(address, here.manifest.build_key)
-        if here is None:
-            why = "not published on S3"
-        elif there is None:
-            why = f"build {here.manifest.build_key} is not in the store on the disk: other code or inputs"
+        # The same build, or what other code or another config published there: that may be of equal bytes too.
+        there = here and (on_disk.find(address, here.manifest.build_key) or on_disk.latest(address))
+        if here is None or there is None:
+            why = f"not published {'on S3' if here is None else 'on the disk'}"
         elif here.data_version != there.data_version:
-            why = f"build {here.manifest.build_key}: {here.data_version} on S3, {there.data_version} on the disk"
+            keys = list(dict.fromkeys([here.manifest.build_key, there.manifest.build_key]))
+            why = f"{here.data_version} on S3, {there.data_version} on the disk, build {' and '.join(keys)}"
         else:
             equal += 1
+            same_builds += here.manifest.build_key == there.manifest.build_key
             continue
         other.append(f"{place_name(asset, partition)}: {why}")
     for line in other:
         print(line)
     failed = requests["error"] + requests["lost"]
-    print(f"recipe {recipe_name} on S3, {seconds:.0f} s: data versions equal {equal} of {len(places)}")
+    print(
+        f"recipe {recipe_name} on S3, {seconds:.0f} s: data versions equal {equal} of {len(places)} "
+        f"(of {same_builds} the build keys too)"
+    )
     print(
         f"requests failed {failed} of {requests.total()} ({requests['lost']} of them were done all the same), "
         f"{requests['slow']} slow",
