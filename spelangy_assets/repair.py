@@ -41,7 +41,8 @@ class Repairs:
     """What to repair in the assets of a recipe that have one partitioning, and the tags of the runs that do it."""
 
     def __init__(self, recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: JobKind):
-        self.recipe, self.graph, self.laboratory, self.kind = recipe, graph, laboratory, kind
+        self.recipe, self.graph, self.laboratory = recipe, graph, laboratory
+        self.kind: JobKind = kind
         self.job = job_name(recipe.name, kind)
         self.name = f"{self.job}_repair"
 
