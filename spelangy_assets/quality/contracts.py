@@ -556,7 +556,7 @@ ADOPTED_LANGUAGE_MODEL = Contract(
            count(*) FILTER (path IN ('tokenizer.json', 'vocabulary_layout.json', 'config.json')) AS described_by,
            {_stat("parameters")} AS parameters,
            {_stat("nonfinite_parameters", missing="1")} AS nonfinite_parameters,
-           {_stat("plain_english_nats", missing="'nan'::DOUBLE")} / {_stat("uniform_nats", missing="1")}
+           {_stat("plain_english_nats", missing="1")} / {_stat("uniform_nats", missing="1")}
                AS plain_english_share_of_uniform_nats
     FROM files
     """,

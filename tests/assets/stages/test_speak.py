@@ -30,7 +30,10 @@ def execution(tmp_path):
 
 
 def commit(store: ArtifactStore, asset: str, tables: dict[str, type], fill, config: object = None) -> Artifact:
+    """Return the artifact that `fill` writes, or the one that is there already."""
     address = Address("test", asset)
+    if (artifact := store.find(address, "v1-key")) is not None:
+        return artifact
     payload = payload_of(config)
     identity = Identity(asset, "1", fingerprint(config), payload, [], "v1-key")
     writer = store.writer(address, identity, tables)
