@@ -3,29 +3,37 @@
     python benchmarks/project_scale.py --store .spelangy/store
     python benchmarks/project_scale.py --store .spelangy/store --parts krist quest --page-snapshots web
 
+    python benchmarks/project_scale.py --store .spelangy/store --gpu gpu.md --gpus 64
+
 The second says what pages of the web give, when the snapshot `web` of the store was made of such; a step that has not
-been made there is named and counted in no sum.
+been made there is named and counted in no sum. The third adds what GPUs would take by the output of benchmarks/gpu.py.
 
 Nothing is measured here: each rate is the processor time and the hours, pages and bytes of the manifests of one
 recipe's published datasets at the snapshots named, and each projection is that rate times the paper's hours. So it says
-what the embedded models would need at that size, on cores like those that made the store, and which step would need it;
-it says nothing of other models or of GPUs. Printed as Markdown.
+what the embedded models would need at that size, on cores like those that made the store, and which step would need it.
+How the hours fall into snapshots, units and files is by the literals of recipe `paper`. Printed as Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spelangy_assets.recipes.paper import PAPER
 from spelangy_assets.store.artifacts import Address, ArtifactStore
 from spelangy_assets.store.manifest import Manifest
 
 YEAR_S = 365 * 24 * 3600
 DAYS = 30
+SNAPSHOT_HOURS = (100, 1_000, 10_000)
+# Dagster's documentation: "limit the number of partitions for each asset to 100,000 or fewer".
+MOST_PARTITIONS = 100_000
+TRAINING_TOKENS = 1.67e12  # the paper
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,9 @@ def main() -> None:
         parser.add_argument(
             f"--{kind}-snapshots", nargs="+", default=["2026-01", "2026-02"], help="whose rates are taken"
         )
+    parser.add_argument("--cores", type=int, default=64, help="of one machine, which has a snapshot to itself")
+    parser.add_argument("--gpu", type=Path, help="the output of benchmarks/gpu.py")
+    parser.add_argument("--gpus", type=int, default=64)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         store = ArtifactStore(chosen.store, Path(cache))
@@ -100,7 +111,13 @@ def main() -> None:
                 continue
             assets = dict.fromkeys([step.asset for step in part.steps] + [part.sound])
             snapshots = chosen.page_snapshots if part.pages else chosen.audio_snapshots
-            print_part(part, snapshots, {asset: manifests(store, chosen.recipe, asset, snapshots) for asset in assets})
+            found = {asset: manifests(store, chosen.recipe, asset, snapshots) for asset in assets}
+            cpu_s_an_hour = print_part(part, snapshots, found)
+            if all(found.values()):
+                print_snapshots(part, found, cpu_s_an_hour, chosen.cores)
+                print_traffic(part, found, store)
+    if chosen.gpu:
+        print_gpus(chosen.gpu.read_text(), chosen.gpus)
 
 
 def manifests(store: ArtifactStore, recipe: str, asset: str, snapshots: Sequence[str]) -> list[Manifest]:
@@ -113,7 +130,12 @@ def total(several: Sequence[Manifest], stat: str) -> float:
     return sum(manifest.counts.stats.get(stat, 0.0) for manifest in several)
 
 
-def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manifest]]) -> None:
+def bytes_of(several: Sequence[Manifest]) -> int:
+    return sum(shard.bytes for manifest in several for shard in manifest.shards)
+
+
+def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manifest]]) -> float:
+    """Print a part's costs and yields; return its processor seconds an hour, a sample of its chunks heard."""
     hours = total(found[part.hours[0]], part.hours[1])
     if not hours:
         raise SystemExit(f"{part.hours[0]} is not published at {', '.join(snapshots)}: materialize it there first")
@@ -137,7 +159,7 @@ def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manif
     if each_chunk_s:
         print(row("all steps, a sample heard", "", "", all_s - each_chunk_s, part.target_hours))
     kept = total(found[part.sound], "hours_kept")
-    sound_bytes = sum(shard.bytes for manifest in found[part.sound] for shard in manifest.shards)
+    sound_bytes = bytes_of(found[part.sound])
     print(f"\n* Kept: {kept / hours:.0%} of the hours, {kept / hours * part.target_hours / 1e6:.1f} million.")
     print(
         f"* Sound as FLAC in Parquet: {sound_bytes / kept / 1e6:.0f} MB an hour, "
@@ -155,6 +177,70 @@ def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manif
             print(f"* Language model: {said}" + (f", {cost_usd:,.0f} US dollars." if cost_usd else "."))
         else:
             print("* Language model: none ran in this store, so no tokens were counted.")
+    return all_s - each_chunk_s
+
+
+def print_snapshots(part: Part, found: dict[str, list[Manifest]], cpu_s_an_hour: float, cores: int) -> None:
+    """Print how many snapshots, units and files the hours are, and how long a machine works on a snapshot."""
+    hours = total(found[part.hours[0]], part.hours[1])
+    unit_hours = PAPER.web_speech.ingest.bytes_per_unit / (bytes_of(found[part.sound]) / hours)
+    files = [(len(m.shards) + m.units) / m.units for step in part.steps for m in found[step.asset]]
+    print(
+        f"\nIn snapshots, with units of {PAPER.web_speech.ingest.bytes_per_unit / 1e6:,.0f} MB of sound "
+        f"({unit_hours:.0f} hours), {len(part.steps)} datasets a snapshot, {cores} cores a machine:\n"
+    )
+    print("| hours a snapshot | snapshots | units a dataset | files in all | a machine's hours a snapshot | machines |")
+    print("|---|---|---|---|---|---|")
+    for each in SNAPSHOT_HOURS:
+        snapshots = part.target_hours / each
+        units = max(1.0, each / unit_hours)
+        in_all = snapshots * len(part.steps) * (1 + units * sum(files) / len(files))
+        busy_h = each * cpu_s_an_hour / 3600 / cores
+        machines = snapshots * busy_h / (DAYS * 24)
+        too_many = " (more than Dagster advises)" if snapshots > MOST_PARTITIONS else ""
+        print(
+            f"| {each:,} | {snapshots:,.0f}{too_many} | {units:,.0f} | {in_all / 1e6:,.1f} million | {busy_h:,.1f} | "
+            f"{machines:,.1f} for {DAYS} days |"
+        )
+
+
+def print_traffic(part: Part, found: dict[str, list[Manifest]], store: ArtifactStore) -> None:
+    """Print what the steps read and write, each input read once by each step."""
+    hours = total(found[part.hours[0]], part.hours[1])
+    written = sum(bytes_of(found[step.asset]) for step in part.steps)
+    read = 0
+    for step in part.steps:
+        for manifest in found[step.asset]:
+            for one in manifest.inputs:
+                if one.partition is not None and one.asset:
+                    artifact = store.find(Address(one.recipe, one.asset, one.partition), one.build_key)
+                    read += bytes_of([artifact.manifest]) if artifact else 0
+    gigabits = 8e-9 * (read + written) / hours * part.target_hours / (DAYS * 24 * 3600)
+    print(
+        f"\n* Network: {read / hours / 1e6:,.0f} MB read and {written / hours / 1e6:,.0f} MB written an hour of sound; "
+        f"over {DAYS} days {gigabits:,.1f} Gbit/s between the machines and the store."
+    )
+
+
+def print_gpus(report: str, gpus: int) -> None:
+    """Print the GPU-hours of the parts of benchmarks/gpu.py's report, whose machine its first line names."""
+    print(f"\n## GPUs: {report.splitlines()[0]}\n")
+    print(f"| part | rate | for | device-hours | days on {gpus} |\n|---|---|---|---|---|")
+    wanted = {part.name: part.target_hours for part in PARTS}
+    for what, rate in re.findall(r"^\| (.+?) \| hours of speech per .+? \| ([\d,.]+) \|$", report, re.MULTILINE):
+        hours = float(rate.replace(",", ""))
+        for_hours = wanted["web speech"] if "whisper" in what.lower() else sum(wanted.values())
+        needed_h = for_hours / hours
+        print(
+            f"| {what} | {hours:,.0f} hours an hour | {for_hours / 1e6:g} million hours | {needed_h:,.0f} | "
+            f"{needed_h / gpus / 24:,.1f} |"
+        )
+    for what, rate in re.findall(r"^\| (.+?) \| tokens/s \| ([\d,.]+) \|$", report, re.MULTILINE):
+        needed_h = TRAINING_TOKENS / float(rate.replace(",", "")) / 3600
+        print(
+            f"| {what} | {rate} tokens/s | {TRAINING_TOKENS / 1e12:g}T tokens | {needed_h:,.0f} | "
+            f"{needed_h / gpus / 24:,.1f} |"
+        )
 
 
 def print_yield(part: Part, found: dict[str, list[Manifest]], pages: int, hours: float) -> None:

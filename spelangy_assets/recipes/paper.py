@@ -130,7 +130,7 @@ PAPER = Recipe(
     audio_snapshots={"web-2025-01": None},
     page_snapshots={"cc-2025-05": None},
     web_speech=WebSpeech(
-        ingest=ingest_audio.Config(max_duration_s=12 * 3600.0),
+        ingest=ingest_audio.Config(max_duration_s=12 * 3600.0, recordings_per_unit=256, bytes_per_unit=1_000_000_000),
         segment=segment_speech.Config(
             diarizer=DiarizerSpec(backend="pyannote", model="pyannote/speaker-diarization-3.1")
         ),
