@@ -42,9 +42,9 @@ types: env
 imports: env
 	$(BIN)/lint-imports
 
-slow: env ## real models, subprocesses, a browser; the end-to-end tests after the others, since most take both cores
+slow: env ## real models, subprocesses, a browser; the end-to-end tests after the others, since each takes both cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m slow --ignore tests/e2e
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m slow tests/e2e
+	$(BIN)/python -m pytest -q -m slow tests/e2e
 
 ci: lint types imports test slow
 

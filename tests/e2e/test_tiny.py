@@ -21,7 +21,7 @@ from spelangy_assets.store.artifacts import Address, ArtifactStore
 from spelangy_assets.store.lineage import connect, published_id
 from spelangy_assets.store.lineage_queries import SOURCES_SQL
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tiny")]
+pytestmark = pytest.mark.slow
 
 # In the order in which one lane comes by: in six stages at a shard in their middle, and between last shard, manifest,
 # verdict and LATEST.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from homes import screenshot, served
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tiny")]
+pytestmark = pytest.mark.slow
 
 CODE = """
 from spelangy_assets.definitions import build_definitions, recipe_named

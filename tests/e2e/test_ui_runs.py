@@ -14,7 +14,7 @@ from homes import screenshot, served
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Address, ArtifactStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+pytestmark = pytest.mark.slow
 
 ASSET = "sample/raw_pages"
 
