@@ -556,7 +556,8 @@ ADOPTED_LANGUAGE_MODEL = Contract(
            count(*) FILTER (path IN ('tokenizer.json', 'vocabulary_layout.json', 'config.json')) AS described_by,
            {_stat("parameters")} AS parameters,
            {_stat("nonfinite_parameters", missing="1")} AS nonfinite_parameters,
-           {_stat("plain_english_nats", missing="1")} / {_stat("uniform_nats", missing="1")}
+           (SELECT count(*) FROM stats WHERE name = 'plain_english_nats') AS finite_losses,
+           {_stat("plain_english_nats", missing="1e9")} / {_stat("uniform_nats", missing="1")}
                AS plain_english_share_of_uniform_nats
     FROM files
     """,
@@ -565,6 +566,7 @@ ADOPTED_LANGUAGE_MODEL = Contract(
         _exactly("described_by", 3),
         Bound("parameters", 1),
         _exactly("nonfinite_parameters"),
+        _exactly("finite_losses", 1),  # none where the model says NaN
         Bound("plain_english_share_of_uniform_nats", 0, 0.9, "warn"),
     ),
 )

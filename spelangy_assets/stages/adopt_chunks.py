@@ -21,7 +21,7 @@ from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.filters import Drop, FilterLimits, first_drop
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac, encode_flac, is_silent
-from spelangy_model.audio.language import LanguageVote, vote_language
+from spelangy_model.audio.language import LanguageVote, language_code, vote_language
 from spelangy_model.audio.turns import Turn, segment_id
 from spelangy_model.audio.words import spread, text_of
 from spelangy_model.records import Audio, Chunk, DroppedTranscript, Recording, Segment, Transcript, Utterance
@@ -71,7 +71,7 @@ def run(ctx: StageContext, config: Config) -> None:
 def _chunks(recording: Recording, config: Config, out: UnitWriter) -> Iterator[Chunk]:
     samples = decode_flac(recording.audio.bytes)
     utterances = sorted(recording.utterances, key=lambda u: (u.start_s, u.end_s, u.speaker))
-    spoken = recording.language.lower().partition("-")[0]
+    spoken = language_code(recording.language)
     if not spoken:
         spoken, _ = vote_language("", 0.0, "\n".join(u.text for u in utterances), config.language)
     seen: set[tuple[float, float, str]] = set()

@@ -32,6 +32,7 @@ from spelangy_model.audio.asr import (
     recognize_together,
 )
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
+from spelangy_model.audio.language import language_code
 from spelangy_model.audio.windows import MAX_WINDOW_S, PAUSE_S, Window, make_windows, words_by_segment
 from spelangy_model.audio.words import spread, text_of
 from spelangy_model.records import Hypothesis, Recording, Segment, Word
@@ -112,7 +113,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 samples = decode_flac(recording.audio.bytes)
                 windows = make_windows(samples, own, config.max_window_s, config.pause_s)
                 if config.trust_language:
-                    windows = [replace(window, language=recording.language) for window in windows]
+                    windows = [replace(window, language=language_code(recording.language)) for window in windows]
                 group.append(_Heard(own, windows))
                 if sum(len(heard.windows) for heard in group) >= config.group_windows:
                     hear(group, out)

@@ -23,6 +23,11 @@ class LanguageVote:
     min_text_characters: int = 40
 
 
+def language_code(tag: str) -> str:
+    """Return the language of a tag that came with a recording ("en", "en-GB", "EN_us"): its primary subtag (BCP 47)."""
+    return tag.strip().lower().replace("_", "-").partition("-")[0]
+
+
 def vote_language(heard: str, probability: float, text: str, vote: LanguageVote) -> tuple[str, float]:
     """Return the language (ISO 639-1) of a segment and its share of the votes cast, 0 to 1.
 

@@ -313,6 +313,14 @@ def test_a_broken_record_blocks(name: str, table: str, changes: dict[str, Any], 
     assert column in [item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"]
 
 
+def test_an_adopted_model_without_a_finite_loss_blocks(commit: Commit):
+    name = "adopted_language_model"
+    stats = {stat: amount for stat, amount in STATS[name].items() if stat != "plain_english_nats"}
+    rows = {table: [row] for table, row in ROWS[name].items()}
+    verdict = evaluate(commit(rows, FILES[name], stats=stats), ALL_CONTRACTS[name], types_of(name))
+    assert [item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"] == ["finite_losses"]
+
+
 @pytest.mark.parametrize(
     "name", sorted(name for name in ROWS if "duplicate_" in ALL_CONTRACTS[name].sql and name != "clean_transcripts")
 )

@@ -260,7 +260,8 @@ def test_a_model_with_weights_that_are_no_numbers_is_stopped(foreign: Path, adop
     change(foreign, lambda tensors: tensors["model.norm.weight"][:3].fill_(float("nan")))
     built = adopt("base_lm", "language_model")
     assert [item.name for item in built.verdict.failures() if item.severity == "block"] == [
-        "nonfinite_parameters in [0, 0]"
+        "nonfinite_parameters in [0, 0]",
+        "finite_losses in [1, 1]",
     ]
     with pytest.raises(StoreError):
         store.resolve(Address("recipe", "base_lm"))

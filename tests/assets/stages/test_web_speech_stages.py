@@ -230,7 +230,7 @@ def test_a_language_that_is_trusted_is_not_listened_for_and_lets_the_first_syste
             return dataclasses.replace(super()._hear(window), language=window.language, language_probability=1.0)
 
     talk = Talk(((), (), ())).open()
-    for i, language in enumerate(({"lang": "en"}, {}, {"lang": "en"})):
+    for i, language in enumerate(({"lang": "en"}, {}, {"lang": "en-GB"})):
         soundfile.write(tmp_path / f"{i}.wav", talk(i).samples, SAMPLE_RATE_HZ)
         with (tmp_path / "manifest.jsonl").open("a") as manifest:
             manifest.write(json.dumps({"file": f"{i}.wav", **language}) + "\n")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spelangy_model.audio.language import LanguageVote, vote_language
+from spelangy_model.audio.language import LanguageVote, language_code, vote_language
 
 GERMAN = "Das ist ein ganz gewöhnlicher deutscher Satz, der lang genug ist."
 ENGLISH = "This is a quite ordinary English sentence that is long enough to tell."
@@ -30,3 +30,8 @@ def test_where_nobody_listened_the_text_decides():
 
 def test_a_tie_goes_to_the_ear():
     assert vote_language("en", 0.75, GERMAN, VOTE)[0] == "en"
+
+
+@pytest.mark.parametrize(("tag", "code"), [("en", "en"), ("en-GB", "en"), (" EN_us ", "en"), ("", "")])
+def test_a_tag_that_came_with_a_recording_says_a_language(tag: str, code: str):
+    assert language_code(tag) == code
