@@ -22,17 +22,17 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import chisquare
 
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution
 from spelangy_assets.quality import contracts
-from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.recipes.sample import HELD_OUT_VOICES, SEED, TOKENIZER_ACCENTS
+from spelangy_assets.sample.world import load_world
 from spelangy_assets.stages import write_benchmark
-from spelangy_assets.stages.build import build
-from spelangy_assets.stages.stage import Execution
 from spelangy_assets.stages.write_benchmark import FOLDER_VARIABLE, QuestionSet
 from spelangy_assets.store.artifacts import ArtifactStore
-from spelangy_assets.world.world import load_world
-from spelangy_model.audio.espeak import voices_of
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
+from spelangy_model.audio.tts.espeak import voices_of
 from spelangy_model.eval.question_files import digest_of_questions, read_questions
 from spelangy_model.eval.stats import wilson_interval
 from spelangy_model.records import SpokenQuestion

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spelangy_assets.world.render import benchmark_questions, text_document
-from spelangy_assets.world.world import load_world
+from spelangy_assets.sample.render import benchmark_questions, text_document
+from spelangy_assets.sample.world import load_world
 from spelangy_model.rng import stable_rng
 from spelangy_model.text.contamination import QuestionIndex
 

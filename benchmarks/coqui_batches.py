@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from spelangy_assets.world.render import conversation
-from spelangy_assets.world.world import load_world
-from spelangy_model.audio.coqui import CoquiSynthesizer, _import_api
+from spelangy_assets.sample.render import conversation
+from spelangy_assets.sample.world import load_world
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
-from spelangy_model.audio.tts import OWN_RATE_WPM, Unspeakable, Voice, finish
+from spelangy_model.audio.tts.coqui import CoquiSynthesizer, _import_api
+from spelangy_model.audio.tts.protocol import OWN_RATE_WPM, Unspeakable, Voice, finish
 from spelangy_model.rng import stable_seed
 
 SPEAKERS = ("p225", "p248")

@@ -20,16 +20,17 @@ import time
 import warnings
 from pathlib import Path
 
-from spelangy_assets.definitions import build_definitions, recipe_named
-from spelangy_assets.jobs import job_name
-from spelangy_assets.keys import asset_key
-from spelangy_assets.laboratory import Laboratory
-from spelangy_assets.lanes import plan_tasks
-from spelangy_assets.partitions import add_partitions
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.places import Place, required_places
+from spelangy_assets.orchestration.definitions import build_definitions
+from spelangy_assets.orchestration.jobs import job_name
+from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.lanes import plan_tasks
+from spelangy_assets.orchestration.partitions import add_partitions
 from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.places import Place, required_places
+from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
-from spelangy_assets.stages.build import build
 
 SIDES = ("direct", "dagster")
 

@@ -11,7 +11,7 @@ greatest resident memory of the process (libraries included), and by how much th
 
 Why it is linear: no diarizer sees more than a part (PartRule: half an hour, here `--minutes`); windows are heard one by
 one, and more than 1,000 voices are clustered in blocks whose centres are then clustered, as BIRCH does with its
-subclusters (Zhang et al., 1996; spelangy_model/audio/voice_clusters.py).
+subclusters (Zhang et al., 1996; spelangy_model/audio/diarization/voice_clusters.py).
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ import numpy as np
 import psutil
 import soundfile
 
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution
 from spelangy_assets.quality.contracts import RAW_AUDIO, SPEECH_SEGMENTS
-from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.settings import PACKAGE_FOLDER
+from spelangy_assets.sources.audio_snapshot import AUDIO_SUFFIXES
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import ingest_audio, segment_speech
-from spelangy_assets.stages.audio_snapshot import AUDIO_SUFFIXES
-from spelangy_assets.stages.build import build
-from spelangy_assets.stages.stage import Execution, FolderSource
 from spelangy_assets.store.artifacts import Address, ArtifactStore
-from spelangy_model.audio.diarize import AnyDiarizerSpec, DiarizerSpec
+from spelangy_model.audio.diarization.diarize import AnyDiarizerSpec, DiarizerSpec
+from spelangy_model.audio.diarization.vad_diarize import VadSpec
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, mono_16k, open_stream
 from spelangy_model.audio.parts import PartRule
-from spelangy_model.audio.vad_diarize import VadSpec
 from spelangy_model.rng import stable_rng
 
 DIARIZERS: dict[str, AnyDiarizerSpec] = {
@@ -55,7 +56,7 @@ WARM_MINUTES = 2.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=PACKAGE_FOLDER / "sample_crawl/audio")
+    parser.add_argument("folder", type=Path, nargs="?", default=PACKAGE_FOLDER / "sample/snapshots/audio")
     parser.add_argument("--minutes", type=float, default=10.0, help="of the shortest and of a part")
     parser.add_argument("--rounds", type=int, default=2, help="of which the best counts")
     parser.add_argument("--ingest", type=Path, default=None, help=argparse.SUPPRESS)

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from spelangy_model.audio import diarize, vad_diarize
-from spelangy_model.audio.der import DiarizationError, diarization_error
-from spelangy_model.audio.diarize import DiarizerSpec, EmbeddedDiarizer
+from spelangy_model.audio.diarization import diarize, vad_diarize
+from spelangy_model.audio.diarization.der import DiarizationError, diarization_error
+from spelangy_model.audio.diarization.diarize import DiarizerSpec, EmbeddedDiarizer
+from spelangy_model.audio.diarization.vad_diarize import VadDiarizer, VadSpec
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode
 from spelangy_model.audio.rttm import read_rttm
 from spelangy_model.audio.turns import Turn, join_gaps
-from spelangy_model.audio.vad_diarize import VadDiarizer, VadSpec
 from spelangy_model.rng import stable_rng
 
 THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(15))

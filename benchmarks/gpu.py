@@ -30,8 +30,8 @@ from training_throughput import LAYOUT as TINY_LAYOUT
 from training_throughput import write_rows
 
 from spelangy_model.audio.asr import AsrError, FasterWhisper, recognize_all
-from spelangy_model.audio.espeak import VOICES, EspeakSynthesizer
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.tts.espeak import VOICES, EspeakSynthesizer
 from spelangy_model.audio.windows import MAX_WINDOW_S, Window
 from spelangy_model.lm.presets import PRESETS
 from spelangy_model.tokenizer.speech import PRESETS as TOKENIZER_PRESETS

@@ -21,12 +21,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution
 from spelangy_assets.quality.contracts import RAW_AUDIO
-from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.settings import PACKAGE_FOLDER
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import ingest_audio
-from spelangy_assets.stages.build import build
-from spelangy_assets.stages.stage import Execution, FolderSource
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode
 from spelangy_model.rng import stable_rng
@@ -69,7 +70,7 @@ def measure(folder: Path, hours: float) -> dict[str, float]:
 
 
 def write_recording(path: Path, hours: float) -> None:
-    talks = sorted((PACKAGE_FOLDER / "sample_crawl/audio").rglob("talk-*.opus"))
+    talks = sorted((PACKAGE_FOLDER / "sample/snapshots/audio").rglob("talk-*.opus"))
     left = round(hours * 3600 * SAMPLE_RATE_HZ)
     rng = stable_rng(0, "benchmark")
     with soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, 1, format="FLAC") as file:

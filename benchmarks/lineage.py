@@ -23,12 +23,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from spelangy_assets.execution.build import resolve
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.places import required_places
 from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.graph import Graph, Node
-from spelangy_assets.recipes.places import required_places
 from spelangy_assets.recipes.recipe import Corpus, Recipe
 from spelangy_assets.recipes.sample import SAMPLE
-from spelangy_assets.stages.build import resolve
 from spelangy_assets.store.artifacts import Address, ArtifactStore
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.lineage import connect, published_id, query

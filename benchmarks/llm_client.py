@@ -188,11 +188,12 @@ def make_snapshot(folder: Path, pages: int) -> None:
 
 def run_stages(home: Path, snapshot: Path) -> dict[str, Any]:
     """Build raw_pages and the two stages in this process; return their counts and the seconds spent asking."""
+    from spelangy_assets.execution.build import build
+    from spelangy_assets.execution.graph import Graph, Node
+    from spelangy_assets.execution.stage import Execution
     from spelangy_assets.quality import contracts
-    from spelangy_assets.recipes.graph import Graph, Node
+    from spelangy_assets.sources.files import FolderSource
     from spelangy_assets.stages import ingest_pages, mine_quest, write_krist
-    from spelangy_assets.stages.build import build
-    from spelangy_assets.stages.stage import Execution, FolderSource
     from spelangy_assets.store.artifacts import ArtifactStore
     from spelangy_model.text.llm import LanguageModel, LanguageModelClient
 

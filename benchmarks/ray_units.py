@@ -21,12 +21,13 @@ from pathlib import Path
 
 import pyarrow as pa  # noqa: F401 - before ray: both carry an Arrow
 
-from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.execution.build import build
+from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.ray_cluster import ray_spread
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.stages.build import build
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.manifest import Receipt
 
@@ -52,7 +53,7 @@ def build_all(recipe: Recipe, settings: Settings) -> dict[str, Artifact]:
     for name in STAGES:
         node = graph[name]
         source = laboratory.source(recipe, node, "folder")
-        execution = laboratory.execution(spread=laboratory.spread(recipe, node))
+        execution = laboratory.execution(spread=ray_spread(settings, recipe, node))
         built[name] = build(laboratory.store, graph, node, "folder", execution, source=source).artifact
     return built
 

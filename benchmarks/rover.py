@@ -33,7 +33,7 @@ from spelangy_model.audio.words import normalized
 from spelangy_model.records import Word
 from spelangy_model.rng import stable_rng
 
-SENTENCES = Path(spelangy_assets.__file__).parent / "sample_crawl/truth/sentences.jsonl"
+SENTENCES = Path(spelangy_assets.__file__).parent / "sample/snapshots/truth/sentences.jsonl"
 WEIGHTS = RoverWeights(alpha=1.0, null_confidence=0.0, times=False)
 
 

@@ -32,7 +32,7 @@ from spelangy_model.audio.wer import WordErrors, word_errors
 from spelangy_model.records import Chunk, DroppedTranscript, Recording, Reject, Transcript
 from spelangy_model.rng import stable_rng
 
-TRUTH = PACKAGE_FOLDER / "sample_crawl" / "truth"
+TRUTH = PACKAGE_FOLDER / "sample" / "snapshots" / "truth"
 TOLERANCE_S = 0.05
 AT_ONCE_S = 0.25
 FOUND_SHARE = 0.05  # a planted stretch is found when at most this share of it is in chunks

@@ -27,13 +27,13 @@ import soundfile
 import soxr
 from scipy.stats import chisquare
 
-from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages import speak
-from spelangy_assets.stages.build import build
-from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.records import Script

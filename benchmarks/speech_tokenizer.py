@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spelangy_assets.world.render import conversation
-from spelangy_assets.world.world import load_world
-from spelangy_model.audio.espeak import EspeakSynthesizer, voices_of
+from spelangy_assets.sample.render import conversation
+from spelangy_assets.sample.world import load_world
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac, encode_flac
-from spelangy_model.tokenizer.codec import open_codec
+from spelangy_model.audio.tts.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.tokenizer.features import log_mel
 from spelangy_model.tokenizer.mimi import MimiCodec
+from spelangy_model.tokenizer.open_codec import open_codec
 
 VOICES = voices_of(("en-us", "en-us-nyc", "en-gb-x-rp", "en-gb-scotland"))
 

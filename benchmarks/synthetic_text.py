@@ -23,7 +23,7 @@ from spelangy_model.text.normalize import normalize
 from spelangy_model.text.questions import QuestRules, mine_questions, refuse_question
 from spelangy_model.text.warc import read_archive
 
-CRAWL = Path(spelangy_assets.__file__).parent / "sample_crawl"
+CRAWL = Path(spelangy_assets.__file__).parent / "sample" / "snapshots"
 
 
 def sample_pages() -> dict[str, Page]:

@@ -19,7 +19,7 @@ from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.clean_transcripts import agree
 from spelangy_assets.store.artifacts import Address, ArtifactStore
-from spelangy_model.audio.der import diarization_error
+from spelangy_model.audio.diarization.der import diarization_error
 from spelangy_model.audio.rover import rover
 from spelangy_model.audio.rttm import read_rttm
 from spelangy_model.audio.turns import Turn

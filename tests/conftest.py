@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract
-from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.stages import roll_up
-from spelangy_assets.stages.build import Built, build
-from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import Address, ArtifactStore, Identity
 from spelangy_model.records import Metric, Reject
 

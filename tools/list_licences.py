@@ -29,9 +29,9 @@ BEHIND_ADAPTERS = """
 | part | licence | where it is used | how to do without |
 |---|---|---|---|
 | whisper-timestamped | AGPL-3.0 | `spelangy_model/audio/asr/openai_whisper.py`, one backend, imported when a recipe names it | name other ASR systems in the recipe |
-| espeak-ng (through espeakng-loader) | GPL-3.0 | `spelangy_model/audio/espeak.py`, loaded when a recipe names an espeak voice | name coqui voices in the recipe |
+| espeak-ng (through espeakng-loader) | GPL-3.0 | `spelangy_model/audio/tts/espeak.py`, loaded when a recipe names an espeak voice | name coqui voices in the recipe |
 | chardet (through lm-eval) | LGPL-2.1 | by lm-eval's tables, behind `spelangy_model/eval/harness.py` | it is used unchanged, as a library |
-| coqui-tts | MPL-2.0 | `spelangy_model/audio/coqui.py`, imported when a recipe names a coqui voice | name espeak voices in the recipe |
+| coqui-tts | MPL-2.0 | `spelangy_model/audio/tts/coqui.py`, imported when a recipe names a coqui voice | name espeak voices in the recipe |
 
 None of them is imported by the definitions, and none of their code is in this repository. Who serves a modified
 whisper-timestamped over a network, or distributes a work together with espeak-ng, has their terms to keep.

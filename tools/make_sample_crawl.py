@@ -1,4 +1,4 @@
-"""Make the sample crawl again: spelangy_assets/sample_crawl, its recordings, web archives and exact truth.
+"""Make the sample crawl again: spelangy_assets/sample/snapshots, its recordings, web archives and exact truth.
 
     python tools/make_sample_crawl.py pages
     python tools/make_sample_crawl.py audio --voices FOLDER
@@ -26,13 +26,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spelangy_assets.world.pages import SNAPSHOTS, RenderedPage, snapshot_pages
-from spelangy_assets.world.render import conversation
-from spelangy_assets.world.world import load_world
+from spelangy_assets.sample.pages import SNAPSHOTS, RenderedPage, snapshot_pages
+from spelangy_assets.sample.render import conversation
+from spelangy_assets.sample.world import load_world
 from spelangy_model.rng import stable_hash, stable_rng
 
 SEED = 2026
-ROOT = Path(__file__).resolve().parents[1] / "spelangy_assets" / "sample_crawl"
+ROOT = Path(__file__).resolve().parents[1] / "spelangy_assets" / "sample" / "snapshots"
 SNAPSHOT_NAMES = ("2026-01", "2026-02")
 CAPTURED_AT = ("2026-01-15T00:00:00Z", "2026-02-15T00:00:00Z")
 ARCHIVES_PER_SNAPSHOT = 2

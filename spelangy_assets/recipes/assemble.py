@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from spelangy_assets.execution.graph import Graph, GraphError, Node, PartitionKind
 from spelangy_assets.quality import contracts
-from spelangy_assets.recipes.graph import Graph, GraphError, Node, PartitionKind
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.stages import (
     account_speech,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.execution.graph import Graph, Node
 from spelangy_model.records import schema_of
 
 _SPEECH = ("raw_audio.audio", "raw_audio.utterances")

@@ -6,7 +6,7 @@ shares with `sample` (speech, pages, tokenizers), which are taken from there.
 All arms see the same number of tokens, at the same share of text, from one base LM: what differs is the one thing that
 a row of the paper's tables changes. A seed draws an arm anew: which documents stand in which rows, the coins of
 stochastic sampling, and the new rows of the embedding. Facts are those of a larger world in 20 wordings of a question
-a relation (world/worlds.py); its talk comes with its transcript, so that nothing depends on a recognizer.
+a relation (sample/worlds.py); its talk comes with its transcript, so that nothing depends on a recognizer.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from spelangy_assets.recipes.recipe import Corpus, Recipe, Run
 from spelangy_assets.recipes.sample import BASE_BATCH_ROWS, BATCH_ROWS, ROW_TOKENS, SAMPLE, SEED
 from spelangy_assets.report.leaderboard_page import Ablation
+from spelangy_assets.sample.notes import WrittenNotes
+from spelangy_assets.sample.site import WorldPages
+from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_assets.stages import leaderboard, mix, train_lm
 from spelangy_assets.stages.leaderboard import Arm
 from spelangy_assets.stages.tokenizer_corpus import Sentences
-from spelangy_assets.world.notes import WrittenNotes
-from spelangy_assets.world.site import WorldPages
-from spelangy_assets.world.spoken import SpokenConversations
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
 

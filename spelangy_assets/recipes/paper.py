@@ -49,9 +49,9 @@ from spelangy_assets.stages import (
 from spelangy_assets.stages.text_skill import TaskChoice
 from spelangy_assets.stages.tokenizer_corpus import Sentences
 from spelangy_model.audio.asr import FasterWhisper, TransformersCtc
-from spelangy_model.audio.coqui import VCTK_VITS, VCTK_VOICES
-from spelangy_model.audio.diarize import DiarizerSpec
+from spelangy_model.audio.diarization.diarize import DiarizerSpec
 from spelangy_model.audio.tts import SynthesizerSpec, Voice
+from spelangy_model.audio.tts.coqui import VCTK_VITS, VCTK_VOICES
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
 from spelangy_model.eval.speech_lms import SpeechLM

@@ -19,6 +19,8 @@ from spelangy_assets.recipes.recipe import (
     WebSpeech,
 )
 from spelangy_assets.report.leaderboard_page import Ablation
+from spelangy_assets.sample.notes import WrittenNotes
+from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_assets.stages import (
     account_speech,
     chunk_speech,
@@ -49,11 +51,9 @@ from spelangy_assets.stages import (
 )
 from spelangy_assets.stages.text_skill import TaskChoice
 from spelangy_assets.stages.tokenizer_corpus import Sentences
-from spelangy_assets.world.notes import WrittenNotes
-from spelangy_assets.world.spoken import SpokenConversations
 from spelangy_model.audio.asr import FasterWhisper, WhisperTimestamped
-from spelangy_model.audio.espeak import ACCENTS, voices_of
-from spelangy_model.audio.tts import Voice
+from spelangy_model.audio.tts.espeak import ACCENTS, voices_of
+from spelangy_model.audio.tts.protocol import Voice
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
 from spelangy_model.eval.systems import Cascade
@@ -135,13 +135,13 @@ SAMPLE = Recipe(
     name="sample",
     description="The whole system in minutes on two cores, offline",
     audio_snapshots={
-        "2026-01": PackagedFolder("sample_crawl/audio/2026-01"),
-        "2026-02": PackagedFolder("sample_crawl/audio/2026-02"),
+        "2026-01": PackagedFolder("sample/snapshots/audio/2026-01"),
+        "2026-02": PackagedFolder("sample/snapshots/audio/2026-02"),
         "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=250),
     },
     page_snapshots={
-        "2026-01": PackagedFolder("sample_crawl/pages/2026-01"),
-        "2026-02": PackagedFolder("sample_crawl/pages/2026-02"),
+        "2026-01": PackagedFolder("sample/snapshots/pages/2026-01"),
+        "2026-02": PackagedFolder("sample/snapshots/pages/2026-02"),
         "notes": WrittenNotes(world=WORLD, seed=SEED, documents=4000, documents_per_page=1),
     },
     web_speech=WebSpeech(
@@ -241,7 +241,7 @@ def tiny(recipe: Recipe) -> Recipe:
         name="tiny",
         description="The graph of the sample in minutes, for tests: its scores mean nothing",
         audio_snapshots={
-            "2026-02": PackagedFolder("tiny_crawl/audio/2026-02"),  # two files of the sample's
+            "2026-02": PackagedFolder("sample/tiny_snapshots/audio/2026-02"),  # two files of the sample's
             "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=16),
         },
         page_snapshots={

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.data.documents import arrays_of_records
 from spelangy_model.data.interleave import Sampling, choose_speech

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
-from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Chunk, Metric
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, MARKERS
@@ -265,7 +265,8 @@ def _probe(ctx: StageContext, folder: Path, out: Any) -> None:
 
 
 def _measure(ctx: StageContext, config: Config, folder: Path, out: Any) -> None:
-    from spelangy_model.tokenizer.codec import open_codec, read_config
+    from spelangy_model.tokenizer.codec import read_config
+    from spelangy_model.tokenizer.open_codec import open_codec
 
     codec = open_codec(folder)
     spoken = ctx.inputs["tokenizer_speech"].records("chunks", Chunk)

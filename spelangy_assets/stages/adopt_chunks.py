@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.filters import Drop, FilterLimits, first_drop
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac, encode_flac, is_silent

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_model.audio.chunking import ChunkRule, Span, chunk_recording
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac, encode_flac
 from spelangy_model.records import Audio, Chunk, DroppedTranscript, Recording, Transcript

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from spelangy_assets.stages.stage import Execution, InputError, StageContext
+from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_model.audio.filters import FilterLimits, first_drop
 from spelangy_model.audio.language import LanguageVote, vote_language
 from spelangy_model.audio.rover import RoverWeights, rover

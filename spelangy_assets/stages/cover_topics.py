@@ -11,9 +11,9 @@ from itertools import combinations
 
 import numpy as np
 
-from spelangy_assets.stages.document_texts import corpora, document_texts
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.stage_parts.document_texts import corpora, document_texts
 from spelangy_assets.stages.find_contamination import share_metric
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Metric, SpokenQuestion
 from spelangy_model.rng import stable_hash

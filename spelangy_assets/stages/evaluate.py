@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.records import Metric, QuestionScore, SpokenQuestion, TokenGap
 
@@ -94,7 +94,7 @@ def _score(
     from spelangy_model.eval.multiple_choice import score_prompts
     from spelangy_model.eval.prompts import spoken_prompt, text_prompt
     from spelangy_model.lm.forward import load_model
-    from spelangy_model.tokenizer.codec import open_codec
+    from spelangy_model.tokenizer.open_codec import open_codec
     from spelangy_model.tokenizer.text import load_text_tokenizer
     from spelangy_model.tokenizer.vocab import check_checkpoint
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_model.records import Page, TextDocument
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.extract import ExtractionRules, extract_text, page_title

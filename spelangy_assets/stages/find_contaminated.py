@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated
 
-from spelangy_assets.stages.document_texts import corpora, document_texts
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.stage_parts.document_texts import corpora, document_texts
 from spelangy_model.records import Int32, SpokenQuestion
 from spelangy_model.text.contamination import Overlap, QuestionIndex, comparable_words
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
-from spelangy_assets.stages.document_texts import corpora, document_texts
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.stage_parts.document_texts import corpora, document_texts
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Int32, Metric, SpokenQuestion
 from spelangy_model.text.contamination import MAX_NGRAM_WORDS, MIN_NGRAM_WORDS, Overlap, QuestionIndex, longest_overlaps

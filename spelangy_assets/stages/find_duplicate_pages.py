@@ -15,9 +15,9 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spelangy_assets.stages import duplicates
-from spelangy_assets.stages.duplicates import Known
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.stage_parts import duplicates
+from spelangy_assets.stage_parts.duplicates import Known
 from spelangy_model.records import Duplicate
 
 if TYPE_CHECKING:

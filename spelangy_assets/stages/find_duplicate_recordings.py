@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from spelangy_assets.stages import duplicates
-from spelangy_assets.stages.duplicates import Known
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.stage_parts import duplicates
+from spelangy_assets.stage_parts.duplicates import Known
 from spelangy_model.audio.fingerprint import HOP_S, matched_frames
 from spelangy_model.records import Duplicate
 

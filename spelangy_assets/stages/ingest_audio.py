@@ -17,10 +17,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from spelangy_assets.stages.audio_snapshot import Item, items_of, on_disk
-from spelangy_assets.stages.read_recording import Facts, ReadRule, check_duration, fitted, read_recordings
-from spelangy_assets.stages.sources import SnapshotFiles
-from spelangy_assets.stages.stage import Execution, FolderSource, InputError, StageContext
+from spelangy_assets.execution.stage import Execution, InputError, StageContext
+from spelangy_assets.sources.audio_snapshot import Item, items_of, on_disk
+from spelangy_assets.sources.files import FolderSource, SnapshotFiles
+from spelangy_assets.sources.read_recording import Facts, ReadRule, check_duration, fitted, read_recordings
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, encode_flac
 from spelangy_model.audio.measures import SourceMeter, measure_signal

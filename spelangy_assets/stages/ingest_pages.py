@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
-from spelangy_assets.stages.sources import SnapshotFiles, printable
-from spelangy_assets.stages.stage import Execution, FolderSource, InputError, StageContext
+from spelangy_assets.execution.stage import Execution, InputError, StageContext
+from spelangy_assets.sources.files import FolderSource, SnapshotFiles, printable
 from spelangy_assets.store.forgotten import Forgotten
 from spelangy_model.records import Page, PageSignature, Reject
 from spelangy_model.text.html_files import read_html_file

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.report.comparisons import ArmComparison, ArmScore
 from spelangy_assets.report.leaderboard_page import (
     GAP,
@@ -31,7 +32,6 @@ from spelangy_assets.report.leaderboard_page import (
     leaderboard_page,
 )
 from spelangy_assets.stages.find_contamination import QuestionOverlap
-from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Metric, QuestionScore
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from spelangy_assets.stages.language_model import ask_all, make_client, require_server
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.stage_parts.language_model import ask_all, make_client, require_server
 from spelangy_assets.store.artifacts import ShardFile, UnitWriter
 from spelangy_model.records import Page, Script
 from spelangy_model.text.extract import ExtractionRules, extract_text, page_title

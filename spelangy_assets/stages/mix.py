@@ -29,8 +29,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
-from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Artifact, ShardFile
 from spelangy_model.data.documents import COLUMNS, DocumentArrays, document_arrays
 from spelangy_model.data.mixture import (

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.asr import (
     AsrError,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
 
 VERSION = "1"
 TABLES: dict[str, type] = {}

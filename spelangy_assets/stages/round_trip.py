@@ -26,8 +26,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.stages.speak import STANDS_ALONE
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Artifact, ShardFile, UnitWriter
 from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
 from spelangy_model.audio.io import decode_flac

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.stages.evaluate import summarize
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, SystemUnavailable
 from spelangy_model.records import Int32, Metric, QuestionScore, SpokenQuestion

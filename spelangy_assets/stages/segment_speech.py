@@ -1,7 +1,7 @@
 """speech_segments: who speaks when in each recording.
 
-Put here: from turns to segments, the counts. Do not put here: diarization (spelangy_model/audio/diarize.py), the
-cutting of turns (turns.py), words.
+Put here: from turns to segments, the counts. Do not put here: diarization
+(spelangy_model/audio/diarization/diarize.py), the cutting of turns (turns.py), words.
 
 Input `raw_audio`: recordings. A recording that came with a transcript is not diarized: each utterance is a segment with
 the utterance's times and speaker. One that came with turns (RTTM) is not either: its turns stand for a diarizer's.
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
-from spelangy_model.audio.diarize import (
+from spelangy_model.audio.diarization.diarize import (
     AnyDiarizerSpec,
     Diarizer,
     DiarizerSpec,

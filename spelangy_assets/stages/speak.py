@@ -1,7 +1,7 @@
 """Synthetic speech: documents to be spoken -> chunks of (audio, text).
 
 Put here: which voice speaks which document, and what is done about a line that cannot be spoken well. Do not put
-here: an engine, a voice's sound or the checks of a line (spelangy_model/audio/tts.py), or what the documents say.
+here: an engine, a voice's sound or the checks of a line (audio/tts/protocol.py), or what the documents say.
 
 Input `scripts`: an artifact with a table scripts(Script). All lines of a document are spoken in one voice, drawn by
 the document's id. With several voices a document, each is a document of its own whose id is derived from the
@@ -17,8 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
-from spelangy_model.audio.espeak import VOICES
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, encode_flac
 from spelangy_model.audio.tts import (
     LoudnessSynthesizer,
@@ -34,6 +33,7 @@ from spelangy_model.audio.tts import (
     open_synthesizer,
     speak_lines,
 )
+from spelangy_model.audio.tts.espeak import VOICES
 from spelangy_model.records import Audio, Chunk, Line, Reject, Script, from_table
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.normalize import words_of

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Chunk, Metric
@@ -123,7 +123,7 @@ def _mimi_folder(model: str) -> Path:
 def run(ctx: StageContext, config: Config) -> None:
     """Write the checkpoint's files, and what was measured of it when there is speech to measure it on."""
     for unit, _ in ctx.out.pending(["checkpoint"]):
-        from spelangy_model.tokenizer.codec import open_codec
+        from spelangy_model.tokenizer.open_codec import open_codec
 
         chunks = ctx.inputs.get("tokenizer_speech")
         with ctx.out.unit(unit) as out:

@@ -21,10 +21,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.world.render import text_document
-from spelangy_assets.world.world import WorldError
-from spelangy_assets.world.worlds import open_world
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.sample.render import text_document
+from spelangy_assets.sample.world import WorldError
+from spelangy_assets.sample.worlds import open_world
 from spelangy_model.eval.stats import Interval
 from spelangy_model.records import Metric, SpokenQuestion
 

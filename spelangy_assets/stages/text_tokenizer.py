@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.world.render import conversation, text_document
-from spelangy_assets.world.world import WorldError
-from spelangy_assets.world.worlds import open_world
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.sample.render import conversation, text_document
+from spelangy_assets.sample.world import WorldError
+from spelangy_assets.sample.worlds import open_world
 
 VERSION = "1"
 TABLES: dict[str, type] = {}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, decode_flac
 from spelangy_model.records import Chunk, Metric, RejectedChunk, TokenChunk, TokenDocument
@@ -53,7 +53,7 @@ def run(ctx: StageContext, config: Config) -> None:
     pending = list(ctx.out.pending(ctx.inputs["chunks"].shards("chunks")))
     if not pending:
         return
-    from spelangy_model.tokenizer.codec import open_codec
+    from spelangy_model.tokenizer.open_codec import open_codec
     from spelangy_model.tokenizer.speech_health import codebook_health
     from spelangy_model.tokenizer.text import encode_texts, load_text_tokenizer
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spelangy_assets.stages.stage import Execution, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_model.records import TextDocument, TokenChunk, TokenDocument
 
 VERSION = "1"

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Literal
 
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.sample.render import answer_sentence, ask, conversation, pick, rationale, word_salad
+from spelangy_assets.sample.world import World, WorldError
+from spelangy_assets.sample.worlds import open_world
 from spelangy_assets.stages.speak import SpokenScript, speak_documents
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
-from spelangy_assets.world.render import answer_sentence, ask, conversation, pick, rationale, word_salad
-from spelangy_assets.world.world import World, WorldError
-from spelangy_assets.world.worlds import open_world
-from spelangy_model.audio.espeak import VOICES
 from spelangy_model.audio.tts import (
     SpeechLimits,
     SynthesizerSpec,
@@ -29,6 +28,7 @@ from spelangy_model.audio.tts import (
     choose_voice,
     open_synthesizer,
 )
+from spelangy_model.audio.tts.espeak import VOICES
 from spelangy_model.records import Chunk, Line, Script
 from spelangy_model.rng import stable_hash, stable_rng
 

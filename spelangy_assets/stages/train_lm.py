@@ -17,7 +17,7 @@ import io
 import json
 from dataclasses import dataclass
 
-from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.lm.presets import PRESETS
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout

@@ -1,6 +1,6 @@
 """The benchmarks: four-way multiple-choice questions, on the sample's facts or from files of one's own, spoken anew.
 
-Put here: which questions are spoken in which voices. Do not put here: their wording (world/render.py), the formats of
+Put here: which questions are spoken in which voices. Do not put here: their wording (sample/render.py), the formats of
 files and the choice of distractors (spelangy_model/eval), an engine, or scoring. Every question is spoken twice: in a
 voice of the accents that training heard, and in one of the accents that nothing was trained on; a question that comes
 with a recording is heard as it was recorded. The recordings are new ones: rate and pitch are drawn for the benchmark
@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
-from spelangy_assets.world.render import BenchmarkQuestion, benchmark_questions
-from spelangy_assets.world.world import WorldError
-from spelangy_assets.world.worlds import open_world
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.sample.render import BenchmarkQuestion, benchmark_questions
+from spelangy_assets.sample.world import WorldError
+from spelangy_assets.sample.worlds import open_world
 from spelangy_model.audio.io import AudioError, decode, encode_flac
 from spelangy_model.audio.tts import (
     SpeechLimits,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.report.chunk_page import PageLimits, write_chunk_page
-from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_model.records import (
     Chunk,
     DroppedTranscript,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.stage_parts.language_model import ask_all, make_client, require_server
 from spelangy_assets.stages import extract_text
-from spelangy_assets.stages.language_model import ask_all, make_client, require_server
-from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.records import Page, Script, TextDocument
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts

@@ -14,9 +14,9 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.report.synthetic_page import SpokenDocument, SpokenSet, synthetic_page
 from spelangy_assets.stages.speak import spoken_ids
-from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Chunk, HeardChunk, Metric, Reject, Script, TextDocument
 from spelangy_model.rng import stable_hash

@@ -1,7 +1,7 @@
 """Lineage as SQL: DuckDB over the manifests, over the crawl's tables of recordings and pages, and over training rows.
 
 Put here: the tables that a person queries. Do not put here: the queries (lineage_queries.py), or what is out of date
-(stages/status.py). docs/lineage.md shows the tables, and the queries to copy.
+(execution/status.py). docs/lineage.md shows the tables, and the queries to copy.
 """
 
 from __future__ import annotations

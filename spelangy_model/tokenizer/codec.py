@@ -56,18 +56,3 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CodecError(f"{path}: no readable configuration of a speech tokenizer ({error})") from error
     codebook_size_of(config, str(path))
     return config
-
-
-def open_codec(folder: Path, device: str = "cpu") -> SpeechCodec:
-    """Load the speech tokenizer of a checkpoint folder onto a device. Raises CodecError when it holds none."""
-    import torch
-
-    if read_config(folder)["model_type"] == "mimi":
-        from spelangy_model.tokenizer.mimi import MimiCodec
-
-        return MimiCodec.from_pretrained(folder, device)
-    from spelangy_model.tokenizer.speech import SpeechTokenizer
-
-    model = SpeechTokenizer.from_pretrained(folder)
-    torch.nn.Module.to(model, device)
-    return model

@@ -31,13 +31,13 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
-from spelangy_assets.keys import asset_key
-from spelangy_assets.laboratory import Laboratory
-from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.execution.build import Built
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.stage_asset import stage_asset
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.stage_asset import stage_asset
-from spelangy_assets.stages.build import Built
 
 # The name that the toys' graphs have; of a recipe's literals only its snapshots matter to the Dagster layer.
 RECIPE = dataclasses.replace(SAMPLE, name="recipe", audio_snapshots={"mon": {"day": 1}}, page_snapshots={})

@@ -13,23 +13,24 @@ import pytest
 import soundfile
 import torch
 
-from spelangy_assets.definitions import build_definitions, recipe_named
-from spelangy_assets.demo import materialize
-from spelangy_assets.keys import asset_key
-from spelangy_assets.laboratory import Laboratory
-from spelangy_assets.partitions import snapshots
+from spelangy_assets.cli.demo import materialize
+from spelangy_assets.execution.places import required_places
+from spelangy_assets.execution.status import status_of
+from spelangy_assets.orchestration.definitions import build_definitions
+from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.partitions import snapshots
 from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.places import required_places
+from spelangy_assets.recipes.registry import recipe_named
+from spelangy_assets.sample.render import text_document, word_salad
+from spelangy_assets.sample.world import load_world
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.adopt_checkpoint import folder_digest
-from spelangy_assets.stages.status import status_of
 from spelangy_assets.store.artifacts import Address
 from spelangy_assets.store.lineage import connect, published_id, query
 from spelangy_assets.store.lineage_queries import CHECKPOINTS_SQL, SOURCES_SQL
-from spelangy_assets.world.render import text_document, word_salad
-from spelangy_assets.world.world import load_world
-from spelangy_model.audio.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.tts.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.records import TokenDocument
 
 RECIPE = """
@@ -40,7 +41,7 @@ from spelangy_assets.recipes.sample import SEED, TINY, WORLD
 from spelangy_assets.stages import adopt_chunks, mix
 from spelangy_assets.stages.adopt_checkpoint import Checkpoint
 from spelangy_assets.stages.tokenizer_corpus import Sentences
-from spelangy_assets.world.notes import WrittenNotes
+from spelangy_assets.sample.notes import WrittenNotes
 from spelangy_model.data.mixture import Proportion, Source
 
 THEIRS = Checkpoint(name="theirs", sha256="DIGEST", licence="MIT", url="https://models.example/theirs")

@@ -144,9 +144,9 @@ def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) ->
     """Run a recipe with its store on the server, print what differs from a store on a disk, return whether nothing."""
     import boto3
 
-    from spelangy_assets.definitions import recipe_named
+    from spelangy_assets.execution.places import place_name, required_places
     from spelangy_assets.recipes.assemble import assemble
-    from spelangy_assets.recipes.places import place_name, required_places
+    from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.store.artifacts import Address, ArtifactStore
 
     secrets = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}

@@ -11,12 +11,12 @@ import dagster as dg
 import pytest
 from homes import data_versions, run_command, summary
 
-from spelangy_assets.definitions import recipe_named
-from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.places import required_places
+from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.places import required_places
+from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
-from spelangy_assets.stages.build import build
 from spelangy_assets.store.artifacts import Address, ArtifactStore
 from spelangy_assets.store.lineage import connect, published_id
 from spelangy_assets.store.lineage_queries import SOURCES_SQL

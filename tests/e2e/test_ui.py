@@ -11,7 +11,8 @@ from homes import screenshot, served
 pytestmark = pytest.mark.slow
 
 CODE = """
-from spelangy_assets.definitions import build_definitions, recipe_named
+from spelangy_assets.orchestration.definitions import build_definitions
+from spelangy_assets.recipes.registry import recipe_named
 
 defs = build_definitions(recipes=[recipe_named("tiny")])
 """

@@ -18,10 +18,10 @@ import psutil
 import pytest
 import soundfile
 
+from spelangy_assets.execution.build import build
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.stages.build import build
 from spelangy_assets.store.artifacts import Address, Artifact
 
 pytest.importorskip("dagster_ray", reason="Ray and dagster-ray (the extra `ray`) are missing")
@@ -82,7 +82,7 @@ def until(done: Callable[[], Any], seconds: float = 300) -> None:
 def clips(project_dir: Path, tmp_path: Path) -> Path:
     """A snapshot of short recordings, cut from the sample crawl."""
     sound, rate_hz = soundfile.read(
-        project_dir / "spelangy_assets" / "sample_crawl" / "audio" / "2026-01" / "talk-01.opus", dtype="float32"
+        project_dir / "spelangy_assets" / "sample" / "snapshots" / "audio" / "2026-01" / "talk-01.opus", dtype="float32"
     )
     folder = tmp_path / "home" / "snapshots" / "audio" / "clips"
     folder.mkdir(parents=True)
@@ -125,7 +125,7 @@ def test_a_stage_over_two_nodes_gives_the_version_of_one_process(
         text = text.replace(there, here)
     (tmp_path / "dagster.yaml").write_text(text)
 
-    from spelangy_assets.laboratory import Laboratory
+    from spelangy_assets.orchestration.laboratory import Laboratory
 
     together = Laboratory(Settings.from_environment())
 

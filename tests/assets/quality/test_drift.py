@@ -7,11 +7,11 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from spelangy_assets.contract_check import check_results, check_specs
+from spelangy_assets.execution.build import Built
+from spelangy_assets.orchestration.contract_check import check_results, check_specs
 from spelangy_assets.quality.contracts import Bound, Contract, Drift
 from spelangy_assets.quality.drift import compare
 from spelangy_assets.quality.evaluate import ContractError
-from spelangy_assets.stages.build import Built
 from spelangy_assets.store.artifacts import ArtifactStore
 
 VALUES = Drift("value", "SELECT value FROM metrics", max_ratio=1.5)

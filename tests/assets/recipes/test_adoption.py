@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from spelangy_assets.definitions import recipe_named
-from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.execution.graph import GraphError
+from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.graph import GraphError
 from spelangy_assets.recipes.recipe import Corpus, Recipe, TranscribedFolder
+from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import adopt_checkpoint, adopt_chunks, mix
 from spelangy_assets.stages.adopt_checkpoint import Checkpoint
-from spelangy_assets.stages.stage import FolderSource
 from spelangy_model.data.mixture import Proportion, Source
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from spelangy_assets.execution.graph import Graph
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.columns import COLUMNS_FROM, column_lineage, columns_of
-from spelangy_assets.recipes.graph import Graph
 from spelangy_assets.recipes.paper import PAPER
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.stages import adopt_chunks

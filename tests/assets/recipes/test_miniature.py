@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from spelangy_assets.definitions import recipe_named
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.miniature import ABLATIONS, ARMS, MINIATURE, MINIATURE_LOW
 from spelangy_assets.recipes.recipe import Recipe
-from spelangy_assets.world.worlds import open_world
+from spelangy_assets.recipes.registry import recipe_named
+from spelangy_assets.sample.worlds import open_world
 
 BOTH = pytest.mark.parametrize("recipe", [MINIATURE, MINIATURE_LOW], ids=lambda recipe: recipe.name)
 

@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from spelangy_assets.__main__ import main
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality import contracts
-from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.stages import adopt_checkpoint, mix
 from spelangy_assets.stages.adopt_checkpoint import Checkpoint, Config, folder_digest
-from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.speech_tokenizer import SHIPPED_SHA256, checkpoint_digest, shipped_checkpoint
-from spelangy_assets.stages.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
 from spelangy_assets.store.lineage import connect, published_id, query
 from spelangy_assets.store.lineage_queries import CHECKPOINTS_SQL
-from spelangy_model.audio.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.audio.io import encode_flac
+from spelangy_model.audio.tts.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.records import Audio, Chunk, Metric
 from spelangy_model.tokenizer.text import encode_texts, load_text_tokenizer, train_text_tokenizer
 from spelangy_model.tokenizer.vocab import Layout

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution
 from spelangy_assets.quality.contracts import ADOPTED_CHUNKS, RAW_AUDIO
-from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import adopt_chunks, ingest_audio
-from spelangy_assets.stages.build import Built, build
-from spelangy_assets.stages.stage import Execution, FolderSource
 from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
 from spelangy_assets.store.lineage import connect, query
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution
 from spelangy_assets.quality.contracts import DUPLICATES, RAW_PAGES, ROLL_UP
-from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import find_duplicate_pages, ingest_pages, roll_up
-from spelangy_assets.stages.build import Built, build
-from spelangy_assets.stages.stage import Execution, FolderSource
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.records import Duplicate, Page
 
@@ -149,7 +150,7 @@ def test_of_many_alike_one_is_kept(find: Find):
 
 
 def test_of_the_sample_crawl_the_planted_copy_alone_is_found(find: Find, project_dir: Path):
-    crawl = project_dir / "spelangy_assets/sample_crawl"
+    crawl = project_dir / "spelangy_assets/sample/snapshots"
     found, _ = find({snapshot: crawl / "pages" / snapshot for snapshot in ("2026-01", "2026-02")})
     truth = [json.loads(line) for line in (crawl / "truth/pages.jsonl").read_text().splitlines()]
     planted = {row["url"]: row["copy_of"] for row in truth if row["kind"] == "near_duplicate"}

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution
 from spelangy_assets.quality.contracts import DUPLICATES, RAW_AUDIO, ROLL_UP
-from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import find_duplicate_recordings, ingest_audio, roll_up
-from spelangy_assets.stages.build import Built, build
-from spelangy_assets.stages.stage import Execution, FolderSource
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import decode
 from spelangy_model.audio.parts import PartRule
@@ -23,7 +24,7 @@ Find = Callable[..., tuple[dict[str, str], Built]]
 
 @pytest.fixture(scope="module")
 def talks(project_dir: Path) -> dict[str, np.ndarray]:
-    folder = project_dir / "spelangy_assets/sample_crawl/audio/2026-02"
+    folder = project_dir / "spelangy_assets/sample/snapshots/audio/2026-02"
     return {name: decode(folder / f"talk-{name}.opus").samples for name in ("04", "05", "06")}
 
 
@@ -129,7 +130,7 @@ def test_a_new_snapshot_computes_nothing_old_again(talks: dict[str, np.ndarray],
 
 
 def test_the_repost_of_the_sample_crawl_is_found(project_dir: Path, find: Find):
-    folder = project_dir / "spelangy_assets/sample_crawl/audio"
+    folder = project_dir / "spelangy_assets/sample/snapshots/audio"
     files = {name: (folder / "2026-01" / f"{name}.opus").read_bytes() for name in ("repost-01", "talk-01", "talk-02")}
     repost = {"again.opus": files["repost-01"]}
     found, _ = find({"one": {f"{name}.opus": files[name] for name in ("talk-01", "talk-02")}, "two": repost})

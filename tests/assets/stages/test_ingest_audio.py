@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution, InputError
 from spelangy_assets.quality.contracts import RAW_AUDIO
-from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import ingest_audio
-from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.ingest_audio import RenderedRecording
-from spelangy_assets.stages.stage import Execution, FolderSource, InputError
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import AudioError, decode_flac
 from spelangy_model.records import Recording, Reject, Utterance

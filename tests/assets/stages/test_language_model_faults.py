@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from spelangy_assets.stages.language_model import BudgetSpent, ask_all, make_client
-from spelangy_assets.stages.stage import Execution, PreflightError
+from spelangy_assets.execution.stage import Execution, PreflightError
+from spelangy_assets.stage_parts.language_model import BudgetSpent, ask_all, make_client
 from spelangy_assets.store.artifacts import Identity
 from spelangy_model.text.llm import LanguageModel, Ledger, Price, Prompt, Reply
 

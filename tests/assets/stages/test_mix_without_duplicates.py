@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.graph import Graph
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract
-from spelangy_assets.recipes.graph import Graph
 from spelangy_assets.stages import mix
-from spelangy_assets.stages.build import build
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
-from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.data.interleave import Interleaving
 from spelangy_model.data.mixture import Mixture, Proportion, Source

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from spelangy_assets.execution.graph import Node
+from spelangy_assets.execution.stage import InputError, PreflightError
 from spelangy_assets.quality import contracts
-from spelangy_assets.recipes.graph import Node
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import extract_text, ingest_pages, mine_quest, write_krist
-from spelangy_assets.stages.stage import FolderSource, InputError, PreflightError
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.forgotten import forget
 from spelangy_model.records import Page, Reject, Script, TextDocument
@@ -355,7 +356,7 @@ def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypa
 
 
 def test_the_sample_crawl_gives_every_question_and_no_planted_one(toys, store, project_dir):
-    crawl = project_dir / "spelangy_assets/sample_crawl"
+    crawl = project_dir / "spelangy_assets/sample/snapshots"
     truth = [json.loads(line) for line in (crawl / "truth/pages.jsonl").read_text("utf-8").splitlines()]
     for snapshot_name in ("2026-01", "2026-02"):
         pages = replace(raw_pages(), partition="page_snapshot")

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.quality import contracts
 from spelangy_assets.quality.evaluate import evaluate
 from spelangy_assets.stages import round_trip, speak
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity, StoreError
 from spelangy_assets.store.manifest import Verdict
 from spelangy_model.audio.asr import FasterWhisper, WindowResult
-from spelangy_model.audio.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, encode_flac
-from spelangy_model.audio.tts import Voice
+from spelangy_model.audio.tts.espeak import EspeakSynthesizer, voices_of
+from spelangy_model.audio.tts.protocol import Voice
 from spelangy_model.audio.windows import Window
 from spelangy_model.audio.words import spread
 from spelangy_model.records import Audio, Chunk, HeardChunk, Metric, RejectedChunk

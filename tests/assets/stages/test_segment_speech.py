@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 import soundfile
 
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution, PreflightError
 from spelangy_assets.quality.contracts import RAW_AUDIO, SPEECH_SEGMENTS
-from spelangy_assets.recipes.graph import Graph, Node
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import ingest_audio, segment_speech
-from spelangy_assets.stages.build import build
 from spelangy_assets.stages.ingest_audio import RenderedRecording
-from spelangy_assets.stages.stage import Execution, FolderSource, PreflightError
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore
-from spelangy_model.audio import vad_diarize
-from spelangy_model.audio.diarize import Diarizer, DiarizerSpec
+from spelangy_model.audio.diarization import vad_diarize
+from spelangy_model.audio.diarization.diarize import Diarizer, DiarizerSpec
+from spelangy_model.audio.diarization.vad_diarize import VadSpec
 from spelangy_model.audio.turns import Turn
-from spelangy_model.audio.vad_diarize import VadSpec
 from spelangy_model.records import Recording, Segment, Utterance
 
 RAW = Node(

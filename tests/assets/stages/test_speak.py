@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.sample.world import load_world
 from spelangy_assets.stages import speak, tokenizer_corpus
 from spelangy_assets.stages.speak import Config
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.stages.tokenizer_corpus import Sentences
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
 from spelangy_assets.store.fingerprint import fingerprint, payload_of
-from spelangy_assets.world.world import load_world
-from spelangy_model.audio.espeak import VOICES, EspeakSynthesizer, voices_of
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.tts import SpeechLimits, SynthesizerSpec, Voice
+from spelangy_model.audio.tts.espeak import VOICES, EspeakSynthesizer, voices_of
 from spelangy_model.records import Chunk, Line, Reject, Script
 from spelangy_model.rng import stable_hash
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from spelangy_assets.execution.stage import InputError, PreflightError
 from spelangy_assets.quality import contracts
 from spelangy_assets.stages import cover_topics, find_contaminated, find_contamination
-from spelangy_assets.stages.stage import InputError, PreflightError
 from spelangy_model.records import Audio, Metric, SpokenQuestion, TokenChunk, TokenDocument
 from spelangy_model.text.contamination import QuestionIndex, comparable_words
 from spelangy_model.text.topics import Topic

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.quality import contracts
 from spelangy_assets.quality.evaluate import evaluate
+from spelangy_assets.sample.render import word_salad
+from spelangy_assets.sample.world import load_world
 from spelangy_assets.stages import mix, round_trip, speech_tokenizer, tokenize_chunks
-from spelangy_assets.stages.stage import Execution, PreflightError, StageContext
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, Identity
-from spelangy_assets.world.render import word_salad
-from spelangy_assets.world.world import load_world
-from spelangy_model.audio.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.audio.io import encode_flac
+from spelangy_model.audio.tts.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.records import Audio, Chunk, Metric, RejectedChunk, TokenDocument
 from spelangy_model.tokenizer.speech_schedule import SpeechTraining
 from spelangy_model.tokenizer.text import decode_text, load_text_tokenizer, save_text_tokenizer, train_text_tokenizer

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from spelangy_assets.execution.stage import Execution, PreflightError
+from spelangy_assets.sample.world import load_world
 from spelangy_assets.stages import text_tokenizer, train_lm, write_benchmark
-from spelangy_assets.stages.stage import Execution, PreflightError
-from spelangy_assets.world.world import load_world
-from spelangy_model.audio.espeak import voices_of
+from spelangy_model.audio.tts.espeak import voices_of
 
 WORLD = load_world().digest
 VOICES = voices_of(("en-us",))

@@ -13,9 +13,13 @@ from typing import Any
 
 import pytest
 
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution, InputError, StageContext
+from spelangy_assets.orchestration.stage_asset import materialization_metadata
 from spelangy_assets.quality import contracts
-from spelangy_assets.recipes.graph import Graph, Node
-from spelangy_assets.stage_asset import materialization_metadata
+from spelangy_assets.sample.render import text_document
+from spelangy_assets.sample.world import load_world
 from spelangy_assets.stages import (
     adopt_checkpoint,
     evaluate,
@@ -30,13 +34,9 @@ from spelangy_assets.stages import (
     write_benchmark,
 )
 from spelangy_assets.stages.adopt_checkpoint import folder_digest
-from spelangy_assets.stages.build import Built, build
-from spelangy_assets.stages.stage import Execution, InputError, StageContext
 from spelangy_assets.store.artifacts import ArtifactStore
-from spelangy_assets.world.render import text_document
-from spelangy_assets.world.world import load_world
 from spelangy_model.audio.asr import FasterWhisper
-from spelangy_model.audio.espeak import voices_of
+from spelangy_model.audio.tts.espeak import voices_of
 from spelangy_model.data.interleave import Interleaving
 from spelangy_model.data.loader import RowReader
 from spelangy_model.data.mixture import Mixture, Proportion, Source

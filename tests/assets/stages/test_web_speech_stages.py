@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution, PreflightError
 from spelangy_assets.quality.contracts import (
     CHUNKS,
     CLEAN_TRANSCRIPTS,
@@ -20,9 +23,9 @@ from spelangy_assets.quality.contracts import (
     SPEECH_SEGMENTS,
     TRANSCRIPT_HYPOTHESES,
 )
-from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.report.transcript_files import export_transcripts
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import (
     account_speech,
     chunk_speech,
@@ -31,13 +34,11 @@ from spelangy_assets.stages import (
     recognize,
     segment_speech,
 )
-from spelangy_assets.stages.build import Built, build
 from spelangy_assets.stages.ingest_audio import RenderedRecording
-from spelangy_assets.stages.stage import Execution, FolderSource, PreflightError
 from spelangy_assets.store.artifacts import Artifact, ArtifactStore
 from spelangy_model.audio.asr import AsrError, FasterWhisper, Recognizer, WindowResult
 from spelangy_model.audio.ctm import read_ctm
-from spelangy_model.audio.diarize import Diarizer
+from spelangy_model.audio.diarization.diarize import Diarizer
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.audio.rover import RoverWeights
@@ -477,7 +478,7 @@ def scored(sample_truth: Any, built: dict[str, Built]) -> Any:
 def test_the_planted_files_of_the_sample_crawl_are_found(
     store: ArtifactStore, execution: Execution, project_dir: Path, sample_truth: Any, snapshot: str
 ):
-    folder = FolderSource(project_dir / "spelangy_assets/sample_crawl/audio" / snapshot)
+    folder = FolderSource(project_dir / "spelangy_assets/sample/snapshots/audio" / snapshot)
     built = chain(store, execution, folder, upto="raw_audio")
     (planted,) = sample_truth.planted_files(rows(built["raw_audio"].artifact, "rejects", Reject), snapshot)
     assert planted.found, planted
@@ -490,7 +491,7 @@ def test_the_sample_crawl_comes_out_as_its_truth_says(
     folder = tmp_path / "snapshot"
     folder.mkdir()
     for name in ("2026-01/talk-03.opus", "2026-02/talk-05.opus"):  # with a foreign stretch, and with noise
-        found = project_dir / "spelangy_assets/sample_crawl/audio" / name
+        found = project_dir / "spelangy_assets/sample/snapshots/audio" / name
         (folder / found.name).write_bytes(found.read_bytes())
     web = SAMPLE.web_speech
     built = chain(store, execution, FolderSource(folder), web.recognize.systems, web.clean, coarse=web.coarse)

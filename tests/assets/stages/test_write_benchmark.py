@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution, PreflightError
 from spelangy_assets.quality import contracts
-from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.stages import write_benchmark
-from spelangy_assets.stages.build import Built, build
-from spelangy_assets.stages.stage import Execution, PreflightError
 from spelangy_assets.stages.write_benchmark import FOLDER_VARIABLE, QuestionSet
 from spelangy_assets.store.artifacts import ArtifactStore
-from spelangy_model.audio.espeak import voices_of
 from spelangy_model.audio.io import decode_flac, encode_flac
+from spelangy_model.audio.tts.espeak import voices_of
 from spelangy_model.eval.question_files import digest_of_questions, read_questions
 from spelangy_model.records import SpokenQuestion
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stages import (
     extract_text,
     ingest_pages,
@@ -14,7 +15,6 @@ from spelangy_assets.stages import (
     write_krist,
     write_synthetic_page,
 )
-from spelangy_assets.stages.stage import Execution, StageContext
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
 from spelangy_assets.store.fingerprint import payload_of
 from spelangy_model.audio.io import encode_flac

@@ -12,12 +12,12 @@ import boto3
 import pytest
 from faulty_s3 import FaultyServer
 
-from spelangy_assets.laboratory import Laboratory
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.places import required_places
+from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.places import required_places
 from spelangy_assets.recipes.sample import TINY
 from spelangy_assets.settings import Settings
-from spelangy_assets.stages.build import build
 from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
 from spelangy_assets.store.files import Files
 

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from spelangy_assets.laboratory import Laboratory
-from spelangy_assets.partitions import snapshots
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.graph import Graph
+from spelangy_assets.execution.stage import Execution, InputError
+from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.partitions import snapshots
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.graph import Graph
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.stages.build import build
-from spelangy_assets.stages.stage import Execution, FolderSource, InputError
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_assets.store.files import Files, below
 from spelangy_model.records import Metric
@@ -145,7 +146,7 @@ def test_pages_of_a_prefix_are_those_of_the_same_files_in_a_folder(
     server: str, store: ArtifactStore, execution: Execution, tmp_path: Path, project_dir: Path
 ):
     folder = tmp_path / "pages"
-    shutil.copytree(project_dir / "spelangy_assets/sample_crawl/pages/2026-02", folder)
+    shutil.copytree(project_dir / "spelangy_assets/sample/snapshots/pages/2026-02", folder)
     (folder / "www.mill.example").mkdir()
     html = (
         "<html><body><p>" + "The old mill stands at the edge of the village by the brook. " * 9 + "</p></body></html>"

@@ -9,13 +9,14 @@ import pytest
 import soundfile
 
 from spelangy_assets.__main__ import main
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.execution.status import Status, status_of
 from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.graph import Graph, Node
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.stages.build import Built, build
-from spelangy_assets.stages.stage import Execution, FolderSource, StageContext
-from spelangy_assets.stages.status import Status, status_of
+from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.store.artifacts import Address, ArtifactStore
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.forgotten import forget, forgotten_at, held_in, takedowns

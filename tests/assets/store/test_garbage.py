@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from spelangy_assets.__main__ import main
-from spelangy_assets.recipes.graph import Node
+from spelangy_assets.execution.graph import Node
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_assets.store.garbage import delete, find_garbage
 

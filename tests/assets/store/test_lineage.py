@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from spelangy_assets.execution.stage import StageContext
 from spelangy_assets.stages import adopt_checkpoint
-from spelangy_assets.stages.stage import StageContext
 from spelangy_assets.store import lineage_queries
 from spelangy_assets.store.artifacts import ArtifactStore, StoreError
 from spelangy_assets.store.lineage import connect, published_id, query

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from faulty_s3 import FaultyServer
 
-from spelangy_assets.policies import is_transient
+from spelangy_assets.orchestration.policies import is_transient
 from spelangy_assets.store import s3_objects
 from spelangy_assets.store.artifacts import Address, ArtifactStore, Identity, PublishedMeanwhile, StoreError
 from spelangy_assets.store.files import Files

@@ -13,7 +13,7 @@ from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode
 
 @pytest.fixture(scope="module")
 def talk(project_dir: Path) -> np.ndarray:
-    return decode(project_dir / "spelangy_assets/sample_crawl/audio/2026-01/talk-02.opus").samples[: 40 * 16_000]
+    return decode(project_dir / "spelangy_assets/sample/snapshots/audio/2026-01/talk-02.opus").samples[: 40 * 16_000]
 
 
 def _through(samples: np.ndarray, rate_hz: int = SAMPLE_RATE_HZ, **options: str) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_another_codec_another_gain_and_a_cut_edge_keep_landmarks(talk: np.ndarr
 
 
 def test_other_talk_of_other_voices_shares_none(talk: np.ndarray, project_dir: Path):
-    other = decode(project_dir / "spelangy_assets/sample_crawl/audio/2026-02/talk-05.opus").samples
+    other = decode(project_dir / "spelangy_assets/sample/snapshots/audio/2026-02/talk-05.opus").samples
     assert _matches(talk, other)[1] < 6
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spelangy_assets.world.render import benchmark_questions, text_document
-from spelangy_assets.world.world import load_world
+from spelangy_assets.sample.render import benchmark_questions, text_document
+from spelangy_assets.sample.world import load_world
 from spelangy_model.rng import stable_rng
 from spelangy_model.text.contamination import (
     MAX_NGRAM_WORDS,

@@ -214,8 +214,8 @@ def test_the_bridge_share_is_kept_and_the_draw_is_the_document_s_own():
 
 def test_sample_pages_reach_the_bar():
     """Exact truth: precision at least 0.95, recall at least 0.9, with rationale and answer; planted ones refused."""
-    from spelangy_assets.world.pages import snapshot_pages
-    from spelangy_assets.world.world import load_world
+    from spelangy_assets.sample.pages import snapshot_pages
+    from spelangy_assets.sample.world import load_world
 
     world = load_world()
     right = wrong = missed = planted = 0

@@ -8,8 +8,9 @@ import pytest
 import soxr
 import torch
 
-from spelangy_model.tokenizer.codec import CodecError, open_codec
+from spelangy_model.tokenizer.codec import CodecError
 from spelangy_model.tokenizer.mimi import MimiCodec
+from spelangy_model.tokenizer.open_codec import open_codec
 from spelangy_model.tokenizer.speech import SpeechTokenizer, preset_config, save_checkpoint, token_count
 
 

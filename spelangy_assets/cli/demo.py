@@ -1,0 +1,225 @@
+"""`make demo`: the whole recipe through Dagster, told on the terminal, checked against Dagster's own event log.
+
+Put here: what is printed and what is checked at the end. Do not put here: how runs are planned (lanes.py).
+"""
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import dagster as dg
+
+from spelangy_assets.execution.graph import Graph
+from spelangy_assets.execution.places import Place, place_name, required_places
+from spelangy_assets.execution.stage import InputError
+from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.lanes import Outcome, Progress, close_orphans, plan_tasks, run_lanes
+from spelangy_assets.orchestration.partitions import add_partitions
+from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.settings import Settings
+from spelangy_assets.store.artifacts import Address
+
+
+def prepare_instance(settings: Settings) -> None:
+    """Make this process and its children use the instance below the home folder, unless DAGSTER_HOME says another.
+
+    The configuration is dagster.yaml's of the working directory with the places of these settings, so that the pages
+    of `dagster dev` show what was run here.
+    """
+    if os.environ.get("DAGSTER_HOME"):
+        return
+    home = settings.dagster_dir
+    home.mkdir(parents=True, exist_ok=True)
+    if Path.cwd().joinpath("dagster.yaml").exists() and settings.home == Path.cwd() / ".spelangy":
+        os.environ["DAGSTER_HOME"] = str(Path.cwd())
+        return
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
+    os.environ["DAGSTER_HOME"] = str(home)
+
+
+class Teller:
+    """Prints a line for each dataset as it is done."""
+
+    def __init__(self, total: int, stream: TextIO):
+        self._total = total
+        self._stream = stream
+        self._started = time.perf_counter()
+        self.done: list[Progress] = []
+
+    def __call__(self, progress: Progress) -> None:
+        self.done.append(progress)
+        name = place_name(progress.asset, progress.partition)
+        drops = ", ".join(f"{reason} {count}" for reason, count in sorted(progress.dropped.items()))
+        how = "as it was" if progress.cached else f"{progress.seconds:6.1f} s"
+        state = "" if progress.passed else "  CONTRACT FAILED"
+        print(
+            f"[{time.perf_counter() - self._started:5.0f} s {len(self.done):3}/{self._total}] {name:<44}{how:>10}"
+            f"{progress.rows:>8} kept" + (f"  dropped: {drops}" if drops else "") + state,
+            file=self._stream,
+            flush=True,
+        )
+
+
+def unfinished(instance: dg.DagsterInstance, recipe: str, graph: Graph, places: list[Place]) -> list[str]:
+    """Read back from the event log what is not materialized, or has a blocking check that did not pass."""
+    problems = []
+    for name, partition in places:
+        title = place_name(name, partition)
+        records = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key(recipe, name), asset_partitions=[partition] if partition else None), limit=1
+        ).records
+        if not records:
+            problems.append(f"{title}: not materialized")
+            continue
+        checks = [
+            entry.dagster_event.asset_check_evaluation_data
+            for entry in instance.all_logs(records[0].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+            if entry.dagster_event is not None
+        ]
+        mine = [check for check in checks if check.asset_key == asset_key(recipe, name) and check.blocking]
+        if not mine:
+            problems.append(f"{title}: no blocking check was evaluated")
+        problems.extend(f"{title}: blocking check {check.check_name} failed" for check in mine if _blocks(check))
+    return problems
+
+
+def _blocks(check: dg.AssetCheckEvaluation) -> bool:
+    return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR  # an overruled one is a warning
+
+
+@dataclass
+class Materialized:
+    """What was brought up to date, and what was not."""
+
+    done: list[Progress]
+    outcome: Outcome
+    problems: list[str]
+
+    @property
+    def complete(self) -> bool:
+        return not self.problems and not self.outcome.failures
+
+
+def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: int, stream: TextIO) -> Materialized:
+    """Materialize places through Dagster, told line by line, and read the result back from its event log."""
+    prepare_instance(settings)
+    graph = assemble(recipe)
+    tasks = plan_tasks(graph, places)
+    print(
+        f"recipe {recipe.name}: {len(places)} datasets in {len(tasks)} runs over {lanes} lanes", file=stream, flush=True
+    )
+    teller = Teller(len(places), stream)
+    with dg.DagsterInstance.get() as instance:
+        for run_id in close_orphans(instance):
+            print(f"marked run {run_id} as failed: its process was killed", file=stream, flush=True)
+        add_partitions(instance, recipe, settings)
+        outcome = run_lanes(recipe.name, settings, tasks, lanes, teller)
+        problems = unfinished(instance, recipe.name, graph, places)
+    for title, failure in outcome.failures.items():
+        print(f"\nFAILED {title}: {failure}", file=stream)
+    for problem in problems:
+        print(f"not done: {problem}", file=stream)
+    return Materialized(teller.done, outcome, problems)
+
+
+def demo(recipe: Recipe, settings: Settings, lanes: int = 2, stream: TextIO = sys.stdout) -> int:
+    """Materialize a recipe and print its leaderboard; return 0 when all is there and every blocking check passed."""
+    graph = assemble(recipe)
+    result = materialize(recipe, settings, required_places(graph), lanes, stream)
+    if result.complete:
+        _print_leaderboard(recipe, graph, Laboratory(settings), stream)
+    _print_costs(recipe, settings, result, stream)
+    return 0 if result.complete else 1
+
+
+def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys.stdout) -> int:
+    """Run the web-speech part of the sample recipe on a folder of one's own recordings; return the exit status.
+
+    The folder becomes the audio snapshot `name` (a link in the snapshots folder), so that the UI knows it too.
+    Raises InputError when there is no such folder or the name is taken by another one.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}: name a folder that holds recordings")
+    link = settings.snapshots / "audio" / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+    elif link.resolve() != folder.resolve():
+        raise InputError(f"the snapshot {name!r} is {link.resolve()} already; choose another name with --name")
+    graph = assemble(SAMPLE)
+    roots: list[Place] = [(asset, name) for asset in ("web_coarse", "web_fine", "chunk_page")]
+    result = materialize(SAMPLE, settings, required_places(graph, roots), 1, stream)
+    if result.complete:
+        store = Laboratory(settings).store
+        for asset, _ in required_places(graph, roots):
+            counts = store.resolve(Address(SAMPLE.name, asset, name)).manifest.counts
+            sums = ", ".join(f"{stat} {amount:.4g}" for stat, amount in counts.stats.items())
+            print(
+                f"{asset:<24}in {counts.records_in:>6}  kept {counts.records_kept:>6}  {counts.dropped}  {sums}",
+                file=stream,
+            )
+        page = store.resolve(Address(SAMPLE.name, "chunk_page", name))
+        print(f"\nChunks: {store.resolve(Address(SAMPLE.name, 'web_fine', name)).uri}", file=stream)
+        print(f"Listening page: {page.uri}/chunk_page.html", file=stream)
+    return 0 if result.complete else 1
+
+
+def _print_leaderboard(recipe: Recipe, graph: Graph, laboratory: Laboratory, stream: TextIO) -> None:
+    board = laboratory.store.resolve(Address(recipe.name, "leaderboard"))
+    print("\n" + board.read_file("leaderboard.md").decode(), file=stream)
+    print(f"Leaderboard page: {board.uri}/leaderboard.html", file=stream)
+    for name, partition in required_places(graph):
+        if name == "chunk_page":
+            page = laboratory.store.resolve(Address(recipe.name, name, partition))
+            print(f"Listening page:   {page.uri}/chunk_page.html", file=stream)
+    print("Assets, lineage and checks: make ui, then http://127.0.0.1:3000\n", file=stream)
+
+
+def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, stream: TextIO) -> None:
+    done, outcome = result.done, result.outcome
+    by_asset: dict[str, dict[str, float]] = {}
+    for progress in done:
+        row = by_asset.setdefault(progress.asset, {"wall_s": 0.0, "cpu_s": 0.0, "partitions": 0, "computed": 0})
+        row["partitions"] += 1
+        if not progress.cached:
+            row["computed"] += 1
+            row["wall_s"] += progress.seconds
+            row["cpu_s"] += progress.cpu_seconds
+    stages_cpu = sum(row["cpu_s"] for row in by_asset.values())
+    print(f"{'asset':<28}{'partitions':>11}{'computed':>10}{'wall s':>9}{'CPU s':>9}", file=stream)
+    for asset, row in by_asset.items():
+        print(
+            f"{asset:<28}{row['partitions']:>11.0f}{row['computed']:>10.0f}{row['wall_s']:>9.1f}{row['cpu_s']:>9.1f}",
+            file=stream,
+        )
+    overhead = outcome.cpu_seconds - stages_cpu
+    print(f"{'imports, Dagster, contracts':<58}{overhead:>9.1f}", file=stream)
+    summary = {
+        "recipe": recipe.name,
+        "assets": by_asset,
+        "wall_s": round(outcome.wall_seconds, 1),
+        "cpu_s": round(outcome.cpu_seconds, 1),
+        "stages_cpu_s": round(stages_cpu, 1),
+        "peak_memory_mib": round(outcome.peak_memory_bytes / 2**20),
+        "runs": outcome.run_ids,
+        "failures": outcome.failures,
+        "not_run": outcome.not_run,
+        "problems": result.problems,
+    }
+    report = settings.home / f"demo-{recipe.name}.json"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(json.dumps(summary, indent=1, sort_keys=True))
+    print(
+        f"{'whole':<28}{len(done):>11}{sum(int(row['computed']) for row in by_asset.values()):>10}"
+        f"{outcome.wall_seconds:>9.1f}{outcome.cpu_seconds:>9.1f}\npeak memory {summary['peak_memory_mib']} MiB; "
+        f"the same as JSON: {report}",
+        file=stream,
+        flush=True,
+    )

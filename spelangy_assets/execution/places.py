@@ -1,0 +1,69 @@
+"""Which datasets at which snapshots a graph asks for.
+
+Put here: places, and what stands above them. Do not put here: whether a place is up to date (execution/status.py), or
+how places are run (lanes.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from spelangy_assets.execution.graph import Graph, Node, PartitionKind
+
+Place = tuple[str, str | None]  # an asset at a partition
+Partitions = Mapping[PartitionKind, Iterable[str]]
+
+
+def place_name(asset: str, partition: str | None) -> str:
+    """Return the words for a dataset at a partition."""
+    return f"{asset}[{partition}]" if partition else asset
+
+
+def parents_of(graph: Graph, node: Node, partition: str | None) -> list[Place]:
+    """Return the places that a node reads directly, each once."""
+    own = [(asset, partition if graph[asset].partition else None) for asset in node.inputs.values()]
+    return list(dict.fromkeys(own + list(node.members)))
+
+
+def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Place]:
+    """Return what the roots need, parents first.
+
+    By default the roots are all unpartitioned assets, and then what none of them is made from (accounts, pages to look
+    at), at every snapshot at which all that it shows is needed.
+    """
+    needed: dict[Place, None] = {}
+
+    def visit(place: Place) -> None:
+        if place in needed:
+            return
+        name, partition = place
+        for parent in parents_of(graph, graph[name], partition):
+            visit(parent)
+        needed[place] = None
+
+    for root in roots if roots is not None else [(node.name, None) for node in graph if node.partition is None]:
+        visit(root)
+    if roots is None:
+        snapshots = list(dict.fromkeys((graph[name].partition, partition) for name, partition in needed))
+        for node in graph:
+            if node.partition and all(graph[name].partition for name in graph.descendants(node.name)):
+                for kind, partition in snapshots:
+                    if kind == node.partition and needed.keys() >= set(parents_of(graph, node, partition)):
+                        visit((node.name, partition))
+    return list(needed)
+
+
+def wanted_places(graph: Graph, partitions: Partitions) -> list[Place]:
+    """Return every place that should be up to date, in the graph's order.
+
+    A snapshot that a corpus names is wanted as far as the corpora need it; one that has arrived and is in no corpus
+    yet is wanted whole, so that it can be looked at and chosen. A snapshot that is no partition yet is left out.
+    """
+    required = set(required_places(graph))
+    chosen = {(graph[asset].partition, partition) for asset, partition in required}
+    return [
+        (node.name, key)
+        for node in graph
+        for key in (partitions[node.partition] if node.partition else [None])
+        if key is None or (node.partition, key) not in chosen or (node.name, key) in required
+    ]

@@ -1,0 +1,164 @@
+"""What is out of date, and why: told from the manifests, across the whole graph.
+
+Put here: the comparison of what is published with what the recipe asks for now. Do not put here: repairing it
+(schedules request runs) or Dagster, which stops telling staleness at 100 partitions and never tells it in depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from spelangy_assets.execution.build import Resolved, committed, resolve
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.places import Partitions, Place, parents_of, place_name, wanted_places
+from spelangy_assets.execution.stage import InputError
+from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
+from spelangy_assets.store.fingerprint import fingerprint
+from spelangy_assets.store.manifest import Input, Manifest
+
+State = Literal["fresh", "missing", "stale", "failed", "waiting"]
+Cause = Literal["missing", "code", "config", "inputs", "contract", "quality"]
+_ROOTS_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of one dataset of one partition.
+
+    missing: nothing is published. stale: published, but not what the recipe asks for now, or not judged by its
+    contract of now. failed: built as asked, but its contract failed. waiting: it cannot be told before an input is
+    brought up to date. fresh: nothing to do.
+    `causes` are the kinds of what `why` says: never built, or since then the code, the config, an input or the contract
+    changed, or the quality failed. Of what waits they are those of the `roots`, the first places above it that are not
+    up to date.
+    """
+
+    asset: str
+    partition: str | None
+    state: State
+    why: str
+    build_key: str = ""
+    causes: tuple[Cause, ...] = ()
+    roots: tuple[Place, ...] = ()
+
+    @property
+    def place(self) -> str:
+        return place_name(self.asset, self.partition)
+
+    @property
+    def repairable(self) -> bool:
+        """Whether a run now would help; a failed contract fails again until something above it changes."""
+        return self.state in ("missing", "stale")
+
+
+def status_of(
+    store: ArtifactStore,
+    graph: Graph,
+    partitions: Partitions,
+    source_of: Callable[[Node, str | None], object],
+) -> list[Status]:
+    """Return the state of every dataset that the graph asks for, parents first."""
+    found: dict[Place, Status] = {}
+    for name, partition in wanted_places(graph, partitions):
+        found[name, partition] = _status(store, graph, graph[name], partition, source_of, found)
+    return list(found.values())
+
+
+def _status(
+    store: ArtifactStore,
+    graph: Graph,
+    node: Node,
+    partition: str | None,
+    source_of: Callable[[Node, str | None], object],
+    above: Mapping[Place, Status],
+) -> Status:
+    blocked = [
+        above[parent]
+        for parent in parents_of(graph, node, partition)
+        if parent in above and above[parent].state != "fresh"
+    ]
+    if blocked:
+        return _waiting(node, partition, blocked, above)
+    try:
+        wanted = resolve(store, graph, node, partition, source_of(node, partition))
+    except (StoreError, InputError) as error:
+        return Status(node.name, partition, "waiting", str(error), causes=("missing",))
+    state, why, causes = _compared(store, Address(graph.recipe, node.name, partition), node, wanted)
+    return Status(node.name, partition, state, why, wanted.identity.build_key, causes)
+
+
+def count_states(statuses: list[Status]) -> dict[str, int]:
+    """Return how many places are in each state, those out of date by cause too; states that none is in are left out."""
+    counts: dict[str, int] = {}
+    for status in statuses:
+        for words in (status.state, *(f"{status.state} by {cause}" for cause in status.causes)):
+            counts[words] = counts.get(words, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _waiting(node: Node, partition: str | None, blocked: list[Status], above: Mapping[Place, Status]) -> Status:
+    roots = dict.fromkeys(root for one in blocked for root in one.roots or ((one.asset, one.partition),))
+    causes: dict[Cause, None] = dict.fromkeys(cause for root in roots for cause in above[root].causes)
+    named = ", ".join(above[root].place for root in list(roots)[:_ROOTS_NAMED])
+    why = f"waits for {named}" + (f" and {len(roots) - _ROOTS_NAMED} more" if len(roots) > _ROOTS_NAMED else "")
+    return Status(node.name, partition, "waiting", why, causes=tuple(causes), roots=tuple(roots))
+
+
+def _compared(
+    store: ArtifactStore, address: Address, node: Node, wanted: Resolved
+) -> tuple[State, str, tuple[Cause, ...]]:
+    latest = store.latest(address)
+    built = committed(store, address, wanted.identity.build_key)
+    if built is None:
+        return ("missing", "never built", ("missing",)) if latest is None else _stale(latest.manifest, wanted)
+    verdict = store.verdict(built)
+    if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
+        return "stale", "built, but not judged by its contract of now", ("contract",)
+    if not verdict.accepted:
+        failures = "; ".join(f"{item.name}: {item.error or item.observed}" for item in verdict.failures())
+        return "failed", f"contract failed: {failures}", ("quality",)
+    if latest is None:
+        return "missing", "built and passed, but never published", ("missing",)
+    if latest.manifest.build_key != built.manifest.build_key:
+        return _stale(latest.manifest, wanted)
+    return "fresh", "", ()
+
+
+def _stale(manifest: Manifest, wanted: Resolved) -> tuple[State, str, tuple[Cause, ...]]:
+    changes = difference(manifest, wanted)
+    return "stale", "; ".join(changes.values()), tuple(changes)
+
+
+def difference(manifest: Manifest, wanted: Resolved) -> dict[Cause, str]:
+    """Say what changed between a published version and what is wanted: stage, config fields, inputs."""
+    identity = wanted.identity
+    reasons: dict[Cause, str] = {}
+    if (manifest.stage, manifest.stage_version) != (identity.stage, identity.stage_version):
+        now = f"{identity.stage} v{identity.stage_version}"
+        reasons["code"] = f"code {manifest.stage} v{manifest.stage_version} -> {now}"
+    if manifest.config_fingerprint != identity.config_fingerprint:
+        old, new = manifest.config, identity.config
+        fields = sorted(str(name) for name in {**old, **new} if old.get(name) != new.get(name))
+        reasons["config"] = f"config: {', '.join(fields)}"
+    before, after = _versions(manifest.inputs), _versions(identity.inputs)
+    changed = {
+        place_name(asset or role, partition)
+        for role, asset, partition in before.keys() | after.keys()
+        if before.get((role, asset, partition)) != after.get((role, asset, partition))
+    }
+    if changed:
+        reasons["inputs"] = f"inputs: {', '.join(sorted(changed))}"
+    if not reasons:
+        # Equal bytes in another build: only a roll-up asks for it, since it names the builds that are there.
+        builds = {item.build_key for item in manifest.inputs}
+        again = sorted(
+            place_name(item.asset, item.partition) for item in identity.inputs if item.build_key not in builds
+        )
+        reasons["inputs"] = f"a child was built again: {', '.join(again)}" if again else "inputs in another order"
+    return reasons
+
+
+def _versions(inputs: list[Input]) -> dict[tuple[str, str, str | None], str]:
+    return {(item.role, item.asset, item.partition): item.data_version for item in inputs}

@@ -1,0 +1,100 @@
+"""What a build needs besides its node: the store, the execution, and the sources of snapshots.
+
+Put here: the joining of settings and recipe into those. Do not put here: Dagster (the bridge hands this on as a
+resource), or the work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spelangy_assets.execution.build import Built
+from spelangy_assets.execution.graph import Node
+from spelangy_assets.execution.stage import Execution, Spread
+from spelangy_assets.recipes.recipe import PackagedFolder, Recipe, TranscribedFolder
+from spelangy_assets.settings import PACKAGE_FOLDER, Settings
+from spelangy_assets.sources.files import FolderSource
+from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_assets.store.files import below
+
+_FOLDERS = {"audio_snapshot": "audio", "page_snapshot": "pages"}
+
+
+class LaunchError(RuntimeError):
+    """A subprocess of a stage ended with an error; its own words stand in the log above."""
+
+
+def child_command(settings: Settings, module: str, spec_file: Path) -> list[str]:
+    """Return the command that runs a module of the project on a spec, through `accelerate launch` if configured.
+
+    One process needs no launcher: `accelerate launch` would import torch once more only to start the same command.
+    """
+    if settings.accelerate_config:
+        launcher = ["-m", "accelerate.commands.launch", "--config_file", settings.accelerate_config]
+        return [sys.executable, *launcher, "-m", module, str(spec_file)]
+    return [sys.executable, "-m", module, str(spec_file)]
+
+
+def write_spec(spec: Mapping[str, Any], folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    spec_file = folder / "spec.json"
+    spec_file.write_text(json.dumps(spec, indent=1, sort_keys=True))
+    return spec_file
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """An installation that works on recipes; `report` is told of each dataset that was brought up to date."""
+
+    settings: Settings
+    report: Callable[[str, str | None, Built], None] = lambda asset, partition, built: None
+
+    @property
+    def store(self) -> ArtifactStore:
+        return ArtifactStore(self.settings.store_uri, self.settings.cache_dir)
+
+    def launch(self, module: str, spec: Mapping[str, Any], folder: Path) -> None:
+        """Run a module as a plain subprocess, its output on ours. LaunchError when it fails."""
+        command = child_command(self.settings, module, write_spec(spec, folder))
+        ended = subprocess.run(command, env=self.child_environment(), check=False)
+        if ended.returncode != 0:
+            raise LaunchError(f"{module} ended with exit status {ended.returncode}: {' '.join(command)}")
+
+    def child_environment(self) -> dict[str, str]:
+        # One thread a process: small models are slower on two, and sums over threads are not bit-stable.
+        threads = {} if self.settings.device != "cpu" else {"OMP_NUM_THREADS": "1"}
+        return {**os.environ, **threads}
+
+    def execution(self, launch: Any = None, spread: Spread | None = None) -> Execution:
+        return Execution(
+            cache_dir=self.settings.cache_dir,
+            launch=launch or self.launch,
+            device=self.settings.device,
+            environment=self.settings.environment,
+            spread=spread,
+            checkpoints=self.settings.checkpoints,
+        )
+
+    def source(self, recipe: Recipe, node: Node, partition: str | None) -> object:
+        """Return where a crawl node's snapshot comes from; None for nodes that read no source."""
+        if not node.has_source or node.partition is None or partition is None:
+            return None
+        kind = _FOLDERS[node.partition]
+        known = recipe.audio_snapshots if kind == "audio" else recipe.page_snapshots
+        source = known.get(partition)
+        if isinstance(source, PackagedFolder):
+            return FolderSource(PACKAGE_FOLDER / source.path)
+        texts = isinstance(source, TranscribedFolder)
+        if source is not None and not texts:
+            return source
+        folder, bucket = self.settings.snapshots / kind / partition, self.settings.snapshots_s3
+        if bucket and not folder.is_dir():
+            return FolderSource(below(bucket, kind, partition), texts)
+        return FolderSource(folder, texts)

@@ -1,0 +1,287 @@
+"""Materializes a whole recipe through Dagster in a few long-lived processes.
+
+Put here: cutting a graph into runs, and running them in parents-first order over parallel lanes. Do not put here: what
+is printed (demo.py). A step process of its own for each asset costs seconds of imports; a lane imports once and runs
+many Dagster runs in process, one torch thread each, which on two cores is the quickest way through the sample.
+"""
+
+import multiprocessing
+import os
+import queue
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import psutil
+
+from spelangy_assets.execution.graph import Graph
+from spelangy_assets.execution.places import Place, parents_of
+from spelangy_assets.orchestration.jobs import JobKind, job_name
+from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.orchestration.orphans import end_with_parent
+from spelangy_assets.settings import Settings
+
+PROCESS_TAG = "spelangy/process"
+
+
+@dataclass
+class Task:
+    """Assets of one partition that run as one Dagster run, one after the other."""
+
+    kind: JobKind
+    partition: str | None
+    assets: list[str] = field(default_factory=list)
+    needs: set[int] = field(default_factory=set)
+    urgency: int = 0
+
+    @property
+    def title(self) -> str:
+        return f"{self.assets[0]}[{self.partition}]" if self.partition else self.assets[0]
+
+
+def plan_tasks(graph: Graph, places: list[Place]) -> list[Task]:
+    """Cut places into runs of one partition each, few enough that their overhead is small.
+
+    An asset joins its parents' run when all of them are in that one, at its partition; token sets that wait for the
+    same runs are one run. Unpartitioned assets are runs of their own, so that lanes share them.
+    """
+    tasks: list[Task] = []
+    home: dict[Place, int] = {}
+    for name, partition in places:
+        node = graph[name]
+        above = {home[parent] for parent in parents_of(graph, node, partition)}
+        candidates = (
+            above
+            if len(above) == 1 and node.group != "tokens"
+            else {
+                index
+                for index, task in enumerate(tasks)
+                if task.needs == above and graph[task.assets[0]].group == "tokens"
+            }
+        )
+        joined = next((i for i in candidates if partition is not None and tasks[i].partition == partition), None)
+        if joined is None:
+            joined = len(tasks)
+            tasks.append(Task(node.partition, partition, needs=above))
+        tasks[joined].assets.append(name)
+        home[name, partition] = joined
+    for index in reversed(range(len(tasks))):
+        below = [task.urgency for task in tasks if index in task.needs]
+        tasks[index].urgency = max(below, default=0) + sum(graph[name].weight for name in tasks[index].assets)
+    return tasks
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One dataset that a lane brought up to date, in the words of its manifest."""
+
+    asset: str
+    partition: str | None
+    cached: bool
+    passed: bool
+    rows: int
+    dropped: dict[str, int]
+    seconds: float
+    cpu_seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that ended, with the words of its failure when it has failed."""
+
+    task: int
+    run_id: str
+    failure: str
+    cpu_seconds: float
+
+
+def _lane(recipe: str, settings: Settings, tasks: Any, results: Any) -> None:
+    """The body of a lane's process: take a task, run it, say how it ended; None ends the lane."""
+    end_with_parent()
+    warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
+    from spelangy_assets.execution.build import Built
+    from spelangy_assets.orchestration.definitions import build_definitions
+    from spelangy_assets.orchestration.laboratory import Laboratory
+    from spelangy_assets.recipes.registry import recipe_named
+
+    def report(asset: str, partition: str | None, built: Built) -> None:
+        manifest = built.artifact.manifest
+        results.put(
+            Progress(
+                asset,
+                partition,
+                built.cached,
+                built.verdict.accepted,
+                manifest.counts.records_kept,
+                manifest.counts.dropped,
+                manifest.seconds,
+                manifest.cpu_seconds,
+                sum(shard.bytes for shard in manifest.shards),
+            )
+        )
+
+    definitions = build_definitions(
+        settings, {"laboratory": Laboratory(settings, report=report)}, recipes=[recipe_named(recipe)]
+    )
+    with dg.DagsterInstance.get() as instance:
+        while (item := tasks.get()) is not None:
+            index, task = item
+            result = definitions.resolve_job_def(job_name(recipe, task.kind)).execute_in_process(
+                instance=instance,
+                partition_key=task.partition,
+                asset_selection=[asset_key(recipe, name) for name in task.assets],
+                tags={PROCESS_TAG: f"{os.getpid()}:{psutil.Process().create_time()}"},
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+            failure = ""
+            if not result.success:
+                failures = [event for event in result.all_events if event.is_step_failure]
+                failure = "\n".join(_failure_text(event) for event in failures) or "the run failed outside its steps"
+            results.put(Ended(index, result.run_id, failure, sum(os.times()[:4])))
+
+
+def _failure_text(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return f"{event.step_key}: {data.user_failure_data.description}"
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f"{event.step_key}: {error.message.strip() if error else event.message}"
+
+
+def close_orphans(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs as failed whose lane process is gone: without a daemon a killed run stays open for ever."""
+    closed = []
+    filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(filters):
+        mark = run.tags.get(PROCESS_TAG)
+        if mark and not _alive(mark):
+            instance.report_run_failed(run, f"The process of this run ({mark.split(':')[0]}) is gone; it was killed.")
+            closed.append(run.run_id)
+    return closed
+
+
+def _alive(mark: str) -> bool:
+    pid, _, created = mark.partition(":")
+    try:
+        # A process id is used again after a while; together with its start time it is not.
+        return abs(psutil.Process(int(pid)).create_time() - float(created)) < 0.1
+    except psutil.NoSuchProcess:
+        return False
+
+
+@dataclass
+class Outcome:
+    """What a whole materialization gave."""
+
+    run_ids: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    not_run: list[str] = field(default_factory=list)
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+def run_lanes(
+    recipe: str,
+    settings: Settings,
+    tasks: list[Task],
+    lanes: int,
+    on_progress: Callable[[Progress], None],
+) -> Outcome:
+    """Run tasks over lanes, parents first, the most urgent first; what is below a failure is not run and is named."""
+    started = time.perf_counter()
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    inboxes = [context.Queue() for _ in range(min(lanes, len(tasks)))]
+    processes = [
+        context.Process(target=_lane, args=(recipe, settings, inbox, results), name=f"lane-{index}")
+        for index, inbox in enumerate(inboxes)
+    ]
+    with _OneThread():
+        for process in processes:
+            process.start()
+    outcome = Outcome()
+    idle = list(range(len(inboxes)))
+    busy: dict[int, int] = {}  # task -> lane
+    waiting, done, lane_cpu = set(range(len(tasks))), set(), {}
+    try:
+        while waiting or busy:
+            ready = sorted((index for index in waiting if tasks[index].needs <= done), key=lambda i: -tasks[i].urgency)
+            for index in ready[: len(idle)]:
+                lane = idle.pop(0)
+                inboxes[lane].put((index, tasks[index]))
+                busy[index] = lane
+                waiting.discard(index)
+            if not busy:
+                break  # what waits is below a failure
+            for message in _messages(results, processes):
+                if isinstance(message, Progress):
+                    on_progress(message)
+                    continue
+                lane = busy.pop(message.task)
+                idle.append(lane)
+                lane_cpu[lane] = message.cpu_seconds
+                outcome.run_ids.append(message.run_id)
+                if message.failure:
+                    outcome.failures[tasks[message.task].title] = message.failure
+                else:
+                    done.add(message.task)
+            outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, _memory_bytes())
+    finally:
+        for inbox in inboxes:
+            inbox.put(None)
+        for process in processes:
+            process.join(timeout=30)
+            if process.is_alive():
+                process.terminate()
+    outcome.not_run = sorted(tasks[index].title for index in waiting)
+    outcome.wall_seconds = time.perf_counter() - started
+    outcome.cpu_seconds = sum(lane_cpu.values()) + sum(os.times()[:2])
+    return outcome
+
+
+def _messages(results: Any, processes: list[Any]) -> Iterator[Any]:
+    try:
+        yield results.get(timeout=0.5)
+        while True:
+            yield results.get_nowait()
+    except queue.Empty:
+        dead = [process.name for process in processes if process.exitcode not in (None, 0)]
+        if dead:
+            raise RuntimeError(f"{', '.join(dead)} died (killed, or out of memory); run again to go on") from None
+
+
+def _memory_bytes() -> int:
+    """Return the resident memory of this process and all below it; pages that they share are counted in each."""
+    total = 0
+    me = psutil.Process()
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+class _OneThread:
+    """Children that start inside the block use one thread a library."""
+
+    _NAMES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+    def __enter__(self) -> None:
+        self._before = {name: os.environ.get(name) for name in self._NAMES}
+        os.environ.update(dict.fromkeys(self._NAMES, "1"))
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,81 @@
+"""The units of a stage over the machines of a Ray cluster.
+
+Put here: who does which share of the units, and what a machine is told. Do not put here: how runs come to the cluster
+(deploy/ray/dagster.yaml gives that to dagster-ray's run launcher), or the work: each share is the ordinary stage over
+some of its units (execution/build.py), and the process that asked finds them done, does what a lost machine left, and
+commits. The store has to be one that every machine sees. Ray is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+
+from spelangy_assets.execution.build import build_share
+from spelangy_assets.execution.graph import Node
+from spelangy_assets.execution.stage import Spread
+from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.settings import Settings
+from spelangy_assets.store.artifacts import Share
+
+
+def ray_spread(settings: Settings, recipe: Recipe, node: Node) -> Spread | None:
+    """Return the `spread` of an Execution: one share for each place that the cluster of `SPELANGY_RAY` has for it.
+
+    None where the settings name no cluster.
+
+    A share needs one CPU, and one GPU where the device is cuda and the node's pool uses one. A machine that is lost
+    takes its share's present unit with it; Ray starts the share again elsewhere, and it goes on at its first missing
+    unit. An error of the work itself is raised as it is, once all shares have ended.
+    """
+
+    if not settings.ray_address:
+        return None
+
+    def spread(asset: str, partition: str | None, build_key: str) -> None:
+        import ray
+        from ray.exceptions import RayTaskError
+
+        if not ray.is_initialized():
+            ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.WARNING)
+        on_gpu = settings.device != "cpu" and node.pool in ("gpu", "asr", "tts")
+        needed = "GPU" if on_gpu else "CPU"
+        places = max(1, int(ray.cluster_resources().get(needed, 0)))
+        do_share = ray.remote(_do_share).options(
+            num_cpus=1, num_gpus=int(on_gpu), scheduling_strategy="SPREAD", max_retries=3, name=f"{recipe.name}/{asset}"
+        )
+        # Service addresses and secrets are those of each machine's own environment.
+        told = replace(settings, environment={})
+        shares = [do_share.remote(told, recipe, asset, partition, build_key, index, places) for index in range(places)]
+        failures = []
+        for share in shares:
+            try:
+                ray.get(share)
+            except RayTaskError as error:
+                failures.append(error.as_instanceof_cause())
+        if failures:
+            raise failures[0]
+
+    return spread
+
+
+def _do_share(
+    settings: Settings, recipe: Recipe, asset: str, partition: str | None, build_key: str, index: int, count: int
+) -> None:
+    """Do one share, in a process of the cluster."""
+    graph = assemble(recipe)
+    node = graph[asset]
+    laboratory = Laboratory(replace(settings, environment=dict(os.environ)))
+    build_share(
+        laboratory.store,
+        graph,
+        node,
+        partition,
+        laboratory.execution(),
+        build_key,
+        Share(index, count),
+        source=laboratory.source(recipe, node, partition),
+    )

@@ -1,0 +1,200 @@
+"""The one bridge Stage -> asset: a node of a graph becomes an asset with versions, checks, metadata and lineage.
+
+Put here: how a build is started by and told to Dagster. Do not put here: any dataset's own matter; what differs from
+asset to asset is in its node. No postponed annotations here: Dagster reads those of the context.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import InputError, PreflightError
+from spelangy_assets.orchestration.contract_check import check_results, check_specs
+from spelangy_assets.orchestration.keys import asset_key, group_name, partitions_def
+from spelangy_assets.orchestration.laboratory import Laboratory, child_command, write_spec
+from spelangy_assets.orchestration.policies import automation_of, is_transient, retry_policy
+from spelangy_assets.orchestration.ray_cluster import ray_spread
+from spelangy_assets.recipes.columns import column_lineage
+from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.store.artifacts import Artifact, StoreError
+from spelangy_assets.store.fingerprint import fingerprint, payload_of
+from spelangy_model.records import schema_of
+
+FORCE_TAG = "force"
+_FINAL = (StoreError, PreflightError, InputError)  # said in words for a person, whatever caused them
+_PREVIEW_ROWS = 5
+_PREVIEW_CHARACTERS = 120
+
+
+def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition:
+    """Return the asset of a node. The run tag `force` (any value but false) builds a committed version again."""
+    key = asset_key(graph.recipe, node.name)
+    columns = dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key(graph.recipe, asset), name) for asset, name in sources]
+            for column, sources in column_lineage(graph, node).items()
+        }
+    )
+
+    @dg.asset(
+        key=key,
+        deps=[asset_key(graph.recipe, parent) for parent in node.parents],
+        group_name=group_name(graph.recipe, node),
+        description=node.description,
+        partitions_def=partitions_def(graph.recipe, node),
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1) if node.partition else None,
+        code_version=f"{node.stage.VERSION}+{fingerprint(node.config)[:8]}",
+        check_specs=check_specs(key, node.contract),
+        owners=["team:model" if node.group in ("runs", "evals", "tokenizers") else "team:data"],
+        kinds=set(node.kinds),
+        tags={"recipe": graph.recipe, "stage": node.stage.__name__.rsplit(".", 1)[-1], "cost": node.cost},
+        metadata=_definition_metadata(node, columns),
+        pool=node.pool,
+        retry_policy=retry_policy(node),
+        automation_condition=automation_of(node),
+    )
+    def materialize(
+        context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]
+    ) -> dg.MaterializeResult:
+        partition = context.partition_key if node.partition else None
+        reports: dict[str, Any] = {}
+
+        def launch(module: str, spec: Mapping[str, Any], folder: Path) -> None:
+            command = child_command(laboratory.settings, module, write_spec(spec, folder))
+            client = dg.PipesSubprocessClient(env=laboratory.child_environment())
+            child = client.run(command=command, context=context)
+            for message in child.get_custom_messages():
+                reports.update(message)
+
+        try:
+            built = build(
+                laboratory.store,
+                graph,
+                node,
+                partition,
+                laboratory.execution(launch, ray_spread(laboratory.settings, recipe, node)),
+                source=laboratory.source(recipe, node, partition),
+                force=context.run.tags.get(FORCE_TAG, "false") != "false",
+                log=context.log.info,
+            )
+        except Exception as error:
+            if is_transient(error) and not isinstance(error, _FINAL):
+                raise
+            # Another try would meet the same words: what is missing has to be brought, what is broken mended first.
+            raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
+        laboratory.report(node.name, partition, built)
+        return dg.MaterializeResult(
+            asset_key=key,
+            data_version=dg.DataVersion(built.artifact.data_version),
+            metadata={
+                **materialization_metadata(built, node),
+                **({"dagster/column_lineage": columns} if columns.deps_by_column else {}),
+                **{f"child/{k}": v for k, v in reports.items()},
+            },
+            check_results=list(check_results(key, node.contract, built.verdict)),
+        )
+
+    return materialize
+
+
+def _definition_metadata(node: Node, columns: dg.TableColumnLineage) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"config": dg.MetadataValue.json(payload_of(node.config))}
+    if columns.deps_by_column:  # a plain table too: Dagster's own page draws lineage of columns only in its hosted form
+        metadata["columns_from"] = dg.TableMetadataValue(
+            records=[
+                dg.TableRecord(
+                    {"column": column, "from": ", ".join(f"{d.asset_key.path[-1]}.{d.column_name}" for d in sources)}
+                )
+                for column, sources in columns.deps_by_column.items()
+            ],
+            schema=dg.TableSchema([dg.TableColumn("column"), dg.TableColumn("from")]),
+        )
+    main = next(iter(node.stage.TABLES.values()), None)
+    if main is not None:
+        metadata["dagster/column_schema"] = _table_schema(main)
+    return metadata
+
+
+def _table_schema(record: type) -> dg.TableSchema:
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                field.name,
+                type=_short_type(field.type),
+                description=(field.metadata or {}).get(b"description", b"").decode() or None,
+                constraints=dg.TableColumnConstraints(nullable=False),
+            )
+            for field in schema_of(record)
+        ]
+    )
+
+
+def _short_type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"list<{_short_type(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return "struct<" + ", ".join(field.name for field in kind) + ">"
+    return str(kind)
+
+
+def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
+    """Return what a materialization tells: counts, drops, sums, versions, a preview of the first rows."""
+    manifest = built.artifact.manifest
+    counts = manifest.counts
+    rows = {table: manifest.rows(table) for table in node.stage.TABLES}
+    metadata: dict[str, Any] = {
+        "cached": built.cached,
+        "dagster/uri": built.artifact.uri,
+        "build_key": manifest.build_key,
+        "records_in": counts.records_in,
+        "records_kept": counts.records_kept,
+        "records_dropped": sum(counts.dropped.values()),
+        "seconds": manifest.seconds,
+        "cpu_seconds": manifest.cpu_seconds,
+        "bytes": sum(shard.bytes for shard in manifest.shards),
+        "dropped": dg.TableMetadataValue(
+            records=[
+                dg.TableRecord({"reason": reason, "records": count}) for reason, count in sorted(counts.dropped.items())
+            ],
+            schema=dg.TableSchema([dg.TableColumn("reason"), dg.TableColumn("records", "int")]),
+        ),
+        "inputs": dg.MetadataValue.json(
+            [f"{item.asset or item.role}[{item.partition or ''}]@{item.data_version}" for item in manifest.inputs]
+        ),
+        **{f"sum/{stat}": round(amount, 6) for stat, amount in sorted(counts.stats.items())},
+        **{f"rows/{table}": count for table, count in rows.items()},
+    }
+    if rows:
+        main, count = next(iter(rows.items()))
+        metadata["dagster/partition_row_count" if node.partition else "dagster/row_count"] = count
+        metadata["preview"] = dg.MetadataValue.md(preview_markdown(built.artifact, main))
+    for file in [*manifest.shards, *manifest.attachments]:
+        name = Path(file.path)
+        if name.suffix == ".md":
+            metadata[name.stem] = dg.MetadataValue.md(built.artifact.read_file(file.path).decode())
+        elif name.suffix == ".html":
+            metadata[f"{name.stem}_page"] = dg.MetadataValue.path(f"{built.artifact.uri}/{file.path}")
+    return metadata
+
+
+def preview_markdown(artifact: Artifact, table: str) -> str:
+    """Return the first rows of a table as Markdown, without the bytes of audio."""
+    shard = next((shard for shard in artifact.shards(table) if shard.rows), None)
+    if shard is None:
+        return "no rows"
+    rows = shard.table().slice(0, _PREVIEW_ROWS)
+    names = [name for name in rows.column_names if name != "audio"]
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines.extend("| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows.select(names).to_pylist())
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    text = text.replace("|", "\\|").replace("\n", " ")
+    return text if len(text) <= _PREVIEW_CHARACTERS else text[:_PREVIEW_CHARACTERS] + "..."

@@ -1,0 +1,171 @@
+"""Assets about the pipeline itself: what is out of date and why, and what it makes of an hour of a processor.
+
+Put here: assets that report on a recipe's store and runs. Do not put here: data, or the questions (execution/status.py,
+store/lineage_queries.py). They have no version to keep: every run of them looks again. They depend on nothing, so that
+the lineage page shows how data flows and nothing else.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from spelangy_assets.execution.graph import Graph
+from spelangy_assets.execution.status import Status, count_states
+from spelangy_assets.orchestration.jobs import JobKind, job_name
+from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.repair import recipe_statuses
+from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.store.fingerprint import digest_of
+from spelangy_assets.store.lineage import connect, query
+from spelangy_assets.store.lineage_queries import THROUGHPUT_SQL
+
+_HOURLY = "15 * * * *"
+_OPEN = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE]
+
+
+def upkeep_assets(recipe: Recipe, graph: Graph) -> list[dg.AssetsDefinition]:
+    """Return `freshness` and `pipeline_metrics` of a recipe, hourly where the automation sensor is on."""
+    return [_freshness(recipe, graph), _pipeline_metrics(recipe, graph)]
+
+
+def _freshness(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
+    key = asset_key(recipe.name, "freshness")
+
+    @_upkeep_asset(
+        recipe,
+        "freshness",
+        "What is out of date across the whole graph, and why: code, config, input, contract or quality.",
+        dg.AssetCheckSpec("up_to_date", asset=key, description="Nothing is missing, stale or failed"),
+    )
+    def freshness(context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]) -> dg.MaterializeResult:
+        statuses = recipe_statuses(context.instance, recipe, graph, laboratory)
+        behind = [status for status in statuses if status.state != "fresh"]
+        return dg.MaterializeResult(
+            asset_key=key,
+            data_version=dg.DataVersion(digest_of([[one.place, one.state, one.why] for one in behind])[:24]),
+            metadata={
+                **count_states(statuses),
+                "out_of_date": table(
+                    [
+                        {"dataset": one.place, "state": one.state, "causes": ", ".join(one.causes), "why": one.why}
+                        for one in behind
+                    ],
+                    dataset="string",
+                    state="string",
+                    causes="string",
+                    why="string",
+                ),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="up_to_date",
+                    asset_key=key,
+                    passed=not behind,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description=_first(behind),
+                )
+            ],
+        )
+
+    return freshness
+
+
+def _first(behind: list[Status]) -> str | None:
+    roots = [one for one in behind if one.state != "waiting"] or behind
+    return f"{len(behind)} out of date; first {roots[0].place}: {roots[0].why}" if roots else None
+
+
+def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
+    key = asset_key(recipe.name, "pipeline_metrics")
+
+    @_upkeep_asset(
+        recipe,
+        "pipeline_metrics",
+        "Audio hours per processor hour, records kept and dropped, bytes and waiting runs, stage by stage.",
+        dg.AssetCheckSpec("disk_budget", asset=key, description="The store is within SPELANGY_STORE_BUDGET_GB"),
+        pool="duckdb",
+    )
+    def pipeline_metrics(
+        context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]
+    ) -> dg.MaterializeResult:
+        with connect(laboratory.store, recipe.name) as connection:
+            stages = query(connection, THROUGHPUT_SQL)
+            (stored,) = query(connection, "SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM artifacts")
+        kinds: set[JobKind] = {node.partition for node in graph}
+        jobs = [job_name(recipe.name, kind) for kind in kinds]
+        runs = {
+            status.value.lower(): sum(
+                context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[status])) for job in jobs
+            )
+            for status in _OPEN
+        }
+        published, budget = sum(row["bytes"] for row in stages), laboratory.settings.store_budget_gb
+        gigabytes = stored["bytes"] / 1e9
+        return dg.MaterializeResult(
+            asset_key=key,
+            metadata={
+                "audio_hours": sum(row["audio_hours"] or 0.0 for row in stages if row["stage"] == "ingest_audio"),
+                "cpu_seconds": sum(row["cpu_seconds"] for row in stages),
+                "records_dropped": int(sum(row["records_dropped"] for row in stages)),
+                "bytes_published": int(published),
+                "bytes_stored": stored["bytes"],
+                **{f"runs/{status}": count for status, count in runs.items()},
+                "stages": table(
+                    [{name: _plain(value) for name, value in row.items()} for row in stages],
+                    stage="string",
+                    versions="int",
+                    cpu_seconds="float",
+                    audio_hours="float",
+                    audio_hours_per_cpu_hour="float",
+                    records_kept="int",
+                    records_dropped="int",
+                    bytes="int",
+                ),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="disk_budget",
+                    asset_key=key,
+                    passed=gigabytes <= budget,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description=f"{gigabytes:.2f} GB of {budget:g}; `python -m spelangy_assets gc` says what may go",
+                )
+            ],
+        )
+
+    return pipeline_metrics
+
+
+def _upkeep_asset(
+    recipe: Recipe, name: str, description: str, check: dg.AssetCheckSpec, pool: str | None = None
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return the decorator of an asset about the recipe's own state."""
+    return dg.asset(
+        key=asset_key(recipe.name, name),
+        description=description,
+        check_specs=[check],
+        pool=pool,
+        group_name=f"{recipe.name}_upkeep",
+        owners=["team:data"],
+        kinds={"table"},
+        tags={"recipe": recipe.name, "cost": "cheap"},
+        code_version="1",
+        automation_condition=dg.AutomationCondition.on_cron(_HOURLY),
+    )
+
+
+def _plain(value: object) -> str | float | int | None:
+    if value is None or isinstance(value, str):
+        return value
+    number = float(value)  # type: ignore[arg-type]  # DuckDB's sums of integers are Decimals
+    return int(number) if number.is_integer() else round(number, 4)
+
+
+def table(rows: list[dict], **columns: str) -> dg.TableMetadataValue:
+    """Return rows as a table that the UI shows; `columns` are their names and types, in order."""
+    return dg.TableMetadataValue(
+        records=[dg.TableRecord({name: row[name] for name in columns}) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]),
+    )

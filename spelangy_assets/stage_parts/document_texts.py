@@ -1,0 +1,38 @@
+"""The texts of token sets, document by document: what the analyses of training data read.
+
+Put here: decoding token documents, and the subjects of an analysis. Do not put here: what is done with the texts.
+Analyses read the token sets, not what they were made from: that is what a run is trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spelangy_assets.execution.stage import InputError, StageContext
+from spelangy_assets.store.artifacts import Artifact
+
+TOKENIZER_ROLE = "text_tokenizer"
+
+
+def corpora(ctx: StageContext) -> list[tuple[str, list[Artifact]]]:
+    """Return the roll-ups among a stage's inputs, by role, with their members. InputError when there is none."""
+    if not ctx.members:
+        raise InputError("an analysis of training texts needs at least one roll-up of token sets among its inputs")
+    return sorted(ctx.members.items())
+
+
+def document_texts(ctx: StageContext, members: list[Artifact]) -> Iterator[tuple[str, str]]:
+    """Yield (document id, text) of token sets in their order, the chunks of a document joined by spaces.
+
+    Raises InputError when the stage has no input `text_tokenizer`.
+    """
+    from spelangy_model.tokenizer.text import decode_text, load_text_tokenizer
+
+    if TOKENIZER_ROLE not in ctx.inputs:
+        raise InputError(f"token sets hold ids: give the stage the input {TOKENIZER_ROLE} to read them as text")
+    tokenizer = load_text_tokenizer(ctx.inputs[TOKENIZER_ROLE].local_folder(ctx.execution.cache_dir))
+    for member in members:
+        for shard in member.shards("documents"):
+            for row in shard.table(["document_id", "chunks"]).to_pylist():
+                texts = (decode_text(tokenizer, chunk["text_ids"]) for chunk in row["chunks"])
+                yield row["document_id"], " ".join(texts)

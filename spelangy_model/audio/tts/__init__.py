@@ -1,0 +1,34 @@
+"""Text to speech: several engines behind one protocol, and what is done to every engine's sound.
+
+Put here: one module an engine. Do not put here: the spelling out of numbers (`text/spoken.py`), or shards.
+"""
+
+from spelangy_model.audio.tts.engines import SynthesizerSpec, check_synthesizer, open_synthesizer
+from spelangy_model.audio.tts.protocol import (
+    LoudnessSynthesizer,
+    Samples,
+    SpeechLimits,
+    Synthesizer,
+    TtsUnavailable,
+    Unspeakable,
+    Voice,
+    choose_voice,
+    speak_line,
+    speak_lines,
+)
+
+__all__ = [
+    "LoudnessSynthesizer",
+    "Samples",
+    "SpeechLimits",
+    "Synthesizer",
+    "SynthesizerSpec",
+    "TtsUnavailable",
+    "Unspeakable",
+    "Voice",
+    "check_synthesizer",
+    "choose_voice",
+    "open_synthesizer",
+    "speak_line",
+    "speak_lines",
+]

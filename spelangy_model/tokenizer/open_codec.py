@@ -1,0 +1,26 @@
+"""Opens the speech tokenizer that a checkpoint holds.
+
+Put here: the choice of a backend by what a checkpoint's config.json states. Do not put here: the protocol (codec.py) or
+a backend. No backend is imported before one is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spelangy_model.tokenizer.codec import SpeechCodec, read_config
+
+
+def open_codec(folder: Path, device: str = "cpu") -> SpeechCodec:
+    """Load the speech tokenizer of a checkpoint folder onto a device. Raises CodecError when it holds none."""
+    import torch
+
+    if read_config(folder)["model_type"] == "mimi":
+        from spelangy_model.tokenizer.mimi import MimiCodec
+
+        return MimiCodec.from_pretrained(folder, device)
+    from spelangy_model.tokenizer.speech import SpeechTokenizer
+
+    model = SpeechTokenizer.from_pretrained(folder)
+    torch.nn.Module.to(model, device)
+    return model

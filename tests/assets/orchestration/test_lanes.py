@@ -1,0 +1,151 @@
+"""How a graph is cut into runs, and what becomes of runs whose process was killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from spelangy_assets.cli.demo import materialize
+from spelangy_assets.execution.places import parents_of, required_places
+from spelangy_assets.orchestration.lanes import PROCESS_TAG, close_orphans, plan_tasks
+from spelangy_assets.recipes.assemble import assemble
+from spelangy_assets.recipes.paper import PAPER
+from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.recipes.registry import recipe_named
+from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.settings import PACKAGE_FOLDER, Settings
+from spelangy_assets.store.fingerprint import digest_of, payload_of
+
+
+@pytest.mark.parametrize("name", ["sample", "tiny", "paper"])
+def test_runs_hold_every_place_once_and_need_only_earlier_runs(name: str) -> None:
+    graph = assemble(recipe_named(name))
+    places = required_places(graph)
+    tasks = plan_tasks(graph, places)
+    held = [(asset, task.partition) for task in tasks for asset in task.assets]
+    assert sorted(held, key=str) == sorted(places, key=str)
+    home = {place: index for index, task in enumerate(tasks) for place in ((a, task.partition) for a in task.assets)}
+    for place, index in home.items():
+        asset, partition = place
+        for parent in parents_of(graph, graph[asset], partition):
+            above = home[parent]
+            assert above == index or above in tasks[index].needs
+            if above == index:
+                assert tasks[index].assets.index(parent[0]) < tasks[index].assets.index(asset)
+    assert all(need < index for index, task in enumerate(tasks) for need in task.needs)
+
+
+def test_every_asset_of_the_recipe_is_required() -> None:
+    graph = assemble(recipe_named("sample"))
+    assert {asset for asset, _ in required_places(graph)} == {node.name for node in graph}
+
+
+def test_roots_need_what_is_above_them_and_nothing_else() -> None:
+    graph = assemble(recipe_named("sample"))
+    assert required_places(graph, [("web_fine", "2026-01"), ("text_tokenizer", None)]) == [
+        ("raw_audio", "2026-01"),
+        ("speech_segments", "2026-01"),
+        ("transcript_hypotheses", "2026-01"),
+        ("clean_transcripts", "2026-01"),
+        ("web_fine", "2026-01"),
+        ("text_tokenizer", None),
+    ]
+
+
+def test_a_corpus_needs_the_snapshots_that_it_names() -> None:
+    recipe = recipe_named("sample")
+    graph = assemble(recipe)
+    for name, corpus in recipe.corpora.items():
+        places = required_places(graph, [(f"{name}_corpus", None)])
+        assert [key for asset, key in places if asset == f"{name}_tokens"] == list(corpus.snapshots)
+
+
+def test_a_chain_of_one_snapshot_is_one_run() -> None:
+    graph = assemble(recipe_named("sample"))
+    (task,) = plan_tasks(graph, required_places(graph, [("chunk_page", "2026-01")]))
+    assert (task.title, task.partition, task.needs) == ("raw_audio[2026-01]", "2026-01", set())
+    assert task.assets[-1] == "chunk_page"
+
+
+def identities(recipe: Recipe) -> dict[str, str]:
+    """Return for each asset the digest of all that decides about it: its own literals, and its parents' digests."""
+    found: dict[str, str] = {}
+    for node in assemble(recipe):
+        above = [[role, found[asset]] for role, asset in node.inputs.items()]
+        members = [[asset, key, found[asset]] for asset, key in node.members]
+        own = [node.stage.__name__, node.stage.VERSION, payload_of(node.config), payload_of(node.contract)]
+        found[node.name] = digest_of([*own, above, members])
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLE.mixes))
+def test_changing_one_mix_changes_that_mix_and_what_is_below_it_and_nothing_else(name: str) -> None:
+    config = SAMPLE.mixes[name]
+    other = dataclasses.replace(config, mixture=dataclasses.replace(config.mixture, seed=config.mixture.seed + 1))
+    before, after = identities(SAMPLE), identities(dataclasses.replace(SAMPLE, mixes={**SAMPLE.mixes, name: other}))
+    assert before.keys() == after.keys()
+    changed = {asset for asset in before if before[asset] != after[asset]}
+    assert changed == {f"mix_{name}", f"run_{name}", f"eval_{name}", "text_skill", "leaderboard"}
+
+
+@pytest.mark.slow
+def test_what_is_below_a_failure_is_not_run_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paper's Quest speech, where its snapshot lies but no language model is served."""
+    settings = Settings.at(tmp_path / "home")
+    pages = settings.snapshots / "pages" / "cc-2025-05"
+    pages.mkdir(parents=True)
+    for archive in (PACKAGE_FOLDER / "sample" / "snapshots" / "pages" / "2026-01").glob("*.warc.gz"):
+        shutil.copy(archive, pages)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    for variable in ("HOME", "HF_HOME", "TTS_HOME", "XDG_DATA_HOME"):  # where models would lie
+        monkeypatch.setenv(variable, str(tmp_path / "no models"))
+    monkeypatch.delenv("SPELANGY_LLM_BASE_URL", raising=False)
+    monkeypatch.setenv("SPELANGY_HOME", str(settings.home))
+    graph = assemble(PAPER)
+    places = required_places(graph, [("quest_corpus", None)])
+    told = io.StringIO()
+    result = materialize(PAPER, settings, places, 1, told)
+    assert not result.complete
+    assert "SPELANGY_LLM_BASE_URL is not set" in result.outcome.failures["raw_pages[cc-2025-05]"]
+    assert "hf download" in result.outcome.failures["text_tokenizer"]
+    assert [one.asset for one in result.done] == ["raw_pages"]  # above the failure, and so done
+    assert set(result.outcome.not_run) == {"quest_tokens[cc-2025-05]", "quest_corpus", "speech_tokenizer"}
+    missing = [problem for problem in result.problems if "not materialized" in problem]
+    assert len(missing) == len(places) - 1
+    assert "FAILED raw_pages[cc-2025-05]: paper__quest_pairs: PreflightError" in told.getvalue()
+
+
+def test_what_many_runs_wait_for_is_more_urgent() -> None:
+    graph = assemble(recipe_named("sample"))
+    tasks = {task.assets[0]: task for task in plan_tasks(graph, required_places(graph))}
+    assert tasks["base_lm"].urgency > tasks["run_quest"].urgency > tasks["leaderboard"].urgency
+
+
+def test_a_run_whose_process_is_gone_is_closed_and_a_living_one_is_left() -> None:
+    @dg.op
+    def nothing() -> None: ...
+
+    @dg.job
+    def job() -> None:
+        nothing()
+
+    gone = "999999999:1.0"
+    here = f"{os.getpid()}:{psutil.Process().create_time()}"
+    reused = f"{os.getpid()}:1.0"  # the id of a living process that began at another time
+    with dg.instance_for_test() as instance:
+        runs = {
+            mark: instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: mark})
+            for mark in (gone, here, reused)
+        }
+        closed = close_orphans(instance)
+        assert set(closed) == {runs[gone].run_id, runs[reused].run_id}
+        statuses = {mark: instance.get_run_by_id(run.run_id).status for mark, run in runs.items()}
+    assert statuses[here] == dg.DagsterRunStatus.STARTED
+    assert statuses[gone] == statuses[reused] == dg.DagsterRunStatus.FAILURE

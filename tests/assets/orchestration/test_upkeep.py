@@ -1,0 +1,65 @@
+"""The assets about the pipeline itself: what is out of date and why, and what it makes of its time."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.upkeep import upkeep_assets
+
+
+def looked_at(bench: Any, name: str, *nodes: Any) -> tuple[dict[str, Any], dg.AssetCheckEvaluation]:
+    """Materialize one of the two; return its metadata and its check."""
+    result = dg.materialize(
+        upkeep_assets(bench.recipe, bench.graph(*nodes)),
+        selection=[asset_key("recipe", name)],
+        instance=bench.instance,
+        resources={"laboratory": bench.laboratory},
+    )
+    (check,) = result.get_asset_check_evaluations()
+    told = bench.materialization(result, name).metadata
+    return {key: getattr(value, "records", value.value) for key, value in told.items()}, check
+
+
+def test_what_is_out_of_date_is_a_table_of_places_states_causes_and_reasons(bench: Any, toys: Any):
+    source, reader = toys.node(), toys.reader("reader", "source")
+    day = toys.node("day", partition="audio_snapshot")
+    bench.instance.add_dynamic_partitions("recipe_audio_snapshot", ["mon"])
+    assert bench.materialize(source, reader).success
+    changed = toys.node(stage=toys.make_stage(toys.write_toy, toys.tables, "2", config=toys.Config))
+    metadata, check = looked_at(bench, "freshness", changed, reader, day)
+    assert [record.data for record in metadata["out_of_date"]] == [
+        {
+            "dataset": "source",
+            "state": "stale",
+            "causes": "code",
+            "why": "code toy_stage v1 -> toy_stage v2",
+        },
+        {
+            "dataset": "reader",
+            "state": "waiting",
+            "causes": "code",
+            "why": "waits for source",
+        },
+        {"dataset": "day[mon]", "state": "missing", "causes": "missing", "why": "never built"},
+    ]
+    assert (metadata["stale by code"], metadata["waiting by code"], metadata["missing"]) == (1, 1, 1)
+    assert not check.passed and check.severity == dg.AssetCheckSeverity.WARN
+    assert (check.description or "").startswith("3 out of date; first source: code")
+
+    metadata, check = looked_at(bench, "freshness", source, reader)
+    assert metadata["out_of_date"] == [] and metadata["fresh"] == 2 and check.passed
+
+
+@pytest.mark.parametrize(("budget", "within"), [("", True), ("1", True), ("0.0000001", False)])
+def test_the_pipeline_tells_its_work_its_drops_and_its_size(bench: Any, toys: Any, budget: str, within: bool):
+    assert bench.materialize(toys.node(), toys.reader("reader", "source")).success
+    bench.laboratory = Laboratory(bench.settings.at(bench.settings.home, SPELANGY_STORE_BUDGET_GB=budget))
+    metadata, check = looked_at(bench, "pipeline_metrics", toys.node())
+    rows = {record.data["stage"]: record.data for record in metadata["stages"]}
+    assert rows["toy_stage"]["records_dropped"] == 2 and rows["toy_stage"]["records_kept"] == 3
+    assert rows["toy_reader"]["versions"] == 1
+    assert metadata["bytes_stored"] == metadata["bytes_published"] > 0
+    assert check.passed == within

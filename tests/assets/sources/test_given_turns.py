@@ -1,0 +1,130 @@
+"""RTTM in place of diarization: which file speaks of which recording, and what becomes of its turns."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from spelangy_assets.execution.build import build
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution, InputError
+from spelangy_assets.quality.contracts import RAW_AUDIO, SPEECH_SEGMENTS
+from spelangy_assets.sources.audio_snapshot import items_of
+from spelangy_assets.sources.files import FolderSource, SnapshotFiles
+from spelangy_assets.sources.given_turns import read_turns
+from spelangy_assets.stages import ingest_audio, segment_speech
+from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_model.audio.parts import PartRule
+from spelangy_model.records import Recording, Reject, Segment, Utterance
+
+
+def rttm(*turns: tuple[str, float, float, str]) -> str:
+    return "".join(
+        f"SPEAKER {name} 1 {start} {end - start} <NA> <NA> {who} <NA> <NA>\n" for name, start, end, who in turns
+    )
+
+
+def told(recordings: dict[str, str], **files: str):
+    contents = {name.replace("__", "."): text.encode() for name, text in files.items()}
+    return read_turns(contents.__getitem__, [*recordings, *contents], recordings)
+
+
+def test_a_file_that_a_manifest_names_is_taken_whatever_it_calls_the_recording():
+    given = told({"deep/a.wav": "x.rttm", "b.wav": ""}, x__rttm=rttm(("MEETING", 0.5, 1.25, "ann")))
+    assert given.by_recording == {"deep/a.wav": (Utterance("ann", "", 0.5, 1.25),)}
+    assert (given.files, given.bad) == ({"x.rttm"}, {})
+
+
+def test_one_file_may_speak_of_many():
+    both = rttm(("a", 0, 1, "ann"), ("b.wav", 1, 2, "bob"))
+    given = told({"a.wav": "x.rttm", "deep/b.wav": "x.rttm", "c.wav": "x.rttm"}, x__rttm=both)
+    assert set(given.by_recording) == {"a.wav"}
+    assert {uri: line.reason for uri, line in given.bad.items()} == {"deep/b.wav": "no_turns", "c.wav": "no_turns"}
+
+
+@pytest.mark.parametrize("name", ["deep%2Fa%20b.wav", "a", "deep/a", "deep/a.wav"])
+def test_the_snapshots_own_file_calls_recordings_in_several_ways(name: str):
+    uri = "deep/a b.wav" if "%" in name else "deep/a.wav"
+    given = told({uri: "", "other.wav": ""}, turns__rttm=rttm((name, 0, 1, "ann"), ("nobody", 0, 1, "bob")))
+    assert set(given.by_recording) == {uri}
+    assert [(line.name, line.reason) for line in given.bad.values()] == [("turns.rttm: nobody", "missing_file")]
+
+
+def test_what_cannot_be_understood_is_named_with_its_cure():
+    with pytest.raises(InputError, match=r"may be any of \['a/x.wav', 'b/x.wav'\]"):
+        told({"a/x.wav": "", "b/x.wav": ""}, turns__rttm=rttm(("x", 0, 1, "ann")))
+    with pytest.raises(InputError, match=r"turns.rttm, line 1: .*mend the line"):
+        told({"x.wav": ""}, turns__rttm="SPEAKER x 1 zero 1 <NA> <NA> ann <NA> <NA>")
+    given = told({"x.wav": "gone.rttm", "y.wav": "empty.rttm"}, empty__rttm=";; nobody\n")
+    assert {uri: line.reason for uri, line in given.bad.items()} == {"x.wav": "missing_file", "y.wav": "no_turns"}
+
+
+def _snapshot(folder: Path, *names: str, seconds: float = 6.0) -> Path:
+    folder.mkdir(exist_ok=True)
+    for index, name in enumerate(names):
+        noise = np.random.default_rng(index).uniform(-0.1, 0.1, int(seconds * 16_000))
+        soundfile.write(folder / name, noise, 16_000)
+    return folder
+
+
+def test_the_forms_of_manifests_name_it(tmp_path: Path):
+    folder = _snapshot(tmp_path / "snapshot", "a.wav", "b.wav", "c.wav")
+    for name in "abc":
+        (folder / f"{name}.rttm").write_text(rttm((name, 0, 1, "ann")))
+    rows = (
+        {"file": "a.wav", "rttm": "a.rttm", "licence": "CC0-1.0"},
+        {"audio_filepath": "b.wav", "rttm_filepath": str(folder / "b.rttm"), "text": "-", "duration": None},
+    )
+    (folder / "manifest.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    items = {item.source_uri: item for item in items_of(SnapshotFiles(folder))}
+    assert items["a.wav"].entry.utterances == items["b.wav"].entry.utterances == (Utterance("ann", "", 0.0, 1.0),)
+    # What no manifest names may be the truth that a diarizer is measured by.
+    assert items["c.wav"].entry.utterances == ()
+    assert {name: item.reason for name, item in items.items() if item.reason} == {"c.rttm": "not_audio"}
+
+
+def test_a_transcript_goes_before_turns(tmp_path: Path):
+    folder = _snapshot(tmp_path / "snapshot", "a.wav")
+    said = {"speaker": "bob", "text": "Hello.", "start_s": 1.0, "end_s": 2.0}
+    (folder / "manifest.jsonl").write_text(json.dumps({"file": "a.wav", "utterances": [said]}))
+    (folder / "turns.rttm").write_text(rttm(("a", 0, 1, "ann")))
+    (item,) = items_of(SnapshotFiles(folder))
+    assert item.entry.utterances == (Utterance("bob", "Hello.", 1.0, 2.0),)
+
+
+def test_turns_become_segments_without_a_diarizer(
+    store: ArtifactStore, execution: Execution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def never(*arguments: object):
+        raise AssertionError("nobody has to be told apart")
+
+    monkeypatch.setattr(segment_speech, "open_diarizer", never)
+    folder = _snapshot(tmp_path / "snapshot", "talk.wav", seconds=50)
+    turns = (("talk", 0.5, 2, "ann"), ("talk", 2.25, 4, "ann"), ("talk", 3, 3.1, "bob"), ("talk", 3.5, 40, "bob"))
+    (folder / "turns.rttm").write_text(rttm(*turns, ("lost", 0, 1, "ann")))
+    raw = Node(
+        name="raw_audio", group="crawl", description="", stage=ingest_audio, contract=RAW_AUDIO, has_source=True,
+        config=ingest_audio.Config(parts=PartRule(max_part_s=45, search_s=2)),
+    )  # fmt: skip
+    node = Node(
+        name="speech_segments", group="transcripts", description="", stage=segment_speech, contract=SPEECH_SEGMENTS,
+        config=segment_speech.Config(max_gap_s=0.3), inputs={"raw_audio": "raw_audio"},
+    )  # fmt: skip
+    graph = Graph("recipe", [raw, node])
+    recordings = build(store, graph, raw, None, execution, FolderSource(folder)).artifact
+    (recording,) = recordings.records("recordings", Recording)  # in the part after 40 s nobody speaks
+    assert not recording.has_transcript
+    assert recordings.manifest.counts.stats["hours_without_turns"] > 0
+    assert [(reject.source_uri, reject.reason) for reject in recordings.records("rejects", Reject)] == [
+        ("turns.rttm: lost", "missing_file")
+    ]
+    artifact = build(store, graph, node, None, execution).artifact
+    segments = list(artifact.records("segments", Segment))
+    assert [(s.speaker, s.start_s, s.end_s) for s in segments[:1]] == [("ann", 0.5, 4.0)]
+    assert [s.speaker for s in segments[1:]] == ["bob", "bob"]
+    assert (segments[1].start_s, segments[2].end_s) == (3.5, 40.0)
+    assert max(s.end_s - s.start_s for s in segments) <= 28
+    assert segments[0].overlap_s == 0.5
+    assert artifact.manifest.counts.dropped == {"too_short": 1}
