@@ -28,7 +28,6 @@ from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.lanes import plan_tasks
 from spelangy_assets.orchestration.partitions import add_partitions
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 
@@ -81,7 +80,7 @@ def run_side(side: str, recipe_name: str, root: str) -> None:
     warnings.filterwarnings("ignore")
     started = time.perf_counter()
     recipe, settings = recipe_named(recipe_name), Settings.from_environment()
-    graph = assemble(recipe)
+    graph = recipe.graph
     places = required_places(graph, [(root, None)] if root else None)
     runs = (
         through_dagster(recipe_name, settings, places) if side == "dagster" else directly(recipe_name, settings, places)
@@ -103,10 +102,10 @@ def run_side(side: str, recipe_name: str, root: str) -> None:
 
 def directly(recipe_name: str, settings: Settings, places: list[Place]) -> int:
     recipe, laboratory = recipe_named(recipe_name), Laboratory(settings)
-    graph = assemble(recipe)
+    graph = recipe.graph
     for name, partition in places:
         node = graph[name]
-        source = laboratory.source(recipe, node, partition)
+        source = laboratory.source(node, partition)
         built = build(laboratory.store, graph, node, partition, laboratory.execution(), source)
         if not built.verdict.passed:
             raise SystemExit(f"{name} failed its contract: {built.verdict.failures()}")
@@ -118,7 +117,7 @@ def through_dagster(recipe_name: str, settings: Settings, places: list[Place]) -
 
     recipe = recipe_named(recipe_name)
     definitions = build_definitions(settings, recipes=[recipe])
-    tasks = plan_tasks(assemble(recipe), places)
+    tasks = plan_tasks(recipe.graph, places)
     with dg.DagsterInstance.get() as instance:
         add_partitions(instance, recipe, settings)
         for task in tasks:  # parents first, as the places are

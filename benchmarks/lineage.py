@@ -26,7 +26,6 @@ import pyarrow as pa
 from spelangy_assets.execution.build import resolve
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.places import required_places
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.recipe import Corpus, Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.store.artifacts import Address, ArtifactStore
@@ -70,7 +69,7 @@ def many_snapshots(recipe: Recipe) -> Recipe:
 def make_store(store: ArtifactStore) -> None:
     """Commit a version of every dataset that the corpora need, parents first."""
     recipe = many_snapshots(SAMPLE)
-    graph = assemble(recipe)
+    graph = recipe.graph
     for name, partition in required_places(graph):
         node = graph[name]
         known = {**recipe.audio_snapshots, **recipe.page_snapshots}

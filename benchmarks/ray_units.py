@@ -24,8 +24,7 @@ import pyarrow as pa  # noqa: F401 - before ray: both carry an Arrow
 from spelangy_assets.execution.build import build
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.ray_cluster import ray_spread
-from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Artifact
@@ -49,10 +48,10 @@ def seconds_to_load(recipe: Recipe, cache_dir: Path) -> float:
 
 
 def build_all(recipe: Recipe, settings: Settings) -> dict[str, Artifact]:
-    laboratory, graph, built = Laboratory(settings), assemble(recipe), {}
+    laboratory, graph, built = Laboratory(settings), recipe.graph, {}
     for name in STAGES:
         node = graph[name]
-        source = laboratory.source(recipe, node, "folder")
+        source = laboratory.source(node, "folder")
         execution = laboratory.execution(spread=ray_spread(settings, recipe, node))
         built[name] = build(laboratory.store, graph, node, "folder", execution, source=source).artifact
     return built

@@ -30,7 +30,6 @@ from scipy.stats import chisquare
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages import speak
@@ -58,7 +57,7 @@ def main() -> None:
 def sample_scripts(asset: str, folder: Path) -> list[Script]:
     """Return the scripts of the sample recipe, made from its pages by its own stages."""
     laboratory = Laboratory(Settings.at(folder / "home"))
-    graph = assemble(SAMPLE)
+    graph = SAMPLE.graph
     execution = Execution(cache_dir=folder, launch=no_launch)
     for snapshot in SNAPSHOTS:
         for node in (graph["raw_pages"], graph[asset]):

@@ -342,7 +342,6 @@ class TokenDocument:
     """A tokenized document: everything that interleaving needs, and the way back to its source."""
 
     document_id: str
-    source: Annotated[str, "the token set, for example web_fine_tokens"]
     source_id: str
     source_url: str
     licence: str
@@ -354,7 +353,7 @@ class RowSpan:
     """One document's place in a packed row."""
 
     document_id: str
-    source: str
+    source: Annotated[str, "the role of the token set among the mix's inputs, for example speech.0"]
     source_id: str
     epoch: Int32
     start: Annotated[int, pa.int32(), "first position in the row"]
@@ -399,7 +398,6 @@ class SpokenQuestion:
 class QuestionScore:
     """How a run scored one question in one modality."""
 
-    run: str
     question_id: str
     text_id: str
     benchmark: str
@@ -420,7 +418,6 @@ class QuestionScore:
 class TokenGap:
     """How far a run's predictions after the spoken and after the written question lie apart at one answer token."""
 
-    run: str
     question_id: str
     text_id: str
     position: Annotated[int, pa.int32(), "0 is the first token of the answer; the tokens before it are given"]

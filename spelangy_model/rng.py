@@ -8,6 +8,7 @@ recipe gives the same bytes whatever the order, the process or the worker in whi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -38,3 +39,25 @@ def stable_rng(seed: int, *keys: Key) -> np.random.Generator:
 def stable_hash(*keys: Key) -> str:
     """Return 32 hexadecimal digits that identify `keys`: the way ids are derived from ids."""
     return f"{stable_seed(0, *keys):032x}"
+
+
+def stable_codes(ids: Iterable[str]) -> np.ndarray:
+    """Return a number (uint64) for each id, which depends on the id alone: what `stable_order` sorts by."""
+    digests = b"".join(hashlib.blake2b(one.encode(), digest_size=8).digest() for one in ids)
+    return np.frombuffer(digests, "<u8")
+
+
+def stable_order(codes: np.ndarray, seed: int, *keys: Key) -> np.ndarray:
+    """Return a permutation of so many things, drawn by `seed` and `keys`.
+
+    `codes` (n,) uint64 are those of the things' ids (`stable_codes`). Two things keep their order whatever else is
+    there: it depends on their codes, the seed and the keys alone. Equal codes keep the order in which they were given.
+    """
+    key = stable_seed(seed, *keys)
+    with np.errstate(over="ignore"):
+        mixed = codes + np.uint64(key & 0xFFFFFFFFFFFFFFFF)
+        mixed ^= np.uint64(key >> 64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64 (Steele et al., 2014)
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        mixed ^= mixed >> np.uint64(31)
+    return np.argsort(mixed, kind="stable")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import SAMPLE
 
 WIDTH, GAP_X, HEIGHT, GAP_Y, TOP = 168, 46, 30, 14, 64
@@ -18,7 +17,7 @@ LEGEND = {"audio_snapshot": "per audio snapshot", "page_snapshot": "per page sna
 
 
 def main() -> None:
-    graph = assemble(SAMPLE)
+    graph = SAMPLE.graph
     columns: dict[str, list] = {}
     for node in graph:
         columns.setdefault(node.group, []).append(node)

@@ -15,13 +15,12 @@ import dagster as dg
 
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, place_name, required_places
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import InputError
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.lanes import Outcome, Progress, close_orphans, plan_tasks, run_lanes
 from spelangy_assets.orchestration.partitions import add_partitions
-from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Address
@@ -110,7 +109,7 @@ class Materialized:
 def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: int, stream: TextIO) -> Materialized:
     """Materialize places through Dagster, told line by line, and read the result back from its event log."""
     prepare_instance(settings)
-    graph = assemble(recipe)
+    graph = recipe.graph
     tasks = plan_tasks(graph, places)
     print(
         f"recipe {recipe.name}: {len(places)} datasets in {len(tasks)} runs over {lanes} lanes", file=stream, flush=True
@@ -131,7 +130,7 @@ def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: 
 
 def demo(recipe: Recipe, settings: Settings, lanes: int = 2, stream: TextIO = sys.stdout) -> int:
     """Materialize a recipe and print its leaderboard; return 0 when all is there and every blocking check passed."""
-    graph = assemble(recipe)
+    graph = recipe.graph
     result = materialize(recipe, settings, required_places(graph), lanes, stream)
     if result.complete:
         _print_leaderboard(recipe, graph, Laboratory(settings), stream)
@@ -153,8 +152,9 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
         link.symlink_to(folder.resolve(), target_is_directory=True)
     elif link.resolve() != folder.resolve():
         raise InputError(f"the snapshot {name!r} is {link.resolve()} already; choose another name with --name")
-    graph = assemble(SAMPLE)
-    roots: list[Place] = [(asset, name) for asset in ("web_coarse", "web_fine", "chunk_page")]
+    graph = SAMPLE.graph
+    pages = [node.name for node in graph if node.stage_name == "write_chunk_page"]
+    roots: list[Place] = [(page, name) for page in pages]
     result = materialize(SAMPLE, settings, required_places(graph, roots), 1, stream)
     if result.complete:
         store = Laboratory(settings).store
@@ -165,18 +165,22 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
                 f"{asset:<24}in {counts.records_in:>6}  kept {counts.records_kept:>6}  {counts.dropped}  {sums}",
                 file=stream,
             )
-        page = store.resolve(Address(SAMPLE.name, "chunk_page", name))
-        print(f"\nChunks: {store.resolve(Address(SAMPLE.name, 'web_fine', name)).uri}", file=stream)
-        print(f"Listening page: {page.uri}/chunk_page.html", file=stream)
+        for asset in pages:
+            chunks = store.resolve(Address(SAMPLE.name, graph[asset].inputs["chunks"], name))
+            page = store.resolve(Address(SAMPLE.name, asset, name))
+            print(f"\n{chunks.address.asset}: {chunks.uri}", file=stream)
+            print(f"Listening page: {page.uri}/chunk_page.html", file=stream)
     return 0 if result.complete else 1
 
 
 def _print_leaderboard(recipe: Recipe, graph: Graph, laboratory: Laboratory, stream: TextIO) -> None:
-    board = laboratory.store.resolve(Address(recipe.name, "leaderboard"))
+    if recipe.board is None:
+        return
+    board = laboratory.store.resolve(Address(recipe.name, recipe.board.name))
     print("\n" + board.read_file("leaderboard.md").decode(), file=stream)
     print(f"Leaderboard page: {board.uri}/leaderboard.html", file=stream)
     for name, partition in required_places(graph):
-        if name == "chunk_page":
+        if graph[name].stage_name == "write_chunk_page":
             page = laboratory.store.resolve(Address(recipe.name, name, partition))
             print(f"Listening page:   {page.uri}/chunk_page.html", file=stream)
     print("Assets, lineage and checks: make ui, then http://127.0.0.1:3000\n", file=stream)

@@ -142,7 +142,6 @@ def _status(chosen: argparse.Namespace) -> int:
     from spelangy_assets.execution.status import count_states, status_of
     from spelangy_assets.orchestration.laboratory import Laboratory
     from spelangy_assets.orchestration.partitions import snapshots
-    from spelangy_assets.recipes.assemble import assemble
     from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.settings import Settings
 
@@ -150,9 +149,9 @@ def _status(chosen: argparse.Namespace) -> int:
     laboratory = Laboratory(settings)
     statuses = status_of(
         laboratory.store,
-        assemble(recipe),
-        snapshots(recipe, settings),
-        lambda node, partition: laboratory.source(recipe, node, partition),
+        recipe.graph,
+        snapshots(recipe.graph, settings),
+        lambda node, partition: laboratory.source(node, partition),
     )
     for status in statuses:
         if chosen.all or status.state != "fresh":
@@ -177,7 +176,6 @@ def _overrule(chosen: argparse.Namespace) -> int:
 
 
 def _forget(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.recipes.assemble import assemble
     from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore
@@ -190,7 +188,7 @@ def _forget(chosen: argparse.Namespace) -> int:
         print(f"{'  ' * row['distance']}{row['id']}{'' if row['published'] else '  (not published)'}")
     print(f"{len(held)} versions hold it or were made from one that does")
     if not chosen.dry_run:
-        crawls = [node.name for node in assemble(recipe_named(chosen.recipe)) if node.has_source]
+        crawls = [node.name for node in recipe_named(chosen.recipe).graph if node.has_source]
         forget(store, chosen.recipe, crawls, chosen.url, chosen.by, chosen.reason)
         print("taken down: `status` says what to build again, then `gc --days 0 --delete` removes what held it")
     return 0

@@ -8,10 +8,9 @@ from typing import TextIO
 
 from spelangy_assets.cli.demo import materialize
 from spelangy_assets.execution.places import required_places
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.recipe import Recipe
-from spelangy_assets.recipes.sample import TOKENIZER
+from spelangy_assets.recipes.tokenizer import TOKENIZER
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, SHIPPED_SHA256, checkpoint_digest
 from spelangy_assets.store.artifacts import Address
@@ -24,7 +23,7 @@ def build_tokenizer(settings: Settings, ship: bool, stream: TextIO = sys.stdout)
     `ship` puts the new checkpoint and its model card into the package, and prints the digest that
     stages/speech_tokenizer.py has to state.
     """
-    graph = assemble(TOKENIZER)
+    graph = TOKENIZER.graph
     places = required_places(graph, [("speech_tokenizer", None)])
     result = materialize(TOKENIZER, settings, places, 1, stream)
     if not result.complete:
@@ -50,15 +49,16 @@ def build_tokenizer(settings: Settings, ship: bool, stream: TextIO = sys.stdout)
 
 
 def _model_card(recipe: Recipe, cpu_seconds: float, metrics: list[Metric], digest: str) -> str:
-    training = recipe.tokenizers.speech.training
-    sentences = ", ".join(f"{part.count:,} {part.kind}" for part in recipe.tokenizers.corpus.sentences)
-    accents = ", ".join(sorted({voice.accent for voice in recipe.tokenizers.corpus.voices}))
+    config, speech = recipe["speech_tokenizer"].config, recipe["tokenizer_speech"].config
+    training = config.training
+    sentences = ", ".join(f"{part.count:,} {part.kind}" for part in speech.sentences)
+    accents = ", ".join(sorted({voice.accent for voice in speech.voices}))
     rows = "\n".join(f"| {item.metric} | {item.value:.4f} | {item.count:,} |" for item in metrics)
     return f"""# The shipped speech tokenizer
 
 Written by `python -m spelangy_assets tokenizer --ship`. `make tokenizer` trains it again and says whether it is equal.
 
-* Model: preset `{recipe.tokenizers.speech.preset}`, FastConformer and FSQ, 1000 codes at 12.5 Hz
+* Model: preset `{config.preset}`, FastConformer and FSQ, 1000 codes at 12.5 Hz
 * Speech: espeak-ng, sentences of the sample world ({sentences}), accents {accents}
 * Training: {training.steps:,} steps of {training.batch_s:g} s of audio, seed {training.seed}
 * Cost: {cpu_seconds:,.0f} CPU seconds

@@ -1,7 +1,7 @@
 """The graph of a recipe as plain data: nodes, their stages, configs and inputs.
 
-Put here: what a node is and what makes a graph valid. Do not put here: a recipe's literals (sample.py, paper.py),
-how a recipe becomes nodes (assemble.py), or Dagster. Both the Dagster bridge and a plain loop read this.
+Put here: what a node is and what makes a graph valid. Do not put here: how a recipe is written (dataset.py, recipe.py)
+or Dagster. Both the Dagster bridge and a plain loop read this.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from spelangy_assets.quality.contracts import Contract
 
-PartitionKind = Literal["audio_snapshot", "page_snapshot"]
 Cost = Literal["cheap", "heavy"]
 
 
@@ -33,11 +32,17 @@ class Node:
     contract: Contract
     inputs: Mapping[str, str] = field(default_factory=dict)  # role -> asset; a partitioned one at the same partition
     members: tuple[tuple[str, str | None], ...] = ()  # a roll-up's children: (asset, partition)
-    partition: PartitionKind | None = None
+    partition: str | None = None  # the crawl whose snapshots partition it
     has_source: bool = False
+    snapshots: Mapping[str, Any] = field(default_factory=dict)  # of a crawl: what each named snapshot is read from
+    folder: str = ""  # of a crawl: where other snapshots arrive, below SPELANGY_SNAPSHOTS
     kinds: tuple[str, ...] = ()
     pool: str | None = None
     cost: Cost = "cheap"
+
+    @property
+    def stage_name(self) -> str:
+        return self.stage.__name__.rsplit(".", 1)[-1]
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -87,6 +92,11 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self._nodes)
+
+    @property
+    def crawls(self) -> list[Node]:
+        """Return the nodes that read snapshots; each gives its name to the partitions of what is made from it."""
+        return [node for node in self if node.has_source]
 
     def children(self, name: str) -> list[Node]:
         return [node for node in self if name in node.parents]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from spelangy_assets.execution.graph import Graph, Node, PartitionKind
+from spelangy_assets.execution.graph import Graph, Node
 
 Place = tuple[str, str | None]  # an asset at a partition
-Partitions = Mapping[PartitionKind, Iterable[str]]
+Partitions = Mapping[str, Iterable[str]]  # by crawl
 
 
 def place_name(asset: str, partition: str | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from spelangy_assets.execution.graph import Graph, PartitionKind
+from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, parents_of
 from spelangy_assets.execution.status import Status
 from spelangy_assets.store.fingerprint import digest_of
@@ -34,7 +34,7 @@ class Repair:
 def plan_repairs(
     graph: Graph,
     statuses: list[Status],
-    kind: PartitionKind | None,
+    kind: str | None,
     budget: int,
     busy: Collection[str | None] = (),
 ) -> list[Repair]:

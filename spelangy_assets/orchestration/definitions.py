@@ -9,28 +9,27 @@ from typing import Any
 
 import dagster as dg
 
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.executors import executor_of
-from spelangy_assets.orchestration.jobs import jobs_of
+from spelangy_assets.orchestration.jobs import arm_jobs, jobs_of
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.schedules import repair_schedules
 from spelangy_assets.orchestration.sensors import snapshot_sensor
 from spelangy_assets.orchestration.stage_asset import stage_asset
 from spelangy_assets.orchestration.upkeep import upkeep_assets
-from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 
 
 def recipe_definitions(recipe: Recipe, laboratory: Laboratory) -> dg.Definitions:
     """Return the definitions of one recipe, without resources."""
-    graph = assemble(recipe)
+    graph = recipe.graph
     jobs = jobs_of(graph, laboratory.settings)
     return dg.Definitions(
         assets=[*(stage_asset(recipe, graph, node) for node in graph), *upkeep_assets(recipe, graph)],
-        jobs=list(jobs.values()),
-        schedules=repair_schedules(recipe, graph, laboratory),
-        sensors=[snapshot_sensor(recipe, graph, laboratory, jobs)],
+        jobs=[*jobs.values(), *arm_jobs(graph, laboratory.settings)],
+        schedules=repair_schedules(recipe, graph, laboratory) if recipe.follows_snapshots else [],
+        sensors=[snapshot_sensor(recipe, graph, laboratory, jobs)] if recipe.follows_snapshots else [],
     )
 
 

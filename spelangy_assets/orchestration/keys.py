@@ -5,7 +5,7 @@ Put here: how a recipe's names become Dagster's. Do not put here: anything else.
 
 import dagster as dg
 
-from spelangy_assets.execution.graph import Node, PartitionKind
+from spelangy_assets.execution.graph import Node
 
 
 def asset_key(recipe: str, name: str) -> dg.AssetKey:
@@ -17,9 +17,9 @@ def group_name(recipe: str, node: Node) -> str:
     return f"{recipe}_{node.group}"
 
 
-def partitions_name(recipe: str, kind: PartitionKind) -> str:
+def partitions_name(recipe: str, crawl: str) -> str:
     """Dynamic partitions are global to an instance, so that the recipe is part of the name."""
-    return f"{recipe}_{kind}"
+    return f"{recipe}_{crawl}"
 
 
 def partitions_def(recipe: str, node: Node) -> dg.DynamicPartitionsDefinition | None:

@@ -18,13 +18,10 @@ from typing import Any
 from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.stage import Execution, Spread
-from spelangy_assets.recipes.recipe import PackagedFolder, Recipe, TranscribedFolder
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
-from spelangy_assets.sources.files import FolderSource
+from spelangy_assets.sources.files import Arriving, FolderSource, Packaged
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_assets.store.files import below
-
-_FOLDERS = {"audio_snapshot": "audio", "page_snapshot": "pages"}
 
 
 class LaunchError(RuntimeError):
@@ -82,19 +79,16 @@ class Laboratory:
             checkpoints=self.settings.checkpoints,
         )
 
-    def source(self, recipe: Recipe, node: Node, partition: str | None) -> object:
-        """Return where a crawl node's snapshot comes from; None for nodes that read no source."""
-        if not node.has_source or node.partition is None or partition is None:
+    def source(self, node: Node, partition: str | None) -> object:
+        """Return where a crawl's snapshot comes from; None for nodes that read no source."""
+        if not node.has_source or partition is None:
             return None
-        kind = _FOLDERS[node.partition]
-        known = recipe.audio_snapshots if kind == "audio" else recipe.page_snapshots
-        source = known.get(partition)
-        if isinstance(source, PackagedFolder):
-            return FolderSource(PACKAGE_FOLDER / source.path)
-        texts = isinstance(source, TranscribedFolder)
-        if source is not None and not texts:
+        source = node.snapshots.get(partition, Arriving())
+        if isinstance(source, Packaged):
+            return FolderSource(PACKAGE_FOLDER / "sample" / source.path)
+        if not isinstance(source, Arriving):
             return source
-        folder, bucket = self.settings.snapshots / kind / partition, self.settings.snapshots_s3
+        folder, bucket = self.settings.snapshots / node.folder / partition, self.settings.snapshots_s3
         if bucket and not folder.is_dir():
-            return FolderSource(below(bucket, kind, partition), texts)
-        return FolderSource(folder, texts)
+            return FolderSource(below(bucket, node.folder, partition), source.texts)
+        return FolderSource(folder, source.texts)

@@ -19,7 +19,7 @@ import psutil
 
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, parents_of
-from spelangy_assets.orchestration.jobs import JobKind, job_name
+from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.orphans import end_with_parent
 from spelangy_assets.settings import Settings
@@ -31,7 +31,7 @@ PROCESS_TAG = "spelangy/process"
 class Task:
     """Assets of one partition that run as one Dagster run, one after the other."""
 
-    kind: JobKind
+    kind: str | None
     partition: str | None
     assets: list[str] = field(default_factory=list)
     needs: set[int] = field(default_factory=set)

@@ -3,37 +3,36 @@
 Put here: finding snapshots and adding them as partitions. Do not put here: reading them.
 """
 
-from collections.abc import Mapping
-
 import dagster as dg
 
-from spelangy_assets.execution.graph import PartitionKind
+from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.keys import partitions_name
-from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.files import Files
 
-_FOLDERS: dict[PartitionKind, str] = {"audio_snapshot": "audio", "page_snapshot": "pages"}
 
-
-def snapshots(recipe: Recipe, settings: Settings) -> dict[PartitionKind, list[str]]:
-    """Return the names of all snapshots, those of the recipe first, then those found, sorted."""
-    named: Mapping[PartitionKind, Mapping[str, object]] = {
-        "audio_snapshot": recipe.audio_snapshots,
-        "page_snapshot": recipe.page_snapshots,
+def snapshots(graph: Graph, settings: Settings, *, arrived: bool = True) -> dict[str, list[str]]:
+    """Return by crawl the names of its snapshots: those that the recipe names, then those that arrived, sorted."""
+    return {
+        crawl.name: [*crawl.snapshots, *(n for n in _arrived(crawl, settings) if arrived and n not in crawl.snapshots)]
+        for crawl in graph.crawls
     }
-    found = {}
-    for kind, known in named.items():
-        folder = settings.snapshots / _FOLDERS[kind]
-        arrived = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-        if settings.snapshots_s3:
-            there = Files(settings.snapshots_s3).names(_FOLDERS[kind])
-            arrived += sorted(name for name, is_folder in there if is_folder and name not in arrived)
-        found[kind] = [*known, *(name for name in arrived if name not in known and not name.startswith("."))]
-    return found
+
+
+def _arrived(crawl: Node, settings: Settings) -> list[str]:
+    if not crawl.folder:
+        return []
+    folder = settings.snapshots / crawl.folder
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if settings.snapshots_s3:
+        there = Files(settings.snapshots_s3).names(crawl.folder)
+        found += sorted(name for name, is_folder in there if is_folder and name not in found)
+    return [name for name in found if not name.startswith(".")]
 
 
 def add_partitions(instance: dg.DagsterInstance, recipe: Recipe, settings: Settings) -> None:
-    """Make every snapshot of a recipe a partition of the instance."""
-    for kind, names in snapshots(recipe, settings).items():
-        instance.add_dynamic_partitions(partitions_name(recipe.name, kind), names)
+    """Make every snapshot of a recipe a partition of the instance; those that arrived where it follows them."""
+    found = snapshots(recipe.graph, settings, arrived=recipe.follows_snapshots)
+    for crawl, names in found.items():
+        instance.add_dynamic_partitions(partitions_name(recipe.name, crawl), names)

@@ -14,10 +14,9 @@ from dataclasses import replace
 
 from spelangy_assets.execution.build import build_share
 from spelangy_assets.execution.graph import Node
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import Spread
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Share
 
@@ -66,7 +65,7 @@ def _do_share(
     settings: Settings, recipe: Recipe, asset: str, partition: str | None, build_key: str, index: int, count: int
 ) -> None:
     """Do one share, in a process of the cluster."""
-    graph = assemble(recipe)
+    graph = recipe.graph
     node = graph[asset]
     laboratory = Laboratory(replace(settings, environment=dict(os.environ)))
     build_share(
@@ -77,5 +76,5 @@ def _do_share(
         laboratory.execution(),
         build_key,
         Share(index, count),
-        source=laboratory.source(recipe, node, partition),
+        source=laboratory.source(node, partition),
     )

@@ -9,15 +9,15 @@ from itertools import groupby
 
 import dagster as dg
 
-from spelangy_assets.execution.graph import Graph, PartitionKind
+from spelangy_assets.execution.graph import Graph
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.repairs import Repair, plan_repairs
 from spelangy_assets.execution.status import Status, status_of
 from spelangy_assets.orchestration.backfills import add_backfill, partitions_underway, tick_tags
-from spelangy_assets.orchestration.jobs import JobKind, job_name
+from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key, partitions_name
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.task_sizes import size_tags
-from spelangy_assets.recipes.recipe import Recipe
 
 REPAIR_TAG = "spelangy/repair"
 WHY_TAG = "spelangy/why"
@@ -28,21 +28,18 @@ _WHY_CHARACTERS = 200
 
 def recipe_statuses(instance: dg.DagsterInstance, recipe: Recipe, graph: Graph, laboratory: Laboratory) -> list[Status]:
     """Return the state of every dataset that a recipe asks for at the snapshots that the instance knows."""
-    kinds: list[PartitionKind] = ["audio_snapshot", "page_snapshot"]
-    partitions: dict[PartitionKind, Sequence[str]] = {
-        kind: instance.get_dynamic_partitions(partitions_name(recipe.name, kind)) for kind in kinds
+    partitions = {
+        crawl.name: instance.get_dynamic_partitions(partitions_name(recipe.name, crawl.name)) for crawl in graph.crawls
     }
-    return status_of(
-        laboratory.store, graph, partitions, lambda node, partition: laboratory.source(recipe, node, partition)
-    )
+    return status_of(laboratory.store, graph, partitions, lambda node, partition: laboratory.source(node, partition))
 
 
 class Repairs:
     """What to repair in the assets of a recipe that have one partitioning, and the tags of the runs that do it."""
 
-    def __init__(self, recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: JobKind):
+    def __init__(self, recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: str | None):
         self.recipe, self.graph, self.laboratory = recipe, graph, laboratory
-        self.kind: JobKind = kind
+        self.kind: str | None = kind
         self.job = job_name(recipe.name, kind)
         self.name = f"{self.job}_repair"
 

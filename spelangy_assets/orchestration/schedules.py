@@ -6,10 +6,9 @@ Put here: schedules. Do not put here: what they request (repair.py).
 import dagster as dg
 
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.orchestration.jobs import JobKind
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.repair import REPAIR_TAG, Repairs, repair_job
-from spelangy_assets.recipes.recipe import Recipe
 
 # Snapshots first; what is made of many of them three hours later, when most of them are there.
 _SNAPSHOTS_CRON = "0 2 * * *"
@@ -24,7 +23,7 @@ _UNFINISHED = [
 
 def repair_schedules(recipe: Recipe, graph: Graph, laboratory: Laboratory) -> list[dg.ScheduleDefinition]:
     """Return the nightly repair of a recipe, one schedule a partitioning; off until somebody turns them on."""
-    kinds: list[JobKind] = sorted({node.partition for node in graph}, key=str)
+    kinds = sorted({node.partition for node in graph}, key=str)
     return [_schedule(Repairs(recipe, graph, laboratory, kind)) for kind in kinds]
 
 

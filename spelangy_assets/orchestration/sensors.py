@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import dagster as dg
 
 from spelangy_assets.execution.graph import Graph
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key, partitions_name
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.partitions import snapshots
 from spelangy_assets.orchestration.task_sizes import size_tags
-from spelangy_assets.recipes.recipe import Recipe
 
 _SNAPSHOTS_PER_TICK = 10
 
@@ -24,38 +24,35 @@ def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory, jobs: 
     `jobs` are the recipe's, by partitioning; the sensor has those that its crawl assets are in.
     Everything below is for the schedules, the automation conditions or a person: a crawl asset is cheap, ASR is not.
     """
-    crawl_assets = [node for node in graph if node.has_source]
 
     @dg.sensor(
         name=f"{recipe.name}_snapshots",
-        jobs=[jobs[kind] for kind in dict.fromkeys(node.partition for node in crawl_assets)],
+        jobs=[jobs[crawl.name] for crawl in graph.crawls],
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING if recipe.name == "sample" else dg.DefaultSensorStatus.STOPPED,
         description="Adds new snapshots as partitions; requests the crawl asset of those that arrived in the folder",
     )
     def find_snapshots(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         requests, additions, room = [], [], _SNAPSHOTS_PER_TICK
-        for kind, names in snapshots(recipe, laboratory.settings).items():
-            known = set(context.instance.get_dynamic_partitions(partitions_name(recipe.name, kind)))
-            fresh = [name for name in names if name not in known][:room]
+        for name, names in snapshots(graph, laboratory.settings).items():
+            crawl = graph[name]
+            known = set(context.instance.get_dynamic_partitions(partitions_name(recipe.name, name)))
+            fresh = [snapshot for snapshot in names if snapshot not in known][:room]
             room -= len(fresh)
             if not fresh:
                 continue
-            definition = dg.DynamicPartitionsDefinition(name=partitions_name(recipe.name, kind))
+            definition = dg.DynamicPartitionsDefinition(name=partitions_name(recipe.name, name))
             additions.append(definition.build_add_request(fresh))
-            named = recipe.audio_snapshots if kind == "audio_snapshot" else recipe.page_snapshots
             requests.extend(
                 dg.RunRequest(
-                    run_key=f"{recipe.name}/{node.name}/{name}",
-                    partition_key=name,
-                    asset_selection=[asset_key(recipe.name, node.name)],
-                    job_name=job_name(recipe.name, kind),
-                    tags={"snapshot": name, **size_tags([node], laboratory.settings.device)},
+                    run_key=f"{recipe.name}/{name}/{snapshot}",
+                    partition_key=snapshot,
+                    asset_selection=[asset_key(recipe.name, name)],
+                    job_name=job_name(recipe.name, name),
+                    tags={"snapshot": snapshot, **size_tags([crawl], laboratory.settings.device)},
                 )
-                for node in crawl_assets
-                if node.partition == kind
-                for name in fresh
-                if name not in named
+                for snapshot in fresh
+                if snapshot not in crawl.snapshots
             )
         if not additions:
             return dg.SkipReason(f"no new snapshot in {laboratory.settings.snapshots}")

@@ -12,15 +12,15 @@ import dagster as dg
 import pyarrow as pa
 
 from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.columns import column_lineage
 from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import InputError, PreflightError
 from spelangy_assets.orchestration.contract_check import check_results, check_specs
 from spelangy_assets.orchestration.keys import asset_key, group_name, partitions_def
 from spelangy_assets.orchestration.laboratory import Laboratory, child_command, write_spec
 from spelangy_assets.orchestration.policies import automation_of, is_transient, retry_policy
 from spelangy_assets.orchestration.ray_cluster import ray_spread
-from spelangy_assets.recipes.columns import column_lineage
-from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.store.artifacts import Artifact, StoreError
 from spelangy_assets.store.fingerprint import fingerprint, payload_of
 from spelangy_model.records import schema_of
@@ -78,7 +78,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
                 node,
                 partition,
                 laboratory.execution(launch, ray_spread(laboratory.settings, recipe, node)),
-                source=laboratory.source(recipe, node, partition),
+                source=laboratory.source(node, partition),
                 force=context.run.tags.get(FORCE_TAG, "false") != "false",
                 log=context.log.info,
             )

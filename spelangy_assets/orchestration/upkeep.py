@@ -11,12 +11,12 @@ from typing import Any
 import dagster as dg
 
 from spelangy_assets.execution.graph import Graph
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.status import Status, count_states
-from spelangy_assets.orchestration.jobs import JobKind, job_name
+from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.repair import recipe_statuses
-from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.store.fingerprint import digest_of
 from spelangy_assets.store.lineage import connect, query
 from spelangy_assets.store.lineage_queries import THROUGHPUT_SQL
@@ -93,7 +93,7 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
         with connect(laboratory.store, recipe.name) as connection:
             stages = query(connection, THROUGHPUT_SQL)
             (stored,) = query(connection, "SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM artifacts")
-        kinds: set[JobKind] = {node.partition for node in graph}
+        kinds = {node.partition for node in graph}
         jobs = [job_name(recipe.name, kind) for kind in kinds]
         runs = {
             status.value.lower(): sum(

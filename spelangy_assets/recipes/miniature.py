@@ -1,61 +1,43 @@
 """Recipe `miniature`: the paper's data ablations at toy scale, every arm over several seeds.
 
 Put here: the arms, and the dial by which the recipe is as large as a machine allows. Do not put here: literals that it
-shares with `sample` (speech, pages, tokenizers), which are taken from there.
-
-All arms see the same number of tokens, at the same share of text, from one base LM: what differs is the one thing that
-a row of the paper's tables changes. A seed draws an arm anew: which documents stand in which rows, the coins of
-stochastic sampling, and the new rows of the embedding. Facts are those of a larger world in 20 wordings of a question
-a relation (sample/worlds.py); its talk comes with its transcript, so that nothing depends on a recognizer.
+shares with `sample`, which are taken from there. All arms see the same number of tokens, at the same share of text,
+from one base LM: what differs is the one thing that a row of the paper's tables changes. A seed draws an arm anew:
+which documents stand in which rows, the coins of stochastic sampling, and the new rows of the embedding. Its talk comes
+with its transcript, so that nothing depends on a recognizer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from spelangy_assets.recipes.recipe import Corpus, Recipe, Run
-from spelangy_assets.recipes.sample import BASE_BATCH_ROWS, BATCH_ROWS, ROW_TOKENS, SAMPLE, SEED
-from spelangy_assets.report.leaderboard_page import Ablation
+from spelangy_assets import lab
+from spelangy_assets.recipes import sample
+from spelangy_assets.recipes.sample import BASE_BATCH_ROWS, BATCH_ROWS, ROW_TOKENS, SEED
 from spelangy_assets.sample.notes import WrittenNotes
 from spelangy_assets.sample.site import WorldPages
+from spelangy_assets.sample.sources import HELD_OUT, SampleWorld, WorldSentences, WorldTexts
 from spelangy_assets.sample.spoken import SpokenConversations
-from spelangy_assets.stages import leaderboard, mix, train_lm
-from spelangy_assets.stages.leaderboard import Arm
-from spelangy_assets.stages.tokenizer_corpus import Sentences
-from spelangy_model.data.interleave import Interleaving, Sampling
-from spelangy_model.data.mixture import Mixture, Proportion, Source
+from spelangy_model.audio.tts.espeak import voices_of
 
-TEXT_SHARE = 0.15
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpeechMix:
-    """What an arm hears: shares of the token sets among its speech, and the two other things that the paper changes."""
-
-    shares: Mapping[str, float]
-    sampling: Sampling = "deterministic"
-    loss_on_speech: bool = False
-
-
-# Krist is added to Quest without taking of its share: Quest is what teaches, and less of it would be a second change.
-ARMS: dict[str, SpeechMix] = {
-    "coarse_stochastic": SpeechMix(shares={"web_coarse": 1.0}, sampling="stochastic"),
-    "fine_stochastic": SpeechMix(shares={"web_fine": 1.0}, sampling="stochastic"),
-    "fine": SpeechMix(shares={"web_fine": 1.0}),
-    "krist": SpeechMix(shares={"web_fine": 0.5, "krist": 0.5}),
-    "quest": SpeechMix(shares={"web_fine": 0.5, "quest": 0.5}),
-    "krist_quest": SpeechMix(shares={"web_fine": 0.25, "krist": 0.25, "quest": 0.5}),
-    "unmasked": SpeechMix(shares={"web_fine": 0.25, "krist": 0.25, "quest": 0.5}, loss_on_speech=True),
+# Arm: shares of the sets among its speech, sampling, loss on speech. Krist is added to Quest without taking of its
+# share: Quest is what teaches, and less of it would be a second change.
+ARMS = {
+    "coarse_stochastic": ({"coarse": 1.0}, "stochastic", False),
+    "fine_stochastic": ({"fine": 1.0}, "stochastic", False),
+    "fine": ({"fine": 1.0}, "deterministic", False),
+    "krist": ({"fine": 0.5, "krist": 0.5}, "deterministic", False),
+    "quest": ({"fine": 0.5, "quest": 0.5}, "deterministic", False),
+    "krist_quest": ({"fine": 0.25, "krist": 0.25, "quest": 0.5}, "deterministic", False),
+    "unmasked": ({"fine": 0.25, "krist": 0.25, "quest": 0.5}, "deterministic", True),
 }
-
 ABLATIONS = (
-    Ablation("Granularity", "coarse to fine chunks", "coarse_stochastic", "fine_stochastic", 37.6, 40.7),
-    Ablation("Modality sampling", "stochastic to deterministic", "fine_stochastic", "fine", 41.4, 42.4),
-    Ablation("Synthetic data", "with Krist", "fine", "krist", 40.7, 41.5),
-    Ablation("Synthetic data", "with Quest", "fine", "quest", 40.7, 47.9),
-    Ablation("Synthetic data", "with Krist and Quest", "fine", "krist_quest", 40.7, 47.9),
-    Ablation("Loss", "on text alone instead of on speech too", "unmasked", "krist_quest", 42.4, 51.8),
+    lab.Ablation("Granularity", "coarse_stochastic", "fine_stochastic", "coarse to fine chunks", (37.6, 40.7)),
+    lab.Ablation("Modality sampling", "fine_stochastic", "fine", "stochastic to deterministic", (41.4, 42.4)),
+    lab.Ablation("Synthetic data", "fine", "krist", "with Krist", (40.7, 41.5)),
+    lab.Ablation("Synthetic data", "fine", "quest", "with Quest", (40.7, 47.9)),
+    lab.Ablation("Synthetic data", "fine", "krist_quest", "with Krist and Quest"),
+    lab.Ablation("Loss", "unmasked", "krist_quest", "on text alone instead of on speech too", (42.4, 51.8)),
 )
 
 
@@ -66,7 +48,7 @@ class Dial:
     `world` is the reference of a larger world, `conversations` and `notes` are how much is said and written in it.
     A question is asked in `voices_per_document` voices; `questions_per_split` thins the benchmark, 0 asks about every
     fact in each of the three kinds of wording. `base_steps` grow with the facts: what the base LM does not know no arm
-    can answer, whatever it hears.
+    can answer.
     """
 
     world: str
@@ -81,101 +63,65 @@ class Dial:
     salad: int = 1000
 
 
-def miniature(name: str, description: str, dial: Dial) -> Recipe:
-    """Return the recipe of a dial. Raises KeyError for an arm that there is not."""
-    mixes = dict(_seeded(dial))
-    arms = tuple(Arm(arm, tuple(f"run_{arm}_s{seed}" for seed in range(dial.seeds))) for arm in dial.arms)
-    ablations = tuple(row for row in ABLATIONS if {row.before, row.after} <= set(dial.arms))
-    tokenizers, evaluation = SAMPLE.tokenizers, SAMPLE.evaluation
-    return replace(
-        SAMPLE,
-        name=name,
-        description=description,
-        audio_snapshots={
-            "talk": SpokenConversations(world=dial.world, seed=SEED, recordings=dial.conversations),
-        },
-        page_snapshots={
-            "site": WorldPages(world=dial.world, seed=SEED),
-            "notes": WrittenNotes(world=dial.world, seed=SEED, documents=dial.notes, documents_per_page=1),
-        },
-        synthetic=replace(
-            SAMPLE.synthetic,
-            quest_speech=replace(SAMPLE.synthetic.quest_speech, voices_per_document=dial.voices_per_document),
-        ),
-        tokenizers=replace(
-            tokenizers,
-            corpus=replace(tokenizers.corpus, world=dial.world, sentences=(Sentences("word_salad", dial.salad),)),
-            text=replace(tokenizers.text, world=dial.world),
-        ),
-        corpora={
-            "web_coarse": Corpus(snapshots=("talk",)),
-            "web_fine": Corpus(snapshots=("talk",)),
-            "krist": Corpus(snapshots=("site",)),
-            "quest": Corpus(snapshots=("site",)),
-            "text": Corpus(snapshots=("site", "notes")),
-        },
-        base_mix=_mixture({}, dial.base_steps * BASE_BATCH_ROWS, SEED, 1.0, Interleaving()),
-        mixes=mixes,
-        base_lm=replace(_training(dial.base_steps, BASE_BATCH_ROWS, 4e-3, SEED), preset="tiny"),
-        runs={
-            name: Run(mix=name, train=_training(dial.run_steps, BATCH_ROWS, 3e-3, config.mixture.seed))
-            for name, config in mixes.items()
-        },
-        evaluation=replace(
-            evaluation,
-            benchmark=replace(
-                evaluation.benchmark,
-                world=dial.world,
-                benchmark="miniature_world",
-                max_questions_per_split=dial.questions_per_split,
-            ),
-            systems=(),
-            text_skill=replace(evaluation.text_skill, world=dial.world),
-            leaderboard=leaderboard.Config(
-                title="The paper's data ablations in miniature", seed=SEED, arms=arms, ablations=ablations
-            ),
-        ),
+def miniature(name: str, description: str, dial: Dial) -> lab.Recipe:
+    """Return the recipe of a dial."""
+    world, voices = dial.world, voices_of(sample.TOKENIZER_ACCENTS)
+    audio = lab.recordings({"talk": SpokenConversations(world=world, seed=SEED, recordings=dial.conversations)})
+    turns = lab.segments(audio)
+    clean = lab.transcripts(turns, lab.hypotheses(audio, turns, (sample.WHISPER_BASE, sample.WHISPER_TINY)))
+    notes = WrittenNotes(world=world, seed=SEED, documents=dial.notes, documents_per_page=1)
+    pages = lab.pages({"site": WorldPages(world=world, seed=SEED), "notes": notes})
+    site, check = pages.on("site"), lab.RoundTrip(**sample.CHECK)
+    salad = WorldSentences(world=world, seed=SEED, kind="word_salad", count=dial.salad)
+    texts = WorldTexts(world=world, seed=SEED, documents=2000, talks=500)
+    tokens = lab.Tokens(
+        speech=lab.speech_tokenizer(lab.tokenizer_speech(salad, seed=SEED, voices=voices)),
+        text=lab.text_tokenizer(lab.Trained((texts,), vocab_size=1300)),
     )
+    sets = {
+        "coarse": tokens(lab.chunks(audio, clean, lab.Turns(max_s=16.0), name="web_coarse", seed=SEED)),
+        "fine": tokens(lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=SEED)),
+        "krist": tokens(lab.speech(lab.krist(site), check, seed=SEED)),
+        "quest": tokens(
+            lab.speech(lab.quest(site, seed=SEED), check, seed=SEED, voices_per_document=dial.voices_per_document)
+        ),
+    }
+    text = tokens(lab.documents(pages))
+    shape = {"row_tokens": ROW_TOKENS, "max_epochs": 64.0}
+    base_rows = lab.mix(text={text: 1.0}, rows=dial.base_steps * BASE_BATCH_ROWS, seed=SEED, **shape)
+    base = lab.train(base_rows, preset="tiny", **sample.training(dial.base_steps, BASE_BATCH_ROWS, 4e-3))
 
-
-def _seeded(dial: Dial) -> Iterator[tuple[str, mix.Config]]:
-    for arm in dial.arms:
-        hears = ARMS[arm]
-        interleaving = Interleaving(sampling=hears.sampling, loss_on_speech=hears.loss_on_speech)
-        for seed in range(dial.seeds):
-            rows = dial.run_steps * BATCH_ROWS
-            yield f"{arm}_s{seed}", _mixture(hears.shares, rows, SEED + seed, TEXT_SHARE, interleaving)
-
-
-def _mixture(
-    shares: Mapping[str, float], rows: int, seed: int, text_share: float, interleaving: Interleaving
-) -> mix.Config:
-    return mix.Config(
-        mixture=Mixture(
-            sources=(
-                *(Source(f"{source}_tokens", "speech_text", Proportion(share)) for source, share in shares.items()),
-                Source("text_tokens", "text", Proportion(1.0)),
-            ),
-            rows=rows,
-            row_length=ROW_TOKENS,
-            text_share=text_share,
-            interleaving=interleaving,
-            max_epochs=64.0,
+    def run(arm: str, seed: int) -> lab.Dataset:
+        shares, sampling, loss_on_speech = ARMS[arm]
+        rows = lab.mix(
+            speech={sets[one]: share for one, share in shares.items()},
+            text={text: 1.0},
+            text_share=0.15,
+            rows=dial.run_steps * BATCH_ROWS,
+            sampling=sampling,
+            loss_on_speech=loss_on_speech,
             seed=seed,
+            **shape,
         )
-    )
+        return lab.train(rows, base=base, **sample.training(dial.run_steps, BATCH_ROWS, 3e-3) | {"seed": seed})
 
-
-def _training(steps: int, batch_rows: int, learning_rate: float, seed: int) -> train_lm.Config:
-    return train_lm.Config(
-        steps=steps,
-        batch_rows=batch_rows,
-        micro_rows=batch_rows,
-        learning_rate=learning_rate,
-        warmup_steps=steps // 16,
-        decay_steps=steps // 2,
-        seed=seed,
+    questions = lab.questions(
+        SampleWorld(world=world, name="miniature_world", max_questions_per_split=dial.questions_per_split),
+        seed=SEED,
+        trained_voices=voices,
+        held_out_voices=sample.HELD_OUT_VOICES,
     )
+    held_out = WorldTexts(world=world, seed=SEED, first=HELD_OUT, documents=100)
+    judging = sample.judging()
+    board = lab.leaderboard(
+        {arm: [run(arm, SEED + seed) for seed in range(dial.seeds)] for arm in dial.arms},
+        questions,
+        ablations=[row for row in ABLATIONS if {row.before, row.after} <= set(dial.arms)],
+        judging=replace(judging, text_skill=replace(sample.text_skill(0), held_out=held_out)),
+        title="The paper's data ablations in miniature",
+        seed=SEED,
+    )
+    return lab.Recipe(name, board, description=description)
 
 
 MINIATURE = miniature(
@@ -192,7 +138,6 @@ MINIATURE = miniature(
         questions_per_split=2000,
     ),
 )
-
 MINIATURE_LOW = miniature(
     "miniature_low",
     "The miniature with the dial down: four arms over three seeds in half an hour of a CPU",
@@ -204,7 +149,6 @@ MINIATURE_LOW = miniature(
         base_steps=1000,
         run_steps=400,
         arms=("coarse_stochastic", "fine_stochastic", "fine", "quest"),
-        seeds=3,
         salad=300,
     ),
 )

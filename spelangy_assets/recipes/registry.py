@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.recipes.miniature import MINIATURE, MINIATURE_LOW
 from spelangy_assets.recipes.paper import PAPER
-from spelangy_assets.recipes.recipe import Recipe
-from spelangy_assets.recipes.sample import SAMPLE, TINY, TOKENIZER
+from spelangy_assets.recipes.sample import SAMPLE, TINY
+from spelangy_assets.recipes.tokenizer import TOKENIZER
 from spelangy_assets.settings import Settings
 
 RECIPES: tuple[Recipe, ...] = (SAMPLE, PAPER)

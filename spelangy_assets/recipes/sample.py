@@ -1,61 +1,20 @@
-"""Recipe `sample`: the whole system in minutes on two cores, offline, and `tiny`, the same graph in less.
+"""Recipe `sample`: the whole system in minutes on two cores, offline; `tiny` is the same program in less.
 
-Put here: the literals of the embedded recipes. Do not put here: anything computed from the machine. Every choice
-of model is by name: a part that is missing ends in a preflight error, never in a silent stand-in.
+Put here: the literals of the embedded recipes. Do not put here: anything computed from the machine. Every choice of a
+model is by name: a part that is missing ends in a preflight error, never in a silent stand-in.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
-from spelangy_assets.recipes.recipe import (
-    Corpus,
-    Evaluation,
-    PackagedFolder,
-    Recipe,
-    Run,
-    Synthetic,
-    Tokenizers,
-    WebSpeech,
-)
-from spelangy_assets.report.leaderboard_page import Ablation
+from spelangy_assets import lab
 from spelangy_assets.sample.notes import WrittenNotes
+from spelangy_assets.sample.sources import HELD_OUT, SampleWorld, SentenceKind, WorldSentences, WorldTexts
 from spelangy_assets.sample.spoken import SpokenConversations
-from spelangy_assets.stages import (
-    account_speech,
-    chunk_speech,
-    clean_transcripts,
-    cover_topics,
-    evaluate,
-    extract_text,
-    find_contamination,
-    ingest_audio,
-    ingest_pages,
-    leaderboard,
-    mine_quest,
-    mix,
-    recognize,
-    round_trip,
-    score_system,
-    segment_speech,
-    speak,
-    speech_tokenizer,
-    text_skill,
-    text_tokenizer,
-    tokenizer_corpus,
-    train_lm,
-    write_benchmark,
-    write_chunk_page,
-    write_krist,
-    write_synthetic_page,
-)
-from spelangy_assets.stages.text_skill import TaskChoice
-from spelangy_assets.stages.tokenizer_corpus import Sentences
 from spelangy_model.audio.asr import FasterWhisper, WhisperTimestamped
+from spelangy_model.audio.tts import Voice
 from spelangy_model.audio.tts.espeak import ACCENTS, voices_of
-from spelangy_model.audio.tts.protocol import Voice
-from spelangy_model.data.interleave import Interleaving, Sampling
-from spelangy_model.data.mixture import Mixture, Proportion, Source
 from spelangy_model.eval.systems import Cascade
 
 WORLD = "c18c7832f160706203ee23bdae444832f4b4c30895140563837c1a954974a5e2"  # the facts and wordings of the sample world
@@ -65,229 +24,184 @@ SEED = 20260101
 TOKENIZER_ACCENTS = tuple(accent for accent in ACCENTS if accent != "en-029")
 HELD_OUT_VOICES = tuple(Voice(name=f"en-gb-x-gbclan+{variant}", accent="en-gb-x-gbclan") for variant in ("m1", "f5"))
 
-ROW_TOKENS = 256
-BATCH_ROWS = 5
-BASE_BATCH_ROWS = 6
+WHISPER_BASE = FasterWhisper(name="whisper-base", model="package:base", beam_size=1)
+WHISPER_TINY = WhisperTimestamped(name="whisper-tiny.en", model="package:tiny.en")
+# Of espeak-ng's words Whisper base gets 0.2 to 0.3 wrong.
+CHECK = {"recognizer": WHISPER_BASE, "max_word_error_rate": 0.5}
+
+ROW_TOKENS, BATCH_ROWS, BASE_BATCH_ROWS = 256, 5, 6
 
 
-def _mixture(
-    sources: dict[str, float],
-    rows: int,
-    sampling: Sampling = "deterministic",
-    text_share: float = 0.15,
-    max_epochs: float = 16.0,
-) -> mix.Config:
-    return mix.Config(
-        mixture=Mixture(
-            sources=tuple(
-                Source(f"{source}_tokens", "text" if source == "text" else "speech_text", Proportion(share))
-                for source, share in sources.items()
-            ),
-            rows=rows,
-            row_length=ROW_TOKENS,
-            text_share=text_share,
-            interleaving=Interleaving(sampling=sampling, loss_on_speech=False),
-            max_epochs=max_epochs,
-            seed=SEED,
-        )
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What `sample` and `tiny` have otherwise."""
+
+    name: str
+    description: str
+    crawls: tuple[str, ...]
+    audio: str
+    conversations: int
+    notes: int
+    notes_per_page: int
+    quest_voices: int
+    checked_chunks: int
+    sentences: dict[SentenceKind, int]
+    tokenizer_documents: int
+    tokenizer_talks: int
+    steps: int
+    mix_rows: int
+    max_epochs: float
+    questions_per_split: int
+    held_out_texts: int
+    asked_of_systems: int
+
+
+def text_skill(held_out_texts: int) -> lab.TextSkill:
+    """Return the tasks of text skill: the questions as they are written, and texts that no mix holds."""
+    return lab.TextSkill(
+        seed=SEED,
+        tasks=(lab.TaskChoice("own_questions"), lab.TaskChoice("held_out_text")),
+        max_questions=400,
+        held_out=WorldTexts(world=WORLD, seed=SEED, first=HELD_OUT, documents=held_out_texts),
     )
 
 
-def _mixes(rows: int, max_epochs: float = 16.0) -> dict[str, mix.Config]:
-    quest = {"web_fine": 0.06, "krist": 0.06, "quest": 0.88, "text": 1.0}
+def judging(held_out_texts: int = 100) -> lab.Judging:
+    """Return how the sample's runs are judged; an experiment on top of it judges its own alike."""
+    return lab.Judging(
+        evaluation={"seed": SEED},
+        text_skill=text_skill(held_out_texts),
+        topics={"seed": SEED, "max_documents": 100},
+    )
+
+
+def build(size: Size) -> lab.Recipe:
+    """Return the recipe of a size."""
+    audio = lab.recordings(
+        {
+            **{name: lab.Packaged(f"{size.audio}/{name}") for name in size.crawls},
+            "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=size.conversations),
+        }
+    )
+    turns = lab.segments(audio)
+    words = lab.hypotheses(audio, turns, systems=(WHISPER_BASE, WHISPER_TINY))
+    clean = lab.transcripts(turns, words)
+    coarse = lab.chunks(audio, clean, lab.Turns(max_s=16.0), name="web_coarse", seed=SEED)  # a chunk fits into a row
+    fine = lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=SEED)
+
+    notes = WrittenNotes(world=WORLD, seed=SEED, documents=size.notes, documents_per_page=size.notes_per_page)
+    pages = lab.pages({**{name: lab.Packaged(f"snapshots/pages/{name}") for name in size.crawls}, "notes": notes})
+    crawled = pages.on(*size.crawls)
+    check = lab.RoundTrip(**CHECK, sample_chunks=size.checked_chunks)
+    krist = lab.speech(lab.krist(crawled), check, seed=SEED)
+    quest = lab.speech(lab.quest(crawled, seed=SEED), check, seed=SEED, voices_per_document=size.quest_voices)
+
+    sentences = [WorldSentences(world=WORLD, seed=SEED, kind=kind, count=n) for kind, n in size.sentences.items()]
+    trained_voices = voices_of(TOKENIZER_ACCENTS)
+    texts = WorldTexts(world=WORLD, seed=SEED, documents=size.tokenizer_documents, talks=size.tokenizer_talks)
+    tokens = lab.Tokens(
+        speech=lab.speech_tokenizer(lab.tokenizer_speech(*sentences, seed=SEED, voices=trained_voices)),
+        text=lab.text_tokenizer(lab.Trained((texts,), vocab_size=1300)),
+    )
+    coarse_tokens, fine_tokens, krist_tokens, quest_tokens = (tokens(one) for one in (coarse, fine, krist, quest))
+    text = tokens(lab.documents(pages))
+
+    base_rows = lab.mix(text={text: 1.0}, rows=size.steps * BASE_BATCH_ROWS, row_tokens=ROW_TOKENS, seed=SEED)
+    base = lab.train(base_rows, preset="tiny", **training(size.steps, BASE_BATCH_ROWS, 4e-3, size.steps // 10))
+    mixes = {
+        arm: lab.mix(
+            speech=speech,
+            text={text: 1.0},
+            text_share=0.15,
+            rows=size.mix_rows,
+            row_tokens=ROW_TOKENS,
+            sampling=sampling,
+            max_epochs=size.max_epochs,
+            seed=SEED,
+        )
+        for arm, speech, sampling in (
+            ("coarse_stochastic", {coarse_tokens: 1.0}, "stochastic"),
+            ("fine_stochastic", {fine_tokens: 1.0}, "stochastic"),
+            ("fine", {fine_tokens: 1.0}, "deterministic"),
+            ("quest", {fine_tokens: 0.06, krist_tokens: 0.06, quest_tokens: 0.88}, "deterministic"),
+        )
+    }
+    arms = {arm: lab.train(rows, base=base, **training(size.steps, BATCH_ROWS, 3e-3)) for arm, rows in mixes.items()}
+
+    world = SampleWorld(world=WORLD, max_questions_per_split=size.questions_per_split)
+    questions = lab.questions(world, seed=SEED, trained_voices=trained_voices, held_out_voices=HELD_OUT_VOICES)
+    cascade = lab.system(
+        questions, Cascade(WHISPER_BASE), name="cascade", text_lm=base, seed=SEED, max_questions=size.asked_of_systems
+    )
+    board = lab.leaderboard(
+        arms,
+        questions,
+        ablations=(
+            lab.Ablation("Granularity", "coarse_stochastic", "fine_stochastic", "coarse to fine chunks", (37.6, 40.7)),
+            lab.Ablation("Modality sampling", "fine_stochastic", "fine", "stochastic to deterministic", (41.4, 42.4)),
+            lab.Ablation("Synthetic data", "fine", "quest", "with Quest, and some Krist"),
+        ),
+        systems=(cascade,),
+        judging=judging(size.held_out_texts),
+        seed=SEED,
+    )
+    return lab.Recipe(size.name, board, description=size.description, follows_snapshots=size.name == "sample")
+
+
+def training(steps: int, batch_rows: int, learning_rate: float, warmup_steps: int | None = None) -> dict:
+    """Return the options of a training run of the sample's size."""
     return {
-        "coarse_stochastic": _mixture({"web_coarse": 1.0, "text": 1.0}, rows, "stochastic", max_epochs=max_epochs),
-        "fine_stochastic": _mixture({"web_fine": 1.0, "text": 1.0}, rows, "stochastic", max_epochs=max_epochs),
-        "fine": _mixture({"web_fine": 1.0, "text": 1.0}, rows, max_epochs=max_epochs),
-        "quest": _mixture(quest, rows, max_epochs=max_epochs),
+        "steps": steps,
+        "batch_rows": batch_rows,
+        "micro_rows": batch_rows,
+        "learning_rate": learning_rate,
+        "warmup_steps": steps // 16 if warmup_steps is None else warmup_steps,
+        "decay_steps": steps // 2 if warmup_steps is None else 2 * steps // 5,
+        "seed": SEED,
     }
 
 
-RUNS = ("coarse_stochastic", "fine_stochastic", "fine", "quest")
-
-
-def _base_training(steps: int) -> train_lm.Config:
-    return train_lm.Config(
-        steps=steps,
-        batch_rows=BASE_BATCH_ROWS,
-        micro_rows=BASE_BATCH_ROWS,
-        learning_rate=4e-3,
-        warmup_steps=steps // 10,
-        decay_steps=2 * steps // 5,
-        seed=SEED,
-        preset="tiny",
+SAMPLE = build(
+    Size(
+        name="sample",
+        description="The whole system in minutes on two cores, offline",
+        crawls=("2026-01", "2026-02"),
+        audio="snapshots/audio",
+        conversations=250,
+        notes=4000,
+        notes_per_page=1,
+        quest_voices=4,
+        checked_chunks=60,
+        sentences={"word_salad": 1000, "talk": 400, "questions": 400},
+        tokenizer_documents=2000,
+        tokenizer_talks=500,
+        steps=400,
+        mix_rows=400 * BATCH_ROWS,
+        max_epochs=16.0,
+        questions_per_split=0,
+        held_out_texts=100,
+        asked_of_systems=100,
     )
-
-
-def _run_training(steps: int) -> train_lm.Config:
-    return train_lm.Config(
-        steps=steps,
-        batch_rows=BATCH_ROWS,
-        micro_rows=BATCH_ROWS,
-        learning_rate=3e-3,
-        warmup_steps=steps // 16,
-        decay_steps=steps // 2,
-        seed=SEED,
-    )
-
-
-SAMPLE = Recipe(
-    name="sample",
-    description="The whole system in minutes on two cores, offline",
-    audio_snapshots={
-        "2026-01": PackagedFolder("sample/snapshots/audio/2026-01"),
-        "2026-02": PackagedFolder("sample/snapshots/audio/2026-02"),
-        "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=250),
-    },
-    page_snapshots={
-        "2026-01": PackagedFolder("sample/snapshots/pages/2026-01"),
-        "2026-02": PackagedFolder("sample/snapshots/pages/2026-02"),
-        "notes": WrittenNotes(world=WORLD, seed=SEED, documents=4000, documents_per_page=1),
-    },
-    web_speech=WebSpeech(
-        ingest=ingest_audio.Config(),
-        segment=segment_speech.Config(),
-        recognize=recognize.Config(
-            systems=(
-                FasterWhisper(name="whisper-base", model="package:base", beam_size=1),
-                WhisperTimestamped(name="whisper-tiny.en", model="package:tiny.en"),
-            ),
-        ),
-        clean=clean_transcripts.Config(),
-        coarse=chunk_speech.Config(kind="coarse", max_chunk_s=16.0),  # a chunk has to fit into a row
-        fine=chunk_speech.Config(kind="fine"),
-        ledger=account_speech.Config(seed=SEED),
-        page=write_chunk_page.Config(),
-    ),
-    synthetic=Synthetic(
-        ingest=ingest_pages.Config(),
-        text=extract_text.Config(),
-        krist=write_krist.Config(),
-        krist_speech=speak.Config(seed=SEED),
-        quest=mine_quest.Config(seed=SEED),
-        quest_speech=speak.Config(seed=SEED, voices_per_document=4),
-        round_trip=round_trip.Config(
-            recognizer=FasterWhisper(name="whisper-base", model="package:base", beam_size=1),
-            max_word_error_rate=0.5,  # of espeak-ng's words it gets 0.2 to 0.3 wrong
-        ),
-        page=write_synthetic_page.Config(),
-    ),
-    tokenizers=Tokenizers(
-        corpus=tokenizer_corpus.Config(
-            seed=SEED,
-            world=WORLD,
-            sentences=(Sentences("word_salad", 1000), Sentences("talk", 400), Sentences("questions", 400)),
-            voices=voices_of(TOKENIZER_ACCENTS),
-        ),
-        speech=speech_tokenizer.Config(source="shipped"),
-        text=text_tokenizer.Config(seed=SEED, world=WORLD, documents=2000, talks=500, vocab_size=1300),
-        max_chunk_tokens=128,
-    ),
-    corpora={
-        "web_coarse": Corpus(snapshots=("2026-01", "2026-02", "talk")),
-        "web_fine": Corpus(snapshots=("2026-01", "2026-02", "talk")),
-        "krist": Corpus(snapshots=("2026-01", "2026-02")),
-        "quest": Corpus(snapshots=("2026-01", "2026-02")),
-        "text": Corpus(snapshots=("2026-01", "2026-02", "notes")),
-    },
-    base_mix=_mixture({"text": 1.0}, 400 * BASE_BATCH_ROWS, text_share=1.0),
-    mixes=_mixes(400 * BATCH_ROWS),
-    base_lm=_base_training(400),
-    runs={name: Run(mix=name, train=_run_training(400)) for name in RUNS},
-    evaluation=Evaluation(
-        benchmark=write_benchmark.Config(
-            seed=SEED, world=WORLD, trained_voices=voices_of(TOKENIZER_ACCENTS), held_out_voices=HELD_OUT_VOICES
-        ),
-        evaluate=evaluate.Config(seed=SEED),
-        systems=(
-            score_system.Config(
-                seed=SEED,
-                name="cascade",
-                description="Whisper base, then base_lm on what it wrote down",
-                system=Cascade(FasterWhisper(name="whisper-base", model="package:base", beam_size=1)),
-                max_questions=100,
-            ),
-        ),
-        text_skill=text_skill.Config(
-            seed=SEED,
-            tasks=(TaskChoice("own_questions"), TaskChoice("held_out_text")),
-            max_questions=400,
-            world=WORLD,
-            held_out_documents=100,
-        ),
-        topics=cover_topics.Config(seed=SEED, max_documents=100),
-        contamination=find_contamination.Config(),
-        leaderboard=leaderboard.Config(
-            seed=SEED,
-            ablations=(
-                Ablation(
-                    "Granularity", "coarse to fine chunks", "run_coarse_stochastic", "run_fine_stochastic", 37.6, 40.7
-                ),
-                Ablation(
-                    "Modality sampling", "stochastic to deterministic", "run_fine_stochastic", "run_fine", 41.4, 42.4
-                ),
-                Ablation("Synthetic data", "with Krist and Quest", "run_fine", "run_quest", 40.7, 47.9),
-            ),
-        ),
-    ),
 )
-
-
-def tiny(recipe: Recipe) -> Recipe:
-    """Turn the dial down: the same graph over a minute of rendered talk, few pages, twenty steps."""
-    rows = 120 * BATCH_ROWS  # enough for the exactness of the shares; a run reads the first sixth
-    return replace(
-        recipe,
+TINY = build(
+    Size(
         name="tiny",
-        description="The graph of the sample in minutes, for tests: its scores mean nothing",
-        audio_snapshots={
-            "2026-02": PackagedFolder("sample/tiny_snapshots/audio/2026-02"),  # two files of the sample's
-            "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=16),
-        },
-        page_snapshots={
-            "2026-02": recipe.page_snapshots["2026-02"],
-            "notes": WrittenNotes(world=WORLD, seed=SEED, documents=200, documents_per_page=2),
-        },
-        synthetic=replace(
-            recipe.synthetic,
-            quest_speech=replace(recipe.synthetic.quest_speech, voices_per_document=1),
-            round_trip=replace(recipe.synthetic.round_trip, sample_chunks=30),
-        ),
-        tokenizers=replace(
-            recipe.tokenizers,
-            corpus=replace(recipe.tokenizers.corpus, sentences=(Sentences("word_salad", 300),)),
-            text=replace(recipe.tokenizers.text, documents=200, talks=50),
-        ),
-        corpora={
-            name: Corpus(snapshots=tuple(s for s in corpus.snapshots if s != "2026-01"))
-            for name, corpus in recipe.corpora.items()
-        },
-        base_mix=_mixture({"text": 1.0}, 20 * BASE_BATCH_ROWS, text_share=1.0),
-        mixes=_mixes(rows, max_epochs=64.0),  # a minute of talk, over and over
-        base_lm=_base_training(20),
-        runs={name: Run(mix=name, train=_run_training(20)) for name in recipe.runs},
-        evaluation=replace(
-            recipe.evaluation,
-            benchmark=replace(recipe.evaluation.benchmark, max_questions_per_split=20),
-            systems=tuple(replace(system, max_questions=20) for system in recipe.evaluation.systems),
-            text_skill=replace(recipe.evaluation.text_skill, held_out_documents=10),
-        ),
+        description="The program of the sample in minutes, for tests: its scores mean nothing",
+        crawls=("2026-02",),
+        audio="tiny_snapshots/audio",  # two files of the sample's
+        conversations=16,
+        notes=200,
+        notes_per_page=2,
+        quest_voices=1,
+        checked_chunks=30,
+        sentences={"word_salad": 300},
+        tokenizer_documents=200,
+        tokenizer_talks=50,
+        steps=20,
+        mix_rows=120 * BATCH_ROWS,  # enough for the exactness of the shares; a run reads the first sixth
+        max_epochs=64.0,  # a minute of talk, over and over
+        questions_per_split=20,
+        held_out_texts=10,
+        asked_of_systems=20,
     )
-
-
-TINY = tiny(SAMPLE)
-
-# What `make tokenizer` runs: the shipped checkpoint, trained again.
-TOKENIZER = replace(
-    SAMPLE,
-    name="tokenizer",
-    description="Trains the speech tokenizer that the package ships",
-    tokenizers=replace(
-        SAMPLE.tokenizers,
-        corpus=replace(
-            SAMPLE.tokenizers.corpus,
-            sentences=(Sentences("word_salad", 7800), Sentences("talk", 2000), Sentences("questions", 2000)),
-        ),
-        speech=speech_tokenizer.Config(source="trained"),
-    ),
 )

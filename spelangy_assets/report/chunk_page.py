@@ -1,7 +1,7 @@
 """The listening page of a snapshot: waveform, turns, votes, chunks with their sound, and what was dropped and why.
 
 Put here: how the records of web speech are laid out for a person. Do not put here: reading artifacts (the stage does),
-sums (speech_ledger makes them) or any decision about the data: the page shows what the records say.
+sums (stages/account_speech.py makes them) or any decision about the data: the page shows what the records say.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def write_chunk_page(
 ) -> str:
     """Return the page as HTML. Equal records give equal bytes.
 
-    `chunks` holds the chunkings by name, for example web_fine and web_coarse; sound is embedded in that order, chunk by
-    chunk of each recording, until the limit is reached, which the page says. Recordings stand in the order given.
+    `chunks` holds the sets of chunks by name; sound is embedded in that order, chunk by chunk of each recording, until
+    the limit is reached, which the page says. Recordings stand in the order given.
     """
     limits = limits or PageLimits()
     shown = list(recordings[: limits.recordings])
@@ -112,8 +112,7 @@ _STEPS = {
     "raw_audio": "recordings",
     "speech_segments": "somebody speaks",
     "clean_transcripts": "transcripts",
-    "web_fine": "chunks, fine",
-    "web_coarse": "chunks, coarse",
+    "chunks": "chunks",
 }
 
 
@@ -144,15 +143,14 @@ _SOURCE_CELLS = (
     ("raw_audio", "kept"),
     ("speech_segments", "kept"),
     ("clean_transcripts", "kept"),
-    ("web_fine", "made"),
-    ("web_coarse", "made"),
+    ("chunks", "made"),
 )
 
 
 def _step_view(step: str, rows: Sequence[LedgerRow]) -> dict[str, Any] | None:
     if not rows:
         return None
-    chunking = step.startswith("web_")
+    chunking = step == "chunks"
     total_s = _seconds(row for row in rows if row.outcome == ("kept" if step == "raw_audio" else "in"))
     lines = []
     for outcome in ("in", "made" if chunking else "kept", "dropped"):

@@ -24,7 +24,7 @@ from spelangy_model.records import Metric
 PRIMARY = "sqa.all.accuracy"
 TEXT = "text_qa.accuracy"
 GAP = "gap.reverse_kl"
-BASE = "base_lm"
+BASE = "base_lm"  # a base LM that has no other name on the board
 # of lm-evaluation-harness; all other metrics of it are shown as they are
 HARNESS_FRACTIONS = ("acc", "acc_norm", "exact_match", "exact_match.strict-match", "exact_match.flexible-extract")
 _FRACTIONS = (
@@ -38,17 +38,17 @@ _FRACTIONS = (
 
 @dataclass(frozen=True)
 class Ablation:
-    """A row of one of the paper's ablation tables: what was changed, between which arms, and what the paper found.
+    """An intervention on the data that a recipe tests: which arm is without it, which with it.
 
-    Accuracies of the paper are mean SQA in percent.
+    `change` says in words what differs. `paper`: the mean SQA in percent that the paper has before and after; None
+    where it has no such row.
     """
 
-    table: str
-    change: str
+    intervention: str
     before: str
     after: str
-    paper_before: float
-    paper_after: float
+    change: str = ""
+    paper: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,25 @@ class RunDescription:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The dataset that a number was read from: its version, what made it from what, and how to see all above it."""
+    """The dataset that a number was read from: its version, what made it from what, and how to see all above it.
+
+    Nothing here depends on who asked for the page: equal inputs give equal bytes. `asset` is named after the board's
+    labels.
+    """
 
     asset: str
-    recipe: str
-    version: str
     data_version: str
     stage: str
     inputs: Sequence[str]
 
     @property
     def lineage_command(self) -> str:
-        return f"python -m spelangy_assets lineage {self.asset} --recipe {self.recipe}"
+        return lineage_command(self.asset)
+
+
+def lineage_command(asset: str) -> str:
+    """Return what a person types to see all above a dataset."""
+    return f"spelangy lineage {asset}"
 
 
 def leaderboard_page(
@@ -129,7 +136,7 @@ def leaderboard_page(
             {
                 "anchor": _anchor(source),
                 "asset": source.asset,
-                "facts": {"version": source.version, "data version": source.data_version[:16], "stage": source.stage},
+                "facts": {"data version": source.data_version[:16], "stage": source.stage},
                 "inputs": source.inputs,
                 "command": source.lineage_command,
             }
@@ -200,10 +207,10 @@ def _ablation_tables(ablations: Sequence[Ablation], comparisons: Sequence[ArmCom
         if pair is None:
             pair, sign = pairs.get((row.before, row.after)), -1
         cells = {
-            "change": row.change,
+            "change": row.change or f"{row.before} to {row.after}",
             "arms": f"{row.before} to {row.after}",
-            "paper": f"{row.paper_before:.1f} to {row.paper_after:.1f}",
-            "paper_difference": f"{row.paper_after - row.paper_before:+.1f}",
+            "paper": f"{row.paper[0]:.1f} to {row.paper[1]:.1f}" if row.paper else "-",
+            "paper_difference": f"{row.paper[1] - row.paper[0]:+.1f}" if row.paper else "-",
             "here": "-",
             "difference": "-",
             "interval": "",
@@ -220,7 +227,7 @@ def _ablation_tables(ablations: Sequence[Ablation], comparisons: Sequence[ArmCom
                 "verdict": verdict(pair),
                 "css": "good" if pair.resolved else "warn",
             }
-        tables.setdefault(row.table, []).append(cells)
+        tables.setdefault(row.intervention, []).append(cells)
     return [{"title": title, "rows": rows} for title, rows in tables.items()]
 
 

@@ -6,6 +6,7 @@ Put here: what identifies a source, and its files. Do not put here: what they me
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,7 @@ from typing import IO, Any
 import pyarrow.fs as pafs
 
 from spelangy_assets.execution.stage import InputError
+from spelangy_assets.store.artifacts import Address
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.fingerprint import digest_of
 
@@ -114,6 +116,33 @@ class SnapshotFiles:
         if not named:
             raise InputError(f"nothing below {self._bucket.uri}: upload the snapshot's files, or name another prefix")
         return sorted(((n, info) for n, info in named if not _is_hidden(n)), key=lambda item: _sort_key(item[0]))
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A snapshot that the package itself carries, by its path inside of the sample's snapshots."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """A snapshot in its folder of SPELANGY_SNAPSHOTS. `texts`: a `text` of any manifest is what is said in its file."""
+
+    texts: bool = False
+
+
+def checked_sources(snapshots: Mapping[str, Any], rendered: type) -> dict[str, Any]:
+    """Return the sources of a crawl's snapshots. TypeError for what is none, ValueError for a name of no folder."""
+    if not isinstance(snapshots, Mapping):
+        raise TypeError(f"snapshots are a mapping from names to sources, not {type(snapshots).__name__}")
+    for name, source in snapshots.items():
+        Address("recipe", "crawl", name)
+        if not isinstance(source, Packaged | Arriving | rendered):
+            raise TypeError(
+                f"snapshot {name!r}: {type(source).__name__} is no source; take Packaged, Arriving or one that renders"
+            )
+    return dict(snapshots)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The texts of token sets, document by document: what the analyses of training data read.
 
-Put here: decoding token documents, and the subjects of an analysis. Do not put here: what is done with the texts.
+Put here: decoding token documents. Do not put here: what is done with the texts.
 Analyses read the token sets, not what they were made from: that is what a run is trained on.
 """
 
@@ -12,13 +12,6 @@ from spelangy_assets.execution.stage import InputError, StageContext
 from spelangy_assets.store.artifacts import Artifact
 
 TOKENIZER_ROLE = "text_tokenizer"
-
-
-def corpora(ctx: StageContext) -> list[tuple[str, list[Artifact]]]:
-    """Return the roll-ups among a stage's inputs, by role, with their members. InputError when there is none."""
-    if not ctx.members:
-        raise InputError("an analysis of training texts needs at least one roll-up of token sets among its inputs")
-    return sorted(ctx.members.items())
 
 
 def document_texts(ctx: StageContext, members: list[Artifact]) -> Iterator[tuple[str, str]]:

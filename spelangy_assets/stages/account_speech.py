@@ -1,8 +1,8 @@
-"""speech_ledger: where the hours of a snapshot's recordings went, source by source, and how long the chunks are.
+"""The ledger of a set of chunks: where the hours of its recordings went, and how long the chunks are.
 
 Put here: adding up the records of all steps of web speech. Do not put here: any decision about them, or the pages.
 
-Inputs: `raw_audio`, `speech_segments`, `clean_transcripts`, `web_coarse`, `web_fine`. What came into a step is counted
+Inputs: `raw_audio`, `speech_segments`, `clean_transcripts`, `chunks`. What came into a step is counted
 on the records of the step before, what it kept and dropped on its own, so that the contract's sums can fail. Times are
 whole milliseconds. Of segments, what is kept is when somebody speaks, once however many do; the rest is
 `nobody_speaks`. Chunks keep all: in and kept are words, and `made` are the chunks, which reach a little over their
@@ -17,16 +17,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from math import inf, nan
 from pathlib import PurePosixPath
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.data.documents import arrays_of_records
 from spelangy_model.data.interleave import Sampling, choose_speech
@@ -43,20 +45,37 @@ from spelangy_model.records import (
     Transcript,
 )
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"ledger": LedgerRow, "metrics": Metric}
 
-CHUNKINGS = ("web_coarse", "web_fine")
+CHUNKS = "chunks"
 PERCENTILES = (5, 25, 50, 75, 95)
 HISTOGRAM_S = (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, inf)
 
 
 @dataclass(frozen=True)
 class Config:
-    """`targets_s`: the mean lengths that the paper gives; `seed`: of the mixes, whose coins are counted."""
+    """`target_s`: the mean length that is aimed at, 0 for none; `seed`: of the mixes, whose coins are counted."""
 
     seed: int = 0
-    targets_s: tuple[tuple[str, float], ...] = field(default=(("web_coarse", 19.2), ("web_fine", 5.2)))
+    target_s: float = 0.0
+
+
+KIND = DatasetKind(
+    group="chunks",
+    description="{chunks}: hours in, kept and dropped by reason, source by source and step by step; lengths.",
+    contract=contracts.SPEECH_LEDGER,
+    takes={"raw_audio": Recording, "speech_segments": Segment, "clean_transcripts": Transcript, "chunks": Chunk},
+)
+
+
+@word
+def ledger(
+    audio: Dataset, segments: Dataset, transcripts: Dataset, chunks: Dataset, *, name: str, **options: Any
+) -> Dataset:
+    """Return the account of one set of chunks; `options` are fields of Config."""
+    inputs = {"raw_audio": audio, "speech_segments": segments, "clean_transcripts": transcripts, "chunks": chunks}
+    return dataset(__name__, Config(**options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -69,7 +88,7 @@ def run(ctx: StageContext, config: Config) -> None:
         recordings = list(_without_sound(ctx.inputs["raw_audio"], "recordings", Recording))
         clean = ctx.inputs["clean_transcripts"]
         transcripts = list(clean.records("transcripts", Transcript))
-        chunks = {name: list(_without_sound(ctx.inputs[name], "chunks", Chunk)) for name in CHUNKINGS}
+        chunks = list(_without_sound(ctx.inputs["chunks"], "chunks", Chunk))
         rows = [
             *ledger_of_files(recordings, ctx.inputs["raw_audio"].records("rejects", Reject), ctx.inputs["raw_audio"]),
             *ledger_of_speech(
@@ -78,9 +97,9 @@ def run(ctx: StageContext, config: Config) -> None:
                 transcripts,
                 list(clean.records("dropped", DroppedTranscript)),
             ),
-            *(row for name, items in chunks.items() for row in ledger_of_chunks(recordings, transcripts, name, items)),
+            *ledger_of_chunks(recordings, transcripts, chunks),
         ]
-        metrics = [row for name, items in chunks.items() for row in chunk_metrics(name, items, config)]
+        metrics = chunk_metrics(chunks, config)
         with ctx.out.unit(unit) as out:
             out.read(len(recordings))
             out.kept(len(recordings))
@@ -91,7 +110,7 @@ def run(ctx: StageContext, config: Config) -> None:
                     out.add(f"hours_{step}_{what}", duration_ms / 3_600_000)
             for metric in metrics:
                 if metric.metric == "length_s.mean":
-                    out.add(f"mean_length_s_{metric.subject}", metric.value)
+                    out.add("mean_length_s", metric.value)
             out.write_file("ledger.md", ledger_markdown(rows).encode(), identity=False)
             out.write_file("chunks.md", metrics_markdown(metrics).encode(), identity=False)
 
@@ -183,24 +202,24 @@ def _covered(segments: Sequence[Segment], length_ms: int) -> tuple[int, int]:
 
 
 def ledger_of_chunks(
-    recordings: Iterable[Recording], transcripts: Iterable[Transcript], name: str, chunks: Iterable[Chunk]
+    recordings: Iterable[Recording], transcripts: Iterable[Transcript], chunks: Iterable[Chunk]
 ) -> list[LedgerRow]:
     """Account for one chunking: its words against the transcripts', and the chunks that it made."""
     sums = _Sums()
     source = {r.recording_id: source_of(r.source_url, r.source_uri) for r in recordings}
     for item in transcripts:
         words = len(item.text.split())
-        sums.add(name, source[item.recording_id], "in", words, _ms(item.start_s, item.end_s))
+        sums.add(CHUNKS, source[item.recording_id], "in", words, _ms(item.start_s, item.end_s))
     for chunk in chunks:
-        sums.add(name, source[chunk.source_id], "kept", len(chunk.text.split()), 0)
-        sums.add(name, source[chunk.source_id], "made", 1, _ms(chunk.start_s, chunk.end_s))
+        sums.add(CHUNKS, source[chunk.source_id], "kept", len(chunk.text.split()), 0)
+        sums.add(CHUNKS, source[chunk.source_id], "made", 1, _ms(chunk.start_s, chunk.end_s))
     return sums.rows()
 
 
 # --- how long chunks are, and how often their sequences change modality ------------------------------------------
 
 
-def chunk_metrics(name: str, chunks: Sequence[Chunk], config: Config) -> list[Metric]:
+def chunk_metrics(chunks: Sequence[Chunk], config: Config) -> list[Metric]:
     """Return the metrics of one chunking; none when it has no chunks."""
     if not chunks:
         return []
@@ -208,32 +227,32 @@ def chunk_metrics(name: str, chunks: Sequence[Chunk], config: Config) -> list[Me
     values: dict[str, float] = {"length_s.mean": float(lengths.mean()), "length_s.std": float(lengths.std())}
     values |= {f"length_s.p{p:02d}": float(np.percentile(lengths, p)) for p in PERCENTILES}
     values |= {"length_s.min": float(lengths.min()), "length_s.max": float(lengths.max())}
-    target_s = dict(config.targets_s).get(name)
-    if target_s:
-        values |= {"length_s.target": target_s, "length_s.mean_of_target": float(lengths.mean()) / target_s}
+    if config.target_s:
+        mean = float(lengths.mean())
+        values |= {"length_s.target": config.target_s, "length_s.mean_of_target": mean / config.target_s}
     counts, _ = np.histogram(lengths, bins=np.array(HISTOGRAM_S, dtype=float))
     for (low, high), count in zip(pairwise(HISTOGRAM_S), counts, strict=True):
         values[f"length_s.share.{low:02d}_{high:02.0f}"] = count / len(lengths)
     documents: dict[str, int] = {}
     for chunk in chunks:
         documents[chunk.document_id] = documents.get(chunk.document_id, 0) + 1
-    metrics = [Metric(name, metric, value, nan, nan, len(chunks)) for metric, value in values.items()]
+    metrics = [Metric(CHUNKS, metric, value, nan, nan, len(chunks)) for metric, value in values.items()]
     sizes = np.array(list(documents.values()))
     found: dict[str, float] = {"chunks_per_document.mean": float(sizes.mean())}
     for sampling in get_args(Sampling):
-        switches = [_switches(name, document, n, sampling, config.seed) for document, n in documents.items()]
+        switches = [_switches(document, n, sampling, config.seed) for document, n in documents.items()]
         expected = (sizes - 1) * (1.0 if sampling == "deterministic" else 0.5)
         found |= {
             f"switches_per_document.{sampling}.mean": float(np.mean(switches)),
             f"switches_per_document.{sampling}.expected": float(expected.mean()),
             f"switches_per_minute.{sampling}": float(sum(switches) / lengths.sum() * 60),
         }
-    return metrics + [Metric(name, metric, value, nan, nan, len(documents)) for metric, value in found.items()]
+    return metrics + [Metric(CHUNKS, metric, value, nan, nan, len(documents)) for metric, value in found.items()]
 
 
-def _switches(name: str, document_id: str, chunks: int, sampling: Sampling, seed: int) -> int:
+def _switches(document_id: str, chunks: int, sampling: Sampling, seed: int) -> int:
     """Count the changes of modality of a document's first epoch."""
-    document = TokenDocument(document_id, f"{name}_tokens", "", "", "", [TokenChunk("speech", [0], [0])] * chunks)
+    document = TokenDocument(document_id, "", "", "", [TokenChunk("speech", [0], [0])] * chunks)
     heard = choose_speech(arrays_of_records([document]), sampling, epoch=0, seed=seed)
     return int(np.count_nonzero(heard[1:] != heard[:-1]))
 

@@ -1,7 +1,7 @@
 """A checkpoint that was made elsewhere, in the place of the stage that would make it.
 
 Put here: finding the folder, proving by its digest that it is the one that the recipe means, and taking it over. Do not
-put here: what a model is (spelangy_model), or which place takes which kind (recipes/assemble.py).
+put here: what a model is (spelangy_model).
 
 The recipe names a digest, and so the content is what bears identity; where the folder lies is settings. It is looked
 for in the folder of checkpoints (SPELANGY_CHECKPOINTS) and then in the local Hugging Face cache. It holds one of
@@ -26,7 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Chunk, Metric
@@ -85,6 +87,44 @@ def folder_digest(folder: Path) -> str:
             while piece := stream.read(_PIECE):
                 digest.update(piece)
     return digest.hexdigest()
+
+
+_CONTRACTS = {
+    "text_tokenizer": contracts.FILES,
+    "speech_tokenizer": contracts.SPEECH_TOKENIZER,
+    "language_model": contracts.ADOPTED_LANGUAGE_MODEL,
+}
+KIND = DatasetKind(
+    group="runs",
+    description="A checkpoint that was made elsewhere.",
+    contract=lambda config: _CONTRACTS[config.holds],
+    kinds=("pytorch",),
+    pool="gpu",
+    cost="heavy",
+    takes={"tokenizer_speech": Chunk, "text_tokenizer": "text_tokenizer"},
+    makes=lambda config: config.holds,
+)
+
+
+@word
+def checkpoint(
+    holds: Holds,
+    *,
+    name: str,
+    checkpoint: Checkpoint,
+    speech: Dataset | None = None,
+    text_tokenizer: Dataset | None = None,
+    **options: Any,
+) -> Dataset:
+    """Return a model that was made elsewhere, in the place of one that the recipe would make.
+
+    A speech tokenizer is measured with `speech`, a language model is checked against `text_tokenizer`.
+    """
+    needed = {"speech_tokenizer": ("speech", speech), "language_model": ("text_tokenizer", text_tokenizer)}.get(holds)
+    if needed and needed[1] is None:
+        raise TypeError(f"an adopted {holds.replace('_', ' ')} needs {needed[0]}=")
+    inputs = {"tokenizer_speech": speech, "text_tokenizer": text_tokenizer}
+    return dataset(__name__, Config(holds, checkpoint, **options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -14,10 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.filters import Drop, FilterLimits, first_drop
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac, encode_flac, is_silent
@@ -44,6 +48,29 @@ class Config:
     limits: FilterLimits = field(default_factory=FilterLimits)
     max_document_gap_s: float = 10.0
     max_document_chunks: int = 64
+
+
+KIND = DatasetKind(
+    group="chunks",
+    description="Chunks that another pipeline made, by its manifests; each is checked and none is cut anew.",
+    contract=contracts.ADOPTED_CHUNKS,
+    kinds=("audio", "table"),
+    takes={"raw_audio": Recording},
+    columns={
+        "document_id": ("raw_audio.recording_id",),
+        "source_id": ("raw_audio.recording_id",),
+        "source_url": ("raw_audio.source_url",),
+        "licence": ("raw_audio.licence",),
+        **dict.fromkeys(("speaker", "start_s", "end_s", "text", "spoken_text"), ("raw_audio.utterances",)),
+        "audio": GIVEN_COLUMNS,
+    },
+)
+
+
+@word
+def adopted_chunks(audio: Dataset, *, name: str = "adopted", **options: Any) -> Dataset:
+    """Return the chunks that came with recordings; `options` are fields of Config."""
+    return dataset(__name__, Config(**options), name=f"{name}_chunks", label=name, inputs={"raw_audio": audio})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_model.audio.filters import FilterLimits, first_drop
 from spelangy_model.audio.language import LanguageVote, vote_language
 from spelangy_model.audio.rover import RoverWeights, rover
@@ -30,6 +33,31 @@ class Config:
     rover: RoverWeights = field(default_factory=RoverWeights)
     language: LanguageVote = field(default_factory=LanguageVote)
     limits: FilterLimits = field(default_factory=FilterLimits)
+
+
+KIND = DatasetKind(
+    group="transcripts",
+    description="The words that ROVER's vote agreed on, after the filters; what they drop is kept with its reason.",
+    contract=contracts.CLEAN_TRANSCRIPTS,
+    takes={"speech_segments": Segment, "transcript_hypotheses": Hypothesis},
+    columns={
+        **{
+            name: (f"speech_segments.{name}",) for name in ("segment_id", "recording_id", "speaker", "start_s", "end_s")
+        },
+        **{name: (f"transcript_hypotheses.{name}",) for name in ("language", "text", "words")},
+        "systems": ("transcript_hypotheses.system",),
+        "votes": ("transcript_hypotheses.words",),
+        "agreement": ("transcript_hypotheses.words",),
+        "confidence": ("transcript_hypotheses.words",),
+    },
+)
+
+
+@word
+def transcripts(segments: Dataset, hypotheses: Dataset, *, name: str = "clean_transcripts", **options: Any) -> Dataset:
+    """Return the transcripts that the systems' vote and the filters leave; `options` are fields of Config."""
+    inputs = {"speech_segments": segments, "transcript_hypotheses": hypotheses}
+    return dataset(__name__, Config(**options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

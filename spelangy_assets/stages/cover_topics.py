@@ -1,18 +1,19 @@
-"""topic_coverage: what the training sets and the questions are about, and how far apart they lie.
+"""What a token set, or the questions, are about.
 
-Put here: drawing texts, counting topics, distances. Do not put here: the classifier (text.topics).
+Put here: drawing texts, counting topics. Do not put here: the classifier (text.topics), or how far sets lie apart
+(leaderboard).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
+from typing import Any
 
-import numpy as np
-
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.stage_parts.document_texts import corpora, document_texts
+from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_assets.stages.find_contamination import share_metric
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Metric, SpokenQuestion
@@ -24,14 +25,12 @@ from spelangy_model.text.topics import (
     TopicClassifier,
     TrainedClassifier,
     check_classifier,
-    jensen_shannon_distance,
-    topic_shares,
 )
 from spelangy_model.weights import WeightsError, sentence_encoder
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"metrics": Metric}
-QUESTIONS = "questions"
+SUBJECT = "texts"  # of the metrics; the leaderboard knows which texts they are
 
 _TOPICS = (
     Topic("music and entertainment", ("A band plays a song on stage.", "The film and its actors won a prize.")),
@@ -61,6 +60,23 @@ class Config:
     classifier: str = ""
 
 
+KIND = DatasetKind(
+    group="evals",
+    description="Which topics {texts} is about.",
+    contract=contracts.METRICS,
+    cost="heavy",
+    takes={"texts": ("speech_tokens", "text_tokens", SpokenQuestion), "text_tokenizer": "text_tokenizer"},
+    makes="topics",
+)
+
+
+@word
+def topics(texts: Dataset, text_tokenizer: Dataset | None, **options: Any) -> Dataset:
+    """Return the topics of a roll-up of token sets, or of questions; `options` are fields of Config."""
+    inputs = {"texts": texts, "text_tokenizer": text_tokenizer}
+    return dataset(__name__, Config(**options), name=f"{texts.label}_topics", inputs=inputs)
+
+
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError when the classifier, or the sentence encoder's package, is missing or cannot be used."""
     try:
@@ -73,38 +89,40 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit for all: the distances need every set's topics."""
-    subjects: list[tuple[str, Iterable[tuple[str, str]]]] = [
-        (subject, document_texts(ctx, members)) for subject, members in corpora(ctx)
-    ]
-    if QUESTIONS in ctx.inputs:
-        rows = {row.text_id: row for row in ctx.inputs[QUESTIONS].records("questions", SpokenQuestion)}
-        subjects.append((QUESTIONS, [(text_id, row.question) for text_id, row in rows.items()]))
-        names = sorted({row.benchmark for row in rows.values()})
-        for name in names if len(names) > 1 else ():
-            own = [(text_id, row.question) for text_id, row in rows.items() if row.benchmark == name]
-            subjects.append((f"{QUESTIONS} of {name}", own))
-    for unit, sets in ctx.out.pending([subjects]):
+    """Do one unit. Of questions a text counts once, all together and by benchmark."""
+    for unit, documents in ctx.out.pending([_documents(ctx)]):
         classifier = _classifier(config, ctx.execution.device)
         with ctx.out.unit(unit) as out:
-            names = classifier.names
-            shares: dict[str, np.ndarray] = {}
-            for subject, documents in sets:
-                texts, total = _sample(documents, config)
-                out.read(total)
-                out.kept(len(texts))
-                if total > len(texts):
-                    out.drop("not_sampled", total - len(texts))
-                if not texts:
+            for subject, texts in documents.items():
+                chosen, total = _sample(texts, config)
+                if subject == SUBJECT:
+                    out.read(total)
+                    out.kept(len(chosen))
+                    if total > len(chosen):
+                        out.drop("not_sampled", total - len(chosen))
+                if not chosen:
                     continue
-                labels = classifier.classify(texts)
-                shares[subject] = topic_shares(labels, names)
+                labels = classifier.classify(chosen)
                 out.write(
                     "metrics",
-                    [share_metric(subject, f"topic.{name}.share", labels.count(name), len(labels)) for name in names],
+                    [
+                        share_metric(subject, f"topic.{name}.share", labels.count(name), len(labels))
+                        for name in classifier.names
+                    ],
                 )
-                ctx.log(f"{subject}: {len(texts)} of {total} documents")
-            out.write("metrics", _distances(shares))
+                ctx.log(f"{subject}: {len(chosen)} of {total} documents")
+
+
+def _documents(ctx: StageContext) -> dict[str, Iterable[tuple[str, str]]]:
+    """Return (id, text) of the input's documents, and of each benchmark where there are several."""
+    if "texts" in ctx.members:
+        return {SUBJECT: document_texts(ctx, ctx.members["texts"])}
+    rows = {row.text_id: row for row in ctx.inputs["texts"].records("questions", SpokenQuestion)}
+    names = sorted({row.benchmark for row in rows.values()})
+    sets = {SUBJECT: [(text_id, row.question) for text_id, row in rows.items()]}
+    for name in names if len(names) > 1 else ():
+        sets[name] = [(text_id, row.question) for text_id, row in rows.items() if row.benchmark == name]
+    return dict(sets)
 
 
 def _classifier(config: Config, device: str) -> TopicClassifier:
@@ -120,11 +138,3 @@ def _sample(documents: Iterable[tuple[str, str]], config: Config) -> tuple[list[
     ]
     ranked.sort()
     return [text for _, text in ranked[: config.max_documents]], len(ranked)
-
-
-def _distances(shares: dict[str, np.ndarray]) -> list[Metric]:
-    nan = float("nan")
-    return [
-        Metric(one, f"topic.distance_to.{other}", jensen_shannon_distance(shares[one], shares[other]), nan, nan, 1)
-        for one, other in combinations(shares, 2)
-    ]

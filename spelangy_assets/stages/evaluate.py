@@ -24,16 +24,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.records import Metric, QuestionScore, SpokenQuestion, TokenGap
 
 if TYPE_CHECKING:
     from spelangy_model.eval.multiple_choice import PromptScore
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"scores": QuestionScore, "gaps": TokenGap, "metrics": Metric}
 
+SUBJECT = "run"  # of the metrics; the leaderboard knows which run it is
 _TEXTS_AT_ONCE = 512  # question texts whose distributions are in memory together
 
 
@@ -45,10 +48,36 @@ class Config:
     run. Benchmarks whose options differ much in length are judged better per token or per character.
     """
 
-    seed: int
+    seed: int = 0
     answer_prefix: str = "The answer is"
     prompt_format: Literal["answer_read"] = "answer_read"
     primary: Literal["raw", "per_token", "per_character"] = "raw"
+
+
+KIND = DatasetKind(
+    group="evals",
+    description="Spoken and written question answering and the modality gap of {run}.",
+    contract=contracts.SCORES,
+    pool="gpu",
+    cost="heavy",
+    takes={"run": "language_model", "questions": SpokenQuestion, "speech_tokenizer": "speech_tokenizer"},
+    makes="scores",
+    columns={
+        **{name: (f"questions.{name}",) for name in ("question_id", "text_id", "benchmark", "split", "accent")},
+        **dict.fromkeys(
+            ("option_log_likelihoods", "option_per_token", "option_per_character", "predicted_index", "reverse_kl"),
+            ("questions.audio", "questions.question", "questions.options"),
+        ),
+        "answer_index": ("questions.answer_index",),
+    },
+)
+
+
+@word
+def evaluation(run: Dataset, questions: Dataset, speech_tokenizer: Dataset, *, name: str, **options: Any) -> Dataset:
+    """Return a run's scores on questions; `options` are fields of Config."""
+    inputs = {"run": run, "questions": questions, "speech_tokenizer": speech_tokenizer}
+    return dataset(__name__, Config(**options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -79,7 +108,7 @@ def run(ctx: StageContext, config: Config) -> None:
             out.write("gaps", gaps)
             out.kept(len(questions))
             voices = {question.question_id: question.voice for question in questions}
-            metrics = list(summarize(scores, gaps, voices, ctx.inputs["run"].manifest.asset, config.seed))
+            metrics = list(summarize(scores, gaps, voices, SUBJECT, config.seed))
             out.write("metrics", metrics)
         for metric in metrics:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
@@ -101,7 +130,7 @@ def _score(
     device = torch.device(ctx.execution.device)
     if device.type == "cpu":
         torch.set_num_threads(1)  # scores to the bit, whatever the machine's cores are
-    cache_dir, name = ctx.execution.cache_dir, ctx.inputs["run"].manifest.asset
+    cache_dir = ctx.execution.cache_dir
     folder = ctx.inputs["run"].local_folder(cache_dir)
     model: Any = load_model(folder)
     model.to(device)
@@ -136,10 +165,9 @@ def _score(
         for question, prompt, score in zip(heard, spoken, score_prompts(model, spoken, layout.pad), strict=True):
             reference = after_text[question.text_id]
             found = position_gaps(score.followed_log_probs, reference.followed_log_probs, layout.text_size)
-            spoken_rows.append(_row(name, question, "speech", score, config, found[0].reverse_kl))
+            spoken_rows.append(_row(question, "speech", score, config, found[0].reverse_kl))
             gaps += [
                 TokenGap(
-                    run=name,
                     question_id=question.question_id,
                     text_id=question.text_id,
                     position=position,
@@ -152,9 +180,7 @@ def _score(
                 )
                 for position, (token, gap) in enumerate(zip(prompt.options[prompt.followed], found, strict=True))
             ]
-        written_rows += [
-            _row(name, question, "text", after_text[question.text_id], config, math.nan) for question in read
-        ]
+        written_rows += [_row(question, "text", after_text[question.text_id], config, math.nan) for question in read]
     return spoken_rows + written_rows, gaps
 
 
@@ -163,12 +189,9 @@ def _blocks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield items[start : start + size]
 
 
-def _row(
-    run: str, question: SpokenQuestion, modality: str, score: PromptScore, config: Config, gap: float
-) -> QuestionScore:
+def _row(question: SpokenQuestion, modality: str, score: PromptScore, config: Config, gap: float) -> QuestionScore:
     spoken = modality == "speech"
     return QuestionScore(
-        run=run,
         question_id=question.question_id if spoken else question.text_id,
         text_id=question.text_id,
         benchmark=question.benchmark,

@@ -7,8 +7,12 @@ furniture (text.extract).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
 from spelangy_model.records import Page, TextDocument
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.extract import ExtractionRules, extract_text, page_title
@@ -27,6 +31,22 @@ class Config:
     min_words: int = 30
     max_words: int = 100_000
     languages: tuple[str, ...] = ("en",)
+
+
+KIND = DatasetKind(
+    group="synthetic",
+    description="The main text of the pages, for text-only training.",
+    contract=contracts.TEXT_DOCUMENTS,
+    takes={"raw_pages": Page},
+    columns={name: SCRIPT_COLUMNS[name] for name in ("document_id", "page_id", "url", "licence", "title")}
+    | {"text": ("raw_pages.html",)},
+)
+
+
+@word
+def documents(pages: Dataset, *, name: str = "text", **options: Any) -> Dataset:
+    """Return the main texts of pages; `options` are fields of Config."""
+    return dataset(__name__, Config(**options), name=f"{name}_documents", label=name, inputs={"raw_pages": pages})
 
 
 def preflight(config: Config, execution: Execution) -> None:

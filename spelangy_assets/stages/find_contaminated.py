@@ -1,10 +1,10 @@
-"""contaminated_documents: training documents that hold a run of words of a benchmark question; mixes leave them out.
+"""Contaminated documents: training documents that hold a run of words of a benchmark question; mixes leave them out.
 
 Put here: from token sets to the documents that go. Do not put here: the search (text.contamination), the report of how
 much of a benchmark stands in the training texts (find_contamination), or leaving out (mix).
 
-Inputs: roll-ups of token sets, `text_tokenizer`, `questions`. Output: contaminated(ContaminatedDocument), each document
-once, with the longest run that it shares with any question.
+Inputs: `tokens` (a roll-up of token sets), `text_tokenizer`, `questions`. Output: contaminated(ContaminatedDocument),
+each document once, with the longest run that it shares with any question.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.stage_parts.document_texts import corpora, document_texts
+from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_model.records import Int32, SpokenQuestion
 from spelangy_model.text.contamination import Overlap, QuestionIndex, comparable_words
 
-VERSION = "1"
+VERSION = "2"
 _DOCUMENTS_AT_ONCE = 2000
 
 
@@ -27,7 +29,6 @@ _DOCUMENTS_AT_ONCE = 2000
 class ContaminatedDocument:
     """A document that holds a run of words of a benchmark question."""
 
-    source: Annotated[str, "the token set"]
     document_id: str
     text_id: Annotated[str, "the question with the longest run"]
     overlap_words: Int32
@@ -47,24 +48,38 @@ class Config:
     min_words: int = 8
 
 
+KIND = DatasetKind(
+    group="corpora",
+    description="Documents of {tokens} that hold words of a benchmark question; mixes leave them out.",
+    contract=contracts.CONTAMINATED,
+    takes={"tokens": ("speech_tokens", "text_tokens"), "questions": SpokenQuestion, "text_tokenizer": "text_tokenizer"},
+)
+
+
+@word
+def contaminated(tokens: Dataset, questions: Dataset, text_tokenizer: Dataset, **options: Any) -> Dataset:
+    """Return the documents of a roll-up of token sets that hold words of questions; `options` are fields of Config."""
+    inputs = {"tokens": tokens, "questions": questions, "text_tokenizer": text_tokenizer}
+    return dataset(__name__, Config(**options), name=f"{tokens.label}_contaminated", inputs=inputs)
+
+
 def preflight(config: Config, execution: Execution) -> None:
     if config.min_words < 2:
         raise PreflightError(f"min_words is {config.min_words}: single words stand in every document; take 6 to 13")
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit a token set."""
+    """Do one unit."""
     questions = {row.text_id: row.question for row in ctx.inputs["questions"].records("questions", SpokenQuestion)}
     long = {text_id: text for text_id, text in questions.items() if len(comparable_words(text)) >= config.min_words}
     index = QuestionIndex(long, config.min_words)
-    sets = corpora(ctx)
-    for unit, (source, members) in ctx.out.pending(sets):
+    for unit, members in ctx.out.pending([ctx.members["tokens"]]):
         named: set[str] = set()  # a document may lie in two snapshots
         found = 0
         with ctx.out.unit(unit) as out:
             documents = document_texts(ctx, members)
             while block := list(islice(documents, _DOCUMENTS_AT_ONCE)):
-                rows = list(contaminated_documents(source, index, block))
+                rows = list(contaminated_documents(index, block))
                 out.write("contaminated", [row for row in rows if row.document_id not in named])
                 named |= {row.document_id for row in rows}
                 out.read(len(block))
@@ -72,11 +87,11 @@ def run(ctx: StageContext, config: Config) -> None:
                 for _ in rows:
                     out.drop("contaminated")
                 found += len(rows)
-        ctx.log(f"{source}: {found} documents hold {config.min_words} words in a row of a question")
+        ctx.log(f"{found} documents hold {config.min_words} words in a row of a question")
 
 
 def contaminated_documents(
-    source: str, index: QuestionIndex, documents: Sequence[tuple[str, str]]
+    index: QuestionIndex, documents: Sequence[tuple[str, str]]
 ) -> Iterator[ContaminatedDocument]:
     """Yield those of the (id, text) documents that share an n-gram of the index, with their longest run."""
     longest: dict[int, Overlap] = {}
@@ -84,4 +99,4 @@ def contaminated_documents(
         if number not in longest or overlap.words > longest[number].words:
             longest[number] = overlap
     for number, overlap in sorted(longest.items()):
-        yield ContaminatedDocument(source, documents[number][0], overlap.question_id, overlap.words, overlap.text)
+        yield ContaminatedDocument(documents[number][0], overlap.question_id, overlap.words, overlap.text)

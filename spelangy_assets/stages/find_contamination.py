@@ -3,31 +3,32 @@
 Put here: going through the token sets and counting. Do not put here: the search (text.contamination), or what scores
 become without the hits (leaderboard).
 
-Output: metrics(Metric), hits(ContaminationHit), and questions(QuestionOverlap), one row a question text over all token
-sets together: the rows that are `clean` are the clean variant of the benchmark.
+Input: `tokens`, a roll-up of token sets. Output: metrics(Metric), hits(ContaminationHit), questions(QuestionOverlap),
+one row a question text: the rows that are `clean` are the clean variant of the benchmark.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.stage_parts.document_texts import corpora, document_texts
+from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Int32, Metric, SpokenQuestion
 from spelangy_model.text.contamination import MAX_NGRAM_WORDS, MIN_NGRAM_WORDS, Overlap, QuestionIndex, longest_overlaps
 
-VERSION = "2"
+VERSION = "3"
+SUBJECT = "tokens"  # of the metrics; the leaderboard knows which token set it is
 
 
 @dataclass(frozen=True, slots=True)
 class ContaminationHit:
     """The longest run of words that a benchmark question shares with a training document."""
 
-    subject: Annotated[str, "the token set"]
     benchmark: str
     split: str
     text_id: Annotated[str, "the question's text, whatever its recordings"]
@@ -46,9 +47,9 @@ class QuestionOverlap:
     split: str
     text_id: Annotated[str, "the question's text, whatever its recordings"]
     question: str
-    overlap_words: Annotated[Int32, "the longest run of words in any token set; 0 for none of the n-grams"]
+    overlap_words: Annotated[Int32, "the longest run of words in the token set; 0 for none of the n-grams"]
     whole: Annotated[bool, "the run is the whole question"]
-    clean: Annotated[bool, "no n-gram of the smallest size, nor the whole of a shorter question, is in a token set"]
+    clean: Annotated[bool, "no n-gram of the smallest size, nor the whole of a shorter question, is in the token set"]
 
 
 TABLES: dict[str, type] = {"metrics": Metric, "hits": ContaminationHit, "questions": QuestionOverlap}
@@ -65,28 +66,41 @@ class Config:
     max_words: int = MAX_NGRAM_WORDS
 
 
+KIND = DatasetKind(
+    group="evals",
+    description="N-grams of the benchmark questions that occur in {tokens}, with the hits to read.",
+    contract=contracts.METRICS,
+    takes={"tokens": ("speech_tokens", "text_tokens"), "questions": SpokenQuestion, "text_tokenizer": "text_tokenizer"},
+    makes="contamination",
+)
+
+
+@word
+def contamination(tokens: Dataset, questions: Dataset, text_tokenizer: Dataset, **options: Any) -> Dataset:
+    """Return how much of the questions stands in a roll-up of token sets; `options` are fields of Config."""
+    inputs = {"tokens": tokens, "questions": questions, "text_tokenizer": text_tokenizer}
+    return dataset(__name__, Config(**options), name=f"{tokens.label}_contamination", inputs=inputs)
+
+
 def preflight(config: Config, execution: Execution) -> None:
     """Nothing is needed."""
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit a token set, and one for what is clean of all. A question text counts once."""
+    """Do one unit. A question text counts once."""
     questions = {row.text_id: row for row in ctx.inputs["questions"].records("questions", SpokenQuestion)}
     index = QuestionIndex({text_id: row.question for text_id, row in questions.items()}, config.min_words)
-    sets = corpora(ctx)
-    for unit, (subject, members) in ctx.out.pending(sets):
+    for unit, members in ctx.out.pending([ctx.members["tokens"]]):
         with ctx.out.unit(unit) as out:
             found, documents = _search(ctx, index, members)
-            _remember(ctx, subject, found)
             overlaps = {text_id: overlap for text_id, (_, overlap) in found.items()}
             out.read(documents)
             out.kept(documents)
-            out.write("metrics", _metrics(subject, questions, index, overlaps, config))
+            out.write("metrics", _metrics(questions, index, overlaps, config))
             out.write(
                 "hits",
                 [
                     ContaminationHit(
-                        subject=subject,
                         benchmark=questions[text_id].benchmark,
                         split=questions[text_id].split,
                         text_id=text_id,
@@ -99,15 +113,8 @@ def run(ctx: StageContext, config: Config) -> None:
                     for text_id, (document_id, overlap) in sorted(found.items())
                 ],
             )
-        ctx.log(f"{subject}: {len(found)} of {len(questions)} questions in {documents} documents")
-    if not ctx.out.done(len(sets)):
-        with ctx.out.unit(len(sets)) as out:
-            longest: dict[str, int] = {}
-            for subject, members in sets:
-                for text_id, words in _recall(ctx, index, subject, members).items():
-                    longest[text_id] = max(words, longest.get(text_id, 0))
-            out.kept(0)
-            out.write("questions", _statuses(questions.values(), index, longest))
+            out.write("questions", _statuses(questions.values(), index, overlaps))
+        ctx.log(f"{len(found)} of {len(questions)} questions in {documents} documents")
 
 
 def _search(ctx: StageContext, index: QuestionIndex, members: list[Artifact]) -> tuple[Found, int]:
@@ -122,21 +129,8 @@ def _search(ctx: StageContext, index: QuestionIndex, members: list[Artifact]) ->
     return longest_overlaps(index, texts()), documents
 
 
-def _remember(ctx: StageContext, subject: str, found: Found) -> None:
-    """Leave what the last unit needs of this one, for a run that is killed between them."""
-    words = {text_id: overlap.words for text_id, (_, overlap) in found.items()}
-    (ctx.out.scratch / f"{subject}.json").write_text(json.dumps(words))
-
-
-def _recall(ctx: StageContext, index: QuestionIndex, subject: str, members: list[Artifact]) -> dict[str, int]:
-    path = ctx.out.scratch / f"{subject}.json"
-    if not path.is_file():  # resumed on another machine
-        _remember(ctx, subject, _search(ctx, index, members)[0])
-    return json.loads(path.read_text())
-
-
 def _statuses(
-    questions: Iterable[SpokenQuestion], index: QuestionIndex, longest: dict[str, int]
+    questions: Iterable[SpokenQuestion], index: QuestionIndex, overlaps: dict[str, Overlap]
 ) -> list[QuestionOverlap]:
     return [
         QuestionOverlap(
@@ -144,7 +138,7 @@ def _statuses(
             split=row.split,
             text_id=row.text_id,
             question=row.question,
-            overlap_words=(words := longest.get(row.text_id, 0)),
+            overlap_words=(words := overlaps[row.text_id].words if row.text_id in overlaps else 0),
             whole=words > 0 and words == index.word_counts[row.text_id],
             clean=words == 0,
         )
@@ -153,7 +147,6 @@ def _statuses(
 
 
 def _metrics(
-    subject: str,
     questions: dict[str, SpokenQuestion],
     index: QuestionIndex,
     overlaps: dict[str, Overlap],
@@ -164,12 +157,12 @@ def _metrics(
     splits = sorted({row.split for row in questions.values()})
     for name, chosen in [("all", set(questions)), *((split, _of_split(questions, split)) for split in splits)]:
         whole = sum(1 for text_id in chosen if text_id in overlaps and overlaps[text_id].whole)
-        metrics.append(share_metric(subject, f"contamination.{name}.whole_question", whole, len(chosen)))
+        metrics.append(share_metric(SUBJECT, f"contamination.{name}.whole_question", whole, len(chosen)))
         for words in range(config.min_words, config.max_words + 1):
             long_enough = [text_id for text_id in chosen if index.word_counts.get(text_id, 0) >= words]
             hits = sum(1 for text_id in long_enough if text_id in overlaps and overlaps[text_id].words >= words)
             if long_enough:
-                metrics.append(share_metric(subject, f"contamination.{name}.{words}gram", hits, len(long_enough)))
+                metrics.append(share_metric(SUBJECT, f"contamination.{name}.{words}gram", hits, len(long_enough)))
     return metrics
 
 

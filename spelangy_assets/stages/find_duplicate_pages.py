@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.stage_parts import duplicates
 from spelangy_assets.stage_parts.duplicates import Known
-from spelangy_model.records import Duplicate
+from spelangy_model.records import Duplicate, Page
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,6 +42,20 @@ class Config:
     min_similarity: float = 0.8
     bands: int = 16
     max_pages_per_band: int = 64
+
+
+KIND = DatasetKind(
+    group="crawl",
+    description="Pages that say nearly what one before says, in any snapshot; mixes leave them out.",
+    contract=contracts.DUPLICATES,
+    takes={"pages": Page},
+)
+
+
+@word
+def repeated_pages(pages: Dataset, **options: Any) -> Dataset:
+    """Return the index of repeated pages of a roll-up; `options` are fields of Config."""
+    return dataset(__name__, Config(**options), name=f"{pages.label}_duplicates", inputs={"pages": pages})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.stage_parts import duplicates
 from spelangy_assets.stage_parts.duplicates import Known
 from spelangy_model.audio.fingerprint import HOP_S, matched_frames
-from spelangy_model.records import Duplicate
+from spelangy_model.records import Duplicate, Recording
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,6 +46,22 @@ class Config:
     stretch_s: float = 4.0
     min_matches: int = 8
     max_recordings_per_hash: int = 64
+
+
+KIND = DatasetKind(
+    group="crawl",
+    description="Recordings whose sound came before, in the same snapshot or another; mixes leave them out.",
+    contract=contracts.DUPLICATES,
+    pool="duckdb",
+    takes={"recordings": Recording},
+)
+
+
+@word
+def repeated_recordings(audio: Dataset, **options: Any) -> Dataset:
+    """Return the index of repeated recordings of a roll-up; `options` are fields of Config."""
+    name = f"{audio.label}_duplicates"
+    return dataset(__name__, Config(**options), name=name, inputs={"recordings": audio})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -10,16 +10,18 @@ that renders recordings at run time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.sources.audio_snapshot import Item, items_of, on_disk
-from spelangy_assets.sources.files import FolderSource, SnapshotFiles
+from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources
 from spelangy_assets.sources.read_recording import Facts, ReadRule, check_duration, fitted, read_recordings
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, encode_flac
@@ -80,6 +82,25 @@ class Config:
     @property
     def rule(self) -> ReadRule:
         return ReadRule(self.min_duration_s, self.max_duration_s, self.parts)
+
+
+KIND = DatasetKind(
+    group="crawl",
+    description="Recordings of one snapshot, decoded to mono 16 kHz; what cannot be decoded is in its rejects.",
+    contract=contracts.RAW_AUDIO,
+    kinds=("audio",),
+    folder="audio",
+)
+
+
+@word
+def recordings(snapshots: Mapping[str, Any], *, name: str = "raw_audio", **options: Any) -> Dataset:
+    """Return the crawl of recordings whose snapshots are named here, each with what it is read from.
+
+    A source is `Packaged`, `Arriving` (a folder of SPELANGY_SNAPSHOTS/audio), or an AudioSource that renders its
+    recordings. `options` are fields of Config.
+    """
+    return dataset(__name__, Config(**options), name=name, sources=checked_sources(snapshots, AudioSource))
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
-from spelangy_assets.sources.files import FolderSource, SnapshotFiles, printable
+from spelangy_assets.quality import contracts
+from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources, printable
 from spelangy_assets.store.forgotten import Forgotten
 from spelangy_model.records import Page, PageSignature, Reject
 from spelangy_model.text.html_files import read_html_file
@@ -58,6 +60,25 @@ class Config:
     languages: tuple[str, ...] = ("en",)
     refused_directives: tuple[str, ...] = ("noai", "tdm-reservation")
     signature: SignatureRules = field(default_factory=SignatureRules)
+
+
+KIND = DatasetKind(
+    group="crawl",
+    description="HTML pages of one snapshot's archives that the URL filter lets through.",
+    contract=contracts.RAW_PAGES,
+    kinds=("html",),
+    folder="pages",
+)
+
+
+@word
+def pages(snapshots: Mapping[str, Any], *, name: str = "raw_pages", **options: Any) -> Dataset:
+    """Return the crawl of pages whose snapshots are named here, each with what it is read from.
+
+    A source is `Packaged`, `Arriving` (a folder of SPELANGY_SNAPSHOTS/pages), or a PageSource that renders its pages.
+    `options` are fields of Config.
+    """
+    return dataset(__name__, Config(**options), name=name, sources=checked_sources(snapshots, PageSource))
 
 
 def preflight(config: Config, execution: Execution) -> None:

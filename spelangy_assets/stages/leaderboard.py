@@ -3,8 +3,8 @@
 Put here: gathering the metrics and the facts of the runs, comparing them on the same questions. Do not put here:
 measuring (the stages above do), statistics (spelangy_model/eval/stats.py) or layout (report/leaderboard_page.py).
 
-Inputs: `eval_NAME` and `run_NAME` for each run, `system_NAME` for each other system (by score_system),
-`text_skill`, `topic_coverage`, `contamination`.
+Inputs, numbered as the config lists them: `run.N`, `eval.N`, `skill.N` of each run; `base_skill.N` of each base LM;
+`system.N` (by score_system); `topics.N` and `contamination.N` of each token set; `topics.questions`.
 Output: metrics(Metric), all of them in one table; comparisons(ArmComparison), all pairs of arms;
 arms(ArmScore), each arm over its seeds;
 clean(CleanScore), the paper's test of contamination; leaderboard.md; leaderboard.html.
@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.execution.dataset import DatasetKind
+from spelangy_assets.execution.stage import Execution, InputError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.report.comparisons import ArmComparison, ArmScore
 from spelangy_assets.report.leaderboard_page import (
     GAP,
@@ -30,6 +32,7 @@ from spelangy_assets.report.leaderboard_page import (
     RunDescription,
     leaderboard_markdown,
     leaderboard_page,
+    lineage_command,
 )
 from spelangy_assets.stages.find_contamination import QuestionOverlap
 from spelangy_assets.store.artifacts import Artifact
@@ -38,17 +41,43 @@ from spelangy_model.records import Metric, QuestionScore
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "8"
+VERSION = "9"
 TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "arms": ArmScore, "clean": CleanScore}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
 ALPHA = 0.05
 _CLEAN_ALPHA = 0.01  # the paper's
-_SYSTEM = "system_"
+TOPICS = "texts"  # the subject of all questions together in cover_topics
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as the board shows it: its label, the arm that it is a seed of, and the token sets of its mix.
+
+    `sources`: for each source of the mix its role there, and the place of its token set in `Config.token_sets`.
+    """
+
+    label: str
+    arm: str
+    sources: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class TokenSetRow:
+    """A token set as the board calls it."""
+
+    label: str
+
+
+@dataclass(frozen=True)
+class SystemRow:
+    """Another system as the board calls it."""
+
+    label: str
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ by their seed alone, by name (run_...), judged together."""
+    """Runs that differ by their seed alone, by label, judged together."""
 
     name: str
     runs: tuple[str, ...]
@@ -56,52 +85,69 @@ class Arm:
 
 @dataclass(frozen=True)
 class Config:
-    """`chance` is the accuracy of guessing; `title` heads the page.
+    """What the board calls its inputs, in the order of their roles, and what is compared.
 
-    `arms` joins the runs of several seeds; a run that is in none is an arm of its own. `ablations` are the rows of the
-    paper's tables, each a pair of arms.
+    `chance` is the accuracy of guessing; `title` heads the page. All labels are printed, and bear identity here alone.
     """
 
+    runs: tuple[RunRow, ...]
+    token_sets: tuple[TokenSetRow, ...] = ()
+    systems: tuple[SystemRow, ...] = ()
+    bases: tuple[str, ...] = ()
+    ablations: tuple[Ablation, ...] = ()
     title: str = "SpeLangy leaderboard"
     chance: float = 0.25
     seed: int = 0
-    arms: tuple[Arm, ...] = ()
-    ablations: tuple[Ablation, ...] = ()
+
+    @property
+    def arms(self) -> list[Arm]:
+        """Return the arms in the order of their first runs."""
+        names = dict.fromkeys(row.arm for row in self.runs)
+        return [Arm(name, tuple(row.label for row in self.runs if row.arm == name)) for name in names]
+
+
+KIND = DatasetKind(
+    group="evals",
+    description="All runs side by side, with intervals, gap, topics and contamination; a page and its numbers.",
+    contract=contracts.LEADERBOARD,
+    kinds=("html",),
+    takes={
+        "run": "language_model",
+        "eval": "scores",
+        "skill": "text_skill",
+        "base_skill": "text_skill",
+        "system": "system_scores",
+        "topics": "topics",
+        "contamination": "contamination",
+    },
+)
 
 
 def preflight(config: Config, execution: Execution) -> None:
-    """Raise PreflightError for a run that is in two arms."""
-    runs = [run for arm in config.arms for run in arm.runs]
-    if len(set(runs)) != len(runs):
-        raise PreflightError(f"the arms share a run: {sorted(run for run in set(runs) if runs.count(run) > 1)}")
+    """Nothing is needed."""
 
 
 def run(ctx: StageContext, config: Config) -> None:
     """Write the numbers and the page in one unit."""
     for unit, _ in ctx.out.pending([PAGE]):
         with ctx.out.unit(unit) as out:
-            read = [
-                (metric, artifact)
-                for role, artifact in ctx.inputs.items()
-                if not role.startswith("run_")
-                for metric in artifact.records("metrics", Metric)
-            ]
-            metrics = [metric for metric, _ in read]
-            trained = [_describe(artifact) for role, artifact in ctx.inputs.items() if role.startswith("run_")]
-            systems = [_describe_system(role, item) for role, item in ctx.inputs.items() if role.startswith(_SYSTEM)]
-            runs = [*trained, *systems]
-            scores = _spoken_scores(ctx)
+            read = list(_labelled(ctx, config))
+            topics = _distances([metric for metric, _ in read])
+            metrics = [*(metric for metric, _ in read), *topics]
+            trained = [_describe(ctx, config, index) for index in range(len(config.runs))]
+            systems = [_describe_system(ctx, config, index) for index in range(len(config.systems))]
+            scores = _spoken_scores(ctx, config)
             steps = {run.name: run.facts.get("steps", run.name) for run in trained}  # adopted: unknown, like no other
-            arms = _arms(config, list(scores))
+            arms = [*config.arms, *(Arm(row.label, (row.label,)) for row in config.systems)]
             comparisons = compare_arms(scores, arms, steps, config.seed)
             arm_scores = [score_arm(arm, scores, config.chance, config.seed) for arm in arms if scores[arm.runs[0]]]
-            overlaps = list(ctx.inputs["contamination"].records("questions", QuestionOverlap))
-            clean = [clean_score(name, rows, overlaps) for name, rows in scores.items()]
+            clean = [clean_score(name, rows, _overlaps(ctx, config, name)) for name, rows in scores.items()]
             out.read(len(metrics))
             out.write("metrics", metrics)
             out.write("comparisons", comparisons)
             out.write("arms", arm_scores)
             out.write("clean", clean)
+            runs = [*trained, *systems]
             markdown = leaderboard_markdown(metrics, runs, comparisons, arm_scores, chance=config.chance)
             out.write_file(MARKDOWN, markdown.encode())
             page = leaderboard_page(
@@ -111,7 +157,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 arm_scores,
                 ablations=config.ablations,
                 clean=clean,
-                sources={(metric.subject, metric.metric): _provenance(artifact) for metric, artifact in read},
+                sources={(metric.subject, metric.metric): source for metric, source in read},
                 chance=config.chance,
                 title=config.title,
             )
@@ -119,76 +165,122 @@ def run(ctx: StageContext, config: Config) -> None:
             out.add("pages", 1)
 
 
-def _describe(run: Artifact) -> RunDescription:
-    stats = run.manifest.counts.stats
-    name = run.manifest.asset
-    mixes = [item.asset for item in run.manifest.inputs if item.role == "mix"]
-    if mixes:
+def _subject(config: Config, role: str, subject: str) -> tuple[str, str]:
+    """Return what a metric of an input is about, and what the board calls that input."""
+    kind, _, place = role.partition(".")
+    if kind in ("eval", "skill"):
+        label = config.runs[int(place)].label
+        return label, f"{'eval' if kind == 'eval' else 'text_skill'}_{label}"
+    if kind == "base_skill":
+        return config.bases[int(place)], f"text_skill_{config.bases[int(place)]}"
+    if kind == "system":
+        label = config.systems[int(place)].label
+        return label, f"eval_{label}"
+    if role == "topics.questions":
+        return ("questions" if subject == TOPICS else f"questions of {subject}"), "questions_topics"
+    label = config.token_sets[int(place)].label
+    return label, f"{label}_{kind}"
+
+
+def _labelled(ctx: StageContext, config: Config) -> Iterator[tuple[Metric, Provenance]]:
+    """Yield every metric of the inputs under the board's names, with where it is from."""
+    for role, artifact in ctx.inputs.items():
+        if role.startswith("run."):
+            continue
+        for metric in artifact.records("metrics", Metric):
+            subject, asset = _subject(config, role, metric.subject)
+            yield replace(metric, subject=subject), _provenance(asset, artifact)
+
+
+def _provenance(asset: str, artifact: Artifact) -> Provenance:
+    manifest = artifact.manifest
+    return Provenance(
+        asset=asset,
+        data_version=manifest.data_version,
+        stage=f"{manifest.stage} {manifest.stage_version}",
+        inputs=[f"{item.role}: {item.data_version[:16]}" for item in manifest.inputs],
+    )
+
+
+def _distances(metrics: Sequence[Metric]) -> list[Metric]:
+    """Return how far the topics of each two token sets, and of the questions, lie apart."""
+    import numpy as np
+
+    from spelangy_model.text.topics import jensen_shannon_distance
+
+    shares: dict[str, list[float]] = {}
+    for metric in metrics:
+        if metric.metric.startswith("topic.") and metric.metric.endswith(".share"):
+            shares.setdefault(metric.subject, []).append(metric.value)
+    return [
+        Metric(
+            one,
+            f"topic.distance_to.{other}",
+            jensen_shannon_distance(np.array(shares[one]), np.array(shares[other])),
+            math.nan,
+            math.nan,
+            1,
+        )
+        for one, other in combinations(shares, 2)
+    ]
+
+
+def _describe(ctx: StageContext, config: Config, index: int) -> RunDescription:
+    row, manifest = config.runs[index], ctx.inputs[f"run.{index}"].manifest
+    stats = manifest.counts.stats
+    if row.sources:
+        labels = {role: config.token_sets[place].label for role, place in row.sources}
+        shares = {role: stats[f"{role}.share"] for role in labels if f"{role}.share" in stats}
         facts = {
             "steps": f"{stats['steps']:,.0f}",
             "positions seen": f"{stats['positions_seen']:,.0f}",
             "closing loss": f"{stats['closing_loss_nats']:.3f} nats",
-            **{stat.removesuffix(".share"): f"{100 * x:.0f}%" for stat, x in stats.items() if stat.endswith(".share")},
+            **{labels[role]: f"{100 * share:.0f}%" for role, share in shares.items()},
         }
+        description = "trained on " + ", ".join(labels.values())
     else:
-        facts = {"parameters": f"{stats['parameters']:,.0f}"}
-    evaluation = name.replace("run_", "eval_", 1)
+        facts, description = {"parameters": f"{stats['parameters']:,.0f}"}, "trained elsewhere"
+    return RunDescription(row.label, description, lineage_command(f"eval_{row.label}"), facts)
+
+
+def _describe_system(ctx: StageContext, config: Config, index: int) -> RunDescription:
+    label, manifest = config.systems[index].label, ctx.inputs[f"system.{index}"].manifest
     return RunDescription(
-        name=name,
-        description="trained on " + ", ".join(mixes) if mixes else "trained elsewhere",
-        lineage_command=f"python -m spelangy_assets lineage {evaluation} --recipe {run.manifest.recipe}",
-        facts=facts,
+        label,
+        f"answers by {manifest.config['system']['type']}",
+        lineage_command(f"eval_{label}"),
+        {"questions asked": f"{manifest.rows('scores'):,}"},
     )
 
 
-def _provenance(artifact: Artifact) -> Provenance:
-    manifest = artifact.manifest
-    return Provenance(
-        asset=manifest.asset,
-        recipe=manifest.recipe,
-        version=manifest.build_key,
-        data_version=manifest.data_version,
-        stage=f"{manifest.stage} {manifest.stage_version}",
-        inputs=[f"{item.asset}{f'@{item.partition}' if item.partition else ''}" for item in manifest.inputs],
-    )
-
-
-def _describe_system(role: str, scores: Artifact) -> RunDescription:
-    manifest = scores.manifest
-    return RunDescription(
-        name=role.removeprefix(_SYSTEM),
-        description=str(manifest.config["description"]),
-        lineage_command=f"python -m spelangy_assets lineage {manifest.asset} --recipe {manifest.recipe}",
-        facts={"questions asked": f"{manifest.rows('scores'):,}"},
-    )
-
-
-def _spoken_scores(ctx: StageContext) -> dict[str, list[QuestionScore]]:
+def _spoken_scores(ctx: StageContext, config: Config) -> dict[str, list[QuestionScore]]:
     """Return the scores of the spoken questions by run, then by system, each ordered by question.
 
     Systems may have answered fewer. InputError where the runs' questions differ.
     """
-    scores = {}
-    for role, artifact in ctx.inputs.items():
-        if role.startswith("eval_"):
-            rows = [row for row in artifact.records("scores", QuestionScore) if row.modality == "speech"]
-            scores[role.replace("eval_", "run_", 1)] = sorted(rows, key=lambda row: row.question_id)
+
+    def read(role: str) -> list[QuestionScore]:
+        rows = (row for row in ctx.inputs[role].records("scores", QuestionScore) if row.modality == "speech")
+        return sorted(rows, key=lambda row: row.question_id)
+
+    scores = {row.label: read(f"eval.{index}") for index, row in enumerate(config.runs)}
     asked = {run: [row.question_id for row in rows] for run, rows in scores.items()}
     for run, ids in asked.items():
         if ids != next(iter(asked.values())):
             raise InputError(f"{run} was scored on other questions than {next(iter(asked))}: evaluate both again")
-    for role, artifact in ctx.inputs.items():
-        if role.startswith(_SYSTEM):
-            rows = sorted(artifact.records("scores", QuestionScore), key=lambda row: row.question_id)
-            scores[role.removeprefix(_SYSTEM)] = rows
-    return scores
+    return scores | {row.label: read(f"system.{index}") for index, row in enumerate(config.systems)}
 
 
-def _arms(config: Config, runs: Sequence[str]) -> list[Arm]:
-    named = {run for arm in config.arms for run in arm.runs}
-    if unknown := named - set(runs):
-        raise InputError(f"the arms name {sorted(unknown)}, but only these runs are evaluated: {', '.join(runs)}")
-    return [*config.arms, *(Arm(run, (run,)) for run in runs if run not in named)]
+def _overlaps(ctx: StageContext, config: Config, run: str) -> list[QuestionOverlap]:
+    """Return how much of each question stands in what a run was trained on; nothing is known of another system."""
+    longest: dict[str, QuestionOverlap] = {}
+    for row in config.runs:
+        for _, place in row.sources if row.label == run else ():
+            for found in ctx.inputs[f"contamination.{place}"].records("questions", QuestionOverlap):
+                before = longest.get(found.text_id)
+                if before is None or found.overlap_words > before.overlap_words:
+                    longest[found.text_id] = found
+    return list(longest.values())
 
 
 def compare_arms(

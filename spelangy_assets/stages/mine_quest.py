@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
 from spelangy_assets.stage_parts.language_model import ask_all, make_client, require_server
 from spelangy_assets.store.artifacts import ShardFile, UnitWriter
 from spelangy_model.records import Page, Script
@@ -62,6 +66,22 @@ class Config:
     def __post_init__(self) -> None:
         if self.model is not None:
             object.__setattr__(self, "prompt_digest", load_prompt(PROMPT, _REPLY).digest)
+
+
+KIND = DatasetKind(
+    group="synthetic",
+    description="Quest: questions mined from pages, with rationale and answer.",
+    contract=contracts.SCRIPTS,
+    pool="llm",
+    takes={"raw_pages": Page},
+    columns=SCRIPT_COLUMNS,
+)
+
+
+@word
+def quest(pages: Dataset, *, name: str = "quest", **options: Any) -> Dataset:
+    """Return Quest's scripts: questions mined from pages with their answers; `options` are fields of Config."""
+    return dataset(__name__, Config(**options), name=f"{name}_pairs", label=name, inputs={"raw_pages": pages})
 
 
 def preflight(config: Config, execution: Execution) -> None:

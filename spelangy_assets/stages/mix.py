@@ -3,13 +3,12 @@
 Put here: from corpora to shards of rows, and the report of what was achieved. Do not put here: drawing, interleaving
 and packing (spelangy_model/data).
 
-Inputs: for each source of the mixture a roll-up of token sets (members with a table documents(TokenDocument)),
-`text_tokenizer`, `speech_tokenizer` where a source has speech, and the indexes of duplicates (`audio_index` where one
-is web speech, `page_index` where one is made from pages): documents of the recordings and pages that they name are left
-out, and counted as near_duplicate. Where the recipe decontaminates, `contaminated_documents` names those that hold
-words of a benchmark; they go as contaminated. Output: rows(PackedRow), the vocabulary's
-layout (vocabulary_layout.json), which the tokenizers determine, and mixture.json: shares wanted and achieved, epochs,
-fill.
+Inputs: for each source of the mixture, by its role (`speech.0`, `text.0` and so on), a roll-up of token sets (members
+with a table documents(TokenDocument)); `text_tokenizer`; `speech_tokenizer` where a source has speech; and the indexes
+of duplicates of the crawls that the sources are made from (`duplicates.0` and so on): documents of the recordings and
+pages that they name are left out, and counted as near_duplicate. `contaminated.SOURCE` names documents of a source that
+hold words of a benchmark; they go as contaminated. Output: rows(PackedRow), the vocabulary's layout
+(vocabulary_layout.json), which the tokenizers determine, and mixture.json: shares wanted and achieved, epochs, fill.
 
 The mix is planned on lengths; then each shard of a source is read once, and the sequences that are drawn from it are
 written into a file of the scratch folder, in the order of the rows that want them; then each shard of rows takes its
@@ -29,7 +28,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
 from spelangy_assets.store.artifacts import Artifact, ShardFile
 from spelangy_model.data.documents import COLUMNS, DocumentArrays, document_arrays
@@ -48,10 +49,9 @@ from spelangy_model.records import Duplicate, PackedRow
 from spelangy_model.tokenizer.codec import codebook_size_of
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"rows": PackedRow}
-INDEXES = ("audio_index", "page_index")
-CONTAMINATED = "contaminated_documents"
+DUPLICATES, CONTAMINATED = "duplicates.", "contaminated."  # what roles begin with
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,26 @@ class Config:
 
     mixture: Mixture
     rows_per_shard: int = 1024
+
+
+KIND = DatasetKind(
+    group="mixes",
+    description="Packed training rows, drawn from token sets in stated shares.",
+    contract=contracts.MIX,
+    takes={
+        "speech": "speech_tokens",
+        "text": "text_tokens",
+        "speech_tokenizer": "speech_tokenizer",
+        "text_tokenizer": "text_tokenizer",
+        "duplicates": Duplicate,
+        "contaminated": ContaminatedDocument,
+    },
+    columns={
+        "input_ids": ("*.chunks",),
+        "loss_mask": ("*.chunks",),
+        "spans": ("*.document_id", "*.source_id"),
+    },
+)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -71,12 +91,18 @@ def run(ctx: StageContext, config: Config) -> None:
     layout = layout_of(ctx.inputs["text_tokenizer"], ctx.inputs.get("speech_tokenizer"))
     mixture = config.mixture
     duplicates = [
-        d for name in INDEXES if name in ctx.inputs for d in ctx.inputs[name].records("duplicates", Duplicate)
+        duplicate
+        for role, index in ctx.inputs.items()
+        if role.startswith(DUPLICATES)
+        for duplicate in index.records("duplicates", Duplicate)
     ]
-    contaminated: dict[str, set[str]] = {}
-    if CONTAMINATED in ctx.inputs:
-        for row in ctx.inputs[CONTAMINATED].records("contaminated", ContaminatedDocument):
-            contaminated.setdefault(row.source, set()).add(row.document_id)
+    contaminated = {
+        role.removeprefix(CONTAMINATED): {
+            row.document_id for row in found.records("contaminated", ContaminatedDocument)
+        }
+        for role, found in ctx.inputs.items()
+        if role.startswith(CONTAMINATED)
+    }
     shards: dict[str, list[_Shard]] = {}
     for source in mixture.sources:
         members = ctx.members[source.name]

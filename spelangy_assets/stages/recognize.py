@@ -19,8 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.asr import (
     AsrError,
@@ -67,6 +71,37 @@ class Config:
         names = [system.name for system in self.systems]
         if not names or len(set(names)) < len(names) or GIVEN in names:
             raise ValueError(f"recognize needs one ASR system or more, each of its own name, none '{GIVEN}': {names}")
+
+
+KIND = DatasetKind(
+    group="transcripts",
+    description="What each ASR system wrote for each segment, word by word with times and confidence.",
+    contract=contracts.TRANSCRIPT_HYPOTHESES,
+    pool="asr",
+    cost="heavy",
+    takes={"raw_audio": Recording, "speech_segments": Segment},
+    columns={
+        "segment_id": ("speech_segments.segment_id",),
+        "recording_id": ("speech_segments.recording_id",),
+        **dict.fromkeys(
+            ("text", "words", "language"), (*GIVEN_COLUMNS, "speech_segments.start_s", "speech_segments.end_s")
+        ),
+    },
+)
+
+
+@word
+def hypotheses(
+    audio: Dataset,
+    segments: Dataset,
+    systems: Sequence[AsrSystem],
+    *,
+    name: str = "transcript_hypotheses",
+    **options: Any,
+) -> Dataset:
+    """Return what each of `systems`, in order of trust, wrote for each segment; `options` are fields of Config."""
+    config = Config(systems=tuple(systems), **options)
+    return dataset(__name__, config, name=name, inputs={"raw_audio": audio, "speech_segments": segments})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality import contracts
 
 VERSION = "1"
 TABLES: dict[str, type] = {}
@@ -18,6 +20,22 @@ TABLES: dict[str, type] = {}
 @dataclass(frozen=True)
 class Config:
     """The recipe's corpus bears the identity through the members; there is nothing else to choose."""
+
+
+KIND = DatasetKind(
+    group="corpora",
+    description="Exactly the versions of one dataset over the snapshots that the recipe names.",
+    contract=contracts.ROLL_UP,
+)
+
+
+@word
+def corpus(one: Dataset) -> Dataset:
+    """Return the roll-up of a dataset over the snapshots that its handle names."""
+    narrowed = "" if one.snapshots == one.home else "_" + "_".join(one.snapshots)
+    label = f"{one.label}{narrowed}"
+    members = tuple((one, snapshot) for snapshot in one.snapshots)
+    return dataset(__name__, Config(), name=f"{label}_corpus", label=label, members=members)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -26,7 +26,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.stages.speak import STANDS_ALONE
 from spelangy_assets.store.artifacts import Artifact, ShardFile, UnitWriter
 from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
@@ -54,6 +56,23 @@ class Config:
     sample_chunks: int = 60
     second_look_chunks: int = 20
     max_chunk_word_error_rate: float | None = None
+
+
+KIND = DatasetKind(
+    group="synthetic",
+    description="What a recognizer writes for {chunks}: the word error rates of its voices.",
+    contract=lambda config: contracts.round_trip(config.max_word_error_rate),
+    pool="asr",
+    cost="heavy",
+    takes={"chunks": Chunk},
+    makes="round_trip",
+)
+
+
+@word
+def round_trip(speech: Dataset, config: Config) -> Dataset:
+    """Return what a recognizer makes of synthetic speech."""
+    return dataset(__name__, config, name=f"{speech.label}_round_trip", inputs={"chunks": speech})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -14,16 +14,19 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.stages.evaluate import summarize
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, SystemUnavailable
 from spelangy_model.records import Int32, Metric, QuestionScore, SpokenQuestion
 from spelangy_model.rng import stable_hash
 
-VERSION = "2"
+VERSION = "3"
+SUBJECT = "system"  # of the metrics; the leaderboard knows which system it is
 _AT_ONCE = 256  # questions held as sound
 
 
@@ -43,14 +46,34 @@ TABLES: dict[str, type] = {"scores": QuestionScore, "metrics": Metric, "heard": 
 
 @dataclass(frozen=True)
 class Config:
-    """`name` is what the leaderboard calls the system, `max_questions` draws so many recordings by id, 0 takes all."""
+    """`max_questions` draws so many recordings by id, 0 takes all."""
 
-    seed: int
-    name: str
-    description: str
     system: AnsweringSystem
+    seed: int = 0
     primary: Literal["raw", "per_token", "per_character"] = "raw"
     max_questions: int = 0
+
+
+KIND = DatasetKind(
+    group="evals",
+    description="The spoken questions put to a system that a user would take instead.",
+    contract=contracts.SYSTEM_SCORES,
+    pool="gpu",
+    cost="heavy",
+    takes={"questions": SpokenQuestion, "base_lm": "language_model"},
+    makes="system_scores",
+)
+
+
+@word
+def system(
+    questions: Dataset, system: AnsweringSystem, *, name: str, text_lm: Dataset | None = None, **options: Any
+) -> Dataset:
+    """Return how another system answers the questions; one that reads a text LM is given `text_lm`."""
+    if system.reads_text_lm != (text_lm is not None):
+        raise TypeError(f"{type(system).__name__} {'needs text_lm=' if system.reads_text_lm else 'reads no text LM'}")
+    inputs = {"questions": questions, "base_lm": text_lm}
+    return dataset(__name__, Config(system=system, **options), name=f"eval_{name}", label=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -86,12 +109,12 @@ def run(ctx: StageContext, config: Config) -> None:
                     if answer.heard is not None
                 ]
                 voices |= {row.question_id: row.voice for row in block}
-                ctx.log(f"{config.name}: {len(scores)} questions")
+                ctx.log(f"{len(scores)} questions")
             out.read(len(scores))
             out.kept(len(scores))
             out.write("scores", scores)
             out.write("heard", heard)
-            metrics = [*summarize(scores, [], voices, config.name, config.seed), *_errors(config.name, heard)]
+            metrics = [*summarize(scores, [], voices, SUBJECT, config.seed), *_errors(SUBJECT, heard)]
             out.write("metrics", metrics)
         for metric in metrics:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
@@ -118,7 +141,6 @@ def _blocks(rows: Iterator[SpokenQuestion], seed: int) -> Iterator[list[SpokenQu
 
 def _score(config: Config, row: SpokenQuestion, answer: Answered) -> QuestionScore:
     return QuestionScore(
-        run=config.name,
         question_id=row.question_id,
         text_id=row.text_id,
         benchmark=row.benchmark,

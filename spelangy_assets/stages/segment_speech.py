@@ -11,10 +11,14 @@ What is counted are turns; a recording without any counts as one, `no_speech`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.diarization.diarize import (
     AnyDiarizerSpec,
@@ -47,6 +51,29 @@ class Config:
     max_gap_s: float = 0.5
     min_turn_s: float = 0.25
     max_segment_s: float = 28.0
+
+
+KIND = DatasetKind(
+    group="transcripts",
+    description="Who speaks when: diarized speaker turns of each recording.",
+    contract=contracts.SPEECH_SEGMENTS,
+    pool="gpu",
+    cost="heavy",
+    takes={"raw_audio": Recording},
+    columns={
+        "segment_id": ("raw_audio.recording_id", *GIVEN_COLUMNS),
+        "recording_id": ("raw_audio.recording_id",),
+        **dict.fromkeys(("start_s", "end_s", "speaker", "overlap_s"), GIVEN_COLUMNS),
+        "snr_db": ("raw_audio.audio",),
+        "sound": ("raw_audio.audio",),
+    },
+)
+
+
+@word
+def segments(audio: Dataset, *, name: str = "speech_segments", **options: Any) -> Dataset:
+    """Return the speaker turns of recordings; `options` are fields of Config."""
+    return dataset(__name__, Config(**options), name=name, inputs={"raw_audio": audio})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -16,8 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, encode_flac
 from spelangy_model.audio.tts import (
     LoudnessSynthesizer,
@@ -60,6 +63,31 @@ class Config:
     limits: SpeechLimits = field(default_factory=SpeechLimits)
     loudness_lufs: float | None = None
     scripts_per_unit: int = 256
+
+
+KIND = DatasetKind(
+    group="synthetic",
+    description="{scripts}, spoken in the voices of the recipe.",
+    contract=contracts.CHUNKS,
+    kinds=("audio", "table"),
+    pool="tts",
+    cost="heavy",
+    takes={"scripts": Script},
+    columns={
+        "document_id": ("scripts.document_id",),
+        "source_id": ("scripts.page_id",),
+        "source_url": ("scripts.url",),
+        "licence": ("scripts.licence",),
+        **dict.fromkeys(("role", "text", "spoken_text", "audio"), ("scripts.lines",)),
+    },
+)
+
+
+@word
+def spoken(scripts: Dataset, *, name: str = "", **options: Any) -> Dataset:
+    """Return scripts as synthetic speech; `options` are fields of Config."""
+    label = name or scripts.label
+    return dataset(__name__, Config(**options), name=f"{label}_speech", label=label, inputs={"scripts": scripts})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Chunk, Metric
@@ -85,6 +87,24 @@ def shipped_checkpoint(sha256: str) -> dict[str, bytes]:
             "again, or name the digest that you mean, or set source='trained'"
         )
     return files
+
+
+KIND = DatasetKind(
+    group="tokenizers",
+    description="Conformer encoder and finite scalar quantizer at 12.5 Hz, frozen.",
+    contract=contracts.SPEECH_TOKENIZER,
+    kinds=("pytorch",),
+    pool="gpu",
+    cost="heavy",
+    takes={"tokenizer_speech": Chunk},
+    makes="speech_tokenizer",
+)
+
+
+@word
+def speech_tokenizer(speech: Dataset, *, name: str = "speech_tokenizer", **options: Any) -> Dataset:
+    """Return the speech tokenizer, trained on or measured with `speech`; `options` are fields of Config."""
+    return dataset(__name__, Config(**options), name=name, inputs={"tokenizer_speech": speech})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -1,16 +1,15 @@
-"""text_skill: what the base LM and every run know as text models, by lm-evaluation-harness, and what the runs lost.
+"""text_skill: what a language model knows as a text model, by lm-evaluation-harness, and what it lost of its base's.
 
-Put here: which tasks on which checkpoints, and the documents of the local tasks. Do not put here: the harness
+Put here: which tasks, and the documents of the local tasks. Do not put here: the harness
 (spelangy_model/eval/harness.py) or scoring of our own (stages/evaluate.py scores the same questions by its own means).
 
-Inputs: `base_lm` and `run_NAME` (model folders), `questions` (SpokenQuestion). Output: metrics(Metric), of the base LM
-and of each run:
+Inputs: `model` (a model folder), `questions` (SpokenQuestion), and of a run `base`: the artifact of this stage of its
+base LM. Output: scores.json, all scores question by question, and metrics(Metric):
 
     text_skill.{task}.{metric}         as the harness calls it, with a 95% interval over documents where there is one
-    text_skill.{task}.{metric}.drop    of runs: how much worse than the base LM, positive where skill was lost; paired
+    text_skill.{task}.{metric}.drop    against `base`: how much worse, positive where skill was lost; paired
 
-Local tasks need no hub: own_questions (the benchmark's questions, written) and held_out_text (documents of the sample
-world that no mix holds).
+Local tasks need no hub: own_questions (the benchmark's questions, written) and held_out_text (texts of `held_out`).
 """
 
 from __future__ import annotations
@@ -21,20 +20,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.sample.render import text_document
-from spelangy_assets.sample.world import WorldError
-from spelangy_assets.sample.worlds import open_world
+from spelangy_assets.quality import contracts
+from spelangy_assets.sources.texts import SourceUnavailable, TextSource
+from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.eval.stats import Interval
 from spelangy_model.records import Metric, SpokenQuestion
 
 if TYPE_CHECKING:
     from spelangy_model.eval.harness import Task, TaskScore
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"metrics": Metric}
-BASE = "base_lm"
-_FIRST_HELD_OUT = 1_000_000_000  # documents of the text corpus count from 0
+SUBJECT = "run"  # of the metrics; the leaderboard knows which run it is
+SCORES_FILE = "scores.json"
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,35 @@ class Config:
     """The tasks, and how much of them. Everything is done where a limit is 0.
 
     `max_questions` takes every n-th question text for own_questions, `max_documents` the first documents of each task
-    of the hub; `world` is the reference of the sample world, of which held_out_text is `held_out_documents` texts.
+    of the hub; `held_out` are the texts of held_out_text, which no mix holds.
     """
 
-    seed: int
     tasks: tuple[TaskChoice, ...]
+    seed: int = 0
     answer_prefix: str = "The answer is"
     max_questions: int = 0
     max_documents: int = 0
-    world: str = ""
-    held_out_documents: int = 0
+    held_out: TextSource | None = None
     batch_size: int = 64
+
+
+KIND = DatasetKind(
+    group="evals",
+    description="lm-evaluation-harness on {model}: what it knows as a text model, and what it lost of its base.",
+    contract=contracts.METRICS,
+    pool="gpu",
+    cost="heavy",
+    takes={"model": "language_model", "base": "text_skill", "questions": SpokenQuestion},
+    makes="text_skill",
+)
+
+
+@word
+def text_skill(
+    model: Dataset, questions: Dataset, config: Config, *, name: str, base: Dataset | None = None
+) -> Dataset:
+    """Return what a language model knows as a text model; `base`, its base LM's skill, tells what it lost."""
+    return dataset(__name__, config, name=name, inputs={"model": model, "base": base, "questions": questions})
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -72,29 +90,28 @@ def preflight(config: Config, execution: Execution) -> None:
         check_tasks(names)
     except HarnessUnavailable as error:
         raise PreflightError(str(error)) from error
-    if "held_out_text" in names and not (config.world and config.held_out_documents):
-        raise PreflightError("held_out_text is of the sample world: name its digest and held_out_documents")
+    if ("held_out_text" in names) != (config.held_out is not None):
+        raise PreflightError("the task held_out_text needs held_out=, the texts that it reads; and nothing else does")
     try:
-        if config.world:
-            open_world(config.world)
-    except WorldError as error:
+        if config.held_out is not None:
+            config.held_out.check()
+    except SourceUnavailable as error:
         raise PreflightError(f"text skill: {error}") from error
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit a checkpoint, the base LM first: the others are compared with it."""
-    tasks = list(_tasks(ctx, config))
-    checkpoints = sorted(role for role in ctx.inputs if role.startswith("run_"))
-    for unit, role in ctx.out.pending([BASE, *checkpoints]):
+    """Do one unit."""
+    for unit, _ in ctx.out.pending(["skill"]):
+        base = _scores_of(ctx.inputs["base"]) if "base" in ctx.inputs else None
         with ctx.out.unit(unit) as out:
-            base = _base_scores(ctx, config, tasks)
-            scores = base if role == BASE else _evaluate(ctx, config, role, tasks)
+            scores = _evaluate(ctx, config, list(_tasks(ctx, config)))
             out.read(sum(score.count for score in scores))
-            metrics = list(_metrics(role, scores, base, config.seed))
+            metrics = list(_metrics(scores, base, config.seed))
             out.write("metrics", metrics)
+            out.write_file(SCORES_FILE, _json(scores))
             out.kept(sum(score.count for score in scores))
         for metric in metrics:
-            ctx.log(f"{role}: {metric.metric} {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]")
+            ctx.log(f"{metric.metric} {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]")
 
 
 def _tasks(ctx: StageContext, config: Config) -> Iterator[Task]:
@@ -116,21 +133,18 @@ def _tasks(ctx: StageContext, config: Config) -> Iterator[Task]:
                 for row in (rows[index * len(rows) // count] for index in range(count))
             ]
         elif choice.name == "held_out_text":
-            documents = [
-                {"text": text_document(open_world(config.world), config.seed, _FIRST_HELD_OUT + index)}
-                for index in range(config.held_out_documents)
-            ]
+            documents = [{"text": text} for text in config.held_out.texts()] if config.held_out else []
         yield Task(choice.name, choice.fewshot, documents)
 
 
-def _evaluate(ctx: StageContext, config: Config, role: str, tasks: list[Task]) -> list[TaskScore]:
+def _evaluate(ctx: StageContext, config: Config, tasks: list[Task]) -> list[TaskScore]:
     import torch
 
     from spelangy_model.eval.harness import HarnessUnavailable, evaluate_checkpoint
 
     if ctx.execution.device == "cpu":
         torch.set_num_threads(1)  # scores to the bit, whatever the machine's cores are
-    folder = ctx.inputs[role].local_folder(ctx.execution.cache_dir)
+    folder = ctx.inputs["model"].local_folder(ctx.execution.cache_dir)
     limit = config.max_documents or None
     try:
         return evaluate_checkpoint(folder, tasks, ctx.execution.device, config.batch_size, config.seed, limit)
@@ -138,14 +152,14 @@ def _evaluate(ctx: StageContext, config: Config, role: str, tasks: list[Task]) -
         raise InputError(str(error)) from error
 
 
-def _base_scores(ctx: StageContext, config: Config, tasks: list[Task]) -> list[TaskScore]:
-    """Return the base LM's scores; they are left for a run that is killed after them."""
+def _json(scores: list[TaskScore]) -> bytes:
+    return json.dumps([dataclasses.asdict(score) for score in scores], sort_keys=True).encode()
+
+
+def _scores_of(skill: Artifact) -> list[TaskScore]:
+    """Return the scores that another artifact of this stage keeps, question by question."""
     from spelangy_model.eval.harness import TaskScore
 
-    path = ctx.out.scratch / f"{BASE}.json"
-    if not path.is_file():
-        scores = _evaluate(ctx, config, BASE, tasks)
-        path.write_text(json.dumps([dataclasses.asdict(score) for score in scores]))
     return [
         TaskScore(
             **{
@@ -154,17 +168,17 @@ def _base_scores(ctx: StageContext, config: Config, tasks: list[Task]) -> list[T
                 "samples": tuple((amount, units) for amount, units in score["samples"]),
             }
         )
-        for score in json.loads(path.read_text())
+        for score in json.loads(skill.read_file(SCORES_FILE))
     ]
 
 
-def _metrics(subject: str, scores: list[TaskScore], base: list[TaskScore], seed: int) -> Iterator[Metric]:
+def _metrics(scores: list[TaskScore], base: list[TaskScore] | None, seed: int) -> Iterator[Metric]:
     from spelangy_model.eval.harness import drop
 
-    before = {(score.task, score.metric): score for score in base}
+    before = {(score.task, score.metric): score for score in base or []}
     for score in scores:
         name = f"text_skill.{score.task}.{score.metric}"
-        yield Metric(subject, name, score.interval.value, score.interval.low, score.interval.high, score.count)
-        if subject != BASE:
+        yield Metric(SUBJECT, name, score.interval.value, score.interval.low, score.interval.high, score.count)
+        if base is not None:
             lost = drop(before[score.task, score.metric], score, seed)
-            yield Metric(subject, f"{name}.drop", lost.value, lost.low, lost.high, score.count)
+            yield Metric(SUBJECT, f"{name}.drop", lost.value, lost.low, lost.high, score.count)

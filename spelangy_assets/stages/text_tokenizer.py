@@ -9,42 +9,67 @@ training texts do not have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.sample.render import conversation, text_document
-from spelangy_assets.sample.world import WorldError
-from spelangy_assets.sample.worlds import open_world
+from spelangy_assets.quality import contracts
+from spelangy_assets.sources.texts import SourceUnavailable, TextSource
 
 VERSION = "1"
 TABLES: dict[str, type] = {}
 
 
 @dataclass(frozen=True)
-class Config:
-    """Either trained on so many text documents and talks of the sample world whose reference is `world`, or
-    `pretrained`: the tokenizer of an existing text LM, by a folder or by the name under which the local Hugging Face
-    cache has it.
-    """
+class Trained:
+    """Byte-level BPE with `vocab_size` ids, trained on the texts of `sources`, in their order."""
 
-    seed: int = 0
-    world: str = ""
-    documents: int = 0
-    talks: int = 0
-    vocab_size: int = 0
-    pretrained: str = ""
+    sources: tuple[TextSource, ...]
+    vocab_size: int
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The tokenizer of an existing text LM: a folder, or the name under which the local Hugging Face cache has it."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which of the two it is."""
+
+    made: Trained | Pretrained
+
+
+KIND = DatasetKind(
+    group="tokenizers",
+    description="Byte-level BPE; fixed by the recipe.",
+    contract=contracts.FILES,
+    kinds=("huggingface",),
+    cost="heavy",
+    makes="text_tokenizer",
+)
+
+
+@word
+def text_tokenizer(made: Trained | Pretrained, *, name: str = "text_tokenizer") -> Dataset:
+    """Return the text tokenizer: `Trained` on the recipe's texts, or a `Pretrained` one."""
+    if not isinstance(made, Trained | Pretrained):
+        raise TypeError(f"a text tokenizer is Trained(...) or Pretrained(...), not {type(made).__name__}")
+    return dataset(__name__, Config(made), name=name)
 
 
 def preflight(config: Config, execution: Execution) -> None:
-    """Raise PreflightError when the pretrained tokenizer is not there, or the sample world is another one."""
-    if config.pretrained:
-        _load_pretrained(config.pretrained)
+    """Raise PreflightError when the pretrained tokenizer is not there, or a source of texts is."""
+    if isinstance(config.made, Pretrained):
+        _load_pretrained(config.made.name)
         return
-    try:
-        open_world(config.world)
-    except WorldError as error:
-        raise PreflightError(f"the text tokenizer: {error}") from error
+    for source in config.made.sources:
+        try:
+            source.check()
+        except SourceUnavailable as error:
+            raise PreflightError(f"the text tokenizer: {error}") from error
 
 
 def _load_pretrained(name: str):
@@ -66,13 +91,14 @@ def run(ctx: StageContext, config: Config) -> None:
     for unit, _ in ctx.out.pending(["tokenizer"]):
         with ctx.out.unit(unit) as out:
             folder = ctx.out.scratch / "tokenizer"
-            if config.pretrained:
-                _load_pretrained(config.pretrained).save_pretrained(folder)
+            made = config.made
+            if isinstance(made, Pretrained):
+                _load_pretrained(made.name).save_pretrained(folder)
                 out.write_folder(folder)
                 continue
-            texts = list(_texts(config))
+            texts = [text for source in made.sources for text in source.texts()]
             try:
-                tokenizer = train_text_tokenizer(texts, config.vocab_size)
+                tokenizer = train_text_tokenizer(texts, made.vocab_size)
             except ValueError as error:
                 raise InputError(f"the text tokenizer cannot be trained: {error}") from error
             save_text_tokenizer(tokenizer, folder)
@@ -80,12 +106,4 @@ def run(ctx: StageContext, config: Config) -> None:
             out.read(len(texts))
             out.kept(len(texts))
             out.add("characters", sum(len(text) for text in texts))
-        ctx.log(f"{config.vocab_size} ids from {len(texts)} texts")
-
-
-def _texts(config: Config) -> Iterator[str]:
-    world = open_world(config.world)
-    for index in range(config.documents):
-        yield text_document(world, config.seed, index)
-    for index in range(config.talks):
-        yield " ".join(sentence for _, sentence in conversation(world, config.seed, index))
+            ctx.log(f"{made.vocab_size} ids from {len(texts)} texts")

@@ -15,28 +15,68 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, decode_flac
 from spelangy_model.records import Chunk, Metric, RejectedChunk, TokenChunk, TokenDocument
 
-VERSION = "2"
+VERSION = "3"
 _BLOCK_CHUNKS = 1024  # decoded at once; enough for full batches of every length
 
 
 @dataclass(frozen=True)
 class Config:
-    """`source` is the name of the token set, which every document bears."""
+    """A chunk longer than `max_chunk_s` is dropped, and its document with it."""
 
-    source: str
     max_chunk_s: float = 60.0
 
 
 TABLES: dict[str, type] = {"documents": TokenDocument, "codebook": Metric}
 INDEPENDENT_UNITS = True
+
+
+KIND = DatasetKind(
+    group="tokens",
+    description="{chunks} as ids of the text tokenizer and codes of the speech one.",
+    contract=contracts.SPEECH_TOKENS,
+    pool="gpu",
+    takes={
+        "chunks": Chunk,
+        "speech_tokenizer": "speech_tokenizer",
+        "text_tokenizer": "text_tokenizer",
+        "round_trip": "round_trip",
+    },
+    makes="speech_tokens",
+    columns={
+        **{name: (f"chunks.{name}",) for name in ("document_id", "source_id", "source_url", "licence")},
+        "chunks": ("chunks.audio", "chunks.text", "chunks.role"),
+    },
+)
+
+
+@word
+def speech_tokens(
+    chunks: Dataset,
+    speech_tokenizer: Dataset,
+    text_tokenizer: Dataset,
+    *,
+    round_trip: Dataset | None = None,
+    **options: Any,
+) -> Dataset:
+    """Return chunks as tokens; what `round_trip` rejected is left out. `options` are fields of Config."""
+    inputs = {
+        "chunks": chunks,
+        "speech_tokenizer": speech_tokenizer,
+        "text_tokenizer": text_tokenizer,
+        "round_trip": round_trip,
+    }
+    return dataset(__name__, Config(**options), name=f"{chunks.label}_tokens", label=chunks.label, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -105,9 +145,7 @@ def run(ctx: StageContext, config: Config) -> None:
                     continue
                 chunks = [tokens for _, tokens in members if not isinstance(tokens, str)]
                 first = members[0][0]
-                document = TokenDocument(
-                    first.document_id, config.source, first.source_id, first.source_url, first.licence, chunks
-                )
+                document = TokenDocument(first.document_id, first.source_id, first.source_url, first.licence, chunks)
                 out.write("documents", [document])
                 out.kept(len(members))
                 out.add("speech_tokens", sum(len(chunk.codes) for chunk in chunks))
@@ -115,7 +153,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 out.add("hours_kept", sum(chunk.duration_s for chunk, _ in members) / 3600)
                 kept.extend(np.asarray(chunk.codes) for chunk in chunks)
             health = codebook_health(kept, speech.codebook_size)
-            subject = f"{config.source} shard {unit}"
+            subject = f"shard {unit}"
             for name, value in (
                 ("codebook.used_codes", health.used_codes),
                 ("codebook.dead_codes", health.dead_codes),

@@ -10,20 +10,45 @@ Inputs: `text_documents` (TextDocument) and `text_tokenizer` (files).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_model.records import TextDocument, TokenChunk, TokenDocument
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"documents": TokenDocument}
 
 
 @dataclass(frozen=True)
 class Config:
-    """`source` is the name of the token set; no chunk has more than `max_chunk_tokens` ids."""
+    """No chunk has more than `max_chunk_tokens` ids."""
 
-    source: str
     max_chunk_tokens: int
+
+
+KIND = DatasetKind(
+    group="tokens",
+    description="{text_documents} as ids of the text tokenizer.",
+    contract=contracts.TOKENS,
+    takes={"text_documents": TextDocument, "text_tokenizer": "text_tokenizer"},
+    makes="text_tokens",
+    columns={
+        "document_id": ("text_documents.document_id",),
+        "source_id": ("text_documents.page_id",),
+        "source_url": ("text_documents.url",),
+        "licence": ("text_documents.licence",),
+        "chunks": ("text_documents.text",),
+    },
+)
+
+
+@word
+def text_tokens(documents: Dataset, text_tokenizer: Dataset, **options: Any) -> Dataset:
+    """Return documents as tokens; `options` are fields of Config."""
+    inputs = {"text_documents": documents, "text_tokenizer": text_tokenizer}
+    return dataset(__name__, Config(**options), name=f"{documents.label}_tokens", label=documents.label, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -48,7 +73,6 @@ def run(ctx: StageContext, config: Config) -> None:
                     [
                         TokenDocument(
                             document.document_id,
-                            config.source,
                             document.page_id,
                             document.url,
                             document.licence,

@@ -9,15 +9,13 @@ they are said teach it how words run together. Each sentence is a document of on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count, islice
-from typing import Literal
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.sample.render import answer_sentence, ask, conversation, pick, rationale, word_salad
-from spelangy_assets.sample.world import World, WorldError
-from spelangy_assets.sample.worlds import open_world
+from spelangy_assets.quality import contracts
+from spelangy_assets.sources.texts import SentenceSource, SourceUnavailable
 from spelangy_assets.stages.speak import SpokenScript, speak_documents
 from spelangy_model.audio.tts import (
     SpeechLimits,
@@ -30,29 +28,17 @@ from spelangy_model.audio.tts import (
 )
 from spelangy_model.audio.tts.espeak import VOICES
 from spelangy_model.records import Chunk, Line, Script
-from spelangy_model.rng import stable_hash, stable_rng
 
 VERSION = "2"
 TABLES: dict[str, type] = {"chunks": Chunk}
 
-SentenceKind = Literal["word_salad", "talk", "questions"]
-
-
-@dataclass(frozen=True)
-class Sentences:
-    """So many sentences of a kind: random words, talk as in conversations, or questions with their answers."""
-
-    kind: SentenceKind
-    count: int
-
 
 @dataclass(frozen=True)
 class Config:
-    """`world` is the reference of the sample world, whose words are spoken; a held-out accent is no voice of it."""
+    """The sentences, and the voices that speak them; a held-out accent is no voice of it."""
 
-    seed: int
-    world: str
-    sentences: tuple[Sentences, ...]
+    sentences: tuple[SentenceSource, ...]
+    seed: int = 0
     voices: tuple[Voice, ...] = VOICES
     synthesizer: SynthesizerSpec = field(default_factory=SynthesizerSpec)
     limits: SpeechLimits = field(default_factory=SpeechLimits)
@@ -60,73 +46,58 @@ class Config:
     sentences_per_unit: int = 512
 
 
+KIND = DatasetKind(
+    group="tokenizers",
+    description="Speech that the tokenizer is trained on and measured with; fixed by the recipe.",
+    contract=contracts.CHUNKS,
+    kinds=("audio", "table"),
+    pool="tts",
+    cost="heavy",
+)
+
+
+@word
+def tokenizer_speech(*sentences: SentenceSource, name: str = "tokenizer_speech", **options: Any) -> Dataset:
+    """Return sentences spoken for the training of a speech tokenizer; `options` are fields of Config."""
+    return dataset(__name__, Config(sentences=sentences, **options), name=name)
+
+
 def preflight(config: Config, execution: Execution) -> None:
     try:
         check_synthesizer(config.synthesizer, config.voices)
     except TtsUnavailable as error:
         raise PreflightError(str(error)) from error
-    try:
-        open_world(config.world)
-    except WorldError as error:
-        raise PreflightError(f"the speech tokenizer's speech: {error}") from error
+    for source in config.sentences:
+        try:
+            source.check()
+        except SourceUnavailable as error:
+            raise PreflightError(f"the speech tokenizer's speech: {error}") from error
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    world = open_world(config.world)
+    """Do one unit of `sentences_per_unit` sentences after the other."""
     synthesizer = open_synthesizer(config.synthesizer)
-    texts = [
-        (part.kind, index, text)
-        for part in config.sentences
-        for index, text in enumerate(islice(_KINDS[part.kind](world, config.seed), part.count))
-    ]
-    starts = range(0, len(texts), config.sentences_per_unit)
+    sentences = [sentence for source in config.sentences for sentence in source.sentences()]
+    starts = range(0, len(sentences), config.sentences_per_unit)
     for unit, start in ctx.out.pending(starts):
         with ctx.out.unit(unit) as out:
             documents: list[SpokenScript] = []
-            for kind, index, text in texts[start : start + config.sentences_per_unit]:
+            for sentence in sentences[start : start + config.sentences_per_unit]:
                 out.read(1)
-                document_id = stable_hash("tokenizer_speech", config.world, config.seed, kind, index)
                 script = Script(
-                    document_id=document_id,
-                    page_id=config.world,
-                    url=f"sample-world:{kind}/{index}",
+                    document_id=sentence.sentence_id,
+                    page_id=sentence.source_id,
+                    url=sentence.url,
                     licence=config.licence,
                     title="",
-                    lines=[Line("sentence", text, text)],
+                    lines=[Line("sentence", sentence.text, sentence.text)],
                     evidence="",
                 )
-                voice = choose_voice(config.voices, config.seed, document_id)
-                documents.append(SpokenScript(script, document_id, voice))
+                voice = choose_voice(config.voices, config.seed, sentence.sentence_id)
+                documents.append(SpokenScript(script, sentence.sentence_id, voice))
             for chunks, rejects in speak_documents(synthesizer, documents, config.limits):
                 out.write("chunks", chunks)
                 for reject in rejects:
                     out.drop(reject.reason)
                 out.add("hours_kept", sum(chunk.duration_s for chunk in chunks) / 3600)
-        ctx.log(f"spoke {min(start + config.sentences_per_unit, len(texts))} of {len(texts)} sentences")
-
-
-# --- sentences: without end, the first n of each kind are taken ---------------------------------------------------
-
-
-def _salad(world: World, seed: int) -> Iterator[str]:
-    return (word_salad(world, seed, index) for index in count())
-
-
-def _talk(world: World, seed: int) -> Iterator[str]:
-    return (sentence for index in count() for _, sentence in conversation(world, seed, index))
-
-
-def _questions(world: World, seed: int) -> Iterator[str]:
-    for index in count():
-        rng = stable_rng(seed, "questions", index)
-        fact = pick(rng, world.facts)
-        yield ask(fact, pick(rng, fact.relation.wordings("questions", "heard")))
-        yield rationale(rng, fact)
-        yield answer_sentence(world, fact)
-
-
-_KINDS: dict[SentenceKind, Callable[[World, int], Iterator[str]]] = {
-    "word_salad": _salad,
-    "talk": _talk,
-    "questions": _questions,
-}
+        ctx.log(f"spoke {min(start + config.sentences_per_unit, len(sentences))} of {len(sentences)} sentences")

@@ -17,9 +17,12 @@ import io
 import json
 from dataclasses import dataclass
 
+from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.lm.presets import PRESETS
+from spelangy_model.records import PackedRow
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 from spelangy_model.train.schedule import SCHEDULES
 
@@ -54,6 +57,18 @@ class Config:
     activation_checkpointing: bool = False
     compile: bool = False
     fused_loss: bool = False
+
+
+KIND = DatasetKind(
+    group="runs",
+    description="A language model trained on {mix}.",
+    contract=contracts.RUN,
+    kinds=("pytorch",),
+    pool="gpu",
+    cost="heavy",
+    takes={"mix": PackedRow, "base_lm": "language_model", "text_tokenizer": "text_tokenizer"},
+    makes="language_model",
+)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -1,6 +1,6 @@
-"""The benchmarks: four-way multiple-choice questions, on the sample's facts or from files of one's own, spoken anew.
+"""The benchmarks: four-way multiple-choice questions of any source, files of one's own among them, spoken anew.
 
-Put here: which questions are spoken in which voices. Do not put here: their wording (sample/render.py), the formats of
+Put here: which questions are spoken in which voices. Do not put here: their wording (their source), the formats of
 files and the choice of distractors (spelangy_model/eval), an engine, or scoring. Every question is spoken twice: in a
 voice of the accents that training heard, and in one of the accents that nothing was trained on; a question that comes
 with a recording is heard as it was recorded. The recordings are new ones: rate and pitch are drawn for the benchmark
@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.sample.render import BenchmarkQuestion, benchmark_questions
-from spelangy_assets.sample.world import WorldError
-from spelangy_assets.sample.worlds import open_world
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.quality import contracts
+from spelangy_assets.sources.questions import Asked, QuestionSource
+from spelangy_assets.sources.texts import SourceUnavailable
 from spelangy_model.audio.io import AudioError, decode, encode_flac
 from spelangy_model.audio.tts import (
     SpeechLimits,
@@ -56,33 +58,76 @@ class QuestionSet:
     split: str = "test"
     max_questions: int = 0
 
+    def check(self, environment: Mapping[str, str]) -> None:
+        """Raise SourceUnavailable when the file is not there, unreadable, or not what the recipe states."""
+        self._raw(environment)
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A question with its options, from whatever source."""
+    def read(self, seed: int, environment: Mapping[str, str]) -> tuple[list[Asked], dict[str, int]]:
+        """Return the set's questions with their options, and how many were dropped for each reason."""
+        questions, dropped = four_options(self._raw(environment), seed, self.max_questions)
+        asked = [
+            Asked(
+                benchmark=self.name,
+                text_id=stable_hash("question_text", self.name, self.split, question.raw.question_id),
+                split=self.split,
+                question=question.raw.question,
+                options=question.options,
+                answer_index=question.answer_index,
+                relation=question.kind,
+                audio=question.raw.audio,
+            )
+            for question in questions
+        ]
+        return asked, dropped
 
-    benchmark: str
-    question: BenchmarkQuestion
-    audio: Path | None = None
+    def _raw(self, environment: Mapping[str, str]) -> list[RawQuestion]:
+        if not environment.get(FOLDER_VARIABLE):
+            raise SourceUnavailable(
+                f"the recipe asks the question set {self.name!r}: set {FOLDER_VARIABLE} to its folder"
+            )
+        path = Path(environment[FOLDER_VARIABLE]) / self.path
+        try:
+            questions = read_questions(path, self.format)
+        except QuestionFileError as error:
+            raise SourceUnavailable(str(error)) from error
+        digest = digest_of_questions(path, questions)
+        if digest != self.digest:
+            raise SourceUnavailable(
+                f"{path}: its questions and recordings have the digest {digest}, the recipe states {self.digest}: "
+                "put the file there that the recipe means, or state this one"
+            )
+        return questions
 
 
 @dataclass(frozen=True)
 class Config:
-    """`max_questions_per_split` takes every n-th question, so that all relations and entities stay; 0 takes all.
+    """Which questions are spoken in which voices."""
 
-    `world` is the reference of the sample world, or empty for none of its questions; `sets` are files of one's own.
-    """
-
-    seed: int
-    world: str
+    sources: tuple[QuestionSource, ...]
     trained_voices: tuple[Voice, ...]
     held_out_voices: tuple[Voice, ...]
-    max_questions_per_split: int = 0
-    benchmark: str = "sample_world"
+    seed: int = 0
     synthesizer: SynthesizerSpec = field(default_factory=SynthesizerSpec)
     limits: SpeechLimits = field(default_factory=SpeechLimits)
     questions_per_unit: int = 400
-    sets: tuple[QuestionSet, ...] = ()
+
+
+KIND = DatasetKind(
+    group="evals",
+    description="Spoken questions with four options each, never used in training.",
+    contract=contracts.QUESTIONS,
+    kinds=("audio", "table"),
+    pool="tts",
+    cost="heavy",
+)
+
+
+@word
+def questions(*sources: QuestionSource, name: str = "sqa_benchmarks", **options: Any) -> Dataset:
+    """Return the questions of `sources`, spoken; `options` are fields of Config."""
+    if not sources:
+        raise TypeError("name at least one source of questions")
+    return dataset(__name__, Config(sources=sources, **options), name=name)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -93,22 +138,22 @@ def preflight(config: Config, execution: Execution) -> None:
     shared = {voice.accent for voice in config.trained_voices} & {voice.accent for voice in config.held_out_voices}
     if shared:
         raise PreflightError(f"the accents {sorted(shared)} cannot be trained and held out at once: name them once")
-    try:
-        if config.world:
-            open_world(config.world)
-    except WorldError as error:
-        raise PreflightError(f"the benchmark: {error}") from error
-    if not config.world and not config.sets:
-        raise PreflightError("the recipe names no questions: name the sample world, or sets of your own")
-    for chosen in config.sets:
-        _read(chosen, execution.environment)
+    for source in config.sources:
+        try:
+            source.check(execution.environment)
+        except SourceUnavailable as error:
+            raise PreflightError(f"the benchmark: {error}") from error
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    asked = [_Asked(config.benchmark, question) for question in (chosen_questions(config) if config.world else [])]
+    """Do one unit of `questions_per_unit` question texts after the other."""
+    asked: list[Asked] = []
     dropped: dict[str, int] = {}
-    for chosen in config.sets:
-        found, reasons = _set_questions(chosen, config.seed, ctx.execution.environment)
+    for source in config.sources:
+        try:
+            found, reasons = source.read(config.seed, ctx.execution.environment)
+        except SourceUnavailable as error:
+            raise InputError(str(error)) from error
         asked += found
         for reason, count in reasons.items():
             dropped[reason] = dropped.get(reason, 0) + count
@@ -137,90 +182,32 @@ def run(ctx: StageContext, config: Config) -> None:
                         ctx.log(f"{item.audio}: {fault.detail}")
                         continue
                     out.write("questions", [spoken])
-                    out.add(f"{item.question.split}.questions", 1)
+                    out.add(f"{item.split}.questions", 1)
         ctx.log(f"spoke {min(start + config.questions_per_unit, len(asked))} of {len(asked)} questions")
 
 
-def _read(chosen: QuestionSet, environment: Mapping[str, str]) -> list[RawQuestion]:
-    """Read a set's file. Raises PreflightError when it is not there, unreadable, or not what the recipe states."""
-    if not environment.get(FOLDER_VARIABLE):
-        raise PreflightError(f"the recipe asks the question set {chosen.name!r}: set {FOLDER_VARIABLE} to its folder")
-    path = Path(environment[FOLDER_VARIABLE]) / chosen.path
-    try:
-        questions = read_questions(path, chosen.format)
-    except QuestionFileError as error:
-        raise PreflightError(str(error)) from error
-    digest = digest_of_questions(path, questions)
-    if digest != chosen.digest:
-        raise PreflightError(
-            f"{path}: its questions and recordings have the digest {digest}, the recipe states {chosen.digest}: "
-            "put the file there that the recipe means, or state this one"
-        )
-    return questions
-
-
-def _set_questions(
-    chosen: QuestionSet, seed: int, environment: Mapping[str, str]
-) -> tuple[list[_Asked], dict[str, int]]:
-    """Return a set's questions with their options, and how many were dropped for each reason."""
-    questions, dropped = four_options(_read(chosen, environment), seed, chosen.max_questions)
-    asked = [
-        _Asked(
-            chosen.name,
-            BenchmarkQuestion(
-                text_id=stable_hash("question_text", chosen.name, chosen.split, question.raw.question_id),
-                split=chosen.split,
-                question=question.raw.question,
-                options=question.options,
-                answer_index=question.answer_index,
-                relation=question.kind,
-                entity="",
-                domain="",
-            ),
-            question.raw.audio,
-        )
-        for question in questions
-    ]
-    return asked, dropped
-
-
-def chosen_questions(config: Config) -> list[BenchmarkQuestion]:
-    """Return the benchmark's questions, split by split where a limit thins them out."""
-    questions = benchmark_questions(open_world(config.world), config.seed)
-    limit = config.max_questions_per_split
-    if not limit:
-        return questions
-    chosen: list[BenchmarkQuestion] = []
-    for split in dict.fromkeys(question.split for question in questions):
-        members = [question for question in questions if question.split == split]
-        count = min(limit, len(members))
-        chosen += [members[index * len(members) // count] for index in range(count)]
-    return chosen
-
-
 def _record(
-    synthesizer: Synthesizer, config: Config, item: _Asked, group: str, voices: tuple[Voice, ...]
+    synthesizer: Synthesizer, config: Config, item: Asked, group: str, voices: tuple[Voice, ...]
 ) -> SpokenQuestion:
     """Return a question with its recording, or with one in a voice of the group. Raises Unspeakable or AudioError."""
-    question = item.question
-    spoken_text = spoken_form(question.question)
+    spoken_text = spoken_form(item.question)
     if item.audio is not None:
         samples, name, accent = decode(item.audio).samples, "recorded", "recorded"
     else:
-        voice = choose_voice(voices, config.seed, "benchmark", group, question.text_id)
+        voice = choose_voice(voices, config.seed, "benchmark", group, item.text_id)
         samples, name, accent = speak_line(synthesizer, spoken_text, voice, config.limits), voice.name, voice.accent
-    question_id = stable_hash("spoken_question", config.seed, question.text_id, group)
+    question_id = stable_hash("spoken_question", config.seed, item.text_id, group)
     return SpokenQuestion(
         question_id=question_id,
-        text_id=question.text_id,
+        text_id=item.text_id,
         benchmark=item.benchmark,
-        split=question.split,
-        question=question.question,
+        split=item.split,
+        question=item.question,
         spoken_text=spoken_text,
         voice=name,
         accent=accent,
-        options=list(question.options),
-        answer_index=question.answer_index,
-        relation=question.relation,
+        options=list(item.options),
+        answer_index=item.answer_index,
+        relation=item.relation,
         audio=Audio(bytes=encode_flac(samples), path=f"{question_id}.flac"),
     )

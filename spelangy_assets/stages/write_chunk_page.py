@@ -1,16 +1,19 @@
-"""chunk_page: the page on which a snapshot's chunks are looked at and listened to.
+"""The page on which a snapshot's chunks are looked at and listened to.
 
 Put here: gathering the records. Do not put here: how they are laid out (report/chunk_page.py).
 
-Inputs: `raw_audio`, `speech_segments`, `transcript_hypotheses`, `clean_transcripts`, `web_fine`, `web_coarse`,
-`speech_ledger`. Output: chunk_page.html.
+Inputs: `raw_audio`, `speech_segments`, `transcript_hypotheses`, `clean_transcripts`, `chunks`, `ledger`. Output:
+chunk_page.html.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality import contracts
 from spelangy_assets.report.chunk_page import PageLimits, write_chunk_page
 from spelangy_model.records import (
     Chunk,
@@ -23,7 +26,7 @@ from spelangy_model.records import (
     Transcript,
 )
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {}
 PAGE = "chunk_page.html"
 
@@ -33,6 +36,46 @@ class Config:
     """How much a page may hold."""
 
     limits: PageLimits = field(default_factory=PageLimits)
+
+
+KIND = DatasetKind(
+    group="chunks",
+    description="A page to look at and listen to: turns, votes, drops and {chunks}, recording by recording.",
+    contract=contracts.PAGE,
+    kinds=("html",),
+    takes={
+        "raw_audio": Recording,
+        "speech_segments": Segment,
+        "transcript_hypotheses": Hypothesis,
+        "clean_transcripts": Transcript,
+        "chunks": Chunk,
+        "ledger": LedgerRow,
+    },
+)
+
+
+@word
+def chunk_page(
+    audio: Dataset,
+    segments: Dataset,
+    hypotheses: Dataset,
+    transcripts: Dataset,
+    chunks: Dataset,
+    ledger: Dataset,
+    *,
+    name: str,
+    **options: Any,
+) -> Dataset:
+    """Return the listening page of one set of chunks; `options` are fields of Config."""
+    inputs = {
+        "raw_audio": audio,
+        "speech_segments": segments,
+        "transcript_hypotheses": hypotheses,
+        "clean_transcripts": transcripts,
+        "chunks": chunks,
+        "ledger": ledger,
+    }
+    return dataset(__name__, Config(**options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -51,9 +94,9 @@ def run(ctx: StageContext, config: Config) -> None:
                 list(ctx.inputs["transcript_hypotheses"].records("hypotheses", Hypothesis)),
                 list(cleaned.records("transcripts", Transcript)),
                 list(cleaned.records("dropped", DroppedTranscript)),
-                {name: list(ctx.inputs[name].records("chunks", Chunk)) for name in ("web_fine", "web_coarse")},
-                list(ctx.inputs["speech_ledger"].records("ledger", LedgerRow)),
-                list(ctx.inputs["speech_ledger"].records("metrics", Metric)),
+                {"chunks": list(ctx.inputs["chunks"].records("chunks", Chunk))},
+                list(ctx.inputs["ledger"].records("ledger", LedgerRow)),
+                list(ctx.inputs["ledger"].records("metrics", Metric)),
                 title=f"From recordings to chunks: snapshot {ctx.partition}",
                 limits=config.limits,
             )

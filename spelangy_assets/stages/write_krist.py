@@ -7,8 +7,12 @@ rules (text.krist), the client (text.llm) or voices (speak).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
 from spelangy_assets.stage_parts.language_model import ask_all, make_client, require_server
 from spelangy_assets.stages import extract_text
 from spelangy_assets.store.artifacts import UnitWriter
@@ -45,6 +49,22 @@ class Config:
     def __post_init__(self) -> None:
         if self.model is not None:
             object.__setattr__(self, "prompt_digest", load_prompt(PROMPT, _REPLY).digest)
+
+
+KIND = DatasetKind(
+    group="synthetic",
+    description="Krist: knowledge-rich pages rewritten for listening.",
+    contract=contracts.KRIST,
+    pool="llm",
+    takes={"raw_pages": Page},
+    columns=SCRIPT_COLUMNS,
+)
+
+
+@word
+def krist(pages: Dataset, *, name: str = "krist", **options: Any) -> Dataset:
+    """Return Krist's scripts: pages rewritten; `options` are fields of Config."""
+    return dataset(__name__, Config(**options), name=f"{name}_documents", label=name, inputs={"raw_pages": pages})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -1,10 +1,10 @@
-"""synthetic_page: Krist and Quest of a snapshot, to be read and heard beside their pages, and their accounts.
+"""The page of a set of synthetic speech: documents to read and listen to beside their pages, and the accounts.
 
 Put here: gathering the records, the sample that is shown, the sums. Do not put here: how they are laid out
 (report/synthetic_page.py). What it cost in processor time stands in the manifests: it is no part of the data.
 
-Inputs: `raw_pages`, `text_documents`, and for each set its documents, speech and round trip. Output: the page, and the
-accounts as metrics: subject krist or quest; counts, hours, words, and dropped.STEP.REASON.
+Inputs: `raw_pages`, `scripts`, `speech`, `round_trip`. Output: the page, and the accounts as metrics: counts, hours,
+words, and dropped.STEP.REASON.
 """
 
 from __future__ import annotations
@@ -13,28 +13,52 @@ import itertools
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.report.synthetic_page import SpokenDocument, SpokenSet, synthetic_page
+from spelangy_assets.quality import contracts
+from spelangy_assets.report.synthetic_page import SpokenDocument, SpokenSet
+from spelangy_assets.report.synthetic_page import synthetic_page as page_of
+from spelangy_assets.stages.extract_text import Config as TextConfig
+from spelangy_assets.stages.extract_text import extract_document
 from spelangy_assets.stages.speak import spoken_ids
 from spelangy_assets.store.artifacts import Artifact
-from spelangy_model.records import Chunk, HeardChunk, Metric, Reject, Script, TextDocument
+from spelangy_model.records import Chunk, HeardChunk, Metric, Page, Reject, Script
 from spelangy_model.rng import stable_hash
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"metrics": Metric}
 PAGE = "synthetic_page.html"
-SETS = {"krist": "krist_documents", "quest": "quest_pairs"}
+SUBJECT = "speech"
+STEPS = ("raw_pages", "scripts", "speech", "round_trip")
 
 
 @dataclass(frozen=True)
 class Config:
-    """How many documents of a set are shown, as many of each accent as of any other, and how many rejected lines."""
+    """How many documents are shown, as many of each accent as of any other, and how many rejected lines."""
 
-    krist_documents: int = 5
-    quest_documents: int = 15
+    documents: int = 10
     rejects: int = 50
     audio_bytes: int = 24 * 2**20
+
+
+KIND = DatasetKind(
+    group="synthetic",
+    description="A page to read and listen to {speech} beside its pages; what each step gave, in hours and words.",
+    contract=contracts.SYNTHETIC_PAGE,
+    kinds=("html",),
+    takes={"raw_pages": Page, "scripts": Script, "speech": Chunk, "round_trip": "round_trip"},
+)
+
+
+@word
+def synthetic_page(
+    pages: Dataset, scripts: Dataset, speech: Dataset, trip: Dataset, *, name: str, **options: Any
+) -> Dataset:
+    """Return the listening page of one set of synthetic speech; `options` are fields of Config."""
+    inputs = {"raw_pages": pages, "scripts": scripts, "speech": speech, "round_trip": trip}
+    return dataset(__name__, Config(**options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -43,38 +67,36 @@ def preflight(config: Config, execution: Execution) -> None:
 
 def run(ctx: StageContext, config: Config) -> None:
     """Write the page and its metrics in one unit."""
-    shown = {"krist": config.krist_documents, "quest": config.quest_documents}
     for unit, _ in ctx.out.pending([PAGE]):
         with ctx.out.unit(unit) as out:
-            sets = [_gather(ctx, name, documents, shown[name], config.rejects) for name, documents in SETS.items()]
+            found = _gather(ctx, config)
             title = f"From pages to synthetic speech: snapshot {ctx.partition}"
-            out.write_file(PAGE, synthetic_page(sets, title=title, audio_bytes=config.audio_bytes).encode())
-            out.write("metrics", [metric for one in sets for metric in one.accounts])
-            documents = sum(len(one.documents) for one in sets)
-            out.read(documents)
-            out.kept(documents)
+            out.write_file(PAGE, page_of([found], title=title, audio_bytes=config.audio_bytes).encode())
+            out.write("metrics", list(found.accounts))
+            out.read(len(found.documents))
+            out.kept(len(found.documents))
             out.add("pages", 1)
 
 
-def _gather(ctx: StageContext, name: str, documents: str, shown: int, rejects: int) -> SpokenSet:
-    scripts, speech, trip = (ctx.inputs[asset] for asset in (documents, f"{name}_speech", f"{name}_round_trip"))
+def _gather(ctx: StageContext, config: Config) -> SpokenSet:
+    pages, scripts, speech, trip = (ctx.inputs[role] for role in STEPS)
     return SpokenSet(
-        name=name.capitalize(),
-        documents=_documents(ctx.inputs["text_documents"], scripts, speech, shown),
-        accounts=_accounts(name, ctx.inputs["raw_pages"], scripts, speech, trip),
+        name="Speech",
+        documents=_documents(pages, scripts, speech, config.documents),
+        accounts=_accounts(pages, scripts, speech, trip),
         dropped={
-            f"{step.address.asset}: {reason}": count
-            for step in (ctx.inputs["raw_pages"], scripts, speech, trip)
-            for reason, count in step.manifest.counts.dropped.items()
+            f"{role}: {reason}": count
+            for role in STEPS
+            for reason, count in ctx.inputs[role].manifest.counts.dropped.items()
         },
-        rejects=list(itertools.islice(speech.records("rejects", Reject), rejects)),
+        rejects=list(itertools.islice(speech.records("rejects", Reject), config.rejects)),
         voices=list(trip.records("metrics", Metric)),
         heard={chunk.chunk_id: chunk for chunk in trip.records("heard", HeardChunk)},
         max_word_error_rate=trip.manifest.config["max_word_error_rate"],
     )
 
 
-def _documents(texts: Artifact, scripts: Artifact, speech: Artifact, shown: int) -> list[SpokenDocument]:
+def _documents(pages: Artifact, scripts: Artifact, speech: Artifact, shown: int) -> list[SpokenDocument]:
     """Return spoken documents, the accents by turns, drawn by their ids; only shards that hold one are opened."""
     by_accent: defaultdict[str, dict[str, int]] = defaultdict(dict)
     shards = speech.shards("chunks")
@@ -90,16 +112,22 @@ def _documents(texts: Artifact, scripts: Artifact, speech: Artifact, shown: int)
         for chunk in shards[number].iter_records(Chunk):
             if chunk.document_id in drawn:
                 chunks[chunk.document_id].append(chunk)
-    voices = speech.manifest.config["voices_per_document"]
+    voices = speech.manifest.config.get("voices_per_document", 1)  # a default leaves the payload
     sources: dict[str, Script] = {}
     for script in scripts.records("scripts", Script):
         sources |= {i: script for i in spoken_ids(script.document_id, voices) if i in chunks}
-    pages = {script.page_id for script in sources.values()}
-    page_texts = {row.page_id: row.text for row in texts.records("documents", TextDocument) if row.page_id in pages}
-    return [SpokenDocument(sources[i], chunks[i], page_texts.get(sources[i].page_id, "")) for i in drawn]
+    shown_pages = {script.page_id for script in sources.values()}
+    texts = {page.page_id: _text_of(page) for page in pages.records("pages", Page) if page.page_id in shown_pages}
+    return [SpokenDocument(sources[i], chunks[i], texts.get(sources[i].page_id, "")) for i in drawn]
 
 
-def _accounts(name: str, pages: Artifact, scripts: Artifact, speech: Artifact, trip: Artifact) -> list[Metric]:
+def _text_of(page: Page) -> str:
+    """Return a page's main text; empty where it has none that would be trained on."""
+    document = extract_document(page, TextConfig())
+    return "" if isinstance(document, str) else document.text
+
+
+def _accounts(pages: Artifact, scripts: Artifact, speech: Artifact, trip: Artifact) -> list[Metric]:
     written, spoken, heard = (step.manifest.counts for step in (scripts, speech, trip))
     page_ids = [i for shard in scripts.shards("scripts") for i in shard.table(["page_id"])["page_id"].to_pylist()]
     hours, words = spoken.stats.get("hours_kept", 0.0), spoken.stats.get("words_kept", 0.0)
@@ -109,7 +137,7 @@ def _accounts(name: str, pages: Artifact, scripts: Artifact, speech: Artifact, t
         "pages_with_documents": len(set(page_ids)),
         "scripts": len(page_ids),
         "scripts_per_page": len(page_ids) / whole if whole else math.nan,
-        **({"questions_found_per_page": written.records_in / whole if whole else math.nan} if name == "quest" else {}),
+        "records_read_per_page": written.records_in / whole if whole else math.nan,
         "documents_spoken": spoken.stats.get("documents_kept", 0.0),
         "chunks": spoken.records_kept,
         "hours": hours,
@@ -121,7 +149,7 @@ def _accounts(name: str, pages: Artifact, scripts: Artifact, speech: Artifact, t
         **{stat: amount for stat, amount in written.stats.items() if stat.startswith(("model_", "facts", "sentences"))},
         **{stat: amount for stat, amount in written.stats.items() if stat == "scripts_in_text"},
     }
-    for step in (scripts, speech, trip):
+    for role, step in zip(STEPS[1:], (scripts, speech, trip), strict=True):
         for reason, count in sorted(step.manifest.counts.dropped.items()):
-            figures[f"dropped.{step.address.asset}.{reason}"] = count
-    return [Metric(name, metric, float(value), math.nan, math.nan, whole) for metric, value in figures.items()]
+            figures[f"dropped.{role}.{reason}"] = count
+    return [Metric(SUBJECT, metric, float(value), math.nan, math.nan, whole) for metric, value in figures.items()]

@@ -25,7 +25,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 
@@ -45,31 +45,53 @@ _AROUND_S = 0.5
 _PAD_S = 0.02
 
 
-@dataclass(frozen=True)
-class ChunkRule:
-    """How transcripts become chunks. Coarse uses the first two literals, fine the third; the rest holds for both.
+@dataclass(frozen=True, kw_only=True)
+class Edges:
+    """Where the edges of chunks and documents lie, whatever the chunks are made of."""
 
-    `max_gap_s`: the longest silence inside of a merged chunk. `max_chunk_s`: no merge goes beyond it.
-    `min_sentence_s`: a shorter sentence stays with its neighbour. `margin_s`: how far before its first word and after
-    its last one a chunk may reach for a quiet point, not into what is said or was dropped there; it takes at most a
-    twentieth of a second of that quiet. `slack_s`: how far a word's time may be wrong, at most half of it.
-    `max_document_gap_s`, `max_document_chunks`: a longer gap between chunks, or more chunks, begin a new document.
-    """
-
-    kind: Literal["coarse", "fine"]
-    max_gap_s: float = 2.0
-    max_chunk_s: float = 30.0
-    min_sentence_s: float = 1.0
     margin_s: float = 0.5
+    """How far before its first word and after its last one a chunk may reach for a quiet point, not into what is said
+    or was dropped there; it takes at most a twentieth of a second of that quiet."""
     slack_s: float = 0.4
+    """How far a word's time may be wrong, at most half of the word."""
     max_document_gap_s: float = 10.0
+    """A longer gap between chunks begins a new document."""
     max_document_chunks: int = 64
+    """More chunks than this begin a new document."""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("coarse", "fine"):
-            raise ValueError(f"ChunkRule.kind is 'coarse' or 'fine', not {self.kind!r}")
-        if self.min_sentence_s <= 0 or self.max_document_chunks < 1:
-            raise ValueError("ChunkRule: min_sentence_s is above 0, max_document_chunks at least 1")
+        if self.max_document_chunks < 1:
+            raise ValueError(f"max_document_chunks is {self.max_document_chunks}: take at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turns(Edges):
+    """Coarse chunks: consecutive segments of one speaker are merged."""
+
+    PAPER_MEAN_S: ClassVar[float] = 19.2
+    max_s: float = 30.0
+    """No merge makes a chunk longer than this; one segment that is longer stays as it is."""
+    max_gap_s: float = 2.0
+    """The longest silence inside of a merged chunk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentences(Edges):
+    """Fine chunks: segments are not merged, and cut further at their sentence ends."""
+
+    PAPER_MEAN_S: ClassVar[float] = 5.2
+    max_s: float | None = None
+    """A sentence whose words last longer is cut at its longest pauses; None: sentences stay whole."""
+    min_sentence_s: float = 1.0
+    """A shorter sentence stays with its neighbour."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_sentence_s <= 0 or (self.max_s is not None and self.max_s <= self.min_sentence_s):
+            raise ValueError("min_sentence_s is above 0, and max_s above min_sentence_s")
+
+
+ChunkRule = Turns | Sentences
 
 
 @dataclass(frozen=True)
@@ -112,7 +134,7 @@ def chunk_recording(
     for first, last in _merged(turns, rule):
         group = turns[first : last + 1]
         words = [word for turn in group for word in turn.words]
-        sentences = [words] if rule.kind == "coarse" else _sentences(words, rule.min_sentence_s)
+        sentences = [words] if isinstance(rule, Turns) else _sentences_of(words, rule)
         cuts = [_longest(energy, _between(a[-1], b[0], rule)) for a, b in pairwise(sentences)]
         start_s = _begin(energy, min(group, key=lambda turn: turn.first_s), last_to_end[first], rule)
         end_s = _end(energy, max(group, key=lambda turn: turn.last_s), first_to_begin[last + 1], duration_s, rule)
@@ -175,17 +197,39 @@ def _merged(turns: Sequence[_Turn], rule: ChunkRule) -> list[tuple[int, int]]:
             continue
         before = turns[i - 1] if i else None
         if (
-            rule.kind == "coarse"
+            isinstance(rule, Turns)
             and before is not None
             and before.words
             and before.speaker == turn.speaker
             and turn.start_s - before.end_s <= rule.max_gap_s
-            and turn.to_s - turns[groups[-1][0]].from_s + 2 * rule.margin_s <= rule.max_chunk_s
+            and turn.to_s - turns[groups[-1][0]].from_s + 2 * rule.margin_s <= rule.max_s
         ):
             groups[-1] = (groups[-1][0], i)
         else:
             groups.append((i, i))
     return groups
+
+
+def _sentences_of(words: Sequence[Word], rule: Sentences) -> list[list[Word]]:
+    """Return the parts of a segment that are chunks of the fine rule."""
+    parts = _sentences(words, rule.min_sentence_s)
+    if rule.max_s is None:
+        return parts
+    return [piece for part in parts for piece in _no_longer(part, rule.max_s)]
+
+
+def _no_longer(words: list[Word], max_s: float) -> list[list[Word]]:
+    """Cut words that last longer than `max_s` at their longest pause, of equal ones at the one nearest the middle."""
+    if len(words) < 2 or words[-1].end_s - words[0].start_s <= max_s:
+        return [words]
+    middle_s = (words[0].start_s + words[-1].end_s) / 2
+
+    def worth(place: int) -> tuple[float, float]:
+        before, after = words[place - 1], words[place]
+        return round(after.start_s - before.end_s, 2), -abs(after.start_s - middle_s)
+
+    place = max(range(1, len(words)), key=worth)
+    return [*_no_longer(words[:place], max_s), *_no_longer(words[place:], max_s)]
 
 
 def _sentences(words: Sequence[Word], min_s: float) -> list[list[Word]]:

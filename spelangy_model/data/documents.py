@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from spelangy_model.records import TokenDocument, to_table
 
-COLUMNS = ("document_id", "source", "source_id", "chunks")  # what is read of a TokenDocument
+COLUMNS = ("document_id", "source_id", "chunks")  # what is read of a TokenDocument
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,6 @@ class DocumentArrays:
     """
 
     document_ids: pa.Array
-    sources: pa.Array
     source_ids: pa.Array
     first_chunk: np.ndarray
     codes: np.ndarray
@@ -42,12 +41,11 @@ class DocumentArrays:
 def document_arrays(table: pa.Table) -> DocumentArrays:
     """Return the documents of a table with (at least) the columns COLUMNS of TokenDocument."""
     columns: Any = [_column(table, name) for name in COLUMNS]
-    document_ids, sources, source_ids, chunks = columns
+    document_ids, source_ids, chunks = columns
     parts: Any = chunks.flatten()
     _, codes, text_ids = parts.flatten()  # the fields of a TokenChunk; unlike field(), it minds a slice
     return DocumentArrays(
         document_ids,
-        sources,
         source_ids,
         _ends(chunks),
         codes.flatten().to_numpy(),

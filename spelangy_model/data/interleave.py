@@ -90,7 +90,7 @@ class Sequences:
 def choose_speech(documents: DocumentArrays, sampling: Sampling, epoch: int, seed: int) -> np.ndarray:
     """Return, for each chunk, whether it is heard; a pure function of (document, sampling, epoch, seed).
 
-    The stochastic coins depend on the document's id, its source, the epoch and the seed, so that any sequence can be
+    The stochastic coins depend on the document's id, the epoch and the seed, so that any sequence can be
     made again alone, and each epoch hears other chunks.
     """
     first, counts = documents.first_chunk[:-1], np.diff(documents.first_chunk)
@@ -99,10 +99,8 @@ def choose_speech(documents: DocumentArrays, sampling: Sampling, epoch: int, see
         wanted = index % 2 == 0
     else:
         coins = [
-            stable_rng(seed, "interleave", source, document_id, epoch).random(count)
-            for source, document_id, count in zip(
-                documents.sources.to_pylist(), documents.document_ids.to_pylist(), counts.tolist(), strict=True
-            )
+            stable_rng(seed, "interleave", document_id, epoch).random(count)
+            for document_id, count in zip(documents.document_ids.to_pylist(), counts.tolist(), strict=True)
         ]
         wanted = (index == 0) | (np.concatenate([*coins, np.empty(0)]) < 0.5)
     return (np.diff(documents.first_code) > 0) & (wanted | (np.diff(documents.first_text) == 0))

@@ -33,7 +33,7 @@ from spelangy_model.data.documents import DocumentArrays, arrays_of_records, ran
 from spelangy_model.data.interleave import Interleaving, SequencePlan, plan_sequences, write_sequences
 from spelangy_model.data.packing import Packing, Spans, best_fit_decreasing, build_rows
 from spelangy_model.records import PackedRow, TokenDocument, from_table
-from spelangy_model.rng import stable_rng
+from spelangy_model.rng import stable_codes, stable_order, stable_rng
 from spelangy_model.tokenizer.vocab import Layout
 
 KINDS = ("text", "speech_text")
@@ -66,7 +66,7 @@ class Choose:
 
 @dataclass(frozen=True)
 class Source:
-    """A token set in a mixture: its name (which its spans bear), its kind of row, and its amount."""
+    """A token set in a mixture: its role (which its spans bear), its kind of row, and its amount."""
 
     name: str
     kind: str
@@ -198,6 +198,7 @@ class _Drawer:
         self.orders: list[np.ndarray] = []
         self.parts: list[_Draws] = []
         self.documents = -1
+        self.codes = np.empty(0, np.uint64)  # of the documents' ids, by which draws are made
         self.tokens = 0
         self._read_epoch()
         if not self.documents:
@@ -226,7 +227,7 @@ class _Drawer:
         if number == len(self.epochs):
             self._read_epoch()
         epoch = self.epochs[number]
-        order = stable_rng(self.mixture.seed, "draw", self.source.name, number).permutation(self.documents)
+        order = stable_order(self.codes, self.mixture.seed, "draw", number)
         self.orders.append(order)
         order = order[: self.limit - number * self.documents]
         kept = epoch.tokens[order] > 0
@@ -260,11 +261,16 @@ class _Drawer:
             self.epochs.append(self.epochs[0])  # every epoch hears the same
             return
         plans: list[SequencePlan] = []
+        codes: list[np.ndarray] = []
         for shard in self.shards:
             documents = shard()
+            if not number:
+                codes.append(stable_codes(documents.document_ids.to_pylist()))
             plans.append(
                 plan_sequences(documents, self.mixture.interleaving, number, self.mixture.seed, self.mixture.row_length)
             )
+        if not number:
+            self.codes = np.concatenate([self.codes, *codes])
         counts = [len(plan.chunks_too_long) for plan in plans]
         self.documents = sum(counts)
         before = np.cumsum([0, *counts])

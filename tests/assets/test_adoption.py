@@ -20,7 +20,6 @@ from spelangy_assets.orchestration.definitions import build_definitions
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.partitions import snapshots
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.sample.render import text_document, word_salad
 from spelangy_assets.sample.world import load_world
@@ -129,7 +128,7 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
     dg.Definitions.validate_loadable(definitions)
     assert asset_key("ours", "adopted_chunks") in {spec.key for spec in definitions.resolve_all_asset_specs()}
 
-    places = required_places(assemble(recipe), [("run_adopted", None)])
+    places = required_places(recipe.graph, [("run_adopted", None)])
     told = io.StringIO()
     result = materialize(recipe, settings, places, 1, told)
     assert result.complete, told.getvalue()
@@ -157,7 +156,7 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
     (tmp_path / "home" / "snapshots" / "audio" / "elsewhere").symlink_to(tmp_path / "moved")
     laboratory = Laboratory(settings)
     statuses = status_of(
-        store, assemble(recipe), snapshots(recipe, settings), lambda node, part: laboratory.source(recipe, node, part)
+        store, recipe.graph, snapshots(recipe, settings), lambda node, part: laboratory.source(node, part)
     )
     states = {(status.asset, status.partition): status.state for status in statuses}
     assert {states[place] for place in places} == {"fresh"}

@@ -145,7 +145,6 @@ def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) ->
     import boto3
 
     from spelangy_assets.execution.places import place_name, required_places
-    from spelangy_assets.recipes.assemble import assemble
     from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.store.artifacts import Address, ArtifactStore
 
@@ -165,7 +164,7 @@ def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) ->
 
     on_s3 = ArtifactStore(server.uri("bucket/store"), home / "cache")
     equal, same_builds, other = 0, 0, []
-    places = required_places(assemble(recipe_named(recipe_name)))
+    places = required_places(recipe_named(recipe_name).graph)
     for asset, partition in places:
         address = Address(recipe_name, asset, partition)
         here = on_s3.latest(address)

@@ -14,7 +14,6 @@ from homes import data_versions, run_command, summary
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.places import required_places
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Address, ArtifactStore
@@ -62,7 +61,7 @@ def test_changing_one_mix_recomputes_it_and_what_is_below_and_nothing_else(tiny_
     mixture = dataclasses.replace(recipe.mixes["fine"].mixture, seed=1)
     mixes = {**recipe.mixes, "fine": dataclasses.replace(recipe.mixes["fine"], mixture=mixture)}
     changed = dataclasses.replace(recipe, mixes=mixes)
-    graph, laboratory = assemble(changed), Laboratory(Settings.at(home))
+    graph, laboratory = changed.graph, Laboratory(Settings.at(home))
     computed = set()
     for name, partition in required_places(graph):
         node = graph[name]
@@ -100,7 +99,7 @@ def test_lineage_walks_from_a_score_to_urls_and_content_hashes(tiny_home: Path) 
     assert all(row["url"].startswith("http") for row in rows if row["kind"] == "page")
     assert all(len(row["content_hash"]) == 32 for row in rows)
     recorded = set()
-    for name, partition in required_places(assemble(recipe)):
+    for name, partition in required_places(recipe.graph):
         if name in ("raw_audio", "raw_pages"):
             table = store.resolve(Address("tiny", name, partition)).table(
                 "recordings" if name == "raw_audio" else "pages",

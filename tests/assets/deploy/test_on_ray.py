@@ -19,7 +19,6 @@ import pytest
 import soundfile
 
 from spelangy_assets.execution.build import build
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Address, Artifact
@@ -141,7 +140,7 @@ def test_a_stage_over_two_nodes_gives_the_version_of_one_process(
     assert len(places["sample/raw_audio"]) == len(places["sample/speech_segments"]) == NODES
 
     alone = Laboratory(Settings.at(tmp_path / "alone", SPELANGY_SNAPSHOTS=str(clips.parents[1])))
-    graph = assemble(SAMPLE)
+    graph = SAMPLE.graph
     for asset, artifact in (("raw_audio", recordings), ("speech_segments", segments)):
         node = graph[asset]
         source = alone.source(SAMPLE, node, "clips")

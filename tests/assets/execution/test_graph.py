@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from spelangy_assets.execution.graph import Graph, GraphError
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.stages import find_contaminated
 
@@ -68,7 +67,7 @@ def test_a_member_is_named_with_its_partition(toys: Any, kind: str | None, parti
 
 
 def test_a_recipe_that_decontaminates_does_so_in_every_mix():
-    assert "contaminated_documents" not in assemble(SAMPLE)
+    assert "contaminated_documents" not in SAMPLE.graph
     graph = assemble(replace(SAMPLE, decontaminate=find_contaminated.Config()))
     mixes = [node for node in graph if node.group == "mixes"]
     assert len(mixes) == 1 + len(SAMPLE.mixes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from spelangy_assets.execution.places import required_places, wanted_places
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.registry import recipe_named
 
 NAMED = {"audio_snapshot": ["2026-01", "2026-02", "talk"], "page_snapshot": ["2026-01", "2026-02", "notes"]}

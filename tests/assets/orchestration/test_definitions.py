@@ -16,7 +16,6 @@ from spelangy_assets.execution.graph import GraphError
 from spelangy_assets.execution.stage import Execution, PreflightError
 from spelangy_assets.orchestration.definitions import build_definitions
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.paper import BATCH_ROWS, PAPER, ROW_TOKENS, STEPS, TRAINED_TOKENS
 from spelangy_assets.recipes.recipe import Corpus, Recipe
 from spelangy_assets.recipes.registry import RECIPES, recipe_named
@@ -38,8 +37,8 @@ def test_both_recipes_load_side_by_side(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
     keys = {spec.key for spec in definitions.resolve_all_asset_specs()}
     for recipe in RECIPES:
-        assert {asset_key(recipe.name, node.name) for node in assemble(recipe)} <= keys
-        keys -= {asset_key(recipe.name, node.name) for node in assemble(recipe)}
+        assert {asset_key(recipe.name, node.name) for node in recipe.graph} <= keys
+        keys -= {asset_key(recipe.name, node.name) for node in recipe.graph}
     assert keys == {asset_key(recipe.name, name) for recipe in RECIPES for name in UPKEEP}
 
 
@@ -52,7 +51,7 @@ def test_the_settings_name_the_recipes_that_are_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["sample", "tiny", "paper", "tokenizer", "miniature", "miniature_low"])
 def test_a_recipe_has_every_group_and_the_leaderboard_is_below_all(name: str) -> None:
-    graph = assemble(recipe_named(name))
+    graph = recipe_named(name).graph
     assert {node.group for node in graph} == GROUPS
     assert "leaderboard" in graph.descendants("raw_audio") & graph.descendants("raw_pages")
 
@@ -66,7 +65,7 @@ def test_every_asset_says_what_it_is_and_has_a_blocking_check(definitions: dg.De
     checks = {
         check.asset_key
         for recipe in RECIPES
-        for node in assemble(recipe)
+        for node in recipe.graph
         for check in definitions.resolve_assets_def(asset_key(recipe.name, node.name)).check_specs
         if check.blocking
     }
@@ -87,14 +86,14 @@ def test_heavy_assets_are_never_automatic(definitions: dg.Definitions) -> None:
 
 def test_a_mix_depends_on_exactly_the_token_sets_that_it_draws_on() -> None:
     for recipe in RECIPES:
-        graph = assemble(recipe)
+        graph = recipe.graph
         for name, config in recipe.mixes.items():
             corpora = {parent for parent in graph[f"mix_{name}"].parents if parent.endswith("_corpus")}
             assert corpora == {f"{source.name.removesuffix('_tokens')}_corpus" for source in config.mixture.sources}
 
 
 def test_tokenizers_depend_on_no_snapshot() -> None:
-    graph = assemble(PAPER)
+    graph = PAPER.graph
     assert {"speech_tokenizer", "text_tokenizer", "tokenizer_speech"}.isdisjoint(
         graph.descendants("raw_audio") | graph.descendants("raw_pages")
     )
@@ -115,7 +114,7 @@ def test_the_paper_recipe_has_the_papers_figures() -> None:
 
 def asking_for(asset: str, system: str = "") -> tuple[ModuleType, object]:
     """Return the stage and config of an asset of the paper; of its ASR systems only the one of that name."""
-    node = assemble(PAPER)[asset]
+    node = PAPER.graph[asset]
     if not system:
         return node.stage, node.config
     (chosen,) = [one for one in node.config.systems if one.name == system]
@@ -202,4 +201,4 @@ def test_the_graph_is_the_one_that_was_reviewed(definitions: dg.Definitions) -> 
 def test_a_recipe_whose_corpus_names_an_unknown_snapshot_is_refused() -> None:
     broken: Recipe = dataclasses.replace(PAPER, corpora={**PAPER.corpora, "quest": Corpus(snapshots=("cc-1999",))})
     with pytest.raises(GraphError, match="cc-1999"):
-        assemble(broken)
+        broken.graph

@@ -15,9 +15,8 @@ import pytest
 from spelangy_assets.cli.demo import materialize
 from spelangy_assets.execution.places import parents_of, required_places
 from spelangy_assets.orchestration.lanes import PROCESS_TAG, close_orphans, plan_tasks
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.paper import PAPER
-from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
@@ -26,7 +25,7 @@ from spelangy_assets.store.fingerprint import digest_of, payload_of
 
 @pytest.mark.parametrize("name", ["sample", "tiny", "paper"])
 def test_runs_hold_every_place_once_and_need_only_earlier_runs(name: str) -> None:
-    graph = assemble(recipe_named(name))
+    graph = recipe_named(name).graph
     places = required_places(graph)
     tasks = plan_tasks(graph, places)
     held = [(asset, task.partition) for task in tasks for asset in task.assets]
@@ -61,7 +60,7 @@ def test_roots_need_what_is_above_them_and_nothing_else() -> None:
 
 def test_a_corpus_needs_the_snapshots_that_it_names() -> None:
     recipe = recipe_named("sample")
-    graph = assemble(recipe)
+    graph = recipe.graph
     for name, corpus in recipe.corpora.items():
         places = required_places(graph, [(f"{name}_corpus", None)])
         assert [key for asset, key in places if asset == f"{name}_tokens"] == list(corpus.snapshots)
@@ -77,7 +76,7 @@ def test_a_chain_of_one_snapshot_is_one_run() -> None:
 def identities(recipe: Recipe) -> dict[str, str]:
     """Return for each asset the digest of all that decides about it: its own literals, and its parents' digests."""
     found: dict[str, str] = {}
-    for node in assemble(recipe):
+    for node in recipe.graph:
         above = [[role, found[asset]] for role, asset in node.inputs.items()]
         members = [[asset, key, found[asset]] for asset, key in node.members]
         own = [node.stage.__name__, node.stage.VERSION, payload_of(node.config), payload_of(node.contract)]
@@ -108,7 +107,7 @@ def test_what_is_below_a_failure_is_not_run_and_is_named(tmp_path: Path, monkeyp
         monkeypatch.setenv(variable, str(tmp_path / "no models"))
     monkeypatch.delenv("SPELANGY_LLM_BASE_URL", raising=False)
     monkeypatch.setenv("SPELANGY_HOME", str(settings.home))
-    graph = assemble(PAPER)
+    graph = PAPER.graph
     places = required_places(graph, [("quest_corpus", None)])
     told = io.StringIO()
     result = materialize(PAPER, settings, places, 1, told)

@@ -7,10 +7,9 @@ import pytest
 from botocore.validate import ParamValidator
 
 from spelangy_assets.orchestration.task_sizes import size_tags, task_size
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import SAMPLE
 
-GRAPH = assemble(SAMPLE)
+GRAPH = SAMPLE.graph
 
 
 def test_a_run_is_as_large_as_the_largest_of_its_nodes() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from spelangy_assets.execution.graph import GraphError
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.recipe import Corpus, Recipe, TranscribedFolder
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.recipes.sample import SAMPLE
@@ -44,7 +43,7 @@ def adopting(recipe: Recipe, *without: str) -> Recipe:
 
 
 def test_adopted_chunks_stand_beside_web_speech():
-    graph = assemble(adopting(SAMPLE))
+    graph = adopting(SAMPLE).graph
     assert graph["adopted_chunks"].inputs == {"raw_audio": "raw_audio"}
     assert graph["adopted_tokens"].inputs["chunks"] == "adopted_chunks"
     assert graph["adopted_corpus"].members == (("adopted_tokens", "elsewhere"),)
@@ -58,7 +57,7 @@ def test_adopted_chunks_stand_beside_web_speech():
 def test_a_recipe_says_of_a_folder_that_its_texts_are_what_is_said(tmp_path: Path):
     recipe = replace(adopting(SAMPLE), audio_snapshots={"elsewhere": TranscribedFolder(), "plain": None})
     laboratory = Laboratory(Settings.at(tmp_path))
-    raw = assemble(adopting(SAMPLE))["raw_audio"]
+    raw = adopting(SAMPLE).graph["raw_audio"]
     there = tmp_path / "snapshots" / "audio"
     assert laboratory.source(recipe, raw, "elsewhere") == FolderSource(there / "elsewhere", texts=True)
     assert laboratory.source(recipe, raw, "plain") == FolderSource(there / "plain")
@@ -77,7 +76,7 @@ def checkpoint(name: str = "theirs") -> Checkpoint:
 
 
 def test_a_checkpoint_stands_where_one_is_made_and_nothing_below_sees_it():
-    before = assemble(SAMPLE)
+    before = SAMPLE.graph
     adopted = {name: checkpoint() for name in ("text_tokenizer", "speech_tokenizer", "base_lm")}
     after = assemble(replace(SAMPLE, adopted_checkpoints=adopted))
     assert {node.name for node in before} - {node.name for node in after} == {"mix_base_text"}, "nothing trains on it"
@@ -107,7 +106,7 @@ def test_a_checkpoint_cannot_stand_anywhere(name: str):
 
 
 def test_nothing_of_a_recipe_that_adopts_nothing_changes():
-    assert not [node.name for node in assemble(SAMPLE) if "adopt" in node.name]
+    assert not [node.name for node in SAMPLE.graph if "adopt" in node.name]
 
 
 @pytest.mark.parametrize(

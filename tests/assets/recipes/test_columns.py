@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.recipes.assemble import assemble
-from spelangy_assets.recipes.columns import COLUMNS_FROM, column_lineage, columns_of
+from spelangy_assets.execution.columns import COLUMNS_FROM, column_lineage, columns_of
 from spelangy_assets.recipes.paper import PAPER
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.stages import adopt_chunks
 
-GRAPH = assemble(SAMPLE)
+GRAPH = SAMPLE.graph
 ADOPTING = assemble(
     replace(
         SAMPLE,
@@ -21,7 +20,7 @@ ADOPTING = assemble(
 )
 
 
-@pytest.mark.parametrize("graph", [GRAPH, assemble(PAPER), ADOPTING], ids=["sample", "paper", "adopting"])
+@pytest.mark.parametrize("graph", [GRAPH, PAPER.graph, ADOPTING], ids=["sample", "paper", "adopting"])
 def test_every_column_and_every_source_of_it_is_there(graph: Graph) -> None:
     told = set()
     for node in graph:

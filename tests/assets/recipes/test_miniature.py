@@ -4,9 +4,8 @@ import dataclasses
 
 import pytest
 
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.miniature import ABLATIONS, ARMS, MINIATURE, MINIATURE_LOW
-from spelangy_assets.recipes.recipe import Recipe
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.sample.worlds import open_world
 
@@ -38,7 +37,7 @@ def test_the_whole_dial_has_4000_facts_and_every_ablation_over_five_seeds() -> N
 
 @BOTH
 def test_arms_have_equal_budgets_and_a_seed_draws_data_and_weights_anew(recipe: Recipe) -> None:
-    graph = assemble(recipe)
+    graph = recipe.graph
     board = recipe.evaluation.leaderboard
     assert {run for arm in board.arms for run in arm.runs} == {f"run_{name}" for name in recipe.runs}
     assert {row.before for row in board.ablations} | {row.after for row in board.ablations} <= {
@@ -73,7 +72,7 @@ def test_an_ablation_changes_one_thing(row) -> None:
 
 def test_the_dial_turned_down_is_the_same_graph_of_fewer_arms() -> None:
     def kinds(recipe: Recipe) -> set[str]:
-        return {node.name for node in assemble(recipe) if node.group not in ("mixes", "runs", "evals")}
+        return {node.name for node in recipe.graph if node.group not in ("mixes", "runs", "evals")}
 
     assert kinds(MINIATURE_LOW) == kinds(MINIATURE)
     low = {arm.name for arm in MINIATURE_LOW.evaluation.leaderboard.arms}

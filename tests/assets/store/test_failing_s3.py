@@ -15,7 +15,6 @@ from faulty_s3 import FaultyServer
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.places import required_places
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import TINY
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
@@ -120,7 +119,7 @@ def test_a_small_file_is_read_whatever_the_length_of_the_errors_that_come_first(
 def test_web_speech_on_a_failing_server_has_the_versions_that_it_has_on_a_disk(
     failing: FaultyServer, tmp_path: Path
 ) -> None:
-    graph, versions = assemble(TINY), {}
+    graph, versions = TINY.graph, {}
     homes = {
         "disk": Settings.at(tmp_path / "disk"),
         "s3": Settings.at(tmp_path / "s3", SPELANGY_STORE=failing.uri("bucket/web")),

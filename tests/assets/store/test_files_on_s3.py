@@ -17,7 +17,6 @@ from spelangy_assets.execution.stage import Execution, InputError
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.partitions import snapshots
 from spelangy_assets.quality.contracts import Bound, Contract
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.sources.files import FolderSource
@@ -125,7 +124,7 @@ def test_a_snapshot_in_a_bucket_is_ingested_as_one_on_disk(
         Files(root).write(f"audio/monday/{path.name}", path.read_bytes())
     settings = Settings.at(tmp_path / "home", SPELANGY_SNAPSHOTS_S3=root)
     assert "monday" in snapshots(SAMPLE, settings)["audio_snapshot"]
-    node = assemble(SAMPLE)["raw_audio"]
+    node = SAMPLE.graph["raw_audio"]
     source = Laboratory(settings).source(SAMPLE, node, "monday")
     graph = Graph("sample", [node])
     on_s3 = build(store, graph, node, "monday", execution, source).artifact
@@ -160,7 +159,7 @@ def test_pages_of_a_prefix_are_those_of_the_same_files_in_a_folder(
         if path.is_file():
             key = f"snapshots/pages/monday/{path.relative_to(folder)}"
             client.put_object(Bucket="bucket", Key=key, Body=path.read_bytes())
-    node = assemble(SAMPLE)["raw_pages"]
+    node = SAMPLE.graph["raw_pages"]
     graph = Graph("sample", [node])
     settings = Settings.at(tmp_path / "home", SPELANGY_SNAPSHOTS_S3=root)
     assert "monday" in snapshots(SAMPLE, settings)["page_snapshot"]

@@ -13,7 +13,6 @@ from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.execution.status import Status, status_of
-from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.sources.files import FolderSource
@@ -43,7 +42,7 @@ class Crawl:
             "below", stage=toys.make_stage(count), config=toys.NoConfig(), inputs={"audio": "raw_audio"},
             partition="audio_snapshot", contract=toys.make_contract(0),
         )  # fmt: skip
-        self.nodes: dict[str, Node] = {"raw_audio": assemble(SAMPLE)["raw_audio"], "below": below}
+        self.nodes: dict[str, Node] = {"raw_audio": SAMPLE.graph["raw_audio"], "below": below}
         self.graph = Graph("sample", list(self.nodes.values()))
 
     def folder(self, day: str, **tones: int) -> None:

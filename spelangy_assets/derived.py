@@ -1,0 +1,297 @@
+"""The datasets that follow from others by rule: roll-ups, indexes, tokens, accounts, pages, evaluations.
+
+Put here: which derived dataset follows from which handle, each rule once. Do not put here: a stage's own work or facts
+(its module), or any recipe. A derived dataset follows from its own parents, never from what else a recipe holds; the
+leaderboard alone sees all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from spelangy_assets.execution.dataset import Dataset, dataset, with_companions, word
+from spelangy_assets.report.leaderboard_page import Ablation
+from spelangy_assets.stages import (
+    account_speech,
+    leaderboard,
+    mix,
+    round_trip,
+    text_skill,
+    tokenize_chunks,
+    tokenize_text,
+    train_lm,
+    write_chunk_page,
+    write_synthetic_page,
+)
+from spelangy_assets.stages.chunk_speech import cut_chunks
+from spelangy_assets.stages.cover_topics import topics
+from spelangy_assets.stages.evaluate import evaluation
+from spelangy_assets.stages.find_contaminated import contaminated
+from spelangy_assets.stages.find_contamination import contamination
+from spelangy_assets.stages.find_duplicate_pages import repeated_pages
+from spelangy_assets.stages.find_duplicate_recordings import repeated_recordings
+from spelangy_assets.stages.leaderboard import RunRow, SystemRow, TokenSetRow
+from spelangy_assets.stages.roll_up import corpus
+from spelangy_assets.stages.speak import spoken
+from spelangy_model.audio.chunking import ChunkRule
+from spelangy_model.data.interleave import Interleaving, Sampling
+from spelangy_model.data.mixture import Mixture, Proportion, Source
+
+_INDEXES = {"ingest_audio": repeated_recordings, "ingest_pages": repeated_pages}
+
+
+def duplicates_of(one: Dataset) -> Dataset:
+    """Return the index of what is repeated in the crawl that a dataset is made from, over all its named snapshots."""
+    crawl = one.crawl
+    if crawl is None:
+        raise ValueError(f"{one.name} is made from no crawl")
+    return _INDEXES[crawl.stage_name](corpus(replace(crawl, snapshots=crawl.home, label=crawl.name)))
+
+
+@word
+def chunks(audio: Dataset, transcripts: Dataset, rule: ChunkRule, *, name: str, seed: int = 0) -> Dataset:
+    """Return the chunks that a rule makes of transcripts, with their account and their listening page.
+
+    `seed`: of the mixes, whose coins the account counts.
+    """
+    made = cut_chunks(audio, transcripts, rule, name=name)
+    segments, hypotheses = (transcripts.inputs[role] for role in ("speech_segments", "transcript_hypotheses"))
+    ledger = account_speech.ledger(
+        audio, segments, transcripts, made, name=f"{name}_ledger", seed=seed, target_s=rule.PAPER_MEAN_S
+    )
+    page = write_chunk_page.chunk_page(audio, segments, hypotheses, transcripts, made, ledger, name=f"{name}_page")
+    return with_companions(made, ledger=ledger, page=page)
+
+
+@word
+def speech(scripts: Dataset, check: round_trip.Config | None = None, *, name: str = "", **options: Any) -> Dataset:
+    """Return scripts as synthetic speech, with its round trip and its listening page.
+
+    `check`: the recognizer that listens to a sample of each voice, and what it may get wrong; what it rejects enters no
+    token set. None: nothing is checked. `options` are fields of stages/speak.py's Config.
+    """
+    made = spoken(scripts, name=name, **options)
+    if check is None:
+        return made
+    trip = round_trip.round_trip(made, check)
+    page = write_synthetic_page.synthetic_page(
+        scripts.inputs["raw_pages"], scripts, made, trip, name=f"{made.label}_page"
+    )
+    return with_companions(made, round_trip=trip, page=page)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The two tokenizers of a recipe; called with chunks or documents it returns their token set."""
+
+    speech: Dataset
+    text: Dataset
+    max_text_chunk_tokens: int = 128
+    """Of a text-only document: a longer one is cut at paragraphs."""
+
+    def __call__(self, one: Dataset) -> Dataset:
+        """Return the token set of chunks or documents, over the same snapshots."""
+        if one.stage_name in _DOCUMENTS:
+            made = tokenize_text.text_tokens(one, self.text, max_chunk_tokens=self.max_text_chunk_tokens)
+        else:
+            trip = one.companions.get("round_trip")
+            made = tokenize_chunks.speech_tokens(one, self.speech, self.text, round_trip=trip)
+        return replace(made, snapshots=one.snapshots, home=one.home)
+
+
+_DOCUMENTS = ("extract_text",)
+
+
+@word
+def packed_mix(
+    *,
+    speech: Mapping[Dataset, float] | None = None,
+    text: Mapping[Dataset, float] | None = None,
+    rows: int,
+    row_tokens: int = 256,
+    text_share: float | None = None,
+    sampling: Sampling = "deterministic",
+    loss_on_speech: bool = False,
+    max_epochs: float = 16.0,
+    seed: int = 0,
+    without: Dataset | None = None,
+    rows_per_shard: int = 1024,
+    name: str = "",
+) -> Dataset:
+    """Return packed training rows drawn from token sets.
+
+    `speech` and `text` give each token set its share of the tokens of its kind, which sum to 1; `text_share` of the
+    rows are text (by default 0 without `text`, 1 without `speech`). Documents that an earlier one repeats are left out,
+    and with `without=questions` those that hold words of a question.
+    """
+    sets = [
+        *((f"speech.{i}", "speech_text", one, share) for i, (one, share) in enumerate((speech or {}).items())),
+        *((f"text.{i}", "text", one, share) for i, (one, share) in enumerate((text or {}).items())),
+    ]
+    if not sets:
+        raise TypeError("name at least one token set: speech={...} or text={...}")
+    text_tokenizer = _common("text_tokenizer", [one for *_, one, _ in sets])
+    if text_share is None:
+        if speech and text:
+            raise TypeError("text_share= says how many of the rows are text")
+        text_share = 0.0 if speech else 1.0
+    inputs: dict[str, Dataset] = {"text_tokenizer": text_tokenizer}
+    if speech:
+        inputs["speech_tokenizer"] = _common("speech_tokenizer", list(speech))
+    indexes: dict[str, Dataset] = {}
+    for role, _, one, _ in sets:
+        inputs[role] = corpus(one)
+        index = duplicates_of(one)
+        indexes[index.identity] = index
+        if without is not None:
+            inputs[f"contaminated.{role}"] = contaminated(inputs[role], without, text_tokenizer)
+    inputs |= {f"duplicates.{i}": index for i, index in enumerate(indexes.values())}
+    mixture = Mixture(
+        sources=tuple(Source(role, kind, Proportion(share)) for role, kind, _, share in sets),
+        rows=rows,
+        row_length=row_tokens,
+        text_share=text_share,
+        interleaving=Interleaving(sampling=sampling, loss_on_speech=loss_on_speech),
+        max_epochs=max_epochs,
+        seed=seed,
+    )
+    return dataset(mix.__name__, mix.Config(mixture, rows_per_shard), name=name, inputs=inputs)
+
+
+def _common(role: str, token_sets: Sequence[Dataset]) -> Dataset:
+    """Return the one tokenizer that token sets have in that role. ValueError where they have several."""
+    found = {one.inputs[role].identity: one.inputs[role] for one in token_sets}
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found.values())
+        raise ValueError(f"the token sets of a mix have one {role.replace('_', ' ')}, not {names}")
+    (one,) = found.values()
+    return one
+
+
+@word
+def train(mix: Dataset, *, base: Dataset | None = None, name: str = "", **options: Any) -> Dataset:
+    """Return a language model trained on a mix: from `base`, or from a new model of `preset`.
+
+    A run that an arm of a leaderboard names needs no name of its own. `options` are fields of the Config of
+    stages/train_lm.py.
+    """
+    config = train_lm.Config(**options)
+    if (base is None) == (not config.preset):
+        raise TypeError("a run starts from base= or from preset=: give exactly one of them")
+    name = name or ("base_lm" if base is None else "")
+    named = mix if mix.name else replace(mix, name=f"mix_{name}", label=name) if name else mix
+    inputs = {"mix": named, "base_lm": base, "text_tokenizer": mix.inputs["text_tokenizer"]}
+    return dataset(train_lm.__name__, config, name=name, inputs=inputs)
+
+
+def named_run(run: Dataset, arm: str) -> Dataset:
+    """Return a run with the name of its arm, where it has none; so its mix."""
+    if run.name:
+        return run
+    inputs = dict(run.inputs)
+    if not inputs["mix"].name:
+        inputs["mix"] = replace(inputs["mix"], name=f"mix_{arm}", label=arm)
+    return replace(run, name=f"run_{arm}", label=arm, inputs=inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """How runs are judged, the same for all of a leaderboard."""
+
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of stages/evaluate.py's Config."""
+    text_skill: text_skill.Config | None = None
+    """The tasks of text skill; None: it is not measured."""
+    topics: Mapping[str, Any] | None = field(default_factory=dict)
+    """Fields of stages/cover_topics.py's Config; None: topics are not counted."""
+    contamination: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of stages/find_contamination.py's Config."""
+
+
+@word
+def leaderboard_of(
+    arms: Mapping[str, Dataset | Sequence[Dataset]],
+    questions: Dataset,
+    *,
+    ablations: Sequence[Ablation] = (),
+    systems: Sequence[Dataset] = (),
+    judging: Judging | None = None,
+    name: str = "leaderboard",
+    **options: Any,
+) -> Dataset:
+    """Return the board on which arms are compared: each a run, or the runs of several seeds.
+
+    From each run follow its evaluation and its text skill, from each token set of its mix its topics and contamination.
+    `ablations` name pairs of arms; `systems` are what a user would take instead. `options` are fields of
+    stages/leaderboard.py's Config (title, chance, seed).
+    """
+    judging = judging or Judging()
+    for ablation in ablations:
+        if unknown := [arm for arm in (ablation.before, ablation.after) if arm not in arms]:
+            raise ValueError(
+                f"the ablation {ablation.intervention!r} names the arm {unknown[0]!r}, which is none of "
+                f"{', '.join(arms)}"
+            )
+    inputs: dict[str, Dataset] = {}
+    rows: list[RunRow] = []
+    sets: dict[str, tuple[int, Dataset]] = {}
+    bases: dict[str, str] = {}
+    labels: list[TokenSetRow] = []
+    for arm, given in arms.items():
+        several = [given] if isinstance(given, Dataset) else list(given)
+        for number, one in enumerate(several):
+            run = named_run(one, arm if len(several) == 1 else f"{arm}_s{number}")
+            index = len(rows)
+            label = arm if len(several) == 1 else f"{arm}_s{number}"
+            inputs[f"run.{index}"] = run
+            inputs[f"eval.{index}"] = evaluation(
+                run, questions, _speech_tokenizer(run, arms), name=f"eval_{run.label}", **judging.evaluation
+            )
+            if judging.text_skill is not None:
+                base = run.inputs.get("base_lm")
+                base_skill = None
+                if base is not None:
+                    base_skill = text_skill.text_skill(
+                        base, questions, judging.text_skill, name=f"text_skill_{base.name}"
+                    )
+                    role = bases.setdefault(base_skill.identity, f"base_skill.{len(bases)}")
+                    inputs[role] = base_skill
+                inputs[f"skill.{index}"] = text_skill.text_skill(
+                    run, questions, judging.text_skill, name=f"text_skill_{run.label}", base=base_skill
+                )
+            sources: list[tuple[str, int]] = []
+            for role, rolled in run.inputs["mix"].inputs.items() if "mix" in run.inputs else ():
+                if role.startswith(("speech.", "text.")):
+                    place, _ = sets.setdefault(rolled.identity, (len(sets), rolled))
+                    sources.append((role, place))
+            rows.append(RunRow(label, arm, tuple(sources)))
+    for place, rolled in sets.values():
+        labels.append(TokenSetRow(rolled.label))
+        text_tokenizer = rolled.members[0][0].inputs["text_tokenizer"]
+        inputs[f"contamination.{place}"] = contamination(rolled, questions, text_tokenizer, **judging.contamination)
+        if judging.topics is not None:
+            inputs[f"topics.{place}"] = topics(rolled, text_tokenizer, **judging.topics)
+    if judging.topics is not None:
+        inputs["topics.questions"] = topics(questions, None, **judging.topics)
+    inputs |= {f"system.{i}": one for i, one in enumerate(systems)}
+    config = leaderboard.Config(
+        runs=tuple(rows),
+        token_sets=tuple(labels),
+        systems=tuple(SystemRow(one.label) for one in systems),
+        bases=tuple(inputs[role].inputs["model"].name for role in bases.values()),
+        ablations=tuple(ablations),
+        **options,
+    )
+    return dataset(leaderboard.__name__, config, name=name, inputs=inputs)
+
+
+def _speech_tokenizer(run: Dataset, arms: Mapping[str, Any]) -> Dataset:
+    """Return the speech tokenizer of a run's mix; of an adopted run that of the other arms."""
+    several = [run, *(one for given in arms.values() for one in ([given] if isinstance(given, Dataset) else given))]
+    for one in several:
+        mix = one.inputs.get("mix")
+        if mix is not None and "speech_tokenizer" in mix.inputs:
+            return mix.inputs["speech_tokenizer"]
+    raise ValueError(f"no mix of the arms has speech, so that {run.name or 'the run'} cannot be asked spoken questions")

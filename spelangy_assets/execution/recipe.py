@@ -1,0 +1,54 @@
+"""A recipe: what its leaves reach.
+
+Put here: a recipe as an object, and its graph. Do not put here: any recipe, or the words that one is written with
+(lab.py).
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import cached_property
+
+from spelangy_assets.execution.dataset import Dataset, RecipeError, caller, reached
+from spelangy_assets.execution.graph import Graph
+
+
+class Recipe:
+    """An experiment by the datasets that it is after, most often one leaderboard.
+
+    `follows_snapshots`: snapshots that arrive become partitions, and schedules and automation keep what it names up to
+    date. `recipe[NAME]` gives a handle of it, to make another experiment from.
+    """
+
+    def __init__(self, name: str, *leaves: Dataset, description: str = "", follows_snapshots: bool = False):
+        self.where = caller()
+        if not leaves or not all(isinstance(leaf, Dataset) for leaf in leaves):
+            raise RecipeError(f"{self.where}: recipe {name!r} needs at least one dataset that it is after")
+        self.name = name
+        self.leaves = leaves
+        self.description = description
+        self.follows_snapshots = follows_snapshots
+
+    def __repr__(self) -> str:
+        return f"<recipe {self.name}>"
+
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """Return all that the leaves reach, by name, parents first. RecipeError where two datasets have one name."""
+        return {one.name: one for one in reached(self.leaves)}
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Return the graph that Dagster, the store and the plan see."""
+        return Graph(self.name, [one.node() for one in self.datasets.values()])
+
+    def __getitem__(self, name: str) -> Dataset:
+        if name not in self.datasets:
+            near = difflib.get_close_matches(name, self.datasets, 3) or list(self.datasets)[:3]
+            raise RecipeError(f"{caller()}: recipe {self.name} has no dataset {name!r}; near are {', '.join(near)}")
+        return self.datasets[name]
+
+    @property
+    def board(self) -> Dataset | None:
+        """Return the first leaderboard among the leaves."""
+        return next((leaf for leaf in self.leaves if leaf.stage_name == "leaderboard"), None)

@@ -1,0 +1,73 @@
+"""The words of a recipe: what a person writes an experiment with. See docs/architecture.md.
+
+Put here: names. Do not put here: logic.
+"""
+
+from spelangy_assets.derived import Judging, Tokens, chunks, speech, train
+from spelangy_assets.derived import leaderboard_of as leaderboard
+from spelangy_assets.derived import packed_mix as mix
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, RecipeError, dataset
+from spelangy_assets.execution.recipe import Recipe
+from spelangy_assets.report.leaderboard_page import Ablation
+from spelangy_assets.sources.files import Arriving, Packaged
+from spelangy_assets.stages.adopt_checkpoint import Checkpoint, checkpoint
+from spelangy_assets.stages.adopt_chunks import adopted_chunks
+from spelangy_assets.stages.clean_transcripts import transcripts
+from spelangy_assets.stages.extract_text import documents
+from spelangy_assets.stages.ingest_audio import recordings
+from spelangy_assets.stages.ingest_pages import pages
+from spelangy_assets.stages.mine_quest import quest
+from spelangy_assets.stages.recognize import hypotheses
+from spelangy_assets.stages.round_trip import Config as RoundTrip
+from spelangy_assets.stages.score_system import system
+from spelangy_assets.stages.segment_speech import segments
+from spelangy_assets.stages.speech_tokenizer import speech_tokenizer
+from spelangy_assets.stages.text_skill import Config as TextSkill
+from spelangy_assets.stages.text_skill import TaskChoice
+from spelangy_assets.stages.text_tokenizer import Pretrained, Trained, text_tokenizer
+from spelangy_assets.stages.tokenizer_corpus import tokenizer_speech
+from spelangy_assets.stages.write_benchmark import QuestionSet, questions
+from spelangy_assets.stages.write_krist import krist
+from spelangy_model.audio.chunking import Sentences, Turns
+
+__all__ = [
+    "Ablation",
+    "Arriving",
+    "Checkpoint",
+    "Dataset",
+    "DatasetKind",
+    "Judging",
+    "Packaged",
+    "Pretrained",
+    "QuestionSet",
+    "Recipe",
+    "RecipeError",
+    "RoundTrip",
+    "Sentences",
+    "TaskChoice",
+    "TextSkill",
+    "Tokens",
+    "Trained",
+    "Turns",
+    "adopted_chunks",
+    "checkpoint",
+    "chunks",
+    "dataset",
+    "documents",
+    "hypotheses",
+    "krist",
+    "leaderboard",
+    "mix",
+    "pages",
+    "quest",
+    "questions",
+    "recordings",
+    "segments",
+    "speech",
+    "speech_tokenizer",
+    "system",
+    "text_tokenizer",
+    "tokenizer_speech",
+    "train",
+    "transcripts",
+]

@@ -1,0 +1,46 @@
+"""What gives sentences, texts and questions to the stages that need some beside a snapshot.
+
+Put here: the protocols. Do not put here: a source (the sample world is one; a file of questions stands with its stage).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+class SourceUnavailable(Exception):
+    """A source's file, package or world is not there, or not the one that the recipe states; the text says the cure."""
+
+
+@runtime_checkable
+class TextSource(Protocol):
+    """Texts in a fixed order: a frozen dataclass of literals that identify them."""
+
+    def check(self) -> None:
+        """Raise SourceUnavailable when the texts cannot be had."""
+        ...
+
+    def texts(self) -> Iterator[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence to be spoken. `sentence_id` identifies it, `source_id` and `url` say where it is from."""
+
+    sentence_id: str
+    source_id: str
+    url: str
+    text: str
+
+
+@runtime_checkable
+class SentenceSource(Protocol):
+    """Sentences in a fixed order: a frozen dataclass of literals that identify them."""
+
+    def check(self) -> None:
+        """Raise SourceUnavailable when the sentences cannot be had."""
+        ...
+
+    def sentences(self) -> Iterator[Sentence]: ...
