@@ -109,7 +109,8 @@ _KINDS: dict[SentenceKind, Callable[[World, int], Iterator[str]]] = {
 class SampleWorld:
     """The questions on a world's facts, under the name of a benchmark.
 
-    `max_questions_per_split` takes every n-th question of a split, so that all relations and entities stay; 0: all.
+    `max_questions_per_split` takes questions at equal distances of a split, which goes entity by entity; 0 takes all. A
+    distance that is a multiple of the number of relations leaves one relation alone.
     """
 
     world: str
