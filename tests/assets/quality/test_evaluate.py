@@ -336,6 +336,15 @@ def test_a_document_that_is_kept_and_dropped_blocks(commit: Commit):
     assert not evaluate(artifact, ALL_CONTRACTS["contaminated"], types_of("contaminated")).passed
 
 
+def test_a_contaminated_document_that_is_named_twice_blocks(commit: Commit):
+    row = ROWS["contaminated"]["contaminated"]
+    rows = {"contaminated": [row, dataclasses.replace(row, text_id="another question")]}
+    artifact = commit(rows, read=3, dropped={"contaminated": 1})
+    verdict = evaluate(artifact, ALL_CONTRACTS["contaminated"], types_of("contaminated"))
+    blocking = [item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"]
+    assert "documents_named_twice" in blocking
+
+
 def test_a_segment_that_nobody_counted_blocks(commit: Commit):
     rows = {table: [row] for table, row in ROWS["clean_transcripts"].items()}
     verdict = evaluate(

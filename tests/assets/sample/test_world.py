@@ -4,13 +4,19 @@ import itertools
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from importlib import resources
 
 import numpy as np
 import pytest
 
 from spelangy_assets.sample import render
+from spelangy_assets.sample.sources import HELD_OUT, SampleWorld, SentenceKind, WorldSentences, WorldTexts
 from spelangy_assets.sample.world import WorldError, fill, load_world, parse_world, words_of
+from spelangy_assets.sources.questions import QuestionSource
+from spelangy_assets.sources.texts import SentenceSource, SourceUnavailable, TextSource
+from spelangy_model.rng import stable_hash
 
 WORLD = load_world()
 SEED = 3
@@ -191,6 +197,65 @@ def test_rendering_depends_on_seed_and_index_alone() -> None:
         assert function(WORLD, SEED, 5) != function(WORLD, SEED, 6)
     assert render.benchmark_questions(WORLD, SEED) == render.benchmark_questions(WORLD, SEED)
     assert render.benchmark_questions(WORLD, SEED) != render.benchmark_questions(WORLD, SEED + 1)
+
+
+# --- behind the protocols of real sources -------------------------------------------------------------------------
+
+
+def test_texts_are_documents_and_then_talks_from_the_first_number_on() -> None:
+    texts = list(WorldTexts(world=WORLD.digest, seed=SEED, documents=2, talks=1, first=7).texts())
+    talk = " ".join(sentence for _, sentence in render.conversation(WORLD, SEED, 7))
+    assert texts == [render.text_document(WORLD, SEED, 7), render.text_document(WORLD, SEED, 8), talk]
+    held_out = WorldTexts(world=WORLD.digest, seed=SEED, documents=50, first=HELD_OUT)
+    assert not set(held_out.texts()) & set(WorldTexts(world=WORLD.digest, seed=SEED, documents=500).texts())
+
+
+@pytest.mark.parametrize("kind", ["word_salad", "talk", "questions"])
+def test_the_first_sentences_of_a_kind_stay_when_more_are_asked_for(kind: SentenceKind) -> None:
+    few, many = (
+        list(WorldSentences(world=WORLD.digest, seed=SEED, kind=kind, count=count).sentences()) for count in (5, 20)
+    )
+    assert (len(few), many[:5]) == (5, few)
+    assert [sentence.url for sentence in few] == [f"sample-world:{kind}/{index}" for index in range(5)]
+    ids = [stable_hash("tokenizer_speech", WORLD.digest, SEED, kind, index) for index in range(20)]
+    assert [sentence.sentence_id for sentence in many] == ids
+    assert {sentence.source_id for sentence in many} == {WORLD.digest}
+
+
+def test_a_thinned_benchmark_is_spread_over_its_splits_and_entities() -> None:
+    whole, dropped = SampleWorld(world=WORLD.digest).read(SEED, {})
+    assert (len(whole), dropped) == (len(render.benchmark_questions(WORLD, SEED)), {})
+    few, _ = SampleWorld(world=WORLD.digest, name="few", max_questions_per_split=30).read(SEED, {})
+    assert Counter(question.split for question in few) == dict.fromkeys({one.split for one in whole}, 30)
+    for split in {question.split for question in few}:
+        ids = [question.text_id for question in whole if question.split == split]
+        gaps = np.diff([ids.index(question.text_id) for question in few if question.split == split])
+        assert gaps.max() - gaps.min() <= 1
+    half = SampleWorld(world=WORLD.digest, max_questions_per_split=200).read(SEED, {})[0]
+    assert {question.relation for question in half} == {question.relation for question in whole}
+    assert {question.benchmark for question in few} == {"few"}
+    assert {question.text_id for question in few} < {question.text_id for question in whole}
+    more = SampleWorld(world=WORLD.digest, max_questions_per_split=10**6).read(SEED, {})[0]
+    assert Counter(more) == Counter(whole)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        WorldTexts(world="0" * 64, seed=0).check,
+        WorldSentences(world="0" * 64, seed=0, kind="talk", count=1).check,
+        partial(SampleWorld(world="0" * 64).check, {}),
+    ],
+)
+def test_a_world_that_is_not_installed_is_named_by_every_source(check: Callable[[], None]) -> None:
+    with pytest.raises(SourceUnavailable, match="state the installed one"):
+        check()
+
+
+def test_the_sources_fit_their_protocols() -> None:
+    assert isinstance(WorldTexts(world="", seed=0), TextSource)
+    assert isinstance(WorldSentences(world="", seed=0, kind="talk", count=1), SentenceSource)
+    assert isinstance(SampleWorld(world=""), QuestionSource)
 
 
 def test_contradictions_in_the_files_are_named() -> None:

@@ -1,11 +1,31 @@
 """An arm is judged over its seeds: one lucky run does not make it good."""
 
+from collections.abc import Collection
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from spelangy_assets.report.comparisons import ArmScore
-from spelangy_assets.stages.leaderboard import Arm, compare_arms, score_arm
-from spelangy_model.records import QuestionScore
+from spelangy_assets.execution.stage import Execution, InputError, StageContext
+from spelangy_assets.report.comparisons import ArmComparison, ArmScore
+from spelangy_assets.report.leaderboard_page import PRIMARY, CleanScore
+from spelangy_assets.stages import cover_topics, evaluate, find_contamination, leaderboard, score_system, train_lm
+from spelangy_assets.stages.find_contamination import QuestionOverlap
+from spelangy_assets.stages.leaderboard import (
+    Arm,
+    Config,
+    RunRow,
+    SystemRow,
+    TokenSetRow,
+    compare_arms,
+    score_arm,
+)
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_model.records import Metric, QuestionScore
+from spelangy_model.text.topics import jensen_shannon_distance
 
 QUESTIONS = 400
 ZEROS = [0.0] * 4
@@ -56,3 +76,168 @@ def test_arms_are_compared_over_their_seeds() -> None:
     (pair, _) = compare_arms(scores_of(runs), arms, dict.fromkeys(runs, "400"), 0)
     assert (pair.first, pair.second, pair.first_seeds, pair.second_seeds) == ("a", "b", 2, 2)
     assert pair.difference == pytest.approx(0.12, abs=0.05)
+
+
+# --- what the board makes of its inputs -------------------------------------------------------------------------
+
+NAN = float("nan")
+
+
+class Shelf:
+    """The inputs of a board as its stage finds them. `prefix` is part of their names, which bear no identity."""
+
+    def __init__(self, folder: Path, prefix: str = ""):
+        self.store = ArtifactStore(folder / "store", folder / "cache")
+        self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
+        self.prefix = prefix
+        self.inputs: dict[str, Artifact] = {}
+
+    def put(self, role: str, stage: Any, stats: dict[str, float] | None = None, **tables: list) -> None:
+        address = Address(f"{self.prefix}recipe", f"{self.prefix}{role.replace('.', '_')}")
+        name = stage.__name__.rsplit(".", 1)[-1]
+        config = {"type": "Config", "system": {"type": "Cascade"}}
+        identity = Identity(name, stage.VERSION, "f", config, [], f"v1-{role.replace('.', '-')}")
+        writer = self.store.writer(address, identity, stage.TABLES)
+        with writer.unit(0) as out:
+            for table, rows in tables.items():
+                out.write(table, rows)
+            for stat, amount in (stats or {}).items():
+                out.add(stat, amount)
+        writer.commit()
+        artifact = self.store.find(address, identity.build_key)
+        assert artifact is not None
+        self.inputs[role] = artifact
+
+    def run(self, number: int, rate: float, **shares: float) -> None:
+        """Put a run that answers so many questions right, with its evaluation."""
+        (scores,) = scores_of({"run": rate}, number).values()
+        stats = {"steps": 400, "positions_seen": 9000, "closing_loss_nats": 2.5, "parameters": 7}
+        stats |= {f"{role.replace('_', '.')}.share": share for role, share in shares.items()}
+        self.put(f"run.{number}", train_lm, stats)
+        metrics = [Metric("run", "sqa.all.accuracy", rate, rate - 0.05, rate + 0.05, QUESTIONS)]
+        self.put(f"eval.{number}", evaluate, scores=scores, metrics=metrics)
+
+    def token_set(self, number: int, held: Collection[int], **topics: float) -> None:
+        """Put what is known of a token set: which questions it holds, how many words of each, and its topics."""
+        overlaps = [
+            QuestionOverlap("b", "s", str(text), "?", 9 if text in held else 0, text in held, text not in held)
+            for text in range(QUESTIONS // 2)
+        ]
+        metrics = [Metric("tokens", "contamination.all.8gram", len(held) / QUESTIONS, NAN, NAN, QUESTIONS)]
+        self.put(f"contamination.{number}", find_contamination, metrics=metrics, questions=overlaps)
+        self.topics(str(number), texts=topics)
+
+    def topics(self, place: str, **of: dict[str, float]) -> None:
+        rows = [
+            Metric(subject, f"topic.{topic}.share", share, NAN, NAN, 100)
+            for subject, topics in of.items()
+            for topic, share in topics.items()
+        ]
+        self.put(f"topics.{place}", cover_topics, metrics=rows)
+
+    def board(self, config: Config) -> Artifact:
+        address, identity = Address("recipe", "board"), Identity("leaderboard", "1", "", None, [], "v1-board")
+        writer = self.store.writer(address, identity, leaderboard.TABLES)
+        leaderboard.run(StageContext(self.inputs, {}, writer, self.execution, None, None, lambda text: None), config)
+        writer.commit()
+        artifact = self.store.find(address, "v1-board")
+        assert artifact is not None
+        return artifact
+
+
+def filled(folder: Path, prefix: str = "") -> tuple[Shelf, Config]:
+    """Return a board of arm quest (two seeds, of token sets quest and web) and of arm web (one, of web alone)."""
+    shelf = Shelf(folder, prefix)
+    for number, rate in enumerate((0.5, 0.52)):
+        shelf.run(number, rate, speech_0=0.3, speech_1=0.7)
+    shelf.run(2, 0.3, speech_0=1.0)
+    shelf.token_set(0, range(20), music=0.5, sport=0.5)
+    shelf.token_set(1, range(20, 50), music=1.0, sport=0.0)
+    shelf.topics("questions", texts={"music": 0.2, "sport": 0.8}, facts={"music": 0.0, "sport": 1.0})
+    both = (("speech.0", 1), ("speech.1", 0))
+    rows = (RunRow("quest_s0", "quest", both), RunRow("quest_s1", "quest", both), RunRow("web", "web", both[1:]))
+    return shelf, Config(runs=rows, token_sets=(TokenSetRow("web"), TokenSetRow("quest")))
+
+
+def test_an_arm_and_a_token_set_of_one_name_are_two_subjects(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    artifact = shelf.board(config)
+    of_subjects: dict[str, set[str]] = {}
+    for metric in artifact.records("metrics", Metric):
+        of_subjects.setdefault(metric.subject, set()).add(metric.metric.split(".")[0])
+    assert of_subjects == {
+        **{run: {"sqa"} for run in ("quest_s0", "quest_s1", "web")},
+        **{name: {"contamination", "topic"} for name in ("quest_tokens", "web_tokens")},
+        **{name: {"topic"} for name in ("questions", "questions of facts")},
+    }
+    page = artifact.read_file(leaderboard.PAGE).decode()
+    assert "trained on quest, web" in page
+    assert "trained on web" in page
+
+
+def test_seeds_of_an_arm_are_judged_together(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    assert config.arms == [Arm("quest", ("quest_s0", "quest_s1")), Arm("web", ("web",))]
+    artifact = shelf.board(config)
+    assert [(row.arm, row.seeds) for row in artifact.records("arms", ArmScore)] == [("quest", 2), ("web", 1)]
+    pairs = [row for row in artifact.records("comparisons", ArmComparison) if row.metric == PRIMARY]
+    assert [(row.first, row.second, row.first_seeds) for row in pairs] == [("quest", "web", 2)]
+
+
+def test_the_topics_of_all_sets_and_of_the_questions_are_compared(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    distances = {
+        (row.subject, row.metric.removeprefix("topic.distance_to.")): row.value
+        for row in shelf.board(config).records("metrics", Metric)
+        if row.metric.startswith("topic.distance_to.")
+    }
+    subjects = ["web_tokens", "quest_tokens", "questions", "questions of facts"]
+    assert set(distances) == set(combinations(subjects, 2))
+    expected = jensen_shannon_distance(np.array([0.5, 0.5]), np.array([1.0, 0.0]))
+    assert distances["web_tokens", "quest_tokens"] == pytest.approx(expected)
+    assert distances["quest_tokens", "questions of facts"] == pytest.approx(1.0)
+
+
+def test_a_run_is_clean_of_what_its_own_token_sets_do_not_hold(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    clean = {row.run: row for row in shelf.board(config).records("clean", CleanScore)}
+    assert (clean["quest_s0"].contaminated_texts, clean["quest_s0"].clean_texts) == (50, 150)
+    assert (clean["web"].contaminated_texts, clean["web"].clean_texts) == (20, 180)
+    own = shelf.inputs["eval.2"].records("scores", QuestionScore)
+    answered = [row.predicted_index == row.answer_index for row in own if int(row.text_id) >= 20]
+    assert clean["web"].clean_accuracy == pytest.approx(np.mean(answered))
+
+
+def test_names_of_the_inputs_bear_no_identity(tmp_path: Path) -> None:
+    versions = set()
+    for place, prefix in (("here", ""), ("there", "other_")):
+        shelf, config = filled(tmp_path / place, prefix)
+        versions.add(shelf.board(config).data_version)
+    assert len(versions) == 1
+
+
+def test_a_system_stands_beside_the_arms_on_the_questions_that_it_answered(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    (scores,) = scores_of({"system": 0.9}, 9).values()
+    metrics = [Metric("system", "sqa.all.accuracy", 0.9, 0.85, 0.95, 100)]
+    shelf.put("system.0", score_system, scores=scores[:100], metrics=metrics)
+    artifact = shelf.board(replace(config, systems=(SystemRow("cascade"),)))
+    found = {row.subject for row in artifact.records("metrics", Metric) if row.metric == PRIMARY}
+    assert "cascade" in found
+    pairs = [row for row in artifact.records("comparisons", ArmComparison) if row.metric == PRIMARY]
+    assert {(row.first, row.second): row.questions for row in pairs} == {
+        ("cascade", "quest"): 50,  # texts, each recorded twice
+        ("cascade", "web"): 50,
+        ("quest", "web"): QUESTIONS // 2,
+    }
+    assert "answers by Cascade" in artifact.read_file(leaderboard.PAGE).decode()
+
+
+def test_runs_that_were_asked_other_questions_are_not_compared(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    (scores,) = scores_of({"run": 0.5}).values()
+    metrics = [Metric("run", "sqa.all.accuracy", 0.5, 0.4, 0.6, 10)]
+    shelf.put("eval.3", evaluate, scores=scores[:10], metrics=metrics)
+    shelf.inputs["eval.2"] = shelf.inputs.pop("eval.3")
+    with pytest.raises(InputError, match="web was scored on other questions than quest_s0"):
+        shelf.board(config)
