@@ -49,14 +49,14 @@ class InputError(Exception):
 class Source(Protocol):
     """What a crawl stage reads a snapshot from."""
 
-    def version(self) -> str:
+    def content_version(self) -> str:
         """Return what identifies the snapshot's content."""
         ...
 
 
 def source_version(source: object) -> str:
     """Return the version of a source: what it says itself, or the fingerprint of a literal that is rendered."""
-    return source.version() if isinstance(source, Source) else fingerprint(source)[:24]
+    return source.content_version() if isinstance(source, Source) else fingerprint(source)[:24]
 
 
 @dataclass(frozen=True)

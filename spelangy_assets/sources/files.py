@@ -155,7 +155,7 @@ class FolderSource:
     path: Path | str
     texts: bool = False
 
-    def version(self) -> str:
+    def content_version(self) -> str:
         """Return the version of the files, and whether their texts are read."""
         version = SnapshotFiles(self.path).version()
         return f"{version}+texts" if self.texts else version
