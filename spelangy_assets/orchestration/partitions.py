@@ -15,7 +15,10 @@ from spelangy_assets.store.files import Files
 def snapshots(graph: Graph, settings: Settings, *, arrived: bool = True) -> dict[str, list[str]]:
     """Return by crawl the names of its snapshots: those that the recipe names, then those that arrived, sorted."""
     return {
-        crawl.name: [*crawl.snapshots, *(n for n in _arrived(crawl, settings) if arrived and n not in crawl.snapshots)]
+        str(crawl.partition): [
+            *crawl.snapshots,
+            *(name for name in _arrived(crawl, settings) if arrived and name not in crawl.snapshots),
+        ]
         for crawl in graph.crawls
     }
 

@@ -161,47 +161,44 @@ def training(steps: int, batch_rows: int, learning_rate: float, warmup_steps: in
     }
 
 
-SAMPLE = build(
-    Size(
-        name="sample",
-        description="The whole system in minutes on two cores, offline",
-        crawls=("2026-01", "2026-02"),
-        audio="snapshots/audio",
-        conversations=250,
-        notes=4000,
-        notes_per_page=1,
-        quest_voices=4,
-        checked_chunks=60,
-        sentences={"word_salad": 1000, "talk": 400, "questions": 400},
-        tokenizer_documents=2000,
-        tokenizer_talks=500,
-        steps=400,
-        mix_rows=400 * BATCH_ROWS,
-        max_epochs=16.0,
-        questions_per_split=0,
-        held_out_texts=100,
-        asked_of_systems=100,
-    )
+SAMPLE_SIZE = Size(
+    name="sample",
+    description="The whole system in minutes on two cores, offline",
+    crawls=("2026-01", "2026-02"),
+    audio="snapshots/audio",
+    conversations=250,
+    notes=4000,
+    notes_per_page=1,
+    quest_voices=4,
+    checked_chunks=60,
+    sentences={"word_salad": 1000, "talk": 400, "questions": 400},
+    tokenizer_documents=2000,
+    tokenizer_talks=500,
+    steps=400,
+    mix_rows=400 * BATCH_ROWS,
+    max_epochs=16.0,
+    questions_per_split=0,
+    held_out_texts=100,
+    asked_of_systems=100,
 )
-TINY = build(
-    Size(
-        name="tiny",
-        description="The program of the sample in minutes, for tests: its scores mean nothing",
-        crawls=("2026-02",),
-        audio="tiny_snapshots/audio",  # two files of the sample's
-        conversations=16,
-        notes=200,
-        notes_per_page=2,
-        quest_voices=1,
-        checked_chunks=30,
-        sentences={"word_salad": 300},
-        tokenizer_documents=200,
-        tokenizer_talks=50,
-        steps=20,
-        mix_rows=120 * BATCH_ROWS,  # enough for the exactness of the shares; a run reads the first sixth
-        max_epochs=64.0,  # a minute of talk, over and over
-        questions_per_split=20,
-        held_out_texts=10,
-        asked_of_systems=20,
-    )
+TINY_SIZE = Size(
+    name="tiny",
+    description="The program of the sample in minutes, for tests: its scores mean nothing",
+    crawls=("2026-02",),
+    audio="tiny_snapshots/audio",  # two files of the sample's
+    conversations=16,
+    notes=200,
+    notes_per_page=2,
+    quest_voices=1,
+    checked_chunks=30,
+    sentences={"word_salad": 300},
+    tokenizer_documents=200,
+    tokenizer_talks=50,
+    steps=20,
+    mix_rows=120 * BATCH_ROWS,  # enough for the exactness of the shares; a run reads the first sixth
+    max_epochs=64.0,  # a minute of talk, over and over
+    questions_per_split=20,
+    held_out_texts=10,
+    asked_of_systems=20,
 )
+SAMPLE, TINY = build(SAMPLE_SIZE), build(TINY_SIZE)

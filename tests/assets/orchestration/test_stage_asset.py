@@ -12,6 +12,7 @@ from spelangy_assets.execution.stage import Execution, InputError, PreflightErro
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import LaunchError
 from spelangy_assets.quality.contracts import Bound, Contract
+from spelangy_assets.stages import tokenize_text
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_model.records import Metric, TextDocument, TokenDocument
 
@@ -78,7 +79,8 @@ def test_a_partition_has_its_own_row_count_and_source(bench: Any, toys: Any):
 
     bench.instance.add_dynamic_partitions("recipe_audio_snapshot", ["mon"])
     stage = toys.make_stage(run, toys.tables, config=toys.Config)
-    node = toys.node(stage=stage, partition="audio_snapshot", has_source=True)
+    snapshots = {"mon": {"day": 1}}
+    node = toys.node(stage=stage, partition="audio_snapshot", has_source=True, snapshots=snapshots)
     told = bench.metadata(bench.materialize(node, partition="mon"))
     assert told["dagster/partition_row_count"] == 3
     assert "dagster/row_count" not in told
@@ -349,6 +351,8 @@ def test_the_lineage_of_columns_is_told_with_a_materialization(bench: Any, toys:
 
     def node(name: str, stage: str, record: type, **more: Any) -> Any:
         made = toys.make_stage(nothing, {"documents": record}, name=stage)
+        if stage == "tokenize_text":
+            made.KIND = tokenize_text.KIND
         contract = Contract("toy", "SELECT count(*) AS documents FROM documents", (Bound("documents", 0),))
         return toys.node(name, stage=made, config=toys.NoConfig(), contract=contract, **more)
 
