@@ -51,7 +51,7 @@ def test_an_experiment_on_top_of_the_sample_has_what_its_chunks_change_and_nothi
 
 
 def test_every_sample_dataset_is_equal_in_two_builds_of_the_program() -> None:
-    again = sample.build(sample.Size(**{**vars(sample.TINY_SIZE)}))
+    again = sample.build("tiny", "", sample.TINY_SIZE)
     assert again.datasets == TINY.datasets
 
 
