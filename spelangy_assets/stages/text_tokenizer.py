@@ -16,6 +16,8 @@ from spelangy_assets.execution.stage import Execution, InputError, PreflightErro
 from spelangy_assets.sample.render import conversation, text_document
 from spelangy_assets.sample.world import WorldError
 from spelangy_assets.sample.worlds import open_world
+from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.pretrained import load_settings
 
 VERSION = "1"
 TABLES: dict[str, type] = {}
@@ -51,11 +53,13 @@ def _load_pretrained(name: str):
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(name, local_files_only=True)
+        return load_settings(AutoTokenizer, local_model(name))
+    except ModelMissing as error:
+        raise PreflightError(f"the text tokenizer: {error}") from error
     except (OSError, ValueError) as error:
         raise PreflightError(
-            f"the text tokenizer {name!r} is neither a folder nor in the local Hugging Face cache: "
-            f"download it with `hf download {name}`, or name another ({str(error).splitlines()[0]})"
+            f"the text tokenizer {name!r} cannot be loaded: {str(error).splitlines()[0]}; name another, or get the "
+            f"whole model with: hf download {name}"
         ) from error
 
 
