@@ -55,13 +55,13 @@ class SpeechLM:
         kind = json.loads(path.read_text()).get("model_type", "") if path.is_file() else ""
         if not kind:
             raise SystemUnavailable(f"{folder} holds no transformers model: its config.json names no model_type")
+        if kind == "voxtral" and importlib.util.find_spec("mistral_common") is None:
+            raise SystemUnavailable(f"{self.model}: its tokenizer needs a package: pip install 'mistral-common[audio]'")
         try:
             check_settings(folder)
             weight_files(folder)
         except CheckpointRefused as error:
             raise SystemUnavailable(str(error)) from error
-        if kind == "voxtral" and importlib.util.find_spec("mistral_common") is None:
-            raise SystemUnavailable(f"{self.model}: its tokenizer needs a package: pip install 'mistral-common[audio]'")
 
     def load(self, cache_dir: Path, device: str, text_lm: Path | None) -> LoadedSystem:
         return _LoadedSpeechLM(self, local_model(self.model), device)

@@ -141,9 +141,9 @@ def check_classifier(folder: Path) -> None:
         raise ValueError(f"{folder} holds no Hugging Face model (no config.json)")
     config = json.loads(path.read_text("utf-8"))
     check_settings(folder)
-    weight_files(folder)
     if len(config.get("id2label", {})) < 2:
         raise ValueError(f"{folder}: config.json names no labels: take a model that classifies sequences")
+    weight_files(folder)
 
 
 def topic_shares(labels: Sequence[str], names: Sequence[str]) -> np.ndarray:
