@@ -142,10 +142,14 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
     """Run the web-speech part of the sample recipe on a folder of one's own recordings; return the exit status.
 
     The folder becomes the audio snapshot `name` (a link in the snapshots folder), so that the UI knows it too.
-    Raises InputError when there is no such folder or the name is taken by another one.
+    Raises InputError when there is no such folder, or the name cannot be a snapshot's or is taken by another one.
     """
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: name a folder that holds recordings")
+    try:
+        Address(SAMPLE.name, "raw_audio", name)
+    except ValueError as error:
+        raise InputError(f"{error}; choose another name with --name") from error
     link = settings.snapshots / "audio" / name
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.exists():

@@ -19,6 +19,12 @@ def main(arguments: list[str] | None = None) -> int:
     demo.add_argument("--recipe", default="sample", help="sample, or tiny: the same graph in minutes")
     demo.add_argument("--lanes", type=int, default=2, help="worker processes, one thread each")
 
+    ui = commands.add_parser("ui", help="the Dagster UI, closed to pages of other sites; schedules and sensors run")
+    ui.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    ui.add_argument("--port", type=int, default=3000)
+    ui.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name of this machine")
+    ui.add_argument("--read-only", action="store_true", help="the page changes nothing")
+
     speech = commands.add_parser("web-speech", help="raw audio to fine chunks, on a folder of your own recordings")
     speech.add_argument("folder", type=Path)
     speech.add_argument("--name", default=None, help="the snapshot's name; default: the folder's")
@@ -78,6 +84,12 @@ def _demo(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
 
     return demo(recipe_named(chosen.recipe), Settings.from_environment(), lanes=chosen.lanes)
+
+
+def _ui(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.cli.ui import serve_ui
+
+    return serve_ui(chosen.host, chosen.port, chosen.allow_host, read_only=chosen.read_only)
 
 
 def _web_speech(chosen: argparse.Namespace) -> int:
@@ -233,6 +245,7 @@ def _checkpoint(chosen: argparse.Namespace) -> int:
 
 _COMMANDS = {
     "demo": _demo,
+    "ui": _ui,
     "web-speech": _web_speech,
     "export": _export,
     "lineage": _lineage,

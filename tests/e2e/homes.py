@@ -50,15 +50,21 @@ def summary(home: Path) -> dict:
 
 @contextmanager
 def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iterator[str]:
-    """Run a program of Dagster's that serves the UI on the instance of a home, and yield the UI's address."""
+    """Run a program that serves the UI on the instance of a home, and yield the UI's address.
+
+    `program` is one of Dagster's, or `ui`: this project's command, whose guard stands before the web server.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "DAGSTER_HOME": str(home / "dagster"), "SPELANGY_HOME": str(home)}
-    command = [str(Path(sys.executable).with_name(program.split()[0])), *program.split()[1:]]
+    if program == "ui":
+        command = [sys.executable, "-m", "spelangy_assets", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    else:
+        command = [str(Path(sys.executable).with_name(program)), "-h", "127.0.0.1", "-p", str(port)]
     with (folder / "log.txt").open("w") as log:
         server = subprocess.Popen(
-            [*command, "-h", "127.0.0.1", "-p", str(port), *arguments],
+            [*command, *arguments],
             cwd=folder,
             env=environment,
             stdout=log,
@@ -75,7 +81,7 @@ def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iter
                 time.sleep(1)
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.send_signal(signal.SIGINT)  # `dagster dev` ends its daemon and its code server
+        server.send_signal(signal.SIGINT)  # `ui` ends its daemon and its code server
         try:
             server.wait(timeout=60)
         except subprocess.TimeoutExpired:

@@ -40,6 +40,7 @@ from spelangy_model.audio.tts.protocol import (
     Voice,
     finish,
 )
+from spelangy_model.pretrained import tensors_only
 from spelangy_model.rng import stable_rng, stable_seed
 
 VCTK_VITS = "tts_models/en/vctk/vits"
@@ -132,7 +133,10 @@ class CoquiSynthesizer:
         """Load the model; `digest` is that of its files. Raises TtsUnavailable when one is missing."""
         files = find_model(model)
         api = _import_api()
-        self._tts: Any = api.TTS(model_path=str(files.checkpoint), config_path=str(files.config), progress_bar=False)
+        with tensors_only():
+            self._tts: Any = api.TTS(
+                model_path=str(files.checkpoint), config_path=str(files.config), progress_bar=False
+            )
         self._tts.to(device)
         self.digest = hashlib.sha256(files.checkpoint.read_bytes() + files.config.read_bytes()).hexdigest()
         self._rate_hz = int(self._tts.synthesizer.output_sample_rate)

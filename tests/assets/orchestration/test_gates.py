@@ -72,7 +72,7 @@ def test_a_person_opens_them_and_lineage_keeps_the_name_and_the_reason(
     assert result.success and bench.metadata(result)["cached"]
     check = next(one for one in result.get_asset_check_evaluations() if one.asset_key == asset_key("recipe", "source"))
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert check.description == "overruled by A. Person: it is known; metrics in [100, inf]: 3"
+    assert check.description == "`overruled by A. Person: it is known; metrics in [100, inf]: 3`"
 
     with connect(bench.store, "recipe") as connection:
         rows = query(connection, OVERRULED_SQL, artifact=published_id(bench.store, toys.address("reader")))

@@ -104,7 +104,7 @@ def test_a_preview_keeps_to_one_line_a_row_and_has_no_sound(bench: Any, toys: An
     from spelangy_model.records import Audio, SpokenQuestion
 
     question = SpokenQuestion(
-        *("q", "t", "web", "heard", "one\ntwo | three", "x" * 500, "v", "us", ["a", "b", "c", "d"], 1, "r"),
+        *("q", "t", "web", "heard", "one\ntwo | three ![x](/y)", "x" * 500, "v", "us", ["a", "b", "c", "d"], 1, "r"),
         Audio(b"\0" * 99, "a.flac"),
     )
 
@@ -117,7 +117,7 @@ def test_a_preview_keeps_to_one_line_a_row_and_has_no_sound(bench: Any, toys: An
     lines = bench.metadata(bench.materialize(node))["preview"].split("\n")
     assert len(lines) == 3
     assert "audio" not in lines[0]
-    assert "one two \\| three" in lines[2]
+    assert "| `one two `&#124;` three ![x](/y)` |" in lines[2], "as code, where Markdown sees nothing"
     assert "x" * 120 + "..." in lines[2]
     assert "x" * 121 not in lines[2]
 
@@ -174,7 +174,7 @@ def test_a_blocking_failure_stops_the_children_in_the_same_run(bench: Any, toys:
     assert bench.materialized(result) == ["source"]
     (check,) = result.get_asset_check_evaluations()
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert check.description == "metrics in [100, inf]: 3"
+    assert check.description == "`metrics in [100, inf]: 3`"  # code, since Dagster renders it as Markdown
     assert retries(result) == 0
 
 

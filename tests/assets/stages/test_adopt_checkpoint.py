@@ -205,6 +205,23 @@ def own_code(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "theirs.Model"}}))
 
 
+def own_tokenizer_code(folder: Path) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["auto_map"] = {"AutoTokenizer": ["theirs.Tokenizer", None]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def decoy(folder: Path) -> None:
+    shutil.copy(folder / "model.safetensors", folder / "decoy.safetensors")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def weights_outside(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder.parent / "model.safetensors")
+    index = {"metadata": {}, "weight_map": {"model.norm.weight": "../model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
 def no_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
 
@@ -224,6 +241,9 @@ def marked(folder: Path) -> None:
     [
         (no_pickle, "only pytorch_model.bin, and no pickle is opened: save it again as safetensors"),
         (own_code, "needs code of its own, which is never run"),
+        (own_tokenizer_code, "needs code of its own, which is never run.*tokenizer_config.json"),
+        (decoy, r"only pytorch_model\.bin beside decoy\.safetensors.*no pickle is opened"),
+        (weights_outside, r"index\.json names '\.\./model\.safetensors', which is no file of safetensors beside it"),
         (no_tokenizer, "tokenizer.json cannot be read .*: save the whole checkpoint, tokenizer too"),
         (unigram, "is no BPE, WordPiece or WordLevel"),
         (marked, "has tokens of its own called <pad>"),
@@ -254,6 +274,54 @@ def test_where_a_checkpoint_lies_is_nothing_and_what_it_holds_is_all(foreign: Pa
     second = adopt("base_lm", "language_model")
     assert not second.cached
     assert second.artifact.data_version != first.artifact.data_version
+
+
+def test_nothing_is_loaded_that_the_digest_does_not_cover(foreign: Path, adopt: Adopt, tmp_path: Path):
+    digest = folder_digest(foreign)
+    plain = folder_of(adopt("base_lm", "language_model"), tmp_path)
+    before = {path.name: path.read_bytes() for path in adopt_checkpoint.taken_files(plain)}
+    shutil.rmtree(plain)
+    (foreign / "pytorch_model.bin").write_bytes(b"another model")
+    (foreign / "tokenizer.py").write_text("raise SystemExit")
+    (foreign / "additional_chat_templates").mkdir()
+    (foreign / "additional_chat_templates" / "default.jinja").write_text("another template")
+    assert folder_digest(foreign) == digest
+    seen: list[list[str]] = []
+
+    def widen(folder: Path, *more: Any) -> Layout:
+        seen.append(sorted(path.name for path in folder.rglob("*")))
+        return widen_before(folder, *more)
+
+    from spelangy_model.lm import adopted
+
+    widen_before = adopted.widen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adopted, "widen", widen)
+        again = adopt("other_lm", "language_model")
+    assert seen == [[path.name for path in adopt_checkpoint.taken_files(foreign)]]
+    made = folder_of(again, tmp_path)
+    assert {path.name: path.read_bytes() for path in adopt_checkpoint.taken_files(made)} == before
+
+
+NAMES_THAT_LEAVE = ["../../x", "..", "/x", "x/../../y", "a//b", ".x", "x/", "", "a\\b", "a\nb"]
+
+
+@pytest.mark.parametrize("name", NAMES_THAT_LEAVE)
+def test_a_name_does_not_leave_the_folder_of_checkpoints(
+    foreign: Path, execution: Execution, checkpoints: Path, tmp_path: Path, name: str
+):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(PreflightError, match="cannot name a checkpoint"):
+        adopt_checkpoint.offer(foreign, name, checkpoints)
+    config = Config("language_model", Checkpoint(name=name, sha256="0", licence="MIT"))
+    with pytest.raises(PreflightError, match="cannot name a checkpoint"):
+        adopt_checkpoint.preflight(config, replace(execution, checkpoints=checkpoints))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_checkpoint_is_named_as_on_the_hub(foreign: Path, checkpoints: Path):
+    adopt_checkpoint.offer(foreign, "owner/model-1.5", checkpoints)
+    assert (checkpoints / "owner" / "model-1.5").resolve() == foreign.resolve()
 
 
 def test_a_model_with_weights_that_are_no_numbers_is_stopped(foreign: Path, adopt: Adopt, store: ArtifactStore):
