@@ -2,7 +2,7 @@
 
 Put here: contracts, as literals. Do not put here: how they are evaluated (evaluate.py). The SQL sees each table of
 the artifact as a view of its name, and the views `counts(records_in, records_kept, records_dropped)`,
-`dropped(reason, records)` and `stats(name, value)` of its manifest. A view `TABLE_audio(audio_bytes)` says how large
+`drops(reason, records)` and `stats(name, value)` of its manifest. A view `TABLE_audio(audio_bytes)` says how large
 the sound of each row of a TABLE is; never ask for `audio.bytes` itself, which would read hours of sound into memory.
 `block`: the dataset is broken (structure) and nothing may read it. `warn`: it is unusual (drift) and a person should
 look.
@@ -350,10 +350,10 @@ _SCRIPTS_SQL = f"""
            count(*) FILTER (EXISTS (
                SELECT 1 FROM (SELECT unnest(lines) AS l) WHERE trim(l.text) = '' OR trim(l.spoken_text) = ''
            )) AS empty_lines,
-           (SELECT coalesce(sum(records), 0) FROM dropped WHERE reason IN (
+           (SELECT coalesce(sum(records), 0) FROM drops WHERE reason IN (
                'model_server_error', 'model_timeout', 'model_rate_limited', 'model_refused'
            )) AS {_LOST_TO_A_SERVICE},
-           (SELECT {_MODEL_DROPS} / greatest({_MODEL_DROPS} + ({_ANSWERED}), 1) FROM dropped)
+           (SELECT {_MODEL_DROPS} / greatest({_MODEL_DROPS} + ({_ANSWERED}), 1) FROM drops)
                AS share_dropped_by_model{{more}}
     FROM scripts
     """

@@ -63,7 +63,7 @@ def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[du
         )
         reasons = sorted(counts.dropped.items())
         connection.register(
-            "dropped",
+            "drops",
             pa.table(
                 {
                     "reason": pa.array([reason for reason, _ in reasons], pa.string()),
