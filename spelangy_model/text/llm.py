@@ -1,11 +1,10 @@
 """A language model behind any OpenAI-compatible server: many requests, each answered once, checked, and kept.
 
-Put here: the client (bounded concurrency, retries, JSON schema with one repair, cache, budget) and the loading of
-prompts. Do not put here: what a server's error means (llm_errors.py), what is asked (krist, questions and prompts/) or
-what is done with a reply. A request's
-identity is its content (model, prompt, sampling, schema): equal requests are sent once, a rerun sends nothing that
-was answered, and a killed run loses only what was in flight. The address and the key of the server come from the
-environment; they bear no identity and are written nowhere.
+Put here: the client (bounded concurrency, retries, one repair, limits, cache, budget) and the loading of prompts. Do
+not put here: what a server's error means (llm_errors.py) or its reply says (llm_replies.py), what is asked (krist,
+questions and prompts/) or what is done with a reply. A request's identity is its content (model, prompt, sampling,
+schema): equal requests are sent once, a rerun sends nothing that was answered, and a killed run loses only what was in
+flight. The address and the key of the server come from the environment; they bear no identity and are written nowhere.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import hashlib
 import json
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -25,6 +25,7 @@ from typing import Any
 
 from spelangy_model.rng import stable_rng
 from spelangy_model.text.llm_errors import ServerError, read_error, secrets_of, without_secrets, words_of
+from spelangy_model.text.llm_replies import Completion, find_object, read_completion, violation
 
 BASE_URL_VARIABLE = "SPELANGY_LLM_BASE_URL"
 API_KEY_VARIABLE = "SPELANGY_LLM_API_KEY"
@@ -54,7 +55,8 @@ class Server:
     """Where and how hard it is asked: no part of any identity.
 
     `max_tokens` and `max_usd` are budgets of a run, over prompts and replies. What is under way when one is spent still
-    ends, so a run goes beyond it by at most `concurrency` requests.
+    ends, so a run goes beyond it by at most `concurrency` requests. `timeout_s` is for a whole reply, however slowly it
+    comes; one above `longest_reply_bytes` is read no further.
     """
 
     base_url: str
@@ -64,6 +66,7 @@ class Server:
     attempts: int = 6
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
+    longest_reply_bytes: int = 8 << 20
     max_tokens: int | None = None
     max_usd: float | None = None
 
@@ -141,7 +144,9 @@ class Reply:
 TRANSIENT_FAILURES = frozenset({"server_error", "timeout", "rate_limited"})
 SERVICE_FAILURES = frozenset({"key_refused", "quota_spent", "model_unknown", "requests_refused"})
 # Failures that may be of the page: they count as such once the server takes a harmless one.
-_PAGE_REFUSALS = frozenset({"page_refused", "content_refused", "too_long"})
+_PAGE_REFUSALS = frozenset({"page_refused", "content_refused", "too_long", "odd_reply"})
+_ODD_ATTEMPTS = 2
+_LONGEST_ECHO = 8_000  # characters of a wrong reply that the model is shown again
 _BEGUN = 4  # requests that are begun, over those under way: the others of them wait to be sent again
 _HARMLESS = "The mill by the brook was built in 1723. It grinds corn to this day."
 
@@ -176,8 +181,8 @@ class LanguageModelClient:
 
         Failures of the run: budget_spent; server_error, timeout, rate_limited (another time may go better);
         key_refused, quota_spent, model_unknown, requests_refused (a person has to act). Failures of one request:
-        page_refused, content_refused, too_long (the server takes others), cut_off (the reply did not end), not_json,
-        schema_violated.
+        page_refused, content_refused, too_long, odd_reply (no message; the server takes others), cut_off (the reply did
+        not end), not_json, schema_violated, reply_too_large.
         """
         texts = [prompt.fill(**filling) for filling in fillings]
         return asyncio.run(self._ask_all(prompt, texts))
@@ -193,7 +198,12 @@ class LanguageModelClient:
                 return await self._ask(api, gate, prompt, text)
 
         async with AsyncOpenAI(
-            base_url=self.server.base_url, api_key=self.server.api_key, timeout=self.server.timeout_s, max_retries=0
+            base_url=self.server.base_url,
+            api_key=self.server.api_key,
+            timeout=self.server.timeout_s,
+            max_retries=0,
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=_bounded_client(self.server.longest_reply_bytes),
         ) as api:
             distinct = list(dict.fromkeys(texts))
             replies = dict(zip(distinct, await asyncio.gather(*map(ask, distinct)), strict=True))
@@ -222,21 +232,20 @@ class LanguageModelClient:
         key = self._key(prompt, text)
         path = self._cache_dir / key[:2] / f"{key}.json"
         kept = _read_json(path)
-        if kept is not None and not _violation(kept, json.loads(prompt.schema)):
+        if kept is not None and not violation(kept, json.loads(prompt.schema)):
             self.ledger.from_cache += 1
             return Reply(kept)
         messages = [{"role": "user", "content": _sendable(text)}]
         reply = await self._one_reply(api, gate, prompt, messages, key)
         if reply.failure in ("not_json", "schema_violated"):
             self.ledger.repairs += 1
-            said = reply.error.partition("\n")
-            messages += [
-                {"role": "assistant", "content": said[2]},
-                {
-                    "role": "user",
-                    "content": f"This is not the JSON that was asked for: {said[0]}. Send it again, alone.",
-                },
-            ]
+            words, _, said = reply.error.partition("\n")
+            if said.strip():  # some servers take no empty turn
+                wish = f"This is not the JSON that was asked for: {_sendable(words)}. Send it again, alone."
+                messages += [
+                    {"role": "assistant", "content": _sendable(said[:_LONGEST_ECHO])},
+                    {"role": "user", "content": wish},
+                ]
             again = await self._one_reply(api, gate, prompt, messages, key)
             if again.failure not in _PAGE_REFUSALS:  # the server may take no second turn, which is not the page's fault
                 reply = again
@@ -273,9 +282,11 @@ class LanguageModelClient:
                 continue
             if outcome.kind == "service":
                 self._over = reply
-            if outcome.kind != "transient":
+            if outcome.kind not in ("transient", "odd"):
                 return reply
             attempt += 1
+            if outcome.kind == "odd" and attempt >= _ODD_ATTEMPTS:
+                return reply
             if attempt < self.server.attempts:
                 self.ledger.retries += 1
                 wait_s = max(
@@ -296,7 +307,7 @@ class LanguageModelClient:
         schema = json.loads(prompt.schema)
         try:
             async with asyncio.timeout(self.server.timeout_s):  # the client's own is for each read
-                completion = await api.chat.completions.create(
+                response = await api.chat.completions.with_raw_response.create(
                     model=self.model.name, messages=messages, **self._parameters.sent(form, prompt.name, schema)
                 )
         except (openai.APITimeoutError, TimeoutError):
@@ -304,17 +315,22 @@ class LanguageModelClient:
         except openai.APIStatusError as problem:
             wait_s = _retry_after_s(problem.response, self.server.longest_wait_s)
             return read_error(problem.status_code, problem.body), wait_s
-        except (openai.APIError, json.JSONDecodeError, ValueError) as problem:
-            # a broken connection, or a body that is no completion at all
+        except _TooLarge as problem:
+            self._charge(_tokens(messages), self.model.max_output_tokens)
+            return ServerError("page", "reply_too_large", str(problem)), 0.0
+        except openai.APIError as problem:  # a connection that broke
             return ServerError("transient", "server_error", f"{type(problem).__name__}: {words_of(problem)}"), 0.0
-        usage = getattr(completion, "usage", None)
-        if usage is not None:
-            self._charge(usage.prompt_tokens or 0, usage.completion_tokens or 0)
-        choices = getattr(completion, "choices", None)
-        if not choices:
-            return ServerError("transient", "server_error", "a completion without choices"), 0.0
+        completion = read_completion(response.content)
+        if isinstance(completion, ServerError):
+            if completion.kind == "odd":
+                self._charge(_tokens(messages), 0)
+            return completion, 0.0
         self._completions += 1
-        return _read_reply(choices[0], schema), 0.0
+        self._charge(
+            completion.prompt_tokens or _tokens(messages),
+            completion.completion_tokens or _tokens([completion.text, completion.thought]),
+        )
+        return _read_reply(completion, schema), 0.0
 
     def _charge(self, prompt_tokens: int, completion_tokens: int) -> None:
         self.ledger.prompt_tokens += prompt_tokens
@@ -394,24 +410,63 @@ def _sendable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _read_reply(choice: Any, schema: dict[str, Any]) -> Reply:
-    said = (choice.message.content or "").strip()
-    if choice.finish_reason == "length":
-        return Reply(None, "cut_off", f"the reply did not end within the output limit\n{said}")
-    body = said.removeprefix("```json").removeprefix("```").removesuffix("```").strip()
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as problem:
-        return Reply(None, "not_json", f"{problem}\n{said}")
-    violation = _violation(value, schema)
-    return Reply(None, "schema_violated", f"{violation}\n{said}") if violation else Reply(value)
+def _read_reply(completion: Completion, schema: dict[str, Any]) -> Reply:
+    if completion.failure == "cut_off":
+        return Reply(None, "cut_off", f"the reply did not end within the output limit\n{completion.text}")
+    if completion.failure:
+        return Reply(None, completion.failure, completion.text.replace("\n", " "))
+    value, failure, words = find_object(completion, schema)
+    return Reply(None, failure, f"{words}\n{completion.text}") if failure else Reply(value)
 
 
-def _violation(value: Any, schema: dict[str, Any]) -> str:
-    from jsonschema import Draft202012Validator
+def _tokens(said: Any) -> int:
+    """Return about how many tokens a text or messages have, for a server that does not say: a budget must end."""
+    return math.ceil(len(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")) / 4)
 
-    problem = next(iter(Draft202012Validator(schema).iter_errors(value)), None)
-    return "" if problem is None else problem.message.replace("\n", " ")[:300]
+
+class _TooLarge(Exception):
+    """A reply is larger than any answer can be."""
+
+
+def _bounded_client(longest_bytes: int) -> Any:
+    """Return an HTTP client that reads no reply beyond a size, neither as sent nor as decompressed.
+
+    Of an error it keeps the beginning; a success that is larger raises _TooLarge.
+    """
+    import httpx2
+    import openai
+
+    class Bounded(openai.DefaultAsyncHttpxClient):
+        async def send(self, request: Any, *, stream: bool = False, **more: Any) -> Any:
+            response = await super().send(request, stream=True, **more)
+            data, whole = bytearray(), True
+            try:
+                async for piece in response.aiter_raw():
+                    data += piece
+                    if len(data) > longest_bytes:
+                        whole = False
+                        break
+            finally:
+                await response.aclose()
+            coding = response.headers.get("content-encoding", "identity").lower()
+            content = bytes(data)
+            if coding in ("gzip", "x-gzip", "deflate"):  # sent all the same by some gateways
+                inflate = zlib.decompressobj(47)
+                try:
+                    content = inflate.decompress(content, longest_bytes + 1)
+                except zlib.error as problem:
+                    raise httpx2.DecodingError(f"a reply is no {coding}: {problem}", request=request) from None
+            elif coding != "identity":
+                raise httpx2.DecodingError(f"a reply is compressed as {coding}, unasked", request=request)
+            if len(content) > longest_bytes or not whole:
+                if response.is_success:
+                    raise _TooLarge(f"a reply is larger than {longest_bytes} bytes")
+                content = content[:longest_bytes]
+            kept = ("content-type", "retry-after", "date", "x-request-id")
+            headers = {name: value for name, value in response.headers.items() if name in kept}
+            return httpx2.Response(response.status_code, headers=headers, content=content, request=response.request)
+
+    return Bounded()
 
 
 def _retry_after_s(response: Any, longest_s: float) -> float:

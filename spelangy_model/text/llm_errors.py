@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 _LONGEST_READ = 2_000  # characters of a server's words that are looked at
 _LONGEST_WORDS = 400  # and that are passed on
 
-Kind = Literal["transient", "service", "parameter", "page"]
+Kind = Literal["transient", "service", "parameter", "page", "odd"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class ServerError:
 
     transient: another try may go better. service: every request will meet it until a person acts. parameter: the server
     takes the request without `parameter` (max_tokens, temperature, seed, response_format; "": it does not say which).
-    page: it may be this request alone. `failure` is the reason word, `words` the server's own on one line.
+    page: it may be this request alone. odd: no answer and no error, which another try may turn into one. `failure` is
+    the reason word, `words` the server's own on one line.
     """
 
     kind: Kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
@@ -29,6 +30,7 @@ class FaultyServer:
         self.seen: Counter[str] = Counter()
         self.came_at_s: list[float] = []
         self.sent: list[dict] = []  # the parameters of each request
+        self.usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
         self.most_at_once = 0
         self._running = 0
         self._lock = threading.Lock()
@@ -73,6 +75,26 @@ class FaultyServer:
 
             def answer(self, word, fault):
                 content, finish = json.dumps({"text": word}), "stop"
+                if fault == "dripping":
+                    self.send_response(200)
+                    self.send_header("Content-Length", "1000")
+                    self.end_headers()
+                    while True:
+                        self.wfile.write(b" ")
+                        time.sleep(0.02)
+                if fault == "endless":
+                    return self.send(200, '{"choices": "' + "x" * 3_000_000)
+                if fault == "endless error":
+                    return self.send(503, "away " * 600_000)
+                if fault in ("bomb", "zipped"):
+                    content = "\\n" * 3_000_000 if fault == "bomb" else json.dumps(json.dumps({"text": word}))[1:-1]
+                    data = gzip.compress(f'{{"choices": [{{"message": {{"content": "{content}"}}}}]}}'.encode())
+                    self.send_response(200)
+                    self.send_header("Content-Encoding", "gzip")
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+                    return None
                 if fault == "429":
                     return self.send(429, '{"error": {"message": "slow down"}}', [("Retry-After", "0.01")])
                 if fault.startswith("until"):
@@ -91,6 +113,8 @@ class FaultyServer:
                     content = "Sure! Here it is."
                 if fault == "wrong_schema":
                     content = '{"word": 1}'
+                if fault in ("odd", "odd once"):
+                    return self.send(200, '{"choices": [{"message": null}]}')
                 if fault == "cut_off":
                     content, finish = content[:4], "length"
                 if fault == "slow":
@@ -106,7 +130,7 @@ class FaultyServer:
                                     "message": {"role": "assistant", "content": content},
                                 }
                             ],
-                            "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8},
+                            "usage": outer.usage,
                         }
                     ),
                 )  # fmt: skip
@@ -400,3 +424,65 @@ def test_half_a_character_in_a_page_is_sent_as_a_mark(tmp_path):
     with FaultyServer() as server:
         (reply,) = client(server, tmp_path).ask_all(PROMPT, [{"word": "a\ud800b"}])
     assert reply.value == {"text": "a\ufffdb"}
+
+
+def test_a_server_that_drips_is_not_waited_for(tmp_path):
+    with FaultyServer(lambda word, nth: "dripping") as server:
+        (reply,) = client(server, tmp_path, timeout_s=0.2, attempts=2).ask_all(PROMPT, words(1))
+    assert (reply.failure, reply.error) == ("timeout", "no reply within 0.2 s")
+    assert server.seen["w0"] == 2
+
+
+@pytest.mark.parametrize("fault", ["endless", "bomb"])
+def test_a_reply_beyond_all_size_is_read_no_further_and_is_that_page_s(tmp_path, fault):
+    with FaultyServer(lambda word, nth: fault if word == "w1" else "") as server:
+        asked = client(server, tmp_path, longest_reply_bytes=1_000_000, timeout_s=5.0)
+        replies = asked.ask_all(PROMPT, words(3))
+    assert [reply.failure for reply in replies] == ["", "reply_too_large", ""]
+    assert server.seen["w1"] == 1
+    assert asked.ledger.completion_tokens >= LanguageModel("m").max_output_tokens  # it was made, and will be charged
+
+
+def test_of_an_error_beyond_all_size_the_begin_is_read(tmp_path):
+    with FaultyServer(lambda word, nth: "endless error") as server:
+        asked = client(server, tmp_path, longest_reply_bytes=100_000, timeout_s=5.0, attempts=2)
+        (reply,) = asked.ask_all(PROMPT, words(1))
+    assert reply.failure == "server_error"
+    assert reply.error.startswith("away away")
+    assert len(reply.error) < 500
+
+
+def test_a_reply_that_is_compressed_unasked_is_read(tmp_path):
+    with FaultyServer(lambda word, nth: "zipped") as server:
+        (reply,) = client(server, tmp_path, timeout_s=5.0).ask_all(PROMPT, words(1))
+    assert reply.value == {"text": "w0"}
+
+
+def test_a_completion_of_an_odd_shape_is_asked_again_once_and_then_is_that_page_s(tmp_path):
+    with FaultyServer(lambda word, nth: "odd" if word == "w1" or (word == "w2" and nth == 0) else "") as server:
+        replies = client(server, tmp_path).ask_all(PROMPT, words(4))
+    assert [reply.failure for reply in replies] == ["", "odd_reply", "", ""]
+    assert (server.seen["w1"], server.seen["w2"]) == (2, 2)
+
+
+def test_a_server_that_answers_nothing_but_odd_shapes_ends_the_run(tmp_path):
+    with FaultyServer(lambda word, nth: "odd") as server:
+        replies = client(server, tmp_path).ask_all(PROMPT, words(3))
+    assert {reply.failure for reply in replies} == {"requests_refused"}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None, "much", {}, {"prompt_tokens": -(10**9), "completion_tokens": -(10**9)}, {"prompt_tokens": [1]},
+        {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": 10**300, "completion_tokens": "1e9"},
+    ],
+)  # fmt: skip
+def test_a_budget_ends_whatever_the_server_counts(tmp_path, usage):
+    with FaultyServer() as server:
+        server.usage = usage
+        asked = client(server, tmp_path, concurrency=1, max_tokens=60)
+        replies = asked.ask_all(PROMPT, words(30))
+    assert replies[0].value
+    assert replies[-1].failure == "budget_spent"
+    assert 60 <= asked.ledger.tokens < 120
