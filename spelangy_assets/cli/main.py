@@ -192,10 +192,14 @@ def _forget(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore
     from spelangy_assets.store.forgotten import forget, held_in
+    from spelangy_model.credentials import without_credentials
 
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
     held = held_in(store, chosen.recipe, chosen.url)
+    if not held:  # records hold addresses without credentials
+        chosen.url = without_credentials(chosen.url)
+        held = held_in(store, chosen.recipe, chosen.url)
     for row in held:
         print(f"{'  ' * row['distance']}{row['id']}{'' if row['published'] else '  (not published)'}")
     print(f"{len(held)} versions hold it or were made from one that does")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, StageContext, source_version
+from spelangy_assets.quality.contracts import lost_to_a_service
 from spelangy_assets.quality.evaluate import evaluate
 from spelangy_assets.store.artifacts import (
     Address,
@@ -184,7 +185,8 @@ def build(
     """Bring one dataset up to date and return it with its verdict.
 
     A committed version with the same build key is returned as it is (`cached`), and judged if it has no verdict of
-    the present contract yet. `force` builds beside it again and publishes that. Where another process publishes another
+    the present contract yet. `force` builds beside it again and publishes that, and so does a version that lost records
+    to a service's bad hour, whose key does not say so. Where another process publishes another
     version meanwhile, the inputs are resolved again: what they are now decides, not which process is the last. Raises
     StoreError, PreflightError or InputError.
     """
@@ -234,4 +236,7 @@ def _build(
         verdict = store.judge(artifact, verdict, over)
     elif verdict.accepted:
         store.publish(artifact, over)
+    if cached and lost_to_a_service(verdict):
+        log(f"{address} version {artifact.manifest.build_key} lost records to a service's bad hour: making it again")
+        return _build(store, graph, node, partition, execution, source, True, log)
     return Built(artifact, verdict, cached)

@@ -14,6 +14,7 @@ from spelangy_assets.execution.build import Resolved, committed, resolve
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.places import Partitions, Place, parents_of, place_name, wanted_places
 from spelangy_assets.execution.stage import InputError
+from spelangy_assets.quality.contracts import lost_to_a_service
 from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.manifest import Input, Manifest
@@ -27,9 +28,9 @@ _ROOTS_NAMED = 3
 class Status:
     """The state of one dataset of one partition.
 
-    missing: nothing is published. stale: published, but not what the recipe asks for now, or not judged by its
-    contract of now. failed: built as asked, but its contract failed. waiting: it cannot be told before an input is
-    brought up to date. fresh: nothing to do.
+    missing: nothing is published. stale: published, but not what the recipe asks for now, not judged by its contract of
+    now, or without records that a service's bad hour took. failed: built as asked, but its contract failed. waiting: it
+    cannot be told before an input is brought up to date. fresh: nothing to do.
     `causes` are the kinds of what `why` says: never built, or since then the code, the config, an input or the contract
     changed, or the quality failed. Of what waits they are those of the `roots`, the first places above it that are not
     up to date.
@@ -118,6 +119,8 @@ def _compared(
         return "stale", "built, but not judged by its contract of now", ("contract",)
     if not verdict.accepted:
         failures = "; ".join(f"{item.name}: {item.error or item.observed}" for item in verdict.failures())
+        if lost_to_a_service(verdict):
+            return "stale", f"records were lost to a service's bad hour, a run makes it again: {failures}", ("quality",)
         return "failed", f"contract failed: {failures}", ("quality",)
     if latest is None:
         return "missing", "built and passed, but never published", ("missing",)

@@ -61,6 +61,16 @@ def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[du
                 }
             ),
         )
+        reasons = sorted(counts.dropped.items())
+        connection.register(
+            "drops",
+            pa.table(
+                {
+                    "reason": pa.array([reason for reason, _ in reasons], pa.string()),
+                    "records": pa.array([records for _, records in reasons], pa.int64()),
+                }
+            ),
+        )
         stats = sorted(counts.stats.items())
         connection.register(
             "stats",

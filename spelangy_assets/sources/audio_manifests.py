@@ -30,6 +30,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from spelangy_assets.execution.stage import InputError
+from spelangy_model.credentials import without_credentials
 from spelangy_model.records import Utterance
 
 UNKNOWN_LICENCE = "unknown"
@@ -105,7 +106,7 @@ def entry_of(row: Mapping[str, Any], where: str, text: str = "") -> Entry:
     if said:
         own = (_timed(row, said, ("offset", "duration"), 0.0, where),)
     return Entry(
-        url=_text(row, ("url", "source_url", "source"), "", where),
+        url=without_credentials(_text(row, ("url", "source_url", "source"), "", where)),
         licence=_text(row, ("licence", "license"), UNKNOWN_LICENCE, where),
         language=_text(row, ("language", "lang"), "", where),
         utterances=own,
@@ -198,6 +199,7 @@ class _Reader:
 
     def _name(self, name: str, where: str) -> str:
         """Return a file's name inside of the snapshot; "" when it names none, which is a bad line."""
+        name = without_credentials(name)  # some give an address, which the reject repeats
         if not name:
             raise InputError(f'{where}: names no file; add "file": "NAME", relative to the snapshot')
         path = PurePosixPath(os.path.normpath(name))

@@ -152,7 +152,8 @@ def _answers(
         for page, mined in pairs
     ]
     answers: list[Answer | str] = []
-    for filling, reply in zip(fillings, ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out), strict=True):
+    replies = ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out, ctx.log)
+    for filling, reply in zip(fillings, replies, strict=True):
         value = reply.value
         if value is None:
             answers.append(f"model_{reply.failure}")
@@ -164,5 +165,4 @@ def _answers(
             answers.append("evidence_not_on_page")
         else:
             answers.append(Answer(*(" ".join(value[name].split()) for name in ("rationale", "answer", "evidence"))))
-    ctx.log(f"language model: {client.ledger.as_dict()}")
     return answers

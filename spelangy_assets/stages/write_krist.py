@@ -114,8 +114,7 @@ def _rewritten(
         return [(document, rewrite_for_listening(document.text), "") for document in documents]
     short = [document for document in documents if len(document.text) <= config.max_model_characters]
     fillings = [{"title": document.title, "text": document.text} for document in short]
-    replies = ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out)
-    ctx.log(f"language model: {client.ledger.as_dict()}")
+    replies = ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out, ctx.log)
     by_id = {document.document_id: reply for document, reply in zip(short, replies, strict=True)}
     rewritten = []
     for document in documents:

@@ -52,18 +52,22 @@ class Files:
 
     def __init__(self, root: str | Path):
         text = str(root)
+        scheme, mark, rest = text.partition("://")
         self._objects: S3Objects | None = None
-        if text.startswith("s3://"):
-            self.filesystem, self._objects, base = _s3(text)
+        if mark and scheme.lower() == "s3":
+            self.filesystem, self._objects, base = _s3(f"s3://{rest}")
             self._base = base.rstrip("/")
-        elif "://" in text:
-            self.filesystem, base = pafs.FileSystem.from_uri(text)
+        elif mark:
+            try:
+                self.filesystem, base = pafs.FileSystem.from_uri(text)
+            except (ValueError, OSError, NotImplementedError):  # whose words repeat the URI with its secrets
+                raise ValueError(f"no store can be opened at this {scheme}:// URI") from None
             self._base = base.rstrip("/")
         else:
             self.filesystem, self._base = pafs.LocalFileSystem(), str(Path(text).absolute())
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
         # Without the options and the secrets that a URI may bear (s3://key:secret@bucket/prefix?region=...).
-        self.uri = self._base if self.is_local else f"{text.partition('://')[0]}://{self._base}"
+        self.uri = self._base if self.is_local else f"{scheme.lower()}://{self._base}"
 
     def full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base
@@ -259,13 +263,29 @@ class _PatientS3(pafs.FileSystemHandler):
 def _s3(uri: str) -> tuple[pafs.PyFileSystem, S3Objects, str]:
     """Return the file system of an S3 URI, what reads and swaps whole objects there, and the path in it.
 
-    ValueError names an option that there is not. PyArrow's own reading of a URI gives up after three attempts and
-    cannot be told otherwise.
+    ValueError says what is wrong and repeats nothing but the names of options that there are not: what stands in the
+    wrong place may be a secret. PyArrow's own reading of a URI gives up after three attempts and cannot be told
+    otherwise.
     """
-    parts = urlsplit(uri)
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    netloc, *behind = re.split("[/?#]", uri.removeprefix("s3://"), maxsplit=1)
+    if "@" in "".join(behind):
+        raise ValueError(
+            "the s3:// URI of the store has an '@' behind its first '/', '?' or '#': in a secret write these as %2F, "
+            "%3F, %23, or give it as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; in a prefix write '@' as %40"
+        )
+    if ":" in netloc.rpartition("@")[2]:
+        raise ValueError(
+            "the s3:// URI of the store names no bucket: it is s3://BUCKET/PREFIX or s3://KEY:SECRET@BUCKET"
+        )
+    try:
+        parts = urlsplit(uri)
+        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    except ValueError:
+        raise ValueError(
+            f"the s3:// URI of the store cannot be read: after its '?' it has NAME=VALUE, of {', '.join(_S3_OPTIONS)}"
+        ) from None
     if unknown := sorted(options.keys() - set(_S3_OPTIONS)):
-        raise ValueError(f"{parts.scheme}://...{parts.path}: no option {unknown}; there are {', '.join(_S3_OPTIONS)}")
+        raise ValueError(f"s3://...: no option {unknown}; there are {', '.join(_S3_OPTIONS)}")
     _, _, place = parts.netloc.rpartition("@")
     if "region" not in options and "endpoint_override" not in options:
         options["region"] = pafs.resolve_s3_region(place)

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from spelangy_model.credentials import without_credentials
 from spelangy_model.records import Page, Reject
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.rights import Fields, robots_of, stated_licence
@@ -63,7 +64,11 @@ def make_page(
     http_fields: Fields = (),
     archive_fields: Fields = (),
 ) -> Page:
-    """Return the page record of an HTML text: its id from URL and content, its rights as it states them."""
+    """Return the page record of an HTML text: its id from URL and content, its rights as it states them.
+
+    Credentials in the URL are left out.
+    """
+    url = without_credentials(url)
     licence, stated_by = stated_licence(html, http_fields, archive_fields)
     return Page(
         page_id=stable_hash(url, html),
@@ -95,7 +100,7 @@ def page_or_reject(capture: Capture, source_uri: str, limits: PageLimits) -> Pag
     if capture.error:
         return reject("unreadable_payload", capture.error)
     if capture.kind != "file" and not re.match(r"https?://[^\s/]+", capture.url, re.IGNORECASE):
-        return reject("no_web_url", f"not an http(s) URL: {capture.url[:200]!r}")
+        return reject("no_web_url", f"not an http(s) URL: {without_credentials(capture.url)[:200]!r}")
     if capture.kind == "response" and capture.status is None:
         return reject("no_http_header", "the response has no HTTP status line")
     if capture.kind == "response" and capture.status != 200:

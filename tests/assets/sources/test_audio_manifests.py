@@ -151,3 +151,14 @@ def test_a_torn_gzip_file_is_named():
 def test_a_text_beside_stands_in_for_a_transcript():
     assert entry_of({}, "x", "Hello.").utterances == (Utterance("unknown", "Hello.", 0.0, math.inf),)
     assert entry_of({"text": "Own."}, "x", "Hello.").utterances[0].text == "Own."
+
+
+def test_addresses_are_kept_without_their_credentials():
+    signed = "https://me:s3cret@host.example/a.wav?v=2&token=s3cret"
+    listing = _read(
+        {"file": "a.wav", "url": signed},
+        {"audio_filepath": "b.wav", "duration": 1, "text": "a word", "source_url": signed},
+        {"file": signed},
+    )
+    assert {listing.entries[name].url for name in ("a.wav", "b.wav")} == {"https://host.example/a.wav?v=2"}
+    assert "s3cret" not in repr(listing)

@@ -299,6 +299,7 @@ class Answering:
     def __init__(self, answer):
         self.answer = answer
         self.ledger = self
+        self.left_out = []
         self.calls = 0
 
     def as_dict(self):
@@ -342,7 +343,7 @@ def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypa
     def answer(filling):
         if "1742" in filling["text"]:
             return {"text": filling["text"].replace("1742", "an old year")}
-        return Reply(None, "timeout", "")
+        return Reply(None, "cut_off", "")
 
     monkeypatch.setattr(write_krist, "make_client", lambda model, execution: Answering(answer))
     monkeypatch.setattr(write_krist, "require_server", lambda model, execution: None)
@@ -352,7 +353,7 @@ def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypa
     assert scripts_of(artifact) == []
     dropped = artifact.manifest.counts.dropped
     assert dropped["facts_lost"] == 1
-    assert dropped["model_timeout"] == 2
+    assert dropped["model_cut_off"] == 2
 
 
 def test_the_sample_crawl_gives_every_question_and_no_planted_one(toys, store, project_dir):
