@@ -300,7 +300,7 @@ def test_tar_shards_hold_sound_and_what_is_known_of_it(snapshot: Path, ingest: I
     assert b.utterances == [Utterance("unknown", "Said.", 0.0, 0.9)]
     assert _rejects(built) == {
         "shard-0.tar/again.wav": "duplicate", "shard-0.tar/c.wav": "bad_metadata", "shard-0.tar/d": "missing_file",
-        "shard-0.tar/e.cls": "not_audio",
+        "shard-0.tar/e.cls": "not_audio", "shard-0.tar/.hidden": "hidden",
     }  # fmt: skip
     # The sound of a member is that of the file.
     (snapshot / "shard-1.tar").unlink()
