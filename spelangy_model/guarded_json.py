@@ -103,6 +103,14 @@ def read_json(path: Path) -> Any:
         raise JsonError(f"{path}: no whole gzip file: {error}") from error
 
 
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return the object of a JSON file, as a model's config.json. Raises as `read_json` does."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise JsonError(f"{path}: a {type(value).__name__}, not an object")
+    return value
+
+
 def read_text(path: Path, limits: Limits = LIMITS) -> str:
     """Return the text of a file: UTF-8, or UTF-16 with its mark. Raises JsonError with the first bad line, OSError."""
     with path.open("rb") as stream:
