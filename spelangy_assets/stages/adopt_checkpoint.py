@@ -30,6 +30,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality import contracts
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
+from spelangy_model.guarded_json import read_json
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.pretrained import CheckpointRefused, check_settings, weight_files
 from spelangy_model.records import Chunk, Metric
@@ -219,7 +220,7 @@ def _folder(checkpoint: Checkpoint, execution: Execution) -> Path:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise PreflightError(f"{path} cannot be read ({error}): save the whole checkpoint, tokenizer too") from error
     if not isinstance(found, dict):

@@ -8,7 +8,6 @@ of the embedding: all-MiniLM-L6-v2 (Sentence-Transformers), mean pooling over it
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from spelangy_model.guarded_json import read_json_object
 from spelangy_model.pretrained import check_settings, load_settings, load_weights, weight_files
 
 
@@ -139,7 +139,7 @@ def check_classifier(folder: Path) -> None:
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder} holds no Hugging Face model (no config.json)")
-    config = json.loads(path.read_text("utf-8"))
+    config = read_json_object(path)
     check_settings(folder)
     if len(config.get("id2label", {})) < 2:
         raise ValueError(f"{folder}: config.json names no labels: take a model that classifies sequences")
