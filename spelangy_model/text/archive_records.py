@@ -143,6 +143,11 @@ class _Window:
         before, member = self._members[0]
         return _Place(member, self._taken - before, bool(self.packing))
 
+    @property
+    def last_member(self) -> int:
+        """Where the member begins that `fill` reads."""
+        return self._members[-1][1]
+
     def fill(self) -> bool:
         """Add bytes to `data`; False when the member (a plain archive is one) has no more.
 
@@ -277,13 +282,18 @@ def _behind(
         return _next_member(stream, window, start)
 
 
-def _find(window: _Window, start: re.Pattern[bytes], skipped: bytearray, keep_bytes: int) -> bool:
-    """Take what stands before the next line, or member, that begins with a record; False when there is none."""
+def _find(
+    window: _Window, start: re.Pattern[bytes], skipped: bytearray, keep_bytes: int, *, is_line: bool = False
+) -> bool:
+    """Take what stands before the next line, or member, that begins with a record; False when there is none.
+
+    `is_line` tells that a line may begin where the window stands.
+    """
 
     def skip(count: int) -> None:
         skipped.extend(window.take(count)[: max(0, keep_bytes - len(skipped))])
 
-    first = 1  # the byte before a place tells whether a line begins there
+    first = 0 if is_line else 1  # else the byte before a place tells whether a line begins there
     while True:
         found = start.search(window.data, first)
         if found:
@@ -291,7 +301,9 @@ def _find(window: _Window, start: re.Pattern[bytes], skipped: bytearray, keep_by
             return True
         try:
             if window.fill():
-                skip(len(window.data) - _PIECE_BYTES - MAX_HEAD_BYTES)  # what is left may become a whole line
+                if (done := len(window.data) - _PIECE_BYTES - MAX_HEAD_BYTES) > 0:
+                    skip(done)  # what is left may become a whole line
+                    first = 1
                 continue
         except (_NoRecordError, zlib.error):
             skip(len(window.data))
@@ -303,9 +315,9 @@ def _find(window: _Window, start: re.Pattern[bytes], skipped: bytearray, keep_by
 
 
 def _next_member(stream: BinaryIO, window: _Window, start: re.Pattern[bytes]) -> _Window | None:
-    """Return a window at the next gzip member, behind the one that a window has come to, that begins with a record."""
-    at = window._members[-1][1] + 1
+    """Return a window at the first record behind the gzip member that a window has come to, which is damaged."""
     for _ in range(_MAX_TRIES):
+        at = window.last_member + 1
         while True:
             stream.seek(at)
             piece = stream.read(_PIECE_BYTES)
@@ -314,16 +326,11 @@ def _next_member(stream: BinaryIO, window: _Window, start: re.Pattern[bytes]) ->
             if len(piece) < len(_GZIP):
                 return None
             at += len(piece) - len(_GZIP) + 1
-        at += found
-        window = _Window(stream, at, _GZIP)
+        window = _Window(stream, at + found, _GZIP)
         try:
-            while len(window.data) < _START_BYTES and window.fill():
-                pass
-            if start.match(window.data):
-                return window
+            return window if _find(window, start, bytearray(), 0, is_line=True) else None
         except (_NoRecordError, zlib.error):
-            pass
-        at += 1
+            continue
     return None
 
 
