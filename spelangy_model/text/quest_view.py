@@ -22,19 +22,24 @@ MAX_DEPTH = 256  # of elements; pages that nest deeper are rejected before they 
 
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _BLOCKS = frozenset(
-    """address article aside blockquote body caption center dd details dialog div dl dt fieldset figure footer form
-    header hgroup hr html legend li main menu nav ol p pre section summary table tbody td tfoot th thead tr ul""".split()
+    """
+    address article aside blockquote body caption center dd details dialog div dl dt fieldset figure footer form header
+    hgroup hr html legend li main menu nav ol p pre section summary table tbody td tfoot th thead tr ul
+    """.split()  # noqa: SIM905
 ) | frozenset(_HEADINGS)
 # Without a trace: nothing that a reader sees stands there, or only what stands for something else.
 _UNSEEN = frozenset(
-    "head style template noscript link meta svg math img picture source figcaption wbr title base".split()
+    "head style template noscript link meta svg math img picture source figcaption wbr title base".split()  # noqa: SIM905
 )
 # A gap: what stands there was taken away, and what follows may belong to it.
 _REMOVED = frozenset(
-    """script nav footer aside form iframe frame object embed video audio canvas select textarea pre table dialog
-    amp-ad""".split()
+    """
+    script nav footer aside form iframe frame object embed video audio canvas select textarea pre table dialog amp-ad
+    """.split()  # noqa: SIM905
 )
-_REMOVED_ROLES = frozenset("navigation complementary contentinfo search dialog menu banner alert".split())
+_REMOVED_ROLES = frozenset(
+    "navigation complementary contentinfo search dialog menu banner alert".split()  # noqa: SIM905
+)
 _FURNITURE = re.compile(
     r"comment|newsletter|subscri|related|sharing|social|breadcrumb|cookie|consent|promo|advert|byline|disclaimer"
     r"|author-?(?:bio|box|info)|about-?(?:the-)?author|copyright|pagination|recommended|read-?next|more-stories"
@@ -54,13 +59,18 @@ _ICON = re.compile(
 )
 _PERMALINK = re.compile(r"[#\u00b6\u00a7\U0001f517]|\[?edit\]?|(?:copy )?link")
 _READ_MORE = re.compile(
-    r"(?:(?:read|learn|see|show|view|find out) (?:more|less|full answer)|continue reading|click here|more info(?:rmation)?"
-    r"|(?:back )?to (?:the )?top|expand|collapse|open|close|copy(?: link)?|share|print|tweet|edit)"
+    r"(?:(?:read|learn|see|show|view|find out) (?:more|less|full answer)|continue reading|click here"
+    r"|more info(?:rmation)?|(?:back )?to (?:the )?top"
+    r"|expand|collapse|open|close|copy(?: link)?|share|print|tweet|edit)"
     r"\W*",
     re.IGNORECASE,
 )
+_CREDIT = re.compile(
+    r"(?:photo|image|picture|illustration|video)s?(?: source| credits?| courtesy| by)?\s?(?::|by |courtesy )", re.I
+)
 _NOTE_MARK = re.compile(
-    r"\s?\[(?:\d{1,3}|[a-z]|nb \d+|note \d+|citation needed|edit|clarification needed|who\?|when\?|according to whom\?)\]",
+    r"\s?\[(?:\d{1,3}|[a-z]|nb \d+|note \d+|citation needed|edit|clarification needed|who\?|when\?"
+    r"|according to whom\?)\]",
     re.IGNORECASE,
 )
 _PICTURE_SIGNS = re.compile(
@@ -93,13 +103,20 @@ class Block:
 
 
 def parse(html: str) -> Element:
-    """Return the root of a page's elements, or None when it has none. Never raises on malformed HTML."""
-    from lxml import etree
+    """Return the root of a page's elements, or None when it has none. Never raises on malformed HTML.
 
-    data = html.encode("utf-8", "replace").replace(b"\x00", b"")
+    Lexbor makes the tree, as browsers do (libxml2 puts half a page into a table that is not closed); lxml walks it.
+    """
+    from lxml import etree
+    from resiliparse.parse.html import HTMLTree
+
+    tree: Any = HTMLTree.parse(_HALF_PAIRS.sub("\ufffd", html))
+    if tree.document is None or tree.document.first_element_child is None:
+        return None
+    data = tree.document.first_element_child.html.encode("utf-8", "replace").replace(b"\x00", b"")
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        return etree.fromstring(data, parser) if data.strip() else None
+        return etree.fromstring(data, parser)
     except etree.XMLSyntaxError:
         return None
 
@@ -146,7 +163,7 @@ def joined(blocks: Iterable[Block]) -> str:
                 break
             continue
         text = ", ".join(block.cells) if block.cells else block.text
-        if not text or _READ_MORE.fullmatch(text):
+        if not text or _READ_MORE.fullmatch(text) or (len(text) < 200 and _CREDIT.match(text)):
             continue
         if parts and parts[-1][-1].isalnum():
             parts[-1] += "," if block.kind == "item" and len(parts) > 1 and len(parts[-1]) < 60 else "."
@@ -296,7 +313,7 @@ class _Reader:
             self.read(child, owner, here, depth, bold=bold or tag in ("b", "strong"), linked=linked or tag == "a")
 
     def _raised(self, element: Element) -> str:
-        """Return what a superscript is to a voice: a power, the end of an ordinal, or nothing, as the mark of a note."""
+        """Return what a superscript says: a power, the end of an ordinal, or nothing, as the mark of a note."""
         text = "".join(element.itertext()).strip()
         if text in ("st", "nd", "rd", "th"):
             return text

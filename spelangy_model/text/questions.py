@@ -13,7 +13,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from spelangy_model.records import Line, Page, Script
@@ -239,7 +239,7 @@ class _Flow:
             "sentence": [],
         }
         self._reasons = reasons
-        self._blocks = blocks = quest_view.blocks_of(root)
+        self._blocks = blocks = _without_speakers(quest_view.blocks_of(root))
         self._asks = [_asks(block) for block in blocks]
         self._named: dict[str, Element] | None = None
         self._root = root
@@ -254,7 +254,7 @@ class _Flow:
                 self._read_question(at)
             elif block.lead and _is_asked(block.lead):
                 self._read_lead(at)
-            elif block.kind == "paragraph":
+            elif block.kind == "paragraph" and not block.level:
                 self.pairs["sentence"] += self._sentences(at)
 
     def _read_row(self, block: Block) -> None:
@@ -375,6 +375,26 @@ class _Flow:
 _HOLDERS = frozenset(["div", "section", "dd", "ul", "ol", "article", "td", "blockquote", "span"])
 
 
+_SPEAKER = re.compile(
+    r"(?!(?:Note|Notes|Tip|Tips|Warning|Example|Step|Yes|No|Answer|Question|Q|A)\b)"
+    r"((?:[A-Z][\w.'\u2019-]*)(?: [A-Z][\w.'\u2019-]*){0,3}):\s+(?=\S)"
+)
+
+
+def _without_speakers(blocks: list[Block]) -> list[Block]:
+    """Return blocks without the names of speakers before what they say, as interviews have; a page names each twice."""
+    names = Counter(match[1] for block in blocks if (match := _SPEAKER.match(block.text)))
+    said = []
+    for block in blocks:
+        match = _SPEAKER.match(block.text)
+        if match is None or names[match[1]] < 2 or block.kind == "heading":
+            said.append(block)
+        else:
+            lead = block.lead[match.end() :] if len(block.lead) > match.end() else ""
+            said.append(replace(block, text=block.text[match.end() :], lead=lead))
+    return said
+
+
 def _asks(block: Block) -> bool:
     """Tell whether a block is one question: a heading or a bold line that asks, a control, or a lone question."""
     question = _asked(block.text)
@@ -447,7 +467,16 @@ _QUESTION_START = re.compile(
     rf"(?:{_WH}|{_AUXILIARY})\b",
     re.I,
 )
-_LATER_WH = re.compile(rf"(?:, | (?:in|on|at|from|to|for|by|with|of|under|into|through) ){_WH}\b", re.I)
+_LATER_WH = re.compile(
+    r"(?:, |: |\u2026 |\.\.\. | [\u2013\u2014-] "
+    rf"| (?:in|on|at|from|to|for|by|with|of|under|into|through) ){_WH}\b",
+    re.I,
+)
+_ELLIPTIC = re.compile(  # Pets allowed? Any limits on luggage?
+    r"\b(?:allowed|permitted|required|needed|included|accepted|available|provided)\?$"
+    r"|(?:^| [\u2013\u2014-] )any (?:\w+ )?\w+ (?:on|for|in|about|against|between) ",
+    re.IGNORECASE,
+)
 
 # Reasons in the order in which they are tried. The words are English, as the sets are.
 _RHETORICAL = re.compile(
@@ -456,6 +485,7 @@ _RHETORICAL = re.compile(
     r"|how (?:could|dare|can) (?:you|anyone|we)|did you know|have you (?:ever|heard|seen|noticed)|don't you"
     r"|doesn't|isn't|aren't|wasn't|weren't|can't|couldn't"
     r"|wouldn't|shouldn't|won't|haven't|hasn't|is (?:that|it|this) not|are (?:you|we) not|ready|want|need"
+    r"|are you (?:an?|the|someone|one|in|on|new|tired|sure|planning|preparing|considering|thinking|wondering|still)"
     r"|looking|interested|curious|wondering|sound|got"
     r"|so what\?|really|seriously|what (?:a|on earth|the hell)|who (?:on earth|else)|what's not to"
     r"|can you (?:believe|imagine|guess)|would you believe|guess)(?:\b|$)"
@@ -468,13 +498,15 @@ _OPINION = re.compile(
     re.I,
 )
 _SITE = re.compile(
-    r"^any (?:other )?(?:question|comment|thought|idea|suggestion)s?\b|\b(?:us|our|ours|i|my|me|we need|we're"
+    r"^any (?:other )?(?:question|comment|thought|idea|suggestion)s?\b|(?<!tell )(?<!give )(?<!walk )\bus\b"
+    r"|\bours?\b(?! (?:brain|bod(?:y|ies)|eye|ear|skin|heart|planet|solar|sun|moon|galaxy|universe|bone|mind|cell|DNA|teeth|hair|ancestor|species|lives|world|lung|immune|digestive|muscle"
+    r"|blood|sense|climate|health|food|water|air|ocean))|\b(?:we need|we're"
     r"|we've)\b|\bcontact(?:ing)? (?:you|the (?:team|support))\b"
     r"|\bwe (?:collect|offer|share|ship|sell|store|process|accept|provide|protect|handle|respond|disclose"
     r"|charge|send|use)\b"
     r"|\b(?:subscribe|subscription|unsubscribe|newsletter|log ?in|sign ?(?:in|up)|password|cookies?|whitelist"
     r"|checkout|refunds?|coupons?|promo code)\b"
-    r"|\byour (?:account|order|website|site|team|store|shop|services?|company|e-?mail)\b|\b(?:this"
+    r"|\b(?:your|my) (?:account|order|website|site|team|store|shop|services?|company|e-?mail)\b|\b(?:this"
     r"|the) (?:website|site|web page|blog|app|shop|store|forum|course|event)\b",
     re.IGNORECASE,
 )
@@ -484,7 +516,12 @@ _DEICTIC = re.compile(
     r"|map|page|article|post|story|text|passage|list|section|slide|quiz)s?\b"
     r"|^what(?:'s|\u2019s| is| was| are) (?:the )?(?:next|new|problem|point|story|catch|deal|matter|issue"
     r"|verdict|bottom line|solution|result)\?"
-    r"|\bof (?:these|those|the two|the three|them)\b|\bhere\?$",
+    r"|\bof (?:these|those|the two|the three|them)\b|\bhere\?$"
+    r"|\b(?:these|those) [a-z]"
+    r"|\bthis (?!year|week|month|season|century|decade|summer|winter|spring|autumn|morning)[a-z]"
+    r"|(?<!true )(?<!sure )(?<!mean )\bthat [a-z]+\?$|\bany other\b|\bany (?:additional|further) information\b"
+    r"|^(?:so |but |and )?what(?:'s|\u2019s| is| was| has| just)?(?: \w+ly| just| really)?"
+    r" (?:happen(?:s|ed|ing)?|going on)(?: here| next| now| then)?\?",
     re.IGNORECASE,
 )
 _EXPLETIVE = re.compile(
@@ -523,17 +560,48 @@ def refuse_question(mined: MinedQuestion, rules: QuestRules) -> str | None:
         return "about_the_site"
     if _OPINION.search(question):
         return "asks_opinion"
-    if not _QUESTION_START.match(question) and not _LATER_WH.search(question):
+    if not any(form(question) for form in (_QUESTION_START.match, _LATER_WH.search, _ELLIPTIC.search)) and (
+        not _QUESTION_START.match(split_sentences(question)[-1])
+    ):
         return "no_question_word"
     if _DEICTIC.search(question) or _lacks_subject(question):
         return "needs_context"
-    return _refuse_answer(mined.answer, rules)
+    if question != mined.question and mined.question[:1] in '\u201c"\u2018':
+        return "needs_context"  # what somebody says in a story
+    if mined.pattern == "sentence" and (_GOES_ON.match(question) or _FIRST_PERSON.search(question)):
+        return "needs_context"
+    return _refuse_answer(mined.answer, rules) or (None if _is_english(question, mined.answer) else "not_english")
+
+
+_GOES_ON = re.compile(r"(?:and|but|so|then|well|or)\b", re.IGNORECASE)  # what came before in the paragraph
+_FIRST_PERSON = re.compile(r"\b(?:I|me|my|we)\b")  # in a paragraph its author asks himself; in an FAQ it is the reader
+_ENGLISH = frozenset(
+    words_of(
+        """
+        the of and to is are a for it with as be by this have has had from or not you your they at that which who why
+        how what when where can could do does did will would should may if on there their these those but we our i my
+        """
+    )
+)
+
+
+def _is_english(question: str, answer: str) -> bool:
+    words = words_of(question) + words_of(answer)[:60]
+    return sum(word in _ENGLISH for word in words) >= 0.12 * len(words)
+
+
+_HE = re.compile(r"\b(?:he|she|him|his|her|hers)\b", re.IGNORECASE)
+_NAME = re.compile(r"(?<=\w )[A-Z][a-z]|\b(?:person|child|man|woman|boy|girl|king|queen|baby)\b")
+_THERE = re.compile(r"\b(?:is|are|was|were|will|be|been)(?: not)? there\b|\bthere(?: is| are| be)\b", re.IGNORECASE)
 
 
 def _lacks_subject(question: str) -> bool:
     """Tell whether a pronoun comes before anything that it could mean, as in: What does it eat?"""
     if _EXPLETIVE.search(question):
         return False
+    if _HE.search(question) and not _NAME.search(question):
+        return True
+    question = _THERE.sub(" ", question)
     for word in words_of(question):
         if word in _PRONOUN:
             return True
@@ -543,13 +611,29 @@ def _lacks_subject(question: str) -> bool:
 
 
 def _refuse_answer(answer: str, rules: QuestRules) -> str | None:
-    if not words_of(answer):
+    if not words_of(answer) or _DATE_LINE.fullmatch(answer):
         return "no_answer"
     if all(_is_asked(sentence) for sentence in split_sentences(answer)):
         return "answered_by_question"
-    if len(words_of(take_apart(answer, rules).short)) > rules.max_answer_words:
+    short = take_apart(answer, rules).short
+    if len(words_of(short)) > rules.max_answer_words:
         return "answer_too_long"
-    return None
+    if short.endswith(":"):
+        return "answer_cut_off"
+    if len(words_of(short)) < 10 and _CALL.match(short):
+        return "about_the_site"
+    return "answer_has_code" if _CODE.search(short) else None
+
+
+_DATE_LINE = re.compile(
+    r"(?:asked|answered|modified|updated|posted|published|by|at|on|in|ago|min(?:ute)?s?|hours?|days?|read|views?|comments?"
+    r"|jan\w*|feb\w*|mar\w*|apr\w*|may|june?|july?|aug\w*|sept?\w*|oct\w*|nov\w*|dec\w*|am|pm|\d+|\W)+",
+    re.IGNORECASE,
+)
+_CALL = re.compile(
+    r"(?:please )?(?:sign up|subscribe|click|contact|register|download|read|follow|share|call|email)\b", re.I
+)
+_CODE = re.compile(r"[{}]|;\s*$|=>|\(\)|</|\w=[\w\"']|::|\$\w+\s*=")
 
 
 # --- answers and scripts ----------------------------------------------------------------------------------
