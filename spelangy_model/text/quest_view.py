@@ -157,6 +157,7 @@ def joined(blocks: Iterable[Block]) -> str:
     A block that ends without a mark gets one, for a voice makes no pause at the end of a line.
     """
     parts: list[str] = []
+    headed = False
     for block in blocks:
         if block.kind == "gap":
             if parts and block.element.tag != "script":
@@ -166,7 +167,8 @@ def joined(blocks: Iterable[Block]) -> str:
         if not text or _READ_MORE.fullmatch(text) or (len(text) < 200 and _CREDIT.match(text)):
             continue
         if parts and parts[-1][-1].isalnum():
-            parts[-1] += "," if block.kind == "item" and len(parts) > 1 and len(parts[-1]) < 60 else "."
+            parts[-1] += ":" if headed else "," if block.kind == "item" and len(parts[-1]) < 60 else "."
+        headed = block.level > 0
         parts.append(text)
     return clean(" ".join(parts))
 
@@ -304,8 +306,8 @@ class _Reader:
         words = " ".join("".join(child.itertext()).split())
         if here is not hidden or _is_mark(child, words):
             return
-        opens = tag == "button" or is_control(child)
-        if opens and _ends_asking(words):
+        opens = "?" in words and (tag == "button" or is_control(child))
+        if opens and _ends_asking(text_of(child)):
             self.flush(owner, hidden)
             self.read(child, child, here, depth, bold=bold, linked=linked)
             self.flush(child, here)

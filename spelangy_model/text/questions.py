@@ -1,10 +1,12 @@
 """Quest: questions that a page asks and answers itself, as scripts to be spoken.
 
 Put here: finding questions with their answers in HTML, the rules that tell a question worth learning from one that is
-not, and the script (question, then rationale and answer). Do not put here: a language model's judgement (its prompts
-lie in prompts/), voices, or duplicates across pages (the stage knows the other pages). Patterns, the most explicit
-first: schema.org FAQPage and QAPage as JSON-LD, the same as microdata, definition lists, <details>, headings and
-paragraphs that are one question and stand before its answer, and questions inside a paragraph that it answers at once.
+not, and the script (question, then rationale and answer). Do not put here: what of a page is read (quest_view), a
+language model's judgement (its prompts lie in prompts/), voices, or duplicates across pages (the stage knows the other
+pages). Patterns, the most explicit first: schema.org FAQPage and QAPage as JSON-LD, the same as microdata or RDFa,
+definition lists, <details>, accordions (a control and the panel that it opens), "Q:" and "A:", rows of a table,
+headings and lines that are one question and stand before its answer, and questions inside a paragraph that it answers
+at once.
 """
 
 from __future__ import annotations
@@ -70,8 +72,9 @@ class MinedPage:
     """The questions of a page, and what asked and was left alone, by reason.
 
     Reasons: `no_answer`, nothing follows that could be one; `answer_removed`, what follows stands behind an element
-    that was taken away (a script, a frame, a form, code, an advertisement); `page_title`, the question is what the
-    whole page is about; `json_ld_unreadable`, a script with questions that is no JSON, or half of it.
+    that was taken away (a script, a frame, a form, code, an advertisement); `page_title` and `heads_sections`, the
+    whole page, or parts with headings of their own, are about the question; `json_ld_unreadable`, a script with
+    questions that is no JSON, or half of it.
     """
 
     questions: list[MinedQuestion]
@@ -349,8 +352,9 @@ class _Flow:
         that holds both; nothing stands behind a gap."""
         asking, holder = self._blocks[at], None
         answers: list[Block] = []
-        if any(quest_view.leads_away(element) for element in _around(asking)):
-            return ""
+        above = itertools.islice(asking.element.iterancestors("a"), 1)
+        if any(quest_view.leads_away(element) for element in (*_around(asking), *above)):
+            return ""  # the teaser of another page
         for index in range(at + 1, len(self._blocks)):
             block = self._blocks[index]
             if block.hidden is not None:
@@ -361,13 +365,16 @@ class _Flow:
                 break
             if 0 < block.level <= (asking.level or 7):
                 break
+            if block.level and not answers:
+                self._reasons["heads_sections"] += 1
+                break
             if holder is None:
                 holder = _common(asking.element, block.element)
                 if asking.kind == "item" and not _lies_in(block.element, _item_of(asking)):
                     break
             elif holder is not None and not _lies_in(block.element, holder):
                 break
-            if block.link_share <= 0.7:
+            if block.link_share <= 0.7 or block.text.endswith((".", "!")):
                 answers.append(block)
         return quest_view.joined(answers)
 
@@ -376,22 +383,29 @@ _HOLDERS = frozenset(["div", "section", "dd", "ul", "ol", "article", "td", "bloc
 
 
 _SPEAKER = re.compile(
-    r"(?!(?:Note|Notes|Tip|Tips|Warning|Example|Step|Yes|No|Answer|Question|Q|A)\b)"
-    r"((?:[A-Z][\w.'\u2019-]*)(?: [A-Z][\w.'\u2019-]*){0,3}):\s+(?=\S)"
+    r"(?!(?:Notes?|Tips?|Warning|Example|Step|Yes|No|Answer|Question|FAQ|[QA]\d*)\b)"
+    r"([A-Z][\w.'\u2019-]*(?: [A-Z][\w.'\u2019-]*){0,3}):\s+(?=\S)"
 )
 
 
 def _without_speakers(blocks: list[Block]) -> list[Block]:
-    """Return blocks without the names of speakers before what they say, as interviews have; a page names each twice."""
-    names = Counter(match[1] for block in blocks if (match := _SPEAKER.match(block.text)))
+    """Return blocks without the names of speakers before what they say, as interviews have.
+
+    A name is a speaker's when the page names it twice so, or in capitals. What a speaker asks and another answers is
+    a line of its own, as one in bold is.
+    """
+    labels = [None if block.cells else _SPEAKER.match(block.text) for block in blocks]
+    names = Counter(label[1] for label in labels if label)
+    speakers = [label[1] if label and (names[label[1]] > 1 or label[1].isupper()) else "" for label in labels]
     said = []
-    for block in blocks:
-        match = _SPEAKER.match(block.text)
-        if match is None or names[match[1]] < 2 or block.kind == "heading":
+    for at, (block, label, speaker) in enumerate(zip(blocks, labels, speakers, strict=True)):
+        if label is None or not speaker:
             said.append(block)
-        else:
-            lead = block.lead[match.end() :] if len(block.lead) > match.end() else ""
-            said.append(replace(block, text=block.text[match.end() :], lead=lead))
+            continue
+        following = next((name for name in speakers[at + 1 : at + 4] if name), speaker)
+        asks = block.kind == "paragraph" and _is_asked(block.text) and following != speaker
+        lead = block.lead[label.end() :] if len(block.lead) > label.end() else ""
+        said.append(replace(block, text=block.text[label.end() :], lead=lead, level=7 if asks else block.level))
     return said
 
 
@@ -468,12 +482,13 @@ _QUESTION_START = re.compile(
     re.I,
 )
 _LATER_WH = re.compile(
-    r"(?:, |: |\u2026 |\.\.\. | [\u2013\u2014-] "
+    r"[,\u2013\u2014-] (?:can|could|would) you\b|(?:, |: |\u2026 |\.\.\. | [\u2013\u2014-] "
     rf"| (?:in|on|at|from|to|for|by|with|of|under|into|through) ){_WH}\b",
     re.I,
 )
 _ELLIPTIC = re.compile(  # Pets allowed? Any limits on luggage?
     r"\b(?:allowed|permitted|required|needed|included|accepted|available|provided)\?$"
+    r"|^\w+(?: (?:and|or) \w+)? (?:allowed|permitted|required|needed|included|accepted) (?:in|on|at|for|to|with|by) "
     r"|(?:^| [\u2013\u2014-] )any (?:\w+ )?\w+ (?:on|for|in|about|against|between) ",
     re.IGNORECASE,
 )
@@ -482,14 +497,15 @@ _ELLIPTIC = re.compile(  # Pets allowed? Any limits on luggage?
 _RHETORICAL = re.compile(
     r"^(?:why not|who (?:cares|knows?|knew|doesn't|does not|wouldn't|would have|could have|needs|wants)"
     r"|what could be|what if|what about|how about"
-    r"|how (?:could|dare|can) (?:you|anyone|we)|did you know|have you (?:ever|heard|seen|noticed)|don't you"
+    r"|how (?:could|dare|can) (?:you|anyone|we)|did you know|have you (?:ever|heard|seen|noticed|tried"
+    r"|experienced|wondered|thought)|have an?|what better|don't you"
     r"|doesn't|isn't|aren't|wasn't|weren't|can't|couldn't"
     r"|wouldn't|shouldn't|won't|haven't|hasn't|is (?:that|it|this) not|are (?:you|we) not|ready|want|need"
     r"|are you (?:an?|the|someone|one|in|on|new|tired|sure|planning|preparing|considering|thinking|wondering|still)"
     r"|looking|interested|curious|wondering|sound|got"
     r"|so what\?|really|seriously|what (?:a|on earth|the hell)|who (?:on earth|else)|what's not to"
     r"|can you (?:believe|imagine|guess)|would you believe|guess)(?:\b|$)"
-    r"|\b(?:right|don't you think|isn't it|aren't they|wouldn't you|eh|no)\?$",
+    r"|\b(?:anyway|right|don't you think|isn't it|aren't they|wouldn't you|eh|no)\?$",
     re.IGNORECASE,
 )
 _OPINION = re.compile(
@@ -498,14 +514,15 @@ _OPINION = re.compile(
     re.I,
 )
 _SITE = re.compile(
-    r"^any (?:other )?(?:question|comment|thought|idea|suggestion)s?\b|(?<!tell )(?<!give )(?<!walk )\bus\b"
-    r"|\bours?\b(?! (?:brain|bod(?:y|ies)|eye|ear|skin|heart|planet|solar|sun|moon|galaxy|universe|bone|mind|cell|DNA|teeth|hair|ancestor|species|lives|world|lung|immune|digestive|muscle"
-    r"|blood|sense|climate|health|food|water|air|ocean))|\b(?:we need|we're"
+    r"^any (?:other )?(?:question|comment|thought|idea|suggestion)s?\b|(?<!tell )(?<!give )(?<!walk )(?<!kick )\bus\b"
+    r"|\bours?\b(?! (?:brain|bod(?:y|ies)|eye|ear|skin|heart|planet|solar|sun|moon|galaxy|universe|bone|mind|cell"
+    r"|DNA|teeth|hair|ancestor|species|lives|world|lung|immune|digestive|muscle|blood|sense|climate|health|food|water|air"
+    r"|ocean))|\b(?:we need|we're"
     r"|we've)\b|\bcontact(?:ing)? (?:you|the (?:team|support))\b"
     r"|\bwe (?:collect|offer|share|ship|sell|store|process|accept|provide|protect|handle|respond|disclose"
     r"|charge|send|use)\b"
     r"|\b(?:subscribe|subscription|unsubscribe|newsletter|log ?in|sign ?(?:in|up)|password|cookies?|whitelist"
-    r"|checkout|refunds?|coupons?|promo code)\b"
+    r"|checkout|refunds?|coupons?|promo code)\b|\byour [\w ]*policy\b|\bmore info(?:rmation)?\?$"
     r"|\b(?:your|my) (?:account|order|website|site|team|store|shop|services?|company|e-?mail)\b|\b(?:this"
     r"|the) (?:website|site|web page|blog|app|shop|store|forum|course|event)\b",
     re.IGNORECASE,
@@ -546,15 +563,15 @@ _FUNCTION = frozenset(
 
 def refuse_question(mined: MinedQuestion, rules: QuestRules) -> str | None:
     """Return why a mined pair is not worth learning (a reason word), or None when it is a valid question."""
-    question = mined.question.strip(" \u201c\u201d\"'")
+    question = mined.question.strip(" \u201c\u201d\"'").replace("\u2019", "'")
     words = words_of(question)
-    if not question.endswith("?") or question.count("?") > 1:
+    if not question.endswith("?") or not _is_one(question):
         return "not_one_question"
     if len(words) < rules.min_question_words:
         return "question_too_short"
     if len(words) > rules.max_question_words:
         return "question_too_long"
-    if _RHETORICAL.search(question):
+    if _RHETORICAL.search(_GOES_ON.sub("", question)) and not (mined.pattern in _MARKED and _WHAT_IF.match(question)):
         return "rhetorical"
     if _SITE.search(question):
         return "about_the_site"
@@ -564,17 +581,20 @@ def refuse_question(mined: MinedQuestion, rules: QuestRules) -> str | None:
         not _QUESTION_START.match(split_sentences(question)[-1])
     ):
         return "no_question_word"
-    if _DEICTIC.search(question) or _lacks_subject(question):
+    if _DEICTIC.search(question[: question.index("?") + 1]) or _lacks_subject(question):
         return "needs_context"
     if question != mined.question and mined.question[:1] in '\u201c"\u2018':
         return "needs_context"  # what somebody says in a story
-    if mined.pattern == "sentence" and (_GOES_ON.match(question) or _FIRST_PERSON.search(question)):
+    if mined.pattern == "sentence" and (_GOES_ON.match(question) or _PERSONAL.search(question)):
         return "needs_context"
-    return _refuse_answer(mined.answer, rules) or (None if _is_english(question, mined.answer) else "not_english")
+    return _refuse_answer(mined.answer, rules, mined.pattern in ("heading", "sentence")) or (
+        None if _is_english(question, mined.answer) else "not_english"
+    )
 
 
-_GOES_ON = re.compile(r"(?:and|but|so|then|well|or)\b", re.IGNORECASE)  # what came before in the paragraph
-_FIRST_PERSON = re.compile(r"\b(?:I|me|my|we)\b")  # in a paragraph its author asks himself; in an FAQ it is the reader
+_GOES_ON = re.compile(r"^(?:and|but|so|then|well|or)\b[,\u2026. ]*", re.IGNORECASE)  # what came before in the paragraph
+# In a paragraph the author asks himself, or speaks to the reader; in an FAQ the reader asks.
+_PERSONAL = re.compile(r"\b(?:I|me|my|we|our|you|your|this|that|these|those)\b", re.IGNORECASE)
 _ENGLISH = frozenset(
     words_of(
         """
@@ -595,6 +615,22 @@ _NAME = re.compile(r"(?<=\w )[A-Z][a-z]|\b(?:person|child|man|woman|boy|girl|kin
 _THERE = re.compile(r"\b(?:is|are|was|were|will|be|been)(?: not)? there\b|\bthere(?: is| are| be)\b", re.IGNORECASE)
 
 
+_MARKED: tuple[Pattern, ...] = ("json_ld", "microdata", "definition_list", "details", "accordion", "labelled", "table")
+_WHAT_IF = re.compile(r"what if\b", re.IGNORECASE)
+_FOLLOWS_UP = re.compile(
+    r"if (?:so|not|no|yes)\b|why(?: ?/ ?why not| or why not| not)?\?$|how so\?$"
+    r"|[^?]*\b(?:that|this|it|they|them|those)\b",
+    re.IGNORECASE,
+)
+
+
+def _is_one(question: str) -> bool:
+    """Tell whether it is one question, or one with a second that asks on: Did you? If so, why?"""
+    first, _, more = question[:-1].partition("?")
+    more = more.strip()
+    return not more or (first != "" and "?" not in more and _FOLLOWS_UP.match(f"{more}?") is not None)
+
+
 def _lacks_subject(question: str) -> bool:
     """Tell whether a pronoun comes before anything that it could mean, as in: What does it eat?"""
     if _EXPLETIVE.search(question):
@@ -610,21 +646,27 @@ def _lacks_subject(question: str) -> bool:
     return True
 
 
-def _refuse_answer(answer: str, rules: QuestRules) -> str | None:
-    if not words_of(answer) or _DATE_LINE.fullmatch(answer):
+def _refuse_answer(answer: str, rules: QuestRules, in_flow: bool) -> str | None:
+    if (
+        not words_of(answer)
+        or _DATE_LINE.fullmatch(answer)
+        or (in_flow and len(words_of(answer)) < 12 and not _SENTENCE_END.search(answer))
+    ):
         return "no_answer"
     if all(_is_asked(sentence) for sentence in split_sentences(answer)):
         return "answered_by_question"
-    short = take_apart(answer, rules).short
+    apart = take_apart(answer, rules)
+    short = apart.short
     if len(words_of(short)) > rules.max_answer_words:
         return "answer_too_long"
     if short.endswith(":"):
         return "answer_cut_off"
-    if len(words_of(short)) < 10 and _CALL.match(short):
+    if len(words_of(f"{apart.rationale} {short}")) < 12 and _CALL.match(short):
         return "about_the_site"
     return "answer_has_code" if _CODE.search(short) else None
 
 
+_SENTENCE_END = re.compile(r"[.!?\u2026:][\"\u201d'\u2019)\]]*(?:\s|$)")  # a name or a date below a headline has none
 _DATE_LINE = re.compile(
     r"(?:asked|answered|modified|updated|posted|published|by|at|on|in|ago|min(?:ute)?s?|hours?|days?|read|views?|comments?"
     r"|jan\w*|feb\w*|mar\w*|apr\w*|may|june?|july?|aug\w*|sept?\w*|oct\w*|nov\w*|dec\w*|am|pm|\d+|\W)+",
