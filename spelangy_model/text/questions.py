@@ -425,6 +425,9 @@ def _around(block: Block) -> list[Element]:
     """Return the elements that hold a block's text and no more, and those in it that hold all of it."""
     wanted = len("".join(block.text.split()))
     element, around = block.element, []
+    if element.tag in ("button", "summary", "a", "span"):  # a control of its own, whatever icons stand in it
+        around.append(element)
+        element = element.getparent()
     while element is not None and _signs(element, wanted + 9) <= wanted + 8 and len(around) < 6:
         around.append(element)
         element = element.getparent()
