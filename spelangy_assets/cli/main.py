@@ -6,6 +6,7 @@ Put here: arguments and printing. Do not put here: work; each command is a funct
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     gc = commands.add_parser("gc", help="what nothing published was made from: a list, or with --delete its removal")
     gc.add_argument("--recipe", default=None, help="default: all recipes")
     gc.add_argument("--days", type=float, default=7.0, help="keep what changed within so many days")
+    gc.add_argument("--published", action="store_true", help="with --recipe: what is published of that recipe, too")
     gc.add_argument("--delete", action="store_true")
 
     tokenizer = commands.add_parser("tokenizer", help="train the shipped speech tokenizer again from the recipe")
@@ -200,19 +202,26 @@ def _gc(chosen: argparse.Namespace) -> int:
     import datetime
 
     from spelangy_assets.settings import Settings
-    from spelangy_assets.store.artifacts import ArtifactStore
+    from spelangy_assets.store.artifacts import ArtifactStore, StoreError
     from spelangy_assets.store.garbage import delete, find_garbage
+    from spelangy_assets.store.leases import LeaseError
 
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
     age = datetime.timedelta(days=chosen.days)
-    garbage = find_garbage(store, age, datetime.datetime.now(datetime.UTC), chosen.recipe)
-    for one in garbage:
-        print(f"{one.bytes / 1e6:>12.1f} MB  {one.why:<13}{one.changed_at:%Y-%m-%d}  {one.path}")
-    total = sum(one.bytes for one in garbage) / 1e6
-    if chosen.delete:
-        delete(store, garbage)
-    print(f"{total:>12.1f} MB in {len(garbage)} versions {'deleted' if chosen.delete else '(--delete removes them)'}")
+    now = datetime.datetime.now(datetime.UTC)
+    try:
+        garbage = find_garbage(store, age, now, chosen.recipe, chosen.published)
+        for one in garbage:
+            print(f"{one.bytes / 1e6:>12.1f} MB  {one.why:<13}{one.changed_at:%Y-%m-%d}  {one.path}")
+        shown = delete(store, garbage) if chosen.delete else garbage
+    except (StoreError, LeaseError, ValueError) as error:
+        print(f"gc: {error}", file=sys.stderr)
+        return 2
+    total = sum(one.bytes for one in shown) / 1e6
+    print(f"{total:>12.1f} MB in {len(shown)} versions {'deleted' if chosen.delete else '(--delete removes them)'}")
+    if len(shown) < len(garbage):
+        print(f"{len(garbage) - len(shown)} versions stay: they were published or taken up by a build meanwhile")
     return 0
 
 

@@ -166,8 +166,11 @@ def build_share(
             f"{resolved.identity.build_key}; give every node the same code, or start the run again"
         )
     identity = replace(resolved.identity, build_key=build_key)
-    writer = store.writer(Address(graph.recipe, node.name, partition), identity, node.stage.TABLES, share)
-    with contextlib.suppress(CommittedMeanwhile):
+    address = Address(graph.recipe, node.name, partition)
+    held = _held(address, identity)
+    with store.lease(f"{address}, share {share.index} of {share.count}", held), contextlib.suppress(CommittedMeanwhile):
+        _look_again(store, held[1:])
+        writer = store.writer(address, identity, node.stage.TABLES, share)
         node.stage.run(_context(store, graph, node, partition, resolved, writer, execution, source, log), node.config)
 
 
@@ -191,8 +194,27 @@ def build(
     while True:
         try:
             return _build(store, graph, node, partition, execution, source, force, log)
-        except PublishedMeanwhile as error:
+        except (PublishedMeanwhile, _Vanished) as error:
             log(f"{error}: resolving the inputs again")
+
+
+class _Vanished(Exception):
+    """A version that this build reads, or the one that it is, was deleted or set aside since it looked."""
+
+
+def _held(address: Address, identity: Identity) -> list[tuple[Address, str]]:
+    """Return what a build writes and reads, as its lease names it."""
+    read = [
+        (Address(item.recipe, item.asset, item.partition), item.build_key) for item in identity.inputs if item.asset
+    ]
+    return [(address, identity.build_key), *read]
+
+
+def _look_again(store: ArtifactStore, held: list[tuple[Address, str]]) -> None:
+    """Raise _Vanished when a version that is read was deleted between the resolving and the lease."""
+    for address, build_key in held:
+        if store.find(address, build_key) is None:
+            raise _Vanished(f"{address} version {build_key} was deleted meanwhile")
 
 
 def _build(
@@ -212,26 +234,51 @@ def _build(
     if force:
         identity = replace(identity, build_key=_unbuilt(store, address, identity.build_key))
     artifact = None if force else committed(store, address, identity.build_key)
+    if artifact is not None and (gone := store.missing_files(artifact)):
+        reason = f"{len(gone)} of its files are not there or not whole, {gone[0]} first"
+        log(f"{address} version {identity.build_key} is set aside: {reason}; {store.set_aside(artifact, reason)}")
+        artifact = None
     cached = artifact is not None
     if artifact is None:
         node.stage.preflight(node.config, execution)
-        if execution.spread is not None and getattr(node.stage, "INDEPENDENT_UNITS", False):
-            execution.spread(node.name, partition, identity.build_key)
-        # After others this finds every unit done, or does what they left.
-        writer = store.writer(address, identity, node.stage.TABLES)
-        context = _context(store, graph, node, partition, resolved, writer, execution, source, log)
-        try:
-            node.stage.run(context, node.config)
-            writer.commit()
-        except CommittedMeanwhile as error:
-            log(f"{error}: taking that")
-        artifact = store.find(address, identity.build_key)
+    held = _held(address, identity if artifact is None else replace(identity, build_key=artifact.manifest.build_key))
+    with store.lease(str(address), held):
+        _look_again(store, held if cached else held[1:])
         if artifact is None:
-            raise RuntimeError(f"{address} was committed but cannot be read back from {store.files.uri}")
-    verdict = store.verdict(artifact)
-    if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
-        verdict = evaluate(artifact, node.contract, node.stage.TABLES, store.before(address))
-        verdict = store.judge(artifact, verdict, over)
-    elif verdict.accepted:
-        store.publish(artifact, over)
+            artifact = _make(store, graph, node, partition, resolved, identity, execution, source, log)
+        verdict = store.verdict(artifact)
+        if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
+            verdict = evaluate(artifact, node.contract, node.stage.TABLES, store.before(address))
+            verdict = store.judge(artifact, verdict, over)
+        elif verdict.accepted:
+            store.publish(artifact, over)
     return Built(artifact, verdict, cached)
+
+
+def _make(
+    store: ArtifactStore,
+    graph: Graph,
+    node: Node,
+    partition: str | None,
+    resolved: Resolved,
+    identity: Identity,
+    execution: Execution,
+    source: object,
+    log: Callable[[str], None],
+) -> Artifact:
+    """Do the work of a version and commit it, or take what another process committed meanwhile."""
+    address = Address(graph.recipe, node.name, partition)
+    if execution.spread is not None and getattr(node.stage, "INDEPENDENT_UNITS", False):
+        execution.spread(node.name, partition, identity.build_key)
+    # After others this finds every unit done, or does what they left.
+    writer = store.writer(address, identity, node.stage.TABLES)
+    context = _context(store, graph, node, partition, resolved, writer, execution, source, log)
+    try:
+        node.stage.run(context, node.config)
+        writer.commit()
+    except CommittedMeanwhile as error:
+        log(f"{error}: taking that")
+    artifact = store.find(address, identity.build_key)
+    if artifact is None:
+        raise RuntimeError(f"{address} was committed but cannot be read back from {store.files.uri}")
+    return artifact

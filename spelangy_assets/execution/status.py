@@ -113,6 +113,9 @@ def _compared(
     built = committed(store, address, wanted.identity.build_key)
     if built is None:
         return ("missing", "never built", ("missing",)) if latest is None else _stale(latest.manifest, wanted)
+    if gone := store.missing_files(built):
+        why = f"built, but {len(gone)} of its files are not there or not whole, {gone[0]} first"
+        return "missing", why, ("missing",)
     verdict = store.verdict(built)
     if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
         return "stale", "built, but not judged by its contract of now", ("contract",)

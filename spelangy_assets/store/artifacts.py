@@ -14,8 +14,10 @@ verdict and LATEST are swapped, not overwritten: of two processes that write one
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -23,7 +25,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +35,7 @@ import pyarrow.parquet as pq
 
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.fingerprint import Payload
+from spelangy_assets.store.leases import lease
 from spelangy_assets.store.manifest import Counts, Input, Manifest, Overrule, Receipt, Shard, Verdict, data_version_of
 from spelangy_assets.store.provenance import provenance
 from spelangy_model.records import from_table, schema_of, to_table
@@ -48,7 +51,8 @@ _ROW_GROUP_AUDIO_BYTES = 64 << 20
 # What reading a JSON document raises that a kill tore: half a UTF-8 character is a ValueError as half a document is.
 _TORN = (ValueError, TypeError, KeyError)
 _READERS = 16
-_CONTROL_FILES = {"manifest.json", "quality.json"}
+BROKEN = "broken.json"  # the reason why a version was set aside
+_CONTROL_FILES = {"manifest.json", "quality.json", BROKEN}
 _PLAIN_PATH = re.compile(r"(?!unit-\d+\.json$)(?!_scratch/)(?!.*(^|/)\.)[^/\\]+(/[^/\\]+)*")
 
 
@@ -373,8 +377,7 @@ class ArtifactWriter:
 
     def _is_whole(self, receipt: Receipt) -> bool:
         """Whether the files of a unit are there: a power cut or a hand may have taken what a receipt speaks of."""
-        sizes = {f"{self.path}/{shard.path}": shard.bytes for shard in receipt.shards + receipt.attachments}
-        return self._files.sizes(list(sizes)) == list(sizes.values())
+        return not _missing(self._files, self.path, receipt.shards + receipt.attachments)
 
     @property
     def inputs(self) -> list[Input]:
@@ -484,6 +487,12 @@ class ArtifactWriter:
             raise ValueError(f"{self._address}: units {units} are not consecutive; a unit was skipped")
         receipts = [self._receipts[unit] for unit in units]
         shards = [shard for receipt in receipts for shard in receipt.shards]
+        attachments = [shard for receipt in receipts for shard in receipt.attachments]
+        if gone := _missing(self._files, self.path, shards + attachments):
+            raise StoreError(
+                f"{self._address}: {len(gone)} files that this build wrote are not there any more, {gone[0]} first; "
+                "run it again: it makes them anew and keeps the rest"
+            )
         identity = self._identity
         manifest = Manifest(
             recipe=self._address.recipe,
@@ -496,7 +505,7 @@ class ArtifactWriter:
             config=identity.config,
             inputs=identity.inputs,
             shards=shards,
-            attachments=[shard for receipt in receipts for shard in receipt.attachments],
+            attachments=attachments,
             data_version=data_version_of(shards, identity.inputs),
             counts=sum((receipt.counts for receipt in receipts), Counts()),
             units=len(units),
@@ -515,6 +524,12 @@ class ArtifactWriter:
                 return theirs
             if self._files.swap(path, manifest.to_json(), found):
                 return manifest
+
+
+def _missing(files: Files, folder: str, shards: Sequence[Shard]) -> list[str]:
+    """Return the paths of files that are not there in the length that their record says."""
+    found = files.sizes([f"{folder}/{shard.path}" for shard in shards])
+    return [shard.path for shard, size in zip(shards, found, strict=True) if size != shard.bytes]
 
 
 def _manifest(text: bytes | None, address: Address, build_key: str) -> Manifest | None:
@@ -606,6 +621,45 @@ class ArtifactStore:
                 self.publish(artifact)
                 return artifact
 
+    def lease(self, build: str, held: Iterable[tuple[Address, str]]) -> AbstractContextManager[None]:
+        """Hold versions against the garbage collector while a block runs; `build` says in words what works on them."""
+        return lease(self.files, build, [(address.path, build_key) for address, build_key in held])
+
+    def missing_files(self, artifact: Artifact) -> list[str]:
+        """Return the files of a committed version that are not there, or not in the length that its manifest says."""
+        manifest = artifact.manifest
+        return _missing(self.files, artifact.path, [*manifest.shards, *manifest.attachments])
+
+    def set_aside(self, artifact: Artifact, reason: str) -> str:
+        """Take a broken version out of use, with the reason, so that the next run makes it again; return where it is.
+
+        On disk its folder is renamed. On S3, where that is a copy of everything, its commit mark is kept beside it
+        under another name; the units that are whole are not repeated.
+        """
+        files, key = self.files, artifact.manifest.build_key
+        told = json.dumps(
+            {"reason": reason, "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")},
+            indent=1,
+            ensure_ascii=False,
+        ).encode()
+        if files.is_local:
+            numbers = itertools.count(1)
+            place = next(
+                place
+                for place in (f"{artifact.address.path}/{key}.broken-{number}" for number in numbers)
+                if not files.local(place).exists()
+            )
+            files.replace(f"{artifact.path}/{BROKEN}", told)
+            files.local(artifact.path).rename(files.local(place))
+            return place
+        taken = {name for name, _ in files.names(artifact.path)}
+        number = next(number for number in itertools.count(1) if f"broken-{number}.json" not in taken)
+        files.replace(f"{artifact.path}/manifest-broken-{number}.json", artifact.manifest.to_json())
+        files.replace(f"{artifact.path}/broken-{number}.json", told)
+        for name in ("quality.json", "manifest.json"):
+            files.delete_file(f"{artifact.path}/{name}")
+        return f"{artifact.path}/broken-{number}.json"
+
     def mark(self, address: Address) -> Mark:
         """Return what is published now, for a later `publish` over it."""
         return Mark(self.files.read_if_there(f"{address.path}/LATEST.json"))
@@ -626,19 +680,34 @@ class ArtifactStore:
                 f"{artifact.address}: another version than {artifact.manifest.build_key} was published meanwhile"
             )
 
+    def withdraw(self, address: Address, build_key: str) -> None:
+        """Take a version out of publication, if it is the published one; it stays in the store."""
+        if self.published_key(address) == build_key:
+            self.files.delete_file(f"{address.path}/LATEST.json")
+
     def latest(self, address: Address) -> Artifact | None:
         """Return the published version; None when nothing has passed yet."""
         build_key = self._published_key(address)
         return None if build_key is None else self.find(address, build_key)
 
     def _published_key(self, address: Address) -> str | None:
+        try:
+            return self.published_key(address)
+        except StoreError:
+            return None
+
+    def published_key(self, address: Address) -> str | None:
+        """Return the build key of the published version; None when none is. StoreError when that cannot be read."""
         text = self.mark(address).text
         if text is None:
             return None
         try:
-            return json.loads(text)["build_key"]
-        except _TORN:
-            return None
+            return str(json.loads(text)["build_key"])
+        except _TORN as error:
+            raise StoreError(
+                f"{self.files.uri}/{address.path}/LATEST.json cannot be read, so what of {address} is published is "
+                "not known; materialize it again, which writes the file anew"
+            ) from error
 
     def before(self, address: Address) -> Artifact | None:
         """Return the published version of the partition that comes before by name; None when there is none."""
@@ -685,25 +754,30 @@ class ArtifactStore:
         """Return the folders below one, without those that something else than the store made (.ipynb_checkpoints)."""
         return [name for name, is_folder in self.files.names(path) if is_folder and not name.startswith(".")]
 
-    def build_folders(self, recipe: str | None = None) -> Iterator[tuple[str, str]]:
-        """Yield (address path, build key) of every version's folder, committed or not."""
+    def recipes(self) -> list[str]:
+        """Return the recipes that the store holds something of. StoreError when there is no store."""
+        if not self.files.is_there():
+            raise StoreError(f"there is no store at {self.files.uri}")
+        return self._folders("")
+
+    def addresses(self, recipe: str | None = None) -> Iterator[Address]:
+        """Yield the addresses that there are folders of; what cannot be an address is no folder of the store's."""
         for one in [recipe] if recipe else self._folders(""):
             for asset in self._folders(one):
                 for partition in self._folders(f"{one}/{asset}"):
-                    path = f"{one}/{asset}/{partition}"
-                    for build_key in self._folders(path):
-                        yield path, build_key
+                    with contextlib.suppress(ValueError):
+                        yield Address(one, asset, None if partition == "_" else partition)
+
+    def build_folders(self, recipe: str | None = None) -> Iterator[tuple[Address, str]]:
+        """Yield (address, name) of every version's folder, committed or not."""
+        for address in self.addresses(recipe):
+            for name in self._folders(address.path):
+                yield address, name
 
     def manifests(self, recipe: str | None = None) -> Iterator[tuple[Manifest, Verdict | None, bool]]:
         """Yield every committed version with its verdict and whether it is the published one."""
-        addresses = (
-            Address(one, asset, None if partition == "_" else partition)
-            for one in ([recipe] if recipe else self._folders(""))
-            for asset in self._folders(one)
-            for partition in self._folders(f"{one}/{asset}")
-        )
         with ThreadPoolExecutor(_READERS) as pool:  # thousands of small files, each a request where the store is on S3
-            for found in pool.map(self._versions, addresses):
+            for found in pool.map(self._versions, self.addresses(recipe)):
                 yield from found
 
     def _versions(self, address: Address) -> list[tuple[Manifest, Verdict | None, bool]]:

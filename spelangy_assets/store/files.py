@@ -142,6 +142,10 @@ class Files:
                     raise
             yield
 
+    def is_there(self) -> bool:
+        """Whether there is anything at the root; false too for a bucket that there is not."""
+        return self.filesystem.get_file_info(self._base).type == pafs.FileType.Directory
+
     def names(self, folder: str) -> list[tuple[str, bool]]:
         """Return (name, is_folder) of a folder's children, sorted; nothing when the folder is not there."""
         found = self.filesystem.get_file_info(pafs.FileSelector(self.full(folder), allow_not_found=True))

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -264,6 +265,47 @@ def test_a_roll_up_waits_for_all_children(store: ArtifactStore, toys: Any):
         toys.build(store, toys.roll_up("corpus", ("tokens", "mon"), ("tokens", "tue")), child)
 
 
+# --- what was lost ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty"])
+def test_a_committed_version_without_its_files_is_set_aside_and_made_again(
+    store: ArtifactStore, toys: Any, damage: str
+):
+    first = toys.build(store, toys.node()).artifact
+    shard = store.files.local(f"{first.path}/metrics-00001.parquet")
+    shard.unlink() if damage == "gone" else shard.write_bytes(b"")
+    built = toys.build(store, toys.node())
+    assert not built.cached
+    assert values(built) == [1, 2, 3]
+    assert built.artifact.data_version == first.data_version
+    aside = store.files.local(f"{first.path}.broken-1")
+    assert "metrics-00001.parquet" in json.loads((aside / "broken.json").read_text())["reason"]
+    assert toys.build(store, toys.node()).cached
+    shard.unlink()
+    toys.build(store, toys.node())
+    assert store.files.local(f"{first.path}.broken-2").is_dir()
+
+
+def test_a_build_whose_input_is_deleted_before_its_lease_resolves_again(
+    store: ArtifactStore, toys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    reader = toys.reader("reader", "source")
+    old, new = toys.node(), toys.node(config=toys.Config(((9.0,),)))
+    first = toys.build(store, old).artifact
+    lease, left = ArtifactStore.lease, [True]
+
+    def late(store: ArtifactStore, build: str, held: Any) -> Any:
+        if "reader" in build and left:
+            left.clear()
+            toys.build(store, new)
+            store.files.delete(first.path)
+        return lease(store, build, held)
+
+    monkeypatch.setattr(ArtifactStore, "lease", late)
+    assert values(toys.build(store, reader, old)) == [18]
+
+
 # --- errors and kills -------------------------------------------------------------------------------------
 
 
@@ -378,7 +420,7 @@ def test_a_kill_at_any_file_changes_no_version_and_repeats_no_finished_unit(
         assert built.verdict.passed
         assert store.resolve(toys.address()) == built.artifact
         assert toys.log[begun:] == [f"unit {unit}" for unit in range(receipts, 2)]
-    assert at == 14  # 2 units of 2 tables, 2 files and a receipt; manifest, verdict, mark; and one more
+    assert at == 15  # the lease; 2 units of 2 tables, 2 files and a receipt; manifest, verdict, mark; and one more
 
 
 def key(store: ArtifactStore) -> str:
@@ -393,7 +435,7 @@ def test_a_kill_of_a_forced_build_goes_on_in_the_same_place(
 ):
     first = toys.build(store, toys.node()).artifact
     mortal = Mortal(monkeypatch, die_in_process)
-    mortal.arm(7, moment)
+    mortal.arm(8, moment)
     with pytest.raises(Killed):
         toys.build(store, toys.node(), force=True)
     mortal.arm(0, "")
@@ -456,7 +498,8 @@ def test_processes_that_die_one_after_the_other_end_with_the_undisturbed_version
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     said = []
-    for last_file in (1, 4, 5, 2, 5, 1, 1):  # tables and files of both units, their receipts, manifest, verdict
+    # After the lease: tables and files of both units, their receipts, manifest, verdict.
+    for last_file in (2, 5, 6, 3, 6, 2, 2):
         ended = child(last_file)
         assert ended.returncode == 9, ended.stderr
         said.append(ended.stdout.split("\n")[:-1])

@@ -194,6 +194,16 @@ def test_what_passed_and_was_not_published_is_missing(store: ArtifactStore, toys
     assert (status.state, status.repairable) == ("missing", True)
 
 
+def test_what_lost_files_is_missing_until_it_is_made_again(store: ArtifactStore, toys: Any):
+    artifact = toys.build(store, toys.node()).artifact
+    store.files.local(f"{artifact.path}/metrics-00001.parquet").write_bytes(b"")
+    status = states(store, toys.node())["source"]
+    assert (status.state, status.repairable) == ("missing", True)
+    assert status.why == "built, but 1 of its files are not there or not whole, metrics-00001.parquet first"
+    toys.build(store, toys.node())
+    assert states(store, toys.node())["source"].state == "fresh"
+
+
 def test_below_a_failed_one_nothing_is_repairable(store: ArtifactStore, toys: Any, chain: list[Node]):
     source = dataclasses.replace(chain[0], contract=toys.make_contract(low=100))
     toys.build(store, source)
