@@ -24,7 +24,7 @@ from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import Address
+from spelangy_assets.store.artifacts import DatasetName
 
 
 def prepare_instance(settings: Settings) -> None:
@@ -159,25 +159,25 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
     if result.complete:
         store = Laboratory(settings).store
         for asset, _ in required_places(graph, roots):
-            counts = store.resolve(Address(SAMPLE.name, asset, name)).manifest.counts
+            counts = store.resolve(DatasetName(SAMPLE.name, asset, name)).manifest.counts
             sums = ", ".join(f"{stat} {amount:.4g}" for stat, amount in counts.stats.items())
             print(
                 f"{asset:<24}in {counts.records_in:>6}  kept {counts.records_kept:>6}  {counts.dropped}  {sums}",
                 file=stream,
             )
-        page = store.resolve(Address(SAMPLE.name, "chunk_page", name))
-        print(f"\nChunks: {store.resolve(Address(SAMPLE.name, 'web_fine', name)).uri}", file=stream)
+        page = store.resolve(DatasetName(SAMPLE.name, "chunk_page", name))
+        print(f"\nChunks: {store.resolve(DatasetName(SAMPLE.name, 'web_fine', name)).uri}", file=stream)
         print(f"Listening page: {page.uri}/chunk_page.html", file=stream)
     return 0 if result.complete else 1
 
 
 def _print_leaderboard(recipe: Recipe, graph: Graph, laboratory: Laboratory, stream: TextIO) -> None:
-    board = laboratory.store.resolve(Address(recipe.name, "leaderboard"))
+    board = laboratory.store.resolve(DatasetName(recipe.name, "leaderboard"))
     print("\n" + board.read_file("leaderboard.md").decode(), file=stream)
     print(f"Leaderboard page: {board.uri}/leaderboard.html", file=stream)
     for name, partition in required_places(graph):
         if name == "chunk_page":
-            page = laboratory.store.resolve(Address(recipe.name, name, partition))
+            page = laboratory.store.resolve(DatasetName(recipe.name, name, partition))
             print(f"Listening page:   {page.uri}/chunk_page.html", file=stream)
     print("Assets, lineage and checks: make ui, then http://127.0.0.1:3000\n", file=stream)
 

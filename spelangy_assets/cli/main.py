@@ -53,8 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
     forget.add_argument("url")
     forget.add_argument("--by", required=True, help="who answers for it")
     forget.add_argument("--reason", required=True)
-    forget.add_argument("--recipe", default="sample")
     forget.add_argument("--dry-run", action="store_true", help="only say which datasets hold it")
+
+    retire = commands.add_parser("retire", help="withdraw all that a recipe has published; gc then removes it")
+    retire.add_argument("recipe")
 
     gc = commands.add_parser("gc", help="what nothing published was made from: a list, or with --delete its removal")
     gc.add_argument("--recipe", default=None, help="default: all recipes")
@@ -104,7 +106,7 @@ def _export(chosen: argparse.Namespace) -> int:
 def _lineage(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
     from spelangy_assets.store import lineage_queries as ask
-    from spelangy_assets.store.artifacts import Address, ArtifactStore
+    from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
     from spelangy_assets.store.lineage import connect, published_id, query
 
     settings = Settings.from_environment()
@@ -118,7 +120,7 @@ def _lineage(chosen: argparse.Namespace) -> int:
                 )
             return 0
         asset, _, partition = chosen.asset.partition("@")
-        identity = published_id(store, Address(chosen.recipe, asset, partition or None))
+        identity = published_id(store, DatasetName(chosen.recipe, asset, partition or None))
         if chosen.cost:
             for row in query(connection, ask.COST_SQL, artifact=identity):
                 print(
@@ -165,13 +167,15 @@ def _status(chosen: argparse.Namespace) -> int:
 
 def _overrule(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
-    from spelangy_assets.store.artifacts import Address, ArtifactStore
+    from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
     asset, _, partition = chosen.asset.partition("@")
-    artifact = store.overrule(Address(chosen.recipe, asset, partition or None), chosen.by, chosen.reason)
-    verdict = store.verdict(artifact)
+    name = DatasetName(chosen.recipe, asset, partition or None)
+    artifact = store.overrule(name, chosen.by, chosen.reason)
+    standing = store.standing(name).published
+    verdict = store.standing_verdict(name, artifact, standing.contract) if standing else None
     for failure in verdict.failures() if verdict else []:
         print(f"accepted although {failure.name}: {failure.error or failure.observed}")
     print(f"published {artifact.uri}; materialize it to see the overruled check in the UI")
@@ -179,22 +183,19 @@ def _overrule(chosen: argparse.Namespace) -> int:
 
 
 def _forget(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.recipes.assemble import assemble
-    from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore
     from spelangy_assets.store.forgotten import forget, held_in
 
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    held = held_in(store, chosen.recipe, chosen.url)
+    held = held_in(store, chosen.url)
     for row in held:
         print(f"{'  ' * row['distance']}{row['id']}{'' if row['published'] else '  (not published)'}")
     print(f"{len(held)} versions hold it or were made from one that does")
     if not chosen.dry_run:
-        crawls = [node.name for node in assemble(recipe_named(chosen.recipe)) if node.has_source]
-        forget(store, chosen.recipe, crawls, chosen.url, chosen.by, chosen.reason)
-        print("taken down: `status` says what to build again, then `gc --days 0 --delete` removes what held it")
+        forget(store, chosen.url, chosen.by, chosen.reason)
+        print("taken down, and published nowhere: `gc --days 0 --delete` removes it, another run builds without it")
     return 0
 
 
@@ -225,6 +226,20 @@ def _gc(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _retire(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.store.artifacts import ArtifactStore, StoreError
+
+    settings = Settings.from_environment()
+    try:
+        count = ArtifactStore(settings.store_uri, settings.cache_dir).retire(chosen.recipe)
+    except (StoreError, ValueError) as error:
+        print(f"retire: {error}", file=sys.stderr)
+        return 2
+    print(f"{count} datasets of {chosen.recipe} are published no more; `gc` says what may go now")
+    return 0
+
+
 def _tokenizer(chosen: argparse.Namespace) -> int:
     from spelangy_assets.cli.ship_tokenizer import build_tokenizer
     from spelangy_assets.settings import Settings
@@ -251,6 +266,7 @@ _COMMANDS = {
     "overrule": _overrule,
     "forget": _forget,
     "gc": _gc,
+    "retire": _retire,
     "tokenizer": _tokenizer,
     "checkpoint": _checkpoint,
 }

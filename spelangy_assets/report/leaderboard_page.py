@@ -83,7 +83,6 @@ class Provenance:
     """The dataset that a number was read from: its version, what made it from what, and how to see all above it."""
 
     asset: str
-    recipe: str
     version: str
     data_version: str
     stage: str
@@ -91,7 +90,12 @@ class Provenance:
 
     @property
     def lineage_command(self) -> str:
-        return f"python -m spelangy_assets lineage {self.asset} --recipe {self.recipe}"
+        return lineage_command(self.asset)
+
+
+def lineage_command(asset: str) -> str:
+    """Return what a person types to see all above a dataset; several recipes may share the page that shows it."""
+    return f"python -m spelangy_assets lineage {asset} --recipe RECIPE"
 
 
 def leaderboard_page(

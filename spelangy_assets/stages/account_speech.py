@@ -44,6 +44,7 @@ from spelangy_model.records import (
 )
 
 VERSION = "1"
+READS_MANIFESTS = True
 TABLES: dict[str, type] = {"ledger": LedgerRow, "metrics": Metric}
 
 CHUNKINGS = ("web_coarse", "web_fine")

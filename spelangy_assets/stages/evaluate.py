@@ -79,7 +79,7 @@ def run(ctx: StageContext, config: Config) -> None:
             out.write("gaps", gaps)
             out.kept(len(questions))
             voices = {question.question_id: question.voice for question in questions}
-            metrics = list(summarize(scores, gaps, voices, ctx.inputs["run"].manifest.asset, config.seed))
+            metrics = list(summarize(scores, gaps, voices, ctx.inputs["run"].name.dataset, config.seed))
             out.write("metrics", metrics)
         for metric in metrics:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
@@ -101,7 +101,7 @@ def _score(
     device = torch.device(ctx.execution.device)
     if device.type == "cpu":
         torch.set_num_threads(1)  # scores to the bit, whatever the machine's cores are
-    cache_dir, name = ctx.execution.cache_dir, ctx.inputs["run"].manifest.asset
+    cache_dir, name = ctx.execution.cache_dir, ctx.inputs["run"].name.dataset
     folder = ctx.inputs["run"].local_folder(cache_dir)
     model: Any = load_model(folder)
     model.to(device)

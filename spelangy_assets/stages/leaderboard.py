@@ -30,6 +30,7 @@ from spelangy_assets.report.leaderboard_page import (
     RunDescription,
     leaderboard_markdown,
     leaderboard_page,
+    lineage_command,
 )
 from spelangy_assets.stages.find_contamination import QuestionOverlap
 from spelangy_assets.store.artifacts import Artifact
@@ -38,7 +39,8 @@ from spelangy_model.records import Metric, QuestionScore
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "8"
+VERSION = "9"
+READS_MANIFESTS = True
 TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "arms": ArmScore, "clean": CleanScore}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
 ALPHA = 0.05
@@ -81,13 +83,13 @@ def run(ctx: StageContext, config: Config) -> None:
     for unit, _ in ctx.out.pending([PAGE]):
         with ctx.out.unit(unit) as out:
             read = [
-                (metric, artifact)
+                (metric, role, artifact)
                 for role, artifact in ctx.inputs.items()
                 if not role.startswith("run_")
                 for metric in artifact.records("metrics", Metric)
             ]
-            metrics = [metric for metric, _ in read]
-            trained = [_describe(artifact) for role, artifact in ctx.inputs.items() if role.startswith("run_")]
+            metrics = [metric for metric, _, _ in read]
+            trained = [_describe(role, artifact) for role, artifact in ctx.inputs.items() if role.startswith("run_")]
             systems = [_describe_system(role, item) for role, item in ctx.inputs.items() if role.startswith(_SYSTEM)]
             runs = [*trained, *systems]
             scores = _spoken_scores(ctx)
@@ -111,7 +113,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 arm_scores,
                 ablations=config.ablations,
                 clean=clean,
-                sources={(metric.subject, metric.metric): _provenance(artifact) for metric, artifact in read},
+                sources={(metric.subject, metric.metric): _provenance(role, one) for metric, role, one in read},
                 chance=config.chance,
                 title=config.title,
             )
@@ -119,11 +121,11 @@ def run(ctx: StageContext, config: Config) -> None:
             out.add("pages", 1)
 
 
-def _describe(run: Artifact) -> RunDescription:
+def _describe(name: str, run: Artifact) -> RunDescription:
+    """Describe a run by what its own build key determines, and not by what recipes call things."""
     stats = run.manifest.counts.stats
-    name = run.manifest.asset
-    mixes = [item.asset for item in run.manifest.inputs if item.role == "mix"]
-    if mixes:
+    trained = any(item.role == "mix" for item in run.manifest.inputs)
+    if trained:
         facts = {
             "steps": f"{stats['steps']:,.0f}",
             "positions seen": f"{stats['positions_seen']:,.0f}",
@@ -135,21 +137,20 @@ def _describe(run: Artifact) -> RunDescription:
     evaluation = name.replace("run_", "eval_", 1)
     return RunDescription(
         name=name,
-        description="trained on " + ", ".join(mixes) if mixes else "trained elsewhere",
-        lineage_command=f"python -m spelangy_assets lineage {evaluation} --recipe {run.manifest.recipe}",
+        description="trained here" if trained else "trained elsewhere",
+        lineage_command=lineage_command(evaluation),
         facts=facts,
     )
 
 
-def _provenance(artifact: Artifact) -> Provenance:
+def _provenance(role: str, artifact: Artifact) -> Provenance:
     manifest = artifact.manifest
     return Provenance(
-        asset=manifest.asset,
-        recipe=manifest.recipe,
+        asset=role,
         version=manifest.build_key,
         data_version=manifest.data_version,
         stage=f"{manifest.stage} {manifest.stage_version}",
-        inputs=[f"{item.asset}{f'@{item.partition}' if item.partition else ''}" for item in manifest.inputs],
+        inputs=[f"{item.role}{f'@{item.partition}' if item.partition else ''}" for item in manifest.inputs],
     )
 
 
@@ -158,7 +159,7 @@ def _describe_system(role: str, scores: Artifact) -> RunDescription:
     return RunDescription(
         name=role.removeprefix(_SYSTEM),
         description=str(manifest.config["description"]),
-        lineage_command=f"python -m spelangy_assets lineage {manifest.asset} --recipe {manifest.recipe}",
+        lineage_command=lineage_command(role),
         facts={"questions asked": f"{manifest.rows('scores'):,}"},
     )
 

@@ -22,6 +22,7 @@ from spelangy_model.records import Chunk, HeardChunk, Metric, Reject, Script, Te
 from spelangy_model.rng import stable_hash
 
 VERSION = "4"
+READS_MANIFESTS = True
 TABLES: dict[str, type] = {"metrics": Metric}
 PAGE = "synthetic_page.html"
 SETS = {"krist": "krist_documents", "quest": "quest_pairs"}
@@ -63,7 +64,7 @@ def _gather(ctx: StageContext, name: str, documents: str, shown: int, rejects: i
         documents=_documents(ctx.inputs["text_documents"], scripts, speech, shown),
         accounts=_accounts(name, ctx.inputs["raw_pages"], scripts, speech, trip),
         dropped={
-            f"{step.address.asset}: {reason}": count
+            f"{step.name.dataset}: {reason}": count
             for step in (ctx.inputs["raw_pages"], scripts, speech, trip)
             for reason, count in step.manifest.counts.dropped.items()
         },
@@ -123,5 +124,5 @@ def _accounts(name: str, pages: Artifact, scripts: Artifact, speech: Artifact, t
     }
     for step in (scripts, speech, trip):
         for reason, count in sorted(step.manifest.counts.dropped.items()):
-            figures[f"dropped.{step.address.asset}.{reason}"] = count
+            figures[f"dropped.{step.name.dataset}.{reason}"] = count
     return [Metric(name, metric, float(value), math.nan, math.nan, whole) for metric, value in figures.items()]

@@ -12,9 +12,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, StoreError
+from spelangy_assets.store.forgotten import tainted
 from spelangy_assets.store.leases import delete_expired, held_by_builds
-from spelangy_assets.store.manifest import Manifest
+from spelangy_assets.store.manifest import Publication
+from spelangy_assets.store.names import check_name
+from spelangy_assets.store.writer import MANIFEST
 
 _READERS = 16
 _Version = tuple[str, str]  # an address' path and a build key
@@ -29,6 +32,7 @@ class Garbage:
     why: str
     bytes: int
     changed_at: datetime.datetime
+    given_up_by: str | None = None  # the recipe that has it published
 
     @property
     def path(self) -> str:
@@ -41,6 +45,8 @@ class _Lineage:
     def __init__(self, store: ArtifactStore):
         self._store = store
         self._parents: dict[_Version, list[_Version]] = {}
+        # What was taken down, and made from it: it stays only where a recipe asked for it again since.
+        self._tainted = tainted(store)
 
     def read(self, address: Address, build_key: str) -> bool:
         """Whether a version is committed; what it was made from is known from then on."""
@@ -49,17 +55,17 @@ class _Lineage:
             artifact = self._store.find(address, build_key)
             if artifact is None:
                 return False
-            self.add(artifact.manifest)
+            self.add(artifact)
         return True
 
-    def add(self, manifest: Manifest) -> None:
-        self._parents[_key(manifest)] = [
-            (Address(item.recipe, item.asset, item.partition).path, item.build_key)
-            for item in manifest.inputs
-            if item.asset
+    def add(self, artifact: Artifact) -> None:
+        self._parents[_key(artifact)] = [
+            (Address(item.stage, item.partition).path, item.build_key)
+            for item in artifact.manifest.inputs
+            if item.stage
         ]
 
-    def reached(self, roots: Iterable[_Version]) -> set[_Version]:
+    def _reached(self, roots: Iterable[_Version]) -> set[_Version]:
         """Return the roots and everything above them."""
         kept: set[_Version] = set()
         left = list(roots)
@@ -67,38 +73,39 @@ class _Lineage:
             one = left.pop()
             if one not in kept:
                 kept.add(one)
-                left += self._parents.get(one, [])
+                left += [parent for parent in self._parents.get(one, []) if parent not in self._tainted]
         return kept
 
     def needed(self, given_up: str | None) -> set[_Version]:
         """Return what the published versions of all recipes (but one) and the running builds stand on."""
 
-        def read(address: Address) -> _Version | None:
-            build_key = self._store.published_key(address)
-            if build_key is None or address.recipe == given_up:
+        def read(stands: tuple[DatasetName, Publication]) -> _Version | None:
+            name, published = stands[0], stands[1].published
+            if published is None or name.recipe == given_up:
                 return None
-            if not self.read(address, build_key):
+            address = Address(published.stage, name.partition)
+            if not self.read(address, published.build_key):
                 raise StoreError(
-                    f"{address}: its published version {build_key} cannot be read, so what it was made from is not "
-                    "known; materialize it again first"
+                    f"{name}: its published version {published.build_key} cannot be read, so what it was made from is "
+                    "not known; materialize it again first"
                 )
-            return address.path, build_key
+            return address.path, published.build_key
 
         with ThreadPoolExecutor(_READERS) as pool:
-            published = [one for one in pool.map(read, self._store.addresses()) if one is not None]
+            published = [one for one in pool.map(read, self._store.publications()) if one is not None]
         held = held_by_builds(self._store.files)
         for path, build_key in held:
-            self.read(_address(path), build_key)  # a build that has no manifest yet holds what it reads as well
-        return self.reached([*published, *held])
+            self.read(_address(path), build_key)
+        return self._reached([*published, *held])
 
 
-def _key(manifest: Manifest) -> _Version:
-    return Address(manifest.recipe, manifest.asset, manifest.partition).path, manifest.build_key
+def _key(artifact: Artifact) -> _Version:
+    return artifact.address.path, artifact.manifest.build_key
 
 
 def _address(path: str) -> Address:
-    recipe, asset, partition = path.split("/")
-    return Address(recipe, asset, None if partition == "_" else partition)
+    _, stage, folder = path.split("/")
+    return Address.of(stage, folder)
 
 
 def find_garbage(
@@ -110,37 +117,42 @@ def find_garbage(
 ) -> list[Garbage]:
     """Return what may go, the largest first; nothing that changed within `older_than`, nothing that a build holds.
 
-    `now` bears a time zone. With `recipe` only its versions are looked at; what other recipes refer to is kept all the
-    same. `published` gives up what is published of that recipe, too. StoreError when there is no such recipe or no
+    `now` bears a time zone. A version's last change is when it was written, or last read or published by a build. With
+    `recipe` only what was first made for it or is published by it is looked at; what other recipes refer to is kept all
+    the same. `published` gives up what that recipe has published, too. StoreError when there is no such recipe or no
     store, or where it cannot be read what is published; ValueError for a name that is none.
     """
     if recipe is not None:
-        Address(recipe, "any")
+        check_name(recipe)
     elif published:
         raise ValueError("what is published is given up for one recipe at a time: name it")
     there = store.recipes()
     if recipe is not None and recipe not in there:
         raise StoreError(f"no recipe {recipe!r} in {store.files.uri}; there are {', '.join(there) or 'none'}")
-    lineage, verdicts = _Lineage(store), {}
-    for manifest, verdict, is_published in store.manifests():
-        lineage.add(manifest)
-        verdicts[_key(manifest)] = (verdict, is_published)
+    lineage, committed = _Lineage(store), {}
+    for artifact in store.versions():
+        lineage.add(artifact)
+        committed[_key(artifact)] = artifact
     kept = lineage.needed(recipe if published else None)
+    own = set() if recipe is None else {_key(artifact) for artifact in store.published(recipe)}
     found = []
-    for address, build_key in store.build_folders(recipe):
-        if (address.path, build_key) in kept:
+    for address, build_key in store.build_folders():
+        version = (address.path, build_key)
+        artifact = committed.get(version)
+        if version in kept:
+            continue
+        if recipe is not None and version not in own and (artifact is None or artifact.manifest.recipe != recipe):
             continue
         size, changed_at = store.files.measure(f"{address.path}/{build_key}")
         if now - changed_at < older_than:
             continue
-        if (address.path, build_key) in verdicts:
-            verdict, is_published = verdicts[address.path, build_key]
-            why = "published" if is_published else "failed"
-            if verdict is not None and verdict.accepted and not is_published:
-                why = "unreferenced"
-        else:
+        if artifact is None:
             why = "broken" if ".broken-" in build_key else "unfinished"
-        found.append(Garbage(address, build_key, why, size, changed_at))
+        elif version in own:
+            why = "published"
+        else:
+            why = "unreferenced" if any(verdict.passed for verdict in store.verdicts(artifact)) else "failed"
+        found.append(Garbage(address, build_key, why, size, changed_at, recipe if version in own else None))
     return sorted(found, key=lambda one: (-one.bytes, one.path))
 
 
@@ -151,22 +163,21 @@ def delete(store: ArtifactStore, garbage: Iterable[Garbage]) -> list[Garbage]:
     version is needed, and if so the manifest is put back.
     """
     lineage, deleted = _Lineage(store), []
-    for manifest, _, _ in store.manifests():
-        lineage.add(manifest)
+    for artifact in store.versions():
+        lineage.add(artifact)
     for one in garbage:
         _, changed_at = store.files.measure(one.path)
         if changed_at != one.changed_at:
             continue  # somebody works here
-        given_up = one.why == "published"
-        if given_up:
-            store.withdraw(one.address, one.build_key)
-        mark = f"{one.path}/manifest.json"
+        if one.given_up_by is not None:
+            _withdraw(store, one)
+        mark = f"{one.path}/{MANIFEST}"
         manifest = store.files.read_if_there(mark)
         store.files.delete_file(mark)
         # Now a build that begins sees no version here, and one that began before has its lease.
         needed = True
         try:
-            needed = (one.address.path, one.build_key) in lineage.needed(one.address.recipe if given_up else None)
+            needed = (one.address.path, one.build_key) in lineage.needed(one.given_up_by)
         finally:
             if needed and manifest is not None:
                 store.files.replace(mark, manifest)
@@ -175,3 +186,13 @@ def delete(store: ArtifactStore, garbage: Iterable[Garbage]) -> list[Garbage]:
             deleted.append(one)
     delete_expired(store.files)
     return deleted
+
+
+def _withdraw(store: ArtifactStore, one: Garbage) -> None:
+    for name, record in store.publications(one.given_up_by):
+        published = record.published
+        if published is not None and (Address(published.stage, name.partition), published.build_key) == (
+            one.address,
+            one.build_key,
+        ):
+            store.withdraw(name, one.build_key, "it was given up")

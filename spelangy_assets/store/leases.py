@@ -20,7 +20,7 @@ from typing import Any
 
 from spelangy_assets.store.files import Files
 
-FOLDER = ".leases"
+FOLDER = "leases"
 RENEWED_EVERY_S = 20.0
 # Much more than a renewal: a request to a bad service may take a minute, and clocks of machines differ.
 EXPIRES_AFTER = datetime.timedelta(minutes=5)

@@ -62,7 +62,7 @@ def test_what_bears_identity_is_another_build(store: ArtifactStore, toys: Any, c
     assert not second.cached
     assert second.artifact.manifest.build_key != first.artifact.manifest.build_key
     assert store.resolve(toys.address()) == second.artifact
-    assert store.find(toys.address(), first.artifact.manifest.build_key) is not None
+    assert store.find(first.artifact.address, first.artifact.manifest.build_key) is not None
 
 
 def test_where_a_stage_module_lies_bears_no_identity(store: ArtifactStore, toys: Any):
@@ -84,8 +84,14 @@ def test_the_manifest_says_what_was_made_from_what(store: ArtifactStore, toys: A
     source = toys.build(store, toys.node(), source={"day": 1}).artifact
     manifest = toys.build(store, toys.reader("reader", "source"), toys.node()).artifact.manifest
     (above,) = manifest.inputs
-    assert (above.role, above.asset, above.data_version) == ("above", "source", source.data_version)
+    assert (above.role, above.stage, above.name, above.data_version) == (
+        "above",
+        "toy_stage",
+        "source",
+        source.data_version,
+    )
     assert source.manifest.config == {"type": "ToyConfig", "units": [[1.0, 2.0, -1.0], [3.0, -2.0]]}
+    assert (source.manifest.recipe, source.manifest.dataset) == ("recipe", "source")
     assert [item.role for item in source.manifest.inputs] == ["source"]
     counts = source.manifest.counts
     assert (counts.records_in, counts.records_kept, counts.dropped) == (5, 3, {"negative": 2})
@@ -409,7 +415,7 @@ def test_a_kill_at_any_file_changes_no_version_and_repeats_no_finished_unit(
             toys.build(store, toys.node())
             break  # it ended before the k-th file: every file had its kill
         except Killed:
-            receipts = sum(name.startswith("unit-") for name, _ in store.files.names(f"recipe/source/_/{key(store)}"))
+            receipts = sum(name.startswith("unit-") for name, _ in store.files.names(f"data/toy_stage/_/{key(store)}"))
             begun = len(toys.log)
         mortal.arm(0, "")
         built = toys.build(store, toys.node())
@@ -420,12 +426,12 @@ def test_a_kill_at_any_file_changes_no_version_and_repeats_no_finished_unit(
         assert built.verdict.passed
         assert store.resolve(toys.address()) == built.artifact
         assert toys.log[begun:] == [f"unit {unit}" for unit in range(receipts, 2)]
-    assert at == 15  # the lease; 2 units of 2 tables, 2 files and a receipt; manifest, verdict, mark; and one more
+    assert at == 16  # layout, lease; 2 units of 2 tables, 2 files and a receipt; manifest, verdict, mark; and one more
 
 
 def key(store: ArtifactStore) -> str:
     """Return the only build key of the node, or a name that is not there."""
-    names = [name for name, is_folder in store.files.names("recipe/source/_") if is_folder]
+    names = [name for name, is_folder in store.files.names("data/toy_stage/_") if is_folder]
     return names[0] if names else "none"
 
 
@@ -498,8 +504,8 @@ def test_processes_that_die_one_after_the_other_end_with_the_undisturbed_version
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     said = []
-    # After the lease: tables and files of both units, their receipts, manifest, verdict.
-    for last_file in (2, 5, 6, 3, 6, 2, 2):
+    # After the layout's mark and the lease: tables and files of both units, their receipts, manifest, verdict.
+    for last_file in (3, 5, 6, 3, 6, 2, 2):
         ended = child(last_file)
         assert ended.returncode == 9, ended.stderr
         said.append(ended.stdout.split("\n")[:-1])

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from spelangy_assets.__main__ import main
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.stage import StageContext
 from spelangy_assets.store import leases
-from spelangy_assets.store.artifacts import ArtifactStore, StoreError
+from spelangy_assets.store.artifacts import Address, ArtifactStore, DatasetName, StoreError
 from spelangy_assets.store.garbage import delete, find_garbage
 from spelangy_assets.store.leases import LeaseError
 
@@ -35,13 +36,13 @@ def test_what_is_published_and_all_above_it_stays(store: ArtifactStore, toys: An
     toys.build(store, other(toys))  # the reader still stands on the first version
     assert gone(store) == {}
     toys.build(store, reader, other(toys))
-    assert gone(store) == {"recipe/source/_": "unreferenced", "recipe/reader/_": "unreferenced"}
+    assert gone(store) == {"data/toy_stage/_": "unreferenced", "data/toy_reader/_": "unreferenced"}
 
 
 def test_a_version_that_failed_may_go_and_the_published_one_stays(store: ArtifactStore, toys: Any):
     good = toys.build(store, toys.node()).artifact
     toys.build(store, other(toys, contract=toys.make_contract(low=100)))
-    assert gone(store) == {"recipe/source/_": "failed"}
+    assert gone(store) == {"data/toy_stage/_": "failed"}
     delete(store, find_garbage(store, AGE, LATER))
     assert store.resolve(toys.address()).manifest == good.manifest
     assert gone(store) == {}
@@ -50,7 +51,7 @@ def test_a_version_that_failed_may_go_and_the_published_one_stays(store: Artifac
 def test_a_build_that_was_given_up_may_go(store: ArtifactStore, toys: Any, identity: Any):
     with store.writer(toys.address("given_up"), identity, toys.tables).unit(0):
         pass
-    assert gone(store) == {"recipe/given_up/_": "unfinished"}
+    assert gone(store) == {"data/toy/_": "unfinished"}
 
 
 def test_nothing_that_changed_lately_may_go(store: ArtifactStore, toys: Any, identity: Any):
@@ -126,7 +127,7 @@ def test_what_is_published_goes_only_when_that_is_said(
     assert main(["gc", "--published", "--days", "0", "--delete"]) == 2  # of all recipes at once
     assert store.latest(toys.address("reader")) is not None
     assert main(["gc", "--recipe", "recipe", "--published", "--days", "0", "--delete"]) == 0
-    assert list(store.manifests()) == []
+    assert list(store.versions()) == []
     assert store.latest(toys.address()) is None
 
 
@@ -135,12 +136,15 @@ def test_a_store_that_is_not_there_is_no_empty_store(tmp_path: Path):
         find_garbage(ArtifactStore(tmp_path / "misspelt", tmp_path), AGE, LATER)
 
 
-@pytest.mark.parametrize("ruin", [b"", b"{", b"[]", b'{"build_key": "v1-gone"}'])
+@pytest.mark.parametrize("ruin", [b"", b"{", b"[]", b"{}", b"gone"])
 def test_it_stops_where_it_cannot_be_read_what_is_published(store: ArtifactStore, toys: Any, ruin: bytes):
     toys.build(store, toys.node())
     toys.build(store, other(toys))
     garbage = find_garbage(store, AGE, LATER)
-    store.files.write(f"{toys.address().path}/LATEST.json", ruin)
+    if ruin == b"gone":
+        told = json.loads(store.files.read(toys.address().path))
+        ruin = json.dumps({**told, "published": {**told["published"], "build_key": "v1-gone"}}).encode()
+    store.files.write(toys.address().path, ruin)
     before = files_below(store.files.local(""))
     for act in (lambda: find_garbage(store, AGE, LATER), lambda: delete(store, garbage)):
         with pytest.raises(StoreError, match="materialize it again"):
@@ -196,7 +200,7 @@ def test_nothing_is_deleted_under_a_running_build(store: ArtifactStore, toys: An
     reader = toys.reader("reader", "source", run)
     built = toys.build(store, reader, toys.node())
     assert [row["value"] for row in built.artifact.table("metrics").to_pylist()] == [1, 2, 3]
-    assert store.find(toys.address(), first.manifest.build_key) == first  # the published reader was made from it
+    assert store.find(first.address, first.manifest.build_key) == first  # the published reader was made from it
     assert store.files.names(leases.FOLDER) == []
 
 
@@ -210,7 +214,7 @@ def test_a_commit_whose_files_were_deleted_is_none_and_the_next_run_makes_them(
     store.files.delete_file(f"{writer.path}/metrics-00000.parquet")
     with pytest.raises(StoreError, match=r"2 files|1 files.*run it again"):
         writer.commit()
-    assert store.find(toys.address(), identity.build_key) is None
+    assert store.find(Address("toy"), identity.build_key) is None
     again = store.writer(toys.address(), identity, toys.tables)
     assert (again.done(0), again.done(1)) == (False, True)
 
@@ -221,7 +225,7 @@ def test_a_lease_of_a_killed_build_runs_out_and_a_running_one_is_renewed(
     with store.writer(toys.address("at_work"), identity, toys.tables).unit(0):
         pass
     monkeypatch.setattr(leases, "RENEWED_EVERY_S", 0.01)
-    with store.lease("recipe/at_work", [(toys.address("at_work"), identity.build_key)]):
+    with store.lease("recipe/at_work", [(Address("toy"), identity.build_key)]):
         (path,) = leases._paths(store.files)
         text = store.files.read(path)
         told = json.loads(text)
@@ -229,10 +233,10 @@ def test_a_lease_of_a_killed_build_runs_out_and_a_running_one_is_renewed(
         while store.files.read(path) == text:  # until it is renewed
             pass
         assert gone(store) == {}
-    assert gone(store) == {"recipe/at_work/_": "unfinished"}
+    assert gone(store) == {"data/toy/_": "unfinished"}
     past = datetime.datetime.now(datetime.UTC) - leases.EXPIRES_AFTER
     store.files.replace(path, json.dumps({**told, "renewed_at": past.isoformat()}).encode())
-    assert [one.path for one in delete(store, find_garbage(store, AGE, LATER))] == ["recipe/at_work/_/v1-toy"]
+    assert [one.path for one in delete(store, find_garbage(store, AGE, LATER))] == ["data/toy/_/v1-toy"]
     assert store.files.names(leases.FOLDER) == []
 
 
@@ -242,3 +246,39 @@ def test_a_lease_that_cannot_be_read_stops_it(store: ArtifactStore, toys: Any):
     store.files.write(f"{leases.FOLDER}/torn.json", b"{")
     with pytest.raises(LeaseError, match=r"torn\.json is no lease"):
         find_garbage(store, AGE, LATER)
+
+
+# --- several recipes ----------------------------------------------------------------------------------------
+
+
+def test_what_one_recipe_gives_up_and_another_has_published_stays(store: ArtifactStore, toys: Any):
+    for recipe in ("one", "two"):
+        toys.build(store, toys.node(), recipe=recipe)
+    toys.build(store, toys.reader("reader", "source"), toys.node(), recipe="one")
+    found = find_garbage(store, AGE, LATER, recipe="one", published=True)
+    assert [(one.path.split("/")[1], one.why) for one in found] == [("toy_reader", "published")]
+    delete(store, found)
+    assert store.latest(toys.address("reader", recipe="one")) is None
+    assert store.latest(toys.address(recipe="two")) is not None
+    store.retire("one")
+    assert gone(store) == {}
+    store.retire("two")
+    assert gone(store) == {"data/toy_stage/_": "unreferenced"}
+
+
+def test_age_counts_from_the_last_use(store: ArtifactStore, toys: Any):
+    first = toys.build(store, toys.node()).artifact
+    toys.build(store, other(toys))
+    old = (NOW - datetime.timedelta(days=30)).timestamp()
+    for path in store.files.local(first.path).rglob("*"):
+        os.utime(path, (old, old))
+    assert [one.why for one in find_garbage(store, AGE, NOW)] == ["unreferenced"]
+    toys.build(store, toys.node(), recipe="another")
+    store.retire("another")
+    assert find_garbage(store, AGE, NOW) == []
+
+
+def test_a_recipe_may_be_called_as_the_store_calls_its_folders(store: ArtifactStore, toys: Any):
+    toys.build(store, toys.node(), recipe="data")
+    assert store.resolve(DatasetName("data", "source")).name == DatasetName("data", "source")
+    assert gone(store, recipe="data") == {}
