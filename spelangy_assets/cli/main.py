@@ -55,6 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
     forget.add_argument("--reason", required=True)
     forget.add_argument("--dry-run", action="store_true", help="only say which datasets hold it")
 
+    check = commands.add_parser("verify", help="whether what was committed is still what was written")
+    check.add_argument("asset", nargs="?", help="for example raw_audio, or raw_audio@2026-01; default: the whole store")
+    check.add_argument("--recipe", default="sample")
+    check.add_argument("--deep", action="store_true", help="compare every byte, not the lengths of files alone")
+    check.add_argument("--repair", action="store_true", help="set damaged versions aside")
+
     retire = commands.add_parser("retire", help="withdraw all that a recipe has published; gc then removes it")
     retire.add_argument("recipe")
 
@@ -226,6 +232,30 @@ def _gc(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _verify(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.store.artifacts import ArtifactStore, StoreError
+    from spelangy_assets.store.verify import verify, versions_of
+
+    settings = Settings.from_environment()
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    try:
+        store.recipes()
+        asset, _, partition = (chosen.asset or "").partition("@")
+        chosen_ones = versions_of(store, chosen.recipe, asset, partition or None) if asset else list(store.versions())
+        found = verify(store, chosen_ones, chosen.deep, chosen.repair)
+    except (StoreError, ValueError) as error:
+        print(f"verify: {error}", file=sys.stderr)
+        return 2
+    for damage in found.damages:
+        print(f"{damage.artifact.name}  {damage.artifact.path}  {damage.reason}")
+        if damage.aside:
+            print(f"  set aside: {damage.aside}; the next run makes it again")
+    read = f", {found.bytes / 1e6:.1f} MB read" if chosen.deep else " by the lengths of their files"
+    print(f"{len(found.damages)} of {found.versions} versions damaged{read}")
+    return 1 if found.damages else 0
+
+
 def _retire(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore, StoreError
@@ -267,6 +297,7 @@ _COMMANDS = {
     "forget": _forget,
     "gc": _gc,
     "retire": _retire,
+    "verify": _verify,
     "tokenizer": _tokenizer,
     "checkpoint": _checkpoint,
 }

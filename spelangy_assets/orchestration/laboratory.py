@@ -60,6 +60,10 @@ class Laboratory:
     def store(self) -> ArtifactStore:
         return ArtifactStore(self.settings.store_uri, self.settings.cache_dir)
 
+    @property
+    def _digests(self) -> Path:
+        return self.settings.cache_dir / "snapshot_digests"
+
     def launch(self, module: str, spec: Mapping[str, Any], folder: Path) -> None:
         """Run a module as a plain subprocess, its output on ours. LaunchError when it fails."""
         command = child_command(self.settings, module, write_spec(spec, folder))
@@ -90,11 +94,11 @@ class Laboratory:
         known = recipe.audio_snapshots if kind == "audio" else recipe.page_snapshots
         source = known.get(partition)
         if isinstance(source, PackagedFolder):
-            return FolderSource(PACKAGE_FOLDER / source.path)
+            return FolderSource(PACKAGE_FOLDER / source.path, digests=self._digests)
         texts = isinstance(source, TranscribedFolder)
         if source is not None and not texts:
             return source
         folder, bucket = self.settings.snapshots / kind / partition, self.settings.snapshots_s3
         if bucket and not folder.is_dir():
             return FolderSource(below(bucket, kind, partition), texts)
-        return FolderSource(folder, texts)
+        return FolderSource(folder, texts, self._digests)

@@ -62,11 +62,11 @@ def _gather(ctx: StageContext, name: str, documents: str, shown: int, rejects: i
     return SpokenSet(
         name=name.capitalize(),
         documents=_documents(ctx.inputs["text_documents"], scripts, speech, shown),
-        accounts=_accounts(name, ctx.inputs["raw_pages"], scripts, speech, trip),
+        accounts=_accounts(name, documents, ctx.inputs["raw_pages"], scripts, speech, trip),
         dropped={
-            f"{step.name.dataset}: {reason}": count
-            for step in (ctx.inputs["raw_pages"], scripts, speech, trip)
-            for reason, count in step.manifest.counts.dropped.items()
+            f"{role}: {reason}": count
+            for role in ("raw_pages", documents, f"{name}_speech", f"{name}_round_trip")
+            for reason, count in ctx.inputs[role].manifest.counts.dropped.items()
         },
         rejects=list(itertools.islice(speech.records("rejects", Reject), rejects)),
         voices=list(trip.records("metrics", Metric)),
@@ -100,7 +100,9 @@ def _documents(texts: Artifact, scripts: Artifact, speech: Artifact, shown: int)
     return [SpokenDocument(sources[i], chunks[i], page_texts.get(sources[i].page_id, "")) for i in drawn]
 
 
-def _accounts(name: str, pages: Artifact, scripts: Artifact, speech: Artifact, trip: Artifact) -> list[Metric]:
+def _accounts(
+    name: str, documents: str, pages: Artifact, scripts: Artifact, speech: Artifact, trip: Artifact
+) -> list[Metric]:
     written, spoken, heard = (step.manifest.counts for step in (scripts, speech, trip))
     page_ids = [i for shard in scripts.shards("scripts") for i in shard.table(["page_id"])["page_id"].to_pylist()]
     hours, words = spoken.stats.get("hours_kept", 0.0), spoken.stats.get("words_kept", 0.0)
@@ -122,7 +124,7 @@ def _accounts(name: str, pages: Artifact, scripts: Artifact, speech: Artifact, t
         **{stat: amount for stat, amount in written.stats.items() if stat.startswith(("model_", "facts", "sentences"))},
         **{stat: amount for stat, amount in written.stats.items() if stat == "scripts_in_text"},
     }
-    for step in (scripts, speech, trip):
+    for role, step in ((documents, scripts), (f"{name}_speech", speech), (f"{name}_round_trip", trip)):
         for reason, count in sorted(step.manifest.counts.dropped.items()):
-            figures[f"dropped.{step.name.dataset}.{reason}"] = count
+            figures[f"dropped.{role}.{reason}"] = count
     return [Metric(name, metric, float(value), math.nan, math.nan, whole) for metric, value in figures.items()]

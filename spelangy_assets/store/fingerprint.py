@@ -35,9 +35,12 @@ def is_ours(module: str) -> bool:
 
 
 def type_name(kind: type) -> str:
-    """Return the registered name of a type. TypeError when another type has it: two things would have one name."""
+    """Return the registered name of a type: its own `registered_name`, or else what its class is called.
+
+    TypeError when another type has it: two things would have one name.
+    """
     leaf = kind.__module__.rpartition(".")[2]
-    name = f"{leaf}.{_CONFIG}" if kind.__name__ == _CONFIG else kind.__name__
+    name = vars(kind).get("registered_name") or (f"{leaf}.{_CONFIG}" if kind.__name__ == _CONFIG else kind.__name__)
     here = (kind.__module__, kind.__qualname__)
     known = _types.setdefault(name, here)
     if known != here:
