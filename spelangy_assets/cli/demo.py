@@ -23,7 +23,8 @@ from spelangy_assets.orchestration.lanes import Outcome, Progress, close_orphans
 from spelangy_assets.orchestration.partitions import add_partitions
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import Address
+from spelangy_assets.store.artifacts import DatasetName
+from spelangy_assets.store.names import check_name
 
 
 def prepare_instance(settings: Settings) -> None:
@@ -147,7 +148,7 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: name a folder that holds recordings")
     try:
-        Address(SAMPLE.name, "raw_audio", name)
+        check_name(name)
     except ValueError as error:
         raise InputError(f"{error}; choose another name with --name") from error
     link = settings.snapshots / "audio" / name
@@ -163,16 +164,16 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
     if result.complete:
         store = Laboratory(settings).store
         for asset, _ in required_places(graph, roots):
-            counts = store.resolve(Address(SAMPLE.name, asset, name)).manifest.counts
+            counts = store.resolve(DatasetName(SAMPLE.name, asset, name)).manifest.counts
             sums = ", ".join(f"{stat} {amount:.4g}" for stat, amount in counts.stats.items())
             print(
                 f"{asset:<24}in {counts.records_in:>6}  kept {counts.records_kept:>6}  {counts.dropped}  {sums}",
                 file=stream,
             )
         for asset in pages:
-            chunks = store.resolve(Address(SAMPLE.name, graph[asset].inputs["chunks"], name))
-            page = store.resolve(Address(SAMPLE.name, asset, name))
-            print(f"\n{chunks.address.asset}: {chunks.uri}", file=stream)
+            chunks = store.resolve(DatasetName(SAMPLE.name, graph[asset].inputs["chunks"], name))
+            page = store.resolve(DatasetName(SAMPLE.name, asset, name))
+            print(f"\n{graph[asset].inputs['chunks']}: {chunks.uri}", file=stream)
             print(f"Listening page: {page.uri}/chunk_page.html", file=stream)
     return 0 if result.complete else 1
 
@@ -180,12 +181,12 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
 def _print_leaderboard(recipe: Recipe, graph: Graph, laboratory: Laboratory, stream: TextIO) -> None:
     if recipe.board is None:
         return
-    board = laboratory.store.resolve(Address(recipe.name, recipe.board.name))
+    board = laboratory.store.resolve(DatasetName(recipe.name, recipe.board.name))
     print("\n" + board.read_file("leaderboard.md").decode(), file=stream)
     print(f"Leaderboard page: {board.uri}/leaderboard.html", file=stream)
     for name, partition in required_places(graph):
         if graph[name].stage_name == "write_chunk_page":
-            page = laboratory.store.resolve(Address(recipe.name, name, partition))
+            page = laboratory.store.resolve(DatasetName(recipe.name, name, partition))
             print(f"Listening page:   {page.uri}/chunk_page.html", file=stream)
     print("Assets, lineage and checks: make ui, then http://127.0.0.1:3000\n", file=stream)
 

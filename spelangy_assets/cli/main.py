@@ -65,12 +65,21 @@ def main(arguments: list[str] | None = None) -> int:
     forget.add_argument("url")
     forget.add_argument("--by", required=True, help="who answers for it")
     forget.add_argument("--reason", required=True)
-    forget.add_argument("--recipe", default="sample")
     forget.add_argument("--dry-run", action="store_true", help="only say which datasets hold it")
+
+    check = commands.add_parser("verify", help="whether what was committed is still what was written")
+    check.add_argument("asset", nargs="?", help="for example raw_audio, or raw_audio@2026-01; default: the whole store")
+    check.add_argument("--recipe", default="sample")
+    check.add_argument("--deep", action="store_true", help="compare every byte, not the lengths of files alone")
+    check.add_argument("--repair", action="store_true", help="set damaged versions aside")
+
+    retire = commands.add_parser("retire", help="withdraw all that a recipe has published; gc then removes it")
+    retire.add_argument("recipe")
 
     gc = commands.add_parser("gc", help="what nothing published was made from: a list, or with --delete its removal")
     gc.add_argument("--recipe", default=None, help="default: all recipes")
     gc.add_argument("--days", type=float, default=7.0, help="keep what changed within so many days")
+    gc.add_argument("--published", action="store_true", help="with --recipe: what is published of that recipe, too")
     gc.add_argument("--delete", action="store_true")
 
     tokenizer = commands.add_parser("tokenizer", help="train the shipped speech tokenizer again from the recipe")
@@ -129,7 +138,7 @@ def _export(chosen: argparse.Namespace) -> int:
 def _lineage(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
     from spelangy_assets.store import lineage_queries as ask
-    from spelangy_assets.store.artifacts import Address, ArtifactStore
+    from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
     from spelangy_assets.store.lineage import connect, published_id, query
 
     settings = Settings.from_environment()
@@ -143,7 +152,7 @@ def _lineage(chosen: argparse.Namespace) -> int:
                 )
             return 0
         asset, _, partition = chosen.asset.partition("@")
-        identity = published_id(store, Address(chosen.recipe, asset, partition or None))
+        identity = published_id(store, DatasetName(chosen.recipe, asset, partition or None))
         if chosen.cost:
             for row in query(connection, ask.COST_SQL, artifact=identity):
                 print(
@@ -189,13 +198,15 @@ def _status(chosen: argparse.Namespace) -> int:
 
 def _overrule(chosen: argparse.Namespace) -> int:
     from spelangy_assets.settings import Settings
-    from spelangy_assets.store.artifacts import Address, ArtifactStore
+    from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
     asset, _, partition = chosen.asset.partition("@")
-    artifact = store.overrule(Address(chosen.recipe, asset, partition or None), chosen.by, chosen.reason)
-    verdict = store.verdict(artifact)
+    name = DatasetName(chosen.recipe, asset, partition or None)
+    artifact = store.overrule(name, chosen.by, chosen.reason)
+    standing = store.standing(name).published
+    verdict = store.standing_verdict(name, artifact, standing.contract) if standing else None
     for failure in verdict.failures() if verdict else []:
         print(f"accepted although {failure.name}: {failure.error or failure.observed}")
     print(f"published {artifact.uri}; materialize it to see the overruled check in the UI")
@@ -203,7 +214,6 @@ def _overrule(chosen: argparse.Namespace) -> int:
 
 
 def _forget(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore
     from spelangy_assets.store.forgotten import forget, held_in
@@ -211,17 +221,16 @@ def _forget(chosen: argparse.Namespace) -> int:
 
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    held = held_in(store, chosen.recipe, chosen.url)
+    held = held_in(store, chosen.url)
     if not held:  # records hold addresses without credentials
         chosen.url = without_credentials(chosen.url)
-        held = held_in(store, chosen.recipe, chosen.url)
+        held = held_in(store, chosen.url)
     for row in held:
         print(f"{'  ' * row['distance']}{row['id']}{'' if row['published'] else '  (not published)'}")
     print(f"{len(held)} versions hold it or were made from one that does")
     if not chosen.dry_run:
-        crawls = [node.name for node in recipe_named(chosen.recipe).graph if node.has_source]
-        forget(store, chosen.recipe, crawls, chosen.url, chosen.by, chosen.reason)
-        print("taken down: `status` says what to build again, then `gc --days 0 --delete` removes what held it")
+        forget(store, chosen.url, chosen.by, chosen.reason)
+        print("taken down, and published nowhere: `gc --days 0 --delete` removes it, another run builds without it")
     return 0
 
 
@@ -229,19 +238,64 @@ def _gc(chosen: argparse.Namespace) -> int:
     import datetime
 
     from spelangy_assets.settings import Settings
-    from spelangy_assets.store.artifacts import ArtifactStore
+    from spelangy_assets.store.artifacts import ArtifactStore, StoreError
     from spelangy_assets.store.garbage import delete, find_garbage
+    from spelangy_assets.store.leases import LeaseError
 
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
     age = datetime.timedelta(days=chosen.days)
-    garbage = find_garbage(store, age, datetime.datetime.now(datetime.UTC), chosen.recipe)
-    for one in garbage:
-        print(f"{one.bytes / 1e6:>12.1f} MB  {one.why:<13}{one.changed_at:%Y-%m-%d}  {one.path}")
-    total = sum(one.bytes for one in garbage) / 1e6
-    if chosen.delete:
-        delete(store, garbage)
-    print(f"{total:>12.1f} MB in {len(garbage)} versions {'deleted' if chosen.delete else '(--delete removes them)'}")
+    now = datetime.datetime.now(datetime.UTC)
+    try:
+        garbage = find_garbage(store, age, now, chosen.recipe, chosen.published)
+        for one in garbage:
+            print(f"{one.bytes / 1e6:>12.1f} MB  {one.why:<13}{one.changed_at:%Y-%m-%d}  {one.path}")
+        shown = delete(store, garbage) if chosen.delete else garbage
+    except (StoreError, LeaseError, ValueError) as error:
+        print(f"gc: {error}", file=sys.stderr)
+        return 2
+    total = sum(one.bytes for one in shown) / 1e6
+    print(f"{total:>12.1f} MB in {len(shown)} versions {'deleted' if chosen.delete else '(--delete removes them)'}")
+    if len(shown) < len(garbage):
+        print(f"{len(garbage) - len(shown)} versions stay: they were published or taken up by a build meanwhile")
+    return 0
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.store.artifacts import ArtifactStore, StoreError
+    from spelangy_assets.store.verify import verify, versions_of
+
+    settings = Settings.from_environment()
+    store = ArtifactStore(settings.store_uri, settings.cache_dir)
+    try:
+        store.recipes()
+        asset, _, partition = (chosen.asset or "").partition("@")
+        chosen_ones = versions_of(store, chosen.recipe, asset, partition or None) if asset else list(store.versions())
+        found = verify(store, chosen_ones, chosen.deep, chosen.repair)
+    except (StoreError, ValueError) as error:
+        print(f"verify: {error}", file=sys.stderr)
+        return 2
+    for damage in found.damages:
+        print(f"{damage.artifact.name}  {damage.artifact.path}  {damage.reason}")
+        if damage.aside:
+            print(f"  set aside: {damage.aside}; the next run makes it again")
+    read = f", {found.bytes / 1e6:.1f} MB read" if chosen.deep else " by the lengths of their files"
+    print(f"{len(found.damages)} of {found.versions} versions damaged{read}")
+    return 1 if found.damages else 0
+
+
+def _retire(chosen: argparse.Namespace) -> int:
+    from spelangy_assets.settings import Settings
+    from spelangy_assets.store.artifacts import ArtifactStore, StoreError
+
+    settings = Settings.from_environment()
+    try:
+        count = ArtifactStore(settings.store_uri, settings.cache_dir).retire(chosen.recipe)
+    except (StoreError, ValueError) as error:
+        print(f"retire: {error}", file=sys.stderr)
+        return 2
+    print(f"{count} datasets of {chosen.recipe} are published no more; `gc` says what may go now")
     return 0
 
 
@@ -272,6 +326,8 @@ _COMMANDS = {
     "overrule": _overrule,
     "forget": _forget,
     "gc": _gc,
+    "retire": _retire,
+    "verify": _verify,
     "tokenizer": _tokenizer,
     "checkpoint": _checkpoint,
 }

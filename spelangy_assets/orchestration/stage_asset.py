@@ -165,7 +165,7 @@ def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
             schema=dg.TableSchema([dg.TableColumn("reason"), dg.TableColumn("records", "int")]),
         ),
         "inputs": dg.MetadataValue.json(
-            [f"{item.asset or item.role}[{item.partition or ''}]@{item.data_version}" for item in manifest.inputs]
+            [f"{item.name or item.role}[{item.partition or ''}]@{item.data_version}" for item in manifest.inputs]
         ),
         **{f"sum/{stat}": round(amount, 6) for stat, amount in sorted(counts.stats.items())},
         **{f"rows/{table}": count for table, count in rows.items()},

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from spelangy_assets.sources.files import named
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore
+from spelangy_assets.store.artifacts import Artifact, ArtifactStore, DatasetName
 from spelangy_model.audio.ctm import Caption, captions_of, write_ctm, write_srt
 from spelangy_model.audio.rttm import write_rttm
 from spelangy_model.audio.turns import Turn
@@ -48,7 +48,7 @@ def export_transcripts(store: ArtifactStore, recipe: str, snapshot: str | None, 
     """
 
     def artifact(asset: str) -> Artifact:
-        return store.resolve(Address(recipe, asset, snapshot))
+        return store.resolve(DatasetName(recipe, asset, snapshot))
 
     names: dict[str, str] = {}
     for shard in artifact("raw_audio").shards("recordings"):

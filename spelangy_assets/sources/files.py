@@ -5,23 +5,29 @@ Put here: what identifies a source, and its files. Do not put here: what they me
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import json
 import os
 import stat
+import threading
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow.fs as pafs
 
 from spelangy_assets.execution.stage import InputError
-from spelangy_assets.store.artifacts import Address
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.fingerprint import digest_of
+from spelangy_assets.store.names import check_name
+
+_SETTLED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -110,8 +116,9 @@ def _kind_of(entry: os.DirEntry[str]) -> tuple[int, tuple[str, str]]:
 class SnapshotFiles:
     """The files of a snapshot by name relative to it: below a folder, or below an s3:// prefix (see store/files.py)."""
 
-    def __init__(self, place: Path | str):
+    def __init__(self, place: Path | str, digests: Path | None = None):
         self.place = place
+        self._digests = digests
         self._bucket = Files(place) if isinstance(place, str) else None
 
     @property
@@ -156,7 +163,8 @@ class SnapshotFiles:
             return stream.read(at_most)
 
     def version(self) -> str:
-        """Return the version: of a folder by names and contents.
+        """Return the version: of a folder by names and contents, of which those are read that changed since they were
+        read last, where digests are remembered.
 
         Of a prefix by names, sizes and times of upload, because a bucket is not read only to learn that it is the same;
         the same objects uploaded again are ingested again, to the same bytes, and nothing below that is repeated.
@@ -165,14 +173,16 @@ class SnapshotFiles:
             listing = [[name, info.size, info.mtime_ns] for name, info in self._objects()]
             return digest_of(listing)[:24]
         names, odd = walk(self._folder)
+        remembered = _Digests(self._digests, self._folder)
         listing = [[printable(item.name), f"{item.reason}: {item.detail}"] for item in odd]
         for name in names:
             try:
-                with named(name), self.open(name) as stream:
-                    digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+                with named(name):
+                    digest = remembered.of(printable(name), self._folder / name)
             except PermissionError:
                 digest = "unreadable"  # the stage rejects it by name
             listing.append([printable(name), digest])
+        remembered.write()
         return digest_of(listing)[:24]
 
     @property
@@ -187,6 +197,49 @@ class SnapshotFiles:
         if not named:
             raise InputError(f"nothing below {self._bucket.uri}: upload the snapshot's files, or name another prefix")
         return sorted(((n, info) for n, info in named if not _is_hidden(n)), key=lambda item: _sort_key(item[0]))
+
+
+class _Digests:
+    """The SHA-256 of the files of one folder, remembered by name, size and times between processes.
+
+    A file that changed within the last seconds is not remembered: it may change again within one tick of its clock.
+    """
+
+    def __init__(self, folder: Path | None, snapshot: Path):
+        place = hashlib.sha256(os.fsencode(snapshot.absolute())).hexdigest()[:32]
+        self._file = None if folder is None else folder / f"{place}.json"
+        self._before: dict[str, list[Any]] = {}
+        self._now: dict[str, list[Any]] = {}
+        if self._file is not None:
+            try:
+                found = json.loads(self._file.read_bytes())
+                self._before = found if isinstance(found, dict) else {}
+            except (OSError, ValueError):
+                self._before = {}  # none yet, or torn: all is read
+
+    def of(self, name: str, file: Path) -> str:
+        """Return the digest of a file; PermissionError when it must be read and cannot."""
+        with file.open("rb") as stream:
+            found = os.fstat(stream.fileno())
+            facts = [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+            known = self._before.get(name)
+            if isinstance(known, list) and known[:3] == facts and len(known) == 4:
+                digest = str(known[3])
+            else:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _SETTLED_NS:
+            self._now[name] = [*facts, digest]
+        return digest
+
+    def write(self) -> None:
+        """Remember what was found. A cache folder that cannot be written costs a reading, not the run."""
+        if self._file is None or self._now == self._before:
+            return
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            draft = self._file.with_name(f".{self._file.name}.{os.getpid()}-{threading.get_ident()}")
+            draft.write_text(json.dumps(self._now))
+            draft.replace(self._file)
 
 
 @dataclass(frozen=True)
@@ -208,7 +261,7 @@ def checked_sources(snapshots: Mapping[str, Any], rendered: type) -> dict[str, A
     if not isinstance(snapshots, Mapping):
         raise TypeError(f"snapshots are a mapping from names to sources, not {type(snapshots).__name__}")
     for name, source in snapshots.items():
-        Address("recipe", "crawl", name)
+        check_name(name)
         if not isinstance(source, Packaged | Arriving | rendered):
             raise TypeError(
                 f"snapshot {name!r}: {type(source).__name__} is no source; take Packaged, Arriving or one that renders"
@@ -220,15 +273,17 @@ def checked_sources(snapshots: Mapping[str, Any], rendered: type) -> dict[str, A
 class FolderSource:
     """A snapshot that is a folder of files, or an s3:// prefix; see SnapshotFiles for what identifies it.
 
-    `texts`: a `text` that any manifest has of a file is what is said in it (see audio_manifests.py).
+    `texts`: a `text` that any manifest has of a file is what is said in it (see audio_manifests.py). `digests` is a
+    folder in which the digests of files on disk are remembered.
     """
 
     path: Path | str
     texts: bool = False
+    digests: Path | None = field(default=None, compare=False, repr=False)
 
     def content_version(self) -> str:
         """Return the version of the files, and whether their texts are read."""
-        version = SnapshotFiles(self.path).version()
+        version = SnapshotFiles(self.path, self.digests).version()
         return f"{version}+texts" if self.texts else version
 
 

@@ -47,6 +47,7 @@ from spelangy_model.records import (
 )
 
 VERSION = "2"
+READS_MANIFESTS = True
 TABLES: dict[str, type] = {"ledger": LedgerRow, "metrics": Metric}
 
 CHUNKS = "chunks"

@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from spelangy_assets.store.names import joined
 from spelangy_assets.store.s3_objects import S3_ATTEMPTS, S3Objects
 
 _S3_OPTIONS = ("endpoint_override", "scheme", "region")
@@ -70,7 +72,8 @@ class Files:
         self.uri = self._base if self.is_local else f"{scheme.lower()}://{self._base}"
 
     def full(self, path: str) -> str:
-        return f"{self._base}/{path}" if path else self._base
+        """Return the file system's own path. ValueError for one that leaves the root."""
+        return f"{self._base}/{joined(path)}" if path else self._base
 
     def local(self, path: str) -> Path:
         """Return the path on disk; ValueError when the root is not local."""
@@ -104,6 +107,28 @@ class Files:
         """Write a file in place, from bytes that are in memory."""
         with self.open_output(path) as stream:
             stream.write(data)
+
+    def draft_of(self, path: str) -> str:
+        """Return where a file is written before it is put in its place: on S3 there, since an upload is atomic."""
+        folder, _, name = path.rpartition("/")
+        return f"{folder}/.{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.draft" if self.is_local else path
+
+    def put_in_place(self, draft: str, path: str) -> None:
+        """Give a draft that is closed its name, when its bytes are on the disk."""
+        if draft == path:
+            return
+        with self.local(draft).open("rb") as stream:
+            os.fsync(stream.fileno())
+        self.local(draft).replace(self.local(path))
+
+    def sync(self, folder: str) -> None:
+        """Have the names in a folder on the disk before a control file speaks of them."""
+        if self.is_local and self.local(folder).is_dir():  # a unit may have written nothing
+            descriptor = os.open(self.local(folder), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a small control file so that a reader sees the old bytes or the new ones, never a part."""
@@ -146,6 +171,10 @@ class Files:
                     raise
             yield
 
+    def is_there(self) -> bool:
+        """Whether there is anything at the root; false too for a bucket that there is not."""
+        return self.filesystem.get_file_info(self._base).type == pafs.FileType.Directory
+
     def names(self, folder: str) -> list[tuple[str, bool]]:
         """Return (name, is_folder) of a folder's children, sorted; nothing when the folder is not there."""
         found = self.filesystem.get_file_info(pafs.FileSelector(self.full(folder), allow_not_found=True))
@@ -163,6 +192,20 @@ class Files:
         files = [info for info in found if info.type == pafs.FileType.File]
         newest = max((info.mtime_ns for info in files), default=0)
         return sum(info.size for info in files), datetime.datetime.fromtimestamp(newest / 1e9, datetime.UTC)
+
+    def changed_at(self, path: str) -> datetime.datetime | None:
+        """Return when a file was written; None when it is not there."""
+        info = self.filesystem.get_file_info(self.full(path))
+        if info.type != pafs.FileType.File:
+            return None
+        return datetime.datetime.fromtimestamp(info.mtime_ns / 1e9, datetime.UTC)
+
+    def touch(self, path: str) -> None:
+        """Write an empty file, of which only the time counts."""
+        if self.is_local:
+            self.local(path).touch()
+        else:
+            self.write(path, b"")
 
     def delete_file(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -37,11 +37,7 @@ def data_versions(home: Path) -> dict[str, str]:
     """Return the data version of every published dataset below a home."""
     settings = Settings.at(home)
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    return {
-        f"{manifest.asset}[{manifest.partition or ''}]": manifest.data_version
-        for manifest, _, published in store.manifests("tiny")
-        if published
-    }
+    return {f"{one.name.dataset}[{one.name.partition or ''}]": one.data_version for one in store.published("tiny")}
 
 
 def summary(home: Path) -> dict:

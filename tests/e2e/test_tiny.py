@@ -16,25 +16,25 @@ from spelangy_assets.execution.places import required_places
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 from spelangy_assets.store.lineage import connect, published_id
 from spelangy_assets.store.lineage_queries import SOURCES_SQL
 
 pytestmark = pytest.mark.slow
 
 # In the order in which one lane comes by: in six stages at a shard in their middle, and between last shard, manifest,
-# verdict and LATEST.
+# verdict and publication.
 KILLS = [
-    (r"tiny/krist_documents/.*manifest\.json", "before"),
-    (r"tiny/text_documents/.*quality\.json", "after"),
-    (r"tiny/krist_speech/.*manifest\.json", "after"),
-    (r"tiny/quest_speech/.*chunks-00000", "after"),
-    (r"tiny/raw_audio/.*recordings-00000", "after"),
-    (r"tiny/transcript_hypotheses/.*hypotheses-00000", "before"),
-    (r"tiny/clean_transcripts/.*LATEST\.json", "before"),
-    (r"tiny/base_lm/.*model\.safetensors", "before"),
-    (r"tiny/web_fine_tokens/.*documents-00000", "before"),
-    (r"tiny/eval_.*/.*scores-00000", "after"),
+    (r"data/write_krist/.*manifest\.json", "before"),
+    (r"data/extract_text/.*verdict-\w+\.json", "after"),
+    (r"data/speak/.*manifest\.json", "after"),
+    (r"data/speak/.*chunks-00000", "after"),
+    (r"data/ingest_audio/.*recordings-00000", "after"),
+    (r"data/recognize/.*hypotheses-00000", "before"),
+    (r"recipes/tiny/clean_transcripts/.*\.json", "before"),
+    (r"data/train_lm/.*model\.safetensors", "before"),
+    (r"data/tokenize_chunks/.*documents-00000", "before"),
+    (r"data/evaluate/.*scores-00000", "after"),
 ]
 
 
@@ -93,7 +93,7 @@ def test_lineage_walks_from_a_score_to_urls_and_content_hashes(tiny_home: Path) 
     recipe = recipe_named("tiny")
     run = next(name for name in recipe.runs if "quest" in name)
     with connect(store, "tiny") as connection:
-        artifact = published_id(store, Address("tiny", f"eval_{run}"))
+        artifact = published_id(store, DatasetName("tiny", f"eval_{run}"))
         rows = connection.execute(SOURCES_SQL, {"artifact": artifact}).to_arrow_table().to_pylist()
     assert {row["kind"] for row in rows} == {"recording", "page"}
     assert all(row["url"].startswith("http") for row in rows if row["kind"] == "page")
@@ -101,7 +101,7 @@ def test_lineage_walks_from_a_score_to_urls_and_content_hashes(tiny_home: Path) 
     recorded = set()
     for name, partition in required_places(recipe.graph):
         if name in ("raw_audio", "raw_pages"):
-            table = store.resolve(Address("tiny", name, partition)).table(
+            table = store.resolve(DatasetName("tiny", name, partition)).table(
                 "recordings" if name == "raw_audio" else "pages",
                 ["recording_id" if name == "raw_audio" else "page_id"],
             )

@@ -15,7 +15,7 @@ import pytest
 from homes import screenshot, served
 
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ def materialize(page, address: str, *partitions: str) -> str:
 def published(home: Path) -> set[str | None]:
     settings = Settings.at(home)
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    return {one.partition for one, _, is_published in store.manifests("sample") if is_published}
+    return {one.name.partition for one in store.published("sample")}
 
 
 def test_an_asset_is_materialized_from_the_page_and_tells_lineage_check_and_drops(
@@ -91,7 +91,7 @@ def test_an_asset_is_materialized_from_the_page_and_tells_lineage_check_and_drop
     page.get_by_text("records_dropped").first.wait_for()
     body = page.inner_text("body")
     artifact = ArtifactStore(Settings.at(home).store_uri, home / "cache").resolve(
-        Address("sample", "raw_pages", "2026-02")
+        DatasetName("sample", "raw_pages", "2026-02")
     )
     for reason, count in artifact.manifest.counts.dropped.items():
         assert re.search(rf"{reason}\s+{count}\b", body), reason

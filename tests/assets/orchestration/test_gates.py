@@ -119,7 +119,7 @@ def test_what_did_not_fail_and_what_nobody_answers_for_is_refused(bench: Any, to
 
 def test_a_verdict_without_the_field_is_read_as_one_that_nobody_overruled(bench: Any, toys: Any, tmp_path: Path):
     artifact = toys.build(bench.store, toys.node()).artifact
-    path = bench.store.files.local(f"{artifact.path}/quality.json")
+    (path,) = bench.store.files.local(artifact.path).glob("verdict-*.json")
     path.write_text(path.read_text().replace('"overruled": null,', ""))
-    verdict = bench.store.verdict(artifact)
-    assert verdict is not None and verdict.overruled is None and verdict.accepted
+    (verdict,) = bench.store.verdicts(artifact)
+    assert verdict.overruled is None and verdict.accepted

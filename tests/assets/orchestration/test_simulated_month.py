@@ -87,7 +87,7 @@ class Month:
 
     def _double(self, ctx: StageContext, config: Any) -> None:
         above = ctx.inputs["above"]
-        asset = "words" if above.address.asset == "raw_audio" else "chunks"
+        asset = "words" if above.name.dataset == "raw_audio" else "chunks"
         for unit, shard in ctx.out.pending(above.shards("metrics")):
             self._tell(ctx, asset, unit)
             with ctx.out.unit(unit) as out:

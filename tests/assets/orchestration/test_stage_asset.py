@@ -13,6 +13,7 @@ from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import LaunchError
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.stages import tokenize_text
+from spelangy_assets.store.artifacts import Address
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_model.records import Metric, TextDocument, TokenDocument
 
@@ -146,7 +147,7 @@ def test_the_force_tag_builds_beside_what_is_there(bench: Any, toys: Any, tags: 
     again = bench.metadata(bench.materialize(toys.node(), tags=tags))
     assert again["cached"] is not forced
     assert again["build_key"] == first["build_key"] + ("-r2" if forced else "")
-    assert bench.store.find(toys.address(), first["build_key"]) is not None
+    assert bench.store.find(Address("toy_stage"), first["build_key"]) is not None
 
 
 def test_a_partitioned_asset_is_one_partition_a_run(bench: Any, toys: Any):
@@ -163,7 +164,7 @@ def test_a_check_reports_every_expectation_of_the_verdict(bench: Any, toys: Any)
     assert (check.check_name, check.passed, check.blocking) == ("contract", True, True)
     (row,) = check.metadata["expectations"].records
     assert row.data == {"expectation": "metrics in [0, inf]", "observed": "3", "outcome": "passed"}
-    verdict = bench.store.verdict(bench.store.resolve(toys.address()))
+    verdict = next(iter(bench.store.verdicts(bench.store.resolve(toys.address()))), None)
     assert check.metadata["contract_fingerprint"].value == verdict.contract_fingerprint[:16]
 
 

@@ -15,7 +15,7 @@ from spelangy_assets.stages import (
     write_krist,
     write_synthetic_page,
 )
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_assets.store.fingerprint import payload_of
 from spelangy_model.audio.io import encode_flac
 from spelangy_model.records import Audio, Chunk, HeardChunk, Line, Metric, Reject, Script, TextDocument
@@ -75,8 +75,10 @@ class Shelf:
             )
 
     def commit(self, asset, tables, rows, config=None, kept=None, dropped=None, stats=None) -> Artifact:
-        address = Address("recipe", asset)
-        writer = self.store.writer(address, Identity(asset, "1", "", payload_of(config), [], "v1-key"), tables)
+        address = Address(asset)
+        writer = self.store.writer(
+            DatasetName("recipe", asset), Identity(asset, "1", "", payload_of(config), [], "v1-key"), tables
+        )
         with writer.unit(0) as out:
             for table, records in rows.items():
                 out.write(table, records)
@@ -93,8 +95,10 @@ class Shelf:
         return artifact
 
     def page(self, name: str, **literals: int) -> Artifact:
-        address = Address("recipe", name)
-        writer = self.store.writer(address, Identity(name, "1", "", None, [], "v1-key"), write_synthetic_page.TABLES)
+        address = Address(name)
+        writer = self.store.writer(
+            DatasetName("recipe", name), Identity(name, "1", "", None, [], "v1-key"), write_synthetic_page.TABLES
+        )
         context = StageContext(self.inputs, {}, writer, self.execution, "2026-01", None, lambda text: None)
         write_synthetic_page.run(context, write_synthetic_page.Config(**literals))
         writer.commit()
