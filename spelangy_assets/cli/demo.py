@@ -120,7 +120,7 @@ def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: 
         for run_id in close_orphans(instance):
             print(f"marked run {run_id} as failed: its process was killed", file=stream, flush=True)
         add_partitions(instance, recipe, settings)
-        outcome = run_lanes(recipe.name, settings, tasks, lanes, teller)
+        outcome = run_lanes(recipe.name, recipe.reference, settings, tasks, lanes, teller)
         problems = unfinished(instance, recipe.name, graph, places)
     for title, failure in outcome.failures.items():
         print(f"\nFAILED {title}: {failure}", file=stream)
@@ -129,11 +129,20 @@ def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: 
     return Materialized(teller.done, outcome, problems)
 
 
-def demo(recipe: Recipe, settings: Settings, lanes: int = 2, stream: TextIO = sys.stdout) -> int:
-    """Materialize a recipe and print its leaderboard; return 0 when all is there and every blocking check passed."""
+def demo(
+    recipe: Recipe,
+    settings: Settings,
+    lanes: int = 2,
+    stream: TextIO = sys.stdout,
+    roots: list[Place] | None = None,
+) -> int:
+    """Materialize a recipe, or the `roots` of it, and print its leaderboard.
+
+    Return 0 when all is there and every blocking check passed.
+    """
     graph = recipe.graph
-    result = materialize(recipe, settings, required_places(graph), lanes, stream)
-    if result.complete:
+    result = materialize(recipe, settings, required_places(graph, roots), lanes, stream)
+    if result.complete and roots is None:
         _print_leaderboard(recipe, graph, Laboratory(settings), stream)
     _print_costs(recipe, settings, result, stream)
     return 0 if result.complete else 1

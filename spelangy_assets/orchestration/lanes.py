@@ -99,7 +99,7 @@ class Ended:
     cpu_seconds: float
 
 
-def _lane(recipe: str, settings: Settings, tasks: Any, results: Any) -> None:
+def _lane(recipe: str, reference: str, settings: Settings, tasks: Any, results: Any) -> None:
     """The body of a lane's process: take a task, run it, say how it ended; None ends the lane."""
     end_with_parent()
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
@@ -125,7 +125,7 @@ def _lane(recipe: str, settings: Settings, tasks: Any, results: Any) -> None:
         )
 
     definitions = build_definitions(
-        settings, {"laboratory": Laboratory(settings, report=report)}, recipes=[recipe_named(recipe)]
+        settings, {"laboratory": Laboratory(settings, report=report)}, recipes=[recipe_named(reference)]
     )
     with dg.DagsterInstance.get() as instance:
         while (item := tasks.get()) is not None:
@@ -190,6 +190,7 @@ class Outcome:
 
 def run_lanes(
     recipe: str,
+    reference: str,
     settings: Settings,
     tasks: list[Task],
     lanes: int,
@@ -201,7 +202,7 @@ def run_lanes(
     results = context.Queue()
     inboxes = [context.Queue() for _ in range(min(lanes, len(tasks)))]
     processes = [
-        context.Process(target=_lane, args=(recipe, settings, inbox, results), name=f"lane-{index}")
+        context.Process(target=_lane, args=(recipe, reference, settings, inbox, results), name=f"lane-{index}")
         for index, inbox in enumerate(inboxes)
     ]
     with _OneThread():
