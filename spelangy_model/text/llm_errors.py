@@ -194,18 +194,18 @@ def _one_line(text: str) -> str:
 
 def secrets_of(base_url: str, api_key: str) -> tuple[str, ...]:
     """Return what must not be said of how a server is reached: the key, and what its address holds beside the place."""
-    secrets = [api_key]
+    hidden = [api_key]
     try:
         parts = urlsplit(base_url)
         user, password, query = parts.username or "", parts.password or "", parts.query
     except ValueError:
         user = password = query = ""
     for secret in (user, password) if password else (user,):
-        secrets += [secret, unquote(secret)]
+        hidden += [secret, unquote(secret)]
     if password:
-        secrets.append(base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode())
-    secrets += [unquote(value) for _, _, value in (field.partition("=") for field in query.split("&"))]
-    return tuple(dict.fromkeys(secret for secret in secrets if secret))
+        hidden.append(base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode())
+    hidden += [unquote(value) for _, _, value in (field.partition("=") for field in query.split("&"))]
+    return tuple(dict.fromkeys(secret for secret in hidden if secret))
 
 
 _SHOWN = 8  # as many characters of a secret in a row are taken for it
