@@ -202,7 +202,9 @@ def _guess(payload: bytes) -> str:
     from resiliparse.parse.encoding import map_encoding_to_html5
 
     found = charset_normalizer.from_bytes(payload[:_GUESSED_BYTES]).best()
-    return _wider(map_encoding_to_html5(found.encoding)) if found is not None else "utf-8"
+    if found is None:
+        return "utf-8"
+    return found.encoding if found.encoding in _WIDER.values() else map_encoding_to_html5(found.encoding)
 
 
 _META_BYTES = 8192

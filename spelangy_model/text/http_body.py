@@ -160,8 +160,6 @@ def _gunzip(body: bytes, limit_bytes: int) -> bytes:
 
 def _inflate(body: bytes, limit_bytes: int) -> bytes:
     """Undo "deflate": with zlib's frame, as the standard says, or without it, as some servers send it."""
-    if body.startswith(_GZIP):
-        return _gunzip(body, limit_bytes)
     broken = ""
     for wbits in (15, -15):
         inflator = zlib.decompressobj(wbits=wbits)
@@ -189,7 +187,9 @@ def _read_with(reader_name: str, name: str) -> Any:
 
 
 def _as_it_is(body: bytes, name: str, broken: str) -> bytes:
-    """Return a body that is text already; raises BrokenBodyError when it is none."""
+    """Return a body that is text already, or gzip; raises BrokenBodyError when it is neither."""
+    if body.startswith(_GZIP):
+        return body
     if not body.startswith(_BYTE_ORDER_MARKS) and _BINARY.search(body[:_SNIFFED_BYTES]):
         raise BrokenBodyError(f"{name}: {broken}")
     return body
