@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from spelangy_model.text.spoken import NOTE_MARK
+
 Kind = Literal["heading", "paragraph", "item", "row", "gap"]
 Element = Any  # lxml's, which has no types
 
@@ -68,11 +70,6 @@ _READ_MORE = re.compile(
 _CREDIT = re.compile(
     r"(?:photo|image|picture|illustration|video)s?(?: source| credits?| courtesy| by)?\s?(?::|by |courtesy )", re.I
 )
-_NOTE_MARK = re.compile(
-    r"\s?\[(?:\d{1,3}|[a-z]|nb \d+|note \d+|citation needed|edit|clarification needed|who\?|when\?"
-    r"|according to whom\?)\]",
-    re.IGNORECASE,
-)
 _PICTURE_SIGNS = re.compile(
     "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u25a0-\u25ff\ufe0e\ufe0f\u200b\u200d\u2060\ufeff\ue000-\uf8ff"
     "\U000f0000-\U0010ffff]"
@@ -123,7 +120,7 @@ def parse(html: str) -> Element:
 
 def clean(text: str) -> str:
     """Return one line of text without what a voice cannot say: marks of notes, emoji, icons, halves of characters."""
-    text = _NOTE_MARK.sub("", _PICTURE_SIGNS.sub("", _HALF_PAIRS.sub("\ufffd", text)))
+    text = NOTE_MARK.sub("", _PICTURE_SIGNS.sub("", _HALF_PAIRS.sub("\ufffd", text)))
     return " ".join(text.split())
 
 
