@@ -25,6 +25,7 @@ from spelangy_assets.recipes.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import DatasetName
+from spelangy_assets.store.names import check_name
 
 
 def prepare_instance(settings: Settings) -> None:
@@ -147,6 +148,10 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
     """
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: name a folder that holds recordings")
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise InputError(f"{error}: choose another name with --name") from None
     link = settings.snapshots / "audio" / name
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.exists():

@@ -28,6 +28,7 @@ from typing import Any, Literal, get_args
 
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
+from spelangy_assets.store.names import check_name
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Chunk, Metric
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, MARKERS
@@ -37,7 +38,7 @@ TABLES: dict[str, type] = {"metrics": Metric}
 Holds = Literal["language_model", "text_tokenizer", "speech_tokenizer"]
 
 _TAKEN = (".json", ".safetensors", ".txt", ".model", ".jinja")
-_OF_A_STORE = re.compile(r"\..*|manifest\.json|quality\.json|unit-\d+\.json")
+_OF_A_STORE = re.compile(r"\..*|manifest(-broken-\d+)?\.json|verdict-\w+\.json|broken(-\d+)?\.json|unit-\d+\.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _PIECE = 1 << 20
 _SEED = 0  # of the markers' rows: the same checkpoint is widened to the same bytes
@@ -137,6 +138,10 @@ def offer(folder: Path, name: str, checkpoints: Path) -> str:
 
     Raises PreflightError when it holds nothing that could be adopted, or the name is another folder's.
     """
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise PreflightError(f"{error}: choose another name with --name") from None
     complaints = []
     for holds in get_args(Holds):
         try:
