@@ -74,7 +74,7 @@ def _parts(hint: Any) -> Iterator[type]:
                 yield kind
     elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
         yield hint
-        yield from (kind for kind in _dataclasses() if kind is not hint and issubclass(kind, hint))
+        yield from (kind for kind in _dataclasses() if kind is not hint and hint in kind.__mro__)
 
 
 def _dataclasses() -> list[Any]:
@@ -115,7 +115,7 @@ def rendered(found: Golden) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     new = golden()

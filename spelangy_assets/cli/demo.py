@@ -159,7 +159,7 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
     try:
         check_name(name)
     except ValueError as error:
-        raise InputError(f"{error}; choose another name with --name") from error
+        raise InputError(f"{error}: choose another name with --name") from None
     link = settings.snapshots / "audio" / name
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.exists():

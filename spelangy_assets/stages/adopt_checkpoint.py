@@ -30,6 +30,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality import contracts
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
+from spelangy_assets.store.names import check_name
 from spelangy_model.guarded_json import read_json
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.pretrained import CheckpointRefused, check_settings, weight_files
@@ -41,7 +42,7 @@ TABLES: dict[str, type] = {"metrics": Metric}
 Holds = Literal["language_model", "text_tokenizer", "speech_tokenizer"]
 
 _TAKEN = (".json", ".safetensors", ".txt", ".model", ".jinja")
-_OF_A_STORE = re.compile(r"\..*|manifest\.json|quality\.json|unit-\d+\.json")
+_OF_A_STORE = re.compile(r"\..*|manifest(-broken-\d+)?\.json|verdict-\w+\.json|broken(-\d+)?\.json|unit-\d+\.json")
 _PIECE = 1 << 20
 _SEED = 0  # of the markers' rows: the same checkpoint is widened to the same bytes
 _MEASURES = "measures"
@@ -177,6 +178,10 @@ def offer(folder: Path, name: str, checkpoints: Path) -> str:
     Raises PreflightError when it holds nothing that could be adopted, or the name is another folder's or would leave
     the folder of checkpoints.
     """
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise PreflightError(f"{error}: choose another name with --name") from None
     complaints = []
     for holds in get_args(Holds):
         try:

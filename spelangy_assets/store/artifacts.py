@@ -190,36 +190,46 @@ class Artifact:
         else:
             folder = cache_dir / "artifacts" / self.path
             for shard in self.manifest.shards + self.manifest.attachments:
-                target = folder / shard.path
-                if not target.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    draft = target.with_name(target.name + ".part")
-                    draft.write_bytes(self.read_file(shard.path))
-                    draft.replace(target)
+                if not (folder / shard.path).exists():
+                    self._copy(folder, shard.path)
         for shard in self.manifest.shards:
-            if not shard.table:
-                self._verify(folder, shard.path, shard.sha256)
+            if not shard.table and not _has_bytes(folder, shard.path, shard.sha256):
+                if self.files.is_local:
+                    raise self._damaged(shard.path)
+                self._copy(folder, shard.path)  # the copy may be damaged, and the store not
+                if not _has_bytes(folder, shard.path, shard.sha256):
+                    raise self._damaged(shard.path)
         return folder
 
-    def _verify(self, folder: Path, path: str, sha256: str) -> None:
-        file = folder / path
-        try:
-            found = file.stat()
-        except FileNotFoundError:
-            found = None
-        if found is not None:
-            known = (str(file), found.st_size, found.st_mtime_ns)
-            if known in _verified:
-                return
-            if digest_of_file(Files(folder), path) == sha256:
-                _verified.add(known)
-                return
-        raise Damaged(
-            f"{file} has other bytes than its manifest says; `verify --repair` sets its version aside, and the next "
-            "run makes it again",
+    def _copy(self, folder: Path, path: str) -> None:
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(target.name + ".part")
+        draft.write_bytes(self.read_file(path))
+        draft.replace(target)
+
+    def _damaged(self, path: str) -> Damaged:
+        return Damaged(
+            f"{self.uri}/{path} has other bytes than its manifest says; `verify --repair` sets its version aside, and "
+            "the next run makes it again",
             self.path,
             self.manifest.build_key,
         )
+
+
+def _has_bytes(folder: Path, path: str, sha256: str) -> bool:
+    """Whether a file on disk is there with bytes of a digest; each state of a file is read once by this process."""
+    file = folder / path
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return False
+    known = (str(file), found.st_size, found.st_mtime_ns)
+    if known not in _verified:
+        if digest_of_file(Files(folder), path) != sha256:
+            return False
+        _verified.add(known)
+    return True
 
 
 class ArtifactStore:

@@ -32,8 +32,9 @@ class Damage:
 
     @property
     def reason(self) -> str:
-        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
-        return f"{self.paths[0]}{more}: gone, or other bytes than its manifest says"
+        first, *others = self.paths
+        more = f" and {len(others)} more" if others else ""
+        return f"{first}{more}: gone, or other bytes than its manifest says"
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_the_third_gate_is_the_read_guard_of_any_other_run(bench: Any, toys: Any
     source, reader = failing(toys), toys.reader("reader", "source")
     bench.materialize(source)
     result = bench.materialize(source, reader, only="reader")
-    assert "did not pass their contract" in bench.failures(result)["reader"]
+    assert "did not pass its contract" in bench.failures(result)["reader"]
 
 
 def test_a_person_opens_them_and_lineage_keeps_the_name_and_the_reason(

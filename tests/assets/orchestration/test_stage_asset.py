@@ -185,7 +185,7 @@ def test_a_later_run_of_the_child_alone_is_refused_by_the_read_guard(bench: Any,
     result = bench.materialize(strict, reader, only="reader")
     assert not result.success
     assert bench.materialized(result) == []
-    assert "did not pass their contract" in bench.failures(result)["reader"]
+    assert "did not pass its contract" in bench.failures(result)["reader"]
 
 
 def test_a_child_alone_reads_the_last_good_version(bench: Any, toys: Any):

@@ -161,8 +161,8 @@ def test_text_skill_stands_beside_the_base_lm_with_what_was_lost():
 
 
 def test_every_number_leads_to_the_dataset_that_it_was_read_from():
-    eval_web = Provenance("eval_web", "sample", "v2-abc", "d" * 64, "evaluate 2", ["run_web", "sqa_benchmarks"])
-    topics = Provenance("topic_coverage", "sample", "v1-def", "e" * 64, "cover_topics 1", ["web_fine_corpus"])
+    eval_web = Provenance("eval_web", "v2-abc", "d" * 64, "evaluate 2", ["run_web", "sqa_benchmarks"])
+    topics = Provenance("topic_coverage", "v1-def", "e" * 64, "cover_topics 1", ["web_fine_corpus"])
     sources = {
         (each.subject, each.metric): topics if each.metric.startswith("topic.") else eval_web for each in METRICS
     }
@@ -172,7 +172,7 @@ def test_every_number_leads_to_the_dataset_that_it_was_read_from():
     assert len(numbers) >= len(METRICS)
     assert all(cell.startswith('<a class="from" href="#from-') for cell in numbers)
     assert all(f'id="{anchor}"' in page for anchor in re.findall(r'href="#(from-[^"]*)"', page))
-    assert "python -m spelangy_assets lineage eval_web --recipe sample" in page
+    assert "python -m spelangy_assets lineage eval_web --recipe RECIPE" in page
     assert "run_web, sqa_benchmarks" in page
 
 

@@ -170,7 +170,7 @@ def test_where_more_voices_fail_than_not_the_dataset_does_and_nothing_below_can_
     _, verdict = gate.pass_through(listening(dict.fromkeys(VOICES[:2], EIGHT_WRONG), sample_chunks=9))
     blocks = [item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"]
     assert blocks == ["share_rejected"]
-    with pytest.raises(StoreError, match="did not pass their contract"):
+    with pytest.raises(StoreError, match="did not pass its contract"):
         gate.store.resolve(DatasetName("recipe", "krist_round_trip"))
 
 
