@@ -32,7 +32,7 @@ def test_the_worked_example_of_a_sequence_and_of_a_row() -> None:
         assert "| " + " | ".join(cells) + " |" in PAGE
     layout = Layout(text_size=256, codebook_size=10)
     chunks = [TokenChunk("speech", code, text) for code, text in zip(codes, ids, strict=True)]
-    document = TokenDocument("d", "web", "s", "", "", chunks)
+    document = TokenDocument("d", "s", "", "", chunks)
     (whole,) = interleave(document, layout, Interleaving("deterministic", True), 0, 0)
     (text_only,) = interleave(document, layout, Interleaving("deterministic", False), 0, 0)
     assert whole.ids.tolist() == numbers("ids")
@@ -41,7 +41,7 @@ def test_the_worked_example_of_a_sequence_and_of_a_row() -> None:
     assert [*range(len(whole.ids))] == numbers("position ids")
     assert [whole.switches] == numbers("switches")
     (second,) = interleave(
-        TokenDocument("e", "web", "s", "", "", [TokenChunk("text", [], ids[2])]), layout, Interleaving(), 0, 0
+        TokenDocument("e", "s", "", "", [TokenChunk("text", [], ids[2])]), layout, Interleaving(), 0, 0
     )
     spans = Spans(
         row=np.array([0, 0]),

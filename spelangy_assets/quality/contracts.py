@@ -117,7 +117,7 @@ CONTAMINATED = Contract(
     """
     SELECT (SELECT records_in FROM counts) AS documents,
            (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted,
-           count(*) - count(DISTINCT (source, document_id)) AS documents_named_twice,
+           count(*) - count(DISTINCT document_id) AS documents_named_twice,
            count(*) / (SELECT greatest(records_in, 1) FROM counts) AS share_contaminated
     FROM contaminated
     """,

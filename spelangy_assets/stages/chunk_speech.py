@@ -99,14 +99,15 @@ def run(ctx: StageContext, config: Config) -> None:
 def chunks_of(recording: Recording, samples: np.ndarray, spans: list[Span]) -> list[Chunk]:
     """Return the chunks of a recording.
 
-    An id is a digest of what it names: a chunk's of its recording, start, end and text; a document's of its chunks. So
-    rules that cut alike give the same ids, and others never do.
+    An id is a digest of what it names: a chunk's of its recording, start, end, speaker and text, since two speakers may
+    say the same word at once; a document's of its chunks. So rules that cut alike give the same ids, and others never
+    do.
     """
     chunks = []
     for _, several in groupby(spans, key=lambda span: span.document):
         members = list(several)
         chunk_ids = [
-            stable_hash("chunk", recording.recording_id, repr(span.start_s), repr(span.end_s), span.text)
+            stable_hash("chunk", recording.recording_id, repr(span.start_s), repr(span.end_s), span.speaker, span.text)
             for span in members
         ]
         document_id = stable_hash("document", *chunk_ids)

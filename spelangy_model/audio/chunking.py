@@ -5,7 +5,7 @@ Put here: where a chunk begins and ends. Do not put here: votes and filters, enc
 After "Data-Centric Lessons To Improve Speech-Language Pretraining". Both chunkings are made from the same transcripts:
 
 * coarse: consecutive segments of the same speaker are merged while the gap and the merged length allow it.
-* fine: nothing is merged, and a segment is cut further at its sentence ends.
+* fine: nothing is merged, and a segment is cut further at its sentence ends, a long sentence at its longest pauses.
 
 A segment of somebody else, or one that a filter dropped, between two segments keeps them apart: its sound has no text.
 A document is a run of consecutive chunks.
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
 from typing import ClassVar
 
@@ -60,6 +60,10 @@ class Edges:
     """More chunks than this begin a new document."""
 
     def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if value is not None and not value >= 0:  # as it is not of a NaN
+                raise ValueError(f"{option.name} is {value}: take 0 or more")
         if self.max_document_chunks < 1:
             raise ValueError(f"max_document_chunks is {self.max_document_chunks}: take at least 1")
 

@@ -86,9 +86,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "text_documents": {"documents": TextDocument("d", "p", "https://a", "CC0-1.0", "A", "Text.")},
     "scripts": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
     "krist": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
-    "tokens": {"documents": TokenDocument("d", "web", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])])},
+    "tokens": {"documents": TokenDocument("d", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])])},
     "speech_tokens": {
-        "documents": TokenDocument("d", "web", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])]),
+        "documents": TokenDocument("d", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])]),
         "codebook": Metric("web shard 0", "codebook.perplexity_share", 0.4, math.nan, math.nan, 600),
     },
     "mix": {"rows": PackedRow(0, "text", [1, 2], [0, 1], [0, 1], [RowSpan("d", "web", "r", 0, 0, 2, 0)])},

@@ -16,9 +16,7 @@ def scores_of(rates: dict[str, float], seed: int = 0) -> dict[str, list[Question
     rng = np.random.default_rng(seed)
     return {
         run: [
-            QuestionScore(
-                run, f"{text}/{take}", f"{text}", "b", "s", "a", "speech", ZEROS, ZEROS, ZEROS, int(wrong), 0, 0.1
-            )
+            QuestionScore(f"{text}/{take}", f"{text}", "b", "s", "a", "speech", ZEROS, ZEROS, ZEROS, int(wrong), 0, 0.1)
             for text in range(QUESTIONS // 2)
             for take in range(2)
             for wrong in [rng.random() >= rate]

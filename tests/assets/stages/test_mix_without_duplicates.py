@@ -18,7 +18,7 @@ ANY = Contract("any", "SELECT 1 AS fine", (Bound("fine", 1),))
 
 CODEC = b'{"model_type": "spelangy_speech_tokenizer", "fsq_levels": [8]}'
 MIXTURE = Mixture(
-    sources=(Source("web_fine_tokens", "speech_text", Proportion(1.0)),),
+    sources=(Source("speech.0", "speech_text", Proportion(0.5)), Source("speech.1", "speech_text", Proportion(0.5))),
     rows=4,
     row_length=64,
     text_share=0.0,
@@ -37,7 +37,7 @@ def test_duplicates_are_left_out_by_snapshot_and_counted(store: ArtifactStore, e
                 for recording in ("a", "b", "c"):
                     for part in range(2):
                         name = f"{ctx.partition}/{recording}/{part}"
-                        out.write("documents", [TokenDocument(name, "web_fine_tokens", recording, "", "", chunks)])
+                        out.write("documents", [TokenDocument(name, recording, "", "", chunks)])
 
     def write_files(files: dict[str, bytes]) -> Any:
         def run(ctx: StageContext, config: Any) -> None:
@@ -54,11 +54,14 @@ def test_duplicates_are_left_out_by_snapshot_and_counted(store: ArtifactStore, e
             with ctx.out.unit(unit) as out:
                 out.write("duplicates", [Duplicate("b", "tue", "a", "mon", "near_duplicate", 0.9)])
 
-    def write_contaminated(ctx: StageContext, config: Any) -> None:
-        for unit, _ in ctx.out.pending([0]):
-            with ctx.out.unit(unit) as out:
-                named = [("web_fine_tokens", "mon/c/1"), ("web_fine_tokens", "tue/b/0"), ("text_tokens", "mon/a/0")]
-                out.write("contaminated", [ContaminatedDocument(*one, "q", 9, "nine words") for one in named])
+    def write_contaminated(*named: str) -> Any:
+        def run(ctx: StageContext, config: Any) -> None:
+            for unit, _ in ctx.out.pending([0]):
+                with ctx.out.unit(unit) as out:
+                    rows = [ContaminatedDocument(one, "q", 9, "nine words") for one in named]
+                    out.write("contaminated", rows)
+
+        return toys.make_stage(run, {"contaminated": ContaminatedDocument})
 
     def node(name: str, **changes: Any) -> Any:
         return toys.node(name, **{"config": toys.NoConfig(), "contract": ANY, **changes})
@@ -71,23 +74,25 @@ def test_duplicates_are_left_out_by_snapshot_and_counted(store: ArtifactStore, e
             "speech_tokenizer",
             stage=write_files({"config.json": CODEC}),
         ),
-        node("web_fine_tokens", stage=toys.make_stage(write_tokens, documents), partition="audio_snapshot"),
+        node("web_fine_tokens", stage=toys.make_stage(write_tokens, documents), partition="raw_audio"),
         toys.roll_up("web_fine_corpus", ("web_fine_tokens", "mon"), ("web_fine_tokens", "tue")),
-        node("audio_index", stage=toys.make_stage(write_index, {"duplicates": Duplicate})),
-        node(
-            "contaminated_documents",
-            stage=toys.make_stage(write_contaminated, {"contaminated": ContaminatedDocument}),
-        ),
+        node("coarse_tokens", stage=toys.make_stage(write_tokens, documents), partition="raw_audio"),
+        toys.roll_up("coarse_corpus", ("coarse_tokens", "mon")),
+        node("audio_duplicates", stage=toys.make_stage(write_index, {"duplicates": Duplicate})),
+        node("fine_contaminated", stage=write_contaminated("mon/c/1", "tue/b/0")),
+        node("coarse_contaminated", stage=write_contaminated("mon/a/0")),
         node(
             "mix_fine",
             stage=mix,
             config=mix.Config(MIXTURE),
             inputs={
-                **{
-                    name: name
-                    for name in ("text_tokenizer", "speech_tokenizer", "audio_index", "contaminated_documents")
-                },
-                "web_fine_tokens": "web_fine_corpus",
+                "text_tokenizer": "text_tokenizer",
+                "speech_tokenizer": "speech_tokenizer",
+                "duplicates.0": "audio_duplicates",
+                "contaminated.speech.0": "fine_contaminated",
+                "contaminated.speech.1": "coarse_contaminated",
+                "speech.0": "web_fine_corpus",
+                "speech.1": "coarse_corpus",
             },
         ),
     ]
@@ -97,13 +102,14 @@ def test_duplicates_are_left_out_by_snapshot_and_counted(store: ArtifactStore, e
             built = build(store, graph, one, partition, execution)
             assert built.verdict.passed
     spans = [span for row in built.artifact.records("rows", PackedRow) for span in row.spans]
-    assert {span.document_id for span in spans} == {
-        *(f"mon/{recording}/{part}" for recording in "abc" for part in range(2)),
-        *(f"tue/{recording}/{part}" for recording in "ac" for part in range(2)),
-    } - {"mon/c/1"}  # of another token set, a document of the same name is not meant
+    mon, tue = ({f"{day}/{one}/{part}" for one in "abc" for part in range(2)} for day in ("mon", "tue"))
+    repeated = {"tue/b/0", "tue/b/1"}
+    # A document is named by its token set and its id: the other set holds others of the same names.
+    assert {span.document_id for span in spans if span.source == "speech.0"} == (mon | tue) - repeated - {"mon/c/1"}
+    assert {span.document_id for span in spans if span.source == "speech.1"} == mon - {"mon/a/0"}
     counts = built.artifact.manifest.counts
     assert counts.dropped["near_duplicate"] == 2  # tue/b/0 is both, and counts once
-    assert counts.dropped["contaminated"] == 1
+    assert counts.dropped["contaminated"] == 2
     assert counts.records_in == counts.records_kept + sum(counts.dropped.values())
 
 

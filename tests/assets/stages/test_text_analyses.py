@@ -47,7 +47,7 @@ def analysis(toys, store):
             for unit, document in ctx.out.pending(TEXTS[name]):
                 with ctx.out.unit(unit) as out:
                     chunks = [TokenChunk("speech", [], ids) for ids in encode_texts(tokenizer, document)]
-                    out.write("documents", [TokenDocument(f"{name}{unit}", name, "s", "u", "l", chunks)])
+                    out.write("documents", [TokenDocument(f"{name}{unit}", "s", "u", "l", chunks)])
 
         return write
 

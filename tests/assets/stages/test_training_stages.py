@@ -86,7 +86,7 @@ def write_speech_tokens(ctx: StageContext, config: Any) -> None:
                 codes = stable_rng(0, index).integers(0, 1000, 20).tolist()
                 (answer,) = encode_texts(tokenizer, ["The answer is Norway."])
                 chunks = [TokenChunk("question", codes, answer), TokenChunk("answer", [], answer)]
-                out.write("documents", [TokenDocument(f"q{index}", "quest_tokens", "p", "", "", chunks)])
+                out.write("documents", [TokenDocument(f"q{index}", "p", "", "", chunks)])
 
 
 def write_speech_tokenizer(ctx: StageContext, config: Any) -> None:

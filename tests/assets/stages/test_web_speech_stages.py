@@ -14,16 +14,9 @@ import pytest
 import soundfile
 
 from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, PreflightError
-from spelangy_assets.quality.contracts import (
-    CHUNKS,
-    CLEAN_TRANSCRIPTS,
-    RAW_AUDIO,
-    SPEECH_LEDGER,
-    SPEECH_SEGMENTS,
-    TRANSCRIPT_HYPOTHESES,
-)
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.report.transcript_files import export_transcripts
 from spelangy_assets.sources.files import FolderSource
@@ -38,6 +31,7 @@ from spelangy_assets.stages import (
 from spelangy_assets.stages.ingest_audio import RenderedRecording
 from spelangy_assets.store.artifacts import Artifact, ArtifactStore
 from spelangy_model.audio.asr import AsrError, FasterWhisper, Recognizer, WindowResult
+from spelangy_model.audio.chunking import ChunkRule, Sentences, Turns, chunk_recording
 from spelangy_model.audio.ctm import read_ctm
 from spelangy_model.audio.diarization.diarize import Diarizer
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
@@ -46,7 +40,9 @@ from spelangy_model.audio.rover import RoverWeights
 from spelangy_model.audio.rttm import read_rttm
 from spelangy_model.audio.turns import Turn
 from spelangy_model.audio.windows import Window
+from spelangy_model.audio.words import spread
 from spelangy_model.records import (
+    Audio,
     Chunk,
     DroppedTranscript,
     Hypothesis,
@@ -63,7 +59,7 @@ from spelangy_model.records import (
 
 @dataclasses.dataclass(frozen=True)
 class Talk:
-    """A rendered snapshot: recordings of noise, loud where the turns of `Turns` are, with utterances or without."""
+    """A rendered snapshot: recordings of noise, loud in the turns of `KnownTurns`, with utterances or without."""
 
     utterances: tuple[tuple[Utterance, ...], ...]
     duration_s: float = 30.0
@@ -87,7 +83,7 @@ class Talk:
         )
 
 
-class Turns:
+class KnownTurns:
     """A diarizer that knows: a speaks from 1 to 4 s, b from 5 to 9 s, a again from 20 to 24 s."""
 
     def diarize(self, samples: np.ndarray) -> list[Turn]:
@@ -138,33 +134,41 @@ def chain(
     segment: segment_speech.Config | None = None,
     coarse: chunk_speech.Config | None = None,
     heard: recognize.Config | None = None,
-    upto: str = "speech_ledger",
+    fine: ChunkRule | None = None,
+    upto: str = "",
 ) -> dict[str, Built]:
-    """Build raw_audio to speech_ledger, or as far as `upto`, and return what was built by name."""
+    """Build raw_audio to the ledgers, or as far as `upto`, and return what was built by name."""
 
-    def node(name: str, stage: Any, config: Any, contract: Any, *above: str) -> Node:
+    def node(name: str, stage: Any, config: Any, *above: str, **roles: str) -> Node:
         return Node(
             name=name,
             group="transcripts",
             description="",
             stage=stage,
             config=config,
-            contract=contract,
-            inputs={role: role for role in above},
+            contract=stage.KIND.contract,
+            inputs={**{role: role for role in above}, **roles},
             has_source=not above,
         )
 
     raw, turns, hypotheses, agreed = "raw_audio", "speech_segments", "transcript_hypotheses", "clean_transcripts"
+    coarse, cut = coarse or chunk_speech.Config(Turns()), chunk_speech.Config(fine or Sentences())
     nodes = [
-        node(raw, ingest_audio, ingest or ingest_audio.Config(), RAW_AUDIO),
-        node(turns, segment_speech, segment or segment_speech.Config(), SPEECH_SEGMENTS, raw),
-        node(hypotheses, recognize, heard or recognize.Config(systems), TRANSCRIPT_HYPOTHESES, raw, turns),
-        node(agreed, clean_transcripts, clean or clean_transcripts.Config(), CLEAN_TRANSCRIPTS, raw, turns, hypotheses),
-        node("web_coarse", chunk_speech, coarse or chunk_speech.Config(kind="coarse"), CHUNKS, raw, agreed),
-        node("web_fine", chunk_speech, chunk_speech.Config(kind="fine"), CHUNKS, raw, agreed),
-        node(
-            *("speech_ledger", account_speech, account_speech.Config(seed=7), SPEECH_LEDGER),
-            *(raw, turns, agreed, "web_coarse", "web_fine"),
+        node(raw, ingest_audio, ingest or ingest_audio.Config()),
+        node(turns, segment_speech, segment or segment_speech.Config(), raw),
+        node(hypotheses, recognize, heard or recognize.Config(systems), raw, turns),
+        node(agreed, clean_transcripts, clean or clean_transcripts.Config(), turns, hypotheses),
+        node("web_coarse", chunk_speech, coarse, raw, agreed),
+        node("web_fine", chunk_speech, cut, raw, agreed),
+        *(
+            node(
+                f"{name}_ledger",
+                account_speech,
+                account_speech.Config(seed=7, target_s=target_s),
+                *(raw, turns, agreed),
+                chunks=name,
+            )
+            for name, target_s in (("web_coarse", Turns.PAPER_MEAN_S), ("web_fine", 0.0))
         ),
     ]
     graph = Graph("recipe", nodes)
@@ -180,7 +184,7 @@ def chain(
 @pytest.fixture
 def known_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(*args: object) -> Diarizer:
-        return Turns()
+        return KnownTurns()
 
     monkeypatch.setattr(segment_speech, "open_diarizer", opened)
     monkeypatch.setattr(segment_speech, "check_diarizer", lambda *args: None)
@@ -364,6 +368,67 @@ def test_chunks_carry_their_sound_and_the_way_back(store: ArtifactStore, executi
     assert (counts.records_in, counts.records_kept, counts.stats["documents"]) == (6, 6, 4)
 
 
+def cut(rule: ChunkRule, *turns: tuple[str, float, float, str]) -> list[Chunk]:
+    """Return the chunks that a rule makes of turns (speaker, start, end, text) in a minute of noise."""
+    samples = np.random.default_rng(0).uniform(-0.1, 0.1, 60 * SAMPLE_RATE_HZ).astype(np.float32)
+    recording = Recording("r", "talk.wav", "", "CC0-1.0", 60.0, 16_000, 1, "wav", Audio(b"", ""))
+    transcripts = [
+        Transcript("s", "r", who, start_s, end_s, "en", text, spread(text, start_s, end_s), ["one"], [], 1.0, 1.0)
+        for who, start_s, end_s, text in turns
+    ]
+    return chunk_speech.chunks_of(recording, samples, chunk_recording(samples, transcripts, [], rule))
+
+
+def test_rules_that_cut_alike_give_equal_ids_and_others_never_do():
+    talk = [
+        ("a", 1.0, 4.0, "So it is like that."),
+        ("a", 4.5, 12.0, "It was so in all of the towns. And it is so here."),
+        ("b", 14.0, 20.0, "Is it? I was never told of it."),
+        ("a", 40.0, 44.0, "So it is like that."),  # the same words again
+    ]
+    rules = (
+        Sentences(),
+        Sentences(max_s=20.0),
+        Turns(max_gap_s=0.0),
+        Turns(),
+        Turns(max_s=60.0, max_document_gap_s=30.0),
+        Sentences(max_s=1.5),
+        Sentences(margin_s=0.1),
+        Sentences(min_sentence_s=3.5),
+        Sentences(max_document_chunks=2),
+    )
+    made = [cut(rule, *talk) for rule in rules]
+    assert made[1] == made[0]
+    whole, merged = ({chunk.chunk_id for chunk in made[index]} for index in (0, 3))
+    assert merged & whole == {made[0][-1].chunk_id}  # the one turn that neither merges nor cuts
+    names: dict[str, tuple[str, float, float, str]] = {}
+    documents: dict[str, list[str]] = {}
+    for chunks in made:
+        assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
+        own: dict[str, list[str]] = {}
+        for chunk in chunks:
+            name = (chunk.speaker, chunk.start_s, chunk.end_s, chunk.text)
+            assert names.setdefault(chunk.chunk_id, name) == name
+            own.setdefault(chunk.document_id, []).append(chunk.chunk_id)
+        for document_id, members in own.items():
+            assert documents.setdefault(document_id, members) == members
+    assert len(set(names.values())) == len(names)  # what is equal has one id
+    assert len({tuple(members) for members in documents.values()}) == len(documents)
+
+
+def test_two_speakers_who_say_the_same_at_once_are_two_chunks():
+    one, other = cut(Sentences(), ("a", 1.0, 2.0, "Yes."), ("b", 1.0, 2.0, "Yes."))
+    assert (one.start_s, one.end_s, one.text) == (other.start_s, other.end_s, other.text)
+    assert one.chunk_id != other.chunk_id
+
+
+@pytest.mark.parametrize("rule", [chunk_speech.Config(Turns()), "fine", None])
+def test_what_is_no_rule_is_refused_when_the_recipe_is_read(rule: Any):
+    audio = SAMPLE["raw_audio"]
+    with pytest.raises(RecipeError, match=rf"{Path(__file__).name}:\d+: cut_chunks: a rule is Turns"):
+        chunk_speech.cut_chunks(audio, SAMPLE["clean_transcripts"], rule, name="mine")
+
+
 @pytest.mark.usefixtures("known_turns")
 def test_a_second_build_in_another_place_gives_the_same_bytes(tmp_path: Path, execution: Execution):
     ingest = ingest_audio.Config(recordings_per_unit=1)
@@ -416,7 +481,7 @@ def test_every_second_is_accounted_for(store: ArtifactStore, execution: Executio
     text = ("thanks for watching", "So it is like that.")
     systems = tuple(Scripted(name, text[0]) for name in ("one", "two"))
     built = chain(store, execution, Talk(((), ())), systems)
-    ledger = rows(built["speech_ledger"].artifact, "ledger", LedgerRow)
+    ledger = rows(built["web_fine_ledger"].artifact, "ledger", LedgerRow)
     assert {(r.step, r.outcome, r.reason): (r.pieces, r.duration_ms) for r in ledger} == {
         ("raw_audio", "in", ""): (2, 0),
         ("raw_audio", "kept", ""): (2, 60_000),
@@ -427,30 +492,46 @@ def test_every_second_is_accounted_for(store: ArtifactStore, execution: Executio
         ("clean_transcripts", "dropped", "hallucinated_phrase"): (6, 22_000),
     }
     assert {r.source for r in ledger if r.step != "raw_audio" or r.outcome != "in"} == {"talk.example"}
-    stats = built["speech_ledger"].artifact.manifest.counts.stats
+    stats = built["web_fine_ledger"].artifact.manifest.counts.stats
     assert stats["hours_clean_transcripts_dropped_hallucinated_phrase"] == pytest.approx(22 / 3600)
 
 
 @pytest.mark.usefixtures("known_turns")
-def test_the_lengths_and_switches_of_both_chunkings_are_measured(store: ArtifactStore, execution: Execution):
+def test_the_words_and_chunks_of_one_chunking_are_accounted_for(store: ArtifactStore, execution: Execution):
     built = chain(store, execution, Talk(((),)))
-    found = rows(built["speech_ledger"].artifact, "metrics", Metric)
-    metrics = {(m.subject, m.metric): m.value for m in found}
-    chunks = rows(built["web_fine"].artifact, "chunks", Chunk)
-    lengths = [chunk.duration_s for chunk in chunks]
-    assert metrics["web_fine", "length_s.mean"] == pytest.approx(np.mean(lengths))
-    assert metrics["web_fine", "length_s.p50"] == pytest.approx(np.median(lengths))
-    assert metrics["web_coarse", "length_s.mean_of_target"] == pytest.approx(
-        metrics["web_coarse", "length_s.mean"] / 19.2
-    )
-    shares = [value for (name, metric), value in metrics.items() if name == "web_fine" and ".share." in metric]
-    assert sum(shares) == pytest.approx(1.0)
+    for name in ("web_coarse", "web_fine"):
+        chunks = rows(built[name].artifact, "chunks", Chunk)
+        ledger = rows(built[f"{name}_ledger"].artifact, "ledger", LedgerRow)
+        assert {r.outcome: (r.pieces, r.duration_ms) for r in ledger if r.step == "chunks"} == {
+            "in": (15, 11_000),
+            "kept": (15, 0),
+            "made": (3, sum(round(c.end_s * 1000) - round(c.start_s * 1000) for c in chunks)),
+        }
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_the_lengths_and_switches_of_a_chunking_are_measured(store: ArtifactStore, execution: Execution):
+    built = chain(store, execution, Talk(((),)))
+
+    def measured(name: str) -> dict[str, float]:
+        found = rows(built[f"{name}_ledger"].artifact, "metrics", Metric)
+        assert {metric.subject for metric in found} == {"chunks"}
+        return {metric.metric: metric.value for metric in found}
+
+    coarse, fine = measured("web_coarse"), measured("web_fine")
+    lengths = [chunk.duration_s for chunk in rows(built["web_fine"].artifact, "chunks", Chunk)]
+    assert fine["length_s.mean"] == pytest.approx(np.mean(lengths))
+    assert fine["length_s.p50"] == pytest.approx(np.median(lengths))
+    assert coarse["length_s.target"] == 19.2
+    assert coarse["length_s.mean_of_target"] == pytest.approx(coarse["length_s.mean"] / 19.2)
+    assert not any("target" in name for name in fine)  # no length is aimed at
+    assert sum(value for name, value in fine.items() if ".share." in name) == pytest.approx(1.0)
     # Three turns: two in one document, one in the next; deterministic sampling changes modality at every chunk.
-    assert metrics["web_coarse", "chunks_per_document.mean"] == 1.5
-    assert metrics["web_coarse", "switches_per_document.deterministic.mean"] == 0.5
-    assert metrics["web_coarse", "switches_per_document.stochastic.expected"] == 0.25
-    assert metrics["web_coarse", "switches_per_document.stochastic.mean"] in (0.0, 0.5)
-    page = built["speech_ledger"].artifact.read_file("chunks.md").decode()
+    assert coarse["chunks_per_document.mean"] == 1.5
+    assert coarse["switches_per_document.deterministic.mean"] == 0.5
+    assert coarse["switches_per_document.stochastic.expected"] == 0.25
+    assert coarse["switches_per_document.stochastic.mean"] in (0.0, 0.5)
+    page = built["web_coarse_ledger"].artifact.read_file("chunks.md").decode()
     assert "| length_s.mean |" in page
 
 
@@ -500,8 +581,8 @@ def test_the_sample_crawl_comes_out_as_its_truth_says(
     for name in ("2026-01/talk-03.opus", "2026-02/talk-05.opus"):  # with a foreign stretch, and with noise
         found = project_dir / "spelangy_assets/sample/snapshots/audio" / name
         (folder / found.name).write_bytes(found.read_bytes())
-    web = SAMPLE.web_speech
-    built = chain(store, execution, FolderSource(folder), web.recognize.systems, web.clean, coarse=web.coarse)
+    systems, clean = SAMPLE["transcript_hypotheses"].config.systems, SAMPLE["clean_transcripts"].config
+    built = chain(store, execution, FolderSource(folder), systems, clean, coarse=SAMPLE["web_coarse"].config)
     snapshot = scored(sample_truth, built)
     sentences = sample_truth.true_sentences(snapshot.recordings)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.graph import Graph, Node
-from spelangy_assets.execution.stage import Execution, PreflightError
-from spelangy_assets.quality import contracts
+from spelangy_assets.execution.stage import Execution, InputError, PreflightError
+from spelangy_assets.sample.sources import SampleWorld
+from spelangy_assets.sources.questions import Asked, QuestionSource
+from spelangy_assets.sources.texts import SourceUnavailable
 from spelangy_assets.stages import write_benchmark
 from spelangy_assets.stages.write_benchmark import FOLDER_VARIABLE, QuestionSet
 from spelangy_assets.store.artifacts import ArtifactStore
@@ -42,11 +46,9 @@ def config_of(folder: Path, **changes) -> write_benchmark.Config:
     path = folder / "own.jsonl"
     chosen = QuestionSet("own", "jsonl", "own.jsonl", digest_of_questions(path, read_questions(path, "jsonl")))
     return write_benchmark.Config(
-        seed=0,
-        world="",
+        sources=(dataclasses.replace(chosen, **changes),),
         trained_voices=voices_of(("en-us",)),
         held_out_voices=voices_of(("en-029",)),
-        sets=(dataclasses.replace(chosen, **changes),),
         questions_per_unit=5,
     )
 
@@ -58,7 +60,7 @@ def built(folder: Path, config: write_benchmark.Config, environment: dict[str, s
         description="d",
         stage=write_benchmark,
         config=config,
-        contract=contracts.QUESTIONS,
+        contract=write_benchmark.KIND.contract,
     )
     store = ArtifactStore(folder.parent / "store", folder.parent / "cache")
     found = {FOLDER_VARIABLE: str(folder)} if environment is None else environment
@@ -103,5 +105,60 @@ def test_what_the_recipe_does_not_mean_is_refused_with_the_cure(folder: Path) ->
         built(folder, config_of(folder, digest="0"))
     with pytest.raises(PreflightError, match=r"none\.jsonl: no such file"):
         built(folder, config_of(folder, path="none.jsonl"))
-    with pytest.raises(PreflightError, match="names no questions"):
-        built(folder, dataclasses.replace(config_of(folder), sets=()))
+
+
+def test_a_recipe_that_names_no_source_of_questions_is_refused_when_it_is_read() -> None:
+    voices = {"trained_voices": voices_of(("en-us",)), "held_out_voices": voices_of(("en-029",))}
+    with pytest.raises(RecipeError, match=rf"{Path(__file__).name}:\d+: questions: name at least one source"):
+        write_benchmark.questions(**voices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A source of questions from outside of the package: its literals are all that it has."""
+
+    number: int
+    missing: str = ""
+
+    def check(self, environment: Mapping[str, str]) -> None:
+        if self.missing:
+            raise SourceUnavailable(self.missing)
+
+    def read(self, seed: int, environment: Mapping[str, str]) -> tuple[list[Asked], dict[str, int]]:
+        self.check(environment)
+        options = ("one", "two", "three", "four")
+        return [
+            Asked("given", f"g{index}", "test", f"How many are {index}?", options, (index + seed) % 4, "count")
+            for index in range(self.number)
+        ], {"unanswerable": 1}
+
+
+def test_questions_of_several_sources_are_spoken_in_the_order_of_the_sources(folder: Path) -> None:
+    config = config_of(folder, max_questions=2)
+    config = dataclasses.replace(config, sources=(Given(2), *config.sources), seed=1)
+    artifact = built(folder, config).artifact
+    rows = list(artifact.records("questions", SpokenQuestion))
+    assert [row.benchmark for row in rows[:4]] == ["given"] * 4
+    assert {row.benchmark for row in rows[4:]} == {"own"}
+    assert [(row.text_id, row.split, row.answer_index, row.relation) for row in rows[:4:2]] == [
+        ("g0", "test", 1, "count"),
+        ("g1", "test", 2, "count"),
+    ]
+    assert artifact.manifest.counts.dropped["unanswerable"] == 1
+
+
+def test_a_source_that_is_not_there_is_refused_before_work_and_one_that_leaves_stops_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(config_of(folder), sources=(Given(1, missing="put the list into its place"),))
+    with pytest.raises(PreflightError, match="the benchmark: put the list into its place"):
+        built(folder, config)
+    monkeypatch.setattr(write_benchmark, "preflight", lambda config, execution: None)
+    with pytest.raises(InputError, match="put the list into its place"):
+        built(folder, config)
+
+
+def test_sources_of_the_package_fit_their_protocols() -> None:
+    assert isinstance(Given(1), QuestionSource)
+    assert isinstance(QuestionSet("own", "jsonl", "own.jsonl", "0"), QuestionSource)
+    assert isinstance(SampleWorld(world="x"), QuestionSource)

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spelangy_model.audio.chunking import ChunkRule, Span, chunk_recording
+from spelangy_model.audio.chunking import ChunkRule, Sentences, Span, Turns, chunk_recording
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.words import spread
 from spelangy_model.records import DroppedTranscript, Transcript, Word
 
-COARSE = ChunkRule(kind="coarse")
-FINE = ChunkRule(kind="fine")
+COARSE = Turns()
+FINE = Sentences()
 
 
 def noise(duration_s: float, level: float = 0.1) -> np.ndarray:
@@ -89,6 +89,38 @@ def test_fine_keeps_a_very_short_sentence_with_its_neighbour():
     assert [span.text for span in chunk([turn], FINE)] == ["Yes. I think that is right. Sure."]
 
 
+def paused(*words: tuple[str, float, float]) -> Transcript:
+    """A turn whose words have the given times."""
+    return said(
+        "", words[0][1], words[-1][2], words=[Word(text, start_s, end_s, 0.9) for text, start_s, end_s in words]
+    )
+
+
+def test_fine_cuts_a_long_sentence_at_its_longest_pauses():
+    turn = paused(
+        ("so", 1.0, 1.5), ("we", 1.6, 2.0), ("went", 2.8, 3.2), ("down", 3.3, 4.0), ("to", 4.5, 5.0), ("town.", 5.1, 6)
+    )
+    assert [span.text for span in chunk([turn], FINE)] == ["so we went down to town."]
+    assert [span.text for span in chunk([turn], Sentences(max_s=5.0))] == ["so we went down to town."]
+    assert [span.text for span in chunk([turn], Sentences(max_s=4.9))] == ["so we", "went down to town."]
+    assert [span.text for span in chunk([turn], Sentences(max_s=3.0))] == ["so we", "went down", "to town."]
+
+
+def test_of_equal_pauses_the_one_nearest_the_middle_is_cut():
+    turn = paused(*((f"w{i}", 1.0 + i, 1.8 + i) for i in range(6)))
+    assert [span.text for span in chunk([turn], Sentences(max_s=4.0))] == ["w0 w1 w2", "w3 w4 w5"]
+
+
+def test_one_word_is_never_cut_however_long_it_is():
+    turn = paused(("aaah", 1.0, 9.0), ("yes.", 9.1, 9.5))
+    assert [span.text for span in chunk([turn], Sentences(max_s=2.0))] == ["aaah", "yes."]
+
+
+def test_a_short_sentence_is_not_changed_by_the_longest_length():
+    turns = [said("Dr. Lee came in. Was it late? It was 3.5 hours", 0, 12), said("late.", 12.5, 14)]
+    assert chunk(turns, Sentences(max_s=12.0)) == chunk(turns, FINE)
+
+
 def test_both_chunkings_hold_the_same_words_in_the_same_stretches():
     turns = [
         said("It rains. We stay at home.", 1, 5),
@@ -113,8 +145,9 @@ def test_the_papers_mean_lengths_are_reached_by_literals():
         turns.append(said("", words[0].start_s, words[-1].end_s, words=words))
         time_s += 0.8
     samples = noise(time_s + 1)
-    coarse = chunk_recording(samples, turns, [], ChunkRule(kind="coarse", max_chunk_s=24.0))
-    fine = chunk_recording(samples, turns, [], ChunkRule(kind="fine", min_sentence_s=3.5))
+    coarse = chunk_recording(samples, turns, [], Turns(max_s=24.0))
+    fine = chunk_recording(samples, turns, [], Sentences(min_sentence_s=3.5))
+    assert (Turns.PAPER_MEAN_S, Sentences.PAPER_MEAN_S) == (19.2, 5.2)
     assert np.mean([span.end_s - span.start_s for span in coarse]) == pytest.approx(19.2, rel=0.1)
     assert np.mean([span.end_s - span.start_s for span in fine]) == pytest.approx(5.2, rel=0.1)
 
@@ -156,7 +189,7 @@ def test_a_short_closure_is_no_pause():
 
 def test_merged_turns_that_overlap_end_with_the_word_that_ends_last():
     turns = [said("", 1, 3.2, words=spread("It rains.", 1.0, 3.2)), said("", 3.1, 3.15, words=spread("No.", 3.1, 3.15))]
-    rule = ChunkRule(kind="coarse", slack_s=0.0, margin_s=0.0)
+    rule = Turns(slack_s=0.0, margin_s=0.0)
     (span,) = chunk(turns, rule)
     assert span.end_s == 3.2
 
@@ -185,7 +218,7 @@ def test_a_cut_leaves_a_gap_without_quiet_for_the_silence_that_a_word_was_given(
     first, second = chunk_recording(samples, [said("", 1, 8, words=words)], [], FINE)
     assert first.end_s == second.start_s == pytest.approx(4.25, abs=0.03)
     assert second.words[0].start_s == second.start_s
-    strict = ChunkRule(kind="fine", slack_s=0.0)
+    strict = Sentences(slack_s=0.0)
     first, second = chunk_recording(samples, [said("", 1, 8, words=words)], [], strict)
     assert 4.0 <= first.end_s == second.start_s <= 4.05
     assert second.words[0].start_s == 4.05
@@ -204,15 +237,37 @@ def test_words_that_reach_out_of_their_segment_are_not_cut():
 def test_a_document_ends_at_a_long_gap_or_when_it_is_full():
     turns = [said("One.", 1, 3), said("Two.", 4, 6, "b"), said("Three.", 30, 32)]
     assert [(span.document, span.index) for span in chunk(turns, COARSE)] == [(0, 0), (0, 1), (1, 0)]
-    full = ChunkRule(kind="coarse", max_document_chunks=1)
+    full = Turns(max_document_chunks=1)
     assert [(span.document, span.index) for span in chunk(turns, full)] == [(0, 0), (1, 0), (2, 0)]
 
 
-def test_a_rule_that_makes_no_sense_is_refused():
-    with pytest.raises(ValueError, match="'coarse' or 'fine'"):
-        ChunkRule(kind="medium")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="min_sentence_s"):
-        ChunkRule(kind="fine", min_sentence_s=0.0)
+@pytest.mark.parametrize(
+    ("rule", "option", "value"),
+    [
+        (Turns, "max_document_chunks", 0),
+        (Sentences, "max_document_chunks", 0),
+        (Sentences, "min_sentence_s", 0.0),
+        (Sentences, "max_s", 1.0),  # as short as the shortest sentence
+        (Turns, "max_s", -1.0),
+        (Turns, "max_s", float("nan")),
+        (Turns, "max_gap_s", -0.1),
+        (Turns, "margin_s", -0.1),
+        (Sentences, "margin_s", float("nan")),
+        (Sentences, "slack_s", -0.1),
+        (Sentences, "max_s", float("nan")),
+        (Sentences, "min_sentence_s", float("nan")),
+        (Sentences, "max_document_gap_s", -1.0),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused_by_the_name_of_its_option(rule: type, option: str, value: float):
+    with pytest.raises(ValueError, match=option):
+        rule(**{option: value})
+
+
+@pytest.mark.parametrize(("rule", "option"), [(Turns, "min_sentence_s"), (Sentences, "max_gap_s"), (Turns, "kind")])
+def test_a_rule_has_no_option_that_it_would_ignore(rule: type, option: str):
+    with pytest.raises(TypeError, match=option):
+        rule(**{option: 1.0})
 
 
 # --- what holds for any transcripts -------------------------------------------------------------------------------
@@ -235,12 +290,10 @@ turns = st.lists(
     min_size=1,
     max_size=6,
 )
-rules = st.builds(
-    ChunkRule,
-    kind=st.sampled_from(["coarse", "fine"]),
-    slack_s=st.sampled_from([0.0, 0.4]),
-    margin_s=st.sampled_from([0.0, 0.5]),
-    max_chunk_s=st.sampled_from([6.0, 30.0]),
+edges = {"slack_s": st.sampled_from([0.0, 0.4]), "margin_s": st.sampled_from([0.0, 0.5])}
+rules = st.one_of(
+    st.builds(Turns, max_s=st.sampled_from([6.0, 30.0]), **edges),
+    st.builds(Sentences, max_s=st.sampled_from([None, 1.2, 6.0]), **edges),
 )
 
 
@@ -269,6 +322,9 @@ def test_no_word_is_lost_or_cut(rows: list[tuple[list[tuple[str, int, int]], int
     if rule.slack_s == 0:  # then no word gives way: each is where it was, and whole
         for found, word in zip(found_words, given_words, strict=True):
             assert (found.start_s, found.end_s) == pytest.approx((word.start_s, word.end_s), abs=1e-4)
+    if isinstance(rule, Sentences) and rule.max_s is not None and rule.slack_s == 0:
+        for span in spans:
+            assert len(span.words) == 1 or span.words[-1].end_s - span.words[0].start_s <= rule.max_s + 1e-3
     for span in spans:
         assert 0 <= span.start_s < span.end_s <= 80
         assert all(span.start_s <= word.start_s <= word.end_s <= span.end_s for word in span.words)

@@ -15,7 +15,7 @@ ALL, TEXT_ONLY = Interleaving("deterministic", True), Interleaving("deterministi
 
 
 def document(*chunks: tuple[list[int], list[int]], name: str = "d") -> TokenDocument:
-    return TokenDocument(name, "web", "s", "", "", [TokenChunk("speech", codes, text) for codes, text in chunks])
+    return TokenDocument(name, "s", "", "", [TokenChunk("speech", codes, text) for codes, text in chunks])
 
 
 def long_document(count: int, name: str = "d") -> TokenDocument:

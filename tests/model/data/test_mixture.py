@@ -19,7 +19,6 @@ def documents(name: str, count: int, chunks: int, speech: bool = True) -> list[T
     return [
         TokenDocument(
             f"{name}{i}",
-            "a token set",
             f"page{i}",
             "",
             "",
@@ -89,6 +88,44 @@ def test_the_same_mixture_gives_the_same_rows_and_another_seed_others() -> None:
     assert make_mixture(dataclasses.replace(MIXTURE, seed=1), LAYOUT, DOCUMENTS)[0] != rows
 
 
+def drawn(name: str, count: int, pool: list[TokenDocument], seed: int = 0) -> set[str]:
+    """Return the documents that a source draws when it takes so many."""
+    sources = (Source(name, "speech_text", Choose(count)),)
+    mixture = dataclasses.replace(MIXTURE, sources=sources, text_share=0.0, seed=seed)
+    rows, _ = make_mixture(mixture, LAYOUT, {name: pool})
+    found = {span.document_id for row in rows for span in row.spans}
+    assert len(found) == count
+    return found
+
+
+def test_documents_are_drawn_by_their_ids_whatever_their_order_and_their_sources_name() -> None:
+    chosen = drawn("web", 7, DOCUMENTS["web"])
+    assert drawn("web", 7, DOCUMENTS["web"][::-1]) == chosen
+    assert drawn("speech.3", 7, DOCUMENTS["web"]) == chosen
+    assert drawn("web", 7, DOCUMENTS["web"], seed=1) != chosen
+
+
+def test_documents_that_come_or_leave_do_not_change_the_draw_among_the_others() -> None:
+    pool, new = DOCUMENTS["web"], DOCUMENTS["quest"][:40]
+    before, after = drawn("web", 20, pool), drawn("web", 20, [*new[:20], *pool, *new[20:]])
+    assert {one for one in after if one.startswith("web")} < before
+    left = [one for one in pool if one.document_id not in before]
+    gone, *_ = (one for one in pool if one.document_id in before)
+    without = drawn("web", 20, [one for one in pool if one is not gone])
+    assert without >= before - {gone.document_id}
+    assert without - before <= {one.document_id for one in left}
+
+
+def test_a_document_of_two_token_sets_is_drawn_by_each() -> None:
+    sources = (Source("speech.0", "speech_text", Choose(60)), Source("speech.1", "speech_text", Choose(60)))
+    mixture = dataclasses.replace(MIXTURE, sources=sources, text_share=0.0)
+    rows, report = make_mixture(mixture, LAYOUT, dict.fromkeys(("speech.0", "speech.1"), DOCUMENTS["web"]))
+    spans = [(span.source, span.document_id) for row in rows for span in row.spans]
+    wanted = {(source.name, document.document_id) for source in sources for document in DOCUMENTS["web"]}
+    assert set(spans) == wanted
+    assert [source.documents_drawn for source in report.sources] == [60, 60]
+
+
 def test_epochs_are_counted_and_each_hears_other_chunks() -> None:
     rows, report = make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": DOCUMENTS["web"][:4]})
     web = next(source for source in report.sources if source.name == "web")
@@ -139,16 +176,17 @@ def test_missing_and_unfitting_documents_are_named() -> None:
         make_mixture(MIXTURE, LAYOUT, {key: value for key, value in DOCUMENTS.items() if key != "text"})
     with pytest.raises(MixtureError, match="source web has no documents"):
         make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": []})
-    giant = [TokenDocument("g", "s", "p", "", "", [TokenChunk("x", [1] * 500, [2] * 500)])]
+    giant = [TokenDocument("g", "p", "", "", [TokenChunk("x", [1] * 500, [2] * 500)])]
     with pytest.raises(MixtureError, match="no document fits a row"):
         make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": giant})
 
 
 def test_what_does_not_fit_is_counted() -> None:
-    giant = TokenDocument("g", "s", "p", "", "", [TokenChunk("x", [1] * 500, [2] * 500)])
-    _, report = make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": [giant, *DOCUMENTS["web"]]})
-    assert report.dropped["chunk_longer_than_row"] >= 1
-    assert report.dropped["document_without_tokens"] >= 1
+    giant = TokenDocument("g", "p", "", "", [TokenChunk("x", [1] * 500, [2] * 500)])
+    _, report = make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": [giant, *DOCUMENTS["web"][:9]]})  # all are drawn
+    web = next(source for source in report.sources if source.name == "web")
+    assert 1 <= int(web.epochs) <= report.dropped["chunk_longer_than_row"] <= np.ceil(web.epochs)
+    assert report.dropped["document_without_tokens"] == report.dropped["chunk_longer_than_row"]
 
 
 @pytest.mark.parametrize(

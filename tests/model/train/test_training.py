@@ -46,7 +46,6 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainSpec:
     documents = [
         TokenDocument(
             f"d{i}",
-            "web",
             "s",
             "",
             "",
@@ -243,7 +242,7 @@ def test_micro_batches_do_not_change_the_step(spec: TrainSpec, trained: Path, tm
 def test_a_run_from_a_text_only_checkpoint_keeps_its_ids(spec: TrainSpec, tmp_path: Path) -> None:
     text_rows = tmp_path / "text.parquet"
     mixture = Mixture((Source("t", "text", Proportion(1.0)),), 8, 64, 1.0, Interleaving(), 99, 0)
-    texts = [TokenDocument("d", "t", "s", "", "", [TokenChunk("text", [], list(range(20)))])]
+    texts = [TokenDocument("d", "s", "", "", [TokenChunk("text", [], list(range(20)))])]
     text_layout = Layout(300, 0)
     pq.write_table(to_table(make_mixture(mixture, text_layout, {"t": texts})[0], PackedRow), text_rows)
     base = at(spec, tmp_path / "base", rows=(str(text_rows),), layout=text_layout, steps=2)
