@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from spelangy_assets.recipes.recipe import Corpus, Recipe
 
 from spelangy_assets.execution.build import resolve
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.places import required_places
-from spelangy_assets.recipes.recipe import Corpus, Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.store.artifacts import Address, ArtifactStore, DatasetName
 from spelangy_assets.store.fingerprint import fingerprint

@@ -181,8 +181,7 @@ def lineage(
 
     if bool(dataset) == bool(url) or below + cost + bool(row) > 1:
         raise click.UsageError("name a dataset or --url, and at most one of --below, --cost and --row")
-    name = _recipe(recipe).name
-    return show_lineage(_store(), name, *_split(dataset), url=url, below=below, cost=cost, row=row)
+    return show_lineage(_store(), _name(recipe), *_split(dataset), url=url, below=below, cost=cost, row=row)
 
 
 @app.command()
@@ -194,7 +193,7 @@ def export(
     """Write a snapshot's turns and words as RTTM, CTM and SRT."""
     from spelangy_assets.report.transcript_files import export_transcripts
 
-    for path in export_transcripts(_store(), _recipe(recipe).name, snapshot, folder):
+    for path in export_transcripts(_store(), _name(recipe), snapshot, folder):
         print(path)
     return 0
 
@@ -251,7 +250,7 @@ def verify(
 
     store = _store()
     store.recipes()  # a store of another layout is refused before anything is read
-    chosen = versions_of(store, recipe, *_split(dataset)) if dataset else list(store.versions())
+    chosen = versions_of(store, _name(recipe), *_split(dataset)) if dataset else list(store.versions())
     found = verify_store(store, chosen, deep, repair)
     for damage in found.damages:
         print(f"{damage.artifact.name}  {damage.artifact.path}  {damage.reason}")
@@ -328,7 +327,7 @@ def overrule(dataset: DatasetArgument, by: By, reason: Reason, recipe: RecipeOpt
 
     store = _store()
     asset, partition = _split(dataset)
-    name = DatasetName(recipe if ".py" not in recipe else _recipe(recipe).name, asset, partition)
+    name = DatasetName(_name(recipe), asset, partition)
     artifact = store.overrule(name, by, reason)
     standing = store.standing(name).published
     verdict = store.standing_verdict(name, artifact, standing.contract) if standing else None
@@ -382,6 +381,11 @@ def _recipe(reference: str) -> Recipe:
     from spelangy_assets.recipes.registry import recipe_named
 
     return recipe_named(reference)
+
+
+def _name(reference: str) -> str:
+    """Return a recipe's name in the store, which may hold what a recipe published that is no more."""
+    return _recipe(reference).name if ".py" in reference else reference
 
 
 def _split(dataset: str) -> tuple[str, str | None]:

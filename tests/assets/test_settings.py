@@ -31,7 +31,7 @@ def test_a_value_that_cannot_be_is_named_in_one_line(
     with pytest.raises(SettingsError, match=f"{name} is "):
         Settings.from_environment({name: value})
     monkeypatch.setenv(name, value)
-    assert command_line.main(["status", "--recipe", "sample"]) == 2
+    assert command_line.main(["status", "sample"]) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"status: {name} is ")
     assert said.count("\n") == 1

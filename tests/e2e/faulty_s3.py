@@ -126,7 +126,7 @@ def _demo(recipe: str, home: Path, **environment: str) -> bool:
     """Run a recipe below a home, its output in the home's demo.log; return whether all is there and passed."""
     home.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPELANGY_", "DAGSTER_"))}
-    command = [sys.executable, "-m", "spelangy_assets", "demo", "--recipe", recipe]
+    command = [sys.executable, "-m", "spelangy_assets", "run", recipe]
     with (home / "demo.log").open("w") as log:
         ended = subprocess.run(
             command,

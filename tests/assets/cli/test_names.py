@@ -22,7 +22,7 @@ def test_a_snapshot_s_name_does_not_leave_the_folder_of_snapshots(tmp_path: Path
     assert [path.name for path in tmp_path.rglob("*")] == ["sounds"]
 
 
-@pytest.mark.parametrize("command", ["checkpoint", "web-speech"])
+@pytest.mark.parametrize("command", ["checkpoint", "speech"])
 def test_the_command_line_says_so_in_one_line(tmp_path: Path, project_dir: Path, command: str):
     folder = tmp_path / "folder"
     folder.mkdir()
