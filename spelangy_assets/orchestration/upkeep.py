@@ -131,7 +131,7 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
                     asset_key=key,
                     passed=gigabytes <= budget,
                     severity=dg.AssetCheckSeverity.WARN,
-                    description=f"{gigabytes:.2f} GB of {budget:g}; `python -m spelangy_assets gc` says what may go",
+                    description=f"{gigabytes:.2f} GB of {budget:g}; `spelangy gc` says what may go",
                 )
             ],
         )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
-# Of the shipped checkpoint; `python -m spelangy_assets tokenizer` prints it for a new one.
+# Of the shipped checkpoint; `spelangy tokenizer` prints it for a new one.
 SHIPPED_SHA256 = "d2d81ee35abb8bc5534e2b126be5cdd28c434ca9fc9e8c2c4858e32ba1eb2295"
 _HELD_OUT_ONE_IN = 25
 _BLOCK_CHUNKS = 1024  # decoded at once

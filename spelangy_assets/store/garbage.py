@@ -1,7 +1,7 @@
 """What may go: versions that nothing published was made from, and builds that were given up.
 
 Put here: finding and deleting them. Do not put here: what is published (artifacts.py) or when to clean up (a person
-does, by `python -m spelangy_assets gc`). A version that a published one was made from, at whatever distance, stays: the
+does, by `spelangy gc`). A version that a published one was made from, at whatever distance, stays: the
 lineage of every score can be walked and its inputs read. So does what a running build holds (leases.py).
 """
 

@@ -25,10 +25,10 @@ def metric(subject, name, value, low=NAN, high=NAN, count=800):
 
 
 RUNS = [
-    RunDescription("run_web", "Web speech <only>.", "python -m spelangy_assets lineage eval_web", {"mix": "web"}),
-    RunDescription("run_quest", "With Quest.", "python -m spelangy_assets lineage eval_quest", {"mix": "quest"}),
-    RunDescription("run_fine", "Fine chunks.", "python -m spelangy_assets lineage eval_fine"),
-    RunDescription("run_new", "Not evaluated yet.", "python -m spelangy_assets lineage eval_new"),
+    RunDescription("run_web", "Web speech <only>.", "spelangy lineage eval_web", {"mix": "web"}),
+    RunDescription("run_quest", "With Quest.", "spelangy lineage eval_quest", {"mix": "quest"}),
+    RunDescription("run_fine", "Fine chunks.", "spelangy lineage eval_fine"),
+    RunDescription("run_new", "Not evaluated yet.", "spelangy lineage eval_new"),
 ]
 METRICS = [
     metric("run_web", "sqa.all.accuracy", 0.262, 0.230, 0.296),
@@ -172,7 +172,7 @@ def test_every_number_leads_to_the_dataset_that_it_was_read_from():
     assert len(numbers) >= len(METRICS)
     assert all(cell.startswith('<a class="from" href="#from-') for cell in numbers)
     assert all(f'id="{anchor}"' in page for anchor in re.findall(r'href="#(from-[^"]*)"', page))
-    assert "python -m spelangy_assets lineage eval_web --recipe RECIPE" in page
+    assert "spelangy lineage eval_web" in page
     assert "run_web, sqa_benchmarks" in page
 
 
