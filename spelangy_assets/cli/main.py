@@ -13,7 +13,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 if TYPE_CHECKING:
@@ -63,12 +62,13 @@ def _run(arguments: list[str] | None) -> int:
     try:
         found = command.main(args=arguments, prog_name="spelangy", standalone_mode=False)
         return found if isinstance(found, int) else 0
-    except click.exceptions.Exit as ended:
+    except typer.Exit as ended:
         return ended.exit_code
-    except click.ClickException as error:
-        print(f"spelangy: {error.format_message()}; see `spelangy --help`", file=sys.stderr)
-        return 2
     except Exception as error:
+        said = getattr(error, "format_message", None)  # of what typer refuses, whose base class is not public
+        if said is not None:
+            print(f"spelangy: {' '.join(said().split())}; see `spelangy --help`", file=sys.stderr)
+            return 2
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             print(f"spelangy: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
             return 2
@@ -180,7 +180,7 @@ def lineage(
     from spelangy_assets.cli.lineage import show_lineage
 
     if bool(dataset) == bool(url) or below + cost + bool(row) > 1:
-        raise click.UsageError("name a dataset or --url, and at most one of --below, --cost and --row")
+        raise typer.BadParameter("name a dataset or --url, and at most one of --below, --cost and --row")
     return show_lineage(_store(), _name(recipe), *_split(dataset), url=url, below=below, cost=cost, row=row)
 
 
@@ -251,6 +251,8 @@ def verify(
     store = _store()
     store.recipes()  # a store of another layout is refused before anything is read
     chosen = versions_of(store, _name(recipe), *_split(dataset)) if dataset else list(store.versions())
+    if dataset and not chosen:
+        raise ValueError(f"{_name(recipe)} has no version of {dataset} in this store")
     found = verify_store(store, chosen, deep, repair)
     for damage in found.damages:
         print(f"{damage.artifact.name}  {damage.artifact.path}  {damage.reason}")
@@ -316,6 +318,8 @@ def forget(
 def retire(recipe: Annotated[str, typer.Argument(help="the recipe's name")]) -> int:
     """Withdraw all that a recipe has published; `gc` then removes what no other recipe uses."""
     count = _store().retire(recipe)
+    if not count:
+        raise ValueError(f"{recipe} has published nothing in this store")
     print(f"{count} datasets of {recipe} are published no more; `gc` says what may go now")
     return 0
 
