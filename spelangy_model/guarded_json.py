@@ -43,7 +43,7 @@ class Limits:
     """
 
     bytes: int = 1 << 30
-    free_bytes: int = 64 << 20
+    free_bytes: int = 16 << 20
     ratio: int = 100
     line_characters: int = 16 << 20
     document_characters: int = 64 << 20

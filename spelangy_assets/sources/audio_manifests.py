@@ -315,7 +315,8 @@ class _Reader:
             for one in known
         )
         custom = row.get("custom")
-        beside = {key: value for key, value in custom.items() if isinstance(value, str)} if _is_object(custom) else {}
+        custom = custom if isinstance(custom, dict) else {}
+        beside = {key: value for key, value in custom.items() if isinstance(value, str)}
         try:
             entry = entry_of({**beside, **row, "sources": None, "text": None, "utterances": None}, where)
         except ManifestError as error:
@@ -426,20 +427,23 @@ class _Reader:
     def _placed(self, files: Sequence[_Source], item: _Supervision) -> tuple[str, int | None] | None:
         """Return the file and the channel in it that hold a supervision; None, and a bad line, when none does."""
         channels = item.channels
-        file = next((one for one in files if not one.channels or set(channels[:1]) <= set(one.channels)), None)
+        first = channels[0] if channels else None
+        file = next((one for one in files if first is None or not one.channels or first in one.channels), None)
         if file is None:
             has = sorted({channel for one in files for channel in one.channels})
-            why = f"{item.where}: the channel {channels[0]} is none of the recording's {has}"
-            self._refuse(item.where, "no_channel", why)
+            self._refuse(
+                item.where, "no_channel", f"{item.where}: the channel {first} is none of the recording's {has}"
+            )
             return None
-        if len(files) > 1 or len(file.channels) == 1 or not channels or set(channels) == set(file.channels):
-            channel = file.channels.index(channels[0]) if len(file.channels) > 1 and len(channels) == 1 else None
-            return file.name, channel
+        if first is None or len(file.channels) == 1 or set(channels) == set(file.channels):
+            return file.name, None
+        if len(files) > 1 and (len(channels) > 1 or not file.channels):
+            return file.name, None
         if len(channels) > 1:
             why = f"{item.where}: the channels {list(channels)} of {len(file.channels)}; one or all are read"
             self._refuse(item.where, "no_channel", why)
             return None
-        return file.name, file.channels.index(channels[0]) if file.channels else channels[0]
+        return file.name, file.channels.index(first) if file.channels else first
 
 
 def _strings(value: Any, key: str, where: str) -> Iterator[str]:

@@ -117,7 +117,7 @@ def _opened(files: SnapshotFiles, manifests: Sequence[str], bad: list[BadLine]) 
             with named(name):
                 stream = files.open(name)
         except PermissionError as error:
-            bad.append(BadLine(name, "unreadable", error.strerror))
+            bad.append(BadLine(name, "unreadable", error.strerror or ""))
         else:
             with named(name):
                 yield name, stream

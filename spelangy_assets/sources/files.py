@@ -81,7 +81,7 @@ def walk(folder: Path) -> tuple[list[str], list[Odd]]:
         except OSError as error:
             if error.errno not in _OF_THE_ENTRY:
                 raise
-            odd.append(Odd(name or ".", "unreadable", error.strerror))
+            odd.append(Odd(name or ".", "unreadable", error.strerror or ""))
             continue
         if not entries and name:
             odd.append(Odd(name, "empty_folder", "a folder that holds nothing"))
@@ -105,7 +105,7 @@ def _kind_of(entry: os.DirEntry[str]) -> tuple[int, tuple[str, str]]:
         kind = stat.S_IFMT(entry.stat().st_mode)
     except OSError as error:
         if error.errno in _OF_THE_ENTRY:
-            return 0, ("unreadable", error.strerror)
+            return 0, ("unreadable", error.strerror or "")
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
         why = "a link that leads back to itself" if error.errno == errno.ELOOP else "a link to what is not there"

@@ -33,8 +33,8 @@ FILES = {"b/a.wav": b"1", "a.wav": b"2", "b.wav": b""}
 def test_the_version_is_that_of_names_and_bytes_alone(tmp_path: Path):
     one = fill(tmp_path / "one", FILES)
     other = fill(tmp_path / "another" / "deep", dict(reversed(FILES.items())))
-    os.utime(other.path / "a.wav", (0, 0))
-    fill(other.path, {".DS_Store": b"x", ".cache/a.wav": b"x"})
+    os.utime(Path(other.path) / "a.wav", (0, 0))
+    fill(Path(other.path), {".DS_Store": b"x", ".cache/a.wav": b"x"})
     assert source_version(one) == source_version(other)
 
 

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_a_file_that_is_no_text_is_bad():
 
 
 @pytest.mark.parametrize("written", ["NFC", "NFD"])
-def test_names_match_in_any_unicode_form(written: str):
+def test_names_match_in_any_unicode_form(written: Literal["NFC", "NFD"]):
     on_disk = "e\u0301 \u1112\u1161\u11ab.wav"  # as macOS stores it
     name = unicodedata.normalize(written, on_disk)
     for called in (name.replace(" ", "_"), quote(name, safe="")):
