@@ -393,9 +393,7 @@ class _Warc:
 class _Arc:
     """ARC: a line a record, its last word the length; the first record says in its block which version it is."""
 
-    start = re.compile(
-        rb"(?<![^\r\n])[A-Za-z][\w.+-]*:[^\r\n]{1,8192} [\w.:-]+ \d{8,20} \S+ (?:\S+ ){0,5}\S+\r?\n"
-    )
+    start = re.compile(rb"(?<![^\r\n])[A-Za-z][\w.+-]*:[^\r\n]{1,8192} [\w.:-]+ \d{8,20} \S+ (?:\S+ ){0,5}\S+\r?\n")
     _LINE = re.compile(rb"[^\n]{0,16384}\n")
     _VERSION_2_WORDS = 10
 

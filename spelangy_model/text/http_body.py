@@ -131,7 +131,9 @@ def _unchunk(body: bytes) -> bytes:
         if not parts and body[end : end + 1] not in (b"", b"\r", b"\n"):
             return body  # a text that happens to begin with a line of hexadecimal digits
         if end > len(body):
-            raise BrokenBodyError(f"the chunked body breaks off: {size} bytes are stated, {len(body) - chunk.end()} left")
+            raise BrokenBodyError(
+                f"the chunked body breaks off: {size} bytes are stated, {len(body) - chunk.end()} left"
+            )
         parts.append(body[chunk.end() : end])
         at = end + (2 if body[end : end + 2] == b"\r\n" else 1 if body[end : end + 1] == b"\n" else 0)
     raise BrokenBodyError("the chunked body breaks off: no last chunk")
