@@ -26,11 +26,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spelangy_model.records import Page
 from spelangy_model.rng import stable_hash
+from spelangy_model.text.archive_records import Record, read_records
 from spelangy_model.text.extract import ExtractionRules, extract_text
-from spelangy_model.text.html_pages import PageLimits
-from spelangy_model.text.warc import read_archive
+from spelangy_model.text.html_pages import decode_html
+from spelangy_model.text.http_body import decode_body, parse_response
+
+_MAX_BYTES = 32 * 2**20
 
 
 def is_put_aside(url: str) -> bool:
@@ -156,10 +158,15 @@ def read_gold(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_pages(archive: Path) -> list[tuple[str, str]]:
-    """Return (URL, decoded HTML) of every page, also of those whose URL the stage would refuse."""
-    limits = PageLimits(max_payload_bytes=16 * 2**20)
+    """Return (URL, decoded HTML) of every response, also of those that the stage would refuse."""
+    pages = []
     with archive.open("rb") as stream:
-        return [(item.url, item.html) for item in read_archive(stream, archive.name, limits) if isinstance(item, Page)]
+        for record in read_records(stream, _MAX_BYTES):
+            if isinstance(record, Record) and record.get("warc-type") == "response":
+                response = parse_response(record.block)
+                html, _ = decode_html(decode_body(response, _MAX_BYTES), response.charset)
+                pages.append((record.get("warc-target-uri"), html))
+    return pages
 
 
 def measure(
