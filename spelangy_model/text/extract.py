@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from spelangy_model.text.html_pages import is_nested_deeper
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -28,9 +30,9 @@ class ExtractionRules:
     """Which main text is taken, and of which pages.
 
     Trafilatura's precise mode is asked first; where it finds less than `min_precise_characters`, its balanced mode is
-    believed when it finds `misled_factor` times as much. A page of more elements, or of a deeper nesting, than real ones
-    have is not given to it, for its time grows with their square: its text is then what resiliparse takes for the main
-    part, without structure.
+    believed when it finds `misled_factor` times as much. A page of more elements or a deeper nesting than real ones
+    have is not given to it, for its time grows with their square: its text is what resiliparse takes for the main part,
+    without structure, or, when it nests deeper than `max_depth`, nothing.
     """
 
     min_precise_characters: int = 500
@@ -50,10 +52,8 @@ def extract_text(html: str, rules: ExtractionRules | None = None) -> str:
 def main_blocks(html: str, rules: ExtractionRules) -> list[Block]:
     """Return the blocks of the main text, in the order of the page."""
     tree = _parsed(html)
-    if tree is None:
-        return []
-    if _is_beyond(tree, rules):
-        return _plain_blocks(html)
+    if tree is None or _is_beyond(tree, rules):
+        return _plain_blocks(html, rules.max_depth)
     precise = _trafilatura_blocks(tree, is_precise=True)
     if _characters(precise) >= rules.min_precise_characters:
         return precise
@@ -66,22 +66,17 @@ def _characters(blocks: list[Block]) -> int:
 
 
 def _parsed(html: str) -> Any:
-    """Return the tree of a page, None when there is none."""
+    """Return libxml2's tree of a page; None when it makes none of it."""
     from trafilatura.utils import load_html
 
-    _quiet()
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # a line about each page without text: the stage counts
     return load_html(html) if html.strip() else None
 
 
-def _quiet() -> None:
-    """Keep trafilatura from writing a line about each page that it finds nothing in: the stage counts them."""
-    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
-
-
 def _is_beyond(tree: Any, rules: ExtractionRules) -> bool:
-    elements = depth = 0
     from lxml.etree import iterwalk
 
+    elements = depth = 0
     for event, _ in iterwalk(tree, events=("start", "end")):
         if event == "start":
             elements += 1
@@ -93,24 +88,17 @@ def _is_beyond(tree: Any, rules: ExtractionRules) -> bool:
     return False
 
 
-# Parts of a page that its markup calls something else than content. Trafilatura does not look at all of them.
-_FURNITURE = [
-    "//*[@role='navigation' or @role='complementary' or @role='contentinfo' or @role='search' or @role='dialog'"
-    " or @role='menu' or @role='banner' or @role='alert']",
-    "//*[@aria-hidden='true' or @hidden]",
-]
-
-
 def _trafilatura_blocks(tree: Any, *, is_precise: bool) -> list[Block]:
     from trafilatura import bare_extraction
 
-    document = bare_extraction(tree, favor_precision=is_precise, include_comments=False, prune_xpath=_FURNITURE)
-    return [] if document is None else _without_infobox_name(_blocks_of(document.body))
+    document = bare_extraction(tree, favor_precision=is_precise, include_comments=False)
+    return [] if document is None else _without_labels(_without_infobox_name(_blocks_of(document.body)))
 
 
 _SPACES = re.compile(r"\s+")
 _INLINE = frozenset({"hi", "ref", "del", "graphic"})
 _NESTED = ("head", "list", "table", "quote", "code")  # in a cell they tell a table that is layout
+_MIN_PROSE_CHARACTERS = 12
 _ENDS = tuple(".!?:;\"\u201d'\u2019)\u2026")
 
 
@@ -196,12 +184,25 @@ def _without_infobox_name(blocks: list[Block]) -> list[Block]:
     return kept
 
 
-def _plain_blocks(html: str) -> list[Block]:
+def _without_labels(blocks: list[Block]) -> list[Block]:
+    """Leave out the last lines that end nothing: headings, and lines too short for prose, as buttons and tags are."""
+    end = len(blocks)
+    while end and (
+        blocks[end - 1].kind == "heading"
+        or (blocks[end - 1].kind in ("paragraph", "item") and len(blocks[end - 1].text) < _MIN_PROSE_CHARACTERS)
+    ):
+        end -= 1
+    return blocks[:end]
+
+
+def _plain_blocks(html: str, max_depth: int) -> list[Block]:
     from resiliparse.extract.html2text import extract_plain_text
 
+    if is_nested_deeper(html, max_depth):
+        return []
     text = extract_plain_text(html, main_content=True, alt_texts=False, list_bullets=False)
     lines = (_SPACES.sub(" ", line).strip() for line in text.splitlines())
-    return [Block("paragraph", line) for line in lines if line]
+    return _without_labels([Block("paragraph", line) for line in lines if line])
 
 
 def render(blocks: list[Block]) -> str:
