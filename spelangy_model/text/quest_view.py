@@ -104,7 +104,7 @@ def parse(html: str) -> Element:
 
     Lexbor makes the tree, as browsers do (libxml2 puts half a page into a table that is not closed); lxml walks it.
     """
-    from lxml import etree
+    from lxml import etree  # type: ignore[attr-defined]  # it has no types
     from resiliparse.parse.html import HTMLTree
 
     tree: Any = HTMLTree.parse(_HALF_PAIRS.sub("\ufffd", html))

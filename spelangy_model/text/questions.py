@@ -113,8 +113,7 @@ def mine_page(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> MinedPage:
             key = normalize(question)
             if key and answer and key not in found:
                 found[key] = MinedQuestion(question, answer, pattern)
-    mined.questions.extend(found.values())
-    return mined
+    return MinedPage(list(found.values()), +mined.reasons)
 
 
 Pairs = Iterator[tuple[str, str]]
