@@ -25,7 +25,6 @@ from spelangy_model.records import Metric
 PRIMARY = "sqa.all.accuracy"
 TEXT = "text_qa.accuracy"
 GAP = "gap.reverse_kl"
-BASE = "base_lm"  # a base LM that has no other name on the board
 # of lm-evaluation-harness; all other metrics of it are shown as they are
 HARNESS_FRACTIONS = ("acc", "acc_norm", "exact_match", "exact_match.strict-match", "exact_match.flexible-extract")
 _FRACTIONS = (
@@ -294,6 +293,8 @@ class _Board:
         self._chance = chance
         self.runs = sorted(runs, key=self._rank)
         self._run_names = {run.name for run in runs}
+        skilled = (subject for subject, name in self._values if name.startswith("text_skill."))
+        self._bases = [subject for subject in dict.fromkeys(skilled) if subject not in self._run_names]
         of_runs = list(dict.fromkeys(name for subject, name in self._values if subject in self._run_names))
         splits = [
             name
@@ -417,7 +418,7 @@ class _Board:
         accents, voices = of("sqa.accent.", runs), of("sqa.voice.", runs)
         gaps = [*of("text_qa.", runs), *of("gap.", runs)]
         scorings = of("scoring.", runs)
-        skill = of("text_skill.", [BASE, *runs])
+        skill = of("text_skill.", [*self._bases, *runs])
         distances = of("topic.distance_to.", others)
         topics = [name for name in of("topic.", others) if name not in distances]
         overlap = of("contamination.", others)
@@ -443,7 +444,7 @@ class _Board:
                 "Text skill",
                 "lm-evaluation-harness on the same checkpoints; drop is how much worse than the base LM a run is, "
                 "on the same documents: skill was lost where its interval is above 0",
-                [BASE, *runs],
+                [*self._bases, *runs],
                 skill,
             ),
             self._table("Topics", "Share of documents by topic", others, topics, flip=True),
@@ -476,7 +477,7 @@ class _Board:
         else:
             rows = [{"name": s, "cells": [self.look(s, name) for name in names]} for s in subjects]
             columns = [_heading(name) for name in names]
-        corner = "" if flip else "run" if set(subjects) <= {*self._run_names, BASE} else "dataset"
+        corner = "" if flip else "run" if set(subjects) <= {*self._run_names, *self._bases} else "dataset"
         return {"title": title, "caption": caption, "corner": corner, "columns": columns, "rows": rows}
 
 

@@ -180,7 +180,7 @@ def _subject(config: Config, role: str, subject: str) -> tuple[str, str]:
     if role == "topics.questions":
         return ("questions" if subject == TOPICS else f"questions of {subject}"), "questions_topics"
     label = config.token_sets[int(place)].label
-    return label, f"{label}_{kind}"
+    return f"{label}_tokens", f"{label}_{kind}"  # an arm may be called as what it is trained on
 
 
 def _labelled(ctx: StageContext, config: Config) -> Iterator[tuple[Metric, Provenance]]:

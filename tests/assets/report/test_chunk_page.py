@@ -71,13 +71,13 @@ LEDGER = [
     LedgerRow("clean_transcripts", "example.org", "in", "", 4, 24_000),
     LedgerRow("clean_transcripts", "example.org", "kept", "", 3, 19_000),
     LedgerRow("clean_transcripts", "example.org", "dropped", "low_agreement", 1, 5_000),
-    LedgerRow("web_fine", "example.org", "in", "", 5, 19_000),
-    LedgerRow("web_fine", "example.org", "kept", "", 5, 0),
-    LedgerRow("web_fine", "example.org", "made", "", 3, 15_000),
+    LedgerRow("chunks", "example.org", "in", "", 5, 19_000),
+    LedgerRow("chunks", "example.org", "kept", "", 5, 0),
+    LedgerRow("chunks", "example.org", "made", "", 3, 15_000),
 ]
 METRICS = [
     *(
-        Metric("web_fine", f"length_s.{name}", value, math.nan, math.nan, 3)
+        Metric("chunks", f"length_s.{name}", value, math.nan, math.nan, 3)
         for name, value in [
             ("mean", 5.0),
             ("p05", 1.0),
@@ -88,11 +88,11 @@ METRICS = [
             ("share.01_inf", 0.75),
         ]
     ),
-    Metric("web_fine", "switches_per_document.deterministic.mean", 1.5, math.nan, math.nan, 2),
-    Metric("web_fine", "switches_per_document.stochastic.mean", 0.5, math.nan, math.nan, 2),
+    Metric("chunks", "switches_per_document.deterministic.mean", 1.5, math.nan, math.nan, 2),
+    Metric("chunks", "switches_per_document.stochastic.mean", 0.5, math.nan, math.nan, 2),
 ]
 CHUNKS = {
-    "web_fine": [
+    "chunks": [
         chunk("aaaa", 0, 0.0, 5.0, "The cat"),
         chunk("aaaa", 1, 5.0, 10.0, "sat"),
         chunk("bbbb", 0, 1, 6, "x"),
@@ -134,10 +134,13 @@ def test_the_ledger_says_what_each_step_was_given_kept_and_dropped():
             ["kept", "3", "19.0 s", "79.2%"],
             ["dropped: low_agreement", "1", "5.0 s", "20.8%"],
         ],
-        "chunks, fine": [["in", "5 words", "19.0 s", "100.0%"], ["made", "3 chunks", "15.0 s", "78.9%"]],
+        "chunks": [["in", "5 words", "19.0 s", "100.0%"], ["made", "3 chunks", "15.0 s", "78.9%"]],
     }
     assert "low_agreement 1" in page()  # and by source
-    assert '<th scope="row">example.org</th>' in page()
+    (by_source,) = re.findall(r'<thead><tr><th scope="col">source</th>.*?</table>', page(), flags=re.DOTALL)
+    head, body = by_source.split("<tbody>")
+    cells = re.findall(r'<tr><th scope="row">example.org</th>(.*?)</tr>', body)[0].count("<td")
+    assert cells == head.count("<th ") - 1 == 5
 
 
 def test_the_lengths_of_the_chunks_are_drawn_beside_the_target():
@@ -182,8 +185,8 @@ def test_each_chunk_has_its_sound_its_text_and_a_place_that_the_timeline_points_
 
 
 def test_a_chunk_that_two_chunkings_share_has_a_place_in_each(parsed):
-    shared = CHUNKS["web_fine"][:1]
-    text = write_chunk_page(RECORDINGS, SEGMENTS, [], [], [], {"web_fine": shared, "web_coarse": shared}, [], [])
+    shared = CHUNKS["chunks"][:1]
+    text = write_chunk_page(RECORDINGS, SEGMENTS, [], [], [], {"chunks": shared, "web_coarse": shared}, [], [])
     checker = parsed(text)
     assert sum(place.startswith("c-") for place in checker.ids) == 2
     assert {link[1:] for link in checker.values("a", "href")} <= set(checker.ids)
@@ -238,7 +241,7 @@ def test_a_minute_is_a_strip_of_the_timeline_and_long_recordings_say_what_is_lef
 
 
 def test_the_limit_on_sound_is_kept_and_stated():
-    one = len(base64.b64encode(CHUNKS["web_fine"][0].audio.bytes))
+    one = len(base64.b64encode(CHUNKS["chunks"][0].audio.bytes))
     limited = page(limits=PageLimits(audio_bytes=one + 10))
     assert limited.count("<audio") == 1
     assert limited.count("audio not embedded") == 3

@@ -3,6 +3,7 @@
 import html
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -116,19 +117,24 @@ def test_what_is_not_resolved_comes_with_what_it_would_take():
 
 def test_ablations_stand_beside_the_paper_in_its_direction():
     rows = [
-        Ablation("Synthetic data", "with Quest", "run_fine", "run_quest", 40.7, 47.9),
-        Ablation("Granularity", "coarse to fine", "run_fine", "run_web", 37.6, 40.7),
-        Ablation("Granularity", "to nothing", "run_fine", "run_none", 1.0, 2.0),
+        Ablation("Synthetic data", "run_fine", "run_quest", "with Quest", (40.7, 47.9)),
+        Ablation("Granularity", "run_fine", "run_web", "coarse to fine", (37.6, 40.7)),
+        Ablation("Granularity", "run_fine", "run_none", "to nothing", (1.0, 2.0)),
+        Ablation("Length", "run_fine", "run_web"),
     ]
     page = leaderboard_page(METRICS, RUNS, PAIRS, ablations=rows)
-    assert re.findall(r"<h3>(Synthetic data|Granularity)</h3>", page) == ["Synthetic data", "Granularity"]
-    found = [
-        re.sub(r"\s*<[^>]+>\s*", " ", row) for row in re.findall(r"<tr>(?=<th[^>]*>(?:with|coarse|to)).*</tr>", page)
+    assert re.findall(r"<h3>(Synthetic data|Granularity|Length)</h3>", page) == [
+        "Synthetic data",
+        "Granularity",
+        "Length",
     ]
+    wanted = r"<tr>(?=<th[^>]*>(?:with|coarse|to|run_fine to)).*</tr>"
+    found = [re.sub(r"\s*<[^>]+>\s*", " ", row) for row in re.findall(wanted, page)]
     assert [" ".join(row.split()) for row in found] == [
         "with Quest run_fine to run_quest 40.7 to 47.9 +7.2 26.3 to 40.0 +13.7 [+9.0, +18.0] resolved",
         "coarse to fine run_fine to run_web 37.6 to 40.7 +3.1 40.0 to 38.7 -1.3 [-5.0, +2.0] not resolved",
         "to nothing run_fine to run_none 1.0 to 2.0 +1.0 - - not evaluated",
+        "run_fine to run_web run_fine to run_web - - 40.0 to 38.7 -1.3 [-5.0, +2.0] not resolved",
     ]
 
 
@@ -160,9 +166,18 @@ def test_text_skill_stands_beside_the_base_lm_with_what_was_lost():
     assert table["rows"] == {"base_lm": ["92.0", "-", "-"], "run_web": ["87.0", "5.0", "0.41"]}
 
 
+def test_every_base_lm_stands_in_the_table_of_text_skill_whatever_its_name():
+    second = metric("a_base_made_elsewhere", "text_skill.own_questions.acc", 0.77, 0.75, 0.79)
+    others = [replace(each, subject="first_base") if each.subject == "base_lm" else each for each in METRICS]
+    rows = page_of_table(leaderboard_page([*others, second], RUNS), "Text skill")["rows"]
+    assert rows["first_base"] == ["92.0", "-", "-"]
+    assert rows["a_base_made_elsewhere"] == ["77.0", "-", "-"]
+    assert set(rows) == {"first_base", "a_base_made_elsewhere", "run_web"}
+
+
 def test_every_number_leads_to_the_dataset_that_it_was_read_from():
-    eval_web = Provenance("eval_web", "v2-abc", "d" * 64, "evaluate 2", ["run_web", "sqa_benchmarks"])
-    topics = Provenance("topic_coverage", "v1-def", "e" * 64, "cover_topics 1", ["web_fine_corpus"])
+    eval_web = Provenance("eval_web", "d" * 64, "evaluate 3", ["run: 0123", "questions: 4567"])
+    topics = Provenance("web_fine_topics", "e" * 64, "cover_topics 2", ["texts: 89ab"])
     sources = {
         (each.subject, each.metric): topics if each.metric.startswith("topic.") else eval_web for each in METRICS
     }
@@ -172,8 +187,10 @@ def test_every_number_leads_to_the_dataset_that_it_was_read_from():
     assert len(numbers) >= len(METRICS)
     assert all(cell.startswith('<a class="from" href="#from-') for cell in numbers)
     assert all(f'id="{anchor}"' in page for anchor in re.findall(r'href="#(from-[^"]*)"', page))
-    assert "spelangy lineage eval_web" in page
-    assert "run_web, sqa_benchmarks" in page
+    assert "spelangy lineage web_fine_topics" in page
+    assert "run: 0123, questions: 4567" in page
+    assert "eeeeeeeeeeeeeeee" in page
+    assert "cover_topics 2" in page
 
 
 def page_of_table(page: str, title: str) -> dict:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spelangy_assets.execution.stage import InputError, PreflightError
+from spelangy_assets.execution.dataset import RecipeError
+from spelangy_assets.execution.stage import PreflightError
 from spelangy_assets.quality import contracts
+from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.stages import cover_topics, find_contaminated, find_contamination
+from spelangy_assets.stages.roll_up import corpus
 from spelangy_model.records import Audio, Metric, SpokenQuestion, TokenChunk, TokenDocument
 from spelangy_model.text.contamination import QuestionIndex, comparable_words
 from spelangy_model.text.topics import Topic
@@ -29,7 +34,7 @@ def question(split: str, text: str, voice: str) -> SpokenQuestion:
 
 @pytest.fixture
 def analysis(toys, store):
-    """Returns a function that builds an analysis stage over two roll-ups, a tokenizer and a benchmark."""
+    """Returns a function that builds an analysis stage over a roll-up of tokens, a tokenizer and a benchmark."""
     pytest.importorskip("tokenizers")
     from spelangy_model.tokenizer.text import encode_texts, save_text_tokenizer, train_text_tokenizer
 
@@ -75,9 +80,11 @@ def analysis(toys, store):
     for index, node in enumerate(nodes):
         assert toys.build(store, node, *nodes[:index]).verdict.passed
 
-    def build(module: Any, config: Any, contract: Any = contracts.METRICS, **inputs: str):
-        roles = {name: f"{name}_corpus" for name in TEXTS} | {"text_tokenizer": "text_tokenizer", "questions": "sqa"}
-        node = toys.node("analysis", stage=module, config=config, contract=contract, inputs={**roles, **inputs})
+    def build(module: Any, config: Any, **inputs: str):
+        kind = module.KIND
+        name = f"analysis_of_{next(iter(inputs.values()))}"
+        inputs |= {role: asset for role, asset in SHARED.items() if role in kind.takes}
+        node = toys.node(name, stage=module, config=config, contract=kind.contract, inputs=inputs)
         built = toys.build(store, node, *nodes)
         assert built.verdict.passed, built.verdict
         return built.artifact
@@ -85,36 +92,44 @@ def analysis(toys, store):
     return build
 
 
+SHARED = {"text_tokenizer": "text_tokenizer", "questions": "sqa"}
 ANY = contracts.Contract("any", "SELECT 1 AS one", (contracts.Bound("one", 1, 1),))
 
 
-def values(artifact) -> dict[tuple[str, str], Metric]:
-    return {(row.subject, row.metric): row for row in artifact.records("metrics", Metric)}
+def values(artifact) -> dict[str, Metric]:
+    rows = list(artifact.records("metrics", Metric))
+    assert len({row.subject for row in rows}) == 1
+    return {row.metric: row for row in rows}
 
 
 def test_hits_are_found_through_the_tokens_and_counted_by_text(analysis):
-    artifact = analysis(find_contamination, find_contamination.Config())
+    artifact = analysis(find_contamination, find_contamination.Config(), tokens="quest_tokens_corpus")
     metrics = values(artifact)
-    six = metrics["quest_tokens", "contamination.all.6gram"]
-    assert (six.value, six.count) == (0.5, 2)  # of two texts of six words or more, whatever their recordings
+    six = metrics["contamination.all.6gram"]
+    assert (six.subject, six.value, six.count) == ("tokens", 0.5, 2)  # of two texts of six words, however recorded
     assert 0 < six.low < 0.5 < six.high < 1
-    assert metrics["quest_tokens", "contamination.heard.whole_question"].value == 1.0
-    assert metrics["quest_tokens", "contamination.new.6gram"].value == 0.0
-    assert metrics["web_tokens", "contamination.all.whole_question"].value == 0.0
-    assert ("quest_tokens", "contamination.all.13gram") not in metrics  # no question is that long
+    assert metrics["contamination.heard.whole_question"].value == 1.0
+    assert metrics["contamination.new.6gram"].value == 0.0
+    assert "contamination.all.13gram" not in metrics  # no question is that long
     hits = list(artifact.records("hits", find_contamination.ContaminationHit))
-    assert {(hit.subject, hit.question, hit.overlap_words, hit.whole, hit.document_id) for hit in hits} == {
-        ("quest_tokens", RIVER, 9, True, "quest_tokens0"),
-        ("quest_tokens", "Who named Velvet?", 3, True, "quest_tokens1"),
+    assert {(hit.question, hit.overlap_words, hit.whole, hit.document_id) for hit in hits} == {
+        (RIVER, 9, True, "quest_tokens0"),
+        ("Who named Velvet?", 3, True, "quest_tokens1"),
     }
 
 
-def test_what_no_token_set_holds_is_the_clean_benchmark(analysis):
-    rows = list(
-        analysis(find_contamination, find_contamination.Config()).records(
-            "questions", find_contamination.QuestionOverlap
-        )
-    )
+def test_each_token_set_is_searched_for_itself(analysis):
+    artifact = analysis(find_contamination, find_contamination.Config(), tokens="web_tokens_corpus")
+    assert values(artifact)["contamination.all.whole_question"].value == 0.0
+    assert list(artifact.records("hits", find_contamination.ContaminationHit)) == []
+    rows = list(artifact.records("questions", find_contamination.QuestionOverlap))
+    assert len(rows) == 3
+    assert all(row.clean for row in rows)
+
+
+def test_what_the_token_set_does_not_hold_is_the_clean_benchmark(analysis):
+    artifact = analysis(find_contamination, find_contamination.Config(), tokens="quest_tokens_corpus")
+    rows = list(artifact.records("questions", find_contamination.QuestionOverlap))
     assert {(row.question, row.overlap_words, row.whole, row.clean) for row in rows} == {
         (RIVER, 9, True, False),
         ("Who named Velvet?", 3, True, False),
@@ -123,16 +138,18 @@ def test_what_no_token_set_holds_is_the_clean_benchmark(analysis):
 
 
 def test_documents_that_hold_a_run_of_a_question_are_named_for_the_mixes(analysis):
-    long = analysis(find_contaminated, find_contaminated.Config(min_words=9), contract=contracts.CONTAMINATED)
+    long = analysis(find_contaminated, find_contaminated.Config(min_words=9), tokens="quest_tokens_corpus")
     rows = [
-        (row.source, row.document_id, row.text_id, row.overlap_words)
+        (row.document_id, row.text_id, row.overlap_words)
         for row in long.records("contaminated", find_contaminated.ContaminatedDocument)
     ]
-    assert rows == [("quest_tokens", "quest_tokens0", RIVER, 9)]
+    assert rows == [("quest_tokens0", RIVER, 9)]
     assert long.manifest.counts.dropped == {"contaminated": 1}
-    short = analysis(find_contaminated, find_contaminated.Config(min_words=3), contract=contracts.CONTAMINATED)
+    short = analysis(find_contaminated, find_contaminated.Config(min_words=3), tokens="quest_tokens_corpus")
     named = {row.document_id for row in short.records("contaminated", find_contaminated.ContaminatedDocument)}
     assert named == {"quest_tokens0", "quest_tokens1"}
+    other = analysis(find_contaminated, find_contaminated.Config(min_words=3), tokens="web_tokens_corpus")
+    assert list(other.records("contaminated", find_contaminated.ContaminatedDocument)) == []
 
 
 @pytest.mark.parametrize("words", range(6, 14))
@@ -141,25 +158,66 @@ def test_a_planted_run_of_each_length_is_found_and_one_word_less_is_not(words: i
     index = QuestionIndex({"q": question}, words)
     run = " ".join(comparable_words(question)[1 : 1 + words])
     planted = [("hit", f"He asked: {run.upper()}, they said."), ("miss", f"{run.rsplit(' ', 1)[0]} nothing else")]
-    found = list(find_contaminated.contaminated_documents("set", index, planted))
+    found = list(find_contaminated.contaminated_documents(index, planted))
     assert [(row.document_id, row.overlap_words) for row in found] == [("hit", words)]
 
 
 @pytest.mark.slow
-def test_topics_are_counted_and_sets_compared(analysis):
+def test_the_topics_of_a_token_set_and_of_questions_are_counted(analysis):
     topics = (
         Topic("sport", ("The team won.", "She ran a record.")),
         Topic("music", ("The band plays.", "A song on stage.")),
         Topic("geography", ("The river and the capital of a country.",)),
     )
-    metrics = values(analysis(cover_topics, cover_topics.Config(topics=topics)))
-    assert metrics["web_tokens", "topic.sport.share"].value == 0.5
-    assert metrics["web_tokens", "topic.music.share"].value == 0.5
-    assert metrics["web_tokens", "topic.sport.share"].count == 2
-    assert sum(metrics["questions", f"topic.{topic.name}.share"].value for topic in topics) == pytest.approx(1)
-    assert 0 < metrics["quest_tokens", "topic.distance_to.web_tokens"].value <= 1
-    once = values(analysis(cover_topics, cover_topics.Config(topics=topics, max_documents=1)))
-    assert once["web_tokens", "topic.sport.share"].count == 1
+    config = cover_topics.Config(topics=topics)
+    web = values(analysis(cover_topics, config, texts="web_tokens_corpus"))
+    assert web["topic.sport.share"].value == 0.5
+    assert web["topic.music.share"].value == 0.5
+    assert (web["topic.sport.share"].subject, web["topic.sport.share"].count) == ("texts", 2)
+    asked = values(analysis(cover_topics, config, texts="sqa"))
+    assert sum(asked[f"topic.{topic.name}.share"].value for topic in topics) == pytest.approx(1)
+    assert asked["topic.sport.share"].count == 3  # texts, however recorded
+    once = analysis(cover_topics, cover_topics.Config(topics=topics, max_documents=1), texts="web_tokens_corpus")
+    assert values(once)["topic.sport.share"].count == 1
+    assert once.manifest.counts.dropped == {"not_sampled": 1}
+
+
+class Alternates:
+    """A classifier that counts: the first text is of one topic, the next of the other."""
+
+    names = ("odd", "even")
+
+    def classify(self, texts):
+        return [self.names[index % 2] for index, _ in enumerate(texts)]
+
+
+def test_questions_of_several_benchmarks_are_counted_together_and_each_for_itself(toys, store, monkeypatch):
+    def write_questions(ctx, config):
+        for unit, _ in ctx.out.pending([0]):
+            with ctx.out.unit(unit) as out:
+                rows = [question("heard", text, voice) for text in ("a", "b", "c") for voice in ("v1", "v2")]
+                out.write("questions", [*rows, replace(question("heard", "d", "v1"), benchmark="more")])
+
+    stage = toys.make_stage(write_questions, {"questions": SpokenQuestion})
+    sqa = toys.node("sqa", stage=stage, config=toys.NoConfig(), contract=ANY)
+    toys.build(store, sqa)
+    monkeypatch.setattr(cover_topics, "_classifier", lambda config, device: Alternates())
+    monkeypatch.setattr(cover_topics, "preflight", lambda config, execution: None)
+    contract = cover_topics.KIND.contract
+    node = toys.node(
+        "topics", stage=cover_topics, config=cover_topics.Config(), contract=contract, inputs={"texts": "sqa"}
+    )
+    built = toys.build(store, node, sqa)
+    counted = {(row.subject, row.metric): (row.value, row.count) for row in built.artifact.records("metrics", Metric)}
+    assert counted == {
+        ("texts", "topic.odd.share"): (0.5, 4),
+        ("texts", "topic.even.share"): (0.5, 4),
+        ("facts", "topic.odd.share"): (2 / 3, 3),
+        ("facts", "topic.even.share"): (1 / 3, 3),
+        ("more", "topic.odd.share"): (1.0, 1),
+        ("more", "topic.even.share"): (0.0, 1),
+    }
+    assert (built.artifact.manifest.counts.records_in, built.artifact.manifest.counts.records_kept) == (4, 4)
 
 
 def test_a_classifier_that_is_not_there_is_named_before_work_starts(execution, tmp_path, monkeypatch):
@@ -170,19 +228,13 @@ def test_a_classifier_that_is_not_there_is_named_before_work_starts(execution, t
         cover_topics.preflight(cover_topics.Config(classifier=str(tmp_path)), execution)
 
 
-def test_an_analysis_without_token_sets_says_so(toys, store):
-    node = toys.node(
-        "analysis", stage=find_contamination, config=find_contamination.Config(), contract=contracts.METRICS,
-        inputs={"questions": "sqa"},
-    )  # fmt: skip
-
-    def write_questions(ctx, config):
-        for unit, _ in ctx.out.pending([0]):
-            with ctx.out.unit(unit) as out:
-                out.write("questions", [question("heard", RIVER, "v")])
-
-    stage = toys.make_stage(write_questions, {"questions": SpokenQuestion})
-    sqa = toys.node("sqa", stage=stage, config=toys.NoConfig(), contract=ANY)
-    toys.build(store, sqa)
-    with pytest.raises(InputError, match="at least one roll-up"):
-        toys.build(store, node, sqa)
+def test_an_analysis_of_what_is_no_token_set_is_refused_when_the_recipe_is_read():
+    pages, questions, tokenizer = SAMPLE["raw_pages"], SAMPLE["sqa_benchmarks"], SAMPLE["text_tokenizer"]
+    documents = corpus(SAMPLE["text_documents"])
+    for refused in (pages, documents, questions):
+        with pytest.raises(RecipeError, match=rf"{Path(__file__).name}:\d+: \w+: tokens takes speech tokens or text"):
+            find_contamination.contamination(refused, questions, tokenizer)
+        with pytest.raises(RecipeError, match=r"tokens takes speech tokens or text tokens, but"):
+            find_contaminated.contaminated(refused, questions, tokenizer)
+    with pytest.raises(RecipeError, match="questions takes SpokenQuestion, but text_corpus is text tokens"):
+        find_contamination.contamination(SAMPLE["text_corpus"], SAMPLE["text_corpus"], tokenizer)
