@@ -21,6 +21,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from spelangy_model.interrupts import uninterrupted
+
 SAMPLE_RATE_HZ = 16_000
 
 SILENT_PEAK = 1e-4  # -80 dBFS: three steps of 16 bits; below it no decoder leaves anything that a person could hear
@@ -139,13 +141,7 @@ def encode_flac(samples: np.ndarray) -> bytes:
         raise ValueError(f"encode_flac takes a non-empty array of shape (n,), not {samples.shape}")
     if not np.isfinite(samples).all():
         raise ValueError("encode_flac takes finite samples; this array holds NaN or infinity")
-    buffer = io.BytesIO()
-    options: Any = {"format": "FLAC", "subtype": "PCM_16", "compression_level": _FLAC_LEVEL}
-    with soundfile.SoundFile(buffer, "w", SAMPLE_RATE_HZ, 1, **options) as file:
-        for start in range(0, len(samples), _BLOCK_FRAMES):
-            block = samples[start : start + _BLOCK_FRAMES]
-            file.write(np.clip(np.rint(block * 32768.0), -32768, 32767).astype(np.int16))
-    return buffer.getvalue()
+    return uninterrupted(lambda: _flac_of(samples))
 
 
 def decode_flac(data: bytes) -> np.ndarray:
@@ -154,12 +150,22 @@ def decode_flac(data: bytes) -> np.ndarray:
     Raises AudioError (undecodable) when the bytes are no such file.
     """
     try:
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+        samples, rate = uninterrupted(lambda: soundfile.read(io.BytesIO(data), dtype="float32"))
     except soundfile.SoundFileError as error:
         raise AudioError("undecodable", str(error)) from error
     if rate != SAMPLE_RATE_HZ or samples.ndim != 1:
         raise AudioError("undecodable", f"a shard holds mono at {SAMPLE_RATE_HZ} Hz, not {samples.shape} at {rate} Hz")
     return samples
+
+
+def _flac_of(samples: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    options: Any = {"format": "FLAC", "subtype": "PCM_16", "compression_level": _FLAC_LEVEL}
+    with soundfile.SoundFile(buffer, "w", SAMPLE_RATE_HZ, 1, **options) as file:
+        for start in range(0, len(samples), _BLOCK_FRAMES):
+            block = samples[start : start + _BLOCK_FRAMES]
+            file.write(np.clip(np.rint(block * 32768.0), -32768, 32767).astype(np.int16))
+    return buffer.getvalue()
 
 
 # --- decoding -----------------------------------------------------------------------------------------------
