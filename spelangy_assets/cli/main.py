@@ -9,6 +9,8 @@ import argparse
 import warnings
 from pathlib import Path
 
+from spelangy_assets.cli.interrupts import run_until_interrupted
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
@@ -69,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     chosen = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
-    return _COMMANDS[chosen.command](chosen)
+    return run_until_interrupted(lambda: _COMMANDS[chosen.command](chosen))
 
 
 def _demo(chosen: argparse.Namespace) -> int:

@@ -1,0 +1,71 @@
+"""What a command does when it is interrupted: it ends soon, and says one line.
+
+Put here: that. Do not put here: the ending of worker processes (orchestration/lanes.py).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE_S = 4.0
+
+
+class Interrupted(KeyboardInterrupt):
+    """A command was interrupted by a signal: Ctrl-C, the closing of its terminal, or a request to end."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+def run_until_interrupted(command: Callable[[], int]) -> int:
+    """Return the exit status of a command; 128 and the signal's number, with one line on stderr, when one ends it.
+
+    A signal is raised in the command as Interrupted. What has not ended after PATIENCE_S, or when a second signal
+    comes, is ended without more ado: worker processes end with their parent. A signal that the caller ignores
+    (`nohup`) stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return command()
+
+    waiting: list[threading.Timer] = []
+
+    def end(number: int) -> None:
+        _say(number)
+        os._exit(128 + number)
+
+    def again(number: int, _: FrameType | None) -> None:
+        end(number)
+
+    def first(number: int, _: FrameType | None) -> None:
+        for one in caught:
+            signal.signal(one, again)
+        # What is raised in a callback of a C library gets lost; the end comes all the same.
+        waiting.append(threading.Timer(PATIENCE_S, end, [number]))
+        waiting[0].daemon = True
+        waiting[0].start()
+        raise Interrupted(number)
+
+    caught = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {one: signal.signal(one, first) for one in caught}
+    try:
+        return command()
+    except Interrupted as interrupt:
+        _say(interrupt.signal)
+        return 128 + interrupt.signal
+    finally:
+        for timer in waiting:
+            timer.cancel()
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _say(number: int) -> None:
+    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    print(f"\ninterrupted by {name}; run again to go on", file=sys.stderr, flush=True)
