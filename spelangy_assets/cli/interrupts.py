@@ -11,9 +11,10 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE_S = 4.0
+PATIENCE_S = 3.0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -25,20 +26,21 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run_until_interrupted(command: Callable[[], int]) -> int:
-    """Return the exit status of a command; 128 and the signal's number, with one line on stderr, when one ends it.
+    """Return the exit status of a command; a signal ends the process, with one line and 128 and the signal's number.
 
-    A signal is raised in the command as Interrupted. What has not ended after PATIENCE_S, or when a second signal
-    comes, is ended without more ado: worker processes end with their parent. A signal that the caller ignores
-    (`nohup`) stays ignored.
+    It is raised in the command as Interrupted, so that the command ends its worker processes. What has not ended after
+    PATIENCE_S, or when a second signal comes, is ended without more ado: workers end with their parent. A signal that
+    the caller ignores (`nohup`) stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         return command()
 
     waiting: list[threading.Timer] = []
 
-    def end(number: int) -> None:
-        _say(number)
-        os._exit(128 + number)
+    def end(number: int) -> NoReturn:
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        print(f"\ninterrupted by {name}; run again to go on", file=sys.stderr, flush=True)
+        os._exit(128 + number)  # the interpreter takes seconds to take its modules down
 
     def again(number: int, _: FrameType | None) -> None:
         end(number)
@@ -57,15 +59,9 @@ def run_until_interrupted(command: Callable[[], int]) -> int:
     try:
         return command()
     except Interrupted as interrupt:
-        _say(interrupt.signal)
-        return 128 + interrupt.signal
+        end(interrupt.signal)
     finally:
         for timer in waiting:
             timer.cancel()
         for one, handler in before.items():
             signal.signal(one, handler)
-
-
-def _say(number: int) -> None:
-    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-    print(f"\ninterrupted by {name}; run again to go on", file=sys.stderr, flush=True)

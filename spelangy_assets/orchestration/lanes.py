@@ -279,7 +279,7 @@ def _kill(lanes: list[Any]) -> None:
     kill_trees(alive)
     for lane in lanes:
         if lane.pid is not None:
-            lane.join(timeout=1)
+            lane.join(timeout=2)
 
 
 def _messages(results: Any, processes: list[Any]) -> Iterator[Any]:

@@ -34,8 +34,8 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="end with parent", daemon=True).start()
 
 
-def kill_trees(roots: Iterable[psutil.Process], wait_s: float = 2.0) -> None:
-    """Kill processes and all that they started, and wait for their ends.
+def kill_trees(roots: Iterable[psutil.Process]) -> None:
+    """Kill processes and all that they started.
 
     They are stopped before any is killed: what a killed process has started is nobody's child and cannot be found.
     """
@@ -52,4 +52,3 @@ def kill_trees(roots: Iterable[psutil.Process], wait_s: float = 2.0) -> None:
     for process in stopped:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(stopped, timeout=wait_s)
