@@ -5,6 +5,7 @@ Put here: that. Do not put here: the ending of worker processes (orchestration/l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -39,7 +40,8 @@ def run_until_interrupted(command: Callable[[], int]) -> int:
 
     def end(number: int) -> NoReturn:
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        print(f"\ninterrupted by {name}; run again to go on", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # of a terminal that is closed
+            print(f"\ninterrupted by {name}; run again to go on", file=sys.stderr, flush=True)
         os._exit(128 + number)  # the interpreter takes seconds to take its modules down
 
     def again(number: int, _: FrameType | None) -> None:
