@@ -14,6 +14,7 @@ container states, raises AudioError with one fixed reason word, which the caller
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -401,7 +402,7 @@ def _open_track(container: Any, target: IO[bytes]) -> AudioStream:
     track = next((one for one in tracks if one.disposition & av.stream.Disposition.default), tracks[0])
     packets = _Packets(container, track)
     try:
-        head = next(packets.frames(), None)
+        head = next(packets.frames, None)
     except (FFmpegError, ValueError) as error:
         raise AudioError("undecodable", f"ffmpeg: {_words(error)}") from error
     if head is None:
@@ -415,37 +416,32 @@ def _open_track(container: Any, target: IO[bytes]) -> AudioStream:
         stated_s = float(track.duration * track.time_base)
     zero_s = 0.0 if name in _FROM_ZERO and stated_s else (container.start_time or 0) / av.time_base
 
-    def unpacked(frame: Any) -> Any:
-        # It only unpacks, to one float format; soxr changes the rate. Few files change their own rate on the way.
-        return av.AudioResampler(format="fltp", layout=layout, rate=rate), (frame.format.name, frame.sample_rate)
+    def kind_of(frame: Any) -> tuple[Any, ...]:
+        return frame.format.name, frame.layout.name, frame.sample_rate
 
     def blocks() -> Iterator[np.ndarray]:
         clock = _Clock(zero_s)
         held: list[np.ndarray] = []
-        unpack, kind = unpacked(head)
+        unpack, kind = None, ()
         try:
             with target, container:
-                for frame in packets.frames(head):
-                    if (frame.format.name, frame.sample_rate) != kind or frame.layout.name != packets.layout:
+                for frame in itertools.chain([head], packets.frames, [None]):
+                    gap_s = clock.gap_before(frame) if frame else 0.0
+                    if unpack and (frame is None or gap_s or kind_of(frame) != kind):
                         held += [one.to_ndarray() for one in unpack.resample(None)]
-                        unpack, kind = unpacked(frame)
-                        packets.layout = frame.layout.name
-                    gap_s = clock.gap_before(frame)
-                    if gap_s:
-                        found.gaps_s += gap_s
-                        held += [one.to_ndarray() for one in unpack.resample(None)]
-                        unpack, kind = unpacked(frame)
-                        if held:
-                            yield np.concatenate(held, axis=1).T
-                            held.clear()
-                        yield from _silence(round(gap_s * rate), channels)
-                    held += [one.to_ndarray() for one in unpack.resample(frame)]
-                    if len(held) >= _FRAMES_HELD:
+                        unpack = None
+                    if held and (frame is None or gap_s or len(held) >= _FRAMES_HELD):
                         yield np.concatenate(held, axis=1).T
                         held.clear()
-                held += [one.to_ndarray() for one in unpack.resample(None)]
-                if held:
-                    yield np.concatenate(held, axis=1).T
+                    if gap_s:
+                        found.gaps_s += gap_s
+                        yield from _silence(round(gap_s * rate), channels)
+                    if frame is None:
+                        break
+                    if unpack is None:
+                        # It only unpacks, to one float format. Few files change their own rate or layout on the way.
+                        unpack, kind = av.AudioResampler(format="fltp", layout=layout, rate=rate), kind_of(frame)
+                    held += [one.to_ndarray() for one in unpack.resample(frame)]
         except (FFmpegError, ValueError) as error:
             raise AudioError("truncated", f"ffmpeg: {_words(error)}") from error
         _check_length(max(clock.read_s, packets.end_s if name in _STATE_DURATION else 0.0), stated_s, _SLACK_S)
@@ -454,25 +450,17 @@ def _open_track(container: Any, target: IO[bytes]) -> AudioStream:
 
 
 class _Packets:
-    """The packets of a container: the decoded frames of one track, and when the last of any track ends."""
+    """The packets of a container: the decoded `frames` of one track, and when the last packet of any track ends."""
 
     def __init__(self, container: Any, track: Any):
         self.end_s = 0.0
-        self.layout = track.codec_context.layout.name
-        self._frames = self._decode(container, track)
+        self.frames = self._decode(container, track.index)
 
-    def frames(self, *before: Any) -> Iterator[Any]:
-        """Yield the frames that are left, after those that were taken `before`."""
-        for frame in before:
-            self.layout = frame.layout.name
-        yield from before
-        yield from self._frames
-
-    def _decode(self, container: Any, track: Any) -> Iterator[Any]:
+    def _decode(self, container: Any, index: int) -> Iterator[Any]:
         for packet in container.demux():
             if packet.pts is not None and packet.time_base:
                 self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream is track or packet.stream.index == track.index:
+            if packet.stream.index == index:
                 yield from packet.decode()
 
 
