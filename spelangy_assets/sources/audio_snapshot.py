@@ -3,11 +3,11 @@
 Put here: walking a snapshot, tar shards, exact duplicates. Do not put here: the forms of manifests
 (audio_manifests.py), or decoding.
 
-Every file whose name ends as sound does is taken, hidden ones excepted, every file that a manifest at the top names,
-and every such member of a tar shard, under the name SHARD.tar/MEMBER. In a shard, as WebDataset writes it, members
-whose names are equal up to the first dot of their last part belong together: KEY.flac with KEY.txt (its transcript)
-and KEY.json (an object of a manifest's form; `text` is the transcript). Among files with equal bytes the first by
-name is kept; one of which something is known goes before one of which nothing is.
+Every file whose name ends as sound does, or whose content begins as sound does, is taken, hidden ones excepted, every
+file that a manifest at the top names, and every such member of a tar shard, under the name SHARD.tar/MEMBER. In a
+shard, as WebDataset writes it, members whose names are equal up to the first dot of their last part belong together:
+KEY.flac with KEY.txt (its transcript) and KEY.json (an object of a manifest's form; `text` is the transcript). Among
+files with equal bytes the first by name is kept; one of which something is known goes before one of which nothing is.
 """
 
 from __future__ import annotations
@@ -28,11 +28,29 @@ from spelangy_assets.execution.stage import InputError
 from spelangy_assets.sources.audio_manifests import BadLine, Entry, entry_of, is_manifest, read_manifests
 from spelangy_assets.sources.files import SnapshotFiles, printable
 from spelangy_assets.sources.given_turns import read_turns
+from spelangy_model.audio.containers import HEAD_BYTES, looks_like_sound
 
 AUDIO_SUFFIXES = (
-    *(".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".flac", ".flv", ".m4a"),
-    *(".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpga", ".oga", ".ogg", ".opus", ".ra", ".snd"),
-    *(".spx", ".voc", ".w64", ".wav", ".wave", ".webm", ".wma", ".wmv"),
+    *(
+        ".3g2",
+        ".3gp",
+        ".aac",
+        ".ac3",
+        ".aif",
+        ".aifc",
+        ".aiff",
+        ".amr",
+        ".ape",
+        ".au",
+        ".avi",
+        ".caf",
+        ".flac",
+        ".flv",
+        ".m4a",
+    ),
+    *(".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mpga", ".oga", ".ogg"),
+    *(".ogv", ".opus", ".ra", ".snd", ".sph", ".spx", ".ts", ".tta", ".voc", ".w64", ".wav", ".wave", ".weba", ".webm"),
+    *(".wma", ".wmv", ".wv"),
 )
 _PIECE = 1 << 20
 _TEXT_BYTES = 16 << 20  # of a shard's .txt or .json
@@ -69,14 +87,14 @@ def items_of(files: SnapshotFiles, texts: bool = False) -> list[Item]:
             continue
         if name.lower().endswith(".tar") and name not in listing.entries:
             items.extend(_members(files, name))
-        elif name in listing.entries or PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES:
+        elif name in listing.entries or _is_named_as_sound(name) or _begins_as_sound(files, name):
             items.append(_whole(files, name))
         else:
-            items.append(_refused(name, "not_audio", "the name does not end as sound does, and no manifest names it"))
+            items.append(_refused(name, "not_audio", "neither its name nor its content is that of sound"))
     items += [
         _refused(name, "not_a_file", "an empty folder that is named like sound")
         for name in files.empty_folders()
-        if PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES
+        if _is_named_as_sound(name)
     ]
     items = [replace(item, entry=listing.entries.get(item.source_uri, item.entry)) for item in items]
     there = {item.source_uri for item in items}
@@ -142,6 +160,18 @@ def _bad(line: BadLine) -> Item:
     return _refused(line.name, line.reason, line.error)
 
 
+def _is_named_as_sound(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def _begins_as_sound(files: SnapshotFiles, name: str) -> bool:
+    try:
+        with files.open(name) as stream:
+            return looks_like_sound(stream.read(HEAD_BYTES))
+    except OSError:
+        return False
+
+
 def _whole(files: SnapshotFiles, name: str) -> Item:
     digest, size = hashlib.sha256(), 0
     try:
@@ -168,13 +198,15 @@ def _members(files: SnapshotFiles, shard: str) -> list[Item]:
                 content = tar.extractfile(member)
                 if content is None:
                     continue
-                if suffix in AUDIO_SUFFIXES:
+                told_of = suffix in (".txt", ".json") and member.size <= _TEXT_BYTES
+                if _is_named_as_sound(member.name) or (not told_of and looks_like_sound(content.read(HEAD_BYTES))):
+                    content.seek(0)
                     digest = hashlib.sha256()
                     for piece in _pieces(content, member.size):
                         digest.update(piece)
                     item = Item(name, shard, Entry(), digest.hexdigest()[:32], member.size, member.offset_data)
                     sounds.append((_key(member.name), item))
-                elif suffix in (".txt", ".json") and member.size <= _TEXT_BYTES:
+                elif told_of:
                     told.setdefault(_key(member.name), {})[suffix] = content.read()
                 else:
                     others.append(_refused(name, "not_audio", "a member that is neither sound nor its .txt or .json"))

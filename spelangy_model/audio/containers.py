@@ -90,6 +90,43 @@ def links_of(file: IO[bytes], size: int) -> list[Link]:
     return links
 
 
+HEAD_BYTES = 8192  # are enough for `looks_like_sound`
+
+_STARTS = (
+    *(b"OggS", _EBML_MARK, b"fLaC", b".snd", b"caff", b"NIST_1A", _W64_RIFF, b"Creative Voice File", b"ID3", b"#!AMR"),
+    *(b"wvpk", b"TTA1", b"MAC ", b"MPCK", b"MP+", b"FLV\x01", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b".RMF", b"DSD "),
+    b"\x00\x00\x01\xba",
+)
+_IMAGE_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
+
+
+def looks_like_sound(head: bytes) -> bool:
+    """Whether a file's first HEAD_BYTES are those of a container or codec of sound (of films too)."""
+    if head.startswith(_STARTS):
+        return True
+    if head[:4] in _RIFF_MARKS:
+        return head[8:12] in (b"WAVE", b"AVI ")
+    if head[:4] == b"FORM":
+        return head[8:12] in (b"AIFF", b"AIFC")
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
+        return head[8:12] not in _IMAGE_BRANDS
+    if len(head) > 376 and head[0] == head[188] == head[376] == 0x47:  # packets of MPEG-TS
+        return True
+    for size_of in (_frame_size, _adts_size):
+        place, count = 0, 0
+        while (size := size_of(head[place : place + 6])) and count < 4:
+            place, count = place + size, count + 1
+        if count and (count == 4 or place >= len(head)):
+            return True
+    return False
+
+
+def _adts_size(head: bytes) -> int:
+    if len(head) < 6 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return 0
+    return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+
+
 Walker = Callable[[Bytes, int], Link]
 
 
