@@ -35,7 +35,7 @@ _SLACK_S = 0.1  # by which a manifest's end may lie beyond the sound: its times 
 class Facts:
     """What is known of a file before it is opened. An utterance that ends at infinity ends with the recording.
 
-    `channel`, counted from 0, is the only one that is read; its rows bear its number in their ids and addresses.
+    `channel` is the one of its channels, from 0, that is read; None: the file as a whole.
     """
 
     recording_id: str
@@ -183,16 +183,14 @@ class _Reading:
 
     def row(self, part: _Waiting, flac: bytes, many: bool) -> Recording:
         facts = self._facts
-        recording_id = facts.recording_id if facts.channel is None else f"{facts.recording_id}-c{facts.channel}"
-        recording_id = f"{recording_id}-{part.index:04d}" if many else recording_id
+        recording_id = f"{facts.recording_id}-{part.index:04d}" if many else facts.recording_id
         end_s = part.offset_s + part.duration_s
         # A media fragment (W3C Media Fragments URI 1.0) says which part of the original it is.
-        said = [f"channel={facts.channel}"] if facts.channel is not None else []
-        said += [f"t={part.offset_s:.3f},{end_s:.3f}"] if many else []
-        fragment = "#" + "&".join(said) if said else ""
+        fragment = f"#t={part.offset_s:.3f},{end_s:.3f}" if many else ""
+        joint = "&" if facts.source_uri.endswith(f"#channel={facts.channel}") else "#"
         return Recording(
             recording_id=recording_id,
-            source_uri=facts.source_uri + fragment,
+            source_uri=facts.source_uri + fragment.replace("#", joint),
             source_url=facts.source_url and facts.source_url + fragment,
             licence=facts.licence,
             duration_s=part.duration_s,
