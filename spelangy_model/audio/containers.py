@@ -90,6 +90,9 @@ def links_of(file: IO[bytes], size: int) -> list[Link]:
     return links
 
 
+# Containers that state no end, told by four bytes and some more of their headers.
+_BARE = {b"FLV\x01": (5, b"\0\0\0\x09"), b"TTA1": (4, b"\x01\0")}
+
 HEAD_BYTES = 8192  # are enough for `looks_like_sound`
 
 _STARTS = (
@@ -142,6 +145,8 @@ def _walker(source: Bytes, place: int) -> Walker | None:
         return _ebml
     if head[4:8] == b"ftyp":
         return _mp4
+    if head[:4] in _BARE:
+        return _bare
     if place == 0:  # these state no end of their own, or none that another could follow
         simple = {b".snd": _au, b"caff": _caf, b"NIST": _nist, _W64_RIFF[:4]: _w64}
         if walk := simple.get(head[:4]):
@@ -175,7 +180,7 @@ def _riff(source: Bytes, begin: int) -> Link:
     long_size = 0
     rest = source.size - begin
     end = begin + 8 + whole + whole % 2
-    if whole > 4 and end < source.size and source.at(end, 4) in _RIFF_MARKS:
+    if whole > 4 and end < source.size and _walker(source, end):
         return Link(begin, end - begin)
     if head[8:12] != b"WAVE":  # AVI
         cut = source.size < end and whole < _UNKNOWN_32
@@ -202,7 +207,7 @@ def _aiff(source: Bytes, begin: int) -> Link:
         if name == b"SSND" and present < size < _UNKNOWN_32:
             return Link(begin, rest, size, present)
     end = begin + 8 + whole + whole % 2
-    return Link(begin, end - begin) if end < source.size and source.at(end, 4) == b"FORM" else Link(begin, rest)
+    return Link(begin, end - begin) if end < source.size and _walker(source, end) else Link(begin, rest)
 
 
 def _au(source: Bytes, begin: int) -> Link:
@@ -280,6 +285,15 @@ def _ogg(source: Bytes, begin: int) -> Link:
     return Link(begin, min(place, source.size) - begin, ended=sound <= ended)
 
 
+def _bare(source: Bytes, begin: int) -> Link:
+    mark = source.at(begin, 4)
+    offset, more = _BARE[mark]
+    for found in source.find(mark, begin + 4):
+        if source.at(found + offset, len(more)) == more:
+            return Link(begin, found - begin)
+    return Link(begin, source.size - begin)
+
+
 def _ebml(source: Bytes, begin: int) -> Link:
     place = begin + 4
     size, width = _vint(source, place)
@@ -288,7 +302,7 @@ def _ebml(source: Bytes, begin: int) -> Link:
         size, width = _vint(source, place + 4)
         if size is not None:
             end = place + 4 + width + size
-            if source.at(end, 4) == _EBML_MARK:
+            if end < source.size and _walker(source, end):
                 return Link(begin, end - begin)
             return _compared(source, begin, size, source.size - place - 4 - width)
     # One that was written as a live stream has no size.
