@@ -6,10 +6,16 @@ Put here: arguments and printing. Do not put here: work; each command is a funct
 from __future__ import annotations
 
 import argparse
+import errno
+import sys
 import warnings
 from pathlib import Path
 
 from spelangy_assets.cli.interrupts import run_until_interrupted
+from spelangy_assets.settings import SettingsError
+
+# What a person mends outside of the program: no traceback makes it clearer.
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +77,19 @@ def main(arguments: list[str] | None = None) -> int:
 
     chosen = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
-    return run_until_interrupted(lambda: _COMMANDS[chosen.command](chosen))
+    return run_until_interrupted(lambda: _run(chosen))
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    try:
+        return _COMMANDS[chosen.command](chosen)
+    except SettingsError as error:
+        print(f"{chosen.command}: {error}", file=sys.stderr)
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        print(f"{chosen.command}: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+    return 2
 
 
 def _demo(chosen: argparse.Namespace) -> int:

@@ -5,7 +5,13 @@ Put here: what identifies a source, and its files. Do not put here: what they me
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,18 +23,87 @@ from spelangy_assets.store.files import Files
 from spelangy_assets.store.fingerprint import digest_of
 
 
-def files_of(folder: Path) -> list[Path]:
-    """Return the files below a snapshot's folder in a stable order; hidden files are passed over.
+@dataclass(frozen=True)
+class Odd:
+    """A directory entry that is no file to be read: its name in the snapshot, a fixed word and words for why."""
 
-    Raises InputError when there is no such folder.
+    name: str
+    reason: str
+    detail: str
+
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFCHR: "a character device",
+}
+
+
+_OF_THE_ENTRY = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # what else fails is the disk's: it stops the run
+
+
+def walk(folder: Path) -> tuple[list[str], list[Odd]]:
+    """Return the files below a snapshot's folder, and what else is there, by name relative to it, in a stable order.
+
+    Hidden entries are passed over. Links are followed: to files, and to folders, each of which is gone through once, so
+    that a loop of links ends; a further link to it is odd (`linked_twice`). Odd, too, are links to nothing
+    (`dangling_link`), pipes, sockets and devices (`not_a_file`), folders that may not be read (`unreadable`), and empty
+    ones (`empty_folder`). Raises InputError when there is no such folder.
     """
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: put the snapshot's files there, or name another folder of snapshots")
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(
-        (path for path in found if not _is_hidden(path.relative_to(folder).as_posix())),
-        key=lambda path: _sort_key(path.relative_to(folder).as_posix()),
-    )
+    files: list[str] = []
+    odd: list[Odd] = []
+    entered: dict[tuple[int, int], str] = {}
+    linked: list[str] = []
+    waiting = [""]
+    # Folders of the snapshot itself come before linked ones, so that a link never changes the name of what lies there.
+    while waiting or linked:
+        if not waiting:
+            linked.sort(key=_sort_key, reverse=True)
+        name = waiting.pop() if waiting else linked.pop()
+        path = folder / name
+        try:
+            about = path.stat()
+            if (first := entered.setdefault((about.st_dev, about.st_ino), name)) != name:
+                odd.append(Odd(name, "linked_twice", f"a link to a folder that is read as {first or 'the snapshot'}"))
+                continue
+            with os.scandir(path) as found:
+                entries = sorted(found, key=lambda entry: _sort_key(entry.name), reverse=True)
+        except OSError as error:
+            if error.errno not in _OF_THE_ENTRY:
+                raise
+            odd.append(Odd(name or ".", "unreadable", error.strerror))
+            continue
+        if not entries and name:
+            odd.append(Odd(name, "empty_folder", "a folder that holds nothing"))
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            own = f"{name}/{entry.name}" if name else entry.name
+            kind, why = _kind_of(entry)
+            if kind == stat.S_IFDIR:
+                (linked if entry.is_symlink() else waiting).append(own)
+            elif kind == stat.S_IFREG:
+                files.append(own)
+            else:
+                odd.append(Odd(own, *why))
+    return sorted(files, key=_sort_key), sorted(odd, key=lambda item: _sort_key(item.name))
+
+
+def _kind_of(entry: os.DirEntry[str]) -> tuple[int, tuple[str, str]]:
+    """Return the type of an entry, links followed, and for what is odd its reason and words."""
+    try:
+        kind = stat.S_IFMT(entry.stat().st_mode)
+    except OSError as error:
+        if error.errno in _OF_THE_ENTRY:
+            return 0, ("unreadable", error.strerror)
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        why = "a link that leads back to itself" if error.errno == errno.ELOOP else "a link to what is not there"
+        return 0, ("dangling_link", why)
+    return kind, ("not_a_file", f"{_KINDS.get(kind, 'something special')}, not a file")
 
 
 class SnapshotFiles:
@@ -55,18 +130,13 @@ class SnapshotFiles:
 
         Names that are no text hold surrogates, as Python's file names do.
         """
-        if self._bucket is None:
-            folder = self._folder
-            return [path.relative_to(folder).as_posix() for path in files_of(folder)]
-        return [name for name, _ in self._objects()]
+        return self.listing()[0]
 
-    def empty_folders(self) -> list[str]:
-        """Return the folders that hold nothing; a bucket has none."""
-        if self._bucket is not None:
-            return []
-        found = (path for path in self._folder.rglob("*") if path.is_dir() and not any(path.iterdir()))
-        names = (path.relative_to(self._folder).as_posix() for path in found)
-        return sorted((name for name in names if not _is_hidden(name)), key=_sort_key)
+    def listing(self) -> tuple[list[str], list[Odd]]:
+        """Return `names`, and the entries that are no files to be read (see `walk`); a bucket has none of these."""
+        if self._bucket is None:
+            return walk(self._folder)
+        return [name for name, _ in self._objects()], []
 
     def path(self, name: str) -> Path | None:
         """Return where a file lies on this machine's disk; None when it lies elsewhere."""
@@ -79,9 +149,10 @@ class SnapshotFiles:
         stream: Any = self._bucket.filesystem.open_input_file(self._bucket.full(name))
         return stream
 
-    def read(self, name: str) -> bytes:
-        with self.open(name) as stream:
-            return stream.read()
+    def read(self, name: str, at_most: int) -> bytes:
+        """Return a file's bytes, of a longer one the first `at_most`."""
+        with named(name), self.open(name) as stream:
+            return stream.read(at_most)
 
     def version(self) -> str:
         """Return the version: of a folder by names and contents.
@@ -92,10 +163,11 @@ class SnapshotFiles:
         if self._bucket is not None:
             listing = [[name, info.size, info.mtime_ns] for name, info in self._objects()]
             return digest_of(listing)[:24]
-        listing = []
-        for name in self.names():
+        names, odd = walk(self._folder)
+        listing = [[printable(item.name), f"{item.reason}: {item.detail}"] for item in odd]
+        for name in names:
             try:
-                with self.open(name) as stream:
+                with named(name), self.open(name) as stream:
                     digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
             except PermissionError:
                 digest = "unreadable"  # the stage rejects it by name
@@ -132,9 +204,51 @@ class FolderSource:
         return f"{version}+texts" if self.texts else version
 
 
+class Names:
+    """The names that a snapshot has, found by name in any of Unicode's normal forms.
+
+    macOS hands out decomposed names (NFD), manifests hold composed ones (NFC), or the other way round.
+    """
+
+    def __init__(self, names: Iterable[str]):
+        self._exact: set[str] = set()
+        self._composed: dict[str, list[str]] = {}
+        for name in names:
+            if name not in self._exact:
+                self._exact.add(name)
+                self._composed.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._exact
+
+    def find(self, name: str) -> str | None:
+        """Return the name that a text means: the same one, else the only one that is equal to it when composed."""
+        if name in self._exact:
+            return name
+        found = self._composed.get(unicodedata.normalize("NFC", name), [])
+        return found[0] if len(found) == 1 else None
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Put a file's name into the errors of disk and memory that name none, so that they can be told in one line."""
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryError(f"{printable(name)}: no memory is left to read it; use fewer workers") from error
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, printable(name)) from error
+
+
 def printable(name: str) -> str:
     """Return a file's name as text that any record can hold: bytes that are no text as \\xNN."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        data = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a half surrogate pair that stands for no byte: of a manifest, not of a disk
+        data = name.encode("utf-8", "surrogatepass")
+    return data.decode("utf-8", "backslashreplace")
 
 
 def _is_hidden(name: str) -> bool:

@@ -11,24 +11,30 @@ are not averaged; for either of the two a file is read again.
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from spelangy_assets.sources.given_utterances import Misfit, fit
 from spelangy_model.audio.channels import ChannelMeter
 from spelangy_model.audio.fingerprint import landmarks
-from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, encode_flac, is_silent, mono_16k, open_stream
+from spelangy_model.audio.io import (
+    SAMPLE_RATE_HZ,
+    AudioError,
+    encode_flac,
+    is_silent,
+    mono_16k,
+    open_stream,
+)
 from spelangy_model.audio.measures import SignalMeasures, SourceMeter, measure_signal
 from spelangy_model.audio.parts import Part, PartRule, cut_parts
 from spelangy_model.records import Audio, Fingerprint, Recording, Utterance
 
 _MEMORY_BYTES = 32 << 20  # of FLAC; a longer recording waits on disk
-_SLACK_S = 0.1  # by which a manifest's end may lie beyond the sound: its times are rounded, or of another decoder
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ def read_recordings(
     rule: ReadRule,
     scratch: Path,
     tell: Callable[[str, float], None] = lambda stat, amount: None,
+    leave_out: Callable[[Misfit], None] = lambda misfit: None,
 ) -> Iterator[tuple[Recording, Fingerprint]]:
     """Yield the rows of a file, in order of time. Raises AudioError before the first one, or not at all.
 
@@ -82,7 +89,8 @@ def read_recordings(
     speaks, when turns were given. `tell` gets the hours of a file that is kept (hours_in), of those parts
     (hours_silent, hours_without_turns) and of silence that was put where its times leave a gap (hours_of_gaps); the
     streams that follow its first (joined_streams), its other tracks of sound (other_tracks), and its channels that
-    are not in the average (channels_left_out).
+    are not in the average (channels_left_out). `leave_out` gets each given utterance that does not fit a file that is
+    kept.
     """
     with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(scratch)) as spool:
         reading = _Reading(path, facts, rule)
@@ -96,6 +104,8 @@ def read_recordings(
             tell(stat, amount)
         many = reading.parts > 1
         tell("hours_in", reading.duration_s / 3600)
+        for misfit in reading.misfits:
+            leave_out(misfit)
         silent_s = reading.duration_s - sum(part.duration_s for part in waiting)
         if silent_s > 1e-6:
             tell("hours_silent", silent_s / 3600)
@@ -131,7 +141,7 @@ class _Reading:
             self._meter.watch(block)
             channels.watch(block)
 
-        spans = [(item.start_s, item.end_s) for item in self._facts.utterances]
+        spans = [(u.start_s, u.end_s) for u in self._facts.utterances if 0 <= u.start_s < u.end_s]
         waiting = []
         self.parts = 0
         blocks = mono_16k(self._stream, watch, self._channels)
@@ -179,7 +189,8 @@ class _Reading:
         if not found_sound:
             raise AudioError("silent", f"nothing can be heard in its {self.duration_s:.1f} s")
         check_duration(self.duration_s, self._rule)
-        self._utterances = fitted(self._facts.utterances, self.duration_s)
+        fitted = fit(self._facts.utterances, self.duration_s)
+        self._utterances, self.misfits = fitted.utterances, fitted.misfits
 
     def row(self, part: _Waiting, flac: bytes, many: bool) -> Recording:
         facts = self._facts
@@ -222,23 +233,3 @@ def check_duration(duration_s: float, rule: ReadRule) -> None:
         raise AudioError("too_short", f"{duration_s:.2f} s < {rule.min_duration_s} s")
     if duration_s > rule.max_duration_s:
         raise AudioError("too_long", f"{duration_s:.2f} s > {rule.max_duration_s} s")
-
-
-def fitted(utterances: Sequence[Utterance], duration_s: float) -> tuple[Utterance, ...]:
-    """Return a given transcript, or given turns, with ends inside of the recording.
-
-    Raises AudioError (bad_utterances); words for some of the utterances alone are neither of the two.
-    """
-    inside = []
-    words = any(item.text for item in utterances)
-    for item in utterances:
-        end_s = duration_s if math.isinf(item.end_s) or 0 < item.end_s - duration_s <= _SLACK_S else item.end_s
-        said = f"{item.speaker!r} from {item.start_s} to {item.end_s} s"
-        if not item.speaker or (words and not item.text.strip()):
-            raise AudioError("bad_utterances", f"{said}: without speaker or text")
-        if not 0 <= item.start_s < end_s <= duration_s:
-            raise AudioError("bad_utterances", f"{said}: not inside of the recording's {duration_s:.3f} s")
-        inside.append(replace(item, end_s=end_s))
-    if len({(u.speaker, u.start_s, u.end_s) for u in inside}) < len(inside):
-        raise AudioError("bad_utterances", "one speaker says two things at once")
-    return tuple(inside)

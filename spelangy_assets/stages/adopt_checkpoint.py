@@ -28,6 +28,7 @@ from typing import Any, Literal, get_args
 
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
+from spelangy_model.guarded_json import read_json
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.records import Chunk, Metric
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, MARKERS
@@ -171,7 +172,7 @@ def _folder(checkpoint: Checkpoint, execution: Execution) -> Path:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise PreflightError(f"{path} cannot be read ({error}): save the whole checkpoint, tokenizer too") from error
     if not isinstance(found, dict):

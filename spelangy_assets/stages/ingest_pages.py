@@ -123,8 +123,8 @@ def refuse_language(text: str, languages: tuple[str, ...]) -> str | None:
 def _units(source: object, config: Config) -> Iterator[Iterable[Page | Reject]]:
     if isinstance(source, FolderSource):
         files = SnapshotFiles(source.path)
-        names = files.names()
-        if not names:
+        names, odd = files.listing()
+        if not names and not odd:
             raise InputError(
                 f"{files.where} holds no file: put archives (.warc, .warc.gz, .arc, .arc.gz) or pages there"
             )
@@ -133,6 +133,10 @@ def _units(source: object, config: Config) -> Iterator[Iterable[Page | Reject]]:
             yield _archive(files, name, config)
         for several in _batched(name for name in names if not _ARCHIVE.search(name)):
             yield (_file(files, name, config) for name in several)
+        # An empty folder is worth a word where an archive was meant.
+        odd = [item for item in odd if item.reason != "empty_folder" or _ARCHIVE.search(item.name)]
+        for several in _batched(odd):
+            yield [Reject(printable(item.name), "", item.reason, item.detail) for item in several]
     elif isinstance(source, PageSource):
         for several in _batched(enumerate(source.pages())):
             yield [make_page(url, html, source_uri=f"rendered@{index}") for index, (url, html) in several]

@@ -390,16 +390,17 @@ def _open_av(source: Path | bytes, link: Link, first_error: str) -> AudioStream:
         raise
 
 
-def _open_track(container: Any, target: IO[bytes]) -> AudioStream:
+def _open_track(container: Any, target: _Window) -> AudioStream:
     import av
     from av.error import FFmpegError
+    from av.stream import Disposition
 
     name = container.format.name
     tracks = [track for track in container.streams.audio if track.codec_context is not None]
     if not tracks:
         known = "without a sound track" if not container.streams.audio else "whose sound no decoder knows"
         raise AudioError("no_audio", f"a {name} file {known}")
-    track = next((one for one in tracks if one.disposition & av.stream.Disposition.default), tracks[0])
+    track = next((one for one in tracks if one.disposition & Disposition.default), tracks[0])
     packets = _Packets(container, track)
     try:
         head = next(packets.frames, None)

@@ -20,6 +20,7 @@ import numpy as np
 
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.eval.systems import Answered, Asked, LoadedSystem, SystemUnavailable
+from spelangy_model.guarded_json import read_json_object
 from spelangy_model.hub import ModelMissing, local_model
 
 
@@ -44,14 +45,13 @@ class SpeechLM:
     def check(self, cache_dir: Path, device: str) -> None:
         """Raise SystemUnavailable when the weights, or a package that their processor needs, are not there."""
         import importlib.util
-        import json
 
         try:
             folder = local_model(self.model)
         except ModelMissing as error:
             raise SystemUnavailable(str(error)) from error
         path = folder / "config.json"
-        kind = json.loads(path.read_text()).get("model_type", "") if path.is_file() else ""
+        kind = read_json_object(path).get("model_type", "") if path.is_file() else ""
         if not kind:
             raise SystemUnavailable(f"{folder} holds no transformers model: its config.json names no model_type")
         if kind == "voxtral" and importlib.util.find_spec("mistral_common") is None:

@@ -8,7 +8,6 @@ of the embedding: all-MiniLM-L6-v2 (Sentence-Transformers), mean pooling over it
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from spelangy_model.guarded_json import read_json_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def check_classifier(folder: Path) -> None:
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder} holds no Hugging Face model (no config.json)")
-    config = json.loads(path.read_text("utf-8"))
+    config = read_json_object(path)
     if "auto_map" in config:
         raise ValueError(
             f"{folder}: the model brings code of its own, which is not run: take one of a class of transformers"

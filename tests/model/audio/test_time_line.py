@@ -27,6 +27,7 @@ def film(
 ) -> bytes:
     """A file of (samples, begin in s, default) tracks, with 8 s of picture if asked, and a pause after 2 s of each."""
     import av
+    from av.stream import Disposition
 
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as out:
@@ -38,7 +39,7 @@ def film(
         streams: list[Any] = []
         for _, _, default in tracks:
             streams.append(out.add_stream(codec, rate=RATE_HZ, layout="mono"))
-            streams[-1].disposition = av.stream.Disposition.default if default else av.stream.Disposition(0)
+            streams[-1].disposition = Disposition.default if default else Disposition(0)
         for number in range(80 if picture else 0):
             image = av.VideoFrame.from_ndarray(np.full((64, 64, 3), number, np.uint8), format="rgb24")
             image.pts, image.time_base = number, Fraction(1, 10)
