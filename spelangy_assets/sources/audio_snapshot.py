@@ -3,13 +3,13 @@
 Put here: going through a snapshot, tar shards, exact duplicates. Do not put here: the forms of manifests
 (audio_manifests.py), or decoding.
 
-Every file whose name ends as sound does is taken, hidden ones excepted, every file that a manifest names, and every
-such member of a tar shard, under the name SHARD.tar/MEMBER. In a shard, as WebDataset writes it, members whose names
-are equal up to the first dot of their last part belong together: KEY.flac with KEY.txt (its transcript) and KEY.json
-(an object of a manifest's form; `text` is the transcript). Whatever else there is, a directory entry or a member of a
-shard, is a reject with its reason. Among files with equal bytes the first by name is kept; one of which something is
-known goes before one of which nothing is. A file of which a manifest knows the words of single channels becomes one
-item a channel, FILE#channel=0.
+Every file whose name ends as sound does, or whose content begins as sound does, is taken, hidden ones excepted, every
+file that a manifest names, and every such member of a tar shard, under the name SHARD.tar/MEMBER. In a shard, as
+WebDataset writes it, members whose names are equal up to the first dot of their last part belong together: KEY.flac
+with KEY.txt (its transcript) and KEY.json (an object of a manifest's form; `text` is the transcript). Whatever else
+there is, a directory entry or a member of a shard, is a reject with its reason. Among files with equal bytes the first
+by name is kept; one of which something is known goes before one of which nothing is. A file of which a manifest knows
+the words of single channels becomes one item a channel, FILE#channel=0.
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ from spelangy_assets.sources.audio_manifests import (
 from spelangy_assets.sources.files import Odd, SnapshotFiles, named, printable
 from spelangy_assets.sources.given_turns import MAX_RTTM_BYTES, read_turns
 from spelangy_assets.sources.manifest_names import ManifestNames
+from spelangy_model.audio.containers import HEAD_BYTES, looks_like_sound
 from spelangy_model.guarded_json import JsonError, decoded, parse_json, replaced
 
 AUDIO_SUFFIXES = (
-    *(".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".flac", ".flv", ".m4a"),
-    *(".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpga", ".oga", ".ogg", ".opus", ".ra", ".snd"),
-    *(".spx", ".voc", ".w64", ".wav", ".wave", ".webm", ".wma", ".wmv"),
+    *(".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".flac"),
+    *(".flv", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mpga"),
+    *(".oga", ".ogg", ".ogv", ".opus", ".ra", ".snd", ".sph", ".spx", ".ts", ".tta", ".voc", ".w64", ".wav"),
+    *(".wave", ".weba", ".webm", ".wma", ".wmv", ".wv"),
 )
 _PIECE = 1 << 20
 _TEXT_BYTES = 16 << 20  # of a shard's .txt or .json
@@ -92,10 +94,10 @@ def items_of(files: SnapshotFiles, texts: bool = False) -> list[Item]:
             continue
         if name in shards and name not in listing.entries:
             items.extend(shards[name])
-        elif name in listing.entries or PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES:
+        elif name in listing.entries or _is_named_as_sound(name) or _begins_as_sound(files, name):
             items.append(_whole(files, name))
         else:
-            items.append(_refused(name, "not_audio", "the name does not end as sound does, and no manifest names it"))
+            items.append(_refused(name, "not_audio", "neither its name nor its content is that of sound"))
     items += _odd(odd)
     items = _with_entries(items, listing)
     items = _with_turns(files, names, items)
@@ -117,7 +119,7 @@ def _opened(files: SnapshotFiles, manifests: Sequence[str], bad: list[BadLine]) 
             with named(name):
                 stream = files.open(name)
         except PermissionError as error:
-            bad.append(BadLine(name, "unreadable", error.strerror or ""))
+            bad.append(BadLine(name, "unreadable", error.strerror or type(error).__name__))
         else:
             with named(name):
                 yield name, stream
@@ -133,7 +135,7 @@ def _odd(odd: Iterable[Odd]) -> list[Item]:
     for item in odd:
         if item.reason != "empty_folder":
             items.append(_refused(item.name, item.reason, item.detail))
-        elif PurePosixPath(item.name).suffix.lower() in AUDIO_SUFFIXES:
+        elif _is_named_as_sound(item.name):
             items.append(_refused(item.name, "not_a_file", "an empty folder that is named like sound"))
     return items
 
@@ -243,6 +245,18 @@ def _bad(line: BadLine) -> Item:
     return _refused(line.name, line.reason, line.error)
 
 
+def _is_named_as_sound(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def _begins_as_sound(files: SnapshotFiles, name: str) -> bool:
+    try:
+        with named(name), files.open(name) as stream:
+            return looks_like_sound(stream.read(HEAD_BYTES))
+    except PermissionError:
+        return True  # it is a reject as what it cannot be read as
+
+
 def _whole(files: SnapshotFiles, name: str) -> Item:
     digest, size = hashlib.sha256(), 0
     try:
@@ -276,14 +290,16 @@ def _members(files: SnapshotFiles, shard: str) -> list[Item]:
                 content = tar.extractfile(member)
                 if content is None:
                     raise tarfile.ReadError(f"{member.name} cannot be read")
-                if suffix in AUDIO_SUFFIXES:
+                tells = suffix in (".txt", ".json")
+                if _is_named_as_sound(member.name) or (not tells and looks_like_sound(content.read(HEAD_BYTES))):
+                    content.seek(0)
                     digest = hashlib.sha256()
                     for piece in _pieces(content, member.size):
                         digest.update(piece)
                     if name in sounds:
                         others.append(_refused(name, "overwritten", "a later member of the shard has the same name"))
                     sounds[name] = Item(name, shard, Entry(), digest.hexdigest()[:32], member.size, member.offset_data)
-                elif suffix in (".txt", ".json"):
+                elif tells:
                     held += member.size
                     if member.size > _TEXT_BYTES or held > _SHARD_TEXT_BYTES:
                         said: bytes | str = (
