@@ -40,8 +40,8 @@ def data_versions(home: Path) -> dict[str, str]:
     return {f"{one.name.dataset}[{one.name.partition or ''}]": one.data_version for one in store.published("tiny")}
 
 
-def summary(home: Path) -> dict:
-    return json.loads((home / "demo-tiny.json").read_text())
+def summary(home: Path, recipe: str = "tiny") -> dict:
+    return json.loads((home / f"demo-{recipe}.json").read_text())
 
 
 @contextmanager
