@@ -42,7 +42,7 @@ from spelangy_model.records import (
 AUDIO = Audio(bytes(100), "a.flac")
 WORD = Word("word", 0.0, 1.0, 0.9)
 SCORE = QuestionScore(
-    *("run", "q", "t", "web", "heard_wording", "us", "text"),
+    *("q", "t", "web", "heard_wording", "us", "text"),
     *([-1.0, -2.0], [-1.0, -2.0], [-0.1, -0.2], 0, 0, math.nan),
 )
 ALL_CONTRACTS = {
@@ -76,8 +76,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "dropped": DroppedTranscript("t", "r", "A", 0.0, 9.0, "too_short", "0.1 s of 0.3 s", "word"),
     },
     "speech_ledger": {
-        "ledger": LedgerRow("web_fine", "a.example", "made", "", 1, 1000),
-        "metrics": Metric("web_fine", "length_s.mean", 1.0, math.nan, math.nan, 1),
+        "ledger": LedgerRow("chunks", "a.example", "made", "", 1, 1000),
+        "metrics": Metric("chunks", "length_s.mean", 1.0, math.nan, math.nan, 1),
     },
     "raw_pages": {
         "pages": Page("p", "https://a", "a.warc@0", "", "CC0-1.0", "utf-8", "<html>"),
@@ -89,7 +89,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "tokens": {"documents": TokenDocument("d", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])])},
     "speech_tokens": {
         "documents": TokenDocument("d", "r", "https://a", "CC0-1.0", [TokenChunk("speech", [7], [1])]),
-        "codebook": Metric("web shard 0", "codebook.perplexity_share", 0.4, math.nan, math.nan, 600),
+        "codebook": Metric("shard 0", "codebook.perplexity_share", 0.4, math.nan, math.nan, 600),
     },
     "mix": {"rows": PackedRow(0, "text", [1, 2], [0, 1], [0, 1], [RowSpan("d", "web", "r", 0, 0, 2, 0)])},
     "questions": {
@@ -99,7 +99,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "scores": {
         "scores": SCORE,
-        "gaps": TokenGap("run", "q", "t", 0, "a", 0.5, 0.4, ["b"], [0.5], [0.1]),
+        "gaps": TokenGap("q", "t", 0, "a", 0.5, 0.4, ["b"], [0.5], [0.1]),
         "metrics": Metric("run", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
     },
     "system_scores": {
@@ -107,12 +107,12 @@ ROWS: dict[str, dict[str, Any]] = {
         "metrics": Metric("cascade", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
         "heard": HeardQuestion("q", "Who?", "who", 0, 1),
     },
-    "contaminated": {"contaminated": ContaminatedDocument("web", "d", "t", 6, "one two three four five six")},
+    "contaminated": {"contaminated": ContaminatedDocument("d", "t", 6, "one two three four five six")},
     "metrics": {"metrics": Metric("run", "sqa.accuracy", 0.5, math.nan, math.nan, 4)},
     "adopted_language_model": {"metrics": Metric("base_lm", "parameters", 9.0, math.nan, math.nan, 1)},
     "files": {},
     "page": {},
-    "synthetic_page": {"metrics": Metric("krist", "spoken.hours", 0.5, math.nan, math.nan, 4)},
+    "synthetic_page": {"metrics": Metric("speech", "hours", 0.5, math.nan, math.nan, 4)},
     "roll_up": {},
     "speech_tokenizer": {"metrics": Metric("speech_tokenizer", "codebook.used_share", 0.9, math.nan, math.nan, 4)},
     "run": {},

@@ -1,16 +1,19 @@
 """Documents become spoken chunks: voices, checks, counts, resume, equal bytes."""
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.sample.sources import WorldSentences
 from spelangy_assets.sample.world import load_world
+from spelangy_assets.sources.texts import Sentence, SentenceSource, SourceUnavailable
 from spelangy_assets.stages import speak, tokenizer_corpus
 from spelangy_assets.stages.speak import Config
-from spelangy_assets.stages.tokenizer_corpus import Sentences
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_assets.store.fingerprint import fingerprint, payload_of
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
@@ -201,11 +204,14 @@ def test_preflight_of_what_is_there_passes(execution):
 # --- tokenizer speech ---------------------------------------------------------------------------------------
 
 
-def tokenizer_config(**changes) -> tokenizer_corpus.Config:
+def tokenizer_config(world: str = "", **changes) -> tokenizer_corpus.Config:
+    counts = {"word_salad": 6, "talk": 5, "questions": 4}
     literals = {
+        "sentences": tuple(
+            WorldSentences(world=world or load_world().digest, seed=5, kind=kind, count=count)
+            for kind, count in counts.items()
+        ),
         "seed": 5,
-        "world": load_world().digest,
-        "sentences": (Sentences("word_salad", 6), Sentences("talk", 5), Sentences("questions", 4)),
         "voices": voices_of(["en-us", "en-gb-scotland"]),
         "sentences_per_unit": 4,
     }
@@ -239,3 +245,41 @@ def test_the_tokenizer_hears_the_sentences_of_the_recipe_in_the_voices_of_the_re
 def test_a_world_that_changed_is_named_before_any_work(execution):
     with pytest.raises(PreflightError, match="state the installed one"):
         tokenizer_corpus.preflight(tokenizer_config(world="0" * 64), execution)
+
+
+@dataclass(frozen=True)
+class Proverbs:
+    """A source of sentences from outside of the package."""
+
+    texts: tuple[str, ...]
+    missing: str = ""
+
+    def check(self) -> None:
+        if self.missing:
+            raise SourceUnavailable(self.missing)
+
+    def sentences(self) -> Iterator[Sentence]:
+        for index, text in enumerate(self.texts):
+            yield Sentence(f"proverb-{index}", "proverbs", f"https://example.org/{index}", text)
+
+
+def test_sentences_of_another_source_are_spoken_under_their_own_ids(tmp_path, execution):
+    proverbs = Proverbs(("Still waters run deep.", "Haste makes waste."))
+    assert isinstance(proverbs, SentenceSource)
+    sample = tokenizer_config().sentences[0]
+    artifact = tokenizer_speech(tmp_path, execution, tokenizer_config(sentences=(sample, proverbs)))
+    chunks = list(artifact.records("chunks", Chunk))
+    assert [(c.document_id, c.source_id, c.source_url, c.text) for c in chunks[-2:]] == [
+        ("proverb-0", "proverbs", "https://example.org/0", "Still waters run deep."),
+        ("proverb-1", "proverbs", "https://example.org/1", "Haste makes waste."),
+    ]
+    # What a source gives, and in which voice, does not depend on the others.
+    alone = tokenizer_speech(tmp_path, execution, tokenizer_config(sentences=(proverbs,)), "alone")
+    alone = list(alone.records("chunks", Chunk))
+    assert [chunk.audio.bytes for chunk in alone] == [chunk.audio.bytes for chunk in chunks[-2:]]
+
+
+def test_a_source_that_is_not_there_says_its_cure_before_any_work(execution):
+    missing = Proverbs((), missing="put proverbs.txt beside the recipe")
+    with pytest.raises(PreflightError, match=r"the speech tokenizer's speech: put proverbs\.txt beside the recipe"):
+        tokenizer_corpus.preflight(tokenizer_config(sentences=(missing,)), execution)

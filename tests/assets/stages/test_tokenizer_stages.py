@@ -117,7 +117,7 @@ def tokenizers(bench: Bench, tmp_path: Path) -> dict[str, Artifact]:
     }
 
 
-CONFIG = tokenize_chunks.Config(source="web_fine_tokens")
+CONFIG = tokenize_chunks.Config()
 
 
 def test_documents_keep_their_order_their_source_and_their_text(
@@ -127,7 +127,6 @@ def test_documents_keep_their_order_their_source_and_their_text(
     tokens = bench.run(tokenize_chunks, CONFIG, inputs, "web_fine_tokens")
     made = list(tokens.records("documents", TokenDocument))
     assert [document.document_id for document in made] == [f"d{i}" for i in range(6)]
-    assert {document.source for document in made} == {"web_fine_tokens"}
     assert made[2].source_url == "https://example.org/d2"
     text = load_text_tokenizer(tokenizers["text_tokenizer"].local_folder(bench.execution.cache_dir))
     flat = [piece for document in made for piece in document.chunks]
@@ -146,7 +145,7 @@ def test_the_codebook_of_each_shard_is_measured(
     inputs = {**tokenizers, "chunks": bench.chunks("web_fine", documents[:8], documents[8:])}
     tokens = bench.run(tokenize_chunks, CONFIG, inputs, "web_fine_tokens")
     metrics = list(tokens.records("codebook", Metric))
-    assert [metric.subject for metric in metrics[::5]] == ["web_fine_tokens shard 0", "web_fine_tokens shard 1"]
+    assert [metric.subject for metric in metrics[::5]] == ["shard 0", "shard 1"]
     first = {metric.metric: metric.value for metric in metrics[:5]}
     codes = [
         code for piece in tokens.shards("documents")[0].records(TokenDocument) for c in piece.chunks for code in c.codes
@@ -187,7 +186,7 @@ def test_a_document_with_one_bad_chunk_goes_as_a_whole_and_is_counted(
     rows[4] = dataclasses.replace(rows[4], text="  ")
     rows[6] = dataclasses.replace(rows[6], audio=Audio(encode_flac(np.zeros(16_000 * 7, np.float32)), "x.flac"))
     inputs = {**tokenizers, "chunks": bench.chunks("web_fine", rows)}
-    config = tokenize_chunks.Config(source="web_fine_tokens", max_chunk_s=6.0)
+    config = tokenize_chunks.Config(max_chunk_s=6.0)
     tokens = bench.run(tokenize_chunks, config, inputs, "web_fine_tokens")
     assert [d.document_id for d in tokens.records("documents", TokenDocument)] == ["d1", "d4", "d5"]
     counts = tokens.manifest.counts

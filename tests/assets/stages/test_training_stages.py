@@ -19,10 +19,13 @@ from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.orchestration.stage_asset import materialization_metadata
 from spelangy_assets.quality import contracts
 from spelangy_assets.sample.render import text_document
+from spelangy_assets.sample.sources import HELD_OUT as HELD_OUT_TEXTS
+from spelangy_assets.sample.sources import SampleWorld, WorldTexts
 from spelangy_assets.sample.world import load_world
 from spelangy_assets.stages import (
     adopt_checkpoint,
     evaluate,
+    find_contamination,
     leaderboard,
     mix,
     roll_up,
@@ -55,7 +58,7 @@ from spelangy_model.rng import stable_rng
 from spelangy_model.tokenizer.text import encode_texts, load_text_tokenizer
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE
 
-pytestmark = pytest.mark.slow  # thirteen datasets, judged; a model is trained twice
+pytestmark = pytest.mark.slow  # nineteen datasets, judged; a model is trained twice
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def write_speech_tokenizer(ctx: StageContext, config: Any) -> None:
 
 
 MIXTURE = Mixture(
-    sources=(Source("quest_tokens", "speech_text", Proportion(1.0)), Source("text_tokens", "text", Proportion(1.0))),
+    sources=(Source("speech.0", "speech_text", Proportion(1.0)), Source("text.0", "text", Proportion(1.0))),
     rows=30,
     row_length=160,
     text_share=0.4,
@@ -114,6 +117,12 @@ MIXTURE = Mixture(
 )
 TRAIN = train_lm.Config(
     steps=2, batch_rows=4, micro_rows=4, learning_rate=1e-3, warmup_steps=1, decay_steps=1, seed=0, precision="float32"
+)
+
+
+SKILL = text_skill.Config(
+    tasks=(text_skill.TaskChoice("own_questions"), text_skill.TaskChoice("held_out_text")),
+    held_out=WorldTexts(world=WORLD, seed=0, first=HELD_OUT_TEXTS, documents=4),
 )
 
 
@@ -136,20 +145,23 @@ def make_nodes() -> dict[str, Node]:
 
     text_only = dataclasses.replace(MIXTURE, sources=MIXTURE.sources[1:], text_share=1.0, rows=12)
     tokenizer = {"text_tokenizer": "text_tokenizer"}
+    asked = {"questions": "questions"}
     both = {**tokenizer, "speech_tokenizer": "speech_tokenizer"}
     nodes = [
         node("texts", toy(write_texts, TextDocument), nothing, contracts.TEXT_DOCUMENTS),
         node(
             "text_tokenizer",
             text_tokenizer,
-            text_tokenizer.Config(seed=0, world=WORLD, documents=60, talks=10, vocab_size=500),
+            text_tokenizer.Config(
+                text_tokenizer.Trained((WorldTexts(world=WORLD, seed=0, documents=60, talks=10),), vocab_size=500)
+            ),
             contracts.FILES,
         ),
         node("speech_tokenizer", toy(write_speech_tokenizer, None), nothing, contracts.FILES),
         node(
             "text_tokens",
             tokenize_text,
-            tokenize_text.Config("text_tokens", 64),
+            tokenize_text.Config(max_chunk_tokens=64),
             contracts.TOKENS,
             inputs={"text_documents": "texts", **tokenizer},
         ),
@@ -161,14 +173,14 @@ def make_nodes() -> dict[str, Node]:
             mix,
             mix.Config(text_only),
             contracts.MIX,
-            inputs={**tokenizer, "text_tokens": "text_corpus"},
+            inputs={**tokenizer, "text.0": "text_corpus"},
         ),
         node(
             "mix_quest",
             mix,
             mix.Config(MIXTURE, rows_per_shard=12),
             contracts.MIX,
-            inputs={**both, "text_tokens": "text_corpus", "quest_tokens": "quest_corpus"},
+            inputs={**both, "text.0": "text_corpus", "speech.0": "quest_corpus"},
         ),
         node(
             "base_lm",
@@ -187,7 +199,7 @@ def make_nodes() -> dict[str, Node]:
         node(
             "questions",
             write_benchmark,
-            write_benchmark.Config(0, WORLD, VOICES, HELD_OUT, max_questions_per_split=4),
+            write_benchmark.Config((SampleWorld(world=WORLD, max_questions_per_split=4),), VOICES, HELD_OUT),
             contracts.QUESTIONS,
         ),
         node(
@@ -201,26 +213,49 @@ def make_nodes() -> dict[str, Node]:
             "eval_cascade",
             score_system,
             score_system.Config(
-                seed=0,
-                name="cascade",
-                description="Whisper base, then base_lm",
                 system=Cascade(FasterWhisper(name="whisper-base", model="package:base", beam_size=1)),
                 max_questions=10,
             ),
             contracts.SYSTEM_SCORES,
             inputs={"questions": "questions", "base_lm": "base_lm"},
         ),
+        node("text_skill_base_lm", text_skill, SKILL, contracts.METRICS, inputs={"model": "base_lm", **asked}),
         node(
-            "text_skill",
+            "text_skill_quest",
             text_skill,
-            text_skill.Config(
-                seed=0,
-                tasks=(text_skill.TaskChoice("own_questions"), text_skill.TaskChoice("held_out_text")),
-                world=WORLD,
-                held_out_documents=4,
-            ),
+            SKILL,
             contracts.METRICS,
-            inputs={"base_lm": "base_lm", "run_quest": "run_quest", "questions": "questions"},
+            inputs={"model": "run_quest", "base": "text_skill_base_lm", **asked},
+        ),
+        *(
+            node(
+                f"{name}_contamination",
+                find_contamination,
+                find_contamination.Config(),
+                contracts.METRICS,
+                inputs={"tokens": f"{name}_corpus", **tokenizer, **asked},
+            )
+            for name in ("quest", "text")
+        ),
+        node(
+            "leaderboard",
+            leaderboard,
+            leaderboard.Config(
+                runs=(leaderboard.RunRow("quest", "quest", (("speech.0", 0), ("text.0", 1))),),
+                token_sets=(leaderboard.TokenSetRow("quest"), leaderboard.TokenSetRow("text")),
+                systems=(leaderboard.SystemRow("cascade"),),
+                bases=("base_lm",),
+            ),
+            contracts.LEADERBOARD,
+            inputs={
+                "run.0": "run_quest",
+                "eval.0": "eval_quest",
+                "skill.0": "text_skill_quest",
+                "base_skill.0": "text_skill_base_lm",
+                "system.0": "eval_cascade",
+                "contamination.0": "quest_contamination",
+                "contamination.1": "text_contamination",
+            },
         ),
     ]
     return {node.name: node for node in nodes}
@@ -282,8 +317,8 @@ def test_a_mix_reports_what_it_achieved_and_names_its_layout(laboratory: Laborat
     stats = artifact.manifest.counts.stats
     assert stats["positions"] == 30 * 160
     assert stats["filled_positions"] == sum(span.length for row in rows for span in row.spans)
-    assert stats["quest_tokens.tokens"] + stats["text_tokens.tokens"] == stats["filled_positions"]
-    assert {span.source for row in rows for span in row.spans} == {"quest_tokens", "text_tokens"}
+    assert stats["speech.0.tokens"] + stats["text.0.tokens"] == stats["filled_positions"]
+    assert {span.source for row in rows for span in row.spans} == {"speech.0", "text.0"}
     assert json.loads(artifact.read_file(LAYOUT_FILE)) == {"text_size": 500, "codebook_size": 1000}
     assert json.loads(artifact.read_file("mixture.json"))["rows"] == {"text": 12, "speech_text": 18}
 
@@ -367,7 +402,7 @@ def test_a_run_holds_a_model_and_its_curve(laboratory: Laboratory) -> None:
     assert len(artifact.read_file("metrics.jsonl").splitlines()) == 2
     stats = artifact.manifest.counts.stats
     assert stats["steps"] == 2
-    assert stats["quest_tokens.share"] + stats["text_tokens.share"] == pytest.approx(1, abs=1e-5)
+    assert stats["speech.0.share"] + stats["text.0.share"] == pytest.approx(1, abs=1e-5)
     outside = sorted(shard.path.split("/")[0] for shard in artifact.manifest.attachments)
     assert outside == ["loss.md", "tensorboard", "timing.jsonl"]
     metadata = materialization_metadata(laboratory.built["run_quest"], laboratory.nodes["run_quest"])
@@ -423,8 +458,16 @@ def test_a_speech_lm_and_a_base_lm_of_another_store_are_as_good_as_one_s_own(
     assert metrics(built["eval_elsewhere"]) == metrics(laboratory.built["eval_quest"])
     weights = built["run_on_it"].artifact.read_file("model.safetensors")
     assert weights == laboratory.built["run_quest"].artifact.read_file("model.safetensors")
-    row = leaderboard._describe(built["run_elsewhere"].artifact)
-    assert (row.description, list(row.facts)) == ("trained elsewhere", ["parameters"])
+    config = leaderboard.Config(runs=(leaderboard.RunRow("elsewhere", "elsewhere"),))
+    board = dataclasses.replace(
+        nodes["leaderboard"],
+        name="board_elsewhere",
+        config=config,
+        inputs={"run.0": "run_elsewhere", "eval.0": "eval_elsewhere"},
+    )
+    shown = build(laboratory.store, Graph("recipe", [*graph, board]), board, None, execution)
+    assert "trained elsewhere" in (page := shown.artifact.read_file(leaderboard.PAGE).decode())
+    assert "parameters" in page
 
 
 def test_every_question_is_spoken_in_a_trained_and_in_a_held_out_accent(laboratory: Laboratory) -> None:
@@ -444,7 +487,7 @@ def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
     spoken = [score for score in scores if score.modality == "speech"]
     written = [score for score in scores if score.modality == "text"]
     assert (len(spoken), len(written)) == (24, 12)
-    assert all(score.run == "run_quest" and max(score.option_log_likelihoods) <= 0 for score in scores)
+    assert all(max(score.option_log_likelihoods) <= 0 for score in scores)
     assert all(score.reverse_kl >= 0 for score in spoken)
     assert all(math.isnan(score.reverse_kl) for score in written)
     for score in scores:
@@ -489,19 +532,41 @@ def test_a_cascade_answers_what_it_heard(laboratory: Laboratory) -> None:
 
 
 def test_text_skill_is_that_of_our_own_scoring_and_says_what_was_lost(laboratory: Laboratory) -> None:
-    artifact = laboratory.built["text_skill"].artifact
-    metrics = {(metric.subject, metric.metric): metric for metric in artifact.records("metrics", Metric)}
-    own = {metric.metric: metric for metric in laboratory.built["eval_quest"].artifact.records("metrics", Metric)}
-    accuracy = metrics["run_quest", "text_skill.own_questions.acc"]
+    def metrics_of(name: str) -> dict[str, Metric]:
+        rows = list(laboratory.built[name].artifact.records("metrics", Metric))
+        assert len({metric.metric for metric in rows}) == len(rows)
+        return {metric.metric: metric for metric in rows}
+
+    skill, base, own = (metrics_of(name) for name in ("text_skill_quest", "text_skill_base_lm", "eval_quest"))
+    accuracy = skill["text_skill.own_questions.acc"]
     assert accuracy.value == pytest.approx(own["text_qa.accuracy"].value)
     assert accuracy.count == 12
     for task, sign in (("own_questions.acc", 1), ("held_out_text.bits_per_byte", -1)):
         name = f"text_skill.{task}"
-        lost = metrics["run_quest", f"{name}.drop"]
-        before, after = metrics["base_lm", name].value, metrics["run_quest", name].value
-        assert lost.value == pytest.approx(sign * (before - after))
+        lost = skill[f"{name}.drop"]
+        assert lost.value == pytest.approx(sign * (base[name].value - skill[name].value))
         assert lost.low <= lost.value <= lost.high
-    assert ("base_lm", "text_skill.own_questions.acc.drop") not in metrics
+    assert not any(name.endswith(".drop") for name in base)
+
+
+def test_the_board_calls_what_it_shows_by_its_own_labels(laboratory: Laboratory) -> None:
+    artifact = laboratory.built["leaderboard"].artifact
+    subjects: dict[str, set[str]] = {}
+    for metric in artifact.records("metrics", Metric):
+        subjects.setdefault(metric.subject, set()).add(metric.metric)
+    assert set(subjects) == {"quest", "cascade", "base_lm", "quest_tokens", "text_tokens"}
+    assert {"sqa.all.accuracy", "text_skill.own_questions.acc.drop"} <= subjects["quest"]
+    assert "asr.word_error_rate" in subjects["cascade"]
+    assert all(name.startswith("text_skill.") for name in subjects["base_lm"])
+    for name in ("quest_tokens", "text_tokens"):
+        assert all(metric.startswith("contamination.") for metric in subjects[name])
+    page = artifact.read_file(leaderboard.PAGE).decode()
+    assert "trained on quest, text" in page
+    assert "answers by Cascade" in page
+    for asset in ("eval_quest", "eval_cascade", "text_skill_base_lm", "text_skill_quest", "text_contamination"):
+        assert f"spelangy lineage {asset}" in page
+        assert asset in laboratory.nodes
+    assert artifact.read_file(leaderboard.MARKDOWN).decode().startswith("| run | spoken QA, all (%) |")
 
 
 def test_a_run_needs_exactly_one_start(laboratory: Laboratory) -> None:

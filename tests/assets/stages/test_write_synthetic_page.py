@@ -6,26 +6,34 @@ import numpy as np
 import pytest
 
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.stages import (
-    extract_text,
-    ingest_pages,
-    mine_quest,
-    round_trip,
-    speak,
-    write_krist,
-    write_synthetic_page,
-)
+from spelangy_assets.stages import ingest_pages, mine_quest, round_trip, speak, write_synthetic_page
+from spelangy_assets.stages.extract_text import Config as TextConfig
+from spelangy_assets.stages.extract_text import extract_document
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_assets.store.fingerprint import payload_of
 from spelangy_model.audio.io import encode_flac
-from spelangy_model.records import Audio, Chunk, HeardChunk, Line, Metric, Reject, Script, TextDocument
+from spelangy_model.records import Audio, Chunk, HeardChunk, Line, Metric, Page, Reject, Script
 
 ACCENTS = ("en-us", "en-029")
 FLAC = encode_flac(np.full(16_000, 0.1, np.float32))
 
 
-def script(number: int, role: str) -> Script:
-    lines = [Line(role, f"Sentence {number}.", f"Sentence {number}.", 3, 10)]  # of "By a river it lies."
+SENTENCE = "By a river it lies, and the mill that stands there grinds the corn of the whole town in every year."
+HTML = f"<html><body><main><h1>The mill</h1><p>{SENTENCE}</p><p>{SENTENCE}</p></main></body></html>"
+
+
+def page(number: int, html: str = HTML) -> Page:
+    return Page(f"p{number}", f"https://example.org/{number}", "a.warc@0", "", "CC0-1.0", "utf-8", html)
+
+
+document = extract_document(page(0), TextConfig())
+assert not isinstance(document, str)
+BEGIN = document.text.index("a river")
+
+
+def script(number: int) -> Script:
+    words = f"Sentence {number}."
+    lines = [Line("question", words, words, BEGIN, BEGIN + len("a river"))]
     return Script(
         f"s{number}", f"p{number}", f"https://example.org/{number}", "CC0-1.0", f"T{number}", lines, "a river"
     )
@@ -40,39 +48,31 @@ def chunk(document: str, number: int, role: str) -> Chunk:
 
 
 class Shelf:
-    """A snapshot's artifacts as the page's stage finds them."""
+    """What one set of synthetic speech was made of, as the page's stage finds it: three scripts in two voices."""
 
     def __init__(self, folder: Path):
         self.store = ArtifactStore(folder / "store", folder / "cache")
         self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
-        scripts = [script(number, "sentence") for number in range(6)]
+        chunks = [chunk(i, n, "question") for n in range(3) for i in speak.spoken_ids(f"s{n}", 2)]
+        heard = [HeardChunk(chunks[0].chunk_id, "d", "question", "en-us+m1", "en-us", "Sentence 0.", 1, "", 2, 2)]
+        pages = [page(number) for number in range(9)] + [page(9, "<p>Too short.</p>")]
         self.inputs = {
-            "raw_pages": self.commit("raw_pages", ingest_pages.TABLES, {}, kept=10, dropped={"not_html": 2}),
-            "text_documents": self.commit(
-                "text_documents",
-                extract_text.TABLES,
-                {"documents": [TextDocument("t", f"p{n}", "", "", "", "By a river it lies.") for n in range(6)]},
+            "raw_pages": self.commit("raw_pages", ingest_pages.TABLES, {"pages": pages}, dropped={"not_html": 2}),
+            "scripts": self.commit(
+                "quest_pairs", mine_quest.TABLES, {"scripts": list(map(script, range(3)))}, dropped={"rhetorical": 4}
             ),
-            "krist_documents": self.commit("krist_documents", write_krist.TABLES, {"scripts": scripts}),
-            "quest_pairs": self.commit(
-                "quest_pairs", mine_quest.TABLES, {"scripts": scripts[:3]}, dropped={"rhetorical": 4}
-            ),
-        }
-        for name, count, voices in (("krist", 6, 1), ("quest", 3, 2)):
-            role = "sentence" if name == "krist" else "question"
-            chunks = [chunk(i, n, role) for n in range(count) for i in speak.spoken_ids(f"s{n}", voices)]
-            self.inputs[f"{name}_speech"] = self.commit(
-                f"{name}_speech",
+            "speech": self.commit(
+                "quest_speech",
                 speak.TABLES,
                 {"chunks": chunks, "rejects": [Reject("https://example.org/9", "d", "too_long", "31 s > 28 s: text")]},
-                config=speak.Config(seed=1, voices_per_document=voices),
+                config=speak.Config(seed=1, voices_per_document=2),
                 dropped={"too_long": 1},
                 stats={"hours_kept": len(chunks) / 3600, "words_kept": 2 * len(chunks), "documents_kept": len(chunks)},
-            )
-            heard = [HeardChunk(chunks[0].chunk_id, "d", role, "en-us+m1", "en-us", "Sentence 0.", 1, "", 2, 2)]
-            self.inputs[f"{name}_round_trip"] = self.commit(
-                f"{name}_round_trip", round_trip.TABLES, {"heard": heard}, config={"max_word_error_rate": 0.5}, kept=1
-            )
+            ),
+            "round_trip": self.commit(
+                "quest_round_trip", round_trip.TABLES, {"heard": heard}, config={"max_word_error_rate": 0.5}, kept=1
+            ),
+        }
 
     def commit(self, asset, tables, rows, config=None, kept=None, dropped=None, stats=None) -> Artifact:
         address = Address(asset)
@@ -85,6 +85,8 @@ class Shelf:
             if kept is not None:
                 out.read(kept)
                 out.kept(kept)
+            else:
+                out.read(sum(map(len, rows.values())) + sum((dropped or {}).values()))
             for reason, count in (dropped or {}).items():
                 out.drop(reason, count)
             for stat, amount in (stats or {}).items():
@@ -113,27 +115,40 @@ def shelf(tmp_path):
 
 
 def test_the_accounts_are_those_of_the_manifests(shelf):
-    metrics = {(m.subject, m.metric): m.value for m in shelf.page("page").records("metrics", Metric)}
-    assert metrics["krist", "pages"] == 10
-    assert metrics["quest", "scripts"] == 3
-    assert metrics["quest", "scripts_per_page"] == pytest.approx(0.3)
-    assert metrics["quest", "pages_with_documents"] == 3
-    assert metrics["krist", "hours"] == pytest.approx(6 / 3600)
-    assert metrics["krist", "words_per_minute"] == pytest.approx(120)
-    assert metrics["quest", "seconds_per_page"] == pytest.approx(0.6)
-    assert metrics["quest", "dropped.quest_pairs.rhetorical"] == 4
-    assert metrics["krist", "dropped.krist_speech.too_long"] == 1
+    metrics = list(shelf.page("page").records("metrics", Metric))
+    assert {(metric.subject, metric.count) for metric in metrics} == {("speech", 10)}
+    figures = {metric.metric: metric.value for metric in metrics}
+    assert figures["pages"] == 10
+    assert figures["scripts"] == 3
+    assert figures["scripts_per_page"] == pytest.approx(0.3)
+    assert figures["records_read_per_page"] == pytest.approx(0.7)  # three kept, four dropped
+    assert figures["pages_with_documents"] == 3
+    assert figures["chunks"] == 6
+    assert figures["hours"] == pytest.approx(6 / 3600)
+    assert figures["words_per_minute"] == pytest.approx(120)
+    assert figures["seconds_per_page"] == pytest.approx(0.6)
+    assert figures["dropped.scripts.rhetorical"] == 4
+    assert figures["dropped.speech.too_long"] == 1
 
 
 def test_the_page_shows_as_many_of_each_accent_beside_their_source(shelf):
-    artifact = shelf.page("page", krist_documents=4, quest_documents=2)
-    page = artifact.read_file("synthetic_page.html").decode()
-    assert page.count("<article") == 6
-    assert page.count("spoken by en-us+m1") == page.count("spoken by en-029+m1") == 3
-    assert page.count("<mark>a river</mark>") == 6
-    assert "snapshot 2026-01" in page
-    for what in ("raw_pages: not_html", "quest_pairs: rhetorical", "krist_speech: too_long"):
-        assert f'class="bad">{what}</th>' in page
+    artifact = shelf.page("page", documents=4)
+    shown = artifact.read_file("synthetic_page.html").decode()
+    assert shown.count("<article") == 4
+    assert shown.count("spoken by en-us+m1") == shown.count("spoken by en-029+m1") == 2
+    assert shown.count("<mark>a river</mark>") == 4
+    assert "snapshot 2026-01" in shown
+    for what in ("raw_pages: not_html", "scripts: rhetorical", "speech: too_long"):
+        assert f'class="bad">{what}</th>' in shown
+
+
+def test_a_page_without_a_main_text_is_shown_without_its_source(shelf):
+    shelf.inputs["raw_pages"] = shelf.commit(
+        "short_pages", ingest_pages.TABLES, {"pages": [page(number, "<p>By a river.</p>") for number in range(3)]}
+    )
+    shown = shelf.page("page", documents=6).read_file("synthetic_page.html").decode()
+    assert shown.count("<article") == 6
+    assert "<mark>" not in shown
 
 
 def test_the_same_artifacts_give_the_same_page(shelf):
