@@ -177,7 +177,7 @@ def decode_html(payload: bytes, http_charset: str = "") -> tuple[str, str]:
     sniffed = _wider(detect_encoding(payload) or "utf-8")
     meta = _META_CHARSET.search(payload[:_META_BYTES])
     names = [http_charset, meta[1].decode("ascii") if meta else ""]
-    stated = [_wider(map_encoding_to_html5(name)) for name in names if name]
+    stated = [_wider(map_encoding_to_html5(name) or "utf-8") for name in names if name]
     candidates: dict[str, tuple[float, str]] = {}
 
     def take(charset: str) -> bool:
@@ -204,7 +204,7 @@ def _guess(payload: bytes) -> str:
     found = charset_normalizer.from_bytes(payload[:_GUESSED_BYTES]).best()
     if found is None:
         return "utf-8"
-    return found.encoding if found.encoding in _WIDER.values() else map_encoding_to_html5(found.encoding)
+    return found.encoding if found.encoding in _WIDER.values() else map_encoding_to_html5(found.encoding) or "utf-8"
 
 
 _META_BYTES = 8192

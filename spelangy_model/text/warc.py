@@ -52,9 +52,11 @@ def _captures(stream: BinaryIO, limits: PageLimits) -> Iterator[Capture | Damage
             if held is not None:
                 yield held
                 held = None
-            if record.remains is not None and _is_whole_response(record.remains):
-                yield _capture(record.remains, limits, harvester)
-            yield record
+            remains = record.remains if record.remains and _is_whole_response(record.remains) else None
+            if remains is not None:
+                yield _capture(remains, limits, harvester)
+            if remains is None or not remains.get("archive-date"):  # many ARC writers did not count to the byte
+                yield record
             continue
         kind = record.get("warc-type").lower()
         if kind == "warcinfo":
