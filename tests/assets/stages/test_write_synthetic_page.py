@@ -19,7 +19,10 @@ FLAC = encode_flac(np.full(16_000, 0.1, np.float32))
 
 
 SENTENCE = "By a river it lies, and the mill that stands there grinds the corn of the whole town in every year."
-HTML = f"<html><body><main><h1>The mill</h1><p>{SENTENCE}</p><p>{SENTENCE}</p></main></body></html>"
+MORE = (
+    "The old miller keeps bees behind the house, and on market days he sells their honey to those who come for flour."
+)
+HTML = f"<html><body><main><h1>The mill</h1><p>{SENTENCE}</p><p>{MORE}</p></main></body></html>"
 
 
 def page(number: int, html: str = HTML) -> Page:
