@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Where pip takes torch from; empty: the default index (on Linux its wheels carry CUDA). See README, "Installation".
 TORCH_INDEX ?=
 AUDIO ?=
+# Arguments of `make ui`, for example UI=--read-only.
+UI ?=
 
 .PHONY: env demo test ui web-speech tokenizer sample-crawl lint types imports slow ci clean
 
@@ -18,19 +20,19 @@ $(VENV)/.ready: pyproject.toml constraints.txt requirements-weights.txt
 	touch $@
 
 demo: env ## the whole sample recipe through Dagster, ending in a leaderboard
-	$(BIN)/python -m spelangy_assets demo
+	$(BIN)/spelangy run sample
 
 test: env ## the fast suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
-ui: env ## the Dagster UI on loopback
-	$(BIN)/dagster dev -h 127.0.0.1 -p 3000
+ui: env ## the Dagster UI on loopback, closed to pages of other sites
+	$(BIN)/spelangy ui $(UI)
 
 web-speech: env ## raw audio to fine chunks and the listening page, on a folder of your own: make web-speech AUDIO=folder
-	$(BIN)/python -m spelangy_assets web-speech "$(AUDIO)"
+	$(BIN)/spelangy speech "$(AUDIO)"
 
 tokenizer: env ## train the shipped speech tokenizer again from the recipe
-	$(BIN)/python -m spelangy_assets tokenizer
+	$(BIN)/spelangy tokenizer
 
 lint: env
 	$(BIN)/ruff check .

@@ -86,15 +86,15 @@ def run_side(side: str, recipe_name: str, root: str) -> None:
         through_dagster(recipe_name, settings, places) if side == "dagster" else directly(recipe_name, settings, places)
     )
     cpu_s = sum(os.times()[:4])
-    manifests = [one for one, _, published in Laboratory(settings).store.manifests(recipe_name) if published]
+    published = list(Laboratory(settings).store.published(recipe_name))
     print(
         json.dumps(
             {
                 "cpu_s": cpu_s,
                 "wall_s": time.perf_counter() - started,
-                "stages_cpu_s": sum(one.cpu_seconds for one in manifests),
+                "stages_cpu_s": sum(one.manifest.cpu_seconds for one in published),
                 "runs": runs,
-                "versions": {f"{one.asset}[{one.partition or ''}]": one.data_version for one in manifests},
+                "versions": {f"{one.name.dataset}[{one.name.partition or ''}]": one.data_version for one in published},
             }
         )
     )

@@ -38,7 +38,7 @@ from spelangy_assets.settings import PACKAGE_FOLDER
 from spelangy_assets.sources.audio_snapshot import AUDIO_SUFFIXES
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import ingest_audio, segment_speech
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 from spelangy_model.audio.diarization.diarize import AnyDiarizerSpec, DiarizerSpec
 from spelangy_model.audio.diarization.vad_diarize import VadSpec
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, mono_16k, open_stream
@@ -181,7 +181,7 @@ def segment(snapshot: Path, warm: Path, diarizer: str, part_minutes: float, roun
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "audio_s": manifest.counts.stats["hours_in"] * 3600,
-        "parts": store.resolve(Address("benchmark", "raw_audio")).manifest.rows("recordings"),
+        "parts": store.resolve(DatasetName("benchmark", "raw_audio")).manifest.rows("recordings"),
         "segments": manifest.rows("segments"),
         "cpu_s": min(costs),
         "peak_bytes": peak_bytes,

@@ -33,7 +33,7 @@ from sample_truth import rows_of, total, true_name
 
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 from spelangy_model.audio.asr import PocketSphinx, Recognizer, recognize_all
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.audio.rover import RoverWeights, SystemWeight, rover
@@ -114,7 +114,7 @@ def main() -> None:
 def read(store: ArtifactStore, snapshot: str, third: Remembering, texts: Mapping[str, str] | None) -> list[Speech]:
     """Return what was heard of a snapshot's recordings of known text (by `texts` or the sample's truth), in English."""
     raw, cut, heard = (
-        store.resolve(Address(SAMPLE.name, asset, snapshot))
+        store.resolve(DatasetName(SAMPLE.name, asset, snapshot))
         for asset in ("raw_audio", "speech_segments", "transcript_hypotheses")
     )
     segments: dict[str, list[Segment]] = defaultdict(list)

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from spelangy_assets.recipes.recipe import Corpus, Recipe
 
 from spelangy_assets.execution.build import resolve
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.places import required_places
-from spelangy_assets.recipes.recipe import Corpus, Recipe
 from spelangy_assets.recipes.sample import SAMPLE
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import Address, ArtifactStore, DatasetName
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.lineage import connect, published_id, query
 from spelangy_assets.store.lineage_queries import CELL_SQL, COST_SQL, DESCENDANTS_SQL, LICENCES_SQL, ROWS_OF_URL_SQL
@@ -75,8 +75,8 @@ def make_store(store: ArtifactStore) -> None:
         known = {**recipe.audio_snapshots, **recipe.page_snapshots}
         source = known[partition] if node.has_source and partition else None
         identity = resolve(store, graph, node, partition, source).identity
-        address = Address(graph.recipe, name, partition)
-        writer = store.writer(address, identity, node.stage.TABLES)
+        dataset = DatasetName(graph.recipe, name, partition)
+        writer = store.writer(dataset, identity, node.stage.TABLES)
         for unit, table in enumerate(contents(graph, node, partition)):
             with writer.unit(unit) as out:
                 for key, rows in table.items():
@@ -86,10 +86,10 @@ def make_store(store: ArtifactStore) -> None:
                     out.add("row_epochs", 1.0)
                 out.drop("too_short", 3)
         writer.commit()
-        artifact = store.find(address, identity.build_key)
+        artifact = store.find(Address(identity.stage, partition), identity.build_key)
         if artifact is None:
-            raise RuntimeError(f"{address} cannot be read back")
-        store.judge(artifact, Verdict(fingerprint(node.contract), True, [], "2026-01-01T00:00:00+00:00"))
+            raise RuntimeError(f"{dataset} cannot be read back")
+        store.judge(dataset, artifact, Verdict(fingerprint(node.contract), True, [], "2026-01-01T00:00:00+00:00"))
 
 
 def contents(graph: Graph, node: Node, partition: str | None) -> Iterator[dict[str, pa.Table]]:
@@ -141,7 +141,7 @@ def measure(store: ArtifactStore, rounds: int) -> None:
         started = time.perf_counter()
         connection = connect(store, "sample")
         loads.append(time.perf_counter() - started)
-    board = published_id(store, Address("sample", "leaderboard"))
+    board = published_id(store, DatasetName("sample", "leaderboard"))
     (cell,) = query(connection, "SELECT parent FROM edges WHERE child = $board AND role = 'run_quest'", board=board)
     (mix,) = query(connection, "SELECT parent FROM edges WHERE child = $run AND role = 'mix'", run=cell["parent"])
     sources = query(connection, CELL_SQL, artifact=board, run="quest")

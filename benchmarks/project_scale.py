@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spelangy_assets.recipes.paper import PAPER
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import Address, ArtifactStore, DatasetName
 from spelangy_assets.store.manifest import Manifest
 
 YEAR_S = 365 * 24 * 3600
@@ -122,7 +122,7 @@ def main() -> None:
 
 def manifests(store: ArtifactStore, recipe: str, asset: str, snapshots: Sequence[str]) -> list[Manifest]:
     """Return the published manifests of a dataset at the snapshots; none when it is missing at one of them."""
-    found = [store.latest(Address(recipe, asset, snapshot)) for snapshot in snapshots]
+    found = [store.latest(DatasetName(recipe, asset, snapshot)) for snapshot in snapshots]
     return [artifact.manifest for artifact in found if artifact] if all(found) else []
 
 
@@ -212,8 +212,8 @@ def print_traffic(part: Part, found: dict[str, list[Manifest]], store: ArtifactS
     for step in part.steps:
         for manifest in found[step.asset]:
             for one in manifest.inputs:
-                if one.partition is not None and one.asset:
-                    artifact = store.find(Address(one.recipe, one.asset, one.partition), one.build_key)
+                if one.partition is not None and one.stage:
+                    artifact = store.find(Address(one.stage, one.partition), one.build_key)
                     read += bytes_of([artifact.manifest]) if artifact else 0
     gigabits = 8e-9 * (read + written) / hours * part.target_hours / (DAYS * 24 * 3600)
     print(

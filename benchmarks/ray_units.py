@@ -22,9 +22,9 @@ from pathlib import Path
 import pyarrow as pa  # noqa: F401 - before ray: both carry an Arrow
 
 from spelangy_assets.execution.build import build
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.ray_cluster import ray_spread
-from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Artifact

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.wer import WordErrors, word_errors
 from spelangy_model.records import Chunk, DroppedTranscript, Recording, Reject, Transcript
@@ -98,14 +98,15 @@ def main() -> None:
 
 def published(store: ArtifactStore, snapshot: str, recipe: str = "sample") -> Snapshot:
     """Return what the recipe has published of a snapshot."""
-    raw, clean = (store.resolve(Address(recipe, asset, snapshot)) for asset in ("raw_audio", "clean_transcripts"))
+    raw, clean = (store.resolve(DatasetName(recipe, asset, snapshot)) for asset in ("raw_audio", "clean_transcripts"))
     return Snapshot(
         recordings=list(raw.records("recordings", Recording)),
         rejects=list(raw.records("rejects", Reject)),
         transcripts=list(clean.records("transcripts", Transcript)),
         dropped=list(clean.records("dropped", DroppedTranscript)),
         chunks={
-            name: list(store.resolve(Address(recipe, name, snapshot)).records("chunks", Chunk)) for name in CHUNKINGS
+            name: list(store.resolve(DatasetName(recipe, name, snapshot)).records("chunks", Chunk))
+            for name in CHUNKINGS
         },
     )
 

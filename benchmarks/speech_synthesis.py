@@ -33,7 +33,7 @@ from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages import speak
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.records import Script
 from spelangy_model.rng import stable_hash
@@ -66,7 +66,7 @@ def sample_scripts(asset: str, folder: Path) -> list[Script]:
     return [
         script
         for snapshot in SNAPSHOTS
-        for script in laboratory.store.resolve(Address("sample", asset, snapshot)).records("scripts", Script)
+        for script in laboratory.store.resolve(DatasetName("sample", asset, snapshot)).records("scripts", Script)
     ]
 
 
@@ -121,8 +121,8 @@ class Spent:
 
 
 def commit(store: ArtifactStore, asset: str, tables: dict[str, type], scripts: list[Script]) -> Artifact:
-    address = Address("benchmark", asset)
-    writer = store.writer(address, Identity(asset, "1", "", None, [], "v1-key"), tables)
+    address = Address(asset)
+    writer = store.writer(DatasetName("benchmark", asset), Identity(asset, "1", "", None, [], "v1-key"), tables)
     with writer.unit(0) as out:
         out.write("scripts", scripts)
     writer.commit()
@@ -134,8 +134,8 @@ def commit(store: ArtifactStore, asset: str, tables: dict[str, type], scripts: l
 def spoken_by_the_stage(
     store: ArtifactStore, number: int, scripts: Artifact, config: speak.Config
 ) -> tuple[int, float]:
-    address = Address("benchmark", f"speech{number}")
-    writer = store.writer(address, Identity("speak", speak.VERSION, "", None, [], "v1-key"), speak.TABLES)
+    name = DatasetName("benchmark", f"speech{number}", str(number))
+    writer = store.writer(name, Identity("speak", speak.VERSION, "", None, [], "v1-key"), speak.TABLES)
     execution = Execution(cache_dir=Path(store.files.uri), launch=no_launch)
     speak.run(StageContext({"scripts": scripts}, {}, writer, execution, None, None, lambda text: None), config)
     counts = writer.commit().counts

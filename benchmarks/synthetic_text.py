@@ -2,14 +2,16 @@
 
     PYTHONPATH=. python benchmarks/synthetic_text.py [PAGES.warc.gz GOLD.jsonl]
 
-Quest: the sample's pages, whose questions and planted invalid ones are known (sample_crawl/truth). Krist: the sample's
-pages and the English pages of an archive where one is named: the distinct numbers and names of each main text that its
-Krist lines still say in writing. A page of too few sentences makes no Krist and is counted apart.
+Quest: the sample's pages, whose questions and planted invalid ones are known (sample_crawl/truth), and what is found in
+an archive where one is named. Spoken form: a table of readings, half of it written before the rules. Krist: the
+sample's pages and the English pages of an archive where one is named: the distinct numbers and names of each main text
+that its Krist lines still say in writing. A page of too few sentences makes no Krist and is counted apart.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -20,9 +22,11 @@ from spelangy_model.text.extract import extract_text
 from spelangy_model.text.html_pages import decode_html
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts
 from spelangy_model.text.normalize import normalize
-from spelangy_model.text.questions import QuestRules, mine_questions, refuse_question
+from spelangy_model.text.questions import QuestRules, mine_page, mine_questions, refuse_question
+from spelangy_model.text.spoken import spoken_form
 from spelangy_model.text.warc import read_archive
 
+READINGS = Path(__file__).parents[1] / "tests/model/text/spoken_readings.tsv"
 CRAWL = Path(spelangy_assets.__file__).parent / "sample" / "snapshots"
 
 
@@ -62,6 +66,34 @@ def print_quest(pages: dict[str, Page], truth: list[dict]) -> None:
     )
 
 
+def print_quest_of_archive(name: str, htmls: list[str]) -> None:
+    """Print what an archive's pages ask, by where it was found, and what was refused."""
+    rules, kept, refused, pages = QuestRules(), Counter[str](), Counter[str](), 0
+    for html in htmls:
+        mined = mine_page(html, rules.patterns)
+        reasons = [refuse_question(pair, rules) for pair in mined.questions]
+        kept.update(pair.pattern for pair, reason in zip(mined.questions, reasons, strict=True) if reason is None)
+        refused.update(reason for reason in reasons if reason is not None)
+        refused.update(mined.reasons)
+        pages += None in reasons
+    print(f"\n## Quest: {name}\n")
+    print("| pages | with questions | questions | found as | refused, or without an answer |\n|---|---|---|---|---|")
+    found, lost = (", ".join(f"{word} {count}" for word, count in all_.most_common()) for all_ in (kept, refused))
+    print(f"| {len(htmls)} | {pages} | {kept.total()} | {found} | {lost} |")
+
+
+def print_readings() -> None:
+    right, total = Counter[str](), Counter[str]()
+    with READINGS.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE):
+            total[row["half"]] += 1
+            readings = {normalize(reading) for reading in row["spoken"].split(" || ")}
+            right[row["half"]] += normalize(spoken_form(row["written"])) in readings
+    print("\n## Spoken form: a table of readings\n\n| half | readings | right |\n|---|---|---|")
+    for half, count in total.items():
+        print(f"| written {half} the rules | {count} | {right[half]} |")
+
+
 def print_krist(sets: dict[str, list[str]]) -> None:
     print("\n## Krist: facts of the main text that its lines say\n")
     print("| pages | count | with Krist | facts | lost | kept |\n|---|---|---|---|---|---|")
@@ -99,7 +131,10 @@ def main() -> None:
     english = {entry["url"] for entry in truth if entry.get("language") == "en"}
     sets = {"sample, English": [page.html for url, page in pages.items() if url in english]}
     if len(chosen.archive) == 2:
-        sets[chosen.archive[0].name + ", English"] = english_pages(*chosen.archive)
+        name = chosen.archive[0].name + ", English"
+        sets[name] = english_pages(*chosen.archive)
+        print_quest_of_archive(name, sets[name])
+    print_readings()
     print_krist(sets)
 
 

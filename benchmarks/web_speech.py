@@ -18,7 +18,7 @@ from pathlib import Path
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.clean_transcripts import agree
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 from spelangy_model.audio.diarization.der import diarization_error
 from spelangy_model.audio.rover import rover
 from spelangy_model.audio.rttm import read_rttm
@@ -39,7 +39,7 @@ def main() -> None:
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
     snapshot = chosen.name or chosen.folder.resolve().name
-    artifacts = {asset: store.resolve(Address("sample", asset, snapshot)) for asset in ASSETS}
+    artifacts = {asset: store.resolve(DatasetName("sample", asset, snapshot)) for asset in ASSETS}
     truth = {row["path"]: row for row in map(json.loads, (chosen.folder / "manifest.jsonl").read_text().splitlines())}
     recordings = {
         recording.recording_id: (recording.source_uri, recording.duration_s)

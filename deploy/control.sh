@@ -7,7 +7,7 @@ trap 'kill $(jobs -p) 2>/dev/null' EXIT
 trap 'exit 143' TERM INT
 dagster code-server start -h 127.0.0.1 -p 4000 -m spelangy_assets.definitions &
 dagster-daemon run -w "$workspace" &
-dagster-webserver -h 0.0.0.0 -p "${SPELANGY_UI_PORT:-3000}" -w "$workspace" &
+python -m spelangy_assets.cli.web_server -h 0.0.0.0 -p "${SPELANGY_UI_PORT:-3000}" -w "$workspace" &
 wait -n
 echo "one of the three services ended; so do the others" >&2
 exit 1

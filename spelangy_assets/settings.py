@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+
+class SettingsError(ValueError):
+    """A variable of the environment with a value that it cannot have. The text names the variable and the cure."""
+
+
 PACKAGE_FOLDER = Path(__file__).resolve().parent
 
 
@@ -65,8 +70,11 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read the variables. Raises SettingsError for a value that one of them cannot have."""
         env = dict(os.environ if environment is None else environment)
         home = Path(env.get("SPELANGY_HOME") or ".spelangy").absolute()
+        if "?" in str(home):
+            raise SettingsError(f"SPELANGY_HOME is {str(home)!r}; a '?' ends the path of Dagster's databases")
         return cls(
             home=home,
             store_uri=env.get("SPELANGY_STORE") or str(home / "store"),
@@ -79,17 +87,29 @@ class Settings:
             ),
             device=env.get("SPELANGY_DEVICE") or "cpu",
             executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
-            workers=int(env.get("SPELANGY_WORKERS") or 2),
+            workers=int(_number(env, "SPELANGY_WORKERS", "2", "a whole number from 1 on", whole=True)),
             ray_address=env.get("SPELANGY_RAY") or "",
-            store_budget_gb=float(env.get("SPELANGY_STORE_BUDGET_GB") or math.inf),
+            store_budget_gb=_number(env, "SPELANGY_STORE_BUDGET_GB", "inf", "a number of gigabytes above 0"),
             accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",
             environment=env,
         )
 
 
 def _one_of(env: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
-    """Return a variable's value, by default the first; ValueError when it is none of them."""
+    """Return a variable's value, by default the first; SettingsError when it is none of them."""
     value = env.get(name) or values[0]
     if value not in values:
-        raise ValueError(f"{name} is {value!r}; it may be {' or '.join(values)}")
+        raise SettingsError(f"{name} is {value!r}; it may be {' or '.join(values)}")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: str, meaning: str, whole: bool = False) -> float:
+    """Return a variable's value as a number above 0; SettingsError, with its meaning, when it is none."""
+    written = env.get(name) or default
+    try:
+        value = int(written) if whole else float(written)
+    except ValueError:
+        value = 0
+    if not value > 0:
+        raise SettingsError(f"{name} is {written!r}; it is {meaning}")
     return value

@@ -24,6 +24,8 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
+from spelangy_model.pretrained import load_tensors
+
 WhisperName = Literal["base", "tiny.en"]
 SenkoName = Literal["segmentation", "campplus"]
 
@@ -327,10 +329,8 @@ def _kept_digest(path: Path) -> str:
     """Return the digest of a checkpoint's tensors; empty when the file is not a readable checkpoint."""
     import pickle
 
-    import torch
-
     try:
-        return _tensor_digest(torch.load(path, map_location="cpu", weights_only=True)["model_state_dict"])
+        return _tensor_digest(load_tensors(path)["model_state_dict"])
     except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError):
         return ""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,7 +14,7 @@ from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.stages import roll_up
-from spelangy_assets.store.artifacts import Address, ArtifactStore, Identity
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, Identity
 from spelangy_model.records import Metric, Reject
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -92,6 +92,7 @@ def identity() -> Identity:
 class ToyConfig:
     """The rows of each unit; a negative one is dropped."""
 
+    version: ClassVar[str] = "1"
     units: tuple[tuple[float, ...], ...] = ((1.0, 2.0, -1.0), (3.0, -2.0))
 
 
@@ -133,13 +134,15 @@ def sum_members(ctx: StageContext, config: Any) -> None:
         with ctx.out.unit(unit) as out:
             out.read(1)
             values = [row.value for row in member.records("metrics", Metric)]
-            subject = f"{member.address.asset}/{member.address.partition}"
+            subject = f"{member.name.dataset}/{member.address.partition}"
             out.write("metrics", [Metric(subject, "sum", sum(values), sum(values), sum(values), len(values))])
 
 
 @dataclass(frozen=True)
 class NoConfig:
     """Nothing to choose."""
+
+    version: ClassVar[str] = "1"
 
 
 def make_stage(
@@ -203,15 +206,24 @@ class Toys:
 
         return self.node(name, stage=roll_up, config=roll_up.Config(), contract=ROLL_UP, members=members)
 
-    def build(self, store: ArtifactStore, node: Node, *above: Node, partition: str | None = None, **more: Any) -> Built:
+    def build(
+        self,
+        store: ArtifactStore,
+        node: Node,
+        *above: Node,
+        partition: str | None = None,
+        recipe: str = "recipe",
+        **more: Any,
+    ) -> Built:
         """Build one node of the graph that it makes with the nodes above it."""
-        graph = Graph("recipe", [*above, node])
+        graph = Graph(recipe, [*above, node])
         arguments: dict[str, Any] = {"execution": self.execution, "log": self.log.append, **more}
         return build(store, graph, node, partition, **arguments)
 
     @staticmethod
-    def address(name: str = "source", partition: str | None = None) -> Address:
-        return Address("recipe", name, partition)
+    def address(name: str = "source", partition: str | None = None, recipe: str = "recipe") -> DatasetName:
+        """The name of a dataset."""
+        return DatasetName(recipe, name, partition)
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from spelangy_assets.orchestration.lanes import Outcome, Progress, close_orphans
 from spelangy_assets.orchestration.partitions import add_partitions
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import Address
+from spelangy_assets.store.artifacts import DatasetName
+from spelangy_assets.store.names import check_name
 
 
 def prepare_instance(settings: Settings) -> None:
@@ -119,7 +120,7 @@ def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: 
         for run_id in close_orphans(instance):
             print(f"marked run {run_id} as failed: its process was killed", file=stream, flush=True)
         add_partitions(instance, recipe, settings)
-        outcome = run_lanes(recipe.name, settings, tasks, lanes, teller)
+        outcome = run_lanes(recipe.name, recipe.reference, settings, tasks, lanes, teller)
         problems = unfinished(instance, recipe.name, graph, places)
     for title, failure in outcome.failures.items():
         print(f"\nFAILED {title}: {failure}", file=stream)
@@ -128,11 +129,20 @@ def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: 
     return Materialized(teller.done, outcome, problems)
 
 
-def demo(recipe: Recipe, settings: Settings, lanes: int = 2, stream: TextIO = sys.stdout) -> int:
-    """Materialize a recipe and print its leaderboard; return 0 when all is there and every blocking check passed."""
+def demo(
+    recipe: Recipe,
+    settings: Settings,
+    lanes: int = 2,
+    stream: TextIO = sys.stdout,
+    roots: list[Place] | None = None,
+) -> int:
+    """Materialize a recipe, or the `roots` of it, and print its leaderboard.
+
+    Return 0 when all is there and every blocking check passed.
+    """
     graph = recipe.graph
-    result = materialize(recipe, settings, required_places(graph), lanes, stream)
-    if result.complete:
+    result = materialize(recipe, settings, required_places(graph, roots), lanes, stream)
+    if result.complete and roots is None:
         _print_leaderboard(recipe, graph, Laboratory(settings), stream)
     _print_costs(recipe, settings, result, stream)
     return 0 if result.complete else 1
@@ -142,10 +152,14 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
     """Run the web-speech part of the sample recipe on a folder of one's own recordings; return the exit status.
 
     The folder becomes the audio snapshot `name` (a link in the snapshots folder), so that the UI knows it too.
-    Raises InputError when there is no such folder or the name is taken by another one.
+    Raises InputError when there is no such folder, or the name cannot be a snapshot's or is taken by another one.
     """
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: name a folder that holds recordings")
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise InputError(f"{error}: choose another name with --name") from None
     link = settings.snapshots / "audio" / name
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.exists():
@@ -159,16 +173,16 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
     if result.complete:
         store = Laboratory(settings).store
         for asset, _ in required_places(graph, roots):
-            counts = store.resolve(Address(SAMPLE.name, asset, name)).manifest.counts
+            counts = store.resolve(DatasetName(SAMPLE.name, asset, name)).manifest.counts
             sums = ", ".join(f"{stat} {amount:.4g}" for stat, amount in counts.stats.items())
             print(
                 f"{asset:<24}in {counts.records_in:>6}  kept {counts.records_kept:>6}  {counts.dropped}  {sums}",
                 file=stream,
             )
         for asset in pages:
-            chunks = store.resolve(Address(SAMPLE.name, graph[asset].inputs["chunks"], name))
-            page = store.resolve(Address(SAMPLE.name, asset, name))
-            print(f"\n{chunks.address.asset}: {chunks.uri}", file=stream)
+            chunks = store.resolve(DatasetName(SAMPLE.name, graph[asset].inputs["chunks"], name))
+            page = store.resolve(DatasetName(SAMPLE.name, asset, name))
+            print(f"\n{graph[asset].inputs['chunks']}: {chunks.uri}", file=stream)
             print(f"Listening page: {page.uri}/chunk_page.html", file=stream)
     return 0 if result.complete else 1
 
@@ -176,12 +190,12 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
 def _print_leaderboard(recipe: Recipe, graph: Graph, laboratory: Laboratory, stream: TextIO) -> None:
     if recipe.board is None:
         return
-    board = laboratory.store.resolve(Address(recipe.name, recipe.board.name))
+    board = laboratory.store.resolve(DatasetName(recipe.name, recipe.board.name))
     print("\n" + board.read_file("leaderboard.md").decode(), file=stream)
     print(f"Leaderboard page: {board.uri}/leaderboard.html", file=stream)
     for name, partition in required_places(graph):
         if graph[name].stage_name == "write_chunk_page":
-            page = laboratory.store.resolve(Address(recipe.name, name, partition))
+            page = laboratory.store.resolve(DatasetName(recipe.name, name, partition))
             print(f"Listening page:   {page.uri}/chunk_page.html", file=stream)
     print("Assets, lineage and checks: make ui, then http://127.0.0.1:3000\n", file=stream)
 

@@ -1,245 +1,443 @@
-"""The command line: `python -m spelangy_assets COMMAND`. `make` targets call it.
+"""The command line: `spelangy COMMAND`, or `python -m spelangy_assets COMMAND`.
 
-Put here: arguments and printing. Do not put here: work; each command is a function of another module.
+Put here: commands, their arguments, and what they print. Do not put here: work; each command calls another room.
 """
 
 from __future__ import annotations
 
-import argparse
+import errno
+import importlib.metadata
+import json
+import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m spelangy_assets", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    demo = commands.add_parser("demo", help="materialize a whole recipe and print its leaderboard")
-    demo.add_argument("--recipe", default="sample", help="sample, or tiny: the same graph in minutes")
-    demo.add_argument("--lanes", type=int, default=2, help="worker processes, one thread each")
-
-    speech = commands.add_parser("web-speech", help="raw audio to fine chunks, on a folder of your own recordings")
-    speech.add_argument("folder", type=Path)
-    speech.add_argument("--name", default=None, help="the snapshot's name; default: the folder's")
-
-    export = commands.add_parser("export", help="a snapshot's turns and words as RTTM, CTM and SRT")
-    export.add_argument("snapshot", help="for example 2026-01")
-    export.add_argument("folder", type=Path, help="where the files go")
-    export.add_argument("--recipe", default="sample")
-
-    lineage = commands.add_parser("lineage", help="what a dataset was made from, down to URLs and content hashes")
-    asked = lineage.add_mutually_exclusive_group(required=True)
-    asked.add_argument("asset", nargs="?", help="for example eval_fine, or raw_audio@2026-01 for a partition")
-    asked.add_argument("--url", help="instead: every training row and run that holds what was published there")
-    shown = lineage.add_mutually_exclusive_group()
-    shown.add_argument("--below", action="store_true", help="what was made from it")
-    shown.add_argument("--cost", action="store_true", help="what it cost with all that is above it, by stage")
-    shown.add_argument("--row", help="of a leaderboard: the sources of this run's score alone, for example quest")
-    lineage.add_argument("--recipe", default="sample")
-
-    status = commands.add_parser("status", help="what is out of date across the whole graph, and why")
-    status.add_argument("--recipe", default="sample")
-    status.add_argument("--all", action="store_true", help="what is up to date too")
-
-    overrule = commands.add_parser("overrule", help="let what failed its contract be read all the same")
-    overrule.add_argument("asset", help="for example web_fine@2026-01")
-    overrule.add_argument("--by", required=True, help="who answers for it")
-    overrule.add_argument("--reason", required=True)
-    overrule.add_argument("--recipe", default="sample")
-
-    forget = commands.add_parser("forget", help="take down what was published at a URL: rebuilds leave it out")
-    forget.add_argument("url")
-    forget.add_argument("--by", required=True, help="who answers for it")
-    forget.add_argument("--reason", required=True)
-    forget.add_argument("--recipe", default="sample")
-    forget.add_argument("--dry-run", action="store_true", help="only say which datasets hold it")
-
-    gc = commands.add_parser("gc", help="what nothing published was made from: a list, or with --delete its removal")
-    gc.add_argument("--recipe", default=None, help="default: all recipes")
-    gc.add_argument("--days", type=float, default=7.0, help="keep what changed within so many days")
-    gc.add_argument("--delete", action="store_true")
-
-    tokenizer = commands.add_parser("tokenizer", help="train the shipped speech tokenizer again from the recipe")
-    tokenizer.add_argument("--ship", action="store_true", help="put the new checkpoint into the package")
-
-    checkpoint = commands.add_parser("checkpoint", help="what a recipe has to say to adopt a model made elsewhere")
-    checkpoint.add_argument("folder", type=Path)
-    checkpoint.add_argument("--name", default=None, help="its name in recipes; default: the folder's")
-
-    chosen = parser.parse_args(arguments)
-    warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
-    return _COMMANDS[chosen.command](chosen)
-
-
-def _demo(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.cli.demo import demo
-    from spelangy_assets.recipes.registry import recipe_named
-    from spelangy_assets.settings import Settings
-
-    return demo(recipe_named(chosen.recipe), Settings.from_environment(), lanes=chosen.lanes)
-
-
-def _web_speech(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.cli.demo import web_speech
-    from spelangy_assets.settings import Settings
-
-    return web_speech(chosen.folder, chosen.name or chosen.folder.resolve().name, Settings.from_environment())
-
-
-def _export(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.report.transcript_files import export_transcripts
+if TYPE_CHECKING:
+    from spelangy_assets.execution.places import Place
+    from spelangy_assets.execution.recipe import Recipe
+    from spelangy_assets.execution.status import Status
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore
 
-    settings = Settings.from_environment()
-    store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    for path in export_transcripts(store, chosen.recipe, chosen.snapshot, chosen.folder):
+# What a person mends outside of the program: no traceback makes it clearer.
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+_MISTAKES = {  # by name: none of their modules is imported for `--help`
+    *("RecipeError", "GraphError", "StoreError", "InputError", "PreflightError", "SettingsError", "LeaseError"),
+    *("SourceUnavailable", "ValueError", "FileNotFoundError", "NotADirectoryError"),
+}
+
+app = typer.Typer(
+    name="spelangy",
+    help="An open data laboratory for speech-language pretraining.\n\n"
+    "A RECIPE is a name (see `spelangy recipes`), or a file of your own: experiment.py or experiment.py:NAME. "
+    "A DATASET is NAME, or NAME@SNAPSHOT of one that has snapshots.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+RecipeArgument = Annotated[str, typer.Argument(help="a name, or FILE.py or FILE.py:NAME", metavar="RECIPE")]
+RecipeOption = Annotated[str, typer.Option("--recipe", help="a name, or FILE.py or FILE.py:NAME", metavar="RECIPE")]
+DatasetArgument = Annotated[str, typer.Argument(help="NAME, or NAME@SNAPSHOT", metavar="DATASET")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+By = Annotated[str, typer.Option(help="who answers for it")]
+Reason = Annotated[str, typer.Option(help="why")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status: 2 after a mistake of the user, which is named in one line."""
+    from spelangy_assets.cli.interrupts import run_until_interrupted
+
+    warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
+    return run_until_interrupted(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    command = typer.main.get_command(app)
+    try:
+        found = command.main(args=arguments, prog_name="spelangy", standalone_mode=False)
+        return found if isinstance(found, int) else 0
+    except typer.Exit as ended:
+        return ended.exit_code
+    except Exception as error:
+        said = getattr(error, "format_message", None)  # of what typer refuses, whose base class is not public
+        if said is not None:
+            print(f"spelangy: {' '.join(said().split())}; see `spelangy --help`", file=sys.stderr)
+            return 2
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            print(f"spelangy: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            return 2
+        if not _MISTAKES & {kind.__name__ for kind in type(error).__mro__}:
+            raise
+        print(f"spelangy: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        print(f"spelangy {importlib.metadata.version('spelangy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="the version")] = False,
+) -> None:
+    return
+
+
+# --- recipes ------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    only: Annotated[
+        list[str] | None, typer.Option(help="this dataset and what it is made from; may be given several times")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="what would be made, as `plan` says it")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2,
+) -> int:
+    """Make what a recipe asks for and is not there yet, and print its leaderboard.
+
+    Examples: spelangy run sample; spelangy run chunk_length.py; spelangy run sample --only web_fine@2026-01
+    """
+    from spelangy_assets.cli.demo import demo
+
+    found, settings = _recipe(recipe), _settings()
+    roots = _roots(found, only or [])
+    if dry_run:
+        return _show_plan(found, settings, roots, as_json=False)
+    return demo(found, settings, workers, roots=roots)
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    only: Annotated[list[str] | None, typer.Option(help="this dataset and what it is made from")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say what a run would make, and what it would take from the store, without making anything.
+
+    Example: spelangy plan chunk_length.py
+    """
+    found = _recipe(recipe)
+    return _show_plan(found, _settings(), _roots(found, only or []), as_json)
+
+
+@app.command()
+def recipes(as_json: JsonOption = False) -> int:
+    """List the recipes that there are."""
+    from spelangy_assets.recipes.registry import known_recipes
+
+    found = known_recipes()
+    if as_json:
+        print(json.dumps({name: one.description for name, one in found.items()}, indent=1))
+    else:
+        for name, one in found.items():
+            print(f"{name:<16}{one.description}")
+    return 0
+
+
+@app.command()
+def status(
+    recipe: Annotated[str, typer.Argument(help="a name, or FILE.py or FILE.py:NAME")] = "sample",
+    everything: Annotated[bool, typer.Option("--all", help="what is up to date, too")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Say what is out of date across a recipe's graph, and why; exit status 1 when anything is."""
+    from spelangy_assets.execution.status import count_states
+
+    statuses = _statuses(_recipe(recipe), _settings())
+    shown = [one for one in statuses if everything or one.state != "fresh"]
+    if as_json:
+        print(json.dumps([_as_json(one) for one in shown], indent=1))
+    else:
+        for one in shown:
+            print(f"{one.state:<9}{one.place:<36}{'+'.join(one.causes):<22}  {one.why}")
+        print(", ".join(f"{count} {words}" for words, count in count_states(statuses).items()))
+    return 0 if all(one.state == "fresh" for one in statuses) else 1
+
+
+@app.command()
+def lineage(
+    dataset: Annotated[str, typer.Argument(help="NAME, or NAME@SNAPSHOT", metavar="[DATASET]")] = "",
+    recipe: RecipeOption = "sample",
+    url: Annotated[str, typer.Option(help="instead: every training row and run that holds what was there")] = "",
+    below: Annotated[bool, typer.Option("--below", help="what was made from it")] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="what it cost with all that is above it, by stage")] = False,
+    row: Annotated[str, typer.Option(help="of a leaderboard: the sources of this run's score alone")] = "",
+) -> int:
+    """Show what a dataset was made from, down to URLs and content hashes.
+
+    Examples: spelangy lineage eval_fine; spelangy lineage --url https://example.org/talk.mp3
+    """
+    from spelangy_assets.cli.lineage import show_lineage
+
+    if bool(dataset) == bool(url) or below + cost + bool(row) > 1:
+        raise typer.BadParameter("name a dataset or --url, and at most one of --below, --cost and --row")
+    return show_lineage(_store(), _name(recipe), *_split(dataset), url=url, below=below, cost=cost, row=row)
+
+
+@app.command()
+def export(
+    snapshot: Annotated[str, typer.Argument(help="for example 2026-01")],
+    folder: Annotated[Path, typer.Argument(help="where the files go")],
+    recipe: RecipeOption = "sample",
+) -> int:
+    """Write a snapshot's turns and words as RTTM, CTM and SRT."""
+    from spelangy_assets.report.transcript_files import export_transcripts
+
+    for path in export_transcripts(_store(), _name(recipe), snapshot, folder):
         print(path)
     return 0
 
 
-def _lineage(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.settings import Settings
-    from spelangy_assets.store import lineage_queries as ask
-    from spelangy_assets.store.artifacts import Address, ArtifactStore
-    from spelangy_assets.store.lineage import connect, published_id, query
+@app.command()
+def speech(
+    folder: Annotated[Path, typer.Argument(help="a folder of recordings")],
+    name: Annotated[str, typer.Option(help="the snapshot's name; default: the folder's")] = "",
+) -> int:
+    """Make chunks and a listening page of a folder of your own recordings.
 
-    settings = Settings.from_environment()
-    store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    with connect(store, chosen.recipe) as connection:
-        if chosen.url:
-            for row in query(connection, ask.ROWS_OF_URL_SQL, url=chosen.url):
-                place = f"{row['mix']} row {row['row']}"
-                print(
-                    f"{place}  {row['source']}  {row['positions']} positions  in: {', '.join(row['runs']) or 'no run'}"
-                )
-            return 0
-        asset, _, partition = chosen.asset.partition("@")
-        identity = published_id(store, Address(chosen.recipe, asset, partition or None))
-        if chosen.cost:
-            for row in query(connection, ask.COST_SQL, artifact=identity):
-                print(
-                    f"{row['stage'] or 'whole':<24}{row['versions']:>5} versions{row['cpu_seconds']:>10.1f} CPU s"
-                    f"{row['bytes'] / 1e6:>10.1f} MB{row['audio_hours'] or 0:>9.3f} h kept"
-                )
-            return 0
-        if not chosen.row:
-            kin = query(connection, ask.DESCENDANTS_SQL if chosen.below else ask.ANCESTORS_SQL, artifact=identity)
-            for row in kin:
-                print(f"{'  ' * row['distance']}{row['id']}  data {row['data_version']}  {row['records_kept']} kept")
-            print()
-        if not chosen.below:
-            more = {"run": chosen.row} if chosen.row else {}
-            for row in query(connection, ask.CELL_SQL if chosen.row else ask.SOURCES_SQL, artifact=identity, **more):
-                print(f"{row['kind']:<10}{row['content_hash']}  {row['licence']:<14}{row['url']}")
-            for row in [] if chosen.row else query(connection, ask.CHECKPOINTS_SQL, artifact=identity):
-                print(f"{'model':<10}{row['sha256'][:32]}  {row['licence']:<14}{row['url'] or row['name']}")
+    Example: spelangy speech ~/podcasts --name podcasts
+    """
+    from spelangy_assets.cli.demo import web_speech
+
+    return web_speech(folder, name or folder.resolve().name, _settings())
+
+
+@app.command()
+def ui(
+    recipe: Annotated[list[str] | None, typer.Argument(help="experiments to load beside the settings' recipes")] = None,
+    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 3000,
+    allow_host: Annotated[list[str] | None, typer.Option(metavar="NAME", help="a name of this machine")] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="the page changes nothing")] = False,
+) -> int:
+    """Serve the Dagster UI, closed to pages of other sites; schedules and sensors run.
+
+    Example: spelangy ui chunk_length.py
+    """
+    import os
+
+    from spelangy_assets.cli.ui import serve_ui
+
+    settings = _settings()
+    references = [_recipe(one).reference for one in recipe or []]
+    os.environ["SPELANGY_RECIPES"] = ",".join(dict.fromkeys([*settings.recipes, *references]))
+    return serve_ui(host, port, allow_host or [], read_only=read_only)
+
+
+# --- the store ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def verify(
+    dataset: Annotated[str, typer.Argument(help="NAME, or NAME@SNAPSHOT; default: the whole store")] = "",
+    recipe: RecipeOption = "sample",
+    deep: Annotated[bool, typer.Option("--deep", help="compare every byte, not the lengths of files alone")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="set damaged versions aside")] = False,
+) -> int:
+    """Say whether what was committed is still what was written; exit status 1 when it is not."""
+    from spelangy_assets.store.verify import verify as verify_store
+    from spelangy_assets.store.verify import versions_of
+
+    store = _store()
+    store.recipes()  # a store of another layout is refused before anything is read
+    chosen = versions_of(store, _name(recipe), *_split(dataset)) if dataset else list(store.versions())
+    if dataset and not chosen:
+        raise ValueError(f"{_name(recipe)} has no version of {dataset} in this store")
+    found = verify_store(store, chosen, deep, repair)
+    for damage in found.damages:
+        print(f"{damage.artifact.name}  {damage.artifact.path}  {damage.reason}")
+        if damage.aside:
+            print(f"  set aside: {damage.aside}; the next run makes it again")
+    read = f", {found.bytes / 1e6:.1f} MB read" if deep else " by the lengths of their files"
+    print(f"{len(found.damages)} of {found.versions} versions damaged{read}")
+    return 1 if found.damages else 0
+
+
+@app.command()
+def gc(
+    recipe: Annotated[str, typer.Option(help="only what was made for this recipe; default: all")] = "",
+    days: Annotated[float, typer.Option(min=0, help="keep what was used within so many days")] = 7.0,
+    published: Annotated[bool, typer.Option("--published", help="with --recipe: what it published, too")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="remove it; else it is listed")] = False,
+) -> int:
+    """List, or remove, what nothing published was made from."""
+    import datetime
+
+    from spelangy_assets.store.garbage import delete as delete_garbage
+    from spelangy_assets.store.garbage import find_garbage
+
+    store, now = _store(), datetime.datetime.now(datetime.UTC)
+    garbage = find_garbage(store, datetime.timedelta(days=days), now, recipe or None, published)
+    for one in garbage:
+        print(f"{one.bytes / 1e6:>12.1f} MB  {one.why:<13}{one.changed_at:%Y-%m-%d}  {one.path}")
+    shown = delete_garbage(store, garbage) if delete else garbage
+    total = sum(one.bytes for one in shown) / 1e6
+    print(f"{total:>12.1f} MB in {len(shown)} versions {'deleted' if delete else '(--delete removes them)'}")
+    if len(shown) < len(garbage):
+        print(f"{len(garbage) - len(shown)} versions stay: they were published or taken up by a build meanwhile")
     return 0
 
 
-def _status(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.execution.status import count_states, status_of
-    from spelangy_assets.orchestration.laboratory import Laboratory
-    from spelangy_assets.orchestration.partitions import snapshots
-    from spelangy_assets.recipes.registry import recipe_named
-    from spelangy_assets.settings import Settings
+@app.command()
+def forget(
+    url: Annotated[str, typer.Argument(help="where the recording or page was published")],
+    by: By,
+    reason: Reason,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say which datasets hold it")] = False,
+) -> int:
+    """Take down what was published at a URL, for every recipe; later builds leave it out."""
+    from spelangy_assets.store.forgotten import forget as take_down
+    from spelangy_assets.store.forgotten import held_in
+    from spelangy_model.credentials import without_credentials
 
-    recipe, settings = recipe_named(chosen.recipe), Settings.from_environment()
-    laboratory = Laboratory(settings)
-    statuses = status_of(
-        laboratory.store,
-        recipe.graph,
-        snapshots(recipe.graph, settings),
-        lambda node, partition: laboratory.source(node, partition),
-    )
-    for status in statuses:
-        if chosen.all or status.state != "fresh":
-            print(f"{status.state:<9}{status.place:<36}{'+'.join(status.causes):<22}  {status.why}")
-    print(", ".join(f"{count} {words}" for words, count in count_states(statuses).items()))
-    return 0 if all(status.state == "fresh" for status in statuses) else 1
+    store = _store()
+    held = held_in(store, url)
+    if not held:  # records hold addresses without credentials
+        url = without_credentials(url)
+        held = held_in(store, url)
+    for row in held:
+        print(f"{'  ' * row['distance']}{row['id']}{'' if row['published'] else '  (not published)'}")
+    print(f"{len(held)} versions hold it or were made from one that does")
+    if not dry_run:
+        take_down(store, url, by, reason)
+        print("taken down, and published nowhere: `gc --days 0 --delete` removes it, another run builds without it")
+    return 0
 
 
-def _overrule(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.settings import Settings
-    from spelangy_assets.store.artifacts import Address, ArtifactStore
+@app.command()
+def retire(recipe: Annotated[str, typer.Argument(help="the recipe's name")]) -> int:
+    """Withdraw all that a recipe has published; `gc` then removes what no other recipe uses."""
+    count = _store().retire(recipe)
+    if not count:
+        raise ValueError(f"{recipe} has published nothing in this store")
+    print(f"{count} datasets of {recipe} are published no more; `gc` says what may go now")
+    return 0
 
-    settings = Settings.from_environment()
-    store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    asset, _, partition = chosen.asset.partition("@")
-    artifact = store.overrule(Address(chosen.recipe, asset, partition or None), chosen.by, chosen.reason)
-    verdict = store.verdict(artifact)
+
+@app.command()
+def overrule(dataset: DatasetArgument, by: By, reason: Reason, recipe: RecipeOption = "sample") -> int:
+    """Let what failed its contract be read all the same, in a person's name."""
+    from spelangy_assets.store.artifacts import DatasetName
+
+    store = _store()
+    asset, partition = _split(dataset)
+    name = DatasetName(_name(recipe), asset, partition)
+    artifact = store.overrule(name, by, reason)
+    standing = store.standing(name).published
+    verdict = store.standing_verdict(name, artifact, standing.contract) if standing else None
     for failure in verdict.failures() if verdict else []:
         print(f"accepted although {failure.name}: {failure.error or failure.observed}")
     print(f"published {artifact.uri}; materialize it to see the overruled check in the UI")
     return 0
 
 
-def _forget(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.recipes.registry import recipe_named
-    from spelangy_assets.settings import Settings
-    from spelangy_assets.store.artifacts import ArtifactStore
-    from spelangy_assets.store.forgotten import forget, held_in
-
-    settings = Settings.from_environment()
-    store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    held = held_in(store, chosen.recipe, chosen.url)
-    for row in held:
-        print(f"{'  ' * row['distance']}{row['id']}{'' if row['published'] else '  (not published)'}")
-    print(f"{len(held)} versions hold it or were made from one that does")
-    if not chosen.dry_run:
-        crawls = [node.name for node in recipe_named(chosen.recipe).graph if node.has_source]
-        forget(store, chosen.recipe, crawls, chosen.url, chosen.by, chosen.reason)
-        print("taken down: `status` says what to build again, then `gc --days 0 --delete` removes what held it")
-    return 0
-
-
-def _gc(chosen: argparse.Namespace) -> int:
-    import datetime
-
-    from spelangy_assets.settings import Settings
-    from spelangy_assets.store.artifacts import ArtifactStore
-    from spelangy_assets.store.garbage import delete, find_garbage
-
-    settings = Settings.from_environment()
-    store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    age = datetime.timedelta(days=chosen.days)
-    garbage = find_garbage(store, age, datetime.datetime.now(datetime.UTC), chosen.recipe)
-    for one in garbage:
-        print(f"{one.bytes / 1e6:>12.1f} MB  {one.why:<13}{one.changed_at:%Y-%m-%d}  {one.path}")
-    total = sum(one.bytes for one in garbage) / 1e6
-    if chosen.delete:
-        delete(store, garbage)
-    print(f"{total:>12.1f} MB in {len(garbage)} versions {'deleted' if chosen.delete else '(--delete removes them)'}")
-    return 0
-
-
-def _tokenizer(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.cli.ship_tokenizer import build_tokenizer
-    from spelangy_assets.settings import Settings
-
-    return build_tokenizer(Settings.from_environment(), chosen.ship)
-
-
-def _checkpoint(chosen: argparse.Namespace) -> int:
-    from spelangy_assets.settings import Settings
+@app.command()
+def checkpoint(
+    folder: Annotated[Path, typer.Argument(help="a model that was made elsewhere")],
+    name: Annotated[str, typer.Option(help="its name in recipes; default: the folder's")] = "",
+) -> int:
+    """Print what a recipe has to say to adopt a model that was made elsewhere."""
     from spelangy_assets.stages.adopt_checkpoint import offer
 
-    name = chosen.name or chosen.folder.resolve().name
-    digest = offer(chosen.folder, name, Settings.from_environment().checkpoints)
-    print(f'Checkpoint(name="{name}", sha256="{digest}", licence="...", url="...")')
+    name = name or folder.resolve().name
+    digest = offer(folder, name, _settings().checkpoints)
+    print(f'lab.Checkpoint(name="{name}", sha256="{digest}", licence="...", url="...")')
     return 0
 
 
-_COMMANDS = {
-    "demo": _demo,
-    "web-speech": _web_speech,
-    "export": _export,
-    "lineage": _lineage,
-    "status": _status,
-    "overrule": _overrule,
-    "forget": _forget,
-    "gc": _gc,
-    "tokenizer": _tokenizer,
-    "checkpoint": _checkpoint,
-}
+@app.command(hidden=True)
+def tokenizer(
+    ship: Annotated[bool, typer.Option("--ship", help="put the new checkpoint into the package")] = False,
+) -> int:
+    """Train the shipped speech tokenizer again from its recipe."""
+    from spelangy_assets.cli.ship_tokenizer import build_tokenizer
+
+    return build_tokenizer(_settings(), ship)
+
+
+# --- what commands share ------------------------------------------------------------------------------------------
+
+
+def _settings() -> Settings:
+    from spelangy_assets.settings import Settings
+
+    return Settings.from_environment()
+
+
+def _store() -> ArtifactStore:
+    from spelangy_assets.store.artifacts import ArtifactStore
+
+    settings = _settings()
+    return ArtifactStore(settings.store_uri, settings.cache_dir)
+
+
+def _recipe(reference: str) -> Recipe:
+    from spelangy_assets.recipes.registry import recipe_named
+
+    return recipe_named(reference)
+
+
+def _name(reference: str) -> str:
+    """Return a recipe's name in the store, which may hold what a recipe published that is no more."""
+    return _recipe(reference).name if ".py" in reference else reference
+
+
+def _split(dataset: str) -> tuple[str, str | None]:
+    asset, _, partition = dataset.partition("@")
+    return asset, partition or None
+
+
+def _roots(recipe: Recipe, datasets: list[str]) -> list[Place] | None:
+    """Return the datasets that a person named; None for all. A dataset of snapshots without one stands for all."""
+    if not datasets:
+        return None
+    roots: list[Place] = []
+    for text in datasets:
+        name, partition = _split(text)
+        one = recipe[name]
+        if one.crawl is None and partition is not None:
+            raise ValueError(f"{name} has no snapshots: write --only {name}")
+        roots += [(name, partition)] if partition or one.crawl is None else [(name, each) for each in one.snapshots]
+    return roots
+
+
+def _statuses(recipe: Recipe, settings: Settings) -> list[Status]:
+    from spelangy_assets.execution.status import status_of
+    from spelangy_assets.orchestration.laboratory import Laboratory
+    from spelangy_assets.orchestration.partitions import snapshots
+
+    laboratory = Laboratory(settings)
+    partitions = snapshots(recipe.graph, settings, arrived=recipe.follows_snapshots)
+    return status_of(laboratory.store, recipe.graph, partitions, laboratory.source)
+
+
+def _show_plan(recipe: Recipe, settings: Settings, roots: list[Place] | None, as_json: bool) -> int:
+    from spelangy_assets.execution.plan import make_plan
+
+    found = make_plan(recipe.graph, _statuses(recipe, settings), _store(), roots)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))
+    else:
+        print("\n".join(found.lines()))
+    return 0
+
+
+def _as_json(one: Status) -> dict[str, Any]:
+    return {
+        "dataset": one.asset,
+        "snapshot": one.partition,
+        "state": one.state,
+        "causes": list(one.causes),
+        "why": one.why,
+        "build_key": one.build_key,
+    }

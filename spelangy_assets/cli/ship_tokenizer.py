@@ -13,7 +13,7 @@ from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.tokenizer import TOKENIZER
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, SHIPPED_SHA256, checkpoint_digest
-from spelangy_assets.store.artifacts import Address
+from spelangy_assets.store.artifacts import DatasetName
 from spelangy_model.records import Metric
 
 
@@ -28,7 +28,7 @@ def build_tokenizer(settings: Settings, ship: bool, stream: TextIO = sys.stdout)
     result = materialize(TOKENIZER, settings, places, 1, stream)
     if not result.complete:
         return 1
-    made = Laboratory(settings).store.resolve(Address(TOKENIZER.name, "speech_tokenizer"))
+    made = Laboratory(settings).store.resolve(DatasetName(TOKENIZER.name, "speech_tokenizer"))
     files = {name: made.read_file(name) for name in CHECKPOINT_FILES}
     digest = checkpoint_digest(files)
     metrics = list(made.records("metrics", Metric))
@@ -56,7 +56,7 @@ def _model_card(recipe: Recipe, cpu_seconds: float, metrics: list[Metric], diges
     rows = "\n".join(f"| {item.metric} | {item.value:.4f} | {item.count:,} |" for item in metrics)
     return f"""# The shipped speech tokenizer
 
-Written by `python -m spelangy_assets tokenizer --ship`. `make tokenizer` trains it again and says whether it is equal.
+Written by `spelangy tokenizer --ship`. `make tokenizer` trains it again and says whether it is equal.
 
 * Model: preset `{config.preset}`, FastConformer and FSQ, 1000 codes at 12.5 Hz
 * Speech: espeak-ng, sentences of the sample world ({sentences}), accents {accents}

@@ -9,35 +9,51 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from spelangy_assets.execution.graph import Graph, Node
-from spelangy_assets.execution.stage import Execution, StageContext, source_version
-from spelangy_assets.quality.evaluate import evaluate
+from spelangy_assets.execution.places import Place
+from spelangy_assets.execution.stage import Execution, StageContext, source_version, stage_name
+from spelangy_assets.quality.contracts import lost_to_a_service
+from spelangy_assets.quality.evaluate import evaluate, evaluate_drift
 from spelangy_assets.store.artifacts import (
     Address,
     Artifact,
     ArtifactStore,
     ArtifactWriter,
     CommittedMeanwhile,
+    Damaged,
+    DatasetName,
     Identity,
+    Mark,
     PublishedMeanwhile,
     Share,
     StoreError,
 )
-from spelangy_assets.store.fingerprint import digest_of, fingerprint, payload_of
-from spelangy_assets.store.forgotten import Forgotten, forgotten_at
+from spelangy_assets.store.fingerprint import (
+    digest_of,
+    fingerprint,
+    identity_of,
+    is_ours,
+    module_digest,
+    outside_modules,
+    payload_of,
+)
+from spelangy_assets.store.forgotten import Forgotten, forgotten_at, reading
 from spelangy_assets.store.manifest import Input, Verdict
 
 
 @dataclass(frozen=True)
 class Built:
-    """What a build gave. `cached`: a committed version with the same build key was there already."""
+    """What a build gave. `cached`: a committed version with the same build key was there already; `shared_from`: it was
+    first made for another dataset, of this recipe or of another one."""
 
     artifact: Artifact
     verdict: Verdict
     cached: bool
+    shared_from: DatasetName | None = None
 
 
 @dataclass(frozen=True)
@@ -47,52 +63,74 @@ class Resolved:
     identity: Identity
     inputs: dict[str, Artifact]
     forgotten: Forgotten
+    reading: str = ""  # of a crawl dataset: see store/forgotten.py
 
 
-def resolve(store: ArtifactStore, graph: Graph, node: Node, partition: str | None, source: object) -> Resolved:
+def resolve(
+    store: ArtifactStore,
+    graph: Graph,
+    node: Node,
+    partition: str | None,
+    source: object,
+    standing: Mapping[Place, Artifact] | None = None,
+) -> Resolved:
     """Resolve a node's inputs to versions that passed, once, and derive the build key.
 
-    Raises StoreError when an input has no version that passed its contract, ValueError for a partition of a node that
-    has none, or none of a node that is partitioned.
+    `standing` are versions that are taken for what is published there (see status.py). Raises StoreError when an input
+    has no version that passed its contract, ValueError for a partition of a node that has none, or none of a node that
+    is partitioned.
     """
     if (partition is None) != (node.partition is None):
         raise ValueError(f"{graph.recipe}/{node.name} is partitioned by {node.partition}, not at {partition!r}")
-    inputs = {
-        role: store.resolve(Address(graph.recipe, asset, partition if graph[asset].partition else None))
-        for role, asset in node.inputs.items()
-    }
+
+    def read(asset: str, at: str | None) -> Artifact:
+        known = (standing or {}).get((asset, at))
+        return known or store.resolve(DatasetName(graph.recipe, asset, at))
+
+    inputs = {role: read(asset, partition if graph[asset].partition else None) for role, asset in node.inputs.items()}
     recorded = [artifact.as_input(role) for role, artifact in inputs.items()]
-    for asset, member_partition in node.members:
-        recorded.append(store.resolve(Address(graph.recipe, asset, member_partition)).as_input("member"))
-    forgotten = Forgotten()
+    recorded += [read(asset, member_partition).as_input("member") for asset, member_partition in node.members]
+    where = f"{graph.recipe}/{node.name}"
+    name, version = stage_name(node.stage), node.stage.VERSION
+    config = identity_of(node.config, where)
+    forgotten, read_as = Forgotten(), ""
     if source is not None:
-        forgotten = forgotten_at(store, Address(graph.recipe, node.name, partition))
+        content = source_version(source)
+        read_as = reading(name, version, partition, digest_of(config), content)
+        forgotten = forgotten_at(store, read_as)
         if forgotten.version:
-            recorded.append(Input("forgotten", "", "", partition, "", forgotten.version))
-        recorded.append(Input("source", "", "", partition, "", source_version(source)))
-    stage = node.stage
-    stage_name = stage.__name__.rsplit(".", 1)[-1]
-    config = payload_of(node.config, f"{graph.recipe}/{node.name}")
+            recorded.append(Input("forgotten", "", partition, "", forgotten.version))
+        recorded.append(Input("source", "", partition, "", content))
     key = [
-        stage_name,
-        stage.VERSION,
+        name,
+        version,
         config,
-        [[item.role, item.asset, item.partition, item.data_version] for item in recorded],
-        # A roll-up is where its readers find the children, so it names the builds that are there now.
-        [item.build_key for item in recorded if item.role == "member"],
+        [[item.role, item.partition, item.data_version] for item in recorded],
+        # A roll-up is where its readers find the children, so it names the builds that are there now. A stage that
+        # tells of its inputs' manifests tells of what made them, and so do these keys.
+        [item.build_key for item in recorded if item.role == "member" or getattr(node.stage, "READS_MANIFESTS", False)],
     ]
     return Resolved(
         Identity(
-            stage=stage_name,
-            stage_version=stage.VERSION,
+            stage=name,
+            stage_version=version,
             config_fingerprint=digest_of(config),
-            config=config,
+            config=payload_of(node.config, where),
             inputs=recorded,
-            build_key=f"v{stage.VERSION}-{digest_of(key)[:16]}",
+            build_key=f"v{version}-{digest_of(key)[:16]}",
+            outside=outside_of(node, source),
         ),
         inputs,
         forgotten,
+        read_as,
     )
+
+
+def outside_of(node: Node, source: object = None) -> dict[str, str]:
+    """Return the digests of the modules from outside of the project that make a dataset, by name."""
+    stage = node.stage.__name__
+    digest = "" if is_ours(stage) or stage not in sys.modules else module_digest(stage)
+    return {**({stage: digest} if digest else {}), **outside_modules(node.config, source)}
 
 
 def _unbuilt(store: ArtifactStore, address: Address, build_key: str) -> str:
@@ -105,15 +143,19 @@ def _without_attempt(build_key: str) -> str:
     return re.sub(r"-r\d+$", "", build_key)
 
 
-def committed(store: ArtifactStore, address: Address, build_key: str) -> Artifact | None:
-    """Return the published one of a key's attempts, so that nothing goes back behind a forced build; else the first.
+def committed(store: ArtifactStore, name: DatasetName, stage: str, build_key: str) -> Artifact | None:
+    """Return the attempt of a key that the recipe has published, so that nothing goes back behind a forced build; else
+    the first, whoever made it.
 
     None when the key was never committed. Whatever the verdict: the caller looks at it.
     """
-    latest = store.latest(address)
-    if latest is not None and _without_attempt(latest.manifest.build_key) == build_key:
+    latest = store.latest(name)
+    if latest is not None and (latest.manifest.stage, _without_attempt(latest.manifest.build_key)) == (
+        stage,
+        build_key,
+    ):
         return latest
-    return store.find(address, build_key)
+    return store.find(Address(stage, name.partition), build_key, name)
 
 
 def _context(
@@ -130,7 +172,7 @@ def _context(
     return StageContext(
         inputs=resolved.inputs,
         members={
-            role: [store.open(item) for item in artifact.manifest.inputs]
+            role: [store.open(item, graph.recipe) for item in artifact.manifest.inputs]
             for role, artifact in resolved.inputs.items()
             if graph[node.inputs[role]].members
         },
@@ -166,8 +208,11 @@ def build_share(
             f"{resolved.identity.build_key}; give every node the same code, or start the run again"
         )
     identity = replace(resolved.identity, build_key=build_key)
-    writer = store.writer(Address(graph.recipe, node.name, partition), identity, node.stage.TABLES, share)
-    with contextlib.suppress(CommittedMeanwhile):
+    name = DatasetName(graph.recipe, node.name, partition)
+    held = _held(identity, partition)
+    with store.lease(f"{name}, share {share.index} of {share.count}", held), contextlib.suppress(CommittedMeanwhile):
+        _look_again(store, held[1:])
+        writer = store.writer(name, identity, node.stage.TABLES, share)
         node.stage.run(_context(store, graph, node, partition, resolved, writer, execution, source, log), node.config)
 
 
@@ -184,15 +229,33 @@ def build(
     """Bring one dataset up to date and return it with its verdict.
 
     A committed version with the same build key is returned as it is (`cached`), and judged if it has no verdict of
-    the present contract yet. `force` builds beside it again and publishes that. Where another process publishes another
+    the present contract yet. `force` builds beside it again and publishes that, and so does a version that lost records
+    to a service's bad hour, whose key does not say so. Where another process publishes another
     version meanwhile, the inputs are resolved again: what they are now decides, not which process is the last. Raises
     StoreError, PreflightError or InputError.
     """
     while True:
         try:
             return _build(store, graph, node, partition, execution, source, force, log)
-        except PublishedMeanwhile as error:
+        except (PublishedMeanwhile, _Vanished) as error:
             log(f"{error}: resolving the inputs again")
+
+
+class _Vanished(Exception):
+    """A version that this build reads, or the one that it is, was deleted or set aside since it looked."""
+
+
+def _held(identity: Identity, partition: str | None) -> list[tuple[Address, str]]:
+    """Return what a build writes and reads, as its lease names it."""
+    read = [(Address(item.stage, item.partition), item.build_key) for item in identity.inputs if item.stage]
+    return [(Address(identity.stage, partition), identity.build_key), *read]
+
+
+def _look_again(store: ArtifactStore, held: list[tuple[Address, str]]) -> None:
+    """Raise _Vanished when a version that is read was deleted between the resolving and the lease."""
+    for address, build_key in held:
+        if store.find(address, build_key) is None:
+            raise _Vanished(f"{address} version {build_key} was deleted meanwhile")
 
 
 def _build(
@@ -205,33 +268,92 @@ def _build(
     force: bool,
     log: Callable[[str], None],
 ) -> Built:
-    address = Address(graph.recipe, node.name, partition)
-    over = None if force else store.mark(address)
+    name = DatasetName(graph.recipe, node.name, partition)
+    over = None if force else store.mark(name)
     resolved = resolve(store, graph, node, partition, source)
-    identity = resolved.identity
+    identity, contract = resolved.identity, fingerprint(node.contract)
+    address = Address(identity.stage, partition)
     if force:
         identity = replace(identity, build_key=_unbuilt(store, address, identity.build_key))
-    artifact = None if force else committed(store, address, identity.build_key)
+    artifact = None if force else committed(store, name, identity.stage, identity.build_key)
+    if artifact is not None and (gone := store.missing_files(artifact)):
+        reason = f"{len(gone)} of its files are not there or not whole, {gone[0]} first"
+        log(f"{name} version {identity.build_key} is set aside: {reason}; {store.set_aside(artifact, reason)}")
+        artifact = None
     cached = artifact is not None
     if artifact is None:
         node.stage.preflight(node.config, execution)
-        if execution.spread is not None and getattr(node.stage, "INDEPENDENT_UNITS", False):
-            execution.spread(node.name, partition, identity.build_key)
-        # After others this finds every unit done, or does what they left.
-        writer = store.writer(address, identity, node.stage.TABLES)
-        context = _context(store, graph, node, partition, resolved, writer, execution, source, log)
-        try:
-            node.stage.run(context, node.config)
-            writer.commit()
-        except CommittedMeanwhile as error:
-            log(f"{error}: taking that")
-        artifact = store.find(address, identity.build_key)
+    else:
+        identity = replace(identity, build_key=artifact.manifest.build_key)
+    held = _held(identity, partition)
+    with store.lease(str(name), held):
+        _look_again(store, held if cached else held[1:])
+        for one in [*resolved.inputs.values(), *([artifact] if artifact else [])]:
+            store.use(one)
         if artifact is None:
-            raise RuntimeError(f"{address} was committed but cannot be read back from {store.files.uri}")
-    verdict = store.verdict(artifact)
-    if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
-        verdict = evaluate(artifact, node.contract, node.stage.TABLES, store.before(address))
-        verdict = store.judge(artifact, verdict, over)
-    elif verdict.accepted:
-        store.publish(artifact, over)
-    return Built(artifact, verdict, cached)
+            artifact = _make(store, graph, node, partition, resolved, identity, execution, source, log)
+        verdict = _judge(store, name, artifact, node, contract, over)
+    _look_at_takedowns(store, resolved)
+    if cached and lost_to_a_service(verdict):
+        log(f"{name} version {identity.build_key} lost records to a service's bad hour: making it again")
+        return _build(store, graph, node, partition, execution, source, True, log)
+    shared_from = artifact.made_for if artifact.made_for != name else None
+    return Built(artifact, verdict, cached, shared_from)
+
+
+def _judge(
+    store: ArtifactStore, name: DatasetName, artifact: Artifact, node: Node, contract: str, over: Mark | None
+) -> Verdict:
+    """Return the verdict on a version as it stands in the recipe, and publish the version if that is a pass."""
+    latest, stands = store.latest(name), store.standing_verdict(name, artifact, contract)
+    if stands is not None and stands.accepted and latest == artifact and store.is_judged_by(name, contract):
+        return stands
+    verdict = store.measured(artifact, contract) or evaluate(artifact, node.contract, node.stage.TABLES)
+    drift = evaluate_drift(artifact, node.contract, node.stage.TABLES, store.before(name))
+    return store.judge(name, artifact, verdict, drift, over)
+
+
+def _look_at_takedowns(store: ArtifactStore, resolved: Resolved) -> None:
+    """Raise _Vanished when a source was taken down while this build read it: what it published goes at once."""
+    if resolved.reading and forgotten_at(store, resolved.reading) != resolved.forgotten:
+        raise _Vanished("a source was taken down meanwhile")
+
+
+def _make(
+    store: ArtifactStore,
+    graph: Graph,
+    node: Node,
+    partition: str | None,
+    resolved: Resolved,
+    identity: Identity,
+    execution: Execution,
+    source: object,
+    log: Callable[[str], None],
+) -> Artifact:
+    """Do the work of a version and commit it, or take what another process committed meanwhile."""
+    name = DatasetName(graph.recipe, node.name, partition)
+    if execution.spread is not None and getattr(node.stage, "INDEPENDENT_UNITS", False):
+        execution.spread(node.name, partition, identity.build_key)
+    # After others this finds every unit done, or does what they left.
+    writer = store.writer(name, identity, node.stage.TABLES)
+    context = _context(store, graph, node, partition, resolved, writer, execution, source, log)
+    try:
+        node.stage.run(context, node.config)
+        writer.commit()
+    except CommittedMeanwhile as error:
+        log(f"{error}: taking that")
+    except Damaged as error:
+        _set_aside(store, error)
+        raise
+    artifact = store.find(Address(identity.stage, partition), identity.build_key, name)
+    if artifact is None:
+        raise RuntimeError(f"{name} was committed but cannot be read back from {store.files.uri}")
+    return artifact
+
+
+def _set_aside(store: ArtifactStore, error: Damaged) -> None:
+    """Set a version aside that a build could not read, so that the next run makes it again."""
+    _, stage, folder, build_key = error.path.split("/")
+    artifact = store.find(Address.of(stage, folder), build_key)
+    if artifact is not None:
+        store.set_aside(artifact, str(error))

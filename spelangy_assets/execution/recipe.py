@@ -27,6 +27,7 @@ class Recipe:
         self.name = name
         self.leaves = leaves
         self.description = description
+        self.reference = name  # what another process finds it by: the name, or the file with its digest
         self.follows_snapshots = follows_snapshots
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from spelangy_assets.execution.places import Place, parents_of
 from spelangy_assets.execution.status import Status
 from spelangy_assets.store.fingerprint import digest_of
 
-_ORDER = {"stale": 0, "missing": 1}
+_ORDER = {"stale": 0, "missing": 1, "shared": 2}
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def plan_repairs(
             continue
         above = parents_of(graph, graph[status.asset], status.partition)
         unready = [parent for parent in above if parent in states and states[parent].state != "fresh"]
-        follows = bool(unready) and all(one in chosen and one[1] == status.partition for one in unready)
-        if status.repairable or (status.state == "waiting" and follows):
+        follows = all(one in chosen and one[1] == status.partition for one in unready)
+        if follows and (status.repairable or (status.state == "waiting" and unready)):
             chosen[place] = status
     by_partition: dict[str | None, list[Status]] = {}
     for status in chosen.values():

@@ -4,6 +4,7 @@ A stage is a module of this package with
     VERSION: str              bumped when the output for the same config and inputs changes
     Config                    a frozen dataclass of literals: all that bears identity
     TABLES: dict[str, type]   the record type of each table that it writes; the first one holds what it keeps
+    READS_MANIFESTS = True    optional: it writes what its inputs' manifests say (counts, config, stage), too
     INDEPENDENT_UNITS = True  optional: no unit needs another one, so that several processes may share them
     preflight(config, execution) -> None   raises PreflightError when a model, package or service is missing
     run(ctx, config) -> None  does the work, unit by unit
@@ -28,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from spelangy_assets.store.artifacts import Artifact, ArtifactWriter
@@ -49,14 +51,19 @@ class InputError(Exception):
 class Source(Protocol):
     """What a crawl stage reads a snapshot from."""
 
-    def version(self) -> str:
+    def content_version(self) -> str:
         """Return what identifies the snapshot's content."""
         ...
 
 
+def stage_name(stage: ModuleType) -> str:
+    """Return what a stage is called in identities: its module's own name, wherever the module lies."""
+    return stage.__name__.rpartition(".")[2]
+
+
 def source_version(source: object) -> str:
     """Return the version of a source: what it says itself, or the fingerprint of a literal that is rendered."""
-    return source.version() if isinstance(source, Source) else fingerprint(source)[:24]
+    return source.content_version() if isinstance(source, Source) else fingerprint(source)[:24]
 
 
 @dataclass(frozen=True)

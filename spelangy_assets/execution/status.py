@@ -14,11 +14,12 @@ from spelangy_assets.execution.build import Resolved, committed, resolve
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.places import Partitions, Place, parents_of, place_name, wanted_places
 from spelangy_assets.execution.stage import InputError
-from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
+from spelangy_assets.quality.contracts import lost_to_a_service
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity, StoreError
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.manifest import Input, Manifest
 
-State = Literal["fresh", "missing", "stale", "failed", "waiting"]
+State = Literal["fresh", "shared", "missing", "stale", "failed", "waiting"]
 Cause = Literal["missing", "code", "config", "inputs", "contract", "quality"]
 _ROOTS_NAMED = 3
 
@@ -27,9 +28,11 @@ _ROOTS_NAMED = 3
 class Status:
     """The state of one dataset of one partition.
 
-    missing: nothing is published. stale: published, but not what the recipe asks for now, or not judged by its
-    contract of now. failed: built as asked, but its contract failed. waiting: it cannot be told before an input is
-    brought up to date. fresh: nothing to do.
+    shared: the version that is wanted was made for another dataset and passed; to publish it costs nothing, and what is
+    below is told as if it were published. missing: nothing is published. stale: published, but not what the recipe asks
+    for now, not judged by its contract of now, or without records that a service's bad hour took. failed: built as
+    asked, but its contract failed. waiting: it cannot be told before an input is brought up to date. fresh: nothing to
+    do.
     `causes` are the kinds of what `why` says: never built, or since then the code, the config, an input or the contract
     changed, or the quality failed. Of what waits they are those of the `roots`, the first places above it that are not
     up to date.
@@ -42,6 +45,7 @@ class Status:
     build_key: str = ""
     causes: tuple[Cause, ...] = ()
     roots: tuple[Place, ...] = ()
+    shared_from: DatasetName | None = None
 
     @property
     def place(self) -> str:
@@ -50,7 +54,7 @@ class Status:
     @property
     def repairable(self) -> bool:
         """Whether a run now would help; a failed contract fails again until something above it changes."""
-        return self.state in ("missing", "stale")
+        return self.state in ("missing", "stale", "shared")
 
 
 def status_of(
@@ -61,8 +65,9 @@ def status_of(
 ) -> list[Status]:
     """Return the state of every dataset that the graph asks for, parents first."""
     found: dict[Place, Status] = {}
+    shared: dict[Place, Artifact] = {}
     for name, partition in wanted_places(graph, partitions):
-        found[name, partition] = _status(store, graph, graph[name], partition, source_of, found)
+        found[name, partition] = _status(store, graph, graph[name], partition, source_of, found, shared)
     return list(found.values())
 
 
@@ -73,20 +78,26 @@ def _status(
     partition: str | None,
     source_of: Callable[[Node, str | None], object],
     above: Mapping[Place, Status],
+    shared: dict[Place, Artifact],
 ) -> Status:
     blocked = [
         above[parent]
         for parent in parents_of(graph, node, partition)
-        if parent in above and above[parent].state != "fresh"
+        if parent in above and above[parent].state not in ("fresh", "shared")
     ]
     if blocked:
         return _waiting(node, partition, blocked, above)
     try:
-        wanted = resolve(store, graph, node, partition, source_of(node, partition))
+        wanted = resolve(store, graph, node, partition, source_of(node, partition), shared)
     except (StoreError, InputError) as error:
         return Status(node.name, partition, "waiting", str(error), causes=("missing",))
-    state, why, causes = _compared(store, Address(graph.recipe, node.name, partition), node, wanted)
-    return Status(node.name, partition, state, why, wanted.identity.build_key, causes)
+    name, build_key = DatasetName(graph.recipe, node.name, partition), wanted.identity.build_key
+    built = committed(store, name, wanted.identity.stage, build_key)
+    state, why, causes = _compared(store, name, node, wanted, built)
+    if state != "shared" or built is None:
+        return Status(node.name, partition, state, why, build_key, causes)
+    shared[node.name, partition] = built
+    return Status(node.name, partition, state, why, build_key, causes, shared_from=built.made_for)
 
 
 def count_states(statuses: list[Status]) -> dict[str, int]:
@@ -107,23 +118,46 @@ def _waiting(node: Node, partition: str | None, blocked: list[Status], above: Ma
 
 
 def _compared(
-    store: ArtifactStore, address: Address, node: Node, wanted: Resolved
+    store: ArtifactStore, name: DatasetName, node: Node, wanted: Resolved, built: Artifact | None
 ) -> tuple[State, str, tuple[Cause, ...]]:
-    latest = store.latest(address)
-    built = committed(store, address, wanted.identity.build_key)
+    latest = store.latest(name)
     if built is None:
-        return ("missing", "never built", ("missing",)) if latest is None else _stale(latest.manifest, wanted)
-    verdict = store.verdict(built)
-    if verdict is None or verdict.contract_fingerprint != fingerprint(node.contract):
+        if latest is not None:
+            return _stale(latest.manifest, wanted)
+        return "missing", _why_missing(store, name, wanted.identity), ("missing",)
+    if gone := store.missing_files(built):
+        why = f"built, but {len(gone)} of its files are not there or not whole, {gone[0]} first"
+        return "missing", why, ("missing",)
+    verdict = store.standing_verdict(name, built, fingerprint(node.contract))
+    if verdict is None:
         return "stale", "built, but not judged by its contract of now", ("contract",)
     if not verdict.accepted:
         failures = "; ".join(f"{item.name}: {item.error or item.observed}" for item in verdict.failures())
+        if lost_to_a_service(verdict):
+            return "stale", f"records were lost to a service's bad hour, a run makes it again: {failures}", ("quality",)
         return "failed", f"contract failed: {failures}", ("quality",)
     if latest is None:
+        if built.made_for != name:
+            return "shared", f"made for {built.made_for}; to publish it costs nothing", ("missing",)
         return "missing", "built and passed, but never published", ("missing",)
-    if latest.manifest.build_key != built.manifest.build_key:
+    if (latest.address, latest.manifest.build_key) != (built.address, built.manifest.build_key):
         return _stale(latest.manifest, wanted)
-    return "fresh", "", ()
+    if not store.is_judged_by(name, fingerprint(node.contract)):
+        return "stale", "built, but not judged by its contract of now", ("contract",)
+    changed = sorted(
+        module
+        for module, digest in built.manifest.outside.items()
+        if wanted.identity.outside.get(module, digest) != digest
+    )
+    return "fresh", f"made by another text of {', '.join(changed)}, of equal version" if changed else "", ()
+
+
+def _why_missing(store: ArtifactStore, name: DatasetName, identity: Identity) -> str:
+    record = store.standing(name)
+    if record.withdrawn:
+        return f"withdrawn: {record.withdrawn}"
+    reason = store.why_set_aside(Address(identity.stage, name.partition), identity.build_key)
+    return f"set aside: {reason}" if reason else "never built"
 
 
 def _stale(manifest: Manifest, wanted: Resolved) -> tuple[State, str, tuple[Cause, ...]]:
@@ -144,9 +178,9 @@ def difference(manifest: Manifest, wanted: Resolved) -> dict[Cause, str]:
         reasons["config"] = f"config: {', '.join(fields)}"
     before, after = _versions(manifest.inputs), _versions(identity.inputs)
     changed = {
-        place_name(asset or role, partition)
-        for role, asset, partition in before.keys() | after.keys()
-        if before.get((role, asset, partition)) != after.get((role, asset, partition))
+        place_name(name or role, partition)
+        for role, name, partition in before.keys() | after.keys()
+        if before.get((role, name, partition)) != after.get((role, name, partition))
     }
     if changed:
         reasons["inputs"] = f"inputs: {', '.join(sorted(changed))}"
@@ -154,11 +188,11 @@ def difference(manifest: Manifest, wanted: Resolved) -> dict[Cause, str]:
         # Equal bytes in another build: only a roll-up asks for it, since it names the builds that are there.
         builds = {item.build_key for item in manifest.inputs}
         again = sorted(
-            place_name(item.asset, item.partition) for item in identity.inputs if item.build_key not in builds
+            place_name(item.name, item.partition) for item in identity.inputs if item.build_key not in builds
         )
         reasons["inputs"] = f"a child was built again: {', '.join(again)}" if again else "inputs in another order"
     return reasons
 
 
 def _versions(inputs: list[Input]) -> dict[tuple[str, str, str | None], str]:
-    return {(item.role, item.asset, item.partition): item.data_version for item in inputs}
+    return {(item.role, item.name, item.partition): item.data_version for item in inputs}

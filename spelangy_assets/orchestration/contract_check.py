@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from spelangy_assets.quality.contracts import Contract
+from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.store.manifest import Severity, Verdict
 
 _NAMES: dict[Severity, str] = {"block": "contract", "warn": "drift"}
@@ -40,13 +41,14 @@ def check_results(key: dg.AssetKey, contract: Contract, verdict: Verdict) -> Ite
         mine = [item for item in verdict.expectations if item.severity == severity or (item.error and spec.blocking)]
         failed = "; ".join(f"{item.name}: {item.observed}" for item in mine if not item.success)
         overruled = verdict.overruled if spec.blocking else None
+        said = f"overruled by {overruled.by}: {overruled.reason}; {failed}" if overruled else failed
         yield dg.AssetCheckResult(
             check_name=spec.name,
             asset_key=key,
             passed=all(item.success for item in mine),
             # It still has not passed, so automation keeps away from what is below; but a warning blocks no run.
             severity=dg.AssetCheckSeverity.WARN if overruled else _SEVERITIES[severity],
-            description=f"overruled by {overruled.by}: {overruled.reason}; {failed}" if overruled else failed or None,
+            description=markdown_text(said) if said else None,
             metadata={
                 "expectations": dg.TableMetadataValue(
                     records=[

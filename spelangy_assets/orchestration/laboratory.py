@@ -57,6 +57,10 @@ class Laboratory:
     def store(self) -> ArtifactStore:
         return ArtifactStore(self.settings.store_uri, self.settings.cache_dir)
 
+    @property
+    def _digests(self) -> Path:
+        return self.settings.cache_dir / "snapshot_digests"
+
     def launch(self, module: str, spec: Mapping[str, Any], folder: Path) -> None:
         """Run a module as a plain subprocess, its output on ours. LaunchError when it fails."""
         command = child_command(self.settings, module, write_spec(spec, folder))
@@ -85,10 +89,10 @@ class Laboratory:
             return None
         source = node.snapshots.get(partition, Arriving())
         if isinstance(source, Packaged):
-            return FolderSource(PACKAGE_FOLDER / "sample" / source.path)
+            return FolderSource(PACKAGE_FOLDER / "sample" / source.path, digests=self._digests)
         if not isinstance(source, Arriving):
             return source
         folder, bucket = self.settings.snapshots / node.folder / partition, self.settings.snapshots_s3
         if bucket and not folder.is_dir():
             return FolderSource(below(bucket, node.folder, partition), source.texts)
-        return FolderSource(folder, source.texts)
+        return FolderSource(folder, source.texts, self._digests)

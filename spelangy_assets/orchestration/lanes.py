@@ -5,13 +5,17 @@ is printed (demo.py). A step process of its own for each asset costs seconds of 
 many Dagster runs in process, one torch thread each, which on two cores is the quickest way through the sample.
 """
 
+import contextlib
 import multiprocessing
 import os
 import queue
+import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dagster as dg
@@ -21,7 +25,7 @@ from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, parents_of
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.orphans import end_with_parent
+from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
 from spelangy_assets.settings import Settings
 
 PROCESS_TAG = "spelangy/process"
@@ -99,7 +103,7 @@ class Ended:
     cpu_seconds: float
 
 
-def _lane(recipe: str, settings: Settings, tasks: Any, results: Any) -> None:
+def _lane(recipe: str, reference: str, settings: Settings, tasks: Any, results: Any) -> None:
     """The body of a lane's process: take a task, run it, say how it ended; None ends the lane."""
     end_with_parent()
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
@@ -125,7 +129,7 @@ def _lane(recipe: str, settings: Settings, tasks: Any, results: Any) -> None:
         )
 
     definitions = build_definitions(
-        settings, {"laboratory": Laboratory(settings, report=report)}, recipes=[recipe_named(recipe)]
+        settings, {"laboratory": Laboratory(settings, report=report)}, recipes=[recipe_named(reference)]
     )
     with dg.DagsterInstance.get() as instance:
         while (item := tasks.get()) is not None:
@@ -190,28 +194,34 @@ class Outcome:
 
 def run_lanes(
     recipe: str,
+    reference: str,
     settings: Settings,
     tasks: list[Task],
     lanes: int,
     on_progress: Callable[[Progress], None],
 ) -> Outcome:
-    """Run tasks over lanes, parents first, the most urgent first; what is below a failure is not run and is named."""
+    """Run tasks over lanes, parents first, the most urgent first; what is below a failure is not run and is named.
+
+    When this is left by an exception, an interrupt among them, the lanes are killed with what they are at: the next
+    run goes on from there.
+    """
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
+    _start_tracker()
     results = context.Queue()
     inboxes = [context.Queue() for _ in range(min(lanes, len(tasks)))]
     processes = [
-        context.Process(target=_lane, args=(recipe, settings, inbox, results), name=f"lane-{index}")
+        context.Process(target=_lane, args=(recipe, reference, settings, inbox, results), name=f"lane-{index}")
         for index, inbox in enumerate(inboxes)
     ]
-    with _OneThread():
-        for process in processes:
-            process.start()
     outcome = Outcome()
     idle = list(range(len(inboxes)))
     busy: dict[int, int] = {}  # task -> lane
     waiting, done, lane_cpu = set(range(len(tasks))), set(), {}
     try:
+        with _OneThread(), _ParentInterrupts():
+            for process in processes:
+                process.start()
         while waiting or busy:
             ready = sorted((index for index in waiting if tasks[index].needs <= done), key=lambda i: -tasks[i].urgency)
             for index in ready[: len(idle)]:
@@ -234,17 +244,43 @@ def run_lanes(
                 else:
                     done.add(message.task)
             outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, _memory_bytes())
-    finally:
+    except BaseException:
+        _kill(processes)
         for inbox in inboxes:
-            inbox.put(None)
-        for process in processes:
-            process.join(timeout=30)
-            if process.is_alive():
-                process.terminate()
+            inbox.cancel_join_thread()  # what nobody reads any more would be waited for at exit
+        raise
+    for inbox in inboxes:
+        inbox.put(None)
+    for process in processes:
+        process.join(timeout=30)
+    _kill(processes)
     outcome.not_run = sorted(tasks[index].title for index in waiting)
     outcome.wall_seconds = time.perf_counter() - started
     outcome.cpu_seconds = sum(lane_cpu.values()) + sum(os.times()[:2])
     return outcome
+
+
+def _start_tracker() -> None:
+    """Start the process of multiprocessing that removes the semaphores which killed lanes leave.
+
+    It does so without a word on stderr, and an interrupt of the terminal does not end it before they are gone.
+    """
+    sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")  # is passed on to it
+    with _ParentInterrupts():
+        resource_tracker.ensure_running()
+    sys.warnoptions.pop()
+
+
+def _kill(lanes: list[Any]) -> None:
+    alive = []
+    for lane in lanes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if lane.is_alive():
+                alive.append(psutil.Process(lane.pid))
+    kill_trees(alive)
+    for lane in lanes:
+        if lane.pid is not None:
+            lane.join(timeout=2)
 
 
 def _messages(results: Any, processes: list[Any]) -> Iterator[Any]:
@@ -268,6 +304,19 @@ def _memory_bytes() -> int:
         except psutil.NoSuchProcess:
             continue
     return total
+
+
+class _ParentInterrupts:
+    """Children that start inside the block get no interrupt of the terminal: it is their parent that ends them.
+
+    A blocked signal stays blocked in a child. Dagster would raise it inside of a step, wherever the step is.
+    """
+
+    def __enter__(self) -> None:
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+
+    def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
 class _OneThread:

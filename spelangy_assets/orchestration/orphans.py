@@ -1,6 +1,6 @@
-"""A process that goes when the one that started it is gone.
+"""A process that goes when the one that started it is gone, and the end of a process with all that it started.
 
-Put here: that. Do not put here: what is said of a run whose process was killed (lanes.py). A lane that outlives a
+Put here: both. Do not put here: what is said of a run whose process was killed (lanes.py). A lane that outlives a
 killed `demo` would go on writing where the next one resumes, and a training that it started with it.
 """
 
@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import threading
+from collections.abc import Iterable
 from multiprocessing.connection import wait
 
 import psutil
@@ -27,9 +28,27 @@ def end_with_parent() -> None:
 
     def watch() -> None:
         wait([sentinel])
-        for child in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
+        kill_trees(psutil.Process().children())
         os._exit(1)
 
     threading.Thread(target=watch, name="end with parent", daemon=True).start()
+
+
+def kill_trees(roots: Iterable[psutil.Process]) -> None:
+    """Kill processes and all that they started.
+
+    They are stopped before any is killed: what a killed process has started is nobody's child and cannot be found.
+    """
+    stopped: set[psutil.Process] = set()
+    found = set(roots)
+    while new := found - stopped:
+        for process in new:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        stopped |= new
+        for process in list(stopped):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.update(process.children())
+    for process in stopped:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -3,6 +3,9 @@
 Put here: finding snapshots and adding them as partitions. Do not put here: reading them.
 """
 
+import warnings
+from pathlib import Path
+
 import dagster as dg
 
 from spelangy_assets.execution.graph import Graph, Node
@@ -10,12 +13,16 @@ from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.keys import partitions_name
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.files import Files
+from spelangy_assets.store.names import check_name
 
 
 def snapshots(graph: Graph, settings: Settings, *, arrived: bool = True) -> dict[str, list[str]]:
     """Return by crawl the names of its snapshots: those that the recipe names, then those that arrived, sorted."""
     return {
-        crawl.name: [*crawl.snapshots, *(n for n in _arrived(crawl, settings) if arrived and n not in crawl.snapshots)]
+        str(crawl.partition): [
+            *crawl.snapshots,
+            *(name for name in _arrived(crawl, settings) if arrived and name not in crawl.snapshots),
+        ]
         for crawl in graph.crawls
     }
 
@@ -28,7 +35,18 @@ def _arrived(crawl: Node, settings: Settings) -> list[str]:
     if settings.snapshots_s3:
         there = Files(settings.snapshots_s3).names(crawl.folder)
         found += sorted(name for name, is_folder in there if is_folder and name not in found)
-    return [name for name in found if not name.startswith(".")]
+    return [name for name in found if _is_name(name, folder)]
+
+
+def _is_name(name: str, folder: Path) -> bool:
+    """Whether a folder can be a snapshot; one that cannot is passed over with a warning, a hidden one without."""
+    try:
+        check_name(name)
+    except ValueError as error:
+        if not name.startswith("."):
+            warnings.warn(f"{folder} holds a folder that is no snapshot: {error}; rename it", stacklevel=2)
+        return False
+    return True
 
 
 def add_partitions(instance: dg.DagsterInstance, recipe: Recipe, settings: Settings) -> None:

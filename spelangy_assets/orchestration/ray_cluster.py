@@ -17,6 +17,7 @@ from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import Spread
 from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.recipes.registry import recipe_sent, text_of
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Share
 
@@ -47,8 +48,11 @@ def ray_spread(settings: Settings, recipe: Recipe, node: Node) -> Spread | None:
             num_cpus=1, num_gpus=int(on_gpu), scheduling_strategy="SPREAD", max_retries=3, name=f"{recipe.name}/{asset}"
         )
         # Service addresses and secrets are those of each machine's own environment.
-        told = replace(settings, environment={})
-        shares = [do_share.remote(told, recipe, asset, partition, build_key, index, places) for index in range(places)]
+        told, text = replace(settings, environment={}), text_of(recipe.reference)
+        shares = [
+            do_share.remote(told, recipe.reference, text, asset, partition, build_key, index, places)
+            for index in range(places)
+        ]
         failures = []
         for share in shares:
             try:
@@ -62,10 +66,17 @@ def ray_spread(settings: Settings, recipe: Recipe, node: Node) -> Spread | None:
 
 
 def _do_share(
-    settings: Settings, recipe: Recipe, asset: str, partition: str | None, build_key: str, index: int, count: int
+    settings: Settings,
+    reference: str,
+    text: bytes | None,
+    asset: str,
+    partition: str | None,
+    build_key: str,
+    index: int,
+    count: int,
 ) -> None:
-    """Do one share, in a process of the cluster."""
-    graph = recipe.graph
+    """Do one share, in a process of the cluster; `text` is that of the recipe's file, which need not be there."""
+    graph = recipe_sent(reference, text).graph
     node = graph[asset]
     laboratory = Laboratory(replace(settings, environment=dict(os.environ)))
     build_share(

@@ -29,7 +29,9 @@ _WHY_CHARACTERS = 200
 def recipe_statuses(instance: dg.DagsterInstance, recipe: Recipe, graph: Graph, laboratory: Laboratory) -> list[Status]:
     """Return the state of every dataset that a recipe asks for at the snapshots that the instance knows."""
     partitions = {
-        crawl.name: instance.get_dynamic_partitions(partitions_name(recipe.name, crawl.name)) for crawl in graph.crawls
+        crawl: instance.get_dynamic_partitions(partitions_name(recipe.name, crawl))
+        for crawl in dict.fromkeys(node.partition for node in graph)
+        if crawl is not None
     }
     return status_of(laboratory.store, graph, partitions, lambda node, partition: laboratory.source(node, partition))
 

@@ -27,28 +27,30 @@ def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory, jobs: 
 
     @dg.sensor(
         name=f"{recipe.name}_snapshots",
-        jobs=[jobs[crawl.name] for crawl in graph.crawls],
+        jobs=[jobs[crawl.partition] for crawl in graph.crawls],
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING if recipe.name == "sample" else dg.DefaultSensorStatus.STOPPED,
         description="Adds new snapshots as partitions; requests the crawl asset of those that arrived in the folder",
     )
     def find_snapshots(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         requests, additions, room = [], [], _SNAPSHOTS_PER_TICK
-        for name, names in snapshots(graph, laboratory.settings).items():
-            crawl = graph[name]
-            known = set(context.instance.get_dynamic_partitions(partitions_name(recipe.name, name)))
+        found = snapshots(graph, laboratory.settings)
+        for crawl in graph.crawls:
+            partition = str(crawl.partition)
+            names = found[partition]
+            known = set(context.instance.get_dynamic_partitions(partitions_name(recipe.name, partition)))
             fresh = [snapshot for snapshot in names if snapshot not in known][:room]
             room -= len(fresh)
             if not fresh:
                 continue
-            definition = dg.DynamicPartitionsDefinition(name=partitions_name(recipe.name, name))
+            definition = dg.DynamicPartitionsDefinition(name=partitions_name(recipe.name, partition))
             additions.append(definition.build_add_request(fresh))
             requests.extend(
                 dg.RunRequest(
-                    run_key=f"{recipe.name}/{name}/{snapshot}",
+                    run_key=f"{recipe.name}/{crawl.name}/{snapshot}",
                     partition_key=snapshot,
-                    asset_selection=[asset_key(recipe.name, name)],
-                    job_name=job_name(recipe.name, name),
+                    asset_selection=[asset_key(recipe.name, crawl.name)],
+                    job_name=job_name(recipe.name, partition),
                     tags={"snapshot": snapshot, **size_tags([crawl], laboratory.settings.device)},
                 )
                 for snapshot in fresh

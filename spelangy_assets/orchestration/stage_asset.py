@@ -21,6 +21,7 @@ from spelangy_assets.orchestration.keys import asset_key, group_name, partitions
 from spelangy_assets.orchestration.laboratory import Laboratory, child_command, write_spec
 from spelangy_assets.orchestration.policies import automation_of, is_transient, retry_policy
 from spelangy_assets.orchestration.ray_cluster import ray_spread
+from spelangy_assets.report.markdown import markdown_table, without_pictures
 from spelangy_assets.store.artifacts import Artifact, StoreError
 from spelangy_assets.store.fingerprint import fingerprint, payload_of
 from spelangy_model.records import schema_of
@@ -164,7 +165,7 @@ def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
             schema=dg.TableSchema([dg.TableColumn("reason"), dg.TableColumn("records", "int")]),
         ),
         "inputs": dg.MetadataValue.json(
-            [f"{item.asset or item.role}[{item.partition or ''}]@{item.data_version}" for item in manifest.inputs]
+            [f"{item.name or item.role}[{item.partition or ''}]@{item.data_version}" for item in manifest.inputs]
         ),
         **{f"sum/{stat}": round(amount, 6) for stat, amount in sorted(counts.stats.items())},
         **{f"rows/{table}": count for table, count in rows.items()},
@@ -176,7 +177,7 @@ def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
     for file in [*manifest.shards, *manifest.attachments]:
         name = Path(file.path)
         if name.suffix == ".md":
-            metadata[name.stem] = dg.MetadataValue.md(built.artifact.read_file(file.path).decode())
+            metadata[name.stem] = dg.MetadataValue.md(without_pictures(built.artifact.read_file(file.path).decode()))
         elif name.suffix == ".html":
             metadata[f"{name.stem}_page"] = dg.MetadataValue.path(f"{built.artifact.uri}/{file.path}")
     return metadata
@@ -189,12 +190,9 @@ def preview_markdown(artifact: Artifact, table: str) -> str:
         return "no rows"
     rows = shard.table().slice(0, _PREVIEW_ROWS)
     names = [name for name in rows.column_names if name != "audio"]
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines.extend("| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows.select(names).to_pylist())
-    return "\n".join(lines)
+    return markdown_table(names, ([_short(row[name]) for name in names] for row in rows.select(names).to_pylist()))
 
 
-def _cell(value: Any) -> str:
+def _short(value: Any) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    text = text.replace("|", "\\|").replace("\n", " ")
     return text if len(text) <= _PREVIEW_CHARACTERS else text[:_PREVIEW_CHARACTERS] + "..."

@@ -17,6 +17,7 @@ from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.repair import recipe_statuses
+from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.store.fingerprint import digest_of
 from spelangy_assets.store.lineage import connect, query
 from spelangy_assets.store.lineage_queries import THROUGHPUT_SQL
@@ -64,7 +65,7 @@ def _freshness(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
                     asset_key=key,
                     passed=not behind,
                     severity=dg.AssetCheckSeverity.WARN,
-                    description=_first(behind),
+                    description=markdown_text(first) if (first := _first(behind)) else None,
                 )
             ],
         )
@@ -130,7 +131,7 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
                     asset_key=key,
                     passed=gigabytes <= budget,
                     severity=dg.AssetCheckSeverity.WARN,
-                    description=f"{gigabytes:.2f} GB of {budget:g}; `python -m spelangy_assets gc` says what may go",
+                    description=f"{gigabytes:.2f} GB of {budget:g}; `spelangy gc` says what may go",
                 )
             ],
         )

@@ -1,17 +1,18 @@
 """What each dataset promises: one row of aggregates in SQL, and bounds on them.
 
 Put here: contracts, as literals. Do not put here: how they are evaluated (evaluate.py). The SQL sees each table of
-the artifact as a view of its name, and the views `counts(records_in, records_kept, records_dropped)` and
-`stats(name, value)` of its manifest. A view `TABLE_audio(audio_bytes)` says how large the sound of each row of a TABLE
-is; never ask for `audio.bytes` itself, which would read hours of sound into memory. `block`: the dataset is broken
-(structure) and nothing may read it. `warn`: it is unusual (drift) and a person should look.
+the artifact as a view of its name, and the views `counts(records_in, records_kept, records_dropped)`,
+`drops(reason, records)` and `stats(name, value)` of its manifest. A view `TABLE_audio(audio_bytes)` says how large
+the sound of each row of a TABLE is; never ask for `audio.bytes` itself, which would read hours of sound into memory.
+`block`: the dataset is broken (structure) and nothing may read it. `warn`: it is unusual (drift) and a person should
+look.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spelangy_assets.store.manifest import Severity
+from spelangy_assets.store.manifest import Severity, Verdict
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,13 @@ class Contract:
     sql: str
     bounds: tuple[Bound, ...]
     drifts: tuple[Drift, ...] = ()
+
+
+def lost_to_a_service(verdict: Verdict | None) -> bool:
+    """Whether a version failed because a service's bad hour took records from it: the same work again mends it."""
+    if verdict is None or verdict.accepted:
+        return False
+    return any(item.name.startswith(f"{_LOST_TO_A_SERVICE} ") for item in verdict.failures())
 
 
 def _exactly(column: str, value: float = 0) -> Bound:
@@ -330,12 +338,23 @@ TEXT_DOCUMENTS = Contract(
     ),
 )
 
-_SCRIPTS_SQL = """
+# What earlier versions dropped when a language model's service was away or refused them all. A stage that meets this
+# now ends instead; what a server refuses of one page has reasons of its own.
+_LOST_TO_A_SERVICE = "lost_to_a_service"
+_MODEL_DROPS = "coalesce(sum(records) FILTER (starts_with(reason, 'model_')), 0)"
+_ANSWERED = "SELECT coalesce(sum(value), 0) FROM stats WHERE name IN ('model_answered', 'model_from_cache')"
+
+_SCRIPTS_SQL = f"""
     SELECT count(*) AS scripts, count(*) - count(DISTINCT document_id) AS duplicate_ids,
            count(*) FILTER (len(lines) = 0) AS empty_scripts,
            count(*) FILTER (EXISTS (
                SELECT 1 FROM (SELECT unnest(lines) AS l) WHERE trim(l.text) = '' OR trim(l.spoken_text) = ''
-           )) AS empty_lines{more}
+           )) AS empty_lines,
+           (SELECT coalesce(sum(records), 0) FROM drops WHERE reason IN (
+               'model_server_error', 'model_timeout', 'model_rate_limited', 'model_refused'
+           )) AS {_LOST_TO_A_SERVICE},
+           (SELECT {_MODEL_DROPS} / greatest({_MODEL_DROPS} + ({_ANSWERED}), 1) FROM drops)
+               AS share_dropped_by_model{{more}}
     FROM scripts
     """
 _SCRIPTS_BOUNDS = (
@@ -343,6 +362,9 @@ _SCRIPTS_BOUNDS = (
     _exactly("duplicate_ids"),
     _exactly("empty_scripts"),
     _exactly("empty_lines"),
+    _exactly(_LOST_TO_A_SERVICE),
+    Bound("share_dropped_by_model", 0, 0.25),  # replies that are no answer: another model, or a longer output limit
+    Bound("share_dropped_by_model", 0, 0.05, "warn"),
 )
 
 SCRIPTS = Contract("scripts", _SCRIPTS_SQL.format(more=""), _SCRIPTS_BOUNDS)

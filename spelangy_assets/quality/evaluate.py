@@ -61,6 +61,16 @@ def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[du
                 }
             ),
         )
+        reasons = sorted(counts.dropped.items())
+        connection.register(
+            "drops",
+            pa.table(
+                {
+                    "reason": pa.array([reason for reason, _ in reasons], pa.string()),
+                    "records": pa.array([records for _, records in reasons], pa.int64()),
+                }
+            ),
+        )
         stats = sorted(counts.stats.items())
         connection.register(
             "stats",
@@ -111,9 +121,9 @@ def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -
             rows = cursor.fetchall()
             columns = [column[0] for column in cursor.description or ()]
         except duckdb.Error as error:
-            raise ContractError(f"contract {contract.name} on {artifact.address}: {error}") from error
+            raise ContractError(f"contract {contract.name} on {artifact.name}: {error}") from error
     if len(rows) != 1:
-        raise ContractError(f"contract {contract.name} on {artifact.address}: its SQL gave {len(rows)} rows, not one")
+        raise ContractError(f"contract {contract.name} on {artifact.name}: its SQL gave {len(rows)} rows, not one")
     missing = [bound.column for bound in contract.bounds if bound.column not in columns]
     if missing:
         raise ContractError(f"contract {contract.name}: bounds on {missing}, which its SQL does not give")
@@ -133,7 +143,7 @@ def drift_values(artifact: Artifact, contract: Contract, tables: dict[str, type]
                 (column,) = connection.execute(drift.sql).fetchnumpy().values()
                 found = np.ma.filled(np.ma.asarray(column, dtype=np.float64), math.nan)
             except (duckdb.Error, TypeError, ValueError) as error:
-                raise ContractError(f"drift {drift.name} of {contract.name} on {artifact.address}: {error}") from error
+                raise ContractError(f"drift {drift.name} of {contract.name} on {artifact.name}: {error}") from error
             values.append(found[np.isfinite(found)])
         return values
 
@@ -153,28 +163,44 @@ def _great_expectations() -> Any:
     return gx, batches
 
 
-def evaluate(
-    artifact: Artifact, contract: Contract, tables: dict[str, type], previous: Artifact | None = None
-) -> Verdict:
-    """Return the verdict of the contract on the artifact; ContractError when it cannot be evaluated.
+def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> Verdict:
+    """Return the verdict of the contract on the artifact; ContractError when it cannot be evaluated."""
+    expectations = _judged(contract.name, aggregate(artifact, contract, tables), list(contract.bounds))
+    return Verdict(
+        contract_fingerprint=fingerprint(contract),
+        passed=all(item.success for item in expectations if item.severity == "block" or item.error),
+        expectations=expectations,
+        evaluated_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
 
-    `previous`: what the contract's drifts are measured from; without it they are not.
+
+def evaluate_drift(
+    artifact: Artifact, contract: Contract, tables: dict[str, type], previous: Artifact | None
+) -> list[Expectation]:
+    """Return what the contract's drifts say of the way from `previous` to the artifact; nothing without a previous one.
+
+    ContractError when they cannot be evaluated.
     """
+    if previous is None or not contract.drifts:
+        return []
+    row, bounds = {}, []
+    for drift, now, before in zip(
+        contract.drifts,
+        drift_values(artifact, contract, tables),
+        drift_values(previous, contract, tables),
+        strict=True,
+    ):
+        measures, limits = compare(drift, now, before, previous.address.partition or "before")
+        row |= measures
+        bounds += limits
+    return _judged(contract.name, row, bounds) if bounds else []
+
+
+def _judged(name: str, row: dict[str, float], bounds: list[Bound]) -> list[Expectation]:
+    """Return the outcome of bounds on an aggregate row."""
     gx, batches = _great_expectations()
-    row = aggregate(artifact, contract, tables)
-    bounds = list(contract.bounds)
-    if previous is not None and contract.drifts:
-        for drift, now, before in zip(
-            contract.drifts,
-            drift_values(artifact, contract, tables),
-            drift_values(previous, contract, tables),
-            strict=True,
-        ):
-            measures, limits = compare(drift, now, before, previous.address.partition or "before")
-            row |= measures
-            bounds += limits
     suite = gx.ExpectationSuite(
-        name=contract.name,
+        name=name,
         expectations=[
             gx.expectations.ExpectColumnValuesToBeBetween(
                 column=bound.column,
@@ -188,13 +214,7 @@ def evaluate(
     batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([row])})
     outcome = batch.validate(suite, result_format="BASIC")
     results = {_key(**result.expectation_config.kwargs): result for result in outcome.results}
-    expectations = [_expectation(bound, row, results[_key(bound.column, bound.low, bound.high)]) for bound in bounds]
-    return Verdict(
-        contract_fingerprint=fingerprint(contract),
-        passed=all(item.success for item in expectations if item.severity == "block" or item.error),
-        expectations=expectations,
-        evaluated_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
+    return [_expectation(bound, row, results[_key(bound.column, bound.low, bound.high)]) for bound in bounds]
 
 
 def _key(column: str, min_value: float | None = None, max_value: float | None = None, **_: Any) -> tuple[Any, ...]:

@@ -9,16 +9,26 @@ with its transcript, so that nothing depends on a recognizer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from spelangy_assets import lab
-from spelangy_assets.recipes import sample
-from spelangy_assets.recipes.sample import BASE_BATCH_ROWS, BATCH_ROWS, ROW_TOKENS, SEED
+from spelangy_assets.recipes.sample import (
+    BASE_BATCH_ROWS,
+    BATCH_ROWS,
+    GRANULARITY,
+    HELD_OUT_VOICES,
+    SAMPLING,
+    SEED,
+    TRAINED_VOICES,
+    WHISPER_BASE,
+    WHISPER_TINY,
+    judging,
+    training,
+)
 from spelangy_assets.sample.notes import WrittenNotes
 from spelangy_assets.sample.site import WorldPages
-from spelangy_assets.sample.sources import HELD_OUT, SampleWorld, WorldSentences, WorldTexts
+from spelangy_assets.sample.sources import SampleWorld, WorldSentences, WorldTexts
 from spelangy_assets.sample.spoken import SpokenConversations
-from spelangy_model.audio.tts.espeak import voices_of
 
 # Arm: shares of the sets among its speech, sampling, loss on speech. Krist is added to Quest without taking of its
 # share: Quest is what teaches, and less of it would be a second change.
@@ -32,8 +42,8 @@ ARMS = {
     "unmasked": ({"fine": 0.25, "krist": 0.25, "quest": 0.5}, "deterministic", True),
 }
 ABLATIONS = (
-    lab.Ablation("Granularity", "coarse_stochastic", "fine_stochastic", "coarse to fine chunks", (37.6, 40.7)),
-    lab.Ablation("Modality sampling", "fine_stochastic", "fine", "stochastic to deterministic", (41.4, 42.4)),
+    GRANULARITY,
+    SAMPLING,
     lab.Ablation("Synthetic data", "fine", "krist", "with Krist", (40.7, 41.5)),
     lab.Ablation("Synthetic data", "fine", "quest", "with Quest", (40.7, 47.9)),
     lab.Ablation("Synthetic data", "fine", "krist_quest", "with Krist and Quest"),
@@ -43,18 +53,15 @@ ABLATIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Dial:
-    """How large a miniature is.
+    """How large a miniature is: a world, how much is said and written in it, voices a question, steps, arms, seeds.
 
-    `world` is the reference of a larger world, `conversations` and `notes` are how much is said and written in it.
-    A question is asked in `voices_per_document` voices; `questions_per_split` thins the benchmark, 0 asks about every
-    fact in each of the three kinds of wording. `base_steps` grow with the facts: what the base LM does not know no arm
-    can answer.
+    `questions_per_split` thins the benchmark; 0 asks about every fact. `base_steps` grow with the facts: what the base
+    LM does not know no arm can answer.
     """
 
     world: str
     conversations: int
     notes: int
-    voices_per_document: int
     base_steps: int
     run_steps: int
     arms: tuple[str, ...] = tuple(ARMS)
@@ -65,59 +72,42 @@ class Dial:
 
 def miniature(name: str, description: str, dial: Dial) -> lab.Recipe:
     """Return the recipe of a dial."""
-    world, voices = dial.world, voices_of(sample.TOKENIZER_ACCENTS)
-    audio = lab.recordings({"talk": SpokenConversations(world=world, seed=SEED, recordings=dial.conversations)})
+    of_world = {"world": dial.world, "seed": SEED}
+    audio = lab.recordings({"talk": SpokenConversations(recordings=dial.conversations, **of_world)})
     turns = lab.segments(audio)
-    clean = lab.transcripts(turns, lab.hypotheses(audio, turns, (sample.WHISPER_BASE, sample.WHISPER_TINY)))
-    notes = WrittenNotes(world=world, seed=SEED, documents=dial.notes, documents_per_page=1)
-    pages = lab.pages({"site": WorldPages(world=world, seed=SEED), "notes": notes})
-    site, check = pages.on("site"), lab.RoundTrip(**sample.CHECK)
-    salad = WorldSentences(world=world, seed=SEED, kind="word_salad", count=dial.salad)
-    texts = WorldTexts(world=world, seed=SEED, documents=2000, talks=500)
+    clean = lab.transcripts(turns, lab.hypotheses(audio, turns, (WHISPER_BASE, WHISPER_TINY)))
+    notes = WrittenNotes(documents=dial.notes, documents_per_page=1, **of_world)
+    pages = lab.pages({"site": WorldPages(**of_world), "notes": notes})
+    site, check = pages.on("site"), lab.RoundTrip(recognizer=WHISPER_BASE, max_word_error_rate=0.5)
+    salad = WorldSentences(kind="word_salad", count=dial.salad, **of_world)
+    texts = WorldTexts(documents=2000, talks=500, **of_world)
     tokens = lab.Tokens(
-        speech=lab.speech_tokenizer(lab.tokenizer_speech(salad, seed=SEED, voices=voices)),
+        speech=lab.speech_tokenizer(lab.tokenizer_speech(salad, seed=SEED, voices=TRAINED_VOICES)),
         text=lab.text_tokenizer(lab.Trained((texts,), vocab_size=1300)),
     )
     sets = {
         "coarse": tokens(lab.chunks(audio, clean, lab.Turns(max_s=16.0), name="web_coarse", seed=SEED)),
         "fine": tokens(lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=SEED)),
         "krist": tokens(lab.speech(lab.krist(site), check, seed=SEED)),
-        "quest": tokens(
-            lab.speech(lab.quest(site, seed=SEED), check, seed=SEED, voices_per_document=dial.voices_per_document)
-        ),
+        "quest": tokens(lab.speech(lab.quest(site, seed=SEED), check, seed=SEED, voices_per_document=4)),
     }
-    text = tokens(lab.documents(pages))
-    shape = {"row_tokens": ROW_TOKENS, "max_epochs": 64.0}
-    base_rows = lab.mix(text={text: 1.0}, rows=dial.base_steps * BASE_BATCH_ROWS, seed=SEED, **shape)
-    base = lab.train(base_rows, preset="tiny", **sample.training(dial.base_steps, BASE_BATCH_ROWS, 4e-3))
+    text = {tokens(lab.documents(pages)): 1.0}
+    base_rows = lab.mix(text=text, rows=dial.base_steps * BASE_BATCH_ROWS, max_epochs=64.0, seed=SEED)
+    base = lab.train(base_rows, preset="tiny", **training(dial.base_steps, BASE_BATCH_ROWS, 4e-3))
 
     def run(arm: str, seed: int) -> lab.Dataset:
-        shares, sampling, loss_on_speech = ARMS[arm]
-        rows = lab.mix(
-            speech={sets[one]: share for one, share in shares.items()},
-            text={text: 1.0},
-            text_share=0.15,
-            rows=dial.run_steps * BATCH_ROWS,
-            sampling=sampling,
-            loss_on_speech=loss_on_speech,
-            seed=seed,
-            **shape,
-        )
-        return lab.train(rows, base=base, **sample.training(dial.run_steps, BATCH_ROWS, 3e-3) | {"seed": seed})
+        shares, sampling, loss = ARMS[arm]
+        speech = {sets[one]: share for one, share in shares.items()}
+        options = {"sampling": sampling, "loss_on_speech": loss, "text_share": 0.15, "max_epochs": 64.0, "seed": seed}
+        rows = lab.mix(speech=speech, text=text, rows=dial.run_steps * BATCH_ROWS, **options)
+        return lab.train(rows, base=base, **training(dial.run_steps, BATCH_ROWS, 3e-3) | {"seed": seed})
 
-    questions = lab.questions(
-        SampleWorld(world=world, name="miniature_world", max_questions_per_split=dial.questions_per_split),
-        seed=SEED,
-        trained_voices=voices,
-        held_out_voices=sample.HELD_OUT_VOICES,
-    )
-    held_out = WorldTexts(world=world, seed=SEED, first=HELD_OUT, documents=100)
-    judging = sample.judging()
+    world = SampleWorld(world=dial.world, name="miniature_world", max_questions_per_split=dial.questions_per_split)
     board = lab.leaderboard(
         {arm: [run(arm, SEED + seed) for seed in range(dial.seeds)] for arm in dial.arms},
-        questions,
+        lab.questions(world, seed=SEED, trained_voices=TRAINED_VOICES, held_out_voices=HELD_OUT_VOICES),
         ablations=[row for row in ABLATIONS if {row.before, row.after} <= set(dial.arms)],
-        judging=replace(judging, text_skill=replace(sample.text_skill(0), held_out=held_out)),
+        judging=judging(dial.world),
         title="The paper's data ablations in miniature",
         seed=SEED,
     )
@@ -131,7 +121,6 @@ MINIATURE = miniature(
         world="larger/800/20260101/77f5184329c6b1c3",  # 4,000 facts
         conversations=2500,
         notes=40_000,
-        voices_per_document=4,
         base_steps=10_000,
         run_steps=2000,
         seeds=5,
@@ -145,7 +134,6 @@ MINIATURE_LOW = miniature(
         world="larger/80/20260101/8adb40872f132212",  # 400 facts
         conversations=250,
         notes=4000,
-        voices_per_document=4,
         base_steps=1000,
         run_steps=400,
         arms=("coarse_stochastic", "fine_stochastic", "fine", "quest"),

@@ -8,7 +8,7 @@ once in preflight, with what is missing and how to get it.
 from __future__ import annotations
 
 from spelangy_assets import lab
-from spelangy_assets.recipes.sample import SEED, WORLD
+from spelangy_assets.recipes.sample import GRANULARITY, SAMPLING, SEED, WORLD
 from spelangy_assets.sample.sources import SampleWorld, WorldSentences
 from spelangy_model.audio.asr import FasterWhisper, TransformersCtc
 from spelangy_model.audio.diarization.diarize import DiarizerSpec
@@ -23,7 +23,6 @@ ROW_TOKENS = 16_384
 BATCH_ROWS = 512
 STEPS = 200_000
 TRAINED_TOKENS = ROW_TOKENS * BATCH_ROWS * STEPS  # 1.68e12; the paper rounds it to 1.67T
-TEXT_SHARE = 0.6
 SHAPE = {"rows": BATCH_ROWS * STEPS, "row_tokens": ROW_TOKENS, "max_epochs": 4.0, "seed": SEED}
 TRAINING = {
     "steps": STEPS,
@@ -98,7 +97,7 @@ base = lab.train(lab.mix(text={text: 1.0}, **SHAPE), preset="3.8b", **TRAINING)
 def run(speech: dict[lab.Dataset, float], sampling: Sampling = "deterministic", masked: bool = False) -> lab.Dataset:
     """Return a run of the paper's size on those shares of speech; `masked`: the loss is on text alone."""
     rows = lab.mix(
-        speech=speech, text={text: 1.0}, text_share=TEXT_SHARE, sampling=sampling, loss_on_speech=not masked, **SHAPE
+        speech=speech, text={text: 1.0}, text_share=0.6, sampling=sampling, loss_on_speech=not masked, **SHAPE
     )
     return lab.train(rows, base=base, **TRAINING)
 
@@ -132,8 +131,8 @@ PAPER = lab.Recipe(
         ARMS,
         questions,
         ablations=(
-            lab.Ablation("Granularity", "coarse_stochastic", "fine_stochastic", "coarse to fine chunks", (37.6, 40.7)),
-            lab.Ablation("Modality sampling", "fine_stochastic", "fine", "stochastic to deterministic", (41.4, 42.4)),
+            GRANULARITY,
+            SAMPLING,
             lab.Ablation("Synthetic data", "fine", "fine_krist", "with Krist", (40.7, 41.5)),
             lab.Ablation("Synthetic data", "fine", "fine_quest", "with Quest", (40.7, 47.9)),
             lab.Ablation("Synthetic data", "fine", "fine_krist_quest", "with Krist and Quest", (40.7, 42.1)),

@@ -1,13 +1,20 @@
-"""The recipes that there are, by name: the package's, and those of the modules that a user names.
+"""The recipes that there are: the package's by name, those of a user's modules, and those of a file.
 
-Put here: looking a recipe up. Do not put here: a recipe.
+Put here: looking a recipe up. Do not put here: a recipe. A file is code: it is loaded only where a person names it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
+import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
 
+from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.recipes.miniature import MINIATURE, MINIATURE_LOW
 from spelangy_assets.recipes.paper import PAPER
@@ -16,6 +23,7 @@ from spelangy_assets.recipes.tokenizer import TOKENIZER
 from spelangy_assets.settings import Settings
 
 RECIPES: tuple[Recipe, ...] = (SAMPLE, PAPER)
+_DIGEST = "#sha256="
 
 
 def own_recipes(modules: Sequence[str]) -> list[Recipe]:
@@ -33,15 +41,99 @@ def own_recipes(modules: Sequence[str]) -> list[Recipe]:
     return found
 
 
-def recipe_named(name: str) -> Recipe:
-    """Return a recipe by name, of the package's or of the modules that SPELANGY_RECIPE_MODULES names.
-
-    ValueError names those that there are, and a name that two of them have.
-    """
+def known_recipes() -> dict[str, Recipe]:
+    """Return all recipes by name. ValueError for a name that two of them have."""
     known = {recipe.name: recipe for recipe in (*RECIPES, MINIATURE, MINIATURE_LOW, TINY, TOKENIZER)}
     for recipe in own_recipes(Settings.from_environment().recipe_modules):
         if known.setdefault(recipe.name, recipe) is not recipe:
             raise ValueError(f"two recipes are called {recipe.name!r}: give yours another name")
-    if name not in known:
-        raise ValueError(f"no recipe {name!r}; there are {', '.join(known)}")
-    return known[name]
+    return known
+
+
+def recipe_named(reference: str) -> Recipe:
+    """Return a recipe: by its name, or as FILE.py or FILE.py:NAME.
+
+    ValueError names those that there are; RecipeError says what is wrong with a file, in one line.
+    """
+    if ".py" in reference:
+        return _from_file(reference)
+    known = known_recipes()
+    if reference not in known:
+        raise ValueError(f"no recipe {reference!r}; there are {', '.join(known)}, or name a file: FILE.py")
+    return known[reference]
+
+
+def text_of(reference: str) -> bytes | None:
+    """Return the text of the file that a reference names; None for a recipe by name."""
+    place, _, _ = reference.partition(_DIGEST)
+    if ".py" not in place:
+        return None
+    return Path(place if place.endswith(".py") else place.rpartition(":")[0]).read_bytes()
+
+
+def recipe_sent(reference: str, text: bytes | None) -> Recipe:
+    """Return the recipe of another machine's reference; the `text` of its file came with it."""
+    if text is None:
+        return recipe_named(reference)
+    place, _, digest = reference.partition(_DIGEST)
+    if hashlib.sha256(text).hexdigest() != digest:
+        raise RecipeError(f"{place}: another text came than the run began with; start it again")
+    head, _, name = place.rpartition(":")
+    return vars(_executed(Path(head), text, digest))[name]
+
+
+def _from_file(reference: str) -> Recipe:
+    place, _, digest = reference.partition(_DIGEST)
+    head, _, name = place.rpartition(":") if not place.endswith(".py") else (place, "", "")
+    path = Path(head).absolute()
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(f"{path}: no recipe can be read there ({error.strerror})") from error
+    found = hashlib.sha256(text).hexdigest()
+    if digest and digest != found:
+        raise RecipeError(f"{path} changed since this run began; start it again")
+    module = _executed(path, text, found)
+    own = {one: value for one, value in vars(module).items() if _is_of(value, path)}
+    if name and name not in own:
+        raise RecipeError(f"{path}: no recipe is called {name!r} there; it has {', '.join(own) or 'none'}")
+    if not name and len(own) != 1:
+        raise RecipeError(
+            f"{path}: has {len(own)} recipes ({', '.join(own)}); name one: {head}:NAME"
+            if own
+            else f"{path}: has no recipe; write RECIPE = lab.Recipe(...)"
+        )
+    name = name or next(iter(own))
+    if own[name].name in {recipe.name for recipe in RECIPES}:
+        raise RecipeError(f"{own[name].where}: {own[name].name!r} is the name of a recipe of the package; take another")
+    own[name].reference = f"{path}:{name}{_DIGEST}{found}"
+    return own[name]
+
+
+def _is_of(value: object, path: Path) -> bool:
+    return isinstance(value, Recipe) and value.where.rpartition(":")[0] == str(path)
+
+
+def _executed(path: Path, text: bytes, digest: str) -> ModuleType:
+    """Return the module of a file, run once a process. RecipeError for whatever it raises, with its line."""
+    name = f"spelangy_recipe_{digest[:16]}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module
+    try:
+        exec(compile(text, str(path), "exec"), module.__dict__)  # a file that a person named
+    except RecipeError:
+        del sys.modules[name]
+        raise
+    except SyntaxError as error:
+        del sys.modules[name]
+        raise RecipeError(f"{path}:{error.lineno}: {error.msg}") from error
+    except Exception as error:
+        del sys.modules[name]
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = frames[-1].lineno if frames else "?"
+        text_of = " ".join(str(error).split())
+        raise RecipeError(f"{path}:{line}: {type(error).__name__}: {text_of}") from error
+    return module

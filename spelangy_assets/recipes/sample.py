@@ -7,6 +7,7 @@ model is by name: a part that is missing ends in a preflight error, never in a s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from spelangy_assets import lab
 from spelangy_assets.sample.notes import WrittenNotes
@@ -19,70 +20,64 @@ from spelangy_model.eval.systems import Cascade
 
 WORLD = "c18c7832f160706203ee23bdae444832f4b4c30895140563837c1a954974a5e2"  # the facts and wordings of the sample world
 SEED = 20260101
-
 # Krist and Quest speak in five accents, the tokenizer is trained on four of them; a sixth is in the questions alone.
-TOKENIZER_ACCENTS = tuple(accent for accent in ACCENTS if accent != "en-029")
+TRAINED_VOICES = voices_of(tuple(accent for accent in ACCENTS if accent != "en-029"))
 HELD_OUT_VOICES = tuple(Voice(name=f"en-gb-x-gbclan+{variant}", accent="en-gb-x-gbclan") for variant in ("m1", "f5"))
-
 WHISPER_BASE = FasterWhisper(name="whisper-base", model="package:base", beam_size=1)
 WHISPER_TINY = WhisperTimestamped(name="whisper-tiny.en", model="package:tiny.en")
-# Of espeak-ng's words Whisper base gets 0.2 to 0.3 wrong.
-CHECK = {"recognizer": WHISPER_BASE, "max_word_error_rate": 0.5}
-
 ROW_TOKENS, BATCH_ROWS, BASE_BATCH_ROWS = 256, 5, 6
+GRANULARITY = lab.Ablation("Granularity", "coarse_stochastic", "fine_stochastic", "coarse to fine chunks", (37.6, 40.7))
+SAMPLING = lab.Ablation("Modality sampling", "fine_stochastic", "fine", "stochastic to deterministic", (41.4, 42.4))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """What `sample` and `tiny` have otherwise."""
+    """What `sample` and `tiny` have otherwise; the defaults are the sample's."""
 
-    name: str
-    description: str
-    crawls: tuple[str, ...]
-    audio: str
-    conversations: int
-    notes: int
-    notes_per_page: int
-    quest_voices: int
-    checked_chunks: int
-    sentences: dict[SentenceKind, int]
-    tokenizer_documents: int
-    tokenizer_talks: int
-    steps: int
-    mix_rows: int
-    max_epochs: float
-    questions_per_split: int
-    held_out_texts: int
-    asked_of_systems: int
+    crawls: tuple[str, ...] = ("2026-01", "2026-02")
+    audio: str = "snapshots/audio"
+    conversations: int = 250
+    notes: int = 4000
+    notes_per_page: int = 1
+    quest_voices: int = 4
+    checked_chunks: int = 60
+    sentences: tuple[tuple[SentenceKind, int], ...] = (("word_salad", 1000), ("talk", 400), ("questions", 400))
+    tokenizer_texts: tuple[int, int] = (2000, 500)  # documents and talks
+    steps: int = 400
+    mix_rows: int = 400 * BATCH_ROWS
+    max_epochs: float = 16.0
+    questions_per_split: int = 0
+    held_out_texts: int = 100
+    questions_to_systems: int = 100
 
 
-def text_skill(held_out_texts: int) -> lab.TextSkill:
-    """Return the tasks of text skill: the questions as they are written, and texts that no mix holds."""
-    return lab.TextSkill(
-        seed=SEED,
-        tasks=(lab.TaskChoice("own_questions"), lab.TaskChoice("held_out_text")),
-        max_questions=400,
-        held_out=WorldTexts(world=WORLD, seed=SEED, first=HELD_OUT, documents=held_out_texts),
-    )
-
-
-def judging(held_out_texts: int = 100) -> lab.Judging:
-    """Return how the sample's runs are judged; an experiment on top of it judges its own alike."""
+def judging(world: str = WORLD, held_out_texts: int = 100) -> lab.Judging:
+    """Return how the runs are judged; an experiment on top of the sample judges its own alike."""
+    held_out = WorldTexts(world=world, seed=SEED, first=HELD_OUT, documents=held_out_texts)
+    tasks = (lab.TaskChoice("own_questions"), lab.TaskChoice("held_out_text"))
     return lab.Judging(
         evaluation={"seed": SEED},
-        text_skill=text_skill(held_out_texts),
+        text_skill=lab.TextSkill(seed=SEED, tasks=tasks, max_questions=400, held_out=held_out),
         topics={"seed": SEED, "max_documents": 100},
     )
 
 
-def build(size: Size) -> lab.Recipe:
+def training(steps: int, batch_rows: int, learning_rate: float, warmup: int = 16, decay: float = 0.5) -> dict[str, Any]:
+    """Return the options of a training run of the sample's shape; `warmup` and `decay` are parts of its steps."""
+    steps_of = {"steps": steps, "warmup_steps": steps // warmup, "decay_steps": int(decay * steps)}
+    return {
+        "batch_rows": batch_rows,
+        "micro_rows": batch_rows,
+        "learning_rate": learning_rate,
+        "seed": SEED,
+        **steps_of,
+    }
+
+
+def build(name: str, description: str, size: Size) -> lab.Recipe:
     """Return the recipe of a size."""
-    audio = lab.recordings(
-        {
-            **{name: lab.Packaged(f"{size.audio}/{name}") for name in size.crawls},
-            "talk": SpokenConversations(world=WORLD, seed=SEED, recordings=size.conversations),
-        }
-    )
+    talk = SpokenConversations(world=WORLD, seed=SEED, recordings=size.conversations)
+    audio = lab.recordings({**{one: lab.Packaged(f"{size.audio}/{one}") for one in size.crawls}, "talk": talk})
     turns = lab.segments(audio)
     words = lab.hypotheses(audio, turns, systems=(WHISPER_BASE, WHISPER_TINY))
     clean = lab.transcripts(turns, words)
@@ -90,118 +85,69 @@ def build(size: Size) -> lab.Recipe:
     fine = lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=SEED)
 
     notes = WrittenNotes(world=WORLD, seed=SEED, documents=size.notes, documents_per_page=size.notes_per_page)
-    pages = lab.pages({**{name: lab.Packaged(f"snapshots/pages/{name}") for name in size.crawls}, "notes": notes})
+    pages = lab.pages({**{one: lab.Packaged(f"snapshots/pages/{one}") for one in size.crawls}, "notes": notes})
     crawled = pages.on(*size.crawls)
-    check = lab.RoundTrip(**CHECK, sample_chunks=size.checked_chunks)
+    # Of espeak-ng's words Whisper base gets 0.2 to 0.3 wrong.
+    check = lab.RoundTrip(recognizer=WHISPER_BASE, max_word_error_rate=0.5, sample_chunks=size.checked_chunks)
     krist = lab.speech(lab.krist(crawled), check, seed=SEED)
     quest = lab.speech(lab.quest(crawled, seed=SEED), check, seed=SEED, voices_per_document=size.quest_voices)
 
-    sentences = [WorldSentences(world=WORLD, seed=SEED, kind=kind, count=n) for kind, n in size.sentences.items()]
-    trained_voices = voices_of(TOKENIZER_ACCENTS)
-    texts = WorldTexts(world=WORLD, seed=SEED, documents=size.tokenizer_documents, talks=size.tokenizer_talks)
+    sentences = [WorldSentences(world=WORLD, seed=SEED, kind=kind, count=count) for kind, count in size.sentences]
+    documents, talks = size.tokenizer_texts
+    texts = WorldTexts(world=WORLD, seed=SEED, documents=documents, talks=talks)
     tokens = lab.Tokens(
-        speech=lab.speech_tokenizer(lab.tokenizer_speech(*sentences, seed=SEED, voices=trained_voices)),
+        speech=lab.speech_tokenizer(lab.tokenizer_speech(*sentences, seed=SEED, voices=TRAINED_VOICES)),
         text=lab.text_tokenizer(lab.Trained((texts,), vocab_size=1300)),
     )
-    coarse_tokens, fine_tokens, krist_tokens, quest_tokens = (tokens(one) for one in (coarse, fine, krist, quest))
     text = tokens(lab.documents(pages))
-
     base_rows = lab.mix(text={text: 1.0}, rows=size.steps * BASE_BATCH_ROWS, row_tokens=ROW_TOKENS, seed=SEED)
-    base = lab.train(base_rows, preset="tiny", **training(size.steps, BASE_BATCH_ROWS, 4e-3, size.steps // 10))
+    shape = {"text_share": 0.15, "rows": size.mix_rows, "row_tokens": ROW_TOKENS, "max_epochs": size.max_epochs}
     mixes = {
-        arm: lab.mix(
-            speech=speech,
-            text={text: 1.0},
-            text_share=0.15,
-            rows=size.mix_rows,
-            row_tokens=ROW_TOKENS,
-            sampling=sampling,
-            max_epochs=size.max_epochs,
-            seed=SEED,
-        )
+        arm: lab.mix(speech=speech, text={text: 1.0}, sampling=sampling, seed=SEED, **shape)
         for arm, speech, sampling in (
-            ("coarse_stochastic", {coarse_tokens: 1.0}, "stochastic"),
-            ("fine_stochastic", {fine_tokens: 1.0}, "stochastic"),
-            ("fine", {fine_tokens: 1.0}, "deterministic"),
-            ("quest", {fine_tokens: 0.06, krist_tokens: 0.06, quest_tokens: 0.88}, "deterministic"),
+            ("coarse_stochastic", {tokens(coarse): 1.0}, "stochastic"),
+            ("fine_stochastic", {tokens(fine): 1.0}, "stochastic"),
+            ("fine", {tokens(fine): 1.0}, "deterministic"),
+            ("quest", {tokens(fine): 0.06, tokens(krist): 0.06, tokens(quest): 0.88}, "deterministic"),
         )
     }
+    base = lab.train(base_rows, preset="tiny", **training(size.steps, BASE_BATCH_ROWS, 4e-3, warmup=10, decay=0.4))
     arms = {arm: lab.train(rows, base=base, **training(size.steps, BATCH_ROWS, 3e-3)) for arm, rows in mixes.items()}
 
     world = SampleWorld(world=WORLD, max_questions_per_split=size.questions_per_split)
-    questions = lab.questions(world, seed=SEED, trained_voices=trained_voices, held_out_voices=HELD_OUT_VOICES)
-    cascade = lab.system(
-        questions, Cascade(WHISPER_BASE), name="cascade", text_lm=base, seed=SEED, max_questions=size.asked_of_systems
-    )
+    questions = lab.questions(world, seed=SEED, trained_voices=TRAINED_VOICES, held_out_voices=HELD_OUT_VOICES)
+    asked = {"seed": SEED, "max_questions": size.questions_to_systems}
     board = lab.leaderboard(
         arms,
         questions,
         ablations=(
-            lab.Ablation("Granularity", "coarse_stochastic", "fine_stochastic", "coarse to fine chunks", (37.6, 40.7)),
-            lab.Ablation("Modality sampling", "fine_stochastic", "fine", "stochastic to deterministic", (41.4, 42.4)),
+            GRANULARITY,
+            SAMPLING,
             lab.Ablation("Synthetic data", "fine", "quest", "with Quest, and some Krist"),
         ),
-        systems=(cascade,),
-        judging=judging(size.held_out_texts),
+        systems=(lab.system(questions, Cascade(WHISPER_BASE), name="cascade", text_lm=base, **asked),),
+        judging=judging(held_out_texts=size.held_out_texts),
         seed=SEED,
     )
-    return lab.Recipe(size.name, board, description=size.description, follows_snapshots=size.name == "sample")
+    return lab.Recipe(name, board, description=description, follows_snapshots=name == "sample")
 
 
-def training(steps: int, batch_rows: int, learning_rate: float, warmup_steps: int | None = None) -> dict:
-    """Return the options of a training run of the sample's size."""
-    return {
-        "steps": steps,
-        "batch_rows": batch_rows,
-        "micro_rows": batch_rows,
-        "learning_rate": learning_rate,
-        "warmup_steps": steps // 16 if warmup_steps is None else warmup_steps,
-        "decay_steps": steps // 2 if warmup_steps is None else 2 * steps // 5,
-        "seed": SEED,
-    }
-
-
-SAMPLE = build(
-    Size(
-        name="sample",
-        description="The whole system in minutes on two cores, offline",
-        crawls=("2026-01", "2026-02"),
-        audio="snapshots/audio",
-        conversations=250,
-        notes=4000,
-        notes_per_page=1,
-        quest_voices=4,
-        checked_chunks=60,
-        sentences={"word_salad": 1000, "talk": 400, "questions": 400},
-        tokenizer_documents=2000,
-        tokenizer_talks=500,
-        steps=400,
-        mix_rows=400 * BATCH_ROWS,
-        max_epochs=16.0,
-        questions_per_split=0,
-        held_out_texts=100,
-        asked_of_systems=100,
-    )
+TINY_SIZE = Size(
+    crawls=("2026-02",),
+    audio="tiny_snapshots/audio",  # two files of the sample's
+    conversations=16,
+    notes=200,
+    notes_per_page=2,
+    quest_voices=1,
+    checked_chunks=30,
+    sentences=(("word_salad", 300),),
+    tokenizer_texts=(200, 50),
+    steps=20,
+    mix_rows=120 * BATCH_ROWS,  # enough for the exactness of the shares; a run reads the first sixth
+    max_epochs=64.0,  # a minute of talk, over and over
+    questions_per_split=20,
+    held_out_texts=10,
+    questions_to_systems=20,
 )
-TINY = build(
-    Size(
-        name="tiny",
-        description="The program of the sample in minutes, for tests: its scores mean nothing",
-        crawls=("2026-02",),
-        audio="tiny_snapshots/audio",  # two files of the sample's
-        conversations=16,
-        notes=200,
-        notes_per_page=2,
-        quest_voices=1,
-        checked_chunks=30,
-        sentences={"word_salad": 300},
-        tokenizer_documents=200,
-        tokenizer_talks=50,
-        steps=20,
-        mix_rows=120 * BATCH_ROWS,  # enough for the exactness of the shares; a run reads the first sixth
-        max_epochs=64.0,  # a minute of talk, over and over
-        questions_per_split=20,
-        held_out_texts=10,
-        asked_of_systems=20,
-    )
-)
+SAMPLE = build("sample", "The whole system in minutes on two cores, offline", Size())
+TINY = build("tiny", "The program of the sample in minutes, for tests: its scores mean nothing", TINY_SIZE)

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -44,6 +44,7 @@ _OPEN_CHUNKS = 40  # a longer list starts folded
 class PageLimits:
     """What a page may hold, so that it still opens: bytes of sound as it is embedded, recordings, timeline strips."""
 
+    registered_name: ClassVar[str] = "ChunkPageLimits"
     audio_bytes: int = 24 * 2**20
     recordings: int = 40
     strips_per_recording: int = 20

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from spelangy_assets.report.comparisons import ArmComparison, ArmScore, p_text, seeds_note, sentence, verdict
+from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.report.render import number, render
 from spelangy_model.records import Metric
 
@@ -157,10 +158,10 @@ def leaderboard_markdown(
     board = _Board(metrics, runs, chance)
     columns = board.columns
     lines = [
-        "| run | " + " | ".join(_heading(name) for name in columns) + " |",
+        "| run | " + " | ".join(markdown_text(_heading(name)) for name in columns) + " |",
         "|---" * (len(columns) + 1) + "|",
         *(
-            "| " + " | ".join([run.name, *(_cell(board.get(run.name, name)) for name in columns)]) + " |"
+            "| " + " | ".join([markdown_text(run.name), *(_cell(board.get(run.name, name)) for name in columns)]) + " |"
             for run in board.runs
         ),
         "",
@@ -172,10 +173,15 @@ def leaderboard_markdown(
         lines += ["| arm | seeds | spoken QA over seeds (%) | lowest to highest seed | p against chance |"]
         lines += ["|---" * 5 + "|"]
         lines += [
-            f"| {r['arm']} | {r['seeds']} | {r['accuracy']} {r['interval']} | {r['range']} | {r['p']} |" for r in rows
+            f"| {markdown_text(r['arm'])} | {r['seeds']} | {r['accuracy']} {r['interval']} | {r['range']} | {r['p']} |"
+            for r in rows
         ]
         lines.append("")
-    compared = [pair for pair in comparisons if pair.metric == PRIMARY]
+    compared = [
+        replace(pair, first=markdown_text(pair.first), second=markdown_text(pair.second))
+        for pair in comparisons
+        if pair.metric == PRIMARY
+    ]
     lines += [f"* {verdict(pair)}: {sentence(pair)}" for pair in compared]
     lines += ["", seeds_note(compared)]
     return "\n".join(lines).rstrip() + "\n"

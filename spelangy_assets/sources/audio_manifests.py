@@ -1,40 +1,49 @@
 """What manifests say of the recordings of a snapshot, in the forms that the field writes.
 
-Put here: reading those forms. Do not put here: looking for the files (audio_snapshot.py) or opening them.
+Put here: reading those forms. Do not put here: looking for the files (audio_snapshot.py), which file of a snapshot a
+name means (manifest_names.py), JSON itself (spelangy_model/guarded_json.py).
 
 A line of JSON is told by its keys, so that forms may stand side by side:
 
     own       {"file": "talks/one.opus", "url": "https://...", "licence": "CC-BY-4.0", "language": "en",
                "utterances": [{"speaker": "a", "text": "Hello.", "start_s": 0.2, "end_s": 0.9}]}
-    NeMo      {"audio_filepath": "one.wav", "offset": 0.0, "duration": 2.5, "text": "Hello.", "lang": "en"}
-    lhotse    a Recording {"id", "sources": [{"type": "file", "source": ...}]}, a SupervisionSegment {"recording_id",
-              "start", "duration", "text"}, or a MonoCut with both inside
+    NeMo      {"audio_filepath": "one.wav", "offset": 0.0, "duration": 2.5, "text": "Hello.", "lang": "en"}; with
+              `shard_id` the name is that of a member of a tar shard
+    lhotse    a Recording {"id", "sources": [{"type": "file", "channels": [0, 1], "source": ...}]}, a
+              SupervisionSegment {"recording_id", "start", "duration", "channel", "text"}, or a cut with both inside
 
 `path` and `file_name` mean `file`, `source` means `url`, `license` means `licence`, `lang` means `language`; other keys
-are passed over. A transcript is what `utterances`, NeMo's `text` and lhotse's supervisions hold: with it neither
-diarization nor ASR is asked. A NeMo line or a supervision is one utterance, so many may name one file; without a
-duration it lasts to the end of the recording. Lines without text say where a file comes from, and it is read whole.
-`rttm` (NeMo's `rttm_filepath`) names a file of turns, which spares diarization alone; beside it the "-" that NeMo
-writes for an unknown text is none.
+are passed over; null, and the NaN that pandas writes for a missing text, mean that a key is not there. A transcript is
+what `utterances`, NeMo's `text` and lhotse's supervisions hold: with it neither diarization nor ASR is asked. A NeMo
+line or a supervision is one utterance, so many may name one file; without a duration it lasts to the end of the
+recording. Lines without text say where a file comes from, and it is read whole. `rttm` (NeMo's `rttm_filepath`) names a
+file of turns, which spares diarization alone; beside it the "-" that NeMo writes for an unknown text is none. `channel`
+(of a supervision, a NeMo line, one of `utterances`; NeMo's `channel_selector`) is the channel, from 0, that holds it.
+
+What cannot be understood costs itself: a line is a bad line, an utterance a bad utterance, each with its place. A file
+of which all that is said cannot be understood is refused as `bad_metadata`; it is not read as if nothing were known.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
+import io
 import math
-import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import IO, Any
 
-from spelangy_assets.execution.stage import InputError
+from spelangy_assets.sources.manifest_names import ManifestNames, UnknownName, expanded
+from spelangy_model.credentials import without_credentials
+from spelangy_model.guarded_json import is_text, read_rows, replaced
 from spelangy_model.records import Utterance
 
 UNKNOWN_LICENCE = "unknown"
 UNKNOWN_SPEAKER = "unknown"
 NO_TEXT = "-"
+_MAX_CHANNELS = 1024
+MAX_BAD_LINES = 100_000  # of one file; it is no manifest, and memory is kept for those that are
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ class Entry:
     """What a manifest says of a file. An utterance that ends at infinity ends with the recording.
 
     `rttm` is the file that holds its turns, when they are known and its words are not (see given_turns.py).
+    `by_channel` are the utterances that belong to one channel of the file; `channels` is how many the file has, 0 where
+    no manifest says so.
     """
 
     url: str = ""
@@ -49,11 +60,17 @@ class Entry:
     language: str = ""
     utterances: tuple[Utterance, ...] = ()
     rttm: str = ""
+    by_channel: tuple[tuple[int, tuple[Utterance, ...]], ...] = ()
+    channels: int = 0
+
+    @property
+    def is_transcribed(self) -> bool:
+        return bool(self.utterances or self.by_channel)
 
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that names nothing to be read: what it names, why in a fixed word, and in words with its place."""
+    """What is not read: what it names (else its place), why in a fixed word, and in words with its place."""
 
     name: str
     reason: str
@@ -62,10 +79,25 @@ class BadLine:
 
 @dataclass
 class Listing:
-    """All that the manifests of a snapshot say: entries by file name, in the order of the names."""
+    """All that the manifests of a snapshot say: entries by file name, in the order of the names.
+
+    `refused` are files that only bad lines name, by their name.
+    """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     bad: list[BadLine] = field(default_factory=list)
+    refused: dict[str, BadLine] = field(default_factory=dict)
+
+
+class ManifestError(Exception):
+    """A value that is not of the type that its key has. The text is the place and why.
+
+    `reason` is that of a file of which nothing else is known: bad_metadata or bad_utterances.
+    """
+
+    def __init__(self, where: str, why: str, reason: str = "bad_metadata"):
+        super().__init__(f"{where}: {why}")
+        self.where, self.reason = where, reason
 
 
 def is_manifest(name: str) -> bool:
@@ -74,64 +106,145 @@ def is_manifest(name: str) -> bool:
     return "/" not in name and (plain.endswith(".jsonl") or ("manifest" in plain and plain.endswith(".json")))
 
 
-def read_manifests(manifests: Iterable[tuple[str, bytes]], roots: Sequence[str], texts: bool = False) -> Listing:
-    """Return what manifests say, given as (name, bytes). `roots` are the snapshot's own places, absolute.
+def manifests_of(names: Iterable[str]) -> list[str]:
+    """Return the manifests among a snapshot's files: those at its top, and those of NeMo's shards where the shards lie.
+
+    NeMo writes FOLDER/audio_0.tar with FOLDER/tarred_audio_manifest.json or FOLDER/sharded_manifests/manifest_0.json.
+    """
+    names = list(names)
+    shards = {PurePosixPath(name).parent for name in names if name.lower().endswith(".tar")}
+
+    def is_beside_shards(name: str) -> bool:
+        folder = PurePosixPath(name).parent
+        folder = folder.parent if folder.name == "sharded_manifests" else folder
+        return folder in shards and "manifest" in PurePosixPath(name).name and is_manifest(PurePosixPath(name).name)
+
+    return [name for name in names if is_manifest(name) or is_beside_shards(name)]
+
+
+def read_manifests(
+    manifests: Iterable[tuple[str, bytes | IO[bytes]]],
+    roots: Sequence[str],
+    texts: bool = False,
+    names: ManifestNames | None = None,
+) -> Listing:
+    """Return what manifests say, given as (name, content). `roots` are the snapshot's own places, absolute.
 
     With `texts` the own form's `text`, `transcription` or `sentence` is what is said in the whole file. Without, it is
-    passed over: it may be the truth that a recognizer is measured by.
+    passed over: it may be the truth that a recognizer is measured by. `names` finds the file that a name means.
 
-    A record that lies outside of the snapshot, has another record's id, or is of a kind that cannot be read is a bad
-    line. InputError, naming the line and the cure, for one that is no JSON object or has a value of another type.
+    Whatever cannot be read is a bad line: one that lies outside of the snapshot, has another record's id, is of a kind
+    that cannot be read, is no JSON object or has a value of another type. Streams are closed.
     """
-    reader = _Reader(roots, texts)
-    for name, data in manifests:
-        try:
-            plain = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        except (OSError, EOFError) as error:
-            raise InputError(f"{name}: {error}; it is no whole gzip file, write it again") from error
-        for number, line in enumerate(plain.decode("utf-8-sig", "surrogateescape").split("\n"), start=1):
-            if line.strip():
-                reader.take(line, f"{name}, line {number}")
+    reader = _Reader(names or ManifestNames((), roots=roots), texts)
+    for name, content in manifests:
+        with io.BytesIO(content) if isinstance(content, bytes) else content as stream:
+            reader.read(name, stream)
     return reader.listing()
 
 
-def entry_of(row: Mapping[str, Any], where: str, text: str = "") -> Entry:
-    """Return what one object in NeMo's or our own form says of its recording; `text` stands in for its own."""
-    own = _utterances(row.get("utterances"), where)
+def entry_of(row: Mapping[str, Any], where: str, text: str = "", bad: list[BadLine] | None = None) -> Entry:
+    """Return what one object in NeMo's or our own form says of its recording; `text` stands in for its own.
+
+    Utterances that cannot be understood go to `bad`. Raises ManifestError for any other value, and where no utterance
+    is left.
+    """
+    own = _utterances(row.get("utterances"), where, [] if bad is None else bad)
     rttm = _text(row, ("rttm", "rttm_filepath"), "", where)
     said = _text(row, ("text",), text, where) if not own else ""
     if rttm and said == NO_TEXT:
         said = ""
     if said:
-        own = (_timed(row, said, ("offset", "duration"), 0.0, where),)
-    return Entry(
-        url=_text(row, ("url", "source_url", "source"), "", where),
-        licence=_text(row, ("licence", "license"), UNKNOWN_LICENCE, where),
-        language=_text(row, ("language", "lang"), "", where),
-        utterances=own,
+        own = [_timed(row, said, ("offset", "duration"), 0.0, where)]
+    entry = Entry(
+        url=without_credentials(replaced(_text(row, ("url", "source_url", "source"), "", where))),
+        licence=replaced(_text(row, ("licence", "license"), UNKNOWN_LICENCE, where)),
+        language=replaced(_text(row, ("language", "lang"), "", where)),
         rttm=rttm if not own else "",
     )
+    return _with(entry, own)
+
+
+_Said = tuple[int | None, Utterance]  # the channel that holds it, None: no one says which
+
+
+def _with(entry: Entry, said: Iterable[_Said]) -> Entry:
+    """Return an entry with utterances in order of time; of those at the same time the first comes first."""
+    by_channel: dict[int | None, dict[Utterance, None]] = {}
+    for channel, utterance in said:
+        by_channel.setdefault(channel, {})[utterance] = None
+    ordered = {channel: tuple(sorted(found, key=_time)) for channel, found in by_channel.items()}
+    whole = ordered.pop(None, ())
+    return replace(
+        entry, utterances=whole, by_channel=tuple(sorted((c, found) for c, found in ordered.items() if c is not None))
+    )
+
+
+def _said_in(entry: Entry) -> Iterator[_Said]:
+    yield from ((None, utterance) for utterance in entry.utterances)
+    for channel, found in entry.by_channel:
+        yield from ((channel, utterance) for utterance in found)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One file of a lhotse recording, and the recording's channels that it holds, in the file's order."""
+
+    name: str
+    channels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Supervision:
+    """`channels` are the recording's; none: all."""
+
+    utterance: Utterance
+    channels: tuple[int, ...]
+    language: str
+    where: str
 
 
 class _Reader:
     """Goes through the lines, and joins at the end what stands in several."""
 
-    def __init__(self, roots: Sequence[str], texts: bool):
+    def __init__(self, names: ManifestNames, texts: bool):
+        self._names = names
         self._texts = texts
-        self._roots = [PurePosixPath(root) for root in roots]
+        self._manifest = ""
         self._own: dict[str, Entry] = {}
         self._segments: dict[str, list[Entry]] = {}  # NeMo's lines, by file name
-        self._files: dict[str, tuple[str, Entry]] = {}  # lhotse's recordings, by id
-        self._supervisions: dict[str, dict[str, tuple[Utterance, str, str]]] = {}  # by recording id, then their own
+        self._files: dict[str, tuple[tuple[_Source, ...], Entry]] = {}  # lhotse's recordings, by id
+        self._supervisions: dict[str, dict[str, _Supervision]] = {}  # by recording id, then their own
         self._bad: list[BadLine] = []
+        self._not_understood: list[tuple[str, ManifestError]] = []  # files by name, and what is wrong with a line
+        self._bad_supervisions: list[tuple[str, ManifestError]] = []  # recordings by id
 
-    def take(self, line: str, where: str) -> None:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{where}: {error}; write one JSON object a line") from error
+    def read(self, manifest: str, stream: IO[bytes]) -> None:
+        self._manifest = manifest
+        known = self._count_bad()
+        for row in read_rows(stream):
+            where = f"{manifest}, {row.place}"
+            if row.error:
+                cure = "" if row.is_last else "; write one JSON object a line"
+                self._refuse(where, row.reason or "bad_line", f"{where}: {row.error}{cure}")
+            else:
+                try:
+                    self._take(row.value, where)
+                except ManifestError as error:
+                    self._refuse(where, "bad_line", str(error))
+                except UnknownName as error:
+                    self._refuse(error.name or where, error.reason, f"{where}: {error}")
+            if self._count_bad() - known >= MAX_BAD_LINES:
+                why = f"{MAX_BAD_LINES} bad lines up to this one; the rest of the file is not read"
+                self._refuse(f"{manifest}, after {row.place}", "not_text", f"{where}: {why}")
+                return
+
+    def _count_bad(self) -> int:
+        return len(self._bad) + len(self._not_understood) + len(self._bad_supervisions)
+
+    def _take(self, row: Any, where: str) -> None:
         if not isinstance(row, dict):
-            raise InputError(f"{where}: a {type(row).__name__}, not an object; write one JSON object a line")
+            raise ManifestError(where, f"a {type(row).__name__}, not an object; write one JSON object a line")
         if "sources" in row:
             self._recording(row, where)
         elif "recording_id" in row and "start" in row:
@@ -139,76 +252,119 @@ class _Reader:
         elif "recording" in row or str(row.get("type", "")).endswith("Cut"):
             self._cut(row, where)
         elif "audio_filepath" in row:
-            name = self._name(_text(row, ("audio_filepath",), "", where), where)
-            if name:
-                self._segments.setdefault(name, []).append(self._entry(row, where))
+            self._segment(row, where)
+        elif "tarred_audio_filepaths" in row:
+            self._shards(row, where)
         else:
-            name = self._name(_text(row, ("file", "path", "file_name"), "", where), where)
-            said = _text(row, ("text", "transcription", "sentence"), "", where) if self._texts else ""
-            entry = self._entry({**row, "text": said}, where)
-            if name and self._own.setdefault(name, entry) != entry:
-                self._refuse(name, "duplicate_id", f"{where}: says something else of {name} than a line before")
+            self._whole_file(row, where)
 
-    def _entry(self, row: Mapping[str, Any], where: str) -> Entry:
-        entry = entry_of(row, where)
-        return replace(entry, rttm=self._name(entry.rttm, where)) if entry.rttm else entry
+    def _segment(self, row: Mapping[str, Any], where: str) -> None:
+        shard = _whole_number(row, "shard_id", where)
+        name = self._names.find(_text(row, ("audio_filepath",), "", where), self._manifest, shard)
+        if row.get("_skipme") is True:  # NeMo's own mark for a line that is not to be used
+            self._refuse(where, "skipped", f"{where}: marked _skipme")
+            self._segments.setdefault(name, [])
+        elif (entry := self._entry(row, name, where)) is not None:
+            self._segments.setdefault(name, []).append(entry)
+
+    def _shards(self, row: Mapping[str, Any], where: str) -> None:
+        """Look whether the shards are there that a line of NeMo's data configuration names."""
+        for key in ("tarred_audio_filepaths", "manifest_filepath"):
+            for pattern in _strings(row.get(key) or (), key, where):
+                for name in expanded(pattern):
+                    if not self._names.is_file(name, self._manifest):
+                        self._refuse(name, "missing_file", f"{where}: {key} names it, and it is not there")
+
+    def _whole_file(self, row: Mapping[str, Any], where: str) -> None:
+        name = self._names.find(_text(row, ("file", "path", "file_name"), "", where), self._manifest)
+        try:
+            said = _text(row, ("text", "transcription", "sentence"), "", where) if self._texts else ""
+        except ManifestError as error:
+            self._not_understood.append((name, error))
+            return
+        entry = self._entry({**row, "text": said}, name, where)
+        if entry is not None and self._own.setdefault(name, entry) != entry:
+            self._refuse(name, "duplicate_id", f"{where}: says something else of {name} than a line before")
+
+    def _entry(self, row: Mapping[str, Any], name: str, where: str) -> Entry | None:
+        """Return what a line says of a file; None, and remembered, when it cannot be understood."""
+        try:
+            entry = entry_of(row, where, bad=self._bad)
+        except ManifestError as error:
+            self._not_understood.append((name, error))
+            return None
+        if not entry.rttm:
+            return entry
+        try:
+            return replace(entry, rttm=self._names.find(entry.rttm, self._manifest))
+        except UnknownName as error:
+            self._refuse(error.name or where, error.reason, f"{where}: {error}")
+            return replace(entry, rttm="")
 
     def _recording(self, row: Mapping[str, Any], where: str) -> str:
         recording_id = _text(row, ("id",), "", where)
         sources = row["sources"] if isinstance(row["sources"], list) else [row["sources"]]
         known = [source for source in sources if isinstance(source, dict) and source.get("type") == "file"]
-        if not recording_id or len(known) != 1 or len(sources) != 1:
+        if not recording_id or not known or len(known) < len(sources):
             kinds = [source.get("type") if isinstance(source, dict) else source for source in sources]
-            why = f"a recording with an id and one source of type 'file' is read, not {kinds}; save its audio as a file"
-            self._refuse(recording_id or where, "unknown_source", f"{where}: {why}")
+            why = f"a recording with an id and sources of type 'file' is read, not {_shown(kinds)}"
+            self._refuse(recording_id or where, "unknown_source", f"{where}: {why}; save its audio as a file")
             return ""
-        name = self._name(_text(known[0], ("source",), "", where), where)
-        if not name:
-            return ""
+        files = tuple(
+            _Source(self._names.find(_text(one, ("source",), "", where), self._manifest), _channels(one, where))
+            for one in known
+        )
         custom = row.get("custom")
-        entry = entry_of({**(custom if isinstance(custom, dict) else {}), **row, "sources": None, "text": None}, where)
-        if self._files.setdefault(recording_id, (name, entry))[0] != name:
-            self._refuse(name, "duplicate_id", f"{where}: the id {recording_id} is another file's on a line before")
+        custom = custom if isinstance(custom, dict) else {}
+        beside = {key: value for key, value in custom.items() if isinstance(value, str)}
+        try:
+            entry = entry_of({**beside, **row, "sources": None, "text": None, "utterances": None}, where)
+        except ManifestError as error:
+            self._not_understood += [(file.name, error) for file in files]
+            return ""
+        if self._files.setdefault(recording_id, (files, entry))[0] != files:
+            why = f"{where}: the id {recording_id} is another file's on a line before"
+            self._refuse(files[0].name, "duplicate_id", why)
             return ""
         return recording_id
 
     def _supervision(self, row: Mapping[str, Any], origin_s: float, where: str) -> None:
-        said = _text(row, ("text",), "", where)
-        if not said:
-            return
         recording_id = _text(row, ("recording_id",), "", where)
-        utterance = _timed(row, said, ("start", "duration"), origin_s, where)
-        own_id = _text(row, ("id",), f"{utterance.speaker}@{utterance.start_s}", where)
+        try:
+            said = _text(row, ("text",), "", where)
+            if not said:
+                return
+            utterance = _timed(row, said, ("start", "duration"), origin_s, where)[1]
+            own_id = _text(row, ("id",), f"{utterance.speaker}@{utterance.start_s}", where)
+            language = replaced(_text(row, ("language",), "", where))
+            supervision = _Supervision(utterance, _channels({"channels": row.get("channel")}, where), language, where)
+        except ManifestError as error:
+            self._bad_supervisions.append((recording_id, error))
+            return
         told = self._supervisions.setdefault(recording_id, {})
-        first = told.setdefault(own_id, (utterance, _text(row, ("language",), "", where), where))
-        if first[0] != utterance:
-            self._refuse(recording_id, "duplicate_id", f"{where}: the id {own_id} is that of {first[2]} too")
+        first = told.setdefault(own_id, supervision)
+        if (first.utterance, first.channels) != (utterance, supervision.channels):
+            self._refuse(recording_id, "duplicate_id", f"{where}: the id {own_id} is that of {first.where} too")
 
     def _cut(self, row: Mapping[str, Any], where: str) -> None:
         recording = row.get("recording")
         if not isinstance(recording, dict) or "sources" not in recording:
             name = _text(row, ("id",), where, where)
-            why = f"a {row.get('type', 'cut')} without a recording of its own; save mixed cuts as audio files"
+            why = f"a {_shown(row.get('type', 'cut'))} without a recording of its own; save mixed cuts as audio files"
             self._refuse(name, "unknown_source", f"{where}: {why}")
             return
         recording_id = self._recording(recording, where)
-        for supervision in row.get("supervisions") or () if recording_id else ():
-            given = {**supervision, "recording_id": recording_id}
-            self._supervision(given, _number(row.get("start", 0.0), "start", where), where)
-
-    def _name(self, name: str, where: str) -> str:
-        """Return a file's name inside of the snapshot; "" when it names none, which is a bad line."""
-        if not name:
-            raise InputError(f'{where}: names no file; add "file": "NAME", relative to the snapshot')
-        path = PurePosixPath(os.path.normpath(name))
-        for root in self._roots:
-            if path.is_absolute() and path.is_relative_to(root):
-                path = path.relative_to(root)
-        if path.is_absolute() or ".." in path.parts:
-            why = f"{name} lies outside of the snapshot; only files inside of it are read"
-            self._refuse(name, "outside", f"{where}: {why}")
-            return ""
-        return path.as_posix()
+        given = row.get("supervisions") or ()
+        if not isinstance(given, list | tuple):
+            raise ManifestError(where, f"supervisions is {_shown(given)}; it is a list of objects")
+        start_s = _number(row.get("start", 0.0), "start", where)
+        for number, supervision in enumerate(given if recording_id else (), start=1):
+            place = f"{where}, supervision {number}"
+            if _is_object(supervision):
+                self._supervision({**supervision, "recording_id": recording_id}, start_s, place)
+            else:
+                error = ManifestError(place, f"{_shown(supervision)} is no object")
+                self._bad_supervisions.append((recording_id, error))
 
     def _refuse(self, name: str, reason: str, error: str) -> None:
         self._bad.append(BadLine(name, reason, error))
@@ -218,79 +374,201 @@ class _Reader:
         for name, entry in self._joined():
             known = entries.setdefault(name, entry)
             if known != entry:
+                spoken = known if known.is_transcribed else entry
                 entries[name] = Entry(
                     url=known.url or entry.url,
                     licence=known.licence if known.licence != UNKNOWN_LICENCE else entry.licence,
                     language=known.language or entry.language,
-                    utterances=known.utterances or entry.utterances,
+                    utterances=spoken.utterances,
                     rttm=known.rttm or entry.rttm,
+                    by_channel=spoken.by_channel,
+                    channels=known.channels or entry.channels,
                 )
         for recording_id in self._supervisions.keys() - self._files.keys():
-            where = next(iter(self._supervisions[recording_id].values()))[2]
+            where = next(iter(self._supervisions[recording_id].values())).where
             self._refuse(recording_id, "missing_file", f"{where}: no recording has the id {recording_id}")
+        refused = self._not_read(entries)
         order = sorted(self._bad, key=lambda bad: (bad.name, bad.error))
-        return Listing(dict(sorted(entries.items())), order)
+        return Listing(dict(sorted(entries.items())), order, refused)
+
+    def _not_read(self, entries: dict[str, Entry]) -> dict[str, BadLine]:
+        """Sort what was not understood: of a file of which nothing else is known all is refused, else the line is."""
+        refused: dict[str, BadLine] = {}
+        for name, error in self._not_understood:
+            if name not in entries and name not in refused:
+                refused[name] = BadLine(name, error.reason, str(error))
+            else:
+                self._refuse(error.where, "bad_line", str(error))
+        for recording_id, error in self._bad_supervisions:
+            files = self._files.get(recording_id, ((), None))[0]
+            untold = [file.name for file in files if not entries[file.name].is_transcribed]
+            if untold and untold[0] not in refused:
+                refused[untold[0]] = BadLine(untold[0], "bad_utterances", str(error))
+            else:
+                self._refuse(error.where, "bad_utterance", str(error))
+        return refused
 
     def _joined(self) -> Iterator[tuple[str, Entry]]:
         for name, parts in self._segments.items():
-            utterances = sorted({item for part in parts for item in part.utterances}, key=_time)
-            yield name, replace(parts[0], utterances=tuple(utterances))
-        for recording_id, (name, entry) in self._files.items():
+            if parts:
+                yield name, _with(parts[0], (said for part in parts for said in _said_in(part)))
+        for recording_id, (files, entry) in self._files.items():
             told = self._supervisions.get(recording_id, {}).values()
-            languages = {language for _, language, _ in told if language}
-            yield (
-                name,
-                replace(
-                    entry,
-                    language=entry.language or (languages.pop() if len(languages) == 1 else ""),
-                    utterances=tuple(sorted({item for item, _, _ in told}, key=_time)),
-                ),
+            languages = {item.language for item in told if item.language}
+            said: dict[str, list[_Said]] = {file.name: [] for file in files}
+            for item in told:
+                if (place := self._placed(files, item)) is not None:
+                    said[place[0]].append((place[1], item.utterance))
+            language = entry.language or (languages.pop() if len(languages) == 1 else "")
+            for file in files:
+                about = replace(entry, language=language, channels=len(file.channels))
+                yield file.name, _with(about if len(file.channels) > 1 else replace(about, channels=0), said[file.name])
+
+    def _placed(self, files: Sequence[_Source], item: _Supervision) -> tuple[str, int | None] | None:
+        """Return the file and the channel in it that hold a supervision; None, and a bad line, when none does."""
+        channels = item.channels
+        first = channels[0] if channels else None
+        file = next((one for one in files if first is None or not one.channels or first in one.channels), None)
+        if file is None:
+            has = sorted({channel for one in files for channel in one.channels})
+            self._refuse(
+                item.where, "no_channel", f"{item.where}: the channel {first} is none of the recording's {has}"
             )
+            return None
+        if first is None or len(file.channels) == 1 or set(channels) == set(file.channels):
+            return file.name, None
+        if len(files) > 1 and (len(channels) > 1 or not file.channels):
+            return file.name, None
+        if len(channels) > 1:
+            why = f"{item.where}: the channels {list(channels)} of {len(file.channels)}; one or all are read"
+            self._refuse(item.where, "no_channel", why)
+            return None
+        return file.name, file.channels.index(first) if file.channels else first
 
 
-def _time(utterance: Utterance) -> tuple[float, float, str, str]:
-    return utterance.start_s, utterance.end_s, utterance.speaker, utterance.text
+def _strings(value: Any, key: str, where: str) -> Iterator[str]:
+    """Yield a string, or those of a list, which may hold lists (NeMo's buckets)."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item, key, where)
+    else:
+        raise ManifestError(where, f"{key} holds {_shown(value)}; it is a string or a list of strings")
 
 
-def _timed(row: Mapping[str, Any], text: str, keys: tuple[str, str], origin_s: float, where: str) -> Utterance:
-    start_s = origin_s + _number(row.get(keys[0]) or 0.0, keys[0], where)
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as words of bounded length."""
+    text = replaced(repr(value))
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _time(utterance: Utterance) -> tuple[float, float, str]:
+    return utterance.start_s, utterance.end_s, utterance.speaker
+
+
+def _timed(row: Mapping[str, Any], text: str, keys: tuple[str, str], origin_s: float, where: str) -> _Said:
+    if not is_text(text):
+        raise ManifestError(where, f"the text holds half a character ({_shown(text)}); write UTF-8", "bad_utterances")
+    start = row.get(keys[0])
+    start_s = origin_s + (0.0 if start is None else _number(start, keys[0], where))
     duration = row.get(keys[1])
     end_s = math.inf if duration is None else start_s + _number(duration, keys[1], where)
     speaker = row.get("speaker")
-    speaker = UNKNOWN_SPEAKER if speaker in (None, "") else str(speaker)
+    if isinstance(speaker, dict | list):
+        raise ManifestError(where, f"speaker is {_shown(speaker)}; it is a string or a number")
+    speaker = UNKNOWN_SPEAKER if _is_absent(speaker) or speaker == "" else replaced(str(speaker))
     # Whole milliseconds, as in segments, so that an utterance and its segment have the same times.
-    return Utterance(speaker, text, round(start_s, 3), end_s if math.isinf(end_s) else round(end_s, 3))
+    utterance = Utterance(speaker, text, round(start_s, 3), end_s if math.isinf(end_s) else round(end_s, 3))
+    return _channel(row, where), utterance
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _number(value: Any, key: str, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{where}: {key} is {value!r}; it is a number of seconds")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ManifestError(where, f"{key} is {_shown(value)}; it is a number of seconds", "bad_utterances")
     return float(value)
+
+
+def _whole_number(row: Mapping[str, Any], key: str, where: str) -> int | None:
+    value = row.get(key)
+    if _is_absent(value):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value % 1:
+        raise ManifestError(where, f"{key} is {_shown(value)}; it is a whole number")
+    return int(value)  # pandas writes 3.0 where another row has none
+
+
+def _channel(row: Mapping[str, Any], where: str) -> int | None:
+    """Return the one channel that a line means; None when it means the file as a whole."""
+    value = row.get("channel", row.get("channel_selector"))
+    if value == "average":  # NeMo's word
+        return None
+    channels = _channels({"channels": value}, where)
+    return channels[0] if len(channels) == 1 else None
+
+
+def _channels(row: Mapping[str, Any], where: str) -> tuple[int, ...]:
+    value = row.get("channels")
+    given = value if isinstance(value, list) else [] if _is_absent(value) else [value]
+    channels = [_whole_number({"channel": channel}, "channel", where) for channel in given]
+    if not all(channel is not None and 0 <= channel < _MAX_CHANNELS for channel in channels):
+        raise ManifestError(where, f"channel is {_shown(value)}; it is a number from 0 on")
+    return tuple(channel for channel in channels if channel is not None)
 
 
 def _text(row: Mapping[str, Any], keys: Sequence[str], default: str, where: str) -> str:
     for key in keys:
         value = row.get(key)
-        if value is not None and not isinstance(value, str):
-            raise InputError(f"{where}: {key} is {value!r}; it is a string")
+        if _is_absent(value):
+            continue
+        if not isinstance(value, str):
+            raise ManifestError(where, f"{key} is {_shown(value)}; it is a string")
         if value:
             return value
     return default
 
 
-def _utterances(rows: Any, where: str) -> tuple[Utterance, ...]:
+def _utterances(rows: Any, where: str, bad: list[BadLine]) -> list[_Said]:
     if rows is None:
-        return ()
+        return []
     if not isinstance(rows, list):
-        raise InputError(f"{where}: utterances is no list; write a list of objects")
-    utterances = []
-    for item in rows:
+        raise ManifestError(where, "utterances is no list; write a list of objects")
+    said: list[_Said] = []
+    errors = []
+    for number, item in enumerate(rows, start=1):
+        place = f"{where}, utterance {number}"
         try:
-            speaker, text = str(item["speaker"]), item["text"]
-            start_s, end_s = (round(float(item[key]), 3) for key in ("start_s", "end_s"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where}: an utterance has speaker, text, start_s and end_s: {error!r}") from error
-        if not isinstance(text, str):
-            raise InputError(f"{where}: the text of an utterance is {text!r}; it is a string")
-        utterances.append(Utterance(speaker, text, start_s, end_s))
-    return tuple(utterances)
+            said.append(_utterance(item, place))
+        except ManifestError as error:
+            errors.append(BadLine(place, "bad_utterance", str(error)))
+    if errors and not said:
+        raise ManifestError(where, f"no utterance can be read: {errors[0].error}", "bad_utterances")
+    bad += errors
+    return said
+
+
+def _utterance(item: Any, where: str) -> _Said:
+    if not _is_object(item) or not {"speaker", "text", "start_s", "end_s"} <= item.keys():
+        raise ManifestError(where, f"an utterance has speaker, text, start_s and end_s, not {_shown(item)}")
+    speaker, text = item["speaker"], item["text"]
+    if not isinstance(text, str) or not is_text(text):
+        raise ManifestError(where, f"the text of an utterance is {_shown(text)}; it is a string")
+    if speaker is None or isinstance(speaker, dict | list):
+        raise ManifestError(where, f"the speaker of an utterance is {_shown(speaker)}; it is a string")
+    start_s, end_s = (round(_seconds(item[key], key, where), 3) for key in ("start_s", "end_s"))
+    return _channel(item, where), Utterance(replaced(str(speaker)), text, start_s, end_s)
+
+
+def _seconds(value: Any, key: str, where: str) -> float:
+    """Return a time of our own form, which may be written as text."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,12}(\.[0-9]*)?\s*", value):
+        value = float(value)
+    return _number(value, key, where)

@@ -12,18 +12,20 @@ be the truth that a diarizer is measured by. A transcript, which has turns of it
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from spelangy_assets.execution.stage import InputError
 from spelangy_assets.sources.audio_manifests import BadLine
-from spelangy_model.audio.rttm import RttmError, read_rttm
+from spelangy_model.audio.rttm import read_rttm_lines
 from spelangy_model.audio.turns import Turn
+from spelangy_model.guarded_json import decoded
 from spelangy_model.records import Utterance
 
 TURNS = "turns.rttm"
+MAX_RTTM_BYTES = 256 << 20  # 5 million turns
 
 
 @dataclass
@@ -39,61 +41,96 @@ def read_turns(read: Callable[[str], bytes], names: Sequence[str], recordings: M
     """Return the turns of a snapshot's recordings, given as {source_uri: the RTTM file that a manifest names, or ""}.
 
     `names` are the snapshot's files, `read` returns one. A recording whose RTTM is not there or names no turn of it
-    is bad, and so is what `turns.rttm` says of no recording. InputError, naming line and cure, for what is no RTTM.
+    is bad, and so is what `turns.rttm` says of no recording, or of one that it does not name exactly, and each line
+    that is no RTTM.
     """
     given = GivenTurns()
     there = set(names)
+    files: dict[str, dict[str, list[Turn]]] = {}
+
+    def turns_of(name: str) -> dict[str, list[Turn]]:
+        if name not in files:
+            files[name] = _parsed(read(name), name, given.bad)
+            given.files.add(name)
+        return files[name]
+
     for uri, rttm in recordings.items():
         if not rttm:
             continue
         if rttm not in there:
             given.bad[uri] = BadLine(uri, "missing_file", f"its manifest names {rttm} for turns, and it is not there")
             continue
-        told = _parsed(read(rttm), rttm)
-        given.files.add(rttm)
-        own = [found for name, found in told.items() if len(told) == 1 or uri in _called(name, [uri])]
+        told = turns_of(rttm)
+        mine = _Called([uri])
+        own = [found for name, found in told.items() if len(told) == 1 or mine.find(name)]
         if len(own) == 1:
             given.by_recording[uri] = _utterances(own[0])
         else:
-            why = f"{rttm} speaks of {sorted(told) or 'nobody'}; without it in the manifest the recording is diarized"
+            speaks_of = ", ".join(sorted(told)[:5]) or "no file"
+            why = f"{rttm} speaks of {speaks_of}; without it in the manifest the recording is diarized"
             given.bad[uri] = BadLine(uri, "no_turns", why)
     if TURNS in there and TURNS not in given.files:
-        given.files.add(TURNS)
-        for name, found in _parsed(read(TURNS), TURNS).items():
-            called = _called(name, recordings)
-            if len(called) > 1:
-                raise InputError(f"{TURNS}: {name} may be any of {called}; call each by its place in the snapshot")
-            if not called:
-                place = f"{TURNS}: {name}"
-                given.bad[place] = BadLine(
-                    place, "missing_file", "turns of it are given, and no recording has the name"
-                )
-            elif not recordings[called[0]]:
-                given.by_recording[called[0]] = _utterances(found)
+        known = _Called(recordings)
+        for name, found in turns_of(TURNS).items():
+            called = known.find(name)
+            if len(called) == 1:
+                if not recordings[called[0]]:
+                    given.by_recording[called[0]] = _utterances(found)
+                continue
+            place = f"{TURNS}: {name}"
+            if called:
+                why = f"it may be any of {called[:5]}; call each by its place in the snapshot"
+                given.bad[place] = BadLine(place, "ambiguous", why)
+            else:
+                why = "turns of it are given, and no recording has the name"
+                given.bad[place] = BadLine(place, "missing_file", why)
     return given
 
 
-def _parsed(data: bytes, name: str) -> dict[str, list[Turn]]:
+def _parsed(data: bytes, name: str, bad: dict[str, BadLine]) -> dict[str, list[Turn]]:
+    if len(data) > MAX_RTTM_BYTES:
+        bad[name] = BadLine(name, "too_large", f"more than {MAX_RTTM_BYTES} bytes of turns; split it by recording")
+        return {}
     try:
-        return read_rttm(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: {error}; write it as UTF-8") from error
-    except RttmError as error:
-        raise InputError(f"{name}, {error}; mend the line or take it out") from error
+        turns, errors = read_rttm_lines(decoded(data))
+    except UnicodeError as error:
+        bad[name] = BadLine(name, "not_text", f"{error}; write it as UTF-8")
+        return {}
+    for error in errors:
+        place = f"{name}, {str(error).partition(':')[0]}"
+        bad[place] = BadLine(place, "bad_line", f"{name}, {error}; mend the line or take it out")
+    return turns
 
 
-def _called(name: str, uris: Iterable[str]) -> list[str]:
-    """Return the recordings that an RTTM name means, by the most exact of its meanings that any has."""
-    uris = list(uris)
-    for form in (
-        lambda uri: quote(uri, safe="", errors="surrogateescape"),
-        lambda uri: uri,
-        lambda uri: str(PurePosixPath(uri).with_suffix("")),
-        lambda uri: PurePosixPath(uri).stem,
-    ):
-        if called := [uri for uri in uris if form(uri) == name]:
-            return called
-    return []
+class _Called:
+    """Finds recordings by what RTTM calls them."""
+
+    def __init__(self, uris: Iterable[str]):
+        self._by_form: list[dict[str, list[str]]] = []
+        uris = list(uris)
+        for form in (
+            lambda uri: quote(uri, safe="", errors="surrogateescape"),
+            lambda uri: quote(_composed(uri), safe="", errors="surrogateescape"),
+            lambda uri: uri,
+            _composed,
+            lambda uri: str(PurePosixPath(_composed(uri)).with_suffix("")),
+            lambda uri: PurePosixPath(_composed(uri)).stem,
+        ):
+            forms: dict[str, list[str]] = {}
+            for uri in uris:
+                forms.setdefault(form(uri), []).append(uri)
+            self._by_form.append(forms)
+
+    def find(self, name: str) -> list[str]:
+        """Return the recordings that a name means, by the most exact of its meanings that any has."""
+        for forms in self._by_form:
+            if called := forms.get(name) or forms.get(_composed(name)):
+                return called
+        return []
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _utterances(turns: Sequence[Turn]) -> tuple[Utterance, ...]:

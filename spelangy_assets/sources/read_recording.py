@@ -5,33 +5,44 @@ decoding and measuring (spelangy_model/audio).
 
 A file of any length is read within the memory of one part. Its parts wait in a temporary file, as FLAC, until its end
 has been seen, because a file that breaks off in its sixth hour is a reject as a whole. Sound beyond full scale (float
-files, lossy codecs) is scaled to a peak of 1 over the whole file, for which it is read a second time.
+files, lossy codecs) is scaled to a peak of 1 over the whole file, and channels whose average would lose what they hold
+are not averaged; for either of the two a file is read again.
 """
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from spelangy_assets.sources.given_utterances import Misfit, fit
+from spelangy_model.audio.channels import ChannelMeter
 from spelangy_model.audio.fingerprint import landmarks
-from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, encode_flac, is_silent, mono_16k, open_stream
+from spelangy_model.audio.io import (
+    SAMPLE_RATE_HZ,
+    AudioError,
+    encode_flac,
+    is_silent,
+    mono_16k,
+    open_stream,
+)
 from spelangy_model.audio.measures import SignalMeasures, SourceMeter, measure_signal
 from spelangy_model.audio.parts import Part, PartRule, cut_parts
 from spelangy_model.records import Audio, Fingerprint, Recording, Utterance
 
 _MEMORY_BYTES = 32 << 20  # of FLAC; a longer recording waits on disk
-_SLACK_S = 0.1  # by which a manifest's end may lie beyond the sound: its times are rounded, or of another decoder
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a file before it is opened. An utterance that ends at infinity ends with the recording."""
+    """What is known of a file before it is opened. An utterance that ends at infinity ends with the recording.
+
+    `channel` is the one of its channels, from 0, that is read; None: the file as a whole.
+    """
 
     recording_id: str
     source_uri: str
@@ -39,6 +50,7 @@ class Facts:
     licence: str
     language: str = ""
     utterances: tuple[Utterance, ...] = ()
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,22 +81,31 @@ def read_recordings(
     rule: ReadRule,
     scratch: Path,
     tell: Callable[[str, float], None] = lambda stat, amount: None,
+    leave_out: Callable[[Misfit], None] = lambda misfit: None,
 ) -> Iterator[tuple[Recording, Fingerprint]]:
     """Yield the rows of a file, in order of time. Raises AudioError before the first one, or not at all.
 
     Parts in which nothing can be heard are left out; a file of nothing else is `silent`. So are those in which nobody
-    speaks, when turns were given. `tell` gets the hours of a file that is kept (hours_in) and of those parts
-    (hours_silent, hours_without_turns).
+    speaks, when turns were given. `tell` gets the hours of a file that is kept (hours_in), of those parts
+    (hours_silent, hours_without_turns) and of silence that was put where its times leave a gap (hours_of_gaps); the
+    streams that follow its first (joined_streams), its other tracks of sound (other_tracks), and its channels that
+    are not in the average (channels_left_out). `leave_out` gets each given utterance that does not fit a file that is
+    kept.
     """
     with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(scratch)) as spool:
         reading = _Reading(path, facts, rule)
         waiting = reading.to_spool(spool)
-        if reading.peak > 1:
+        while reading.again:
             spool.seek(0)
             spool.truncate()
             waiting = reading.to_spool(spool)
+        reading.check(found_sound=bool(waiting))
+        for stat, amount in reading.oddities():
+            tell(stat, amount)
         many = reading.parts > 1
         tell("hours_in", reading.duration_s / 3600)
+        for misfit in reading.misfits:
+            leave_out(misfit)
         silent_s = reading.duration_s - sum(part.duration_s for part in waiting)
         if silent_s > 1e-6:
             tell("hours_silent", silent_s / 3600)
@@ -99,34 +120,57 @@ def read_recordings(
 
 
 class _Reading:
-    """A file that is gone through, once or twice."""
+    """A file that is gone through, again when the last time has shown what to do otherwise."""
 
     def __init__(self, path: Path, facts: Facts, rule: ReadRule):
         self._path, self._facts, self._rule = path, facts, rule
-        self.peak = 1.0
+        self._channels: tuple[int, ...] | None = None if facts.channel is None else (facts.channel,)
+        self._peak = 1.0
+        self.again = False
         self.parts = 0
         self.duration_s = 0.0
 
     def to_spool(self, spool: IO[bytes]) -> list[_Waiting]:
-        """Encode the parts into the spool; when `peak` turns out to lie above 1, they have to be made again."""
-        gain = np.float32(1 / self.peak)
-        peak = self.peak
+        """Encode the parts into the spool; with `again` they have to be made once more."""
+        gain = np.float32(1 / self._peak)
+        peak = self._peak
         self._stream = open_stream(self._path)
-        self._meter = SourceMeter(self._stream.sample_rate_hz)
-        spans = [(item.start_s, item.end_s) for item in self._facts.utterances]
+        self._meter, channels = SourceMeter(self._stream.sample_rate_hz), ChannelMeter()
+
+        def watch(block: np.ndarray) -> None:
+            self._meter.watch(block)
+            channels.watch(block)
+
+        spans = [(u.start_s, u.end_s) for u in self._facts.utterances if 0 <= u.start_s < u.end_s]
         waiting = []
         self.parts = 0
-        for part in cut_parts(mono_16k(self._stream, self._meter.watch), self._rule.parts, spans):
+        blocks = mono_16k(self._stream, watch, self._channels)
+        for part in cut_parts(blocks, self._rule.parts, spans):
             self.parts += 1
             self.duration_s = part.offset_s + len(part.samples) / SAMPLE_RATE_HZ
             if self.duration_s > self._rule.max_duration_s:
                 raise AudioError("too_long", f"longer than the {self._rule.max_duration_s:g} s that are allowed")
             peak = max(peak, float(part.samples.max()), -float(part.samples.min()))
-            if not is_silent(part.samples) and peak == self.peak:
+            if not is_silent(part.samples) and peak == self._peak:
                 waiting.append(self._wait(part, spool, gain))
-        self._check(found_sound=bool(waiting) or peak > self.peak)
-        self.peak = peak
+        if self._channels is None and (chosen := channels.choose()) is not None:
+            self._channels, self.again = chosen, True
+        else:
+            self.again = peak > self._peak
+            self._peak = peak
         return waiting
+
+    def oddities(self) -> Iterator[tuple[str, float]]:
+        """Yield what is counted of a file that is more, or less, than one plain stream."""
+        found = self._stream.found
+        if found.gaps_s:
+            yield "hours_of_gaps", found.gaps_s / 3600
+        if found.links > 1:
+            yield "joined_streams", found.links - 1
+        if found.other_tracks:
+            yield "other_tracks", found.other_tracks
+        if self._channels is not None and self._facts.channel is None:
+            yield "channels_left_out", self._stream.channels - len(self._channels)
 
     def _wait(self, part: Part, spool: IO[bytes], gain: np.float32) -> _Waiting:
         if gain != 1:
@@ -138,13 +182,15 @@ class _Reading:
         measures, marks = measure_signal(part.samples), landmarks(part.samples)
         return _Waiting(part.index, part.offset_s, duration_s, measures, marks, begin, len(data))
 
-    def _check(self, found_sound: bool) -> None:
+    def check(self, found_sound: bool) -> None:
+        """Raise AudioError when what was read is nothing, too little or too much, or is not what was said of it."""
         if not self.duration_s:
             raise AudioError("empty", "the file holds no sample")
         if not found_sound:
             raise AudioError("silent", f"nothing can be heard in its {self.duration_s:.1f} s")
         check_duration(self.duration_s, self._rule)
-        self._utterances = fitted(self._facts.utterances, self.duration_s)
+        fitted = fit(self._facts.utterances, self.duration_s)
+        self._utterances, self.misfits = fitted.utterances, fitted.misfits
 
     def row(self, part: _Waiting, flac: bytes, many: bool) -> Recording:
         facts = self._facts
@@ -152,9 +198,10 @@ class _Reading:
         end_s = part.offset_s + part.duration_s
         # A media fragment (W3C Media Fragments URI 1.0) says which part of the original it is.
         fragment = f"#t={part.offset_s:.3f},{end_s:.3f}" if many else ""
+        joint = "&" if facts.source_uri.endswith(f"#channel={facts.channel}") else "#"
         return Recording(
             recording_id=recording_id,
-            source_uri=facts.source_uri + fragment,
+            source_uri=facts.source_uri + fragment.replace("#", joint),
             source_url=facts.source_url and facts.source_url + fragment,
             licence=facts.licence,
             duration_s=part.duration_s,
@@ -186,23 +233,3 @@ def check_duration(duration_s: float, rule: ReadRule) -> None:
         raise AudioError("too_short", f"{duration_s:.2f} s < {rule.min_duration_s} s")
     if duration_s > rule.max_duration_s:
         raise AudioError("too_long", f"{duration_s:.2f} s > {rule.max_duration_s} s")
-
-
-def fitted(utterances: Sequence[Utterance], duration_s: float) -> tuple[Utterance, ...]:
-    """Return a given transcript, or given turns, with ends inside of the recording.
-
-    Raises AudioError (bad_utterances); words for some of the utterances alone are neither of the two.
-    """
-    inside = []
-    words = any(item.text for item in utterances)
-    for item in utterances:
-        end_s = duration_s if math.isinf(item.end_s) or 0 < item.end_s - duration_s <= _SLACK_S else item.end_s
-        said = f"{item.speaker!r} from {item.start_s} to {item.end_s} s"
-        if not item.speaker or (words and not item.text.strip()):
-            raise AudioError("bad_utterances", f"{said}: without speaker or text")
-        if not 0 <= item.start_s < end_s <= duration_s:
-            raise AudioError("bad_utterances", f"{said}: not inside of the recording's {duration_s:.3f} s")
-        inside.append(replace(item, end_s=end_s))
-    if len({(u.speaker, u.start_s, u.end_s) for u in inside}) < len(inside):
-        raise AudioError("bad_utterances", "one speaker says two things at once")
-    return tuple(inside)

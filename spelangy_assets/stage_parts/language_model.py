@@ -5,13 +5,16 @@ Put here: that. Do not put here: the client itself (text.llm) or what is asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from spelangy_assets.execution.stage import Execution, PreflightError
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.text.llm import (
     API_KEY_VARIABLE,
     BASE_URL_VARIABLE,
+    SERVICE_FAILURES,
+    TRANSIENT_FAILURES,
     LanguageModel,
     LanguageModelClient,
     Prompt,
@@ -29,6 +32,25 @@ class BudgetSpent(Exception):
     """A run has spent what it was allowed; what was answered is kept, and the next run asks only for the rest."""
 
 
+class ServiceRefused(Exception):
+    """A language model's server refuses every request until a person acts; the text holds its words and the cure."""
+
+
+class ServiceLost(ConnectionError):
+    """A language model's server was away or busy for longer than the client tries: another time may go better."""
+
+
+_CURES = {
+    "key_refused": f"set {API_KEY_VARIABLE} to a key that the server takes, and the model to one that it may use",
+    "quota_spent": "the account has no credit or too low a limit: mend that",
+    "model_unknown": f"name a model of the server in the recipe, or mend {BASE_URL_VARIABLE}, its address up to /v1",
+    "requests_refused": "even a harmless page is refused: mend what the server's words say, or take another server",
+    "timeout": f"see to the server, or set {TIMEOUT_VARIABLE} higher",
+    "rate_limited": f"wait, or set {CONCURRENCY_VARIABLE} lower",
+    "server_error": "see to the server",
+}
+
+
 def require_server(model: LanguageModel | None, execution: Execution) -> None:
     """Raise PreflightError when a recipe names a language model and the environment names no server for it."""
     if model is not None:
@@ -44,24 +66,43 @@ def make_client(model: LanguageModel, execution: Execution) -> LanguageModelClie
 
 
 def ask_all(
-    client: LanguageModelClient, prompt: Prompt, fillings: Sequence[Mapping[str, str]], out: UnitWriter
+    client: LanguageModelClient,
+    prompt: Prompt,
+    fillings: Sequence[Mapping[str, str]],
+    out: UnitWriter,
+    log: Callable[[str], None],
 ) -> list[Reply]:
     """Return a reply for each filling; add what it took to the unit's sums (model_requests, model_cost_usd and so on).
 
-    Raises BudgetSpent where a reply is missing for that reason: a dataset must not depend on what a run may spend.
+    A reply without a value is the page's own fault. Where one is missing for another reason the run ends, since a
+    dataset must depend neither on what a run may spend nor on a service's bad hour: raises BudgetSpent, ServiceRefused
+    (until a person acts) or ServiceLost (which is transient). What was answered is kept, and not asked again.
     """
     before = client.ledger.as_dict()
     replies = client.ask_all(prompt, fillings)
     for name, amount in client.ledger.as_dict().items():
         out.add(f"model_{name}", amount - before[name])
-    missing = [reply for reply in replies if reply.failure == "budget_spent"]
-    if missing:
-        raise BudgetSpent(
-            f"language model {client.model.name!r}: {missing[0].error}; {len(replies) - len(missing)} of this unit's "
-            f"{len(replies)} requests have ended, and answers are kept: set {MAX_USD_VARIABLE} or "
-            f"{MAX_TOKENS_VARIABLE} higher and run again"
-        )
-    return replies
+    log(f"language model: {client.ledger.as_dict()}")
+    for words in client.left_out:
+        log(f"language model: {words}")
+    ends = SERVICE_FAILURES | TRANSIENT_FAILURES | {"budget_spent"}
+    missing = [(filling, reply) for filling, reply in zip(fillings, replies, strict=True) if reply.failure in ends]
+    if not missing:
+        return replies
+    # What needs a person comes before what may pass, and that before what only costs.
+    filling, first = min(
+        missing, key=lambda one: (one[1].failure == "budget_spent", one[1].failure in TRANSIENT_FAILURES)
+    )
+    begin = f"language model {client.model.name!r}: {first.failure.replace('_', ' ')}: {first.error}; "
+    done = (
+        f"{len(replies) - len(missing)} of this unit's {len(replies)} requests have ended, and answers are kept: "
+        "no page is dropped for this: "
+    )
+    if first.failure == "budget_spent":
+        raise BudgetSpent(f"{begin}{done}set {MAX_USD_VARIABLE} or {MAX_TOKENS_VARIABLE} higher and run again")
+    page = f"first at the page {filling['title'][:100]!r}; " if filling.get("title") else ""
+    text = f"{begin}{page}{done}{_CURES[first.failure]}, and run again"
+    raise (ServiceLost if first.failure in TRANSIENT_FAILURES else ServiceRefused)(text)
 
 
 def _server(model: LanguageModel, execution: Execution) -> Server:
@@ -86,10 +127,20 @@ def _server(model: LanguageModel, execution: Execution) -> Server:
             f"state it, or set {MAX_TOKENS_VARIABLE}"
         )
     try:
-        return Server.from_environment(environment, **limits)
+        server = Server.from_environment(environment, **limits)
     except KeyError as missing:
         raise PreflightError(
             f"the recipe asks the language model {model.name!r}, but {missing.args[0]} is not set: set "
             f"{BASE_URL_VARIABLE} to the address of an OpenAI-compatible server (https://api.openai.com/v1, or a vLLM "
             f"server of your own) and {API_KEY_VARIABLE} to its key"
         ) from None
+    if not (server.api_key.isascii() and server.api_key.isprintable()):
+        raise PreflightError(f"{API_KEY_VARIABLE} holds characters that no key has (a line break, a quotation mark?)")
+    try:
+        parts = urlsplit(server.base_url)
+        reachable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        reachable = False
+    if not reachable:
+        raise PreflightError(f"{BASE_URL_VARIABLE} is no address of a server: it begins with http:// or https://")
+    return server

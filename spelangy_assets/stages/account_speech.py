@@ -29,6 +29,7 @@ import numpy as np
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality import contracts
+from spelangy_assets.report.markdown import markdown_table
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.data.documents import arrays_of_records
 from spelangy_model.data.interleave import Sampling, choose_speech
@@ -46,6 +47,7 @@ from spelangy_model.records import (
 )
 
 VERSION = "2"
+READS_MANIFESTS = True
 TABLES: dict[str, type] = {"ledger": LedgerRow, "metrics": Metric}
 
 CHUNKS = "chunks"
@@ -271,12 +273,9 @@ def totals_of(rows: Iterable[LedgerRow]) -> dict[str, dict[str, tuple[int, int]]
 
 
 def ledger_markdown(rows: Iterable[LedgerRow]) -> str:
-    lines = ["| step | source | outcome | reason | pieces | hours |", "|---|---|---|---|---:|---:|"]
-    lines += [
-        f"| {r.step} | {r.source} | {r.outcome} | {r.reason} | {r.pieces} | {r.duration_ms / 3_600_000:.4f} |"
-        for r in rows
-    ]
-    return "\n".join(lines)
+    columns = ("step", "source", "outcome", "reason", "pieces", "hours")
+    cells = ((r.step, r.source, r.outcome, r.reason, r.pieces, f"{r.duration_ms / 3_600_000:.4f}") for r in rows)
+    return markdown_table(columns, cells, numbers=(4, 5))
 
 
 def metrics_markdown(metrics: Iterable[Metric]) -> str:
@@ -284,7 +283,5 @@ def metrics_markdown(metrics: Iterable[Metric]) -> str:
     for metric in metrics:
         table.setdefault(metric.metric, {})[metric.subject] = metric.value
     names: Mapping[str, None] = dict.fromkeys(name for row in table.values() for name in row)
-    lines = ["| metric | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    for metric, row in table.items():
-        lines.append(f"| {metric} | " + " | ".join(f"{row[n]:.3f}" if n in row else "-" for n in names) + " |")
-    return "\n".join(lines)
+    cells = ([metric, *(f"{row[n]:.3f}" if n in row else "" for n in names)] for metric, row in table.items())
+    return markdown_table(("metric", *names), cells, numbers=range(1, len(names) + 1))

@@ -30,7 +30,10 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality import contracts
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
+from spelangy_assets.store.names import check_name
+from spelangy_model.guarded_json import read_json
 from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.pretrained import CheckpointRefused, check_settings, weight_files
 from spelangy_model.records import Chunk, Metric
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, MARKERS
 
@@ -39,8 +42,7 @@ TABLES: dict[str, type] = {"metrics": Metric}
 Holds = Literal["language_model", "text_tokenizer", "speech_tokenizer"]
 
 _TAKEN = (".json", ".safetensors", ".txt", ".model", ".jinja")
-_OF_A_STORE = re.compile(r"\..*|manifest\.json|quality\.json|unit-\d+\.json")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_OF_A_STORE = re.compile(r"\..*|manifest(-broken-\d+)?\.json|verdict-\w+\.json|broken(-\d+)?\.json|unit-\d+\.json")
 _PIECE = 1 << 20
 _SEED = 0  # of the markers' rows: the same checkpoint is widened to the same bytes
 _MEASURES = "measures"
@@ -51,7 +53,7 @@ class Checkpoint:
     """What a recipe says of a folder that was made elsewhere.
 
     `name`: the folder's in SPELANGY_CHECKPOINTS, or the one that the local Hugging Face cache knows. `sha256`: of its
-    content, as `python -m spelangy_assets checkpoint FOLDER` prints it. `url` and `licence` are told by the lineage.
+    content, as `spelangy checkpoint FOLDER` prints it. `url` and `licence` are told by the lineage.
     """
 
     name: str
@@ -142,14 +144,12 @@ def preflight(config: Config, execution: Execution) -> None:
 def check_kind(folder: Path, holds: Holds) -> None:
     """Raise PreflightError when a folder does not hold what it should, by the looks of its files."""
     config = _json(folder / "config.json") if holds != "text_tokenizer" else {}
-    if "auto_map" in config:
-        raise PreflightError(
-            f"{folder} needs code of its own, which is never run: name a model that transformers knows"
-        )
-    if holds != "text_tokenizer" and not list(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-        why = f"only {', '.join(pickles)}, and no pickle is opened" if pickles else "no weights"
-        raise PreflightError(f"{folder} holds {why}: save it again as safetensors (save_pretrained does)")
+    try:
+        check_settings(folder)
+        if holds != "text_tokenizer":
+            weight_files(folder)
+    except CheckpointRefused as error:
+        raise PreflightError(str(error)) from error
     if holds == "speech_tokenizer":
         from spelangy_model.tokenizer.codec import CodecError, codebook_size_of
 
@@ -175,8 +175,13 @@ def check_kind(folder: Path, holds: Holds) -> None:
 def offer(folder: Path, name: str, checkpoints: Path) -> str:
     """Link a folder into the folder of checkpoints under a name, and return its digest.
 
-    Raises PreflightError when it holds nothing that could be adopted, or the name is another folder's.
+    Raises PreflightError when it holds nothing that could be adopted, or the name is another folder's or would leave
+    the folder of checkpoints.
     """
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise PreflightError(f"{error}: choose another name with --name") from None
     complaints = []
     for holds in get_args(Holds):
         try:
@@ -186,7 +191,7 @@ def offer(folder: Path, name: str, checkpoints: Path) -> str:
             complaints.append(f"as a {holds}: {error}")
     else:
         raise PreflightError(f"{folder} cannot be adopted; " + "; ".join(complaints))
-    link = checkpoints / name
+    link = checkpoints / _plain_name(name)
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.exists():
         link.symlink_to(folder.resolve(), target_is_directory=True)
@@ -195,7 +200,16 @@ def offer(folder: Path, name: str, checkpoints: Path) -> str:
     return folder_digest(folder)
 
 
+def _plain_name(name: str) -> str:
+    """Return a name that stays inside of the folder of checkpoints; one of the hub has a part for its owner."""
+    parts = name.split("/")
+    if any(part.startswith(".") or not part or not part.isprintable() or "\\" in part for part in parts):
+        raise PreflightError(f"{name!r} cannot name a checkpoint: no '\\', no part that is empty or begins with '.'")
+    return name
+
+
 def _folder(checkpoint: Checkpoint, execution: Execution) -> Path:
+    _plain_name(checkpoint.name)
     if execution.checkpoints is not None and (execution.checkpoints / checkpoint.name).is_dir():
         return execution.checkpoints / checkpoint.name
     try:
@@ -211,7 +225,7 @@ def _folder(checkpoint: Checkpoint, execution: Execution) -> Path:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise PreflightError(f"{path} cannot be read ({error}): save the whole checkpoint, tokenizer too") from error
     if not isinstance(found, dict):
@@ -226,9 +240,9 @@ def _vocabulary(folder: Path) -> set[str]:
 
 def run(ctx: StageContext, config: Config) -> None:
     """Take it over: a unit for each file, then one for what is measured of it."""
-    folder = _folder(config.checkpoint, ctx.execution)
+    folder = _only_taken(_folder(config.checkpoint, ctx.execution), ctx.out.scratch / "taken")
     if config.holds == "language_model":
-        folder = _language_model(ctx, folder)
+        folder = _language_model(ctx, config.checkpoint.name, folder)
     elif config.holds == "text_tokenizer":
         folder = _text_tokenizer(ctx, folder)
     names = CHECKPOINT_FILES if config.holds == "speech_tokenizer" else [path.name for path in taken_files(folder)]
@@ -240,20 +254,29 @@ def run(ctx: StageContext, config: Config) -> None:
             out.read(len(names))
             out.kept(len(names))
             if config.holds == "language_model":
-                _probe(ctx, folder, out)
+                _probe(ctx, config.checkpoint.name, folder, out)
             elif config.holds == "speech_tokenizer":
                 _measure(ctx, config, folder, out)
     ctx.log(f"{config.checkpoint.name}: {len(names)} files, {config.checkpoint.sha256[:16]}")
 
 
-def _language_model(ctx: StageContext, folder: Path) -> Path:
+def _only_taken(folder: Path, view: Path) -> Path:
+    """Return a folder of links to the files that the digest covers, so that nothing else of a checkpoint is loaded."""
+    shutil.rmtree(view, ignore_errors=True)
+    view.mkdir(parents=True)
+    for path in taken_files(folder):
+        (view / path.name).symlink_to(path.resolve())
+    return view
+
+
+def _language_model(ctx: StageContext, name: str, folder: Path) -> Path:
     from spelangy_model.lm.adopted import widen
     from spelangy_model.tokenizer.vocab import LayoutError, tokenizer_digest
 
     own = ctx.inputs["text_tokenizer"].local_folder(ctx.execution.cache_dir)
     if tokenizer_digest(own) != tokenizer_digest(folder):
         raise InputError(
-            f"{folder} was trained with another text tokenizer than the recipe's: let the recipe adopt that one, too: "
+            f"{name} was trained with another text tokenizer than the recipe's: let the recipe adopt that one, too: "
             'adopted_checkpoints={"text_tokenizer": ...}'
         )
     if (folder / LAYOUT_FILE).is_file():
@@ -264,7 +287,7 @@ def _language_model(ctx: StageContext, folder: Path) -> Path:
         try:
             widen(folder, draft, _SEED)
         except (LayoutError, ValueError) as error:
-            raise InputError(f"{folder} cannot be a language model of this project: {error}") from error
+            raise InputError(f"{name} cannot be a language model of this project: {error}") from error
         draft.rename(widened)
     return widened
 
@@ -285,7 +308,7 @@ def _text_tokenizer(ctx: StageContext, folder: Path) -> Path:
     return made
 
 
-def _probe(ctx: StageContext, folder: Path, out: Any) -> None:
+def _probe(ctx: StageContext, name: str, folder: Path, out: Any) -> None:
     import torch
 
     from spelangy_model.lm.adopted import probe
@@ -296,7 +319,7 @@ def _probe(ctx: StageContext, folder: Path, out: Any) -> None:
     try:
         seen = probe(folder, ctx.execution.device)
     except (LayoutError, ValueError) as error:
-        raise InputError(f"{folder} cannot be a language model of this project: {error}") from error
+        raise InputError(f"{name} cannot be a language model of this project: {error}") from error
     out.add("parameters", seen.parameters)
     out.add("nonfinite_parameters", seen.nonfinite_parameters)
     if math.isfinite(seen.nats_per_token):

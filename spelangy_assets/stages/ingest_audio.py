@@ -21,15 +21,16 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.quality import contracts
 from spelangy_assets.sources.audio_snapshot import Item, items_of, on_disk
-from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources
-from spelangy_assets.sources.read_recording import Facts, ReadRule, check_duration, fitted, read_recordings
+from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources, named
+from spelangy_assets.sources.given_utterances import Misfit, fit
+from spelangy_assets.sources.read_recording import Facts, ReadRule, check_duration, read_recordings
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, encode_flac
 from spelangy_model.audio.measures import SourceMeter, measure_signal
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.records import Audio, Fingerprint, Recording, Reject, Utterance
 
-VERSION = "5"
+VERSION = "6"
 TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject, "fingerprints": Fingerprint}
 INDEPENDENT_UNITS = True
 
@@ -148,9 +149,17 @@ def _read(
         raise AudioError(item.reason, item.detail)
     entry = item.entry
     said = entry.utterances if config.use_transcripts else ()
-    facts = Facts(item.digest, item.source_uri, entry.url, entry.licence, entry.language, said)
-    with on_disk(files, item, scratch) as path:
-        yield from read_recordings(path, facts, config.rule, scratch, out.add)
+    facts = Facts(item.digest, item.source_uri, entry.url, entry.licence, entry.language, said, item.channel)
+
+    def leave_out(misfit: Misfit) -> None:
+        out.read(1)
+        out.drop(misfit.reason)
+        span = f"#t={misfit.utterance.start_s:.3f},{misfit.utterance.end_s:.3f}"
+        out.write("rejects", [Reject(item.source_uri + span, item.digest, misfit.reason, misfit.detail)])
+
+    # Its copy and its parts lie in the scratch folder: of a full disk the error says what was read then.
+    with named(item.source_uri), on_disk(files, item, scratch) as path:
+        yield from read_recordings(path, facts, config.rule, scratch, out.add, leave_out)
 
 
 def _units(items: Sequence[Item], config: Config) -> Iterator[list[Item]]:
@@ -197,7 +206,9 @@ def _ingest_rendered(ctx: StageContext, config: Config, source: AudioSource) -> 
 def _rendered(made: RenderedRecording, config: Config) -> Recording:
     duration_s = len(made.samples) / SAMPLE_RATE_HZ
     check_duration(duration_s, config.rule)
-    utterances = fitted(made.utterances, duration_s)
+    given = fit(made.utterances, duration_s)
+    if given.misfits:
+        raise AudioError("bad_utterances", given.misfits[0].detail)
     measures, meter = measure_signal(made.samples), SourceMeter(SAMPLE_RATE_HZ)
     meter.watch(made.samples[:, None])
     data = encode_flac(made.samples)
@@ -213,7 +224,7 @@ def _rendered(made: RenderedRecording, config: Config) -> Recording:
         original_channels=1,
         original_format=made.format,
         audio=Audio(data, f"{digest}.flac"),
-        utterances=list(utterances),
+        utterances=list(given.utterances),
         loudness_lufs=measures.loudness_lufs,
         snr_db=measures.snr_db,
         original_clipping_share=meter.clipping_share,

@@ -30,7 +30,7 @@ from spelangy_model.text.minhash import SignatureRules, minhash
 from spelangy_model.text.urls import UrlRules, refuse_url
 from spelangy_model.text.warc import read_archive
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"pages": Page, "rejects": Reject, "signatures": PageSignature}
 PAGES_A_UNIT = 256  # of files and rendered pages; an archive is a unit of its own
 READ_BYTES = 2**20  # at once: each read of a bucket is a request
@@ -144,8 +144,8 @@ def refuse_language(text: str, languages: tuple[str, ...]) -> str | None:
 def _units(source: object, config: Config) -> Iterator[Iterable[Page | Reject]]:
     if isinstance(source, FolderSource):
         files = SnapshotFiles(source.path)
-        names = files.names()
-        if not names:
+        names, odd = files.listing()
+        if not names and not odd:
             raise InputError(
                 f"{files.where} holds no file: put archives (.warc, .warc.gz, .arc, .arc.gz) or pages there"
             )
@@ -154,6 +154,10 @@ def _units(source: object, config: Config) -> Iterator[Iterable[Page | Reject]]:
             yield _archive(files, name, config)
         for several in _batched(name for name in names if not _ARCHIVE.search(name)):
             yield (_file(files, name, config) for name in several)
+        # An empty folder is worth a word where an archive was meant.
+        odd = [item for item in odd if item.reason != "empty_folder" or _ARCHIVE.search(item.name)]
+        for several in _batched(odd):
+            yield [Reject(printable(item.name), "", item.reason, item.detail) for item in several]
     elif isinstance(source, PageSource):
         for several in _batched(enumerate(source.pages())):
             yield [make_page(url, html, source_uri=f"rendered@{index}") for index, (url, html) in several]

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 VERSION = "9"
+READS_MANIFESTS = True
 TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "arms": ArmScore, "clean": CleanScore}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
 ALPHA = 0.05

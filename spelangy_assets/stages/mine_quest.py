@@ -6,6 +6,7 @@ here: the patterns and rules (text.questions), the client (text.llm) or voices (
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,14 +25,14 @@ from spelangy_model.text.questions import (
     Answer,
     MinedQuestion,
     QuestRules,
-    mine_questions,
+    mine_page,
     refuse_question,
     take_apart,
     write_quest_script,
 )
 from spelangy_model.text.spans import Words
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"scripts": Script}
 PROMPT = "quest_answer.v1"
 _REASONS = ["", "rhetorical", "asks_opinion", "about_the_site", "needs_context", "not_answered"]
@@ -96,11 +97,13 @@ def run(ctx: StageContext, config: Config) -> None:
     asked: set[str] = set()
     for unit, shard in enumerate(ctx.inputs["raw_pages"].shards("pages")):
         if ctx.out.done(unit):
-            asked.update(normalize(mined.question) for _, mined in _mined(shard, config) if _valid(mined, config))
+            mined_again = _mined(shard, config, Counter())
+            asked.update(normalize(mined.question) for _, mined in mined_again if _valid(mined, config))
             continue
         with ctx.out.unit(unit) as out:
             pairs: list[tuple[Page, MinedQuestion]] = []
-            for page, mined in _mined(shard, config):
+            unread = Counter[str]()
+            for page, mined in _mined(shard, config, unread):
                 out.read(1)
                 key = normalize(mined.question)
                 reason = refuse_question(mined, config.rules) or ("duplicate_question" if key in asked else None)
@@ -110,6 +113,9 @@ def run(ctx: StageContext, config: Config) -> None:
                 asked.add(key)
                 pairs.append((page, mined))
                 out.add(f"pairs_{mined.pattern}", 1)
+            for reason, questions in unread.items():
+                out.read(questions)
+                out.drop(reason, questions)
             text, of_page = Words(""), ""
             for (page, mined), answer in zip(pairs, _answers(ctx, out, config, client, pairs), strict=True):
                 if isinstance(answer, str):
@@ -122,10 +128,13 @@ def run(ctx: StageContext, config: Config) -> None:
                 out.write("scripts", [script])
 
 
-def _mined(shard: ShardFile, config: Config) -> Iterator[tuple[Page, MinedQuestion]]:
+def _mined(shard: ShardFile, config: Config, unread: Counter[str]) -> Iterator[tuple[Page, MinedQuestion]]:
+    """Yield what the pages of a shard ask; count what asks and has no answer there, by reason, into `unread`."""
     for page in shard.iter_records(Page):
-        for mined in mine_questions(page.html, config.rules.patterns):
-            yield page, mined
+        mined = mine_page(page.html, config.rules.patterns)
+        unread.update(mined.reasons)
+        for question in mined.questions:
+            yield page, question
 
 
 def _valid(mined: MinedQuestion, config: Config) -> bool:
@@ -152,7 +161,8 @@ def _answers(
         for page, mined in pairs
     ]
     answers: list[Answer | str] = []
-    for filling, reply in zip(fillings, ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out), strict=True):
+    replies = ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out, ctx.log)
+    for filling, reply in zip(fillings, replies, strict=True):
         value = reply.value
         if value is None:
             answers.append(f"model_{reply.failure}")
@@ -164,5 +174,4 @@ def _answers(
             answers.append("evidence_not_on_page")
         else:
             answers.append(Answer(*(" ".join(value[name].split()) for name in ("rationale", "answer", "evidence"))))
-    ctx.log(f"language model: {client.ledger.as_dict()}")
     return answers

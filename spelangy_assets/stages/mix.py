@@ -285,7 +285,7 @@ def _write_batches(path: Path, sequences: Written, lengths: np.ndarray, starts: 
 
 
 def _versions(members: Sequence[Artifact]) -> list[str]:
-    return [f"{member.address}@{member.data_version[:12]}" for member in members]
+    return [f"{member.name}@{member.data_version[:12]}" for member in members]
 
 
 def layout_of(text_tokenizer: Artifact, speech_tokenizer: Artifact | None) -> Layout:

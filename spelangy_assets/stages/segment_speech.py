@@ -33,7 +33,7 @@ from spelangy_model.audio.levels import with_levels
 from spelangy_model.audio.turns import Turn, join_gaps, overlap_s, segment_id, segments_of
 from spelangy_model.records import Recording, Segment
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"segments": Segment}
 INDEPENDENT_UNITS = True
 

@@ -25,6 +25,7 @@ from spelangy_assets.execution.stage import Execution, PreflightError, StageCont
 from spelangy_assets.quality import contracts
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.pretrained import CheckpointRefused, check_settings
 from spelangy_model.records import Chunk, Metric
 from spelangy_model.rng import stable_seed
 from spelangy_model.tokenizer.speech_schedule import SpeechTraining
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
-# Of the shipped checkpoint; `python -m spelangy_assets tokenizer` prints it for a new one.
+# Of the shipped checkpoint; `spelangy tokenizer` prints it for a new one.
 SHIPPED_SHA256 = "d2d81ee35abb8bc5534e2b126be5cdd28c434ca9fc9e8c2c4858e32ba1eb2295"
 _HELD_OUT_ONE_IN = 25
 _BLOCK_CHUNKS = 1024  # decoded at once
@@ -130,7 +131,8 @@ def _mimi_folder(model: str) -> Path:
     try:
         folder = local_model(model)
         kind = read_config(folder)["model_type"]
-    except (ModelMissing, CodecError) as error:
+        check_settings(folder)
+    except (ModelMissing, CodecError, CheckpointRefused) as error:
         raise PreflightError(f"the speech tokenizer of source 'mimi': {error}") from error
     if kind != "mimi":
         raise PreflightError(f"{folder} holds a model of type {kind!r}, the recipe asks for Mimi: name one")

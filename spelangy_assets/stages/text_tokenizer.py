@@ -15,6 +15,8 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality import contracts
 from spelangy_assets.sources.texts import SourceUnavailable, TextSource
+from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.pretrained import load_settings
 
 VERSION = "1"
 TABLES: dict[str, type] = {}
@@ -76,11 +78,13 @@ def _load_pretrained(name: str):
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(name, local_files_only=True)
+        return load_settings(AutoTokenizer, local_model(name))
+    except ModelMissing as error:
+        raise PreflightError(f"the text tokenizer: {error}") from error
     except (OSError, ValueError) as error:
         raise PreflightError(
-            f"the text tokenizer {name!r} is neither a folder nor in the local Hugging Face cache: "
-            f"download it with `hf download {name}`, or name another ({str(error).splitlines()[0]})"
+            f"the text tokenizer {name!r} cannot be loaded: {str(error).splitlines()[0]}; name another, or get the "
+            f"whole model with: hf download {name}"
         ) from error
 
 

@@ -38,7 +38,7 @@ from spelangy_model.records import Audio, SpokenQuestion
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.spoken import spoken_form
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"questions": SpokenQuestion}
 FOLDER_VARIABLE = "SPELANGY_BENCHMARKS"
 

@@ -20,7 +20,7 @@ from spelangy_model.records import Page, Script, TextDocument
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts
 from spelangy_model.text.llm import LanguageModel, LanguageModelClient, load_prompt
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"scripts": Script}
 PROMPT = "krist_rewrite.v1"
 _REPLY = {
@@ -114,8 +114,7 @@ def _rewritten(
         return [(document, rewrite_for_listening(document.text), "") for document in documents]
     short = [document for document in documents if len(document.text) <= config.max_model_characters]
     fillings = [{"title": document.title, "text": document.text} for document in short]
-    replies = ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out)
-    ctx.log(f"language model: {client.ledger.as_dict()}")
+    replies = ask_all(client, load_prompt(PROMPT, _REPLY), fillings, out, ctx.log)
     by_id = {document.document_id: reply for document, reply in zip(short, replies, strict=True)}
     rewritten = []
     for document in documents:

@@ -28,6 +28,7 @@ from spelangy_model.records import Chunk, HeardChunk, Metric, Page, Reject, Scri
 from spelangy_model.rng import stable_hash
 
 VERSION = "5"
+READS_MANIFESTS = True
 TABLES: dict[str, type] = {"metrics": Metric}
 PAGE = "synthetic_page.html"
 SUBJECT = "speech"

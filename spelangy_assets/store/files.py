@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from spelangy_assets.store.names import joined
 from spelangy_assets.store.s3_objects import S3_ATTEMPTS, S3Objects
 
 _S3_OPTIONS = ("endpoint_override", "scheme", "region")
@@ -52,21 +54,26 @@ class Files:
 
     def __init__(self, root: str | Path):
         text = str(root)
+        scheme, mark, rest = text.partition("://")
         self._objects: S3Objects | None = None
-        if text.startswith("s3://"):
-            self.filesystem, self._objects, base = _s3(text)
+        if mark and scheme.lower() == "s3":
+            self.filesystem, self._objects, base = _s3(f"s3://{rest}")
             self._base = base.rstrip("/")
-        elif "://" in text:
-            self.filesystem, base = pafs.FileSystem.from_uri(text)
+        elif mark:
+            try:
+                self.filesystem, base = pafs.FileSystem.from_uri(text)
+            except (ValueError, OSError, NotImplementedError):  # whose words repeat the URI with its secrets
+                raise ValueError(f"no store can be opened at this {scheme}:// URI") from None
             self._base = base.rstrip("/")
         else:
             self.filesystem, self._base = pafs.LocalFileSystem(), str(Path(text).absolute())
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
         # Without the options and the secrets that a URI may bear (s3://key:secret@bucket/prefix?region=...).
-        self.uri = self._base if self.is_local else f"{text.partition('://')[0]}://{self._base}"
+        self.uri = self._base if self.is_local else f"{scheme.lower()}://{self._base}"
 
     def full(self, path: str) -> str:
-        return f"{self._base}/{path}" if path else self._base
+        """Return the file system's own path. ValueError for one that leaves the root."""
+        return f"{self._base}/{joined(path)}" if path else self._base
 
     def local(self, path: str) -> Path:
         """Return the path on disk; ValueError when the root is not local."""
@@ -100,6 +107,28 @@ class Files:
         """Write a file in place, from bytes that are in memory."""
         with self.open_output(path) as stream:
             stream.write(data)
+
+    def draft_of(self, path: str) -> str:
+        """Return where a file is written before it is put in its place: on S3 there, since an upload is atomic."""
+        folder, _, name = path.rpartition("/")
+        return f"{folder}/.{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.draft" if self.is_local else path
+
+    def put_in_place(self, draft: str, path: str) -> None:
+        """Give a draft that is closed its name, when its bytes are on the disk."""
+        if draft == path:
+            return
+        with self.local(draft).open("rb") as stream:
+            os.fsync(stream.fileno())
+        self.local(draft).replace(self.local(path))
+
+    def sync(self, folder: str) -> None:
+        """Have the names in a folder on the disk before a control file speaks of them."""
+        if self.is_local and self.local(folder).is_dir():  # a unit may have written nothing
+            descriptor = os.open(self.local(folder), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a small control file so that a reader sees the old bytes or the new ones, never a part."""
@@ -142,6 +171,10 @@ class Files:
                     raise
             yield
 
+    def is_there(self) -> bool:
+        """Whether there is anything at the root; false too for a bucket that there is not."""
+        return self.filesystem.get_file_info(self._base).type == pafs.FileType.Directory
+
     def names(self, folder: str) -> list[tuple[str, bool]]:
         """Return (name, is_folder) of a folder's children, sorted; nothing when the folder is not there."""
         found = self.filesystem.get_file_info(pafs.FileSelector(self.full(folder), allow_not_found=True))
@@ -159,6 +192,20 @@ class Files:
         files = [info for info in found if info.type == pafs.FileType.File]
         newest = max((info.mtime_ns for info in files), default=0)
         return sum(info.size for info in files), datetime.datetime.fromtimestamp(newest / 1e9, datetime.UTC)
+
+    def changed_at(self, path: str) -> datetime.datetime | None:
+        """Return when a file was written; None when it is not there."""
+        info = self.filesystem.get_file_info(self.full(path))
+        if info.type != pafs.FileType.File:
+            return None
+        return datetime.datetime.fromtimestamp(info.mtime_ns / 1e9, datetime.UTC)
+
+    def touch(self, path: str) -> None:
+        """Write an empty file, of which only the time counts."""
+        if self.is_local:
+            self.local(path).touch()
+        else:
+            self.write(path, b"")
 
     def delete_file(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -259,13 +306,29 @@ class _PatientS3(pafs.FileSystemHandler):
 def _s3(uri: str) -> tuple[pafs.PyFileSystem, S3Objects, str]:
     """Return the file system of an S3 URI, what reads and swaps whole objects there, and the path in it.
 
-    ValueError names an option that there is not. PyArrow's own reading of a URI gives up after three attempts and
-    cannot be told otherwise.
+    ValueError says what is wrong and repeats nothing but the names of options that there are not: what stands in the
+    wrong place may be a secret. PyArrow's own reading of a URI gives up after three attempts and cannot be told
+    otherwise.
     """
-    parts = urlsplit(uri)
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    netloc, *behind = re.split("[/?#]", uri.removeprefix("s3://"), maxsplit=1)
+    if "@" in "".join(behind):
+        raise ValueError(
+            "the s3:// URI of the store has an '@' behind its first '/', '?' or '#': in a secret write these as %2F, "
+            "%3F, %23, or give it as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; in a prefix write '@' as %40"
+        )
+    if ":" in netloc.rpartition("@")[2]:
+        raise ValueError(
+            "the s3:// URI of the store names no bucket: it is s3://BUCKET/PREFIX or s3://KEY:SECRET@BUCKET"
+        )
+    try:
+        parts = urlsplit(uri)
+        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    except ValueError:
+        raise ValueError(
+            f"the s3:// URI of the store cannot be read: after its '?' it has NAME=VALUE, of {', '.join(_S3_OPTIONS)}"
+        ) from None
     if unknown := sorted(options.keys() - set(_S3_OPTIONS)):
-        raise ValueError(f"{parts.scheme}://...{parts.path}: no option {unknown}; there are {', '.join(_S3_OPTIONS)}")
+        raise ValueError(f"s3://...: no option {unknown}; there are {', '.join(_S3_OPTIONS)}")
     _, _, place = parts.netloc.rpartition("@")
     if "region" not in options and "endpoint_override" not in options:
         options["region"] = pafs.resolve_s3_region(place)

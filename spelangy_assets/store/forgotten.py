@@ -1,31 +1,32 @@
-"""Takedowns: what was published at an address and must not be used any more, and for which snapshots that holds.
+"""Takedowns: what was published somewhere and must not be used any more, and for which snapshots that holds.
 
 Put here: the list, and what it says of one snapshot. Do not put here: the leaving out (the crawl stages do it, with the
 reason `forgotten`) or the removal of versions that held it (garbage.py, once nothing refers to them).
 
-The list lies beside a recipe's datasets, RECIPE/forgotten.json. A takedown is an input of every crawl dataset that it
-bears on, so that exactly those are stale; what is made again with equal bytes below them is not. It bears on the
-snapshots that held the source and on all that come later, not on those that were there and did not hold it.
+One list for the store, forgotten.json, bears on every recipe. A takedown is an input of every crawl dataset that it
+bears on; what is made again with equal bytes below them is not made anew. It bears on the readings of snapshots that
+held the source and on all that come later, not on those that were there and did not hold it. What held the source, and
+all that was made from it, is withdrawn in every recipe.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from spelangy_assets.store.artifacts import Address, ArtifactStore
 from spelangy_assets.store.fingerprint import digest_of
 from spelangy_assets.store.lineage import connect, query
 from spelangy_assets.store.lineage_queries import HELD_SQL
+from spelangy_assets.store.manifest import Manifest
 
 _FILE = "forgotten.json"
 
 
 @dataclass(frozen=True)
 class Takedown:
-    """A source that is to be left out. `spared` are the crawl datasets, as addresses, that never held it."""
+    """A source that is to be left out. `spared` are the readings of snapshots (see `reading`) that did not hold it."""
 
     url: str
     content_hashes: tuple[str, ...]
@@ -52,9 +53,22 @@ class Forgotten:
         return digest_of([sorted(self.urls), sorted(self.content_hashes)]) if self.urls else ""
 
 
-def takedowns(store: ArtifactStore, recipe: str) -> list[Takedown]:
-    """Return the takedowns of a recipe, oldest first."""
-    return _takedowns(store.files.read_if_there(f"{recipe}/{_FILE}"))
+def reading(stage: str, stage_version: str, partition: str | None, config_fingerprint: str, source_version: str) -> str:
+    """Return the words for what a crawl stage reads, in which way, at one version of a snapshot."""
+    return f"{Address(stage, partition)} version {stage_version} config {config_fingerprint[:16]} of {source_version}"
+
+
+def _reading_of(manifest: Manifest) -> str | None:
+    """Return what a version read; None for a dataset that reads no source."""
+    versions = [item.data_version for item in manifest.inputs if item.role == "source" and not item.stage]
+    if not versions:
+        return None
+    return reading(manifest.stage, manifest.stage_version, manifest.partition, manifest.config_fingerprint, versions[0])
+
+
+def takedowns(store: ArtifactStore) -> list[Takedown]:
+    """Return the takedowns of a store, oldest first."""
+    return _takedowns(store.files.read_if_there(_FILE))
 
 
 def _takedowns(text: bytes | None) -> list[Takedown]:
@@ -64,46 +78,84 @@ def _takedowns(text: bytes | None) -> list[Takedown]:
     ]
 
 
-def forgotten_at(store: ArtifactStore, address: Address) -> Forgotten:
-    """Return what a crawl dataset has to leave out."""
-    mine = [one for one in takedowns(store, address.recipe) if str(address) not in one.spared]
+def forgotten_at(store: ArtifactStore, read: str) -> Forgotten:
+    """Return what a reading of a snapshot has to leave out."""
+    return _forgotten([one for one in takedowns(store) if read not in one.spared])
+
+
+def _forgotten(several: list[Takedown]) -> Forgotten:
     return Forgotten(
-        frozenset(one.url for one in mine), frozenset(digest for one in mine for digest in one.content_hashes)
+        frozenset(one.url for one in several), frozenset(digest for one in several for digest in one.content_hashes)
     )
 
 
-def held_in(store: ArtifactStore, recipe: str, url: str) -> list[dict]:
+def held_in(store: ArtifactStore, url: str) -> list[dict]:
     """Return every version that holds the source or was made from one that does: id, distance, published."""
-    with connect(store, recipe) as connection:
+    with connect(store) as connection:
         return query(connection, HELD_SQL, url=url)
 
 
-def forget(store: ArtifactStore, recipe: str, crawls: Iterable[str], url: str, by: str, reason: str) -> Takedown:
-    """Take a source down, in the name of a person: from now on the recipe's crawl datasets (`crawls`) leave it out.
+def tainted(store: ArtifactStore) -> set[tuple[str, str]]:
+    """Return (address path, build key) of what holds a source that was taken down, or was made from such a version."""
+    known = takedowns(store)
+    return _made_from(store, _forgotten(known)) if known else set()
+
+
+def _made_from(store: ArtifactStore, probe: Forgotten) -> set[tuple[str, str]]:
+    with connect(store) as connection:
+        rows = query(connection, "SELECT url, content_hash, artifact FROM crawl")
+        artifacts = query(connection, "SELECT id, stage, partition, build_key FROM artifacts")
+        edges = query(connection, "SELECT child, parent FROM edges WHERE parent <> ''")
+    children: dict[str, list[str]] = {}
+    for edge in edges:
+        children.setdefault(edge["parent"], []).append(edge["child"])
+    left = [row["artifact"] for row in rows if probe.holds(row["url"], row["content_hash"])]
+    found: set[str] = set()
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left += children.get(one, [])
+    return {(Address(row["stage"], row["partition"]).path, row["build_key"]) for row in artifacts if row["id"] in found}
+
+
+def forget(store: ArtifactStore, url: str, by: str, reason: str) -> Takedown:
+    """Take a source down, in the name of a person: from now on the crawl datasets of all recipes leave it out, and what
+    held it or was made from it is published nowhere.
 
     What has equal bytes at another address goes too. ValueError without a name or a reason.
     """
     if not by.strip() or not reason.strip():
         raise ValueError("a source is taken down by somebody, for a reason: name both")
     url = url.partition("#t=")[0]
-    with connect(store, recipe) as connection:
+    with connect(store) as connection:
         rows = query(connection, "SELECT url, content_hash, artifact FROM crawl")
+        artifacts = query(connection, "SELECT id, stage, partition, build_key FROM artifacts")
     hashes = {row["content_hash"].partition("-")[0] for row in rows if row["url"].partition("#t=")[0] == url}
     probe = Forgotten(frozenset([url]), frozenset(hashes))
-    holders = {row["artifact"].rpartition("@")[0] for row in rows if probe.holds(row["url"], row["content_hash"])}
-    present = {
-        str(Address(recipe, manifest.asset, manifest.partition))
-        for manifest, _, _ in store.manifests(recipe)
-        if manifest.asset in set(crawls)
-    }
+    holding = {row["artifact"] for row in rows if probe.holds(row["url"], row["content_hash"])}
+    ids = {(Address(row["stage"], row["partition"]), row["build_key"]): row["id"] for row in artifacts}
+    readings: dict[str, bool] = {}  # whether a version of it holds the source
+    for artifact in store.versions():
+        read = _reading_of(artifact.manifest)
+        if read is not None:
+            # What was committed since the lineage was read is not spared.
+            one = ids.get((artifact.address, artifact.manifest.build_key))
+            readings[read] = readings.get(read, False) or one is None or one in holding
+    spared = tuple(sorted(read for read, holds in readings.items() if not holds))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    takedown = Takedown(url, tuple(sorted(hashes)), by.strip(), reason.strip(), now, tuple(sorted(present - holders)))
-    path = f"{recipe}/{_FILE}"
+    takedown = Takedown(url, tuple(sorted(hashes)), by.strip(), reason.strip(), now, spared)
     while True:  # until nobody else adds to the list between
-        text = store.files.read_if_there(path)
+        text = store.files.read_if_there(_FILE)
         before = _takedowns(text)
         if any(one.url == url for one in before):
-            return takedown
+            break
         listed = json.dumps([asdict(one) for one in [*before, takedown]], indent=1, ensure_ascii=False)
-        if store.files.swap(path, listed.encode(), text):
-            return takedown
+        if store.files.swap(_FILE, listed.encode(), text):
+            break
+    held = _made_from(store, probe)
+    for name, record in store.publications():
+        one = record.published
+        if one is not None and (Address(one.stage, name.partition).path, one.build_key) in held:
+            store.withdraw(name, one.build_key, f"it held a source that was taken down at {now}, or was made from it")
+    return takedown

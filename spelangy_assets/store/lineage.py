@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, StoreError
 from spelangy_model.records import PackedRow, Page, Recording, schema_of
 
 _ARTIFACTS = pa.schema(
@@ -31,6 +31,9 @@ _ARTIFACTS = pa.schema(
         ("passed", pa.bool_()),
         ("overruled", pa.string()),
     ]
+)
+_PUBLICATIONS = pa.schema(
+    [(name, pa.string()) for name in ("recipe", "asset", "partition", "artifact", "since", "overruled")]
 )
 _EDGES = pa.schema(
     [("child", pa.string()), ("role", pa.string()), ("parent", pa.string()), ("data_version", pa.string())]
@@ -51,51 +54,100 @@ _OF_PAGES = ("licence_stated_by", "robots")  # empty for recordings
 _ROWS = ("row", "kind", "spans")
 
 
-def artifact_id(recipe: str, asset: str, partition: str | None, build_key: str) -> str:
-    return f"{Address(recipe, asset, partition)}@{build_key}"
+def artifact_id(artifact: Artifact) -> str:
+    """Return the id of a version: the dataset for which it was first made, and its build key."""
+    return f"{artifact.made_for}@{artifact.manifest.build_key}"
+
+
+def _of_recipe(store: ArtifactStore, recipe: str) -> list[Artifact]:
+    """Return the versions that were made for a recipe or are published by it, and all above them."""
+    everything = {(one.address, one.manifest.build_key): one for one in store.versions()}
+    left = [key for key, one in everything.items() if one.manifest.recipe == recipe]
+    left += [(one.address, one.manifest.build_key) for one in store.published(recipe)]
+    found: dict[tuple[Address, str], Artifact] = {}
+    while left:
+        key = left.pop()
+        if key not in found and key in everything:
+            found[key] = everything[key]
+            left += [
+                (Address(item.stage, item.partition), item.build_key)
+                for item in found[key].manifest.inputs
+                if item.stage
+            ]
+    return list(found.values())
 
 
 def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory DuckDB with the store's lineage.
+    """Return an in-memory DuckDB with the store's lineage, or with that of what one recipe made or published.
 
-    Tables: artifacts (one row a committed version), edges (child, role, parent), drops (id, reason, records),
+    Tables: artifacts (one row a committed version, under the dataset for which it was first made), publications (what
+    each recipe's datasets stand at), edges (child, role, parent), drops (id, reason, records),
     stats (id, stat, amount), crawl (kind, content_hash, url, licence, source_uri, licence_stated_by, robots, artifact),
     packed_rows (the mixes' rows: artifact, "row", kind, spans), checkpoints (made elsewhere: artifact, holds, name,
     sha256, licence, url).
     """
-    artifacts, edges, drops, stats, checkpoints = [], [], [], [], []
+    artifacts, publications, edges, drops, stats, checkpoints = [], [], [], [], [], []
     shards: dict[str, dict[str, str]] = {"recordings": {}, "pages": {}, "rows": {}}  # table -> path -> artifact
-    for manifest, verdict, published in store.manifests(recipe):
-        name = artifact_id(manifest.recipe, manifest.asset, manifest.partition, manifest.build_key)
-        overrule = verdict.overruled if verdict is not None else None
+    versions = list(store.versions()) if recipe is None else _of_recipe(store, recipe)
+    ids = {(one.address, one.manifest.build_key): artifact_id(one) for one in versions}
+    # What was deleted for a takedown and made again with equal bytes: the lineage goes on there.
+    equal = {(one.address, one.data_version): artifact_id(one) for one in versions}
+    overruled: dict[str, list[str]] = {}
+    for name, record in store.publications(recipe):
+        standing = record.published
+        published = None if standing is None else ids.get((Address(standing.stage, name.partition), standing.build_key))
+        if standing is None or published is None:
+            continue
+        told = f"{standing.overruled.by}: {standing.overruled.reason}" if standing.overruled else ""
+        if told:
+            overruled.setdefault(published, []).append(told)
+        publications.append(
+            {
+                "recipe": name.recipe,
+                "asset": name.dataset,
+                "partition": name.partition,
+                "artifact": published,
+                "since": standing.since,
+                "overruled": told,
+            }
+        )
+    current = {row["artifact"] for row in publications}
+    for artifact in versions:
+        manifest, name = artifact.manifest, artifact_id(artifact)
+        verdicts = store.verdicts(artifact)
         artifacts.append(
             {
                 **{field: getattr(manifest, field) for field in _ARTIFACTS.names if hasattr(manifest, field)},
                 "id": name,
+                "asset": manifest.dataset,
                 "git_commit": manifest.provenance.get("git_commit", ""),
                 "records_in": manifest.counts.records_in,
                 "records_kept": manifest.counts.records_kept,
                 "bytes": sum(shard.bytes for shard in manifest.shards),
-                "published": published,
-                "passed": verdict is not None and verdict.passed,
-                "overruled": f"{overrule.by}: {overrule.reason}" if overrule is not None else "",
+                "published": name in current,
+                "passed": bool(verdicts) and verdicts[-1].passed,
+                "overruled": "; ".join(dict.fromkeys(overruled.get(name, []))),
             }
         )
         if manifest.stage == _ADOPTED:
-            told: Any = manifest.config
-            checkpoints.append({"artifact": name, "holds": told["holds"], **told["checkpoint"]})
+            told_by: Any = manifest.config
+            checkpoints.append({"artifact": name, "holds": told_by["holds"], **told_by["checkpoint"]})
         for item in manifest.inputs:
-            parent = artifact_id(item.recipe, item.asset, item.partition, item.build_key) if item.asset else ""
+            parent = ""
+            if item.stage:
+                address = Address(item.stage, item.partition)
+                parent = ids.get((address, item.build_key)) or equal.get((address, item.data_version))
+                parent = parent or f"{item.name or address}@{item.build_key}"
             edges.append({"child": name, "role": item.role, "parent": parent, "data_version": item.data_version})
         drops += [{"id": name, "reason": reason, "records": n} for reason, n in manifest.counts.dropped.items()]
         stats += [{"id": name, "stat": stat, "amount": amount} for stat, amount in manifest.counts.stats.items()]
-        folder = f"{Address(manifest.recipe, manifest.asset, manifest.partition).path}/{manifest.build_key}"
         for shard in manifest.shards:
             if shard.table in shards and shard.rows:
-                shards[shard.table][store.files.full(f"{folder}/{shard.path}")] = name
+                shards[shard.table][store.files.full(f"{artifact.path}/{shard.path}")] = name
     connection = duckdb.connect()
     for table, rows, schema in (
         ("artifacts", artifacts, _ARTIFACTS),
+        ("publications", publications, _PUBLICATIONS),
         ("edges", edges, _EDGES),
         ("drops", drops, _DROPS),
         ("stats", stats, _STATS),
@@ -140,9 +192,9 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: str) ->
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
-def published_id(store: ArtifactStore, address: Address) -> str:
+def published_id(store: ArtifactStore, name: DatasetName) -> str:
     """Return the lineage id of the published version; StoreError when there is none."""
-    artifact = store.latest(address)
+    artifact = store.latest(name)
     if artifact is None:
-        raise StoreError(f"{address} has no published version; materialize it first")
-    return artifact_id(address.recipe, address.asset, address.partition, artifact.manifest.build_key)
+        raise StoreError(f"{name} has no published version; materialize it first")
+    return artifact_id(artifact)

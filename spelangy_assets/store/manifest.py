@@ -64,14 +64,17 @@ def _sum(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Input(_Json):
-    """An input at the explicit version that was read. `asset` is empty for a source outside the graph."""
+    """An input at the explicit version that was read. `stage` is empty for a source outside the graph.
+
+    `name` is what the recipe for which the version was first made calls the input; it bears no identity.
+    """
 
     role: str
-    recipe: str
-    asset: str
+    stage: str
     partition: str | None
     build_key: str
     data_version: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,15 @@ class Receipt(_Json):
 
 @dataclass(frozen=True)
 class Manifest(_Json):
-    """The commit mark of an artifact, written last: everything that is known about this version of a dataset."""
+    """The commit mark of an artifact, written last: everything that is known about this version of a dataset.
 
-    recipe: str
-    asset: str
+    `recipe` and `dataset` say for what it was first made, `outside` the digests of the modules from outside of the
+    package that made it, by name; these bear no identity.
+    """
+
+    stage: str
     partition: str | None
     build_key: str
-    stage: str
     stage_version: str
     config_fingerprint: str
     config: Payload
@@ -120,6 +125,9 @@ class Manifest(_Json):
     cpu_seconds: float
     created_at: str
     provenance: dict[str, str]
+    recipe: str
+    dataset: str
+    outside: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def _from(cls, value: dict[str, Any]) -> Self:
@@ -145,7 +153,7 @@ def data_version_of(shards: list[Shard], inputs: list[Input]) -> str:
     """
     if shards:
         return digest_of([[shard.path, shard.sha256] for shard in sorted(shards, key=lambda shard: shard.path)])[:24]
-    return digest_of(sorted([item.asset, item.partition or "", item.data_version] for item in inputs))[:24]
+    return digest_of(sorted([item.stage, item.partition or "", item.data_version] for item in inputs))[:24]
 
 
 Severity = Literal["block", "warn"]
@@ -164,7 +172,7 @@ class Expectation(_Json):
 
 @dataclass(frozen=True)
 class Overrule(_Json):
-    """A person's decision that a version which failed its contract may be read all the same."""
+    """A person's decision that a version which failed its contract may be read all the same, by one recipe."""
 
     by: str
     reason: str
@@ -197,3 +205,44 @@ class Verdict(_Json):
 
     def failures(self) -> list[Expectation]:
         return [item for item in self.expectations if not item.success]
+
+
+@dataclass(frozen=True)
+class Standing(_Json):
+    """How a version stands in one recipe: the contract that judged it last there, the drift from the partition before
+    it there, and whether a person overruled the contract there. The contract's verdict itself lies beside the data."""
+
+    stage: str
+    build_key: str
+    data_version: str
+    contract: str
+    since: str
+    drift: list[Expectation] = field(default_factory=list)
+    overruled: Overrule | None = None
+
+    @classmethod
+    def _from(cls, value: dict[str, Any]) -> Self:
+        drift = [Expectation(**item) for item in value["drift"]]
+        overruled = Overrule(**value["overruled"]) if value.get("overruled") else None
+        return cls(**{**value, "drift": drift, "overruled": overruled})
+
+    @property
+    def version(self) -> tuple[str, str]:
+        return self.stage, self.build_key
+
+
+@dataclass(frozen=True)
+class Publication(_Json):
+    """What a recipe's dataset stands at: the version that others read, and the newest one that failed, if one did.
+
+    `withdrawn` says why nothing is published any more.
+    """
+
+    published: Standing | None = None
+    failed: Standing | None = None
+    withdrawn: str = ""
+
+    @classmethod
+    def _from(cls, value: dict[str, Any]) -> Self:
+        told = {name: Standing._from(value[name]) if value[name] else None for name in ("published", "failed")}
+        return cls(**{**value, **told})

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.measures import centred
 from spelangy_model.records import Segment, Stretch
 
 _FRAME_S = 0.02
@@ -28,7 +29,7 @@ def with_levels(segments: Iterable[Segment], samples: np.ndarray) -> list[Segmen
     The noise is what the quietest tenth of the recording stays below, so speech over a steady hum is judged by the hum,
     and a steady hum that was taken for speech has about 0 dB and no sound.
     """
-    power = _frame_power(samples)
+    power = _frame_power(centred(samples))
     floor = max(float(np.percentile(power, _FLOOR_PERCENTILE)), _LOWEST_FLOOR)
     heard = power > floor * 10 ** (_SOUND_DB / 10)
     measured = []

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.audio.io import SAMPLE_RATE_HZ, SILENT_PEAK
 
 FULL_SCALE = 0.999  # at or above it a sample counts as clipped: 16 bits reach 0.99997, lossy codecs go beyond 1
 BANDWIDTH_FLOOR_DB = -60.0  # below the strongest bin of the mean spectrum; codecs cut to below -80
@@ -42,8 +42,15 @@ class SignalMeasures:
 
 
 def measure_signal(samples: np.ndarray) -> SignalMeasures:
-    """Measure float32 samples (n,) at 16 kHz in [-1, 1]."""
+    """Measure float32 samples (n,) at 16 kHz in [-1, 1]; a constant offset is no part of the sound."""
+    samples = centred(samples)
     return SignalMeasures(_loudness_lufs(samples), _snr_db(samples))
+
+
+def centred(samples: np.ndarray) -> np.ndarray:
+    """Return samples (n,) without their mean (an offset of cheap converters), the same array where that is nothing."""
+    mean = samples.mean(dtype=np.float64) if len(samples) else 0.0
+    return samples - np.float32(mean) if abs(mean) > SILENT_PEAK else samples
 
 
 class SourceMeter:

@@ -21,21 +21,39 @@ def read_rttm(text: str) -> dict[str, list[Turn]]:
 
     Raises RttmError for a SPEAKER line with too few fields, a time that is no number, or no duration.
     """
+    turns, errors = read_rttm_lines(text)
+    if errors:
+        raise errors[0]
+    return turns
+
+
+def read_rttm_lines(text: str) -> tuple[dict[str, list[Turn]], list[RttmError]]:
+    """Return the turns as `read_rttm` does, and what is wrong with the lines that cannot be read."""
     turns: dict[str, list[Turn]] = {}
+    errors = []
     for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.split()
-        if not fields or fields[0] != "SPEAKER":
-            continue
-        if len(fields) < 8:
-            raise RttmError(f"line {number}: {len(fields)} fields, a SPEAKER line has at least 8: {line!r}")
         try:
-            start_s, duration_s = float(fields[3]), float(fields[4])
-        except ValueError as error:
-            raise RttmError(f"line {number}: start and duration are seconds: {line!r}") from error
-        if not (math.isfinite(start_s) and math.isfinite(duration_s) and start_s >= 0 and duration_s > 0):
-            raise RttmError(f"line {number}: start {fields[3]} and duration {fields[4]} span no time: {line!r}")
-        turns.setdefault(fields[1], []).append(Turn(start_s, start_s + duration_s, fields[7]))
-    return {name: sorted(found) for name, found in turns.items()}
+            if (found := _turn_of(line, f"line {number}")) is not None:
+                turns.setdefault(found[0], []).append(found[1])
+        except RttmError as error:
+            errors.append(error)
+    return {name: sorted(found) for name, found in turns.items()}, errors
+
+
+def _turn_of(line: str, where: str) -> tuple[str, Turn] | None:
+    fields = line.split()
+    if not fields or fields[0] != "SPEAKER":
+        return None
+    line = line if len(line) <= 200 else f"{line[:197]}..."
+    if len(fields) < 8:
+        raise RttmError(f"{where}: {len(fields)} fields, a SPEAKER line has at least 8: {line!r}")
+    try:
+        start_s, duration_s = float(fields[3]), float(fields[4])
+    except ValueError as error:
+        raise RttmError(f"{where}: start and duration are seconds: {line!r}") from error
+    if not (math.isfinite(start_s) and math.isfinite(duration_s) and start_s >= 0 and duration_s > 0):
+        raise RttmError(f"{where}: start {fields[3]} and duration {fields[4]} span no time: {line!r}")
+    return fields[1], Turn(start_s, start_s + duration_s, fields[7])
 
 
 def write_rttm(turns: Mapping[str, Iterable[Turn]]) -> str:

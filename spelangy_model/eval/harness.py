@@ -125,6 +125,7 @@ def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     from spelangy_model.lm.forward import load_model
+    from spelangy_model.pretrained import load_settings
     from spelangy_model.tokenizer.vocab import check_checkpoint
 
     harness_lm: Any = huggingface.HFLM
@@ -145,7 +146,7 @@ def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
 
     model: Any = load_model(folder)
     layout = check_checkpoint(model, folder)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer = load_settings(PreTrainedTokenizerFast, folder)
     bos: Any = tokenizer.convert_ids_to_tokens(layout.bos)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single=f"{bos} $A", special_tokens=[(bos, layout.bos)]

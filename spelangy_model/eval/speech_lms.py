@@ -20,7 +20,9 @@ import numpy as np
 
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.eval.systems import Answered, Asked, LoadedSystem, SystemUnavailable
+from spelangy_model.guarded_json import read_json_object
 from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.pretrained import CheckpointRefused, check_settings, load_settings, load_weights, weight_files
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,24 @@ class SpeechLM:
         return False
 
     def check(self, cache_dir: Path, device: str) -> None:
-        """Raise SystemUnavailable when the weights, or a package that their processor needs, are not there."""
+        """Raise SystemUnavailable when weights, or a package that their processor needs, are not there or refused."""
         import importlib.util
-        import json
 
         try:
             folder = local_model(self.model)
         except ModelMissing as error:
             raise SystemUnavailable(str(error)) from error
         path = folder / "config.json"
-        kind = json.loads(path.read_text()).get("model_type", "") if path.is_file() else ""
+        kind = read_json_object(path).get("model_type", "") if path.is_file() else ""
         if not kind:
             raise SystemUnavailable(f"{folder} holds no transformers model: its config.json names no model_type")
         if kind == "voxtral" and importlib.util.find_spec("mistral_common") is None:
             raise SystemUnavailable(f"{self.model}: its tokenizer needs a package: pip install 'mistral-common[audio]'")
+        try:
+            check_settings(folder)
+            weight_files(folder)
+        except CheckpointRefused as error:
+            raise SystemUnavailable(str(error)) from error
 
     def load(self, cache_dir: Path, device: str, text_lm: Path | None) -> LoadedSystem:
         return _LoadedSpeechLM(self, local_model(self.model), device)
@@ -69,10 +75,10 @@ class _LoadedSpeechLM:
 
         disable_progress_bar()  # a log is no terminal
         self._literals = literals
-        self._processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        model: Any = AutoModelForMultimodalLM.from_pretrained(
-            folder, config=config, dtype=getattr(torch, literals.precision), local_files_only=True
+        self._processor: Any = load_settings(AutoProcessor, folder)
+        config = load_settings(AutoConfig, folder)
+        model: Any = load_weights(
+            AutoModelForMultimodalLM, folder, config=config, dtype=getattr(torch, literals.precision)
         )
         self._model = model.to(device).eval()
 

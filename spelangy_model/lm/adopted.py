@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from spelangy_model.lm.forward import load_model
+from spelangy_model.pretrained import load_settings
 from spelangy_model.tokenizer.text import encode_texts, load_text_tokenizer
 from spelangy_model.tokenizer.vocab import Layout, LayoutError, check_checkpoint, extend_model, extend_tokenizer
 
@@ -47,11 +48,12 @@ def widen(folder: Path, out: Path, seed: int) -> Layout:
 
     The text ids stay as they are; the markers come after them. <bos> and <eos> start as the model's own tokens for
     them where it has any, the other markers as `extend_model` draws them. Raises LayoutError when the tokenizer leaves
-    no room for the markers or the model has fewer rows than it has ids, ValueError from `load_model`.
+    no room for the markers or the model has fewer rows than it has ids, ValueError as
+    `load_model` does.
     """
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: Any = load_settings(AutoTokenizer, folder)
     own = (tokenizer.bos_token_id, tokenizer.eos_token_id)
     layout = Layout(max(load_text_tokenizer(folder).get_vocab(with_added_tokens=True).values()) + 1, 0)
     model: Any = load_model(folder)

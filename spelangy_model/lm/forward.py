@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from spelangy_model.pretrained import load_weights
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -20,15 +22,15 @@ _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 def load_model(folder: Path) -> PreTrainedModel:
     """Load a causal LM from a folder in fp32 with SDPA attention.
 
-    Raises ValueError for a model that changes its logits after the output layer (see `logits`), or whose folder lacks
-    weights, which transformers would make up.
+    Raises ValueError for a model that changes its logits after the output layer (see `logits`), whose folder lacks
+    weights, which transformers would make up, or that is not loaded for its form (see pretrained.py).
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # a log is no terminal
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True, output_loading_info=True
+    loaded: Any = load_weights(
+        AutoModelForCausalLM, folder, dtype=torch.float32, attn_implementation="sdpa", output_loading_info=True
     )
     model, found = loaded
     if lacking := sorted(found["missing_keys"]):

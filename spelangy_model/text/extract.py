@@ -1,239 +1,208 @@
-"""The main text of a page: what its author wrote, without menus, teasers, forms and notices.
+"""The main text of a page: what its author wrote, without menus, teasers, forms, comments and notices.
 
-Put here: turning HTML into blocks, deciding which blocks are content, writing them as text that keeps headings,
-lists, tables and questions with their answers. Do not put here: sentences (sentences, krist) or questions
-(questions). Two steps, each for what it is good at: resiliparse (Lexbor, in C) renders the page without the
-elements whose names say that they are furniture; then rules over blocks in the manner of jusText (link density,
-length, neighbours, the phrases that every site prints) take out what is left. Written form: a line a block,
+Put here: asking trafilatura for the main text within bounds, and writing its structure as text that keeps headings,
+lists and tables. Do not put here: sentences (sentences, krist) or questions (questions). Written form: a line a block,
 `# ` before headings (as many as its level), `- ` before list items, ` | ` between table cells.
 """
 
 from __future__ import annotations
 
 import html as html_entities
+import logging
 import re
 from dataclasses import dataclass
+from typing import Any
 
-# CSS selectors of furniture. A name is matched anywhere in class or id only where sites use it for nothing else
-# (each one was tried alone on real pages: it may cost no wanted text); ambiguous ones are matched as whole words.
-_ELEMENTS = (
-    "nav", "footer", "aside", "form", "button", "iframe", "noscript", "template", "dialog", "select", "svg",
-    "script", "style",
-    "[role=navigation]", "[role=complementary]", "[role=contentinfo]", "[role=search]", "[role=dialog]",
-    "[role=menu]",
-    "[role=banner]", "[role=alert]", "[aria-hidden=true]", "[hidden]", "[itemprop=author]", "[rel=author]",
-)  # fmt: skip
-_NAME_PARTS = (
-    "comment", "newsletter", "subscri", "related", "sharing", "social", "breadcrumb", "cookie", "consent",
-    "promo", "advert",
-    "author-bio", "author-box", "author-info", "about-author", "about-the-author", "byline", "disclaimer",
-    "copyright",
-    "pagination", "recommended", "readnext", "read-next", "more-stories", "most-popular", "trending", "outbrain",
-    "signup",
-    "masthead", "jp-post-flair", "disqus", "respond", "tag-list", "taglist", "post-meta", "entry-meta",
-    "postmeta", "menu",
-    "site-footer", "page-footer", "entry-footer", "site-header",
-)  # fmt: skip
-_NAMES = (
-    "sidebar",
-    "widget",
-    "footer",
-    "share",
-    "tags",
-    "author",
-    "ad",
-    "ads",
-    "meta",
-    "navbar",
-    "navigation",
-    "popup",
-)
-_SELECTORS = [
-    *_ELEMENTS,
-    *(f'[{attribute}*="{part}" i]' for part in _NAME_PARTS for attribute in ("class", "id")),
-    *(f'[class~="{name}" i]' for name in _NAMES),
-    *(f'[id="{name}" i]' for name in _NAMES),
-]
-# The frames of a page list in their class what the page has elsewhere ("has-sidebar", "comments-open"): unnamed first.
-_FRAME_TAG = re.compile(r"<(html|body|main|article)\b[^<>]{0,5000}>", re.IGNORECASE)
+from spelangy_model.text.html_pages import is_nested_deeper
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One line of a page: a heading (`level` 1 to 6), a list item, a table row or a paragraph."""
+    """One line of a page: a heading (`level` 1 to 6), a list item, a table row, a paragraph or a line of code."""
 
     kind: str  # heading, item, row, paragraph, code
     text: str
     level: int = 0
-    link_share: float = 0.0  # characters inside links / characters
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractionRules:
-    """Thresholds of the block rules (jusText's idea; the values were chosen on 130 real pages with gold snippets)."""
+    """Which main text is taken, and of which pages.
 
-    max_link_share: float = 0.5
-    max_link_share_short: float = 0.3
-    short_characters: int = 80
-    prose_characters: int = 12
-    good_characters: int = 140
-    min_main_characters: int = 250
-    misled_factor: int = 3
+    Trafilatura's precise mode is asked first; where it finds less than `min_precise_characters`, its balanced mode is
+    believed when it finds `misled_factor` times as much. A page of more elements or a deeper nesting than real ones
+    have is not given to it, for its time grows with their square: its text is what resiliparse takes for the main part,
+    without structure, or, when it nests deeper than `max_depth`, nothing.
+    """
+
+    min_precise_characters: int = 500
+    misled_factor: float = 1.5
+    max_elements: int = 30_000
+    max_depth: int = 256
 
 
 def extract_text(html: str, rules: ExtractionRules | None = None) -> str:
     """Return the main text of an HTML page in the written form above; empty when the page has none.
 
-    Never raises on malformed HTML: what Lexbor cannot make sense of is not there.
+    Never raises on malformed HTML: what libxml2 cannot make sense of is not there.
     """
     return render(main_blocks(html, rules or ExtractionRules()))
 
 
 def main_blocks(html: str, rules: ExtractionRules) -> list[Block]:
     """Return the blocks of the main text, in the order of the page."""
-    from resiliparse.extract.html2text import extract_plain_text
-
-    html = _FRAME_TAG.sub(r"<\1>", html)
-
-    def attempt(skipped: list[str]) -> list[Block]:
-        markup = extract_plain_text(
-            html, preserve_formatting="minimal_html", links=True, alt_texts=False, skip_elements=skipped
-        )
-        return classify(parse_blocks(markup), rules)
-
-    found = attempt(_SELECTORS)
-    if _characters(found) >= rules.min_main_characters:
-        return found
-    # a theme that calls its very content "widget" or "comment": the names mislead, the elements do not
-    other = attempt(list(_ELEMENTS))
-    return other if _characters(other) > rules.misled_factor * _characters(found) else found
+    tree = _parsed(html)
+    if tree is None or _is_beyond(tree, rules):
+        return _plain_blocks(html, rules.max_depth)
+    precise = _trafilatura_blocks(tree, is_precise=True)
+    if _characters(precise) >= rules.min_precise_characters:
+        return precise
+    balanced = _trafilatura_blocks(tree, is_precise=False)
+    return balanced if _characters(balanced) > rules.misled_factor * _characters(precise) else precise
 
 
 def _characters(blocks: list[Block]) -> int:
     return sum(len(block.text) for block in blocks)
 
 
-_LINK_OPEN, _LINK_CLOSE = "\x02", "\x03"
-_TAG = re.compile(r"<(/?)(h[1-6]|p|li|ul|ol|pre)>")
-_LINKED = re.compile(f"{_LINK_OPEN}([^{_LINK_CLOSE}]*)")
+def _parsed(html: str) -> Any:
+    """Return libxml2's tree of a page; None when it makes none of it."""
+    from trafilatura.utils import load_html
+
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # a line about each page without text: the stage counts
+    return load_html(html) if html.strip() else None
+
+
+def _is_beyond(tree: Any, rules: ExtractionRules) -> bool:
+    from lxml.etree import iterwalk
+
+    elements = depth = 0
+    for event, _ in iterwalk(tree, events=("start", "end")):
+        if event == "start":
+            elements += 1
+            depth += 1
+            if depth > rules.max_depth or elements > rules.max_elements:
+                return True
+        else:
+            depth -= 1
+    return False
+
+
+def _trafilatura_blocks(tree: Any, *, is_precise: bool) -> list[Block]:
+    from trafilatura import bare_extraction
+
+    document = bare_extraction(tree, favor_precision=is_precise, include_comments=False)
+    return [] if document is None else _without_labels(_without_infobox_name(_blocks_of(document.body)))
+
+
 _SPACES = re.compile(r"\s+")
+_INLINE = frozenset({"hi", "ref", "del", "graphic"})
+_NESTED = ("head", "list", "table", "quote", "code")  # in a cell they tell a table that is layout
+_MIN_PROSE_CHARACTERS = 12
+_ENDS = tuple(".!?:;\"\u201d'\u2019)\u2026")
 
 
-def parse_blocks(markup: str) -> list[Block]:
-    """Return the blocks of resiliparse's minimal HTML: the content of a block tag, or a line outside of any."""
-    markup = re.sub(r"<a\b[^>]*>", _LINK_OPEN, markup).replace("</a>", _LINK_CLOSE).replace("<br>", "")
+def _blocks_of(body: Any) -> list[Block]:
+    """Return the blocks of trafilatura's tree."""
     blocks: list[Block] = []
-    kind, level, position = "line", 0, 0
-    for match in _TAG.finditer(markup):
-        _close_block(blocks, kind, level, markup[position : match.start()])
-        position = match.end()
-        closing, tag = match.groups()
-        kind, level = "line", 0
-        if not closing:
-            kind = {"h": "heading", "l": "item"}.get(tag[0]) or {"p": "paragraph", "pre": "code"}.get(tag, "line")
-            level = int(tag[1]) if kind == "heading" else 0
-    _close_block(blocks, kind, level, markup[position:])
+    line: list[str] = []
+
+    def close(kind: str, level: int) -> None:
+        raw = "".join(line)
+        line.clear()
+        for part in raw.splitlines() if kind == "code" else (raw,):
+            text = _SPACES.sub(" ", part).strip()
+            if text:
+                blocks.append(Block(kind, text, level))
+
+    def walk(element: Any, kind: str, level: int) -> None:
+        line.append(element.text or "")
+        for child in element:
+            tag = child.tag if isinstance(child.tag, str) else ""
+            if tag in _INLINE or (tag == "code" and kind != "code" and element.tag in ("p", "item", "head", "cell")):
+                walk(child, kind, level)
+            elif tag == "lb":
+                # a break of layout stands inside of a sentence
+                if "".join(line[-2:]).rstrip().endswith(_ENDS):
+                    close(kind, level)
+                else:
+                    line.append(" ")
+            elif tag == "row" and (cells := _cells(child)) is not None:
+                close(kind, level)
+                line.append(" | ".join(cells))
+                close("row" if len(cells) > 1 else "paragraph", 0)
+            elif tag:
+                close(kind, level)
+                inner, inner_level = _kind(child, kind, level)
+                walk(child, inner, inner_level)
+                close(inner, inner_level)
+            line.append(child.tail or "")
+
+    walk(body, "paragraph", 0)
+    close("paragraph", 0)
     return blocks
 
 
-def _close_block(blocks: list[Block], kind: str, level: int, raw: str) -> None:
-    if not raw or raw.isspace():
-        return
-    # what stands in a tag is one block (its line breaks are layout); outside of tags a line is a block
-    for line in raw.split("\n") if kind in ("line", "code") else (raw,):
-        is_row = kind == "line" and "\t\t" in line.strip()
-        plain = line.replace(_LINK_OPEN, "").replace(_LINK_CLOSE, "")
-        if is_row:
-            text = " | ".join(cell for cell in (_SPACES.sub(" ", cell).strip() for cell in plain.split("\t\t")) if cell)
-        else:
-            text = _SPACES.sub(" ", plain).strip()
-        if not text:
+def _kind(element: Any, kind: str, level: int) -> tuple[str, int]:
+    match element.tag:
+        case "head":
+            digit = (element.get("rend") or "")[1:2]
+            return "heading", int(digit) if digit.isdigit() and digit != "0" else 2
+        case "item":
+            is_definition = (element.get("rend") or "").startswith(("dt", "dd"))
+            return "paragraph" if is_definition else "item", 0
+        case "code":
+            return "code", 0
+        case "list" | "table" | "row" | "cell" | "quote" | "body":
+            return "paragraph", 0
+        case _:
+            return kind, level
+
+
+def _cells(row: Any) -> list[str] | None:
+    """Return the texts of a row's cells that have one; None when the row is layout, not data."""
+    if row.find(".//table") is not None or any(len(cell.findall(".//p")) > 1 for cell in row):
+        return None
+    if any(row.find(f".//{tag}") is not None for tag in _NESTED):
+        return None
+    texts = (_SPACES.sub(" ", " ".join(cell.itertext())).strip() for cell in row)
+    return [text for text in texts if text]
+
+
+def _without_infobox_name(blocks: list[Block]) -> list[Block]:
+    """Leave out a heading that the caption of the table below it repeats, with the caption: it is the page's title."""
+    kept: list[Block] = []
+    at = 0
+    while at < len(blocks):
+        here, following = blocks[at], [block.text for block in blocks[at + 1 : at + 2]]
+        is_name = here.kind == "heading" and following == [here.text] and blocks[at + 2 : at + 3]
+        if is_name and blocks[at + 2].kind == "row":
+            at += 2
             continue
-        linked = sum(len(part) for part in _LINKED.findall(line))
-        name = "row" if is_row else "paragraph" if kind == "line" else kind
-        blocks.append(Block(name, html_entities.unescape(text), level, min(1.0, linked / len(text))))
+        kept.append(here)
+        at += 1
+    return kept
 
 
-# Lines that sites print about themselves. A tail marker at the head of a short block ends the content where only
-# teasers follow; a notice is left out wherever it stands. English and German, the languages of the pages tried.
-_TAIL = re.compile(
-    r"(?:related (?:stories|articles|posts|content|topics|news|links)|more (?:stories|articles|from|on this"
-    r"|like this)|read (?:more|next|also)\b"
-    r"|you (?:may|might) also|recommended|(?:leave|post|write|add|submit) (?:a|your) (?:comment|reply|response)"
-    r"|\d* ?comments?\b|post your comments"
-    r"|explore further|most (?:read|popular|viewed|shared)|trending|latest (?:news|posts|stories)|popular posts"
-    r"|about the author|about us\b"
-    r"|share this|follow us|sign up|subscribe|newsletter|join our|further reading:?$|editors'? (?:picks"
-    r"|recommendations)|in other news"
-    r"|auch interessant|das könnte|mehr zum thema|kommentar|schreibe einen|ähnliche|weitere (?:artikel|beiträge"
-    r"|themen|news)|nächster artikel"
-    r"|verwandte|lesen sie auch|über den autor|teilen|nos siga|leia (?:mais|também)|lire aussi|à lire|leer más"
-    r"|te puede interesar)",
-    re.IGNORECASE,
-)
-_NOTICE = re.compile(
-    r"(?:advertisement|anzeige|werbung|publicidade|publicité|sponsored|story continues|continue reading|skip to"
-    r"|back to top|loading|print(?: this)?|reply"
-    r"|share(?: on| this|$)|tweet|facebook|twitter|email this|by signing|subscribe|already a subscriber"
-    r"|first-time subscriber|sign (?:up|in)|log ?in\b|please log"
-    r"|join our|get (?:the most|regular updates)|never miss|missing out|stay up|follow us|thank you for"
-    r"|thanks for (?:reading|signing)|we use cookies|this (?:site|website) uses"
-    r"|copyright|©|all rights reserved|terms (?:of|and|&)|privacy|your email|required fields|unable to edit"
-    r"|feedback to|the content is provided"
-    r"|read the latest|view (?:our )?latest|filed under|tagged|posted (?:by|in|on)|published (?:by|in|on)"
-    r"|updated?:|last (?:updated|modified)|by [A-Z][\w.-]+ [A-Z][\w.-]+$"
-    r"|advertising disclosure|note: the advertising|disclaimer|der beitrag wurde|veröffentlicht (?:von|am)"
-    r"|to view the full story"
-    r"|this post contains references|we recommend the best products|we may receive|photo(?: by| credit|:)"
-    r"|image(?: by| credit|:)|getty images|\d+ (?:minutes?|min) read|\d+ minutes? - )",
-    re.IGNORECASE,
-)
-_BIO = re.compile(
-    r"^(?:[A-Z][\w.'-]+ ){1,4}(?:is|was|ist) (?:a|an|the|our|\w+'s|\w+’s) [^.]{0,60}\b(?:writer|reporter|editor"
-    r"|journalist|correspondent|author|blogger|expert|columnist|contributor)\b"
-)
-_LETTER = re.compile(r"[^\W\d_]")
+def _without_labels(blocks: list[Block]) -> list[Block]:
+    """Leave out the last lines that end nothing: headings, and lines too short for prose, as buttons and tags are."""
+    end = len(blocks)
+    while end and (
+        blocks[end - 1].kind == "heading"
+        or (blocks[end - 1].kind in ("paragraph", "item") and len(blocks[end - 1].text) < _MIN_PROSE_CHARACTERS)
+    ):
+        end -= 1
+    return blocks[:end]
 
 
-def classify(blocks: list[Block], rules: ExtractionRules) -> list[Block]:
-    """Return the blocks that are content.
+def _plain_blocks(html: str, max_depth: int) -> list[Block]:
+    from resiliparse.extract.html2text import extract_plain_text
 
-    A block is good (long, few links, ends like prose), bad (links, notices) or open; an open one takes the side of
-    its neighbours, and the content ends at a tail marker after which no more prose follows than stands before it.
-    """
-    marks = [_mark(block, rules) for block in blocks]
-    good = [index for index, mark in enumerate(marks) if mark == "good"]
-    if not good:
+    if is_nested_deeper(html, max_depth):
         return []
-    first, last = good[0], good[-1]
-    while first > 0 and marks[first - 1] == "open" and blocks[first - 1].kind in ("heading", "row"):
-        first -= 1
-    total = sum(len(blocks[index].text) for index in good)
-    before = 0
-    for index in range(first, last + 1):
-        if marks[index] == "tail" and before > 0.5 * total:
-            last = max(position for position in good if position < index)
-            break
-        before += len(blocks[index].text) if marks[index] == "good" else 0
-    return [blocks[index] for index in range(first, last + 1) if marks[index] in ("good", "open")]
-
-
-def _mark(block: Block, rules: ExtractionRules) -> str:
-    text = block.text
-    short = len(text) < rules.short_characters
-    if short and _TAIL.match(text):
-        return "tail"
-    if (_NOTICE.match(text) and len(text) < 400) or _BIO.match(text):
-        return "bad"
-    if block.link_share > (rules.max_link_share_short if short else rules.max_link_share):
-        return "bad"
-    if not _LETTER.search(text):
-        return "bad" if block.kind != "row" else "open"
-    if len(text) >= rules.good_characters and block.kind != "row":
-        return "good"
-    if len(text) >= rules.prose_characters and text[-1] in '.!?:"”’)' and block.kind in ("paragraph", "item"):
-        return "good"
-    return "open"
+    text = extract_plain_text(html, main_content=True, alt_texts=False, list_bullets=False)
+    lines = (_SPACES.sub(" ", line).strip() for line in text.splitlines())
+    return _without_labels([Block("paragraph", line) for line in lines if line])
 
 
 def render(blocks: list[Block]) -> str:

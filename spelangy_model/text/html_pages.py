@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from spelangy_model.credentials import without_credentials
 from spelangy_model.records import Page, Reject
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.rights import Fields, robots_of, stated_licence
@@ -63,7 +64,11 @@ def make_page(
     http_fields: Fields = (),
     archive_fields: Fields = (),
 ) -> Page:
-    """Return the page record of an HTML text: its id from URL and content, its rights as it states them."""
+    """Return the page record of an HTML text: its id from URL and content, its rights as it states them.
+
+    Credentials in the URL are left out.
+    """
+    url = without_credentials(url)
     licence, stated_by = stated_licence(html, http_fields, archive_fields)
     return Page(
         page_id=stable_hash(url, html),
@@ -95,7 +100,7 @@ def page_or_reject(capture: Capture, source_uri: str, limits: PageLimits) -> Pag
     if capture.error:
         return reject("unreadable_payload", capture.error)
     if capture.kind != "file" and not re.match(r"https?://[^\s/]+", capture.url, re.IGNORECASE):
-        return reject("no_web_url", f"not an http(s) URL: {capture.url[:200]!r}")
+        return reject("no_web_url", f"not an http(s) URL: {without_credentials(capture.url)[:200]!r}")
     if capture.kind == "response" and capture.status is None:
         return reject("no_http_header", "the response has no HTTP status line")
     if capture.kind == "response" and capture.status != 200:
@@ -154,31 +159,80 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 def decode_html(payload: bytes, http_charset: str = "") -> tuple[str, str]:
     """Return the text of an HTML payload and the charset that decoded it.
 
-    Order of belief: byte order mark; UTF-8 when bytes beyond ASCII are valid UTF-8 (no other charset looks like that by
-    chance, and many headers are wrong); then as browsers do HTTP header, <meta>, statistics of the bytes. The first
-    that decodes every byte wins; if none does, the most believed one with replacement characters.
+    By evidence: byte order mark; UTF-8 when that is what the bytes beyond ASCII are, all or nearly all (no other
+    charset looks like that by chance, many headers are wrong, and a page with a broken character is still UTF-8); then
+    HTTP header, <meta>, statistics of the bytes. Of these the first wins that gives words; where header and <meta>
+    differ, statistics decide. If none gives words, the least broken wins, with replacement characters.
     """
     from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
     for mark, charset in _BOMS:
         if payload.startswith(mark):
             return payload[len(mark) :].decode(charset, errors="replace"), charset
-    if not payload.isascii() and (text := _decode_all(payload, "utf-8")) is not None:
+    for start, charset in ((b"<\x00", "utf-16-le"), (b"\x00<", "utf-16-be")):
+        if payload.startswith(start):
+            return payload.decode(charset, errors="replace"), charset
+    if not payload.isascii() and (text := _as_utf8(payload)) is not None:
         return text, "utf-8"
-    stated = [map_encoding_to_html5(http_charset)] if http_charset else []
-    stated.append(detect_encoding(payload, from_html_meta=True))
-    candidates = [name for name in stated if name and _is_codec(name)]
-    for name in candidates:
-        text = _decode_all(payload, name)
-        if text is not None:
-            return text, name
-    sniffed = detect_encoding(payload) or "utf-8"
-    for name in (sniffed, "utf-8"):
-        text = _decode_all(payload, name)
-        if text is not None:
-            return text, name
-    name = (candidates or ["utf-8"])[0]
-    return payload.decode(name, errors="replace"), name
+    sniffed = _wider(detect_encoding(payload) or "utf-8")
+    meta = _META_CHARSET.search(payload[:_META_BYTES])
+    names = [http_charset, meta[1].decode("ascii") if meta else ""]
+    stated = [_wider(map_encoding_to_html5(name) or "utf-8") for name in names if name]
+    candidates: dict[str, tuple[float, str]] = {}
+
+    def take(charset: str) -> bool:
+        if charset not in candidates and _is_codec(charset):
+            text = payload.decode(charset, errors="replace")
+            candidates[charset] = (_broken_share(text), text)
+        return charset in candidates and candidates[charset][0] <= _MAX_BROKEN_SHARE
+
+    good = [charset for charset in [*stated, sniffed, "utf-8"] if take(charset)]
+    if sniffed in stated and sniffed in good:
+        best = sniffed
+    elif good or take(guess := _guess(payload)):
+        best = good[0] if good else guess
+    else:
+        best = min(candidates, key=lambda charset: candidates[charset][0])
+    return candidates[best][1], best
+
+
+def _guess(payload: bytes) -> str:
+    """Return which of the web's charsets a slower detector sees in bytes; for those of which no other makes words."""
+    import charset_normalizer
+    from resiliparse.parse.encoding import map_encoding_to_html5
+
+    found = charset_normalizer.from_bytes(payload[:_GUESSED_BYTES]).best()
+    if found is None:
+        return "utf-8"
+    return found.encoding if found.encoding in _WIDER.values() else map_encoding_to_html5(found.encoding) or "utf-8"
+
+
+_META_BYTES = 8192
+_GUESSED_BYTES = 32 * 1024
+_META_CHARSET = re.compile(rb"""<meta\b[^<>]{0,500}?\bcharset\s*=\s*["']?\s*([A-Za-z0-9_.:+-]{1,40})""", re.IGNORECASE)
+_MAX_BROKEN_SHARE = 0.01  # of the characters beyond ASCII
+_MIN_UTF8_SHARE = 0.8
+# what browsers take for them: supersets, in Python's names
+_WIDER = {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]")
+_NO_WORD = re.compile("[\u00a1-\u00ff]{5,}")  # no Western word; so another alphabet looks that is read as Latin-1
+
+
+def _wider(charset: str) -> str:
+    return _WIDER.get(charset, charset)
+
+
+def _as_utf8(payload: bytes) -> str | None:
+    """Return bytes as UTF-8 when they are, but for a few that are broken; None when they are something else."""
+    text = payload.decode("utf-8", errors="replace")
+    broken = text.count("\ufffd")
+    return text if not broken or broken <= (1 - _MIN_UTF8_SHARE) * len(_BEYOND_ASCII.findall(text)) else None
+
+
+def _broken_share(text: str) -> float:
+    """Return the share of the characters beyond ASCII that show a wrong charset."""
+    broken = len(_BROKEN.findall(text)) + sum(map(len, _NO_WORD.findall(text)))
+    return broken / max(1, len(_BEYOND_ASCII.findall(text)))
 
 
 def _is_codec(name: str) -> bool:
@@ -186,10 +240,3 @@ def _is_codec(name: str) -> bool:
         return codecs.lookup(name)._is_text_encoding  # type: ignore[attr-defined]  # rules out rot13, zlib and their like
     except LookupError:
         return False
-
-
-def _decode_all(payload: bytes, charset: str) -> str | None:
-    try:
-        return payload.decode(charset)
-    except (UnicodeDecodeError, LookupError):
-        return None

@@ -1,10 +1,10 @@
 """A language model behind any OpenAI-compatible server: many requests, each answered once, checked, and kept.
 
-Put here: the client (bounded concurrency, retries, JSON schema with one repair, cache, budget) and the loading of
-prompts. Do not put here: what is asked (krist, questions and prompts/) or what is done with a reply. A request's
-identity is its content (model, prompt, sampling, schema): equal requests are sent once, a rerun sends nothing that
-was answered, and a killed run loses only what was in flight. The address and the key of the server come from the
-environment; they bear no identity and are written nowhere.
+Put here: the client (bounded concurrency, retries, one repair, limits, cache, budget) and the loading of prompts. Do
+not put here: what a server's error means (llm_errors.py) or its reply says (llm_replies.py), what is asked (krist,
+questions and prompts/) or what is done with a reply. A request's identity is its content (model, prompt, sampling,
+schema): equal requests are sent once, a rerun sends nothing that was answered, and a killed run loses only what was in
+flight. The address and the key of the server come from the environment; they bear no identity and are written nowhere.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from spelangy_model.rng import stable_rng
+from spelangy_model.text.llm_errors import ServerError, read_error, secrets_of, without_secrets, words_of
+from spelangy_model.text.llm_replies import Completion, find_object, read_completion, violation
 
 BASE_URL_VARIABLE = "SPELANGY_LLM_BASE_URL"
 API_KEY_VARIABLE = "SPELANGY_LLM_API_KEY"
@@ -52,7 +55,8 @@ class Server:
     """Where and how hard it is asked: no part of any identity.
 
     `max_tokens` and `max_usd` are budgets of a run, over prompts and replies. What is under way when one is spent still
-    ends, so a run goes beyond it by at most `concurrency` requests.
+    ends, so a run goes beyond it by at most `concurrency` requests. `timeout_s` is for a whole reply, however slowly it
+    comes; one above `longest_reply_bytes` is read no further.
     """
 
     base_url: str
@@ -62,6 +66,7 @@ class Server:
     attempts: int = 6
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
+    longest_reply_bytes: int = 8 << 20
     max_tokens: int | None = None
     max_usd: float | None = None
 
@@ -69,9 +74,9 @@ class Server:
     def from_environment(cls, environment: Mapping[str, str], **changes: Any) -> Server:
         """Return the server that the environment names. Raises KeyError with the variable that is not set."""
         for variable in (BASE_URL_VARIABLE, API_KEY_VARIABLE):
-            if not environment.get(variable):
+            if not environment.get(variable, "").strip():  # a key read from a file ends in a line break
                 raise KeyError(variable)
-        return cls(environment[BASE_URL_VARIABLE], environment[API_KEY_VARIABLE], **changes)
+        return cls(environment[BASE_URL_VARIABLE].strip(), environment[API_KEY_VARIABLE].strip(), **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,7 @@ class Ledger:
     from_cache: int = 0
     retries: int = 0
     repairs: int = 0
+    parameters_left_out: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
@@ -134,10 +140,22 @@ class Reply:
     error: str = ""
 
 
+# Failures that say nothing of the page that was asked about: a service's, an account's or a budget's.
+TRANSIENT_FAILURES = frozenset({"server_error", "timeout", "rate_limited"})
+SERVICE_FAILURES = frozenset({"key_refused", "quota_spent", "model_unknown", "requests_refused"})
+# Failures that may be of the page: they count as such once the server takes a harmless one.
+_PAGE_REFUSALS = frozenset({"page_refused", "content_refused", "too_long", "odd_reply"})
+_ODD_ATTEMPTS = 2
+_LONGEST_ECHO = 8_000  # characters of a wrong reply that the model is shown again
+_BEGUN = 4  # requests that are begun, over those under way: the others of them wait to be sent again
+_HARMLESS = "The mill by the brook was built in 1723. It grinds corn to this day."
+
+
 class LanguageModelClient:
     """Asks one model on one server. `cache_dir` holds one JSON file a reply; it may be shared by runs and processes.
 
-    The budgets hold for all that one client asks.
+    The budgets hold for all that one client asks, and so does what the server refuses: a parameter that it does not
+    take is left out of all later requests (`left_out` says which), and once it refuses every request, none is sent.
     """
 
     def __init__(self, model: LanguageModel, server: Server, cache_dir: Path):
@@ -148,12 +166,23 @@ class LanguageModelClient:
         self.server = server
         self.ledger = Ledger()
         self._cache_dir = cache_dir
+        self._secrets = secrets_of(server.base_url, server.api_key)
+        self._parameters = _Parameters(model)
+        self._completions = 0
+        self._over: Reply | None = None  # why nothing more is sent
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What the server refused and is sent no more, with its words."""
+        return self._parameters.left_out
 
     def ask_all(self, prompt: Prompt, fillings: Sequence[Mapping[str, str]]) -> list[Reply]:
         """Return a reply for each filling, in order. Never raises for what a server does: failures are replies.
 
-        Failures: budget_spent, server_error, timeout, rate_limited, refused (the request itself is not accepted),
-        cut_off (the reply did not end), not_json, schema_violated.
+        Failures of the run: budget_spent; server_error, timeout, rate_limited (another time may go better);
+        key_refused, quota_spent, model_unknown, requests_refused (a person has to act). Failures of one request:
+        page_refused, content_refused, too_long, odd_reply (no message; the server takes others), cut_off (the reply did
+        not end), not_json, schema_violated, reply_too_large.
         """
         texts = [prompt.fill(**filling) for filling in fillings]
         return asyncio.run(self._ask_all(prompt, texts))
@@ -162,106 +191,146 @@ class LanguageModelClient:
         from openai import AsyncOpenAI
 
         gate = asyncio.Semaphore(self.server.concurrency)
-        schema = json.loads(prompt.schema)
+        begun = asyncio.Semaphore(_BEGUN * self.server.concurrency)
+
+        async def ask(text: str) -> Reply:
+            async with begun:  # so that the first ones soon know whether a server is away
+                return await self._ask(api, gate, prompt, text)
+
         async with AsyncOpenAI(
-            base_url=self.server.base_url, api_key=self.server.api_key, timeout=self.server.timeout_s, max_retries=0
+            base_url=self.server.base_url,
+            api_key=self.server.api_key,
+            timeout=self.server.timeout_s,
+            max_retries=0,
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=_bounded_client(self.server.longest_reply_bytes),
         ) as api:
             distinct = list(dict.fromkeys(texts))
-            asked = (self._ask(api, gate, prompt, schema, text) for text in distinct)
-            replies = dict(zip(distinct, await asyncio.gather(*asked), strict=True))
+            replies = dict(zip(distinct, await asyncio.gather(*map(ask, distinct)), strict=True))
+            refused = [text for text, reply in replies.items() if reply.failure in _PAGE_REFUSALS]
+            if refused and (why := await self._refuses_all(api, gate, prompt)):
+                for text in refused:
+                    replies[text] = Reply(None, why, replies[text].error)
         return [replies[text] for text in texts]
+
+    async def _refuses_all(self, api: Any, gate: asyncio.Semaphore, prompt: Prompt) -> str:
+        """Ask about a harmless page; return why the server does not take even that, or nothing.
+
+        Servers have too many words for what they refuse to tell a page's fault from an installation's by them alone.
+        """
+        text = prompt.fill(**dict.fromkeys(set(_PLACE.findall(prompt.template)), _HARMLESS))
+        reply = await self._one_reply(api, gate, prompt, [{"role": "user", "content": text}], "harmless")
+        if reply.failure in _PAGE_REFUSALS:
+            return "requests_refused"
+        return reply.failure if reply.failure in TRANSIENT_FAILURES | SERVICE_FAILURES | {"budget_spent"} else ""
 
     def _key(self, prompt: Prompt, text: str) -> str:
         identity = [{k: v for k, v in asdict(self.model).items() if k != "price"}, prompt.digest, text]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8", "backslashreplace")).hexdigest()
 
-    async def _ask(self, api: Any, gate: asyncio.Semaphore, prompt: Prompt, schema: dict[str, Any], text: str) -> Reply:
+    async def _ask(self, api: Any, gate: asyncio.Semaphore, prompt: Prompt, text: str) -> Reply:
         key = self._key(prompt, text)
         path = self._cache_dir / key[:2] / f"{key}.json"
         kept = _read_json(path)
-        if kept is not None and not _violation(kept, schema):
+        if kept is not None and not violation(kept, json.loads(prompt.schema)):
             self.ledger.from_cache += 1
             return Reply(kept)
-        messages = [{"role": "user", "content": text}]
-        reply = await self._one_reply(api, gate, prompt, schema, messages, key)
+        messages = [{"role": "user", "content": _sendable(text)}]
+        reply = await self._one_reply(api, gate, prompt, messages, key)
         if reply.failure in ("not_json", "schema_violated"):
             self.ledger.repairs += 1
-            said = reply.error.partition("\n")
-            messages += [
-                {"role": "assistant", "content": said[2]},
-                {
-                    "role": "user",
-                    "content": f"This is not the JSON that was asked for: {said[0]}. Send it again, alone.",
-                },
-            ]
-            reply = await self._one_reply(api, gate, prompt, schema, messages, key)
+            words, _, said = reply.error.partition("\n")
+            if said.strip():  # some servers take no empty turn
+                wish = f"This is not the JSON that was asked for: {_sendable(words)}. Send it again, alone."
+                messages += [
+                    {"role": "assistant", "content": _sendable(said[:_LONGEST_ECHO])},
+                    {"role": "user", "content": wish},
+                ]
+            again = await self._one_reply(api, gate, prompt, messages, key)
+            if again.failure not in _PAGE_REFUSALS:  # the server may take no second turn, which is not the page's fault
+                reply = again
         if reply.value is None:
             self.ledger.failed += 1
-            return Reply(None, reply.failure, reply.error.partition("\n")[0])
+            return Reply(None, reply.failure, without_secrets(reply.error.partition("\n")[0], self._secrets))
         self.ledger.answered += 1
         _write_json(path, reply.value)
         return reply
 
     async def _one_reply(
-        self,
-        api: Any,
-        gate: asyncio.Semaphore,
-        prompt: Prompt,
-        schema: dict[str, Any],
-        messages: list[Any],
-        key: str,
+        self, api: Any, gate: asyncio.Semaphore, prompt: Prompt, messages: list[Any], key: str
     ) -> Reply:
         """Send until the server gives a completion, waiting longer each time; then read it as JSON of the schema.
 
         The gate counts requests under way: one that waits to be sent again leaves its place to another.
         """
+        reply, attempt, completions = Reply(None, "server_error", ""), 0, self._completions
+        while attempt < self.server.attempts:
+            async with gate:
+                if self._over is not None:
+                    return self._over
+                if spent := self._spent():
+                    return Reply(None, "budget_spent", spent)
+                self.ledger.requests += 1
+                form = self._parameters.form()
+                outcome, asked_wait_s = await self._send(api, prompt, messages, form)
+            if isinstance(outcome, Reply):
+                return outcome
+            words = without_secrets(outcome.words, self._secrets)
+            reply = Reply(None, outcome.failure, words)
+            if outcome.kind == "parameter" and self._parameters.change(outcome.parameter, form, words):
+                self.ledger.parameters_left_out = len(self._parameters.left_out)
+                continue
+            if outcome.kind == "service":
+                self._over = reply
+            if outcome.kind not in ("transient", "odd"):
+                return reply
+            attempt += 1
+            if outcome.kind == "odd" and attempt >= _ODD_ATTEMPTS:
+                return reply
+            if attempt < self.server.attempts:
+                self.ledger.retries += 1
+                wait_s = max(
+                    min(self.server.longest_wait_s, self.server.first_wait_s * 2 ** (attempt - 1)), asked_wait_s
+                )
+                # full jitter, so that clients that failed together do not come back together
+                await asyncio.sleep(wait_s * float(stable_rng(0, "llm-retry", key, attempt - 1).uniform(0.5, 1.0)))
+        if self._completions == completions:  # nothing was answered in all that time: the server is away
+            self._over = reply
+        return reply
+
+    async def _send(
+        self, api: Any, prompt: Prompt, messages: list[Any], form: Mapping[str, str]
+    ) -> tuple[Reply | ServerError, float]:
+        """Send once; return what came of it, and the seconds that the server asks to wait."""
         import openai
 
-        failure, error = "server_error", ""
-        for attempt in range(self.server.attempts):
-            wait_s = min(self.server.longest_wait_s, self.server.first_wait_s * 2**attempt)
-            try:
-                async with gate:
-                    if spent := self._spent():
-                        return Reply(None, "budget_spent", spent)
-                    self.ledger.requests += 1
-                    completion = await api.chat.completions.create(
-                        model=self.model.name,
-                        messages=messages,
-                        max_tokens=self.model.max_output_tokens,
-                        temperature=self.model.temperature,
-                        seed=self.model.seed,
-                        response_format={
-                            "type": "json_schema",
-                            "json_schema": {"name": prompt.name.replace(".", "_"), "schema": schema, "strict": True},
-                        },
-                    )
-            except openai.APITimeoutError as problem:
-                failure, error = "timeout", str(problem)
-            except openai.RateLimitError as problem:
-                failure, error = "rate_limited", str(problem)
-                wait_s = max(wait_s, _retry_after_s(problem.response, self.server.longest_wait_s))
-            except openai.APIStatusError as problem:
-                if problem.status_code < 500 and problem.status_code not in (408, 409):
-                    return Reply(None, "refused", str(problem))
-                failure, error = "server_error", str(problem)
-                wait_s = max(wait_s, _retry_after_s(problem.response, self.server.longest_wait_s))
-            except (openai.APIError, json.JSONDecodeError, ValueError) as problem:
-                # a broken connection, or a body that is no completion at all
-                failure, error = "server_error", f"{type(problem).__name__}: {problem}"
-            else:
-                usage = getattr(completion, "usage", None)
-                if usage is not None:
-                    self._charge(usage.prompt_tokens or 0, usage.completion_tokens or 0)
-                choices = getattr(completion, "choices", None)
-                if choices:
-                    return _read_reply(choices[0], schema)
-                failure, error = "server_error", "a completion without choices"
-            if attempt + 1 < self.server.attempts:
-                self.ledger.retries += 1
-                # full jitter, so that clients that failed together do not come back together
-                await asyncio.sleep(wait_s * float(stable_rng(0, "llm-retry", key, attempt).uniform(0.5, 1.0)))
-        return Reply(None, failure, error)
+        schema = json.loads(prompt.schema)
+        try:
+            async with asyncio.timeout(self.server.timeout_s):  # the client's own is for each read
+                response = await api.chat.completions.with_raw_response.create(
+                    model=self.model.name, messages=messages, **self._parameters.sent(form, prompt.name, schema)
+                )
+        except (openai.APITimeoutError, TimeoutError):
+            return ServerError("transient", "timeout", f"no reply within {self.server.timeout_s:g} s"), 0.0
+        except openai.APIStatusError as problem:
+            wait_s = _retry_after_s(problem.response, self.server.longest_wait_s)
+            return read_error(problem.status_code, problem.body), wait_s
+        except _TooLarge as problem:
+            self._charge(_tokens(messages), self.model.max_output_tokens)
+            return ServerError("page", "reply_too_large", str(problem)), 0.0
+        except openai.APIError as problem:  # a connection that broke
+            return ServerError("transient", "server_error", f"{type(problem).__name__}: {words_of(problem)}"), 0.0
+        completion = read_completion(response.content)
+        if isinstance(completion, ServerError):
+            if completion.kind == "odd":
+                self._charge(_tokens(messages), 0)
+            return completion, 0.0
+        self._completions += 1
+        self._charge(
+            completion.prompt_tokens or _tokens(messages),
+            completion.completion_tokens or _tokens([completion.text, completion.thought]),
+        )
+        return _read_reply(completion, schema), 0.0
 
     def _charge(self, prompt_tokens: int, completion_tokens: int) -> None:
         self.ledger.prompt_tokens += prompt_tokens
@@ -280,24 +349,124 @@ class LanguageModelClient:
         return ""
 
 
-def _read_reply(choice: Any, schema: dict[str, Any]) -> Reply:
-    said = (choice.message.content or "").strip()
-    if choice.finish_reason == "length":
-        return Reply(None, "cut_off", f"the reply did not end within the output limit\n{said}")
-    body = said.removeprefix("```json").removeprefix("```").removesuffix("```").strip()
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as problem:
-        return Reply(None, "not_json", f"{problem}\n{said}")
-    violation = _violation(value, schema)
-    return Reply(None, "schema_violated", f"{violation}\n{said}") if violation else Reply(value)
+# The forms in which each parameter is sent, one refused after the other; "": it is left out. In the order in which they
+# are given up where the server does not say which it means.
+_FORMS = {
+    "seed": ("seed", ""),
+    "response_format": ("json_schema", "json_object", ""),
+    "temperature": ("temperature", ""),
+    "max_tokens": ("max_tokens", "max_completion_tokens", ""),
+}
 
 
-def _violation(value: Any, schema: dict[str, Any]) -> str:
-    from jsonschema import Draft202012Validator
+class _Parameters:
+    """What is sent beside the messages, less what the server refused."""
 
-    problem = next(iter(Draft202012Validator(schema).iter_errors(value)), None)
-    return "" if problem is None else problem.message.replace("\n", " ")[:300]
+    def __init__(self, model: LanguageModel):
+        self._model = model
+        self._form = {parameter: forms[0] for parameter, forms in _FORMS.items()}
+        self.left_out: list[str] = []
+
+    def form(self) -> Mapping[str, str]:
+        return dict(self._form)
+
+    def sent(self, form: Mapping[str, str], name: str, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a request in a form."""
+        sent: dict[str, Any] = {}
+        if form["max_tokens"]:
+            sent[form["max_tokens"]] = self._model.max_output_tokens
+        for parameter in ("temperature", "seed"):
+            if form[parameter]:
+                sent[parameter] = getattr(self._model, parameter)
+        if form["response_format"] == "json_schema":
+            described = {"name": re.sub(r"[^\w-]", "_", name), "schema": schema, "strict": True}
+            sent["response_format"] = {"type": "json_schema", "json_schema": described}
+        elif form["response_format"]:
+            sent["response_format"] = {"type": form["response_format"]}
+        return sent
+
+    def change(self, parameter: str, form: Mapping[str, str], words: str) -> bool:
+        """Give up what was refused of a request in a form; return whether there is another form to send.
+
+        Of many requests under way that are refused alike, the first changes the form for all.
+        """
+        if not parameter:
+            left = [name for name in _FORMS if self._form[name]]
+            if not left or form != self._form:
+                return form != self._form
+            parameter = left[0]
+        if self._form[parameter] != form[parameter]:
+            return True
+        if not form[parameter]:
+            return False
+        forms = _FORMS[parameter]
+        self._form[parameter] = now = forms[forms.index(form[parameter]) + 1]
+        self.left_out.append(f"{form[parameter]} is refused" + (f", {now} is sent" if now else "") + f": {words}")
+        return True
+
+
+def _sendable(text: str) -> str:
+    """Return the text without halves of surrogate pairs, which no request can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _read_reply(completion: Completion, schema: dict[str, Any]) -> Reply:
+    if completion.failure == "cut_off":
+        return Reply(None, "cut_off", f"the reply did not end within the output limit\n{completion.text}")
+    if completion.failure:
+        return Reply(None, completion.failure, completion.text.replace("\n", " "))
+    value, failure, words = find_object(completion, schema)
+    return Reply(None, failure, f"{words}\n{completion.text}") if failure else Reply(value)
+
+
+def _tokens(said: Any) -> int:
+    """Return about how many tokens a text or messages have, for a server that does not say: a budget must end."""
+    return math.ceil(len(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")) / 4)
+
+
+class _TooLarge(Exception):
+    """A reply is larger than any answer can be."""
+
+
+def _bounded_client(longest_bytes: int) -> Any:
+    """Return an HTTP client that reads no reply beyond a size, neither as sent nor as decompressed.
+
+    Of an error it keeps the beginning; a success that is larger raises _TooLarge.
+    """
+    import httpx2
+    import openai
+
+    class Bounded(openai.DefaultAsyncHttpxClient):
+        async def send(self, request: Any, *, stream: bool = False, **more: Any) -> Any:
+            response = await super().send(request, stream=True, **more)
+            data, whole = bytearray(), True
+            try:
+                async for piece in response.aiter_raw():
+                    data += piece
+                    if len(data) > longest_bytes:
+                        whole = False
+                        break
+            finally:
+                await response.aclose()
+            coding = response.headers.get("content-encoding", "identity").lower()
+            content = bytes(data)
+            if coding in ("gzip", "x-gzip", "deflate"):  # sent all the same by some gateways
+                inflate = zlib.decompressobj(47)
+                try:
+                    content = inflate.decompress(content, longest_bytes + 1)
+                except zlib.error as problem:
+                    raise httpx2.DecodingError(f"a reply is no {coding}: {problem}", request=request) from None
+            elif coding != "identity":
+                raise httpx2.DecodingError(f"a reply is compressed as {coding}, unasked", request=request)
+            if len(content) > longest_bytes or not whole:
+                if response.is_success:
+                    raise _TooLarge(f"a reply is larger than {longest_bytes} bytes")
+                content = content[:longest_bytes]
+            kept = ("content-type", "retry-after", "date", "x-request-id")
+            headers = {name: value for name, value in response.headers.items() if name in kept}
+            return httpx2.Response(response.status_code, headers=headers, content=content, request=response.request)
+
+    return Bounded()
 
 
 def _retry_after_s(response: Any, longest_s: float) -> float:

@@ -8,7 +8,6 @@ of the embedding: all-MiniLM-L6-v2 (Sentence-Transformers), mean pooling over it
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from spelangy_model.guarded_json import read_json_object
+from spelangy_model.pretrained import check_settings, load_settings, load_weights, weight_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ class SentenceEmbedder:
 
         torch.set_num_threads(1)
         self._torch = torch
-        self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        self._model = AutoModel.from_pretrained(str(folder), local_files_only=True, dtype=torch.float32).eval()
+        self._tokenizer = load_settings(AutoTokenizer, folder)
+        self._model = load_weights(AutoModel, folder, dtype=torch.float32).eval()
         self._max_tokens = max_tokens
         self._batch_size = batch_size
 
@@ -93,7 +95,7 @@ class PrototypeClassifier:
 class TrainedClassifier:
     """A sequence classifier of transformers from a folder; its labels are the topics. Of a text it reads the beginning.
 
-    Raises ValueError for a model that brings code of its own, which is never run, or names no labels.
+    Raises ValueError as `check_classifier` does.
     """
 
     def __init__(self, folder: Path, device: str = "cpu", max_tokens: int = 512, batch_size: int = 32):
@@ -104,10 +106,8 @@ class TrainedClassifier:
         if device == "cpu":
             torch.set_num_threads(1)  # equal bits at a rerun
         self._torch = torch
-        self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            str(folder), local_files_only=True, dtype=torch.float32
-        )
+        self._tokenizer = load_settings(AutoTokenizer, folder)
+        model = load_weights(AutoModelForSequenceClassification, folder, dtype=torch.float32)
         self._model = model.to(device).eval()
         labels = self._model.config.id2label
         self.names: Sequence[str] = tuple(str(labels[index]) for index in range(len(labels)))
@@ -132,17 +132,18 @@ class TrainedClassifier:
 
 
 def check_classifier(folder: Path) -> None:
-    """Raise ValueError, with the cure, for a folder that `TrainedClassifier` cannot take. Loads no model."""
+    """Raise ValueError, with the cure, for a folder that `TrainedClassifier` cannot take. Loads no model.
+
+    It is one that names no labels, or that is not loaded for its form (see pretrained.py).
+    """
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder} holds no Hugging Face model (no config.json)")
-    config = json.loads(path.read_text("utf-8"))
-    if "auto_map" in config:
-        raise ValueError(
-            f"{folder}: the model brings code of its own, which is not run: take one of a class of transformers"
-        )
+    config = read_json_object(path)
+    check_settings(folder)
     if len(config.get("id2label", {})) < 2:
         raise ValueError(f"{folder}: config.json names no labels: take a model that classifies sequences")
+    weight_files(folder)
 
 
 def topic_shares(labels: Sequence[str], names: Sequence[str]) -> np.ndarray:

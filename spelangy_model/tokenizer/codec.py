@@ -6,13 +6,14 @@ put here: a backend (speech.py, mimi.py). No backend is imported before one is o
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from spelangy_model.guarded_json import JsonError, read_json_object
 
 
 class SpeechCodec(Protocol):
@@ -51,8 +52,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return the config.json of a speech tokenizer's folder. Raises CodecError when it holds none."""
     path = Path(folder, "config.json")
     try:
-        config = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        config = read_json_object(path)
+    except (OSError, JsonError) as error:
         raise CodecError(f"{path}: no readable configuration of a speech tokenizer ({error})") from error
     codebook_size_of(config, str(path))
     return config

@@ -19,6 +19,7 @@ import soxr
 import torch
 from transformers import MimiModel
 
+from spelangy_model.pretrained import load_weights
 from spelangy_model.tokenizer.codec import CodecError
 from spelangy_model.tokenizer.features import SAMPLE_RATE_HZ
 from spelangy_model.tokenizer.speech import TOKEN_RATE_HZ, one_thread, token_count, usable
@@ -37,9 +38,9 @@ class MimiCodec:
         self._model = model.eval()
 
     @classmethod
-    def from_pretrained(cls, folder: Path, device: str = "cpu") -> MimiCodec:
+    def open(cls, folder: Path, device: str = "cpu") -> MimiCodec:
         """Load a checkpoint folder in float32. Raises CodecError for a Mimi of another frame rate."""
-        model = MimiModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        model = load_weights(MimiModel, folder, dtype=torch.float32)
         torch.nn.Module.to(model, device)
         return cls(model)
 

@@ -18,9 +18,10 @@ def open_codec(folder: Path, device: str = "cpu") -> SpeechCodec:
     if read_config(folder)["model_type"] == "mimi":
         from spelangy_model.tokenizer.mimi import MimiCodec
 
-        return MimiCodec.from_pretrained(folder, device)
+        return MimiCodec.open(folder, device)
+    from spelangy_model.pretrained import load_weights
     from spelangy_model.tokenizer.speech import SpeechTokenizer
 
-    model = SpeechTokenizer.from_pretrained(folder)
+    model = load_weights(SpeechTokenizer, folder)
     torch.nn.Module.to(model, device)
     return model

@@ -256,7 +256,7 @@ class SpeechTokenizer(PreTrainedModel):
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> SpeechTokenizer:
         """Load a checkpoint folder in float32 (unless `dtype` says otherwise), in evaluation mode."""
-        kwargs.setdefault("dtype", torch.float32)
+        kwargs = {"dtype": torch.float32, "use_safetensors": True, **kwargs}
         return super().from_pretrained(*args, **kwargs)
 
     # --- the parts of the network ---------------------------------------------------------------------------

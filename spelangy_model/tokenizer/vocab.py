@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spelangy_model.guarded_json import JsonError, read_json_object
 from spelangy_model.rng import stable_seed
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ class Layout:
         """Read the layout of a checkpoint. Raises LayoutError when the folder has none or it cannot be read."""
         path = Path(folder, LAYOUT_FILE)
         try:
-            return cls(**json.loads(path.read_text()))
-        except (OSError, TypeError, json.JSONDecodeError) as error:
+            return cls(**read_json_object(path))
+        except (OSError, TypeError, JsonError) as error:
             raise LayoutError(f"{path}: no readable vocabulary layout ({error}); save the model with one") from error
 
 

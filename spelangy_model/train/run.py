@@ -34,6 +34,7 @@ from spelangy_model.data.loader import Batch, RowReader
 from spelangy_model.lm.attention import choose_backend, documents_of, use_document_attention
 from spelangy_model.lm.forward import load_model, logits
 from spelangy_model.lm.presets import new_model
+from spelangy_model.pretrained import load_settings
 from spelangy_model.rng import stable_seed
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, LayoutError, check_checkpoint, extend_model, extend_tokenizer
 from spelangy_model.train.checkpoint import find_running, restore_optimizer, save_model, save_running, whole_weights
@@ -89,11 +90,11 @@ def start_model(spec: TrainSpec) -> tuple[Any, Any]:
     from transformers import AutoTokenizer
 
     if spec.init_preset:
-        tokenizer = AutoTokenizer.from_pretrained(spec.tokenizer, local_files_only=True)
+        tokenizer = load_settings(AutoTokenizer, spec.tokenizer)
         return new_model(spec.init_preset, spec.layout, spec.seed), extend_tokenizer(tokenizer, spec.layout)
     folder = Path(spec.init_checkpoint)
     model = load_model(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = load_settings(AutoTokenizer, folder)
     known = spec.layout.text_size
     if (folder / LAYOUT_FILE).exists():
         base = check_checkpoint(model, folder)

@@ -75,6 +75,9 @@ def test_annotations_are_there_for_dagster():
 PICKLERS = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
 
 
+LOADING = PROJECT / "spelangy_model" / "pretrained.py"
+
+
 def test_data_is_never_unpickled():
     """A pickle runs code, as remote code does: data is Parquet, JSON, FLAC and safetensors."""
 
@@ -87,6 +90,22 @@ def test_data_is_never_unpickled():
             for keyword in ("allow_pickle", "trust_remote_code"):
                 if is_true(call, keyword):
                     yield f"line {call.lineno}: {keyword}=True"
+
+    assert not offences(rule)
+
+
+def test_models_are_loaded_in_one_place():
+    """What a folder of others may hold is looked at there: code, pickles, names of files elsewhere."""
+
+    def rule(path: Path) -> Iterator[str]:
+        for name, call in calls_of(path) if path != LOADING else ():
+            last = name.rsplit(".", 1)[-1]
+            if (last == "from_pretrained" and name != "super().from_pretrained") or name == "torch.load":
+                yield f"line {call.lineno}: {name}, not by spelangy_model.pretrained"
+            if last == "pipeline" and name.startswith(("transformers.", "pipeline")):
+                yield f"line {call.lineno}: {name}, which loads whatever it is given"
+        for module in imports_of(path) & {"torch.load", "torch.serialization.load", "torch.hub"}:
+            yield f"imports {module}"
 
     assert not offences(rule)
 

@@ -36,17 +36,22 @@ from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.stage_asset import stage_asset
-from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 
-# The name that the toys' graphs have; of a recipe's literals only its snapshots matter to the Dagster layer.
-RECIPE = dataclasses.replace(SAMPLE, name="recipe", audio_snapshots={"mon": {"day": 1}}, page_snapshots={})
+
+@dataclasses.dataclass
+class ToyRecipe:
+    """What the Dagster layer asks of a recipe, over a graph of toys."""
+
+    name: str = "recipe"
+    follows_snapshots: bool = True
+    graph: Graph = dataclasses.field(default_factory=lambda: Graph("recipe", []))
 
 
 class Bench:
     """Materializes toy nodes through Dagster; `reports` are what the laboratory was told."""
 
-    recipe = RECIPE
+    recipe = ToyRecipe()
 
     def __init__(self, home: Path, instance: dg.DagsterInstance):
         self.settings = Settings.at(home)

@@ -25,7 +25,7 @@ from spelangy_assets.sample.render import text_document, word_salad
 from spelangy_assets.sample.world import load_world
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.adopt_checkpoint import folder_digest
-from spelangy_assets.store.artifacts import Address
+from spelangy_assets.store.artifacts import DatasetName
 from spelangy_assets.store.lineage import connect, published_id, query
 from spelangy_assets.store.lineage_queries import CHECKPOINTS_SQL, SOURCES_SQL
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
@@ -134,15 +134,15 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
     assert result.complete, told.getvalue()
 
     store = Laboratory(settings).store
-    chunks = store.resolve(Address("ours", "adopted_chunks", "elsewhere"))
+    chunks = store.resolve(DatasetName("ours", "adopted_chunks", "elsewhere"))
     assert (chunks.manifest.counts.records_in, chunks.manifest.counts.dropped) == (said, {})
-    tokens = store.resolve(Address("ours", "adopted_tokens", "elsewhere"))
+    tokens = store.resolve(DatasetName("ours", "adopted_tokens", "elsewhere"))
     documents = list(tokens.records("documents", TokenDocument))
     assert [len(document.chunks) for document in documents] == [5] * 8
-    run = store.resolve(Address("ours", "run_adopted"))
+    run = store.resolve(DatasetName("ours", "run_adopted"))
     assert run.manifest.counts.stats["adopted_tokens.share"] > 0.7
     with connect(store, "ours") as connection:
-        identity = published_id(store, Address("ours", "run_adopted"))
+        identity = published_id(store, DatasetName("ours", "run_adopted"))
         sources = query(connection, SOURCES_SQL, artifact=identity)
         heard = {row["url"]: row["licence"] for row in sources if row["kind"] == "recording"}
         assert heard == {f"https://talks.example/{talk}": "CC0-1.0" for talk in range(8)}

@@ -12,7 +12,7 @@ from homes import run_command
 @pytest.fixture(scope="session")
 def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("tiny")
-    ended = run_command(home, "-m", "spelangy_assets", "demo", "--recipe", "tiny")
+    ended = run_command(home, "-m", "spelangy_assets", "run", "tiny")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return home
 

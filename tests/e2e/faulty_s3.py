@@ -126,7 +126,7 @@ def _demo(recipe: str, home: Path, **environment: str) -> bool:
     """Run a recipe below a home, its output in the home's demo.log; return whether all is there and passed."""
     home.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPELANGY_", "DAGSTER_"))}
-    command = [sys.executable, "-m", "spelangy_assets", "demo", "--recipe", recipe]
+    command = [sys.executable, "-m", "spelangy_assets", "run", recipe]
     with (home / "demo.log").open("w") as log:
         ended = subprocess.run(
             command,
@@ -146,7 +146,7 @@ def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) ->
 
     from spelangy_assets.execution.places import place_name, required_places
     from spelangy_assets.recipes.registry import recipe_named
-    from spelangy_assets.store.artifacts import Address, ArtifactStore
+    from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 
     secrets = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
     os.environ.update(secrets)
@@ -166,10 +166,10 @@ def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) ->
     equal, same_builds, other = 0, 0, []
     places = required_places(recipe_named(recipe_name).graph)
     for asset, partition in places:
-        address = Address(recipe_name, asset, partition)
-        here = on_s3.latest(address)
+        name = DatasetName(recipe_name, asset, partition)
+        here = on_s3.latest(name)
         # The same build, or what other code or another config published there: that may be of equal bytes too.
-        there = here and (on_disk.find(address, here.manifest.build_key) or on_disk.latest(address))
+        there = here and (on_disk.find(here.address, here.manifest.build_key) or on_disk.latest(name))
         if here is None or there is None:
             why = f"not published {'on S3' if here is None else 'on the disk'}"
         elif here.data_version != there.data_version:

@@ -37,28 +37,30 @@ def data_versions(home: Path) -> dict[str, str]:
     """Return the data version of every published dataset below a home."""
     settings = Settings.at(home)
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    return {
-        f"{manifest.asset}[{manifest.partition or ''}]": manifest.data_version
-        for manifest, _, published in store.manifests("tiny")
-        if published
-    }
+    return {f"{one.name.dataset}[{one.name.partition or ''}]": one.data_version for one in store.published("tiny")}
 
 
-def summary(home: Path) -> dict:
-    return json.loads((home / "demo-tiny.json").read_text())
+def summary(home: Path, recipe: str = "tiny") -> dict:
+    return json.loads((home / f"demo-{recipe}.json").read_text())
 
 
 @contextmanager
 def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iterator[str]:
-    """Run a program of Dagster's that serves the UI on the instance of a home, and yield the UI's address."""
+    """Run a program that serves the UI on the instance of a home, and yield the UI's address.
+
+    `program` is one of Dagster's, or `ui`: this project's command, whose guard stands before the web server.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "DAGSTER_HOME": str(home / "dagster"), "SPELANGY_HOME": str(home)}
-    command = [str(Path(sys.executable).with_name(program.split()[0])), *program.split()[1:]]
+    if program == "ui":
+        command = [sys.executable, "-m", "spelangy_assets", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    else:
+        command = [str(Path(sys.executable).with_name(program)), "-h", "127.0.0.1", "-p", str(port)]
     with (folder / "log.txt").open("w") as log:
         server = subprocess.Popen(
-            [*command, "-h", "127.0.0.1", "-p", str(port), *arguments],
+            [*command, *arguments],
             cwd=folder,
             env=environment,
             stdout=log,
@@ -75,7 +77,7 @@ def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iter
                 time.sleep(1)
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.send_signal(signal.SIGINT)  # `dagster dev` ends its daemon and its code server
+        server.send_signal(signal.SIGINT)  # `ui` ends its daemon and its code server
         try:
             server.wait(timeout=60)
         except subprocess.TimeoutExpired:

@@ -60,4 +60,4 @@ Files.replace = trapped_replace
 if __name__ == "__main__":
     from spelangy_assets.__main__ import main
 
-    sys.exit(main(["demo", "--recipe", "tiny", "--lanes", "1"]))
+    sys.exit(main(["run", "tiny", "--workers", "1"]))

@@ -1,4 +1,7 @@
-"""The sample from the page, in an installation where nothing was run yet: materialize, look, backfill."""
+"""The sample from the page, in an installation where nothing was run yet: materialize, look, backfill.
+
+The last snapshot is a page that tries to act in the browser of whoever looks.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,15 @@ import pytest
 from homes import screenshot, served
 
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 
 pytestmark = pytest.mark.slow
 
 ASSET = "sample/raw_pages"
+PICTURE = "![x](/graphql?query=mutation{setNuxSeen})"
+HOSTILE = f"""<html lang="en"><title>{PICTURE}![y](/picture.png)</title>
+<link rel="license" href="https://x.example/{PICTURE}![z](/picture.png)">
+<p>{"The river runs past the town and the old mill, and in the evening people walk along it. " * 20}</p>"""
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +36,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    """`dagster dev`, as `make ui` starts it; its sensor has found the recipe's snapshots."""
-    with served("dagster dev", ["-m", "spelangy_assets.definitions"], home, home) as address:
+    """What `make ui` starts; its sensor has found the recipe's snapshots."""
+    with served("ui", [], home, home) as address:
         with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
             for _ in range(120):
                 if instance.get_dynamic_partitions("sample_page_snapshot"):
@@ -57,7 +64,7 @@ def materialize(page, address: str, *partitions: str) -> str:
 def published(home: Path) -> set[str | None]:
     settings = Settings.at(home)
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    return {one.partition for one, _, is_published in store.manifests("sample") if is_published}
+    return {one.name.partition for one in store.published("sample")}
 
 
 def test_an_asset_is_materialized_from_the_page_and_tells_lineage_check_and_drops(
@@ -84,7 +91,7 @@ def test_an_asset_is_materialized_from_the_page_and_tells_lineage_check_and_drop
     page.get_by_text("records_dropped").first.wait_for()
     body = page.inner_text("body")
     artifact = ArtifactStore(Settings.at(home).store_uri, home / "cache").resolve(
-        Address("sample", "raw_pages", "2026-02")
+        DatasetName("sample", "raw_pages", "2026-02")
     )
     for reason, count in artifact.manifest.counts.dropped.items():
         assert re.search(rf"{reason}\s+{count}\b", body), reason
@@ -105,3 +112,22 @@ def test_a_backfill_of_two_snapshots_is_run_from_the_page(page, address: str, ho
         runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill.backfill_id}))
     assert sorted(run.tags["dagster/asset_partition_range_start"] for run in runs) == ["2026-01", "2026-02"]
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+
+
+def test_a_page_of_the_crawl_is_text_and_makes_no_request(page, address: str, home: Path) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
+    (home / "snapshots" / "pages" / "hostile").mkdir(parents=True)
+    (home / "snapshots" / "pages" / "hostile" / "page.html").write_text(HOSTILE)
+    for _ in range(180):  # the sensor asks for it
+        if "hostile" in published(home):
+            break
+        time.sleep(1)
+    page.goto(f"{address}/assets/{ASSET}?view=partitions&partition=hostile")
+    page.get_by_text("records_dropped").first.wait_for()
+    page.get_by_text(PICTURE).first.wait_for()
+    page.get_by_text(PICTURE).first.scroll_into_view_if_needed()
+    page.wait_for_timeout(1_000)
+    screenshot(page, "hostile")
+    assert any(one.startswith("POST") and "/graphql" in one for one in asked), "the page itself asks by POST"
+    assert not [one for one in asked if "picture.png" in one or (one.startswith("GET") and "/graphql" in one)]

@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spelangy_model.audio.asr.protocol import PACKAGED, Recognizer, WindowResult, local, need, packaged, tidy
+from spelangy_model.audio.asr.protocol import (
+    PACKAGED,
+    AsrError,
+    Recognizer,
+    WindowResult,
+    local_safetensors,
+    need,
+    packaged,
+    tidy,
+)
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import Window
+from spelangy_model.pretrained import pickles_of, tensors_only
 from spelangy_model.records import Word
 from spelangy_model.weights import whisper_openai
 
@@ -36,7 +46,10 @@ class WhisperTimestamped:
         need("whisper_timestamped", "whisper-timestamped", self.name)
         if self.model.startswith(PACKAGED):
             return packaged(whisper_openai, self.model, self.name, cache_dir)
-        return local(self.model, self.name)
+        folder = local_safetensors(self.model, self.name)
+        if pickles := pickles_of(folder):  # whisper-timestamped takes them before safetensors
+            raise AsrError(f"{self.name}: no pickle is opened: take {', '.join(pickles)} out of {folder}")
+        return folder
 
     def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer:
         return _Recognizer(self, self.locate(cache_dir), device)
@@ -51,7 +64,8 @@ class _Recognizer:
         torch.set_num_threads(1)
         self._system = system
         self._transcribe: Any = whisper_timestamped.transcribe_timestamped
-        self._model: Any = whisper_timestamped.load_model(str(model_path), device=device)
+        with tensors_only():
+            self._model: Any = whisper_timestamped.load_model(str(model_path), device=device)
         if system.model.startswith(PACKAGED):
             # whisper knows the heads that follow the audio by a model's name, not by its file.
             heads: Any = vars(whisper)["_ALIGNMENT_HEADS"]

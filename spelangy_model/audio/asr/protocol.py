@@ -14,6 +14,7 @@ from typing import Protocol
 from spelangy_model.audio.windows import Window
 from spelangy_model.audio.words import in_order
 from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.pretrained import CheckpointRefused, check_settings, weight_files
 from spelangy_model.records import Word
 from spelangy_model.weights import WeightsError, WhisperName
 
@@ -96,6 +97,17 @@ def local(model: str, system: str) -> Path:
         return local_model(model)
     except ModelMissing as error:
         raise AsrError(f"{system}: {error}") from error
+
+
+def local_safetensors(model: str, system: str) -> Path:
+    """Return the folder of a model of transformers, as `local` does, once it is sure that it is only data."""
+    folder = local(model, system)
+    try:
+        check_settings(folder)
+        weight_files(folder)
+    except CheckpointRefused as error:
+        raise AsrError(f"{system}: {error}") from error
+    return folder
 
 
 def batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:

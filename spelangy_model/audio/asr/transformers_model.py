@@ -11,9 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from spelangy_model.audio.asr.protocol import PACKAGED, AsrError, WindowResult, batches, local, need, tidy
+from spelangy_model.audio.asr.protocol import (
+    PACKAGED,
+    AsrError,
+    WindowResult,
+    batches,
+    local_safetensors,
+    need,
+    tidy,
+)
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import Window
+from spelangy_model.pretrained import load_settings, load_weights
 from spelangy_model.records import Word
 
 
@@ -38,7 +47,7 @@ def locate(system: TransformersSystem, kind: str) -> Path:
     need("transformers", "transformers", system.name)
     if system.model.startswith(PACKAGED):
         raise AsrError(f"{system.name}: no package carries {kind}; name a Hugging Face id or a folder")
-    return local(system.model, system.name)
+    return local_safetensors(system.model, system.name)
 
 
 class TransformersRecognizer(ABC):
@@ -52,9 +61,9 @@ class TransformersRecognizer(ABC):
         self._languages = system.languages
         self._batch_windows = system.batch_windows
         self._device = device
-        self._features: Any = transformers.AutoFeatureExtractor.from_pretrained(model_path, local_files_only=True)
-        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(model_path, local_files_only=True)
-        self._model: Any = getattr(transformers, auto).from_pretrained(model_path, local_files_only=True)
+        self._features: Any = load_settings(transformers.AutoFeatureExtractor, model_path)
+        self._tokenizer: Any = load_settings(transformers.AutoTokenizer, model_path)
+        self._model: Any = load_weights(getattr(transformers, auto), model_path)
         self._model.to(device).eval()
 
     def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:

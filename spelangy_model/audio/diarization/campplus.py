@@ -15,6 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from spelangy_model.pretrained import load_tensors
+
 EMBEDDING_SIZE = 192
 FEATURE_HOP_SAMPLES = 160
 MELS = 80
@@ -46,7 +48,7 @@ class CamPlusPlus:
     """The network, on one device, for inference only."""
 
     def __init__(self, weights: Path, device: str = "cpu"):
-        self._weights: dict[str, torch.Tensor] = torch.load(weights, map_location=device, weights_only=True)
+        self._weights: dict[str, torch.Tensor] = load_tensors(weights, device)
         self._device = device
 
     def voice(self, heard: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from spelangy_model.audio.diarization.vad_diarize import VadDiarizer, VadSpec, c
 from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
+from spelangy_model.pretrained import CheckpointRefused, check_pyannote, load_pyannote
 
 TOKEN_VARIABLE = "HF_TOKEN"
 
@@ -279,11 +281,31 @@ def _check_pyannote(model: str, environment: Mapping[str, str]) -> None:
         ) from None
     if int(version.split(".")[0]) < 4:
         raise DiarizerUnavailable(f"pyannote.audio {version} is too old: pip install 'pyannote.audio>=4'")
-    if not Path(model).is_dir() and not environment.get(TOKEN_VARIABLE):
+    if Path(model).is_dir():
+        try:
+            check_pyannote(Path(model))
+        except CheckpointRefused as error:
+            raise DiarizerUnavailable(str(error)) from error
+    elif not environment.get(TOKEN_VARIABLE):
         raise DiarizerUnavailable(
             f"{model} is not a folder, so it is fetched from the Hugging Face hub, which asks for a token: accept the "
             f"conditions on its page and set {TOKEN_VARIABLE}, or name the folder of a copy as the model"
         )
+
+
+def _pipeline_folder(model: str, token: str | None) -> Path:
+    """Return a pipeline's folder, fetched from the hub where `model` is none."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if Path(model).is_dir():
+        return Path(model)
+    try:
+        return Path(snapshot_download(model, token=token))
+    except HfHubHTTPError as error:
+        raise DiarizerUnavailable(
+            f"the hub refuses {model}: accept the conditions on its page with this token"
+        ) from error
 
 
 class PyannoteDiarizer:
@@ -291,11 +313,11 @@ class PyannoteDiarizer:
 
     def __init__(self, model: str, token: str | None, device: str = "cpu"):
         import torch
-        from pyannote.audio import Pipeline  # pyright: ignore[reportMissingImports]
 
-        pipeline: Any = Pipeline.from_pretrained(model, token=token)
-        if pipeline is None:
-            raise DiarizerUnavailable(f"the hub refuses {model}: accept the conditions on its page with this token")
+        try:
+            pipeline: Any = load_pyannote(_pipeline_folder(model, token))
+        except (CheckpointRefused, pickle.UnpicklingError) as error:
+            raise DiarizerUnavailable(f"the pyannote pipeline {model}: {error}") from error
         self._pipeline = pipeline.to(torch.device(device))
 
     def diarize(self, samples: np.ndarray) -> list[Turn]:

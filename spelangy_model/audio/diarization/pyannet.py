@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from spelangy_model.pretrained import load_tensors
+
 WINDOW_SAMPLES = 160_000  # the network was trained on 10 s
 FRAME_HOP_SAMPLES = 270  # strides 10 * 3 * 3 * 3
 FRAMES = 589  # what 160,000 samples come to
@@ -39,7 +41,7 @@ class PyanNet:
     """The network, on one device, for inference only."""
 
     def __init__(self, weights: Path, device: str = "cpu"):
-        state = torch.load(weights, map_location=device, weights_only=True)["state_dict"]
+        state = load_tensors(weights, device)["state_dict"]
         self._weights = {name: tensor for name, tensor in state.items() if not name.startswith("lstm.")}
         self._filters = _sinc_filters(self._weights)
         self._lstm = torch.nn.LSTM(60, _LSTM_WIDTH, _LSTM_LAYERS, bidirectional=True, batch_first=True).to(device)

@@ -15,7 +15,6 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
-import json
 import os
 import shutil
 import sys
@@ -40,6 +39,8 @@ from spelangy_model.audio.tts.protocol import (
     Voice,
     finish,
 )
+from spelangy_model.guarded_json import read_json, read_json_object
+from spelangy_model.pretrained import tensors_only
 from spelangy_model.rng import stable_rng, stable_seed
 
 VCTK_VITS = "tts_models/en/vctk/vits"
@@ -91,11 +92,11 @@ def find_model(model: str) -> ModelFiles:
 
 
 def _speakers_of(folder: Path, config: Path) -> frozenset[str]:
-    literals = json.loads(config.read_text())
+    literals = read_json_object(config)
     named = literals.get("speakers_file") or (literals.get("model_args") or {}).get("speakers_file") or ""
     for path in (Path(named), folder / Path(named).name, folder / "speaker_ids.json"):
         if path.suffix == ".json" and path.is_file():
-            return frozenset(json.loads(path.read_text()))
+            return frozenset(read_json(path))
     return frozenset()
 
 
@@ -110,7 +111,7 @@ def check_model(model: str, voices: Sequence[Voice]) -> None:
             raise TtsUnavailable(
                 f"the coqui-tts model {model!r} has no speaker {unknown}; it has {len(files.speakers)}"
             )
-    literals = json.loads(files.config.read_text())
+    literals = read_json_object(files.config)
     reads_phonemes = literals.get("use_phonemes") and "espeak" in (literals.get("phonemizer") or "espeak")
     # coqui-tts runs the program; the library in a wheel does not serve it.
     if reads_phonemes and not (shutil.which("espeak-ng") or shutil.which("espeak")):
@@ -132,7 +133,10 @@ class CoquiSynthesizer:
         """Load the model; `digest` is that of its files. Raises TtsUnavailable when one is missing."""
         files = find_model(model)
         api = _import_api()
-        self._tts: Any = api.TTS(model_path=str(files.checkpoint), config_path=str(files.config), progress_bar=False)
+        with tensors_only():
+            self._tts: Any = api.TTS(
+                model_path=str(files.checkpoint), config_path=str(files.config), progress_bar=False
+            )
         self._tts.to(device)
         self.digest = hashlib.sha256(files.checkpoint.read_bytes() + files.config.read_bytes()).hexdigest()
         self._rate_hz = int(self._tts.synthesizer.output_sample_rate)

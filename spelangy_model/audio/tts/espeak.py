@@ -25,6 +25,7 @@ import soxr
 
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.tts.protocol import Samples, TtsError, TtsUnavailable, Unspeakable, Voice, finish
+from spelangy_model.interrupts import uninterrupted
 
 ACCENTS = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-029")
 _VARIANTS = ("m1", "m2", "m7", "m8", "Alex", "f5")  # of those tried, the ones that a recognizer understands best
@@ -168,29 +169,35 @@ class EspeakSynthesizer:
         """
         if "\0" in text:
             raise Unspeakable("control_character", f"a NUL, where the library would end the text {text[:80]!r}")
-        pieces: list[bytes] = []
-
-        def take(wave: int | None, count: int, _events: int | None) -> int:
-            if wave and count > 0:
-                pieces.append(ctypes.string_at(wave, 2 * count))
-            return 0
-
-        callback = _SynthCallback(take)
-        encoded = text.encode()
         _check_voice(voice)
-        with _one_at_a_time:
-            fresh = _FreshLibrary()
-            with fresh as library:
-                library.espeak_SetSynthCallback(callback)
-                if library.espeak_SetVoiceByName(voice.name.encode()) != _OK:
-                    raise TtsUnavailable(f"espeak-ng does not know the voice {voice.name!r}")
-                library.espeak_SetParameter(_RATE, voice.rate_wpm, 0)
-                library.espeak_SetParameter(_PITCH, voice.pitch, 0)
-                status = library.espeak_Synth(encoded, len(encoded) + 1, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
-                if status != _OK:
-                    raise TtsError(f"espeak-ng failed with status {status} on {text[:80]!r}")
-            wave = np.frombuffer(b"".join(pieces), dtype="<i2").astype(np.float32) / np.float32(32768)
-        samples = finish(soxr.resample(wave, fresh.sample_rate_hz, SAMPLE_RATE_HZ).astype(np.float32))
+        wave, rate_hz = uninterrupted(lambda: _wave_of(text, voice))
+        samples = finish(soxr.resample(wave, rate_hz, SAMPLE_RATE_HZ).astype(np.float32))
         if samples.size == 0:
             raise Unspeakable("nothing_to_say", f"espeak-ng is silent for {text[:80]!r}")
         return samples
+
+
+def _wave_of(text: str, voice: Voice) -> tuple[Samples, int]:
+    """Return what the library makes of a text, and its sample rate in Hz."""
+    pieces: list[bytes] = []
+
+    def take(wave: int | None, count: int, _events: int | None) -> int:
+        if wave and count > 0:
+            pieces.append(ctypes.string_at(wave, 2 * count))
+        return 0
+
+    callback = _SynthCallback(take)
+    encoded = text.encode()
+    with _one_at_a_time:
+        fresh = _FreshLibrary()
+        with fresh as library:
+            library.espeak_SetSynthCallback(callback)
+            if library.espeak_SetVoiceByName(voice.name.encode()) != _OK:
+                raise TtsUnavailable(f"espeak-ng does not know the voice {voice.name!r}")
+            library.espeak_SetParameter(_RATE, voice.rate_wpm, 0)
+            library.espeak_SetParameter(_PITCH, voice.pitch, 0)
+            status = library.espeak_Synth(encoded, len(encoded) + 1, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+            if status != _OK:
+                raise TtsError(f"espeak-ng failed with status {status} on {text[:80]!r}")
+        wave = np.frombuffer(b"".join(pieces), dtype="<i2").astype(np.float32) / np.float32(32768)
+    return wave, fresh.sample_rate_hz

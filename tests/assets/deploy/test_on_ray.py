@@ -21,7 +21,7 @@ import soundfile
 from spelangy_assets.execution.build import build
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import Address, Artifact
+from spelangy_assets.store.artifacts import Artifact, DatasetName
 
 pytest.importorskip("dagster_ray", reason="Ray and dagster-ray (the extra `ray`) are missing")
 from ray.job_submission import JobSubmissionClient
@@ -129,7 +129,7 @@ def test_a_stage_over_two_nodes_gives_the_version_of_one_process(
     together = Laboratory(Settings.from_environment())
 
     def made(asset: str) -> Artifact | None:
-        return together.store.latest(Address("sample", asset, "clips"))
+        return together.store.latest(DatasetName("sample", asset, "clips"))
 
     with ray_cluster((port, jobs_port)):
         services = control(tmp_path)

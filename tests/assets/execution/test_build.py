@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_what_bears_identity_is_another_build(store: ArtifactStore, toys: Any, c
     assert not second.cached
     assert second.artifact.manifest.build_key != first.artifact.manifest.build_key
     assert store.resolve(toys.address()) == second.artifact
-    assert store.find(toys.address(), first.artifact.manifest.build_key) is not None
+    assert store.find(first.artifact.address, first.artifact.manifest.build_key) is not None
 
 
 def test_where_a_stage_module_lies_bears_no_identity(store: ArtifactStore, toys: Any):
@@ -83,8 +84,14 @@ def test_the_manifest_says_what_was_made_from_what(store: ArtifactStore, toys: A
     source = toys.build(store, toys.node(), source={"day": 1}).artifact
     manifest = toys.build(store, toys.reader("reader", "source"), toys.node()).artifact.manifest
     (above,) = manifest.inputs
-    assert (above.role, above.asset, above.data_version) == ("above", "source", source.data_version)
+    assert (above.role, above.stage, above.name, above.data_version) == (
+        "above",
+        "toy_stage",
+        "source",
+        source.data_version,
+    )
     assert source.manifest.config == {"type": "ToyConfig", "units": [[1.0, 2.0, -1.0], [3.0, -2.0]]}
+    assert (source.manifest.recipe, source.manifest.dataset) == ("recipe", "source")
     assert [item.role for item in source.manifest.inputs] == ["source"]
     counts = source.manifest.counts
     assert (counts.records_in, counts.records_kept, counts.dropped) == (5, 3, {"negative": 2})
@@ -264,6 +271,47 @@ def test_a_roll_up_waits_for_all_children(store: ArtifactStore, toys: Any):
         toys.build(store, toys.roll_up("corpus", ("tokens", "mon"), ("tokens", "tue")), child)
 
 
+# --- what was lost ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty"])
+def test_a_committed_version_without_its_files_is_set_aside_and_made_again(
+    store: ArtifactStore, toys: Any, damage: str
+):
+    first = toys.build(store, toys.node()).artifact
+    shard = store.files.local(f"{first.path}/metrics-00001.parquet")
+    shard.unlink() if damage == "gone" else shard.write_bytes(b"")
+    built = toys.build(store, toys.node())
+    assert not built.cached
+    assert values(built) == [1, 2, 3]
+    assert built.artifact.data_version == first.data_version
+    aside = store.files.local(f"{first.path}.broken-1")
+    assert "metrics-00001.parquet" in json.loads((aside / "broken.json").read_text())["reason"]
+    assert toys.build(store, toys.node()).cached
+    shard.unlink()
+    toys.build(store, toys.node())
+    assert store.files.local(f"{first.path}.broken-2").is_dir()
+
+
+def test_a_build_whose_input_is_deleted_before_its_lease_resolves_again(
+    store: ArtifactStore, toys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    reader = toys.reader("reader", "source")
+    old, new = toys.node(), toys.node(config=toys.Config(((9.0,),)))
+    first = toys.build(store, old).artifact
+    lease, left = ArtifactStore.lease, [True]
+
+    def late(store: ArtifactStore, build: str, held: Any) -> Any:
+        if "reader" in build and left:
+            left.clear()
+            toys.build(store, new)
+            store.files.delete(first.path)
+        return lease(store, build, held)
+
+    monkeypatch.setattr(ArtifactStore, "lease", late)
+    assert values(toys.build(store, reader, old)) == [18]
+
+
 # --- errors and kills -------------------------------------------------------------------------------------
 
 
@@ -367,7 +415,7 @@ def test_a_kill_at_any_file_changes_no_version_and_repeats_no_finished_unit(
             toys.build(store, toys.node())
             break  # it ended before the k-th file: every file had its kill
         except Killed:
-            receipts = sum(name.startswith("unit-") for name, _ in store.files.names(f"recipe/source/_/{key(store)}"))
+            receipts = sum(name.startswith("unit-") for name, _ in store.files.names(f"data/toy_stage/_/{key(store)}"))
             begun = len(toys.log)
         mortal.arm(0, "")
         built = toys.build(store, toys.node())
@@ -378,12 +426,12 @@ def test_a_kill_at_any_file_changes_no_version_and_repeats_no_finished_unit(
         assert built.verdict.passed
         assert store.resolve(toys.address()) == built.artifact
         assert toys.log[begun:] == [f"unit {unit}" for unit in range(receipts, 2)]
-    assert at == 14  # 2 units of 2 tables, 2 files and a receipt; manifest, verdict, mark; and one more
+    assert at == 16  # layout, lease; 2 units of 2 tables, 2 files and a receipt; manifest, verdict, mark; and one more
 
 
 def key(store: ArtifactStore) -> str:
     """Return the only build key of the node, or a name that is not there."""
-    names = [name for name, is_folder in store.files.names("recipe/source/_") if is_folder]
+    names = [name for name, is_folder in store.files.names("data/toy_stage/_") if is_folder]
     return names[0] if names else "none"
 
 
@@ -393,7 +441,7 @@ def test_a_kill_of_a_forced_build_goes_on_in_the_same_place(
 ):
     first = toys.build(store, toys.node()).artifact
     mortal = Mortal(monkeypatch, die_in_process)
-    mortal.arm(7, moment)
+    mortal.arm(8, moment)
     with pytest.raises(Killed):
         toys.build(store, toys.node(), force=True)
     mortal.arm(0, "")
@@ -456,7 +504,8 @@ def test_processes_that_die_one_after_the_other_end_with_the_undisturbed_version
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     said = []
-    for last_file in (1, 4, 5, 2, 5, 1, 1):  # tables and files of both units, their receipts, manifest, verdict
+    # After the layout's mark and the lease: tables and files of both units, their receipts, manifest, verdict.
+    for last_file in (3, 5, 6, 3, 6, 2, 2):
         ended = child(last_file)
         assert ended.returncode == 9, ended.stderr
         said.append(ended.stdout.split("\n")[:-1])

@@ -1,11 +1,8 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from spelangy_assets.execution.graph import Graph, GraphError
-from spelangy_assets.recipes.sample import SAMPLE
-from spelangy_assets.stages import find_contaminated
 
 
 def test_nodes_come_in_order_and_know_their_relatives(toys: Any):
@@ -64,13 +61,3 @@ def test_an_unpartitioned_parent_is_read_from_any_partition(toys: Any):
 def test_a_member_is_named_with_its_partition(toys: Any, kind: str | None, partition: str | None):
     with pytest.raises(GraphError, match=r"recipe/corpus: member 'source' at partition"):
         Graph("recipe", [toys.node(partition=kind), toys.roll_up("corpus", ("source", partition))])
-
-
-def test_a_recipe_that_decontaminates_does_so_in_every_mix():
-    assert "contaminated_documents" not in SAMPLE.graph
-    graph = assemble(replace(SAMPLE, decontaminate=find_contaminated.Config()))
-    mixes = [node for node in graph if node.group == "mixes"]
-    assert len(mixes) == 1 + len(SAMPLE.mixes)
-    assert all(node.inputs["contaminated_documents"] == "contaminated_documents" for node in mixes)
-    read = set(graph["contaminated_documents"].inputs)
-    assert {role for node in mixes for role in node.inputs if role.endswith("_tokens")} <= read

@@ -5,31 +5,31 @@ from __future__ import annotations
 from spelangy_assets.execution.places import required_places, wanted_places
 from spelangy_assets.recipes.registry import recipe_named
 
-NAMED = {"audio_snapshot": ["2026-01", "2026-02", "talk"], "page_snapshot": ["2026-01", "2026-02", "notes"]}
+NAMED = {"raw_audio": ["2026-01", "2026-02", "talk"], "raw_pages": ["2026-01", "2026-02", "notes"]}
 
 
 def test_of_the_corpora_s_snapshots_no_more_is_wanted_than_they_need() -> None:
-    graph = assemble(recipe_named("sample"))
+    graph = recipe_named("sample").graph
     wanted = wanted_places(graph, NAMED)
     assert sorted(wanted, key=str) == sorted(required_places(graph), key=str)
     assert ("text_documents", "notes") in wanted
     assert ("krist_documents", "notes") not in wanted  # no corpus draws Krist from it
     pages = {place for place in wanted if place[0].endswith("_page")}
     assert pages == {
-        *(("chunk_page", snapshot) for snapshot in NAMED["audio_snapshot"]),
-        *(("synthetic_page", snapshot) for snapshot in ("2026-01", "2026-02")),
+        *((page, snapshot) for page in ("web_coarse_page", "web_fine_page") for snapshot in NAMED["raw_audio"]),
+        *((page, snapshot) for page in ("krist_page", "quest_page") for snapshot in ("2026-01", "2026-02")),
     }
 
 
 def test_a_snapshot_that_arrived_is_wanted_whole() -> None:
-    graph = assemble(recipe_named("sample"))
-    arrived = {**NAMED, "page_snapshot": [*NAMED["page_snapshot"], "2026-03"]}
+    graph = recipe_named("sample").graph
+    arrived = {**NAMED, "raw_pages": [*NAMED["raw_pages"], "2026-03"]}
     more = set(wanted_places(graph, arrived)) - set(wanted_places(graph, NAMED))
-    assert more == {(node.name, "2026-03") for node in graph if node.partition == "page_snapshot"}
+    assert more == {(node.name, "2026-03") for node in graph if node.partition == "raw_pages"}
 
 
 def test_parents_stand_before_their_children() -> None:
-    graph = assemble(recipe_named("sample"))
+    graph = recipe_named("sample").graph
     places = wanted_places(graph, NAMED)
     for position, (name, partition) in enumerate(places):
         above = [(parent, partition if graph[parent].partition else None) for parent in graph[name].inputs.values()]

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.repairs import plan_repairs
 from spelangy_assets.execution.stage import StageContext
 from spelangy_assets.execution.status import Status, status_of
-from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 from spelangy_model.records import Metric
 
 DAYS = {"audio_snapshot": ["mon", "tue"], "page_snapshot": []}
@@ -169,6 +171,52 @@ def test_a_forced_build_that_passed_stands_before_a_first_one_that_failed(store:
     assert states(store, node)["source"].state == "fresh"
 
 
+def test_what_another_recipe_made_is_shared_and_what_is_below_is_told_as_if_it_were_published(
+    store: ArtifactStore, toys: Any, chain: list[Node]
+):
+    build_all(store, toys, chain)
+    copy = Graph("copy", [dataclasses.replace(chain[0], name="renamed"),
+                          dataclasses.replace(chain[1], inputs={"above": "renamed"}), *chain[2:]])  # fmt: skip
+    statuses = {one.asset: one for one in status_of(store, copy, DAYS, lambda node, partition: None)}
+    assert told(statuses) == dict.fromkeys(("renamed", "reader", "last"), "shared")
+    assert statuses["renamed"].shared_from == DatasetName("recipe", "source")
+    assert statuses["renamed"].why == "made for recipe/source; to publish it costs nothing"
+    (repair,) = plan_repairs(copy, list(statuses.values()), None, 10)
+    assert (repair.assets, repair.state) == (("renamed", "reader", "last"), "shared")
+    toys.log.clear()
+    for node in copy:
+        assert build(store, copy, node, None, toys.execution, log=toys.log.append).cached
+    assert toys.log == []
+    after = status_of(store, copy, DAYS, lambda node, partition: None)
+    assert {one.state for one in after} == {"fresh"}
+    changed = Graph("copy", [dataclasses.replace(copy["renamed"], config=toys.Config(((9.0,),))), *list(copy)[1:]])
+    states_of = {one.asset: one.state for one in status_of(store, changed, DAYS, lambda node, partition: None)}
+    assert states_of == {"renamed": "stale", "reader": "waiting", "last": "waiting"}
+
+
+def test_what_was_set_aside_is_missing_and_says_why(store: ArtifactStore, toys: Any):
+    artifact = toys.build(store, toys.node()).artifact
+    store.set_aside(artifact, "metrics-00001.parquet has other bytes")
+    status = states(store, toys.node())["source"]
+    assert (status.state, status.repairable) == ("missing", True)
+    assert status.why == "set aside: metrics-00001.parquet has other bytes"
+    toys.build(store, toys.node())
+    assert states(store, toys.node())["source"].state == "fresh"
+
+
+def test_another_text_of_a_module_from_outside_is_said_under_an_equal_version(
+    store: ArtifactStore, toys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    toys.build(store, toys.node())
+    assert states(store, toys.node())["source"].why == ""
+    monkeypatch.setattr("spelangy_assets.store.fingerprint.module_digest", lambda name: "another text")
+    status = states(store, toys.node())["source"]
+    assert (status.state, status.why) == (
+        "fresh",
+        f"made by another text of {toys.Config.__module__}, of equal version",
+    )
+
+
 def test_a_changed_contract_is_stale_until_it_was_judged(store: ArtifactStore, toys: Any):
     toys.build(store, toys.node())
     strict = toys.node(contract=toys.make_contract(low=100))
@@ -180,8 +228,9 @@ def test_a_changed_contract_is_stale_until_it_was_judged(store: ArtifactStore, t
 
 def test_what_was_committed_and_not_judged_is_asked_for_again(store: ArtifactStore, toys: Any):
     artifact = toys.build(store, toys.node()).artifact
-    for name in (f"{artifact.path}/quality.json", f"{artifact.address.path}/LATEST.json"):
-        store.files.local(name).unlink()
+    (verdict,) = store.files.local(artifact.path).glob("verdict-*.json")
+    for path in (verdict, store.files.local(toys.address().path)):
+        path.unlink()
     assert states(store, toys.node())["source"].state == "stale"
     assert toys.build(store, toys.node()).cached
     assert states(store, toys.node())["source"].state == "fresh"
@@ -189,9 +238,20 @@ def test_what_was_committed_and_not_judged_is_asked_for_again(store: ArtifactSto
 
 def test_what_passed_and_was_not_published_is_missing(store: ArtifactStore, toys: Any):
     artifact = toys.build(store, toys.node()).artifact
-    store.files.local(f"{artifact.address.path}/LATEST.json").unlink()
+    assert artifact.made_for == toys.address()
+    store.files.local(toys.address().path).unlink()
     status = states(store, toys.node())["source"]
     assert (status.state, status.repairable) == ("missing", True)
+
+
+def test_what_lost_files_is_missing_until_it_is_made_again(store: ArtifactStore, toys: Any):
+    artifact = toys.build(store, toys.node()).artifact
+    store.files.local(f"{artifact.path}/metrics-00001.parquet").write_bytes(b"")
+    status = states(store, toys.node())["source"]
+    assert (status.state, status.repairable) == ("missing", True)
+    assert status.why == "built, but 1 of its files are not there or not whole, metrics-00001.parquet first"
+    toys.build(store, toys.node())
+    assert states(store, toys.node())["source"].state == "fresh"
 
 
 def test_below_a_failed_one_nothing_is_repairable(store: ArtifactStore, toys: Any, chain: list[Node]):

@@ -12,13 +12,12 @@ from types import ModuleType
 import dagster as dg
 import pytest
 
-from spelangy_assets.execution.graph import GraphError
 from spelangy_assets.execution.stage import Execution, PreflightError
 from spelangy_assets.orchestration.definitions import build_definitions
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.recipes.paper import BATCH_ROWS, PAPER, ROW_TOKENS, STEPS, TRAINED_TOKENS
-from spelangy_assets.recipes.recipe import Corpus, Recipe
 from spelangy_assets.recipes.registry import RECIPES, recipe_named
+from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 
 REVIEWED = Path(__file__).with_name("reviewed_graph.txt")
@@ -40,6 +39,21 @@ def test_both_recipes_load_side_by_side(definitions: dg.Definitions) -> None:
         assert {asset_key(recipe.name, node.name) for node in recipe.graph} <= keys
         keys -= {asset_key(recipe.name, node.name) for node in recipe.graph}
     assert keys == {asset_key(recipe.name, name) for recipe in RECIPES for name in UPKEEP}
+    assert {recipe.name for recipe in RECIPES if recipe.follows_snapshots} == {"sample", "paper"}
+
+
+def test_an_arm_has_a_job_of_its_mix_run_evaluation_and_board_that_its_tags_find(definitions: dg.Definitions) -> None:
+    job = definitions.resolve_job_def("sample_arm_quest")
+    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == {
+        *("mix_quest", "run_quest", "eval_quest", "text_skill_quest", "leaderboard")
+    }
+    assert (job.tags["arm"], job.tags["mix"]) == ("quest", "mix_quest")
+
+
+def test_a_recipe_that_follows_no_snapshots_has_neither_sensor_nor_schedule(tmp_path: Path) -> None:
+    loaded = build_definitions(Settings.at(tmp_path, SPELANGY_RECIPES="tiny"))
+    assert not loaded.sensors
+    assert not loaded.schedules
 
 
 def test_the_settings_name_the_recipes_that_are_loaded(tmp_path: Path) -> None:
@@ -49,7 +63,7 @@ def test_the_settings_name_the_recipes_that_are_loaded(tmp_path: Path) -> None:
         build_definitions(Settings.at(tmp_path, SPELANGY_RECIPES="small"))
 
 
-@pytest.mark.parametrize("name", ["sample", "tiny", "paper", "tokenizer", "miniature", "miniature_low"])
+@pytest.mark.parametrize("name", ["sample", "tiny", "paper", "miniature", "miniature_low"])
 def test_a_recipe_has_every_group_and_the_leaderboard_is_below_all(name: str) -> None:
     graph = recipe_named(name).graph
     assert {node.group for node in graph} == GROUPS
@@ -87,9 +101,11 @@ def test_heavy_assets_are_never_automatic(definitions: dg.Definitions) -> None:
 def test_a_mix_depends_on_exactly_the_token_sets_that_it_draws_on() -> None:
     for recipe in RECIPES:
         graph = recipe.graph
-        for name, config in recipe.mixes.items():
-            corpora = {parent for parent in graph[f"mix_{name}"].parents if parent.endswith("_corpus")}
-            assert corpora == {f"{source.name.removesuffix('_tokens')}_corpus" for source in config.mixture.sources}
+        for mix in (node for node in graph if node.stage_name == "mix"):
+            sources = {source.name for source in mix.config.mixture.sources}
+            roll_ups = {role for role, asset in mix.inputs.items() if graph[asset].members}
+            assert roll_ups == sources
+    assert SAMPLE.graph["mix_quest"].inputs["speech.2"] == "quest_corpus"
 
 
 def test_tokenizers_depend_on_no_snapshot() -> None:
@@ -102,14 +118,25 @@ def test_tokenizers_depend_on_no_snapshot() -> None:
 def test_the_paper_recipe_has_the_papers_figures() -> None:
     assert (ROW_TOKENS, BATCH_ROWS, STEPS) == (16_384, 512, 200_000)
     assert pytest.approx(1.67e12, rel=0.01) == TRAINED_TOKENS
-    for run in PAPER.runs.values():
-        mixture = PAPER.mixes[run.mix].mixture
+    graph = PAPER.graph
+    runs = [node for node in graph if node.name.startswith("run_")]
+    assert len(runs) == 7
+    for run in runs:
+        mixture = graph[run.inputs["mix"]].config.mixture
         assert mixture.text_share == 0.6
         assert mixture.rows * mixture.row_length == TRAINED_TOKENS
-        assert run.train.steps * run.train.batch_rows == mixture.rows
-    quest = next(s for s in PAPER.mixes["fine_quest"].mixture.sources if s.name == "quest_tokens")
-    assert quest.amount.share == 0.34
-    assert len(PAPER.web_speech.recognize.systems) == 3
+        assert run.config.steps * run.config.batch_rows == mixture.rows
+    assert shares_of("mix_fine_krist") == {"web_fine_corpus": 0.53, "krist_corpus": 0.47}
+    assert shares_of("mix_fine_quest") == {"web_fine_corpus": 0.66, "quest_corpus": 0.34}
+    assert shares_of("mix_masked") == {"web_fine_corpus": 0.59, "krist_corpus": 0.35, "quest_corpus": 0.06}
+    assert len(graph["transcript_hypotheses"].config.systems) == 3
+
+
+def shares_of(mix: str) -> dict[str, float]:
+    """Return the shares of speech of one of the paper's mixes, by roll-up."""
+    node = PAPER.graph[mix]
+    sources = node.config.mixture.sources
+    return {node.inputs[one.name]: one.amount.share for one in sources if one.kind == "speech_text"}
 
 
 def asking_for(asset: str, system: str = "") -> tuple[ModuleType, object]:
@@ -190,15 +217,9 @@ def graph_text(definitions: dg.Definitions) -> str:
 
 
 def test_the_graph_is_the_one_that_was_reviewed(definitions: dg.Definitions) -> None:
-    """A change of the graph is a diff to look at. `WRITE_GRAPH=1 pytest tests/assets/test_definitions.py` writes it."""
+    """A change of the graph is a diff to look at: `WRITE_GRAPH=1 pytest .../test_definitions.py` writes it."""
     text = graph_text(definitions)
     if os.environ.get("WRITE_GRAPH"):
         REVIEWED.write_text(text)
         pytest.skip(f"{REVIEWED.name} was written: look at its diff, then commit it")
     assert text.splitlines() == REVIEWED.read_text().splitlines()
-
-
-def test_a_recipe_whose_corpus_names_an_unknown_snapshot_is_refused() -> None:
-    broken: Recipe = dataclasses.replace(PAPER, corpora={**PAPER.corpora, "quest": Corpus(snapshots=("cc-1999",))})
-    with pytest.raises(GraphError, match="cc-1999"):
-        broken.graph

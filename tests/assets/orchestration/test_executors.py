@@ -22,7 +22,7 @@ POOLS = {
     "speech_segments": "gpu",
     "run_quest": "gpu",
     "eval_quest": "gpu",
-    "audio_index": "duckdb",
+    "raw_audio_duplicates": "duckdb",
     "pipeline_metrics": "duckdb",
     "leaderboard": None,
 }
@@ -71,7 +71,7 @@ def test_steps_have_processes_of_their_own_and_one_pool_is_one_at_a_time(tmp_pat
         "SPELANGY_EXECUTOR": "multiprocess",
     }
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        instance.add_dynamic_partitions("tiny_page_snapshot", ["2026-02"])
+        instance.add_dynamic_partitions("tiny_raw_pages", ["2026-02"])
         names = ["raw_pages", "text_documents", "krist_documents", "quest_pairs"]
         command = [
             *(str(Path(sys.executable).with_name("dagster")), "asset", "materialize", "-f", "tiny_definitions.py"),

@@ -56,7 +56,7 @@ def test_the_third_gate_is_the_read_guard_of_any_other_run(bench: Any, toys: Any
     source, reader = failing(toys), toys.reader("reader", "source")
     bench.materialize(source)
     result = bench.materialize(source, reader, only="reader")
-    assert "did not pass their contract" in bench.failures(result)["reader"]
+    assert "did not pass its contract" in bench.failures(result)["reader"]
 
 
 def test_a_person_opens_them_and_lineage_keeps_the_name_and_the_reason(
@@ -72,7 +72,7 @@ def test_a_person_opens_them_and_lineage_keeps_the_name_and_the_reason(
     assert result.success and bench.metadata(result)["cached"]
     check = next(one for one in result.get_asset_check_evaluations() if one.asset_key == asset_key("recipe", "source"))
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert check.description == "overruled by A. Person: it is known; metrics in [100, inf]: 3"
+    assert check.description == "`overruled by A. Person: it is known; metrics in [100, inf]: 3`"
 
     with connect(bench.store, "recipe") as connection:
         rows = query(connection, OVERRULED_SQL, artifact=published_id(bench.store, toys.address("reader")))
@@ -119,7 +119,7 @@ def test_what_did_not_fail_and_what_nobody_answers_for_is_refused(bench: Any, to
 
 def test_a_verdict_without_the_field_is_read_as_one_that_nobody_overruled(bench: Any, toys: Any, tmp_path: Path):
     artifact = toys.build(bench.store, toys.node()).artifact
-    path = bench.store.files.local(f"{artifact.path}/quality.json")
+    (path,) = bench.store.files.local(artifact.path).glob("verdict-*.json")
     path.write_text(path.read_text().replace('"overruled": null,', ""))
-    verdict = bench.store.verdict(artifact)
-    assert verdict is not None and verdict.overruled is None and verdict.accepted
+    (verdict,) = bench.store.verdicts(artifact)
+    assert verdict.overruled is None and verdict.accepted

@@ -7,11 +7,11 @@ import time
 import psutil
 import pytest
 
-from spelangy_assets.orchestration.orphans import end_with_parent
+from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
 
 PARENT = """
 import multiprocessing, os, subprocess, sys, time
-from spelangy_assets.orchestration.orphans import end_with_parent
+from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
 
 def lane():
     end_with_parent()
@@ -51,3 +51,16 @@ def _lives(process: psutil.Process) -> bool:
 def test_without_a_parent_there_is_nothing_to_end_with():
     with pytest.raises(RuntimeError, match="multiprocessing"):
         end_with_parent()
+
+
+def test_a_tree_is_killed_with_what_it_starts_at_that_moment():
+    starts = "import subprocess, sys, time\nwhile True: subprocess.Popen(['sleep', '60']); time.sleep(0.001)"
+    root = subprocess.Popen([sys.executable, "-c", starts])
+    me = psutil.Process(root.pid)
+    while len(me.children()) < 5:
+        time.sleep(0.01)
+    kill_trees([me])
+    root.wait()
+    assert not [
+        one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "60"] and _lives(one)
+    ]

@@ -68,14 +68,14 @@ def test_a_tick_asks_for_backfills_of_exactly_what_is_missing_and_the_daemon_run
         (["wed"], ["chunks", "notes"]),
         (["mon"], ["notes"]),
     ]
-    (planned,) = deployment.runs("recipe_audio_repair")
+    (planned,) = deployment.runs("recipe_audio_snapshot_repair")
     night = f"{deployment.day:%Y-%m-%d}T02:00:00+00:00"
     tags = {
         "spelangy/repair": "missing",
         "spelangy/why": "raw: never built",
         "spelangy/asked_by": planned.run_id,
         "spelangy/tick": night,
-        "dagster/schedule_name": "recipe_audio_repair",
+        "dagster/schedule_name": "recipe_audio_snapshot_repair",
     }
     assert dict(backfills[0].tags) == {**tags, "ecs/cpu": "4096", "ecs/memory": "30720"}
     assert dict(backfills[2].tags) == {
@@ -85,7 +85,7 @@ def test_a_tick_asks_for_backfills_of_exactly_what_is_missing_and_the_daemon_run
         "ecs/memory": "16384",
     }
     assert backfills[0].title == "Repair of what is missing"
-    assert set(deployment.said("recipe_audio_repair")) == {
+    assert set(deployment.said("recipe_audio_snapshot_repair")) == {
         f"backfill {backfills[0].backfill_id}: tue: raw: never built",
         f"backfill {backfills[0].backfill_id}: thu: raw: never built",
         f"backfill {backfills[1].backfill_id}: wed: chunks: never built; notes: never built",
@@ -94,14 +94,14 @@ def test_a_tick_asks_for_backfills_of_exactly_what_is_missing_and_the_daemon_run
 
     deployment.backfill()
     assert {backfill.status for backfill in deployment.backfills()} == {BulkActionStatus.COMPLETED_SUCCESS}
-    runs = deployment.runs("recipe_audio")
+    runs = deployment.runs("recipe_audio_snapshot")
     assert [run.tags["dagster/partition"] for run in runs] == ["tue", "thu", "wed", "mon"]  # one run a snapshot
     assert [run.tags["dagster/backfill"] for run in runs] == [backfills[index].backfill_id for index in (0, 0, 1, 2)]
     assert [run.tags["ecs/cpu"] for run in runs] == ["4096", "4096", "4096", "2048"]
     assert set(nights.states().values()) == {"fresh"}
 
     assert nights.tick() == []
-    assert deployment.said("recipe_audio_repair") == ["nothing to repair"]
+    assert deployment.said("recipe_audio_snapshot_repair") == ["nothing to repair"]
 
 
 def test_what_an_earlier_backfill_has_still_to_do_is_not_asked_for_again(deployment: Any, bench: Any, toys: Any):
@@ -112,15 +112,15 @@ def test_what_an_earlier_backfill_has_still_to_do_is_not_asked_for_again(deploym
     assert asked(nights.tick()) == [(["wed"], ["raw"])]  # the daemon has not looked yet
 
     # The plan is made, but what it asks for stays in the queue.
-    deployment.launcher.around = lambda run, go: go() if run.job_name == "recipe_audio_repair" else None
+    deployment.launcher.around = lambda run, go: go() if run.job_name == "recipe_audio_snapshot_repair" else None
     deployment.backfill()
     assert nights.tick() == []
-    (run, _) = deployment.runs("recipe_audio", **{"dagster/backfill": first.backfill_id})
+    (run, _) = deployment.runs("recipe_audio_snapshot", **{"dagster/backfill": first.backfill_id})
     deployment.instance.report_run_failed(run)
     assert asked(nights.tick()) == [(["mon"], ["raw"])]  # its run has ended, that of tue has not
 
     deployment.instance.update_backfill(first.with_status(BulkActionStatus.CANCELED))
-    for other in deployment.runs("recipe_audio"):
+    for other in deployment.runs("recipe_audio_snapshot"):
         deployment.instance.report_run_canceled(other)
     assert asked(nights.tick()) == [(["tue", "wed"], ["raw"])]
 
@@ -155,14 +155,14 @@ def test_a_bad_file_is_tried_once_a_night_and_a_failed_contract_is_told_and_not_
     assert tries == ["mon", "tue", "mon"]
     assert {backfill.status for backfill in deployment.backfills()} == {BulkActionStatus.COMPLETED_FAILED}
     assert "not requested, another run would fail again: raw[tue]: contract failed: metrics in [100, inf]: 3" in (
-        deployment.said("recipe_audio_repair")
+        deployment.said("recipe_audio_snapshot_repair")
     )
 
 
 def test_outside_of_dagsters_processes_the_repair_says_where_to_launch_it(deployment: Any, bench: Any, toys: Any):
     nights = Nights(deployment, bench, toys.node("raw", **AUDIO))
     nights.add_snapshots("mon")
-    job = nights.definitions.resolve_job_def("recipe_audio_repair")
+    job = nights.definitions.resolve_job_def("recipe_audio_snapshot_repair")
     with pytest.raises(ValueError, match="launch it from the UI or turn its schedule on"):
         job.execute_in_process(instance=deployment.instance)
     assert deployment.backfills() == []

@@ -101,7 +101,7 @@ def test_while_the_run_of_an_earlier_night_works_there_is_no_other(bench: Any, t
 def test_every_partitioning_has_a_schedule_of_its_own_and_all_are_off(bench: Any, ticks: dg.DagsterInstance, toys: Any):
     child = toys.node("tokens", partition="audio_snapshot")
     night = Night(bench, ticks, child, toys.roll_up("corpus", ("tokens", "mon")))
-    assert sorted(one.name for one in night.schedules) == ["recipe_audio_repair", "recipe_models_repair"]
+    assert sorted(one.name for one in night.schedules) == ["recipe_audio_snapshot_repair", "recipe_models_repair"]
     assert {one.default_status for one in night.schedules} == {dg.DefaultScheduleStatus.STOPPED}
     night.add_snapshots("mon")
     assert requested(night.tick("recipe_models_repair")) == []  # its child is missing, which is the other's matter

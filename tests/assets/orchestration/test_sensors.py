@@ -1,5 +1,6 @@
 """The snapshot sensor: what lies in the folder becomes a partition, once, and its crawl asset is requested."""
 
+import dataclasses
 from typing import Any
 
 import dagster as dg
@@ -17,10 +18,13 @@ class Watch:
     def __init__(self, bench: Any, ticks: dg.DagsterInstance, toys: Any):
         self.bench, self.ticks = bench, ticks
         graph = bench.graph(
-            toys.node("raw_audio", partition="audio_snapshot", has_source=True),
-            toys.node("raw_pages", partition="page_snapshot", has_source=True),
+            toys.node(
+                "raw_audio", partition="audio_snapshot", has_source=True, folder="audio", snapshots={"mon": {"day": 1}}
+            ),
+            toys.node("raw_pages", partition="page_snapshot", has_source=True, folder="pages"),
             toys.reader("segments", "raw_audio", partition="audio_snapshot"),
         )
+        bench.recipe = dataclasses.replace(bench.recipe, graph=graph)
         jobs = jobs_of(graph, bench.settings)
         self.sensor = snapshot_sensor(bench.recipe, graph, bench.laboratory, jobs)
         self.definitions = dg.Definitions(
@@ -78,7 +82,7 @@ def test_a_snapshot_that_arrives_becomes_a_partition_and_its_crawl_asset_is_requ
     assert watch.partitions("audio_snapshot") == ["mon", "tue"]
     assert watch.partitions("page_snapshot") == ["wed"]
     assert requested(data) == [("raw_audio", "tue"), ("raw_pages", "wed")]
-    assert [request.job_name for request in data.run_requests] == ["recipe_audio", "recipe_pages"]
+    assert [request.job_name for request in data.run_requests] == ["recipe_audio_snapshot", "recipe_page_snapshot"]
     assert [request.run_key for request in data.run_requests] == ["recipe/raw_audio/tue", "recipe/raw_pages/wed"]
 
 
@@ -116,7 +120,7 @@ def test_files_and_hidden_folders_are_no_snapshots(watch: Watch, bench: Any):
 def test_a_folder_with_the_name_of_a_recipes_snapshot_is_that_snapshot(watch: Watch, bench: Any):
     watch.arrive("audio", "mon")
     assert requested(watch.tick()) == []
-    assert snapshots(bench.recipe, bench.settings) == {"audio_snapshot": ["mon"], "page_snapshot": []}
+    assert snapshots(bench.recipe.graph, bench.settings) == {"audio_snapshot": ["mon"], "page_snapshot": []}
 
 
 def test_all_snapshots_can_be_made_partitions_at_once(watch: Watch, bench: Any):

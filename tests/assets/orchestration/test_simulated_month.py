@@ -5,7 +5,6 @@ and backfill daemon, end with every partition right, and with nothing computed t
 leaves a line in a log, which is counted.
 """
 
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -55,7 +54,7 @@ class Month:
         audio = {"partition": "audio_snapshot"}
         loud = self.bound(100)
         nodes = [
-            self.node("raw_audio", self._read, has_source=True, **audio),
+            self.node("raw_audio", self._read, has_source=True, folder="audio", **audio),
             self.node("words", self._double, self.version, inputs={"above": "raw_audio"}, contract=loud, **audio),
             self.node("chunks", self._double, inputs={"above": "words"}, cost="heavy", **audio),
             self.toys.roll_up("corpus", *(("chunks", day) for day in CORPUS)),
@@ -88,7 +87,7 @@ class Month:
 
     def _double(self, ctx: StageContext, config: Any) -> None:
         above = ctx.inputs["above"]
-        asset = "words" if above.address.asset == "raw_audio" else "chunks"
+        asset = "words" if above.name.dataset == "raw_audio" else "chunks"
         for unit, shard in ctx.out.pending(above.shards("metrics")):
             self._tell(ctx, asset, unit)
             with ctx.out.unit(unit) as out:
@@ -126,7 +125,7 @@ class Month:
         self.deployment.night()
         self.deployment.backfill()
         self.deployment.morning()
-        return self.deployment.said("recipe_audio_repair")
+        return self.deployment.said("recipe_audio_snapshot_repair")
 
     def _find_snapshots(self) -> None:
         context = dg.SensorEvaluationContext(
@@ -141,7 +140,7 @@ class Month:
         for added in data.dynamic_partitions_requests or ():
             self.deployment.instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
         for request in data.run_requests or ():
-            self.definitions.resolve_job_def("recipe_audio").execute_in_process(
+            self.definitions.resolve_job_def("recipe_audio_snapshot").execute_in_process(
                 instance=self.deployment.instance,
                 partition_key=request.partition_key,
                 asset_selection=list(request.asset_selection),
@@ -172,7 +171,6 @@ class Month:
 
 @pytest.fixture
 def month(bench: Any, deployment: Any, toys: Any, tmp_path: Path) -> Month:
-    bench.recipe = dataclasses.replace(bench.recipe, audio_snapshots={})
     return Month(bench, deployment, toys, tmp_path / "computed.jsonl")
 
 
@@ -214,7 +212,7 @@ def test_a_month_of_nights_ends_with_every_partition_right_and_nothing_computed_
     backfills = month.deployment.backfills()
     assert {backfill.status for backfill in backfills} == ENDED
     for backfill in backfills:
-        runs = month.deployment.runs("recipe_audio", **{"dagster/backfill": backfill.backfill_id})
+        runs = month.deployment.runs("recipe_audio_snapshot", **{"dagster/backfill": backfill.backfill_id})
         assert [run.tags["dagster/partition"] for run in runs] == list(backfill.partition_names)
 
     assert month.night()[-1].startswith("nothing to repair")

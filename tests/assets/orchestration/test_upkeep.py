@@ -47,7 +47,7 @@ def test_what_is_out_of_date_is_a_table_of_places_states_causes_and_reasons(benc
     ]
     assert (metadata["stale by code"], metadata["waiting by code"], metadata["missing"]) == (1, 1, 1)
     assert not check.passed and check.severity == dg.AssetCheckSeverity.WARN
-    assert (check.description or "").startswith("3 out of date; first source: code")
+    assert (check.description or "").startswith("`3 out of date; first source: code")
 
     metadata, check = looked_at(bench, "freshness", source, reader)
     assert metadata["out_of_date"] == [] and metadata["fresh"] == 2 and check.passed

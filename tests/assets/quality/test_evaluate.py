@@ -10,7 +10,7 @@ from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.quality.evaluate import ContractError, aggregate, drift_values, evaluate
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
 from spelangy_assets.stages.score_system import HeardQuestion
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_model.records import (
     Audio,
     Chunk,
@@ -174,7 +174,7 @@ def commit(store: ArtifactStore, identity: Identity) -> Commit:
         dropped: dict[str, int] | None = None,
         stats: dict[str, float] | None = None,
     ) -> Artifact:
-        writer = store.writer(Address("recipe", "toy"), identity, types)
+        writer = store.writer(DatasetName("recipe", "toy"), identity, types)
         with writer.unit(0) as out:
             out.read(read)
             for table, rows in tables.items():
@@ -186,7 +186,7 @@ def commit(store: ArtifactStore, identity: Identity) -> Commit:
             for stat, amount in (stats or {}).items():
                 out.add(stat, amount)
         writer.commit()
-        artifact = store.find(Address("recipe", "toy"), identity.build_key)
+        artifact = store.find(Address("toy"), identity.build_key)
         assert artifact is not None
         return artifact
 
@@ -514,12 +514,12 @@ def test_the_sql_sees_counts_sums_and_files(commit: Commit):
 
 
 def test_all_units_are_aggregated(store: ArtifactStore, identity: Identity):
-    writer = store.writer(Address("recipe", "toy"), identity, {"metrics": Metric})
+    writer = store.writer(DatasetName("recipe", "toy"), identity, {"metrics": Metric})
     for unit in range(3):
         with writer.unit(unit) as out:
             out.write("metrics", metrics_of(unit)["metrics"])
     writer.commit()
-    artifact = store.find(Address("recipe", "toy"), identity.build_key)
+    artifact = store.find(Address("toy"), identity.build_key)
     assert artifact is not None
     assert aggregate(artifact, counting(), {"metrics": Metric}) == {"n": 3}
 

@@ -1,145 +1,117 @@
-"""Recipes that take data from elsewhere: what stands in the graph, and what is refused."""
+"""Recipes that take data and models from elsewhere: what stands in the graph, and what is refused."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from spelangy_assets.execution.graph import GraphError
+from spelangy_assets import lab
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.recipes.recipe import Corpus, Recipe, TranscribedFolder
+from spelangy_assets.recipes import sample
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.sources.files import FolderSource
-from spelangy_assets.stages import adopt_checkpoint, adopt_chunks, mix
-from spelangy_assets.stages.adopt_checkpoint import Checkpoint
-from spelangy_model.data.mixture import Proportion, Source
+from spelangy_assets.stages import adopt_checkpoint
+
+TOKENS = lab.Tokens(speech=SAMPLE["speech_tokenizer"], text=SAMPLE["text_tokenizer"])
+TRAINING = sample.training(400, 5, 3e-3)
 
 
-def drawing_on(config: mix.Config, *speech: str) -> mix.Config:
-    sources = (
-        *(Source(f"{name}_tokens", "speech_text", Proportion(1 / len(speech))) for name in speech),
-        Source("text_tokens", "text", Proportion(1.0)),
-    )
-    return replace(config, mixture=replace(config.mixture, sources=sources))
-
-
-def adopting(recipe: Recipe, *without: str) -> Recipe:
-    """A recipe whose mixes draw on speech of another pipeline beside their own, or instead of it."""
-    speech = ("adopted",) if without else ("web_fine", "adopted")
-    corpora = {name: corpus for name, corpus in recipe.corpora.items() if name not in without}
-    return replace(
-        recipe,
-        name="adopting",
-        audio_snapshots={**recipe.audio_snapshots, "elsewhere": None},
-        adopted_speech=adopt_chunks.Config(),
-        corpora={**corpora, "adopted": Corpus(snapshots=("elsewhere",))},
-        mixes={name: drawing_on(config, *speech) for name, config in recipe.mixes.items()},
-    )
+def adopting(name: str = "raw_audio") -> lab.Recipe:
+    """A recipe whose mix draws on speech of another pipeline beside the sample's."""
+    audio = lab.recordings({"elsewhere": lab.Arriving(texts=True), "plain": lab.Arriving()}, name=name)
+    chunks = lab.adopted_chunks(audio.on("elsewhere"))
+    shares = {TOKENS(chunks): 0.5, SAMPLE["web_fine_tokens"]: 0.5}
+    rows = lab.mix(speech=shares, text={SAMPLE["text_tokens"]: 1.0}, text_share=0.15, rows=2000)
+    arms = {"fine": SAMPLE["run_fine"], "both": lab.train(rows, base=SAMPLE["base_lm"], **TRAINING)}
+    return lab.Recipe("adopting", lab.leaderboard(arms, SAMPLE["sqa_benchmarks"], judging=sample.judging()))
 
 
 def test_adopted_chunks_stand_beside_web_speech():
-    graph = adopting(SAMPLE).graph
-    assert graph["adopted_chunks"].inputs == {"raw_audio": "raw_audio"}
+    graph = adopting("their_audio").graph
+    assert graph["adopted_chunks"].inputs == {"raw_audio": "their_audio"}
     assert graph["adopted_tokens"].inputs["chunks"] == "adopted_chunks"
     assert graph["adopted_corpus"].members == (("adopted_tokens", "elsewhere"),)
-    assert graph["mix_fine"].inputs["adopted_tokens"] == "adopted_corpus"
-    assert {"run_fine", "eval_fine", "leaderboard", "topic_coverage"} <= graph.descendants("adopted_chunks")
-    # what is heard in both is found, and the first snapshot of the corpus wins
-    assert [snapshot for _, snapshot in graph["audio_corpus"].members] == ["2026-01", "2026-02", "talk", "elsewhere"]
-    assert graph["mix_fine"].inputs["audio_index"] == "audio_index"
+    assert graph["mix_both"].inputs["speech.0"] == "adopted_corpus"
+    assert {"run_both", "eval_both", "leaderboard", "adopted_topics"} <= graph.descendants("adopted_chunks")
+    # repeats are looked for in each crawl by itself, over all its snapshots
+    assert [one for _, one in graph["their_audio_corpus"].members] == ["elsewhere", "plain"]
+    assert {graph["mix_both"].inputs[f"duplicates.{i}"] for i in range(3)} == {
+        *("their_audio_duplicates", "raw_audio_duplicates", "raw_pages_duplicates")
+    }
+
+
+def test_two_crawls_have_two_names():
+    with pytest.raises(lab.RecipeError, match=r"raw_audio is another dataset than that of .*sample\.py:"):
+        _ = adopting().graph
 
 
 def test_a_recipe_says_of_a_folder_that_its_texts_are_what_is_said(tmp_path: Path):
-    recipe = replace(adopting(SAMPLE), audio_snapshots={"elsewhere": TranscribedFolder(), "plain": None})
-    laboratory = Laboratory(Settings.at(tmp_path))
-    raw = adopting(SAMPLE).graph["raw_audio"]
+    laboratory, raw = Laboratory(Settings.at(tmp_path)), adopting("their_audio").graph["their_audio"]
     there = tmp_path / "snapshots" / "audio"
-    assert laboratory.source(recipe, raw, "elsewhere") == FolderSource(there / "elsewhere", texts=True)
-    assert laboratory.source(recipe, raw, "plain") == FolderSource(there / "plain")
+    assert laboratory.source(raw, "elsewhere") == FolderSource(there / "elsewhere", texts=True)
+    assert laboratory.source(raw, "plain") == FolderSource(there / "plain")
+    assert laboratory.source(raw, "arrived later") == FolderSource(there / "arrived later")
 
 
-def test_adopted_chunks_stand_instead_of_web_speech():
-    graph = assemble(adopting(SAMPLE, "web_coarse", "web_fine"))
-    assert [snapshot for _, snapshot in graph["audio_corpus"].members] == ["elsewhere"]
-    assert not {"web_fine_tokens", "web_fine_corpus"} & {node.name for node in graph}
-    assert "leaderboard" not in graph.descendants("web_fine")
-    assert "leaderboard" in graph.descendants("adopted_chunks")
-
-
-def checkpoint(name: str = "theirs") -> Checkpoint:
-    return Checkpoint(name=name, sha256="0" * 64, licence="Apache-2.0", url="https://example.org/theirs")
+def checkpoint(name: str = "theirs") -> lab.Checkpoint:
+    return lab.Checkpoint(name=name, sha256="0" * 64, licence="Apache-2.0", url="https://example.org/theirs")
 
 
 def test_a_checkpoint_stands_where_one_is_made_and_nothing_below_sees_it():
-    before = SAMPLE.graph
-    adopted = {name: checkpoint() for name in ("text_tokenizer", "speech_tokenizer", "base_lm")}
-    after = assemble(replace(SAMPLE, adopted_checkpoints=adopted))
-    assert {node.name for node in before} - {node.name for node in after} == {"mix_base_text"}, "nothing trains on it"
-    for node in after:
-        if node.name in adopted:
-            assert node.stage is adopt_checkpoint
-            assert node.config.checkpoint == checkpoint()
-        else:
-            assert node == before[node.name]
-    assert after["base_lm"].inputs == {"text_tokenizer": "text_tokenizer"}
-    assert after["speech_tokenizer"].inputs == {"tokenizer_speech": "tokenizer_speech"}
-    assert after["base_lm"].config.holds == "language_model"
+    text_tokenizer = lab.checkpoint("text_tokenizer", name="text_tokenizer", checkpoint=checkpoint())
+    speech_tokenizer = lab.checkpoint(
+        "speech_tokenizer", name="speech_tokenizer", checkpoint=checkpoint(), speech=SAMPLE["tokenizer_speech"]
+    )
+    base = lab.checkpoint("language_model", name="base_lm", checkpoint=checkpoint(), text_tokenizer=text_tokenizer)
+    tokens = lab.Tokens(speech=speech_tokenizer, text=text_tokenizer)
+    text = tokens(SAMPLE["text_documents"])
+    rows = lab.mix(speech={tokens(SAMPLE["web_fine"]): 1.0}, text={text: 1.0}, text_share=0.15, rows=2000)
+    board = lab.leaderboard({"fine": lab.train(rows, base=base, **TRAINING)}, SAMPLE["sqa_benchmarks"])
+    graph = lab.Recipe("adopts_models", board).graph
+    assert {node.name for node in graph if node.stage is adopt_checkpoint} == {
+        *("text_tokenizer", "speech_tokenizer", "base_lm")
+    }
+    assert graph["base_lm"].inputs == {"text_tokenizer": "text_tokenizer"}
+    assert graph["speech_tokenizer"].inputs == {"tokenizer_speech": "tokenizer_speech"}
+    assert graph["run_fine"].inputs == SAMPLE.graph["run_fine"].inputs
+    assert not [node.name for node in graph if node.name.startswith("mix_base")], "nothing trains on it"
 
 
 def test_a_speech_lm_made_elsewhere_is_judged_beside_the_runs():
-    graph = assemble(replace(SAMPLE, adopted_checkpoints={"run_last_year": checkpoint()}))
-    assert graph["run_last_year"].stage is adopt_checkpoint
-    assert graph["eval_last_year"].inputs["run"] == "run_last_year"
-    assert {"run_last_year", "eval_last_year"} <= set(graph["leaderboard"].inputs)
-    assert "run_last_year" in graph["text_skill"].inputs
+    theirs = lab.checkpoint(
+        "language_model", name="last_year", checkpoint=checkpoint(), text_tokenizer=SAMPLE["text_tokenizer"]
+    )
+    arms = {"fine": SAMPLE["run_fine"], "last_year": theirs}
+    board = lab.leaderboard(arms, SAMPLE["sqa_benchmarks"], judging=sample.judging())
+    graph = lab.Recipe("beside", board).graph
+    assert graph["eval_last_year"].inputs["run"] == "last_year"
+    assert graph["leaderboard"].inputs["eval.1"] == "eval_last_year"
+    assert graph["text_skill_last_year"].inputs["model"] == "last_year"
 
 
-@pytest.mark.parametrize("name", ["run_fine", "mix_fine", "web_fine", "nothing"])
-def test_a_checkpoint_cannot_stand_anywhere(name: str):
-    with pytest.raises(GraphError, match=f"cannot be adopted as '{name}': take text_tokenizer"):
-        assemble(replace(SAMPLE, adopted_checkpoints={name: checkpoint()}))
+def test_a_checkpoint_says_what_it_needs():
+    with pytest.raises(lab.RecipeError, match="an adopted language model needs text_tokenizer="):
+        lab.checkpoint("language_model", name="base_lm", checkpoint=checkpoint())
 
 
 def test_nothing_of_a_recipe_that_adopts_nothing_changes():
     assert not [node.name for node in SAMPLE.graph if "adopt" in node.name]
 
 
-@pytest.mark.parametrize(
-    ("broken", "words"),
-    [
-        (lambda recipe: replace(recipe, adopted_speech=None), "give both or none"),
-        (lambda recipe: replace(recipe, corpora=SAMPLE.corpora), "give both or none"),
-        (
-            lambda recipe: replace(recipe, corpora={**recipe.corpora, "adopted": Corpus(snapshots=("nowhere",))}),
-            "'nowhere'",
-        ),
-        (
-            lambda recipe: replace(recipe, corpora={**recipe.corpora, "adoptd": Corpus(snapshots=("elsewhere",))}),
-            "'adoptd' is none of",
-        ),
-        (lambda recipe: replace(recipe, mixes=SAMPLE.mixes), "draws on 'web_coarse_tokens', but corpora names"),
-    ],
-)
-def test_a_recipe_that_does_not_fit_is_refused_by_name(broken, words: str):
-    with pytest.raises(GraphError, match=words):
-        assemble(broken(adopting(SAMPLE, "web_coarse", "web_fine")))
-
-
 def test_a_recipe_of_ones_own_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "laboratory_recipes.py").write_text(
-        "from dataclasses import replace\n"
+        "from spelangy_assets import lab\n"
         "from spelangy_assets.recipes.sample import TINY\n"
-        "OURS = replace(TINY, name='ours')\n"
+        "OURS = lab.Recipe('ours', *TINY.leaves)\n"
     )
     (tmp_path / "taken_recipes.py").write_text(
-        "from dataclasses import replace\n"
+        "from spelangy_assets import lab\n"
         "from spelangy_assets.recipes.sample import TINY\n"
-        "OURS = replace(TINY, name='sample')\n"
+        "OURS = lab.Recipe('sample', *TINY.leaves)\n"
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setenv("SPELANGY_RECIPE_MODULES", "laboratory_recipes")

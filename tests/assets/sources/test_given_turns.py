@@ -1,7 +1,10 @@
 """RTTM in place of diarization: which file speaks of which recording, and what becomes of its turns."""
 
 import json
+import unicodedata
 from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import soundfile
 
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph, Node
-from spelangy_assets.execution.stage import Execution, InputError
+from spelangy_assets.execution.stage import Execution
 from spelangy_assets.quality.contracts import RAW_AUDIO, SPEECH_SEGMENTS
 from spelangy_assets.sources.audio_snapshot import items_of
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles
@@ -52,13 +55,40 @@ def test_the_snapshots_own_file_calls_recordings_in_several_ways(name: str):
     assert [(line.name, line.reason) for line in given.bad.values()] == [("turns.rttm: nobody", "missing_file")]
 
 
-def test_what_cannot_be_understood_is_named_with_its_cure():
-    with pytest.raises(InputError, match=r"may be any of \['a/x.wav', 'b/x.wav'\]"):
-        told({"a/x.wav": "", "b/x.wav": ""}, turns__rttm=rttm(("x", 0, 1, "ann")))
-    with pytest.raises(InputError, match=r"turns.rttm, line 1: .*mend the line"):
-        told({"x.wav": ""}, turns__rttm="SPEAKER x 1 zero 1 <NA> <NA> ann <NA> <NA>")
-    given = told({"x.wav": "gone.rttm", "y.wav": "empty.rttm"}, empty__rttm=";; nobody\n")
+def test_a_name_that_may_be_several_recordings_is_a_bad_line():
+    given = told({"a/x.wav": "", "b/x.wav": ""}, turns__rttm=rttm(("x", 0, 1, "ann"), ("b/x", 0, 1, "bob")))
+    assert {place: line.reason for place, line in given.bad.items()} == {"turns.rttm: x": "ambiguous"}
+    assert set(given.by_recording) == {"b/x.wav"}
+
+
+def test_a_bad_line_costs_itself():
+    text = rttm(("x", 0, 1, "ann"), ("x", 2, 3, "bob")) + "SPEAKER x 1 zero 1 <NA> <NA> ann <NA> <NA>\nSPEAKER x\n"
+    given = told({"x.wav": ""}, turns__rttm=text)
+    assert [turn.speaker for turn in given.by_recording["x.wav"]] == ["ann", "bob"]
+    assert {place: line.reason for place, line in given.bad.items()} == {
+        "turns.rttm, line 3": "bad_line", "turns.rttm, line 4": "bad_line",
+    }  # fmt: skip
+    assert "mend the line" in given.bad["turns.rttm, line 3"].error
+
+
+def test_files_that_are_not_there_or_hold_no_turns_are_bad():
+    given = told({"x.wav": "gone.rttm", "y.wav": "empty.rttm"}, empty__rttm=";; no turns\n")
     assert {uri: line.reason for uri, line in given.bad.items()} == {"x.wav": "missing_file", "y.wav": "no_turns"}
+
+
+def test_a_file_that_is_no_text_is_bad():
+    given = read_turns({"turns.rttm": b"\xff\xfe\x00"}.__getitem__, ["a.wav", "turns.rttm"], {"a.wav": ""})
+    assert [(line.name, line.reason) for line in given.bad.values()] == [("turns.rttm", "not_text")]
+
+
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_names_match_in_any_unicode_form(written: Literal["NFC", "NFD"]):
+    on_disk = "e\u0301 \u1112\u1161\u11ab.wav"  # as macOS stores it
+    name = unicodedata.normalize(written, on_disk)
+    for called in (name.replace(" ", "_"), quote(name, safe="")):
+        uri = on_disk.replace(" ", "_") if "_" in called else on_disk
+        given = told({uri: ""}, turns__rttm=rttm((called, 0, 1, "ann")))
+        assert set(given.by_recording) == {uri}
 
 
 def _snapshot(folder: Path, *names: str, seconds: float = 6.0) -> Path:

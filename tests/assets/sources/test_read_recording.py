@@ -73,6 +73,42 @@ def test_silent_parts_are_left_out(tmp_path: Path):
     assert 10 <= kept_s < 17
 
 
+def test_what_a_file_is_beside_one_plain_stream_is_counted(tmp_path: Path):
+    told: dict[str, float] = {}
+    pieces = []
+    for samples in (np.stack([_noise(3.0), _noise(3.0)], axis=1), _noise(2.0)):
+        soundfile.write(tmp_path / "piece.ogg", samples, RATE_HZ)
+        pieces.append((tmp_path / "piece.ogg").read_bytes())
+    (tmp_path / "x.ogg").write_bytes(b"".join(pieces))
+    ((row, _),) = read_recordings(tmp_path / "x.ogg", TALK, RULE, tmp_path, told.__setitem__)
+    assert row.duration_s == pytest.approx(5.0, abs=0.01)
+    assert told == pytest.approx({"hours_in": row.duration_s / 3600, "joined_streams": 1})
+
+
+@pytest.mark.parametrize("level", [0.3, 2.0])
+def test_a_turned_channel_does_not_cancel_the_other_whatever_the_level(tmp_path: Path, level: float):
+    told: dict[str, float] = {}
+    samples = _noise(12.0, level)
+    soundfile.write(tmp_path / "x.wav", np.stack([samples, -samples], axis=1), RATE_HZ, subtype="FLOAT")
+    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", TALK, RULE, tmp_path, told.__setitem__)]
+    read = np.concatenate([decode_flac(row.audio.bytes) for row in rows])
+    assert np.abs(read - samples / max(1.0, float(np.abs(samples).max()))).max() < 1e-4
+    assert told["channels_left_out"] == 1
+    assert {row.original_channels for row in rows} == {2}
+
+
+def test_one_channel_of_a_call_is_read_with_its_number_in_the_addresses(tmp_path: Path):
+    left, right = _noise(20.0, 0.2), _noise(20.0, 0.5)
+    soundfile.write(tmp_path / "x.wav", np.stack([left, right], axis=1), RATE_HZ, subtype="FLOAT")
+    facts = Facts("d1-c1", "call.wav#channel=1", "", "CC0-1.0", channel=1)
+    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", facts, RULE, tmp_path)]
+    read = np.concatenate([decode_flac(row.audio.bytes) for row in rows])
+    assert np.abs(read - right).max() < 1e-4
+    assert rows[0].source_uri.startswith("call.wav#channel=1&t=0.000,")
+    with pytest.raises(AudioError, match="no_channel"):
+        next(read_recordings(tmp_path / "x.wav", Facts("d", "x", "", "", channel=2), RULE, tmp_path))
+
+
 def test_loud_sound_is_scaled_over_the_whole_file(tmp_path: Path):
     samples = np.concatenate([_noise(10.0, 0.5), _noise(10.0, 4.0)])
     rows = _read(tmp_path, samples)

@@ -18,7 +18,7 @@ from spelangy_assets.quality import contracts
 from spelangy_assets.stages import adopt_checkpoint, mix
 from spelangy_assets.stages.adopt_checkpoint import Checkpoint, Config, folder_digest
 from spelangy_assets.stages.speech_tokenizer import SHIPPED_SHA256, checkpoint_digest, shipped_checkpoint
-from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, StoreError
 from spelangy_assets.store.lineage import connect, published_id, query
 from spelangy_assets.store.lineage_queries import CHECKPOINTS_SQL
 from spelangy_model.audio.io import encode_flac
@@ -142,7 +142,7 @@ def test_the_tokenizer_of_a_checkpoint_gives_the_same_ids_and_the_same_layout(
     foreign: Path, adopt: Adopt, store: ArtifactStore, tmp_path: Path
 ):
     model = adopt("base_lm", "language_model")
-    tokenizer = store.resolve(Address("recipe", "text_tokenizer"))
+    tokenizer = store.resolve(DatasetName("recipe", "text_tokenizer"))
     assert mix.layout_of(tokenizer, None) == Layout.load(folder_of(model, tmp_path))
     own = load_text_tokenizer(tokenizer.local_folder(tmp_path / "cache"))
     assert encode_texts(own, TEXTS) == encode_texts(load_text_tokenizer(foreign), TEXTS)
@@ -152,17 +152,17 @@ def test_a_model_of_this_project_is_taken_as_it_is_and_its_tokenizer_without_the
     foreign: Path, adopt: Adopt, store: ArtifactStore, tmp_path: Path, checkpoints: Path
 ):
     first = adopt("base_lm", "language_model")
-    before = store.resolve(Address("recipe", "text_tokenizer"))
+    before = store.resolve(DatasetName("recipe", "text_tokenizer"))
     made = folder_of(first, tmp_path)
     shutil.copytree(made, checkpoints / "own")  # as it lies in a store
     shutil.rmtree(foreign)
     again = adopt("base_lm", "language_model", folder="own")
     names = {path.name for path in adopt_checkpoint.taken_files(made)}
     assert "vocabulary_layout.json" in names
-    assert not names & {"manifest.json", "quality.json", "unit-00000.json"}
+    assert not names & {"manifest.json", "unit-00000.json"} and not any(one.startswith("verdict-") for one in names)
     for path in adopt_checkpoint.taken_files(made):
         assert again.artifact.read_file(path.name) == path.read_bytes(), path.name
-    after = store.resolve(Address("recipe", "text_tokenizer"))
+    after = store.resolve(DatasetName("recipe", "text_tokenizer"))
     assert after.manifest.config != before.manifest.config
     assert mix.layout_of(after, None) == mix.layout_of(before, None)
 
@@ -170,7 +170,7 @@ def test_a_model_of_this_project_is_taken_as_it_is_and_its_tokenizer_without_the
 def test_what_stands_on_a_model_made_elsewhere_says_so(foreign: Path, adopt: Adopt, store: ArtifactStore):
     adopt("base_lm", "language_model")
     with connect(store, "recipe") as connection:
-        base = published_id(store, Address("recipe", "base_lm"))
+        base = published_id(store, DatasetName("recipe", "base_lm"))
         rows = query(connection, CHECKPOINTS_SQL, artifact=base)
     told = {"name": "foreign", "sha256": folder_digest(foreign), "licence": "MIT", "url": ""}
     assert [{name: row[name] for name in told} for row in rows] == [told, told]
@@ -205,6 +205,23 @@ def own_code(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "theirs.Model"}}))
 
 
+def own_tokenizer_code(folder: Path) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["auto_map"] = {"AutoTokenizer": ["theirs.Tokenizer", None]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def decoy(folder: Path) -> None:
+    shutil.copy(folder / "model.safetensors", folder / "decoy.safetensors")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def weights_outside(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder.parent / "model.safetensors")
+    index = {"metadata": {}, "weight_map": {"model.norm.weight": "../model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
 def no_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
 
@@ -224,6 +241,9 @@ def marked(folder: Path) -> None:
     [
         (no_pickle, "only pytorch_model.bin, and no pickle is opened: save it again as safetensors"),
         (own_code, "needs code of its own, which is never run"),
+        (own_tokenizer_code, "needs code of its own, which is never run.*tokenizer_config.json"),
+        (decoy, r"only pytorch_model\.bin beside decoy\.safetensors.*no pickle is opened"),
+        (weights_outside, r"index\.json names '\.\./model\.safetensors', which is no file of safetensors beside it"),
         (no_tokenizer, "tokenizer.json cannot be read .*: save the whole checkpoint, tokenizer too"),
         (unigram, "is no BPE, WordPiece or WordLevel"),
         (marked, "has tokens of its own called <pad>"),
@@ -256,6 +276,54 @@ def test_where_a_checkpoint_lies_is_nothing_and_what_it_holds_is_all(foreign: Pa
     assert second.artifact.data_version != first.artifact.data_version
 
 
+def test_nothing_is_loaded_that_the_digest_does_not_cover(foreign: Path, adopt: Adopt, tmp_path: Path):
+    digest = folder_digest(foreign)
+    plain = folder_of(adopt("base_lm", "language_model"), tmp_path)
+    before = {path.name: path.read_bytes() for path in adopt_checkpoint.taken_files(plain)}
+    shutil.rmtree(plain)
+    (foreign / "pytorch_model.bin").write_bytes(b"another model")
+    (foreign / "tokenizer.py").write_text("raise SystemExit")
+    (foreign / "additional_chat_templates").mkdir()
+    (foreign / "additional_chat_templates" / "default.jinja").write_text("another template")
+    assert folder_digest(foreign) == digest
+    seen: list[list[str]] = []
+
+    def widen(folder: Path, *more: Any) -> Layout:
+        seen.append(sorted(path.name for path in folder.rglob("*")))
+        return widen_before(folder, *more)
+
+    from spelangy_model.lm import adopted
+
+    widen_before = adopted.widen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adopted, "widen", widen)
+        again = adopt("other_lm", "language_model")
+    assert seen == [[path.name for path in adopt_checkpoint.taken_files(foreign)]]
+    made = folder_of(again, tmp_path)
+    assert {path.name: path.read_bytes() for path in adopt_checkpoint.taken_files(made)} == before
+
+
+NAMES_THAT_LEAVE = ["../../x", "..", "/x", "x/../../y", "a//b", ".x", "x/", "", "a\\b", "a\nb"]
+
+
+@pytest.mark.parametrize("name", NAMES_THAT_LEAVE)
+def test_a_name_does_not_leave_the_folder_of_checkpoints(
+    foreign: Path, execution: Execution, checkpoints: Path, tmp_path: Path, name: str
+):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(PreflightError, match="cannot name a checkpoint"):
+        adopt_checkpoint.offer(foreign, name, checkpoints)
+    config = Config("language_model", Checkpoint(name=name, sha256="0", licence="MIT"))
+    with pytest.raises(PreflightError, match="cannot name a checkpoint"):
+        adopt_checkpoint.preflight(config, replace(execution, checkpoints=checkpoints))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_checkpoint_is_named_as_on_the_hub(foreign: Path, checkpoints: Path):
+    adopt_checkpoint.offer(foreign, "owner/model-1.5", checkpoints)
+    assert (checkpoints / "owner" / "model-1.5").resolve() == foreign.resolve()
+
+
 def test_a_model_with_weights_that_are_no_numbers_is_stopped(foreign: Path, adopt: Adopt, store: ArtifactStore):
     change(foreign, lambda tensors: tensors["model.norm.weight"][:3].fill_(float("nan")))
     built = adopt("base_lm", "language_model")
@@ -264,7 +332,7 @@ def test_a_model_with_weights_that_are_no_numbers_is_stopped(foreign: Path, adop
         "finite_losses in [1, 1]",
     ]
     with pytest.raises(StoreError):
-        store.resolve(Address("recipe", "base_lm"))
+        store.resolve(DatasetName("recipe", "base_lm"))
 
 
 def test_weights_that_are_missing_are_not_made_up(foreign: Path, adopt: Adopt):

@@ -17,7 +17,7 @@ from spelangy_assets.execution.stage import Execution
 from spelangy_assets.quality.contracts import ADOPTED_CHUNKS, RAW_AUDIO
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import adopt_chunks, ingest_audio
-from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, StoreError
 from spelangy_assets.store.lineage import connect, query
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.records import Chunk, DroppedTranscript
@@ -186,7 +186,7 @@ def test_a_folder_in_which_nothing_says_what_is_heard_is_stopped(folder: Path, a
     assert built.artifact.manifest.counts.dropped == {"no_transcript": 1}
     assert {item.name.split()[0] for item in built.verdict.failures()} >= {"chunks"}
     with pytest.raises(StoreError):
-        store.resolve(Address("recipe", "adopted_chunks"))
+        store.resolve(DatasetName("recipe", "adopted_chunks"))
 
 
 def test_a_recipe_may_say_that_a_text_is_what_is_said_in_its_file(folder: Path, adopt: Adopt):

@@ -121,9 +121,9 @@ def test_parts_of_a_long_one_are_covered_together(talks: dict[str, np.ndarray], 
 def test_a_new_snapshot_computes_nothing_old_again(talks: dict[str, np.ndarray], find: Find, store: ArtifactStore):
     one, two, _ = talks.values()
     _, first = find({"x": {"a.flac": _file(one)}})
-    before = [manifest.build_key for manifest, _, _ in store.manifests("recipe") if manifest.asset == "raw_audio"]
+    before = [one.manifest.build_key for one in store.versions() if one.manifest.dataset == "raw_audio"]
     found, second = find({"x": {"a.flac": _file(one)}, "y": {"b.flac": _file(two), "c.flac": _file(one * 0.9)}})
-    after = [manifest.build_key for manifest, _, _ in store.manifests("recipe") if manifest.partition == "x"]
+    after = [one.manifest.build_key for one in store.versions() if one.address.partition == "x"]
     assert found == {"y/c.flac": "x/a.flac"}
     assert before == after
     assert first.artifact.data_version != second.artifact.data_version

@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, InputError
 from spelangy_assets.quality.contracts import RAW_AUDIO
-from spelangy_assets.sources.files import FolderSource
+from spelangy_assets.sources.audio_snapshot import items_of
+from spelangy_assets.sources.files import FolderSource, SnapshotFiles
 from spelangy_assets.stages import ingest_audio
 from spelangy_assets.stages.ingest_audio import RenderedRecording
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import AudioError, decode_flac
-from spelangy_model.records import Recording, Reject, Utterance
+from spelangy_model.records import Audio, Recording, Reject, Utterance, to_table
 
 Ingest = Callable[..., Built]
 
@@ -300,7 +303,7 @@ def test_tar_shards_hold_sound_and_what_is_known_of_it(snapshot: Path, ingest: I
     assert b.utterances == [Utterance("unknown", "Said.", 0.0, 0.9)]
     assert _rejects(built) == {
         "shard-0.tar/again.wav": "duplicate", "shard-0.tar/c.wav": "bad_metadata", "shard-0.tar/d": "missing_file",
-        "shard-0.tar/e.cls": "not_audio",
+        "shard-0.tar/e.cls": "not_audio", "shard-0.tar/.hidden": "hidden",
     }  # fmt: skip
     # The sound of a member is that of the file.
     (snapshot / "shard-1.tar").unlink()
@@ -385,3 +388,193 @@ def test_a_rendered_snapshot(ingest: Ingest):
     assert built.artifact.manifest.units == 3
     assert _recordings(built)["tone/4"].utterances == [Utterance("A", "tone 4", 0.0, 1.0)]
     assert not ingest(Tones(broken=9), recordings_per_unit=2).cached
+
+
+# --- what manifests, links and shards say, from a folder to records ---------------------------------------------
+
+
+def _balanced(built: Built) -> bool:
+    counts = built.artifact.manifest.counts
+    rejects = list(built.artifact.records("rejects", Reject))
+    return counts.records_in == counts.records_kept + sum(counts.dropped.values()) and len(rejects) == sum(
+        counts.dropped.values()
+    )
+
+
+def test_one_bad_utterance_costs_one_utterance(snapshot: Path, ingest: Ingest):
+    _tone(snapshot / "a.wav", 300, seconds=4.0)
+    rows = [
+        {"audio_filepath": "a.wav", "offset": offset, "duration": duration, "text": text}
+        for offset, duration, text in [
+            (0.0, 1.0, "first"), (1.0, -1.0, "backwards"), (1.0, 1.0, "second"), (1.0, 1.0, "again"), (2.0, 1.0, " "),
+            (3.0, 1.05, "last"), (3.5, 9.0, "beyond"), (2.0, "1", "text for a number"), (2.0, 1.0, "\ud83d"),
+        ]
+    ]  # fmt: skip
+    _manifest(snapshot, *rows)
+    built = ingest(FolderSource(snapshot))
+    assert [u.text for u in _recordings(built)["a.wav"].utterances] == ["first", "second", "last"]
+    assert built.artifact.manifest.counts.dropped == {
+        "utterance_outside": 2, "utterance_twice": 1, "utterance_without_text": 1, "bad_line": 2,
+    }  # fmt: skip
+    assert _balanced(built)
+
+
+def test_a_call_becomes_a_recording_a_channel(snapshot: Path, ingest: Ingest):
+    seconds = np.arange(32_000) / 16_000
+    left, right = 0.3 * np.sin(2000 * seconds), 0.3 * np.sin(3000 * seconds)
+    soundfile.write(snapshot / "call.wav", np.stack([left, right], axis=1), 16_000)
+    source = {"type": "file", "channels": [0, 1], "source": "call.wav"}
+    _manifest(
+        snapshot,
+        {"id": "r", "sources": [source], "custom": {"url": "https://x.org/call"}},
+        *(
+            {
+                "id": f"s{c}",
+                "recording_id": "r",
+                "start": 0,
+                "duration": 2,
+                "channel": c,
+                "text": f"of {c}",
+                "speaker": "p",
+            }
+            for c in (0, 1)
+        ),
+    )
+    built = ingest(FolderSource(snapshot))
+    recordings = _recordings(built)
+    assert {uri: [u.text for u in row.utterances] for uri, row in recordings.items()} == {
+        "call.wav#channel=0": ["of 0"], "call.wav#channel=1": ["of 1"],
+    }  # fmt: skip
+    for channel, samples in enumerate((left, right)):
+        row = recordings[f"call.wav#channel={channel}"]
+        assert np.abs(decode_flac(row.audio.bytes) - samples).max() < 1e-4
+        assert row.source_url == "https://x.org/call"
+        assert row.recording_id.endswith(f"-c{channel}")
+    assert _balanced(built)
+    _manifest(snapshot, {"audio_filepath": "call.wav", "text": "right", "channel": 1})
+    built = ingest(FolderSource(snapshot))
+    assert list(_recordings(built)) == ["call.wav#channel=1"]
+    assert _rejects(built) == {"call.wav#channel=0": "channel_without_text"}
+    _manifest(snapshot, {"audio_filepath": "call.wav", "text": "none", "channel": 2})
+    assert _rejects(ingest(FolderSource(snapshot)))["call.wav#channel=2"] == "no_channel"
+
+
+def test_links_pipes_and_empty_shards_are_records_or_rejects(snapshot: Path, ingest: Ingest, tmp_path: Path):
+    _tone(snapshot / "a.wav", 300)
+    _tone(tmp_path / "far" / "b.wav", 400)
+    (snapshot / "disk2").symlink_to(tmp_path / "far", target_is_directory=True)
+    (snapshot / "loop").symlink_to(snapshot, target_is_directory=True)
+    (snapshot / "gone.wav").symlink_to(tmp_path / "none.wav")
+    os.mkfifo(snapshot / "pipe.wav")
+    _shard(snapshot / "empty.tar", {})
+    built = ingest(FolderSource(snapshot))
+    assert list(_recordings(built)) == ["a.wav", "disk2/b.wav"]
+    assert _rejects(built) == {
+        "loop": "linked_twice", "gone.wav": "dangling_link", "pipe.wav": "not_a_file", "empty.tar": "empty_shard",
+    }  # fmt: skip
+    assert _balanced(built)
+
+
+def test_every_member_of_a_shard_is_a_record_or_a_reject(snapshot: Path, ingest: Ingest):
+    _tone(snapshot / "x.wav", 300)
+    _tone(snapshot / "y.wav", 400)
+    sound, other = ((snapshot / name).read_bytes() for name in ("x.wav", "y.wav"))
+    members: list[tuple[str, bytes, bytes]] = [
+        ("a.wav", tarfile.REGTYPE, sound), ("link.wav", tarfile.SYMTYPE, b""), ("hard.wav", tarfile.LNKTYPE, b""),
+        ("pipe.wav", tarfile.FIFOTYPE, b""), ("null.wav", tarfile.CHRTYPE, b""), ("disk.wav", tarfile.BLKTYPE, b""),
+        ("folder.wav", tarfile.DIRTYPE, b""), ("folder", tarfile.DIRTYPE, b""), ("._a.wav", tarfile.REGTYPE, b"x"),
+        ("b.wav", tarfile.REGTYPE, sound), ("b.wav", tarfile.REGTYPE, other), ("c.wav", tarfile.REGTYPE, sound[:-2]),
+        ("c.txt", tarfile.REGTYPE, b"caf\xe9"), ("d.json", tarfile.REGTYPE, b"[" * 5000),
+    ]  # fmt: skip
+    with tarfile.open(snapshot / "s.tar", "w") as tar:
+        for name, kind, data in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.linkname = kind, len(data), "a.wav"
+            tar.addfile(info, io.BytesIO(data))
+    (snapshot / "x.wav").unlink()
+    (snapshot / "y.wav").unlink()
+    built = ingest(FolderSource(snapshot))
+    assert list(_recordings(built)) == ["s.tar/a.wav", "s.tar/b.wav"]
+    assert _rejects(built) == {
+        **dict.fromkeys([f"s.tar/{n}.wav" for n in ("link", "hard", "pipe", "null", "disk", "folder")], "not_a_file"),
+        "s.tar/._a.wav": "hidden", "s.tar/b.wav": "overwritten", "s.tar/c.wav": "bad_metadata",
+        "s.tar/d": "missing_file",
+    }  # fmt: skip
+    assert built.artifact.manifest.counts.records_in == len(members) - 1 - 1  # the plain folder, c.txt with its sound
+    assert _balanced(built)
+
+
+def test_nemos_tarred_form(snapshot: Path, ingest: Ingest):
+    for number in range(2):
+        _tone(snapshot / "x.wav", 300 + 50 * number, seconds=2.0)
+        _shard(snapshot / f"audio_{number}.tar", {"utt.wav": (snapshot / "x.wav").read_bytes()})
+    (snapshot / "x.wav").unlink()
+    rows = [
+        {"audio_filepath": name, "duration": 1.0, "offset": offset, "text": f"{name} {shard}", "shard_id": shard}
+        for shard in (0, 1)
+        for name, offset in (("utt.wav", 0.0), ("utt-sub1.wav", 1.0))
+    ]
+    (snapshot / "tarred_audio_manifest.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    built = ingest(FolderSource(snapshot))
+    assert {uri: [u.text for u in row.utterances] for uri, row in _recordings(built).items()} == {
+        f"audio_{shard}.tar/utt.wav": [f"utt.wav {shard}", f"utt-sub1.wav {shard}"] for shard in (0, 1)
+    }
+    assert _rejects(built) == {}
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["a.wav", "\ud83d"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+JSON_KEYS = st.sampled_from(
+    [
+        *("file", "audio_filepath", "text", "offset", "duration", "speaker", "channel", "utterances", "sources", "id"),
+        *("recording_id", "start", "recording", "supervisions", "type", "shard_id", "rttm", "url", "licence", "lang"),
+        *("tarred_audio_filepaths", "custom", "start_s", "end_s", "channel_selector", "_skipme"),
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(JSON_KEYS, JSON_VALUES, max_size=6) | JSON_VALUES, max_size=5), st.binary(max_size=30))
+def test_any_manifest_leaves_the_other_recordings(tmp_path: Path, rows: list[object], more: bytes):
+    """Whatever a manifest holds, every file is an item, and every item is text that a record can hold."""
+    folder = tmp_path / "any"
+    folder.mkdir(exist_ok=True)
+    for name in ("a.wav", "other.wav"):
+        (folder / name).write_bytes(name.encode())
+    lines = [json.dumps(row).encode() for row in rows]
+    (folder / "manifest.jsonl").write_bytes(b"\n".join([*lines, more, json.dumps({"file": "other.wav"}).encode()]))
+    items = items_of(SnapshotFiles(folder))
+    uris = {item.source_uri.partition("#channel=")[0] for item in items}
+    assert {"a.wav", "other.wav"} <= uris
+    to_table([Reject(item.source_uri, "", item.reason, item.detail) for item in items], Reject)
+    said = [u for item in items for u in (*item.entry.utterances, *(u for _, us in item.entry.by_channel for u in us))]
+    to_table(
+        [
+            Recording("", "", i.entry.url, i.entry.licence, 1.0, 1, 1, "", Audio(b"", ""), said, i.entry.language)
+            for i in items
+        ],
+        Recording,
+    )
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6), st.integers(0, 5000))
+def test_any_shard_ends_as_items(tmp_path: Path, changes: list[tuple[int, int]], end: int):
+    folder = tmp_path / "any"
+    folder.mkdir(exist_ok=True)
+    _shard(folder / "s.tar", {"a.wav": b"x" * 600, "a.json": b'{"text": "a"}', "b.wav": b"y" * 10, "b.txt": b"b"})
+    data = bytearray((folder / "s.tar").read_bytes())
+    for place, value in changes:
+        data[place] = value
+    (folder / "s.tar").write_bytes(data[:end] if end < len(data) else data)
+    items = items_of(SnapshotFiles(folder))
+    assert items
+    to_table([Reject(item.source_uri, item.digest, item.reason, item.detail) for item in items], Reject)

@@ -203,6 +203,27 @@ def test_files_of_a_folder_are_pages_or_counted_drops(toys, store, tmp_path, mon
     assert {row.robots for row in kept.records("pages", Page)} == {"", "noai"}
 
 
+def test_links_and_pipes_among_pages_are_pages_or_counted_drops(toys, store, tmp_path):
+    folder, far = tmp_path / "folder", tmp_path / "far"
+    for place, name in ((folder, "a.html"), (far, "b.html")):
+        place.mkdir()
+        (place / name).write_text(page(f"<p>{PROSE * 3} It is {name}.</p>"))
+    (folder / "linked").symlink_to(far, target_is_directory=True)
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "gone.html").symlink_to(tmp_path / "none")
+    os.mkfifo(folder / "pipe.warc")
+    (folder / "folder.warc.gz").mkdir()
+    (folder / "empty").mkdir()
+    artifact = build_pages(toys, store, folder)
+    assert {row.source_uri for row in artifact.records("pages", Page)} == {"a.html", "linked/b.html"}
+    assert {row.source_uri: row.reason for row in artifact.records("rejects", Reject)} == {
+        "loop": "linked_twice", "gone.html": "dangling_link", "pipe.warc": "not_a_file",
+        "folder.warc.gz": "empty_folder",
+    }  # fmt: skip
+    counts = artifact.manifest.counts
+    assert counts.records_in == counts.records_kept + sum(counts.dropped.values()) == 6
+
+
 def test_what_wget_leaves_is_read_as_archive_and_as_folder(toys, store, tmp_path):
     wget = shutil.which("wget")
     if wget is None:
@@ -299,6 +320,7 @@ class Answering:
     def __init__(self, answer):
         self.answer = answer
         self.ledger = self
+        self.left_out = []
         self.calls = 0
 
     def as_dict(self):
@@ -342,7 +364,7 @@ def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypa
     def answer(filling):
         if "1742" in filling["text"]:
             return {"text": filling["text"].replace("1742", "an old year")}
-        return Reply(None, "timeout", "")
+        return Reply(None, "cut_off", "")
 
     monkeypatch.setattr(write_krist, "make_client", lambda model, execution: Answering(answer))
     monkeypatch.setattr(write_krist, "require_server", lambda model, execution: None)
@@ -352,7 +374,7 @@ def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypa
     assert scripts_of(artifact) == []
     dropped = artifact.manifest.counts.dropped
     assert dropped["facts_lost"] == 1
-    assert dropped["model_timeout"] == 2
+    assert dropped["model_cut_off"] == 2
 
 
 def test_the_sample_crawl_gives_every_question_and_no_planted_one(toys, store, project_dir):

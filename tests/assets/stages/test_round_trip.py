@@ -11,7 +11,7 @@ from spelangy_assets.execution.stage import Execution, PreflightError, StageCont
 from spelangy_assets.quality import contracts
 from spelangy_assets.quality.evaluate import evaluate
 from spelangy_assets.stages import round_trip, speak
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity, StoreError
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity, StoreError
 from spelangy_assets.store.manifest import Verdict
 from spelangy_model.audio.asr import FasterWhisper, WindowResult
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, encode_flac
@@ -81,26 +81,26 @@ class Gate:
     def __init__(self, folder: Path, *units: Sequence[Chunk]):
         self.store = ArtifactStore(folder / "store", folder / "cache")
         self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
-        writer = self.store.writer(Address("recipe", "krist_speech"), identity("speak"), speak.TABLES)
+        writer = self.store.writer(DatasetName("recipe", "krist_speech"), identity("speak"), speak.TABLES)
         for unit, chunks in enumerate(units):
             with writer.unit(unit) as out:
                 out.write("chunks", chunks)
         writer.commit()
-        self.speech = self.found("krist_speech")
+        self.speech = self.found("speak")
 
-    def found(self, asset: str) -> Artifact:
-        artifact = self.store.find(Address("recipe", asset), "v1-key")
+    def found(self, stage: str) -> Artifact:
+        artifact = self.store.find(Address(stage), "v1-key")
         assert artifact is not None
         return artifact
 
     def pass_through(self, config: round_trip.Config) -> tuple[Artifact, Verdict]:
-        writer = self.store.writer(Address("recipe", "krist_round_trip"), identity("round_trip"), round_trip.TABLES)
+        writer = self.store.writer(DatasetName("recipe", "krist_round_trip"), identity("round_trip"), round_trip.TABLES)
         context = StageContext({"chunks": self.speech}, {}, writer, self.execution, None, None, lambda text: None)
         round_trip.run(context, config)
         writer.commit()
-        artifact = self.found("krist_round_trip")
+        artifact = self.found("round_trip")
         verdict = evaluate(artifact, contracts.round_trip(config.max_word_error_rate), round_trip.TABLES)
-        self.store.judge(artifact, verdict)
+        self.store.judge(DatasetName("recipe", "krist_round_trip"), artifact, verdict)
         return artifact, verdict
 
 
@@ -170,8 +170,8 @@ def test_where_more_voices_fail_than_not_the_dataset_does_and_nothing_below_can_
     _, verdict = gate.pass_through(listening(dict.fromkeys(VOICES[:2], EIGHT_WRONG), sample_chunks=9))
     blocks = [item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"]
     assert blocks == ["share_rejected"]
-    with pytest.raises(StoreError, match="did not pass their contract"):
-        gate.store.resolve(Address("recipe", "krist_round_trip"))
+    with pytest.raises(StoreError, match="did not pass its contract"):
+        gate.store.resolve(DatasetName("recipe", "krist_round_trip"))
 
 
 def test_a_voice_is_not_judged_by_words_that_were_all_lost_together(tmp_path):

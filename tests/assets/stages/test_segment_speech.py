@@ -13,7 +13,7 @@ from spelangy_assets.quality.contracts import RAW_AUDIO, SPEECH_SEGMENTS
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import ingest_audio, segment_speech
 from spelangy_assets.stages.ingest_audio import RenderedRecording
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore
+from spelangy_assets.store.artifacts import Artifact, ArtifactStore, DatasetName
 from spelangy_model.audio.diarization import vad_diarize
 from spelangy_model.audio.diarization.diarize import Diarizer, DiarizerSpec
 from spelangy_model.audio.diarization.vad_diarize import VadSpec
@@ -161,7 +161,7 @@ def test_a_real_conversation(store: ArtifactStore, execution: Execution, tmp_pat
     (folder / source.name).write_bytes(source.read_bytes())
     artifact, segments = _segment(store, execution, FolderSource(folder), segment_speech.Config())
     assert [s.speaker for s in segments] == ["speaker_00", "speaker_01"] * 3
-    (recording,) = store.resolve(Address("recipe", "raw_audio")).records("recordings", Recording)
+    (recording,) = store.resolve(DatasetName("recipe", "raw_audio")).records("recordings", Recording)
     assert {s.recording_id for s in segments} == {recording.recording_id}
     other = ArtifactStore(tmp_path / "other", tmp_path / "cache")
     again, _ = _segment(other, execution, FolderSource(folder), segment_speech.Config())

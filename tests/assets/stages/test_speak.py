@@ -14,7 +14,7 @@ from spelangy_assets.sample.world import load_world
 from spelangy_assets.sources.texts import Sentence, SentenceSource, SourceUnavailable
 from spelangy_assets.stages import speak, tokenizer_corpus
 from spelangy_assets.stages.speak import Config
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_assets.store.fingerprint import fingerprint, payload_of
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.tts import SpeechLimits, SynthesizerSpec, Voice
@@ -34,12 +34,12 @@ def execution(tmp_path):
 
 def commit(store: ArtifactStore, asset: str, tables: dict[str, type], fill, config: object = None) -> Artifact:
     """Return the artifact that `fill` writes, or the one that is there already."""
-    address = Address("test", asset)
+    address = Address(asset)
     if (artifact := store.find(address, "v1-key")) is not None:
         return artifact
     payload = payload_of(config)
     identity = Identity(asset, "1", fingerprint(config), payload, [], "v1-key")
-    writer = store.writer(address, identity, tables)
+    writer = store.writer(DatasetName("test", asset), identity, tables)
     fill(writer)
     writer.commit()
     artifact = store.find(address, "v1-key")

@@ -14,7 +14,7 @@ from spelangy_assets.quality.evaluate import evaluate
 from spelangy_assets.sample.render import word_salad
 from spelangy_assets.sample.world import load_world
 from spelangy_assets.stages import mix, round_trip, speech_tokenizer, tokenize_chunks
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, Identity
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, DatasetName, Identity
 from spelangy_model.audio.io import encode_flac
 from spelangy_model.audio.tts.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.records import Audio, Chunk, Metric, RejectedChunk, TokenDocument
@@ -67,11 +67,11 @@ class Bench:
         self.store, self.execution, self.identity = store, execution, identity
 
     def writer(self, asset: str, tables: dict[str, type]) -> ArtifactWriter:
-        return self.store.writer(Address("recipe", asset), self.identity, tables)
+        return self.store.writer(DatasetName("recipe", asset), dataclasses.replace(self.identity, stage=asset), tables)
 
     def commit(self, asset: str, writer: ArtifactWriter) -> Artifact:
         writer.commit()
-        artifact = self.store.find(Address("recipe", asset), self.identity.build_key)
+        artifact = self.store.find(Address(asset), self.identity.build_key)
         assert artifact is not None
         return artifact
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -62,6 +63,7 @@ class Talk:
 
     utterances: tuple[tuple[Utterance, ...], ...]
     duration_s: float = 30.0
+    name: str = "talk"
 
     @property
     def recordings(self) -> int:
@@ -72,7 +74,12 @@ class Talk:
         seconds = np.arange(len(noise)) / SAMPLE_RATE_HZ
         noise[((seconds > 9.2) & (seconds < 19.8)) | (seconds > 24.2)] *= 0.01
         return lambda i: RenderedRecording(
-            f"talk-{i}", f"https://talk.example/{i}", "CC0-1.0", "noise", noise * (1 + i / 10), self.utterances[i]
+            f"{self.name}-{i}",
+            f"https://talk.example/{i}",
+            "CC0-1.0",
+            "noise",
+            noise * (1 + i / 10),
+            self.utterances[i],
         )
 
 
@@ -622,3 +629,18 @@ def test_turns_and_words_leave_as_rttm_ctm_and_srt(store: ArtifactStore, executi
     subtitles = (tmp_path / "out/transcripts/talk-0.srt").read_text()
     assert subtitles.startswith("1\n00:00:")
     assert "So it is like that." in subtitles
+
+
+@pytest.mark.usefixtures("known_turns")
+def test_any_name_of_a_recording_leaves(store: ArtifactStore, execution: Execution, tmp_path: Path):
+    name = "d/" + "\u65e5\u672c\u8a9e " * 30  # 302 bytes in the snapshot, 932 characters percent-encoded
+    chain(store, execution, Talk(((), ()), name=name))
+    paths = export_transcripts(store, "recipe", None, tmp_path / "out")
+    captions = sorted(path for path in paths if path.suffix == ".srt")
+    assert len(captions) == 2
+    assert all(path.is_file() and len(path.name) <= 255 for path in paths)
+    listed = dict(line.split("\t") for line in (tmp_path / "out/shortened_names.tsv").read_text().splitlines())
+    assert {unquote(listed[path.name]) for path in captions} == {f"{name}-0", f"{name}-1"}
+    assert {unquote(called) for called in read_rttm((tmp_path / "out/turns.rttm").read_text())} == {
+        f"{name}-0", f"{name}-1",
+    }  # fmt: skip

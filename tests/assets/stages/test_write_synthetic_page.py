@@ -9,7 +9,7 @@ from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stages import ingest_pages, mine_quest, round_trip, speak, write_synthetic_page
 from spelangy_assets.stages.extract_text import Config as TextConfig
 from spelangy_assets.stages.extract_text import extract_document
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_assets.store.fingerprint import payload_of
 from spelangy_model.audio.io import encode_flac
 from spelangy_model.records import Audio, Chunk, HeardChunk, Line, Metric, Page, Reject, Script
@@ -19,7 +19,10 @@ FLAC = encode_flac(np.full(16_000, 0.1, np.float32))
 
 
 SENTENCE = "By a river it lies, and the mill that stands there grinds the corn of the whole town in every year."
-HTML = f"<html><body><main><h1>The mill</h1><p>{SENTENCE}</p><p>{SENTENCE}</p></main></body></html>"
+MORE = (
+    "The old miller keeps bees behind the house, and on market days he sells their honey to those who come for flour."
+)
+HTML = f"<html><body><main><h1>The mill</h1><p>{SENTENCE}</p><p>{MORE}</p></main></body></html>"
 
 
 def page(number: int, html: str = HTML) -> Page:
@@ -75,8 +78,10 @@ class Shelf:
         }
 
     def commit(self, asset, tables, rows, config=None, kept=None, dropped=None, stats=None) -> Artifact:
-        address = Address("recipe", asset)
-        writer = self.store.writer(address, Identity(asset, "1", "", payload_of(config), [], "v1-key"), tables)
+        address = Address(asset)
+        writer = self.store.writer(
+            DatasetName("recipe", asset), Identity(asset, "1", "", payload_of(config), [], "v1-key"), tables
+        )
         with writer.unit(0) as out:
             for table, records in rows.items():
                 out.write(table, records)
@@ -95,8 +100,10 @@ class Shelf:
         return artifact
 
     def page(self, name: str, **literals: int) -> Artifact:
-        address = Address("recipe", name)
-        writer = self.store.writer(address, Identity(name, "1", "", None, [], "v1-key"), write_synthetic_page.TABLES)
+        address = Address(name)
+        writer = self.store.writer(
+            DatasetName("recipe", name), Identity(name, "1", "", None, [], "v1-key"), write_synthetic_page.TABLES
+        )
         context = StageContext(self.inputs, {}, writer, self.execution, "2026-01", None, lambda text: None)
         write_synthetic_page.run(context, write_synthetic_page.Config(**literals))
         writer.commit()

@@ -8,13 +8,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from spelangy_assets.store import artifacts
+from spelangy_assets.store import writer as writing
 from spelangy_assets.store.artifacts import (
     Address,
     Artifact,
     ArtifactStore,
     ArtifactWriter,
     CommittedMeanwhile,
+    DatasetName,
     Identity,
     PublishedMeanwhile,
     StoreError,
@@ -26,14 +27,17 @@ from spelangy_assets.store.manifest import (
     Input,
     Manifest,
     Overrule,
+    Publication,
     Receipt,
+    Standing,
     Verdict,
     data_version_of,
 )
 from spelangy_model.records import Audio, Metric, Reject
 
 TABLES: dict[str, type] = {"metrics": Metric, "rejects": Reject}
-ADDRESS = Address("recipe", "toy")
+NAME = DatasetName("recipe", "toy")
+ADDRESS = Address("toy")
 PASSED = Verdict("c", True, [Expectation("rows in [1, inf]", "block", True, "1")], "2026-01-01T00:00:00+00:00")
 FAILED = dataclasses.replace(PASSED, passed=False)
 
@@ -54,11 +58,11 @@ def write_unit(writer: ArtifactWriter, unit: int, *values: float) -> None:
         out.write("metrics", [metric(value) for value in values])
 
 
-def commit(store: ArtifactStore, identity: Identity, *values: float, address: Address = ADDRESS) -> Artifact:
-    writer = store.writer(address, identity, TABLES)
+def commit(store: ArtifactStore, identity: Identity, *values: float, name: DatasetName = NAME) -> Artifact:
+    writer = store.writer(name, identity, TABLES)
     write_unit(writer, 0, *values)
     writer.commit()
-    artifact = store.find(address, identity.build_key)
+    artifact = store.find(Address(identity.stage, name.partition), identity.build_key)
     assert artifact is not None
     return artifact
 
@@ -66,23 +70,54 @@ def commit(store: ArtifactStore, identity: Identity, *values: float, address: Ad
 # --- addresses --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "_", "..", ".hidden", "a/b", "a\\b"])
+@pytest.mark.parametrize("name", ["", "_", "..", ".hidden", "a/b", "a\\b", "a\0b", "\udcff"])
 def test_names_that_would_leave_the_layout_are_refused(name: str):
-    for names in ((name, "asset", None), ("recipe", name, None), ("recipe", "asset", name)):
+    for names in ((name, "dataset", None), ("recipe", name, None), ("recipe", "dataset", name)):
         with pytest.raises(ValueError, match="cannot name a folder"):
-            Address(*names)
+            DatasetName(*names)
+    for place in ((name, None), ("stage", name)):
+        with pytest.raises(ValueError, match="cannot name a folder"):
+            Address(*place)
 
 
-def test_addresses_have_folders_of_their_own():
-    addresses = [Address("r", "a"), Address("r", "a", "p"), Address("r", "b"), Address("r", "a", "2026-01-01 \xe9")]
-    assert len({address.path for address in addresses}) == len(addresses)
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "a/.."])
+def test_no_path_leaves_the_root(store: ArtifactStore, path: str):
+    for act in (store.files.read, store.files.delete, lambda path: store.files.replace(path, b"x")):
+        with pytest.raises(ValueError, match="leaves its folder"):
+            act(path)
+
+
+def test_places_are_folders_and_files_of_their_own():
+    addresses = [Address("a"), Address("a", "p"), Address("b"), Address("a", "2026-01-01 \xe9")]
+    names = [DatasetName("r", "a"), DatasetName("r", "a", "p"), DatasetName("s", "a"), DatasetName("r", "b", "p.json")]
+    assert len({one.path for one in [*addresses, *names]}) == len(addresses) + len(names)
+    for name in names:
+        _, recipe, dataset, file = name.path.split("/")
+        assert DatasetName.of(recipe, dataset, file) == name
+
+
+def test_a_store_of_another_layout_is_refused_and_left_alone(tmp_path: Path, identity: Identity):
+    root = tmp_path / "old"
+    (root / "sample" / "raw_audio" / "_").mkdir(parents=True)
+    (root / "sample" / "raw_audio" / "_" / "LATEST.json").write_text("{}")
+    before = sorted(path for path in root.rglob("*"))
+    old = ArtifactStore(root, tmp_path)
+    for act in (
+        lambda: old.find(ADDRESS, "v1"),
+        lambda: old.writer(NAME, identity, TABLES),
+        old.recipes,
+        lambda: list(old.versions()),
+    ):
+        with pytest.raises(StoreError, match=r"another layout.* name another SPELANGY_STORE; nothing there was moved"):
+            act()
+    assert sorted(path for path in root.rglob("*")) == before
 
 
 # --- writing, committing, reading -------------------------------------------------------------------------
 
 
 def test_a_committed_version_holds_what_was_written(store: ArtifactStore, identity: Identity):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     with writer.unit(0) as out:
         out.write("metrics", [metric(1)])
         out.write("metrics", iter([metric(2)]))
@@ -106,7 +141,7 @@ def test_a_committed_version_holds_what_was_written(store: ArtifactStore, identi
 
 
 def test_shards_are_read_in_the_order_of_units(store: ArtifactStore, identity: Identity):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     for unit in reversed(range(12)):
         write_unit(writer, unit, unit)
     writer.commit()
@@ -124,7 +159,7 @@ def test_long_shards_come_back_batch_by_batch(store: ArtifactStore, identity: Id
 
 
 def test_drops_and_counts_add_up_over_units(store: ArtifactStore, identity: Identity):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     for unit, dropped in enumerate([{"too_short": 2}, {"too_short": 1, "no_speech": 3}, {}]):
         with writer.unit(unit) as out:
             out.read(10)
@@ -139,7 +174,7 @@ def test_drops_and_counts_add_up_over_units(store: ArtifactStore, identity: Iden
 
 
 def test_an_explicit_count_of_kept_records_stands_for_the_rows(store: ArtifactStore, identity: Identity):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     with writer.unit(0) as out:
         out.write("metrics", [metric(1), metric(2)])
         out.kept(0)
@@ -153,7 +188,7 @@ def test_counts_add_in_any_grouping():
 
 
 def test_no_input_gives_tables_without_rows(store: ArtifactStore, identity: Identity):
-    store.writer(ADDRESS, identity, TABLES).commit()
+    store.writer(NAME, identity, TABLES).commit()
     artifact = store.find(ADDRESS, identity.build_key)
     assert artifact is not None
     assert artifact.table("metrics").num_rows == 0
@@ -163,17 +198,19 @@ def test_no_input_gives_tables_without_rows(store: ArtifactStore, identity: Iden
 def test_a_unit_larger_than_memory_goes_to_disk_as_it_comes(
     store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(artifacts, "_ROW_GROUP_AUDIO_BYTES", 1000)
-    on_disk = store.files.local(ADDRESS.path) / identity.build_key / "clips-00000.parquet"
+    monkeypatch.setattr(writing, "_ROW_GROUP_AUDIO_BYTES", 1000)
+    folder = store.files.local(ADDRESS.path) / identity.build_key
+    on_disk = folder / "clips-00000.parquet"
     clip = Clip("c", Audio(b"\0\1" * 250, "c.flac"))
     sizes = []
 
     def clips() -> Iterator[Clip]:
         for _ in range(5):
             yield clip
-            sizes.append(on_disk.stat().st_size)
+            (draft,) = folder.glob(".clips-00000.parquet.*.draft")
+            sizes.append(draft.stat().st_size)
 
-    writer = store.writer(ADDRESS, identity, {"clips": Clip})
+    writer = store.writer(NAME, identity, {"clips": Clip})
     with writer.unit(0) as out:
         out.write("clips", clips())
     writer.commit()
@@ -191,7 +228,7 @@ def row_groups(path: Path) -> list[Any]:
 
 
 def test_mistakes_of_a_stage_are_errors(store: ArtifactStore, identity: Identity):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     with pytest.raises(ValueError, match="not declared"), writer.unit(0) as out:
         out.write("other", [metric(1)])
     write_unit(writer, 1, 1)
@@ -203,12 +240,22 @@ def test_mistakes_of_a_stage_are_errors(store: ArtifactStore, identity: Identity
 @pytest.mark.parametrize(
     "path",
     [
-        *("manifest.json", "quality.json", "unit-00000.json", "metrics-00001.parquet", "taken.bin", "_scratch/x"),
+        *(
+            "manifest.json",
+            "verdict-0a.json",
+            "broken.json",
+            "broken-1.json",
+            "used",
+            "unit-00000.json",
+            "metrics-00001.parquet",
+            "taken.bin",
+            "_scratch/x",
+        ),
         *("", "../x", "/x", "a//b", ".x", "a/.x"),
     ],
 )
 def test_a_file_never_takes_the_place_of_another(store: ArtifactStore, identity: Identity, path: str):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     with writer.unit(0) as out:
         out.write_file("taken.bin", b"1")
     with pytest.raises(ValueError, match="cannot write"), writer.unit(1) as out:
@@ -223,7 +270,7 @@ def test_a_folder_is_stored_by_its_relative_names(store: ArtifactStore, identity
     for name in ("b.txt", "a/c.txt"):
         (tmp_path / "made" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "made" / name).write_text(name)
-    writer = store.writer(ADDRESS, identity, {})
+    writer = store.writer(NAME, identity, {})
     with writer.unit(0) as out:
         out.write_folder(tmp_path / "made", "model/")
     manifest = writer.commit()
@@ -234,9 +281,9 @@ def test_a_folder_is_stored_by_its_relative_names(store: ArtifactStore, identity
 
 
 def test_scratch_outlives_a_kill_and_not_the_commit(store: ArtifactStore, identity: Identity):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     (writer.scratch / "checkpoint").write_text("step 100")
-    again = store.writer(ADDRESS, identity, TABLES)
+    again = store.writer(NAME, identity, TABLES)
     assert (again.scratch / "checkpoint").read_text() == "step 100"
     folder = again.scratch
     write_unit(again, 0, 1)
@@ -267,7 +314,7 @@ def test_other_records_are_another_version(store: ArtifactStore, identity: Ident
 def test_attachments_times_and_counts_are_outside_the_version(store: ArtifactStore, identity: Identity):
     versions = set()
     for log in (b"fast", b"slow"):
-        writer = store.writer(ADDRESS, dataclasses.replace(identity, build_key=f"v1-{log.decode()}"), TABLES)
+        writer = store.writer(NAME, dataclasses.replace(identity, build_key=f"v1-{log.decode()}"), TABLES)
         with writer.unit(0) as out:
             out.read(len(log))
             out.write("metrics", [metric(1)])
@@ -288,7 +335,7 @@ def test_shards_hold_no_name_of_where_or_when(store: ArtifactStore, identity: Id
 
 def test_a_version_without_shards_is_that_of_its_inputs():
     def child(asset: str, data_version: str, build_key: str = "v1") -> Input:
-        return Input("member", "recipe", asset, None, build_key, data_version)
+        return Input("member", asset, None, build_key, data_version)
 
     version = data_version_of([], [child("a", "1"), child("b", "2")])
     assert version == data_version_of([], [child("b", "2"), child("a", "1")])
@@ -322,58 +369,58 @@ OMEGA = "\N{GREEK SMALL LETTER OMEGA}"
 
 
 def test_a_torn_receipt_is_never_believed(store: ArtifactStore, identity: Identity):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     with writer.unit(0) as out:
         out.drop(OMEGA)
     path = f"{writer.path}/unit-00000.json"
     whole = store.files.read(path)
-    assert store.writer(ADDRESS, identity, TABLES).done(0)
+    assert store.writer(NAME, identity, TABLES).done(0)
     for ruin in torn(whole):
         store.files.write(path, ruin)
-        assert not store.writer(ADDRESS, identity, TABLES).done(0), ruin
+        assert not store.writer(NAME, identity, TABLES).done(0), ruin
 
 
 def test_a_receipt_of_another_build_is_never_believed(store: ArtifactStore, identity: Identity):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     write_unit(writer, 0, 1)
     path = f"{writer.path}/unit-00000.json"
     receipt = Receipt.from_json(store.files.read(path))
     store.files.replace(path, dataclasses.replace(receipt, build_key="v1-other").to_json())
-    assert not store.writer(ADDRESS, identity, TABLES).done(0)
+    assert not store.writer(NAME, identity, TABLES).done(0)
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut"])
 def test_a_receipt_without_its_files_is_never_believed(store: ArtifactStore, identity: Identity, damage: str):
-    writer = store.writer(ADDRESS, identity, TABLES)
+    writer = store.writer(NAME, identity, TABLES)
     write_unit(writer, 0, 1)
     shard = store.files.local(f"{writer.path}/metrics-00000.parquet")
     if damage == "gone":
         shard.unlink()
     else:
         shard.write_bytes(shard.read_bytes()[:-10])
-    assert not store.writer(ADDRESS, identity, TABLES).done(0)
+    assert not store.writer(NAME, identity, TABLES).done(0)
 
 
 def test_a_torn_manifest_is_no_commit(store: ArtifactStore, identity: Identity):
     artifact = commit(store, dataclasses.replace(identity, config={"word": OMEGA}), 1)
-    store.judge(artifact, PASSED)
+    store.judge(NAME, artifact, PASSED)
     path = f"{artifact.path}/manifest.json"
     whole = store.files.read(path)
     for ruin in [*torn(whole), whole.replace(b'"units"', b'"younits"')]:
         store.files.write(path, ruin)
         assert store.find(ADDRESS, identity.build_key) is None, ruin
-        assert store.latest(ADDRESS) is None
-        assert list(store.manifests()) == []
+        assert store.latest(NAME) is None
+        assert list(store.versions()) == []
         with pytest.raises(StoreError, match="not committed"):
-            store.resolve(ADDRESS)
+            store.resolve(NAME)
 
 
 def test_a_copied_folder_is_no_version_of_another_name(store: ArtifactStore, identity: Identity):
     artifact = commit(store, identity, 1)
     for path, address, key in (
-        ("recipe/toy/_/v1-other", ADDRESS, "v1-other"),
-        ("recipe/other/_/v1-toy", Address("recipe", "other"), "v1-toy"),
-        ("recipe/toy/p/v1-toy", Address("recipe", "toy", "p"), "v1-toy"),
+        ("data/toy/_/v1-other", ADDRESS, "v1-other"),
+        ("data/other/_/v1-toy", Address("other"), "v1-toy"),
+        ("data/toy/p/v1-toy", Address("toy", "p"), "v1-toy"),
     ):
         store.files.replace(f"{path}/manifest.json", store.files.read(f"{artifact.path}/manifest.json"))
         assert store.find(address, key) is None
@@ -381,31 +428,50 @@ def test_a_copied_folder_is_no_version_of_another_name(store: ArtifactStore, ide
 
 def test_a_torn_verdict_is_none(store: ArtifactStore, identity: Identity):
     artifact = commit(store, identity, 1)
-    store.judge(artifact, dataclasses.replace(PASSED, contract_fingerprint=OMEGA))
-    path = f"{artifact.path}/quality.json"
+    store.judge(NAME, artifact, dataclasses.replace(PASSED, contract_fingerprint=OMEGA))
+    path = f"{artifact.path}/verdict-{OMEGA}.json"
     for ruin in torn(store.files.read(path)):
         store.files.write(path, ruin)
-        assert store.verdict(artifact) is None, ruin
+        assert store.measured(artifact, OMEGA) is None, ruin
         with pytest.raises(StoreError, match="has no verdict"):
-            store.resolve(ADDRESS)
+            store.resolve(NAME)
 
 
 def test_a_torn_mark_publishes_nothing_and_the_next_judgement_mends_it(store: ArtifactStore, identity: Identity):
     artifact = commit(store, identity, 1)
-    store.judge(artifact, PASSED)
-    whole = store.files.read("recipe/toy/_/LATEST.json")
-    for ruin in (b"", whole[:-1], whole[: len(whole) // 2], b"[]", b"{}", b"\xff", b'{"build_key": "v1-gone"}'):
-        store.files.write("recipe/toy/_/LATEST.json", ruin)
-        assert store.latest(ADDRESS) is None, ruin
-    store.judge(artifact, PASSED)
-    assert store.files.read("recipe/toy/_/LATEST.json") == whole
+    store.judge(NAME, artifact, PASSED)
+    whole = store.files.read(NAME.path)
+    told = json.loads(whole)
+    gone = json.dumps({**told, "published": {**told["published"], "build_key": "v1-gone"}}).encode()
+    for ruin in (
+        b"",
+        whole[:-1],
+        whole[: len(whole) // 2],
+        b"[]",
+        b"{}",
+        b'{"other": 1}',
+        b"\xff",
+        b"1",
+        b"null",
+        gone,
+    ):
+        store.files.write(NAME.path, ruin)
+        assert store.latest(NAME) is None, ruin
+        if ruin != gone:
+            with pytest.raises(StoreError, match="cannot be read"):
+                store.publication(NAME)
+    store.judge(NAME, artifact, PASSED)
+    assert store.latest(NAME) == artifact
 
 
 def test_documents_come_back_as_they_were(store: ArtifactStore, identity: Identity):
-    child = Input("above", "recipe", "a", None, "v1", "d")
+    child = Input("above", "a", None, "v1", "d", "name")
     artifact = commit(store, dataclasses.replace(identity, inputs=[child], config={"a": [1, 2.5, None, OMEGA]}), 1)
     assert Manifest.from_json(artifact.manifest.to_json()) == artifact.manifest
     assert Verdict.from_json(PASSED.to_json()) == PASSED
+    standing = Standing("s", "v1", "d", "c", "now", PASSED.expectations, Overrule("A. Person", OMEGA, "now"))
+    record = Publication(published=standing, failed=dataclasses.replace(standing, overruled=None, drift=[]))
+    assert Publication.from_json(record.to_json()) == record
 
 
 # --- publishing and the read guard ------------------------------------------------------------------------
@@ -413,33 +479,33 @@ def test_documents_come_back_as_they_were(store: ArtifactStore, identity: Identi
 
 def test_only_what_passed_is_published_and_read(store: ArtifactStore, identity: Identity):
     with pytest.raises(StoreError, match="never built"):
-        store.resolve(ADDRESS)
+        store.resolve(NAME)
     good = commit(store, identity, 1)
-    with pytest.raises(StoreError, match="not committed or did not pass"):
-        store.resolve(ADDRESS)
-    store.judge(good, PASSED)
-    assert store.resolve(ADDRESS) == good
+    with pytest.raises(StoreError, match="not committed or not judged"):
+        store.resolve(NAME)
+    store.judge(NAME, good, PASSED)
+    assert store.resolve(NAME) == good
     bad = commit(store, dataclasses.replace(identity, build_key="v2-toy"), 2)
-    store.judge(bad, FAILED)
-    assert store.resolve(ADDRESS) == good
+    store.judge(NAME, bad, FAILED)
+    assert store.resolve(NAME) == good
     with pytest.raises(StoreError, match="failed its contract"):
         store.open(bad.as_input("above"))
-    store.judge(bad, PASSED)
-    assert store.resolve(ADDRESS) == bad
+    store.judge(NAME, bad, dataclasses.replace(PASSED, contract_fingerprint="other"))
+    assert store.resolve(NAME) == bad
     assert store.open(good.as_input("above")) == good
 
 
 def test_a_published_version_that_fails_later_is_not_read(store: ArtifactStore, identity: Identity):
     artifact = commit(store, identity, 1)
-    store.judge(artifact, PASSED)
-    store.judge(artifact, FAILED)
+    store.judge(NAME, artifact, PASSED)
+    store.judge(NAME, artifact, dataclasses.replace(FAILED, contract_fingerprint="stricter"))
     with pytest.raises(StoreError, match="failed its contract"):
-        store.resolve(ADDRESS)
+        store.resolve(NAME)
 
 
 def test_a_pinned_version_that_is_gone_is_named(store: ArtifactStore, identity: Identity):
     artifact = commit(store, identity, 1)
-    store.judge(artifact, PASSED)
+    store.judge(NAME, artifact, PASSED)
     store.files.delete(artifact.path)
     with pytest.raises(StoreError, match="v1-toy is not in"):
         store.open(artifact.as_input("above"))
@@ -447,27 +513,72 @@ def test_a_pinned_version_that_is_gone_is_named(store: ArtifactStore, identity: 
 
 def test_all_committed_versions_are_listed_with_their_state(store: ArtifactStore, identity: Identity):
     one = commit(store, identity, 1)
-    two = commit(store, dataclasses.replace(identity, build_key="v2-toy"), 2, address=Address("recipe", "toy", "p"))
-    other = commit(store, identity, 3, address=Address("another", "toy"))
-    store.judge(one, PASSED)
-    store.judge(two, FAILED)
-    write_unit(store.writer(Address("recipe", "begun"), identity, TABLES), 0, 1)
-    for stray in ("notes.txt", ".cache/x", "recipe/notes.txt", "recipe/toy/notes.txt", "recipe/.cache/x"):
+    in_p = dataclasses.replace(NAME, partition="p")
+    two = commit(store, dataclasses.replace(identity, build_key="v2-toy"), 2, name=in_p)
+    other = commit(store, dataclasses.replace(identity, stage="elsewhere"), 3, name=DatasetName("another", "toy"))
+    store.judge(NAME, one, PASSED)
+    store.judge(in_p, two, FAILED)
+    write_unit(store.writer(NAME, dataclasses.replace(identity, build_key="begun"), TABLES), 0, 1)
+    strays = ("notes.txt", ".cache/x", "data/notes.txt", "data/toy/notes.txt", "data/.cache/x", "recipes/x/notes.txt")
+    for stray in strays:
         store.files.write(stray, b"not ours")
-    listed = {(m.recipe, m.partition): (m.build_key, verdict, latest) for m, verdict, latest in store.manifests()}
-    assert listed == {
-        ("recipe", None): ("v1-toy", PASSED, True),
-        ("recipe", "p"): ("v2-toy", FAILED, False),
-        ("another", None): (other.manifest.build_key, None, False),
+    assert {str(found.address): found for found in store.versions()} == {"toy": one, "toy[p]": two, "elsewhere": other}
+    assert [(found.name, found) for found in store.published()] == [(NAME, one)]
+    assert {str(name): record.failed and record.failed.build_key for name, record in store.publications()} == {
+        "recipe/toy": None,
+        "recipe/toy[p]": "v2-toy",
     }
-    assert {manifest.recipe for manifest, _, _ in store.manifests("another")} == {"another"}
+    assert store.publications("another") == []
+    assert store.verdicts(two) == [FAILED]
 
 
-def test_the_mark_names_the_version(store: ArtifactStore, identity: Identity):
+def test_the_publication_names_the_version(store: ArtifactStore, identity: Identity):
     artifact = commit(store, identity, 1)
-    store.judge(artifact, PASSED)
-    mark = json.loads(store.files.read("recipe/toy/_/LATEST.json"))
-    assert mark == {"build_key": "v1-toy", "data_version": artifact.data_version}
+    store.judge(NAME, artifact, PASSED)
+    told = json.loads(store.files.read("recipes/recipe/toy/_.json"))
+    published = told["published"]
+    assert {field: published[field] for field in ("stage", "build_key", "data_version", "contract", "drift")} == {
+        "stage": "toy",
+        "build_key": "v1-toy",
+        "data_version": artifact.data_version,
+        "contract": "c",
+        "drift": [],
+    }
+    assert (told["failed"], told["withdrawn"]) == (None, "")
+
+
+# --- several recipes --------------------------------------------------------------------------------------
+
+OTHER = DatasetName("other", "another_name")
+
+
+def test_no_recipe_inherits_an_overruling_or_a_drift_of_another(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, identity, 1)
+    drift = [Expectation("moved", "warn", False, "9")]
+    for name in (NAME, OTHER):
+        store.judge(name, artifact, FAILED, drift if name == NAME else [])
+    store.overrule(NAME, "A. Person", "it is known")
+    assert store.resolve(NAME) == artifact
+    with pytest.raises(StoreError, match="did not pass"):
+        store.resolve(OTHER)
+    one, other = (store.standing_verdict(name, artifact, "c") for name in (NAME, OTHER))
+    assert one is not None and other is not None
+    assert one.overruled is not None and one.expectations == [*FAILED.expectations, *drift]
+    assert other.overruled is None and other.expectations == FAILED.expectations
+
+
+def test_a_recipe_that_retires_withdraws_its_publications_alone(store: ArtifactStore, identity: Identity):
+    artifact = commit(store, identity, 1)
+    for name in (NAME, OTHER):
+        store.judge(name, artifact, PASSED)
+    assert store.retire("other") == 1
+    assert store.latest(OTHER) is None
+    assert store.resolve(NAME) == artifact
+    for name in ("other", "never"):
+        with pytest.raises(StoreError, match="there are recipe"):
+            store.retire(name)
+    with pytest.raises(ValueError, match="cannot name"):
+        store.retire("../data")
 
 
 # --- several processes ------------------------------------------------------------------------------------
@@ -488,7 +599,7 @@ def before_the_swap(monkeypatch: pytest.MonkeyPatch, other: Callable[[], Any]) -
 def test_the_second_of_two_equal_commits_is_the_first(
     store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ):
-    one, two = (store.writer(ADDRESS, identity, TABLES) for _ in range(2))
+    one, two = (store.writer(NAME, identity, TABLES) for _ in range(2))
     for writer in (one, two):
         write_unit(writer, 0, 1)
     first: list[Manifest] = []
@@ -501,7 +612,7 @@ def test_the_second_of_two_equal_commits_is_the_first(
 def test_a_commit_of_other_data_is_an_error_and_changes_nothing(
     store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ):
-    one, two = (store.writer(ADDRESS, identity, TABLES) for _ in range(2))
+    one, two = (store.writer(NAME, identity, TABLES) for _ in range(2))
     write_unit(one, 0, 1)
     write_unit(two, 0, 2)
     before_the_swap(monkeypatch, one.commit)
@@ -518,9 +629,9 @@ def test_a_commit_of_other_data_is_an_error_and_changes_nothing(
 def test_a_unit_of_a_version_that_is_committed_is_not_begun(
     store: ArtifactStore, identity: Identity, mine: float, error: type[Exception]
 ):
-    slow = store.writer(ADDRESS, identity, TABLES)
+    slow = store.writer(NAME, identity, TABLES)
     write_unit(slow, 0, mine)
-    fast = store.writer(ADDRESS, dataclasses.replace(identity), TABLES)
+    fast = store.writer(NAME, dataclasses.replace(identity), TABLES)
     write_unit(fast, 0, 1)
     write_unit(fast, 1, 2)
     fast.commit()
@@ -533,41 +644,42 @@ def test_a_unit_of_a_version_that_is_committed_is_not_begun(
 
 def test_a_version_is_published_over_what_was_there_when_it_was_decided(store: ArtifactStore, identity: Identity):
     one, two, three = (commit(store, dataclasses.replace(identity, build_key=f"v{i}-toy"), i) for i in (1, 2, 3))
-    nothing = store.mark(ADDRESS)
-    store.judge(one, PASSED, nothing)
-    store.judge(one, PASSED, nothing)  # published by another process, and the same one
+    nothing = store.mark(NAME)
+    store.judge(NAME, one, PASSED, over=nothing)
+    store.judge(NAME, one, PASSED, over=nothing)  # published by another process, and the same one
     with pytest.raises(PublishedMeanwhile, match="v2-toy"):
-        store.judge(two, PASSED, nothing)
-    assert store.resolve(ADDRESS) == one
-    was_one = store.mark(ADDRESS)
-    store.judge(two, PASSED, was_one)
+        store.judge(NAME, two, PASSED, over=nothing)
+    assert store.resolve(NAME) == one
+    was_one = store.mark(NAME)
+    store.judge(NAME, two, PASSED, over=was_one)
     with pytest.raises(PublishedMeanwhile):
-        store.judge(three, PASSED, was_one)
-    assert store.resolve(ADDRESS) == two
+        store.judge(NAME, three, PASSED, over=was_one)
+    assert store.resolve(NAME) == two
 
 
 def test_a_process_that_judges_late_does_not_wipe_out_an_overruling(
     store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ):
     artifact = commit(store, identity, 1)
-    store.judge(artifact, FAILED)
-    before_the_swap(monkeypatch, lambda: store.overrule(ADDRESS, "A. Person", "it is known"))
-    stands = store.judge(artifact, dataclasses.replace(FAILED, evaluated_at="2026-01-02T00:00:00+00:00"))
+    store.judge(NAME, artifact, FAILED)
+    before_the_swap(monkeypatch, lambda: store.overrule(NAME, "A. Person", "it is known"))
+    stands = store.judge(NAME, artifact, dataclasses.replace(FAILED, evaluated_at="2026-01-02T00:00:00+00:00"))
     assert stands.overruled is not None and stands.overruled.by == "A. Person"
-    assert store.verdict(artifact) == stands
-    assert store.resolve(ADDRESS) == artifact
+    assert store.standing_verdict(NAME, artifact, "c") == stands
+    assert store.resolve(NAME) == artifact
     other = dataclasses.replace(FAILED, contract_fingerprint="stricter")
-    assert store.judge(artifact, other) == other == store.verdict(artifact)  # what another contract says, nobody did
+    assert store.judge(NAME, artifact, other) == other  # what another contract says, nobody overruled
+    assert store.standing_verdict(NAME, artifact, "stricter") == other
 
 
 def test_what_is_judged_again_meanwhile_is_not_overruled(
     store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ):
     artifact = commit(store, identity, 1)
-    store.judge(artifact, FAILED)
+    store.judge(NAME, artifact, FAILED)
     stricter = dataclasses.replace(FAILED, contract_fingerprint="stricter")
-    before_the_swap(monkeypatch, lambda: store.judge(artifact, stricter))
-    store.overrule(ADDRESS, "A. Person", "it is known")
-    verdict = store.verdict(artifact)
-    assert verdict is not None and isinstance(verdict.overruled, Overrule)
-    assert verdict.contract_fingerprint == "stricter"
+    before_the_swap(monkeypatch, lambda: store.judge(NAME, artifact, stricter))
+    store.overrule(NAME, "A. Person", "it is known")
+    published = store.standing(NAME).published
+    assert published is not None and isinstance(published.overruled, Overrule)
+    assert published.contract == "stricter"

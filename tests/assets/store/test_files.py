@@ -1,4 +1,5 @@
 import json
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -98,3 +99,27 @@ def test_an_s3_uri_shows_neither_its_secret_nor_its_options():
     assert not files.is_local
     with pytest.raises(ValueError, match="not a local folder"):
         files.local("x")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://KAYNAME:half/OtherHalf@bucket/prefix", "s3://KAYNAME:half?OtherHalf@bucket/prefix?region=x",
+        "s3://KAYNAME:half#OtherHalf@bucket", "S3://KAYNAME:half/OtherHalf@bucket", "s3://KAYNAME:OtherHalf/prefix",
+        "s3://bucket/prefix?OtherHalf", "s3://bucket/OtherHalf?endpoint_overide=host", "gs://KAYNAME:OtherHalf@bucket",
+        "https://KAYNAME:OtherHalf@host/bucket", "s3n://KAYNAME:OtherHalf@bucket",
+    ],
+)  # fmt: skip
+def test_a_uri_that_cannot_be_read_is_refused_without_repeating_its_secrets(uri):
+    with pytest.raises(ValueError, match="://") as told:
+        Files(uri)
+    words = "".join(traceback.format_exception(told.value))
+    words = words[words.index("ValueError: ") :]
+    assert "KAYNAME" not in words
+    assert "half" not in words.lower()
+
+
+def test_a_secret_and_a_prefix_may_hold_every_mark_percent_encoded():
+    query = "?endpoint_override=localhost:1&scheme=http&region=us-east-1"
+    assert Files(f"s3://name:a%2Fb%40c%3Fd@bucket/p%401{query}").uri == "s3://bucket/p@1"
+    assert Files(f"S3://bucket/p{query}").uri == "s3://bucket/p"

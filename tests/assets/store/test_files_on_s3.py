@@ -1,5 +1,6 @@
 """The store on an S3 server that runs in this process; slow, for it starts one."""
 
+import datetime
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.sources.files import FolderSource
-from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, Damaged, StoreError
 from spelangy_assets.store.files import Files, below
+from spelangy_assets.store.garbage import delete, find_garbage
+from spelangy_assets.store.verify import verify
 from spelangy_model.records import Metric
 
 pytestmark = pytest.mark.slow
@@ -91,19 +94,63 @@ def test_a_graph_is_built_read_and_resumed_as_on_a_disk(root: str, store: Artifa
     remote.files.filesystem.delete_file(remote.files.full(f"{on_s3[0].path}/unit-00001.json"))
     assert toys.build(remote, source).artifact.data_version == on_s3[0].data_version
     assert toys.log == ["unit 1"]
-    assert {manifest.asset: published for manifest, _, published in remote.manifests()} == {
-        "source": True,
-        "reader": True,
-    }
+    assert {artifact.name.dataset for artifact in remote.published()} == {"source", "reader"}
+
+
+def test_recipes_share_a_damaged_version_heals_and_what_nobody_needs_goes(root: str, tmp_path: Path, toys: Any):
+    remote = ArtifactStore(root, tmp_path / "cache")
+    made = toys.build(remote, toys.node()).artifact
+    toys.log.clear()
+    shared = toys.build(remote, toys.node("renamed"), recipe="other")
+    assert (shared.cached, shared.shared_from, toys.log) == (True, toys.address(), [])
+    assert verify(remote, remote.versions(), deep=True).damages == ()
+
+    # One unit's shard is damaged: the version is set aside by a mark beside it, and that unit alone is made again.
+    place = f"{made.path}/metrics-00001.parquet"
+    whole = remote.files.read(place)
+    remote.files.write(place, whole[:-1] + bytes([whole[-1] ^ 1]))
+    (damage,) = verify(remote, remote.versions(), deep=True, repair=True).damages
+    assert damage.paths == ("metrics-00001.parquet",)
+    assert damage.aside == f"{made.path}/broken-1.json"
+    assert "metrics-00001.parquet" in remote.why_set_aside(made.address, made.manifest.build_key)
+    with pytest.raises(StoreError, match="cannot be read"):
+        remote.resolve(toys.address())
+    assert toys.build(remote, toys.node()).artifact.data_version == made.data_version
+    assert toys.log == ["unit 1"]
+    assert verify(remote, remote.versions(), deep=True).damages == ()
+    assert remote.resolve(toys.address("renamed", recipe="other")) == remote.resolve(toys.address())
+
+    now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
+    remote.retire("recipe")
+    assert find_garbage(remote, datetime.timedelta(0), now) == []
+    remote.retire("other")
+    with remote.lease("a build", [(made.address, made.manifest.build_key)]):
+        assert find_garbage(remote, datetime.timedelta(0), now) == []
+    garbage = find_garbage(remote, datetime.timedelta(0), now)
+    assert [one.path for one in delete(remote, garbage)] == [made.path]
+    assert list(remote.build_folders()) == []
+
+
+def test_a_bucket_that_is_not_there_is_no_empty_store(server: str, tmp_path: Path):
+    nowhere = ArtifactStore(f"s3://no-such-bucket/x?endpoint_override={server}&scheme=http&region=us-east-1", tmp_path)
+    with pytest.raises(StoreError, match="there is no store at s3://no-such-bucket/x"):
+        find_garbage(nowhere, datetime.timedelta(0), datetime.datetime.now(datetime.UTC))
 
 
 def test_files_of_a_model_come_to_disk_once(root: str, tmp_path: Path, toys: Any):
     remote = ArtifactStore(root, tmp_path / "cache")
     artifact = toys.build(remote, toys.node()).artifact
     folder = artifact.local_folder(tmp_path / "cache")
-    assert (folder / "notes" / "unit-0.txt").read_bytes() == artifact.read_file("notes/unit-0.txt")
-    (folder / "notes" / "unit-0.txt").write_bytes(b"seen")
-    assert (artifact.local_folder(tmp_path / "cache") / "notes" / "unit-0.txt").read_bytes() == b"seen"
+    whole = artifact.read_file("notes/unit-0.txt")
+    assert (folder / "notes" / "unit-0.txt").read_bytes() == whole
+    copied_at = (folder / "notes" / "unit-0.txt").stat().st_mtime_ns
+    assert (artifact.local_folder(tmp_path / "cache") / "notes" / "unit-0.txt").stat().st_mtime_ns == copied_at
+    (folder / "notes" / "unit-0.txt").write_bytes(b"another")  # the copy is damaged, and the store not
+    assert (artifact.local_folder(tmp_path / "cache") / "notes" / "unit-0.txt").read_bytes() == whole
+    remote.files.write(f"{artifact.path}/notes/unit-0.txt", b"another")
+    (folder / "notes" / "unit-0.txt").unlink()
+    with pytest.raises(Damaged, match="other bytes than its manifest says"):
+        artifact.local_folder(tmp_path / "cache")
 
 
 def test_a_snapshot_in_a_bucket_is_ingested_as_one_on_disk(

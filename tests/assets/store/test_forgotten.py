@@ -1,5 +1,6 @@
 """Takedowns: which snapshots they bear on, what rebuilds leave out, and that nothing else is made again."""
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,13 @@ from spelangy_assets.execution.status import Status, status_of
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.sources.files import FolderSource
-from spelangy_assets.store.artifacts import Address, ArtifactStore
+from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, StoreError
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.forgotten import forget, forgotten_at, held_in, takedowns
+from spelangy_assets.store.garbage import delete, find_garbage
+from spelangy_assets.store.lineage import connect, published_id, query
+from spelangy_assets.store.lineage_queries import ANCESTORS_SQL
+from spelangy_assets.store.writer import ArtifactWriter
 from spelangy_model.records import Recording
 
 URL = "https://radio.example/b"
@@ -71,7 +76,7 @@ class Crawl:
         return {status.place: status for status in found}
 
     def urls(self, day: str) -> list[str]:
-        rows = self.store.resolve(Address("sample", "raw_audio", day)).records("recordings", Recording)
+        rows = self.store.resolve(DatasetName("sample", "raw_audio", day)).records("recordings", Recording)
         return sorted(row.source_url for row in rows)
 
 
@@ -86,16 +91,18 @@ def crawl(tmp_path: Path, toys: Any, execution: Execution) -> Crawl:
 
 
 def taken_down(crawl: Crawl, url: str = URL) -> None:
-    forget(crawl.store, "sample", ["raw_audio"], url, "A. Person", "the publisher asks")
+    forget(crawl.store, url, "A. Person", "the publisher asks")
 
 
-def test_what_held_it_is_stale_and_is_made_again_without_it(crawl: Crawl) -> None:
+def test_what_held_it_is_withdrawn_and_is_made_again_without_it(crawl: Crawl) -> None:
     taken_down(crawl)
     states = crawl.states(*DAYS)
     assert {name: status.state for name, status in states.items()} == {
-        "raw_audio[mon]": "stale", "below[mon]": "waiting", "raw_audio[tue]": "fresh", "below[tue]": "fresh",
+        "raw_audio[mon]": "missing", "below[mon]": "waiting", "raw_audio[tue]": "fresh", "below[tue]": "fresh",
     }  # fmt: skip
-    assert states["raw_audio[mon]"].why == "inputs: forgotten[mon]"
+    assert states["raw_audio[mon]"].why.startswith("withdrawn: it held a source that was taken down at ")
+    with pytest.raises(StoreError, match=r"raw_audio\[mon\] cannot be read: it was withdrawn: .* taken down"):
+        crawl.urls("mon")
     built = crawl.build("mon")
     assert built.artifact.manifest.counts.dropped == {"forgotten": 1}
     assert crawl.urls("mon") == ["https://radio.example/a"]
@@ -114,9 +121,9 @@ def test_a_second_takedown_leaves_alone_what_the_first_one_bore_on(crawl: Crawl)
     taken_down(crawl)
     crawl.build("mon")
     taken_down(crawl, "https://radio.example/c")
-    assert [one.url for one in takedowns(crawl.store, "sample")] == [URL, "https://radio.example/c"]
+    assert [one.url for one in takedowns(crawl.store)] == [URL, "https://radio.example/c"]
     states = {name: status.state for name, status in crawl.states(*DAYS).items()}
-    assert (states["raw_audio[mon]"], states["raw_audio[tue]"]) == ("fresh", "stale")
+    assert (states["raw_audio[mon]"], states["raw_audio[tue]"]) == ("fresh", "missing")
 
 
 def test_it_is_said_what_holds_it_and_gone_from_the_store_after_the_rebuild(
@@ -128,24 +135,97 @@ def test_it_is_said_what_holds_it_and_gone_from_the_store_after_the_rebuild(
     assert main([*command, "--dry-run"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.strip().split("@")[0] for line in said[:-1]] == ["sample/raw_audio[mon]", "sample/below[mon]"]
-    assert takedowns(crawl.store, "sample") == []
+    assert takedowns(crawl.store) == []
     assert main(command) == 0
     crawl.build("mon")
-    assert [row["published"] for row in held_in(crawl.store, "sample", URL)] == [False, False]
+    assert [row["published"] for row in held_in(crawl.store, URL)] == [False, False]
     assert main(["gc", "--days", "0", "--delete"]) == 0
-    assert held_in(crawl.store, "sample", URL) == []
+    assert held_in(crawl.store, URL) == []
     assert crawl.urls("mon") == ["https://radio.example/a"]
 
 
 def test_a_takedown_has_a_name_and_a_reason_and_is_written_once(crawl: Crawl) -> None:
     with pytest.raises(ValueError, match="name both"):
-        forget(crawl.store, "sample", ["raw_audio"], URL, "", "the publisher asks")
+        forget(crawl.store, URL, "", "the publisher asks")
     for _ in range(2):
         taken_down(crawl, f"{URL}#t=0,1")
-    (one,) = takedowns(crawl.store, "sample")
+    (one,) = takedowns(crawl.store)
     assert (one.url, one.by, one.reason) == (URL, "A. Person", "the publisher asks")
-    assert one.spared == ("sample/raw_audio[tue]",)
-    assert forgotten_at(crawl.store, Address("sample", "raw_audio", "tue")).version == ""
+    (spared,) = one.spared
+    assert spared.startswith("ingest_audio[tue] version ")
+    assert forgotten_at(crawl.store, spared).version == ""
+    for other in ("another config", spared.replace("[tue]", "[wed]")):
+        assert forgotten_at(crawl.store, other).urls == {URL}
+
+
+def test_a_snapshot_that_changed_and_another_way_of_reading_it_are_not_spared(crawl: Crawl) -> None:
+    taken_down(crawl)
+    soundfile.write(crawl.settings.snapshots / "audio" / "tue" / "b.wav", np.zeros(16_000), 16_000)
+    manifest = crawl.settings.snapshots / "audio" / "tue" / "manifest.jsonl"
+    manifest.write_text(manifest.read_text() + json.dumps({"file": "b.wav", "url": URL}) + "\n")
+    assert crawl.build("tue").artifact.manifest.counts.dropped == {"forgotten": 1}
+
+
+def test_two_recipes_share_and_one_is_never_run_again(crawl: Crawl) -> None:
+    """After a takedown and a clean-up no version in the store holds the source, whoever published it."""
+    other = Graph("never_again", list(crawl.nodes.values()))
+    for name in crawl.nodes:
+        built = build(crawl.store, other, crawl.nodes[name], "mon", crawl.execution, crawl.source(name, "mon"))
+        assert built.cached and built.shared_from == DatasetName("sample", name, "mon")
+    (held,) = {row["content_hash"] for row in crawl_rows(crawl) if row["url"] == URL}
+    taken_down(crawl)
+    assert crawl.store.latest(DatasetName("never_again", "raw_audio", "mon")) is None
+    crawl.build("mon")
+    now = datetime.datetime.now(datetime.UTC)
+    delete(crawl.store, find_garbage(crawl.store, datetime.timedelta(0), now))
+    assert held_in(crawl.store, URL) == []
+    assert held not in {row["content_hash"] for row in crawl_rows(crawl)}
+    folders = {f"{address.path}/{key}" for address, key in crawl.store.build_folders()}
+    assert folders == {one.path for one in crawl.store.versions()} == {one.path for one in crawl.store.published()}
+    assert {status.state for status in crawl.states(*DAYS).values()} == {"fresh"}
+
+
+def crawl_rows(crawl: Crawl) -> list[dict]:
+    with connect(crawl.store) as connection:
+        return query(connection, "SELECT url, content_hash FROM crawl")
+
+
+def test_what_is_equal_without_the_source_does_not_keep_what_held_it(crawl: Crawl, toys: Any) -> None:
+    """A dataset whose inputs came out equal is not made again; its manifest names versions that are taken down."""
+    last = toys.node(
+        "last", stage=toys.make_stage(toys.double_input, name="last"), config=toys.NoConfig(),
+        inputs={"above": "below"}, partition="audio_snapshot", contract=toys.make_contract(0),
+    )  # fmt: skip
+    crawl.nodes["last"] = last
+    crawl.graph = Graph("sample", list(crawl.nodes.values()))
+    crawl.build("mon")
+    before = crawl.store.resolve(DatasetName("sample", "last", "mon"))
+    taken_down(crawl)
+    crawl.build("mon")
+    after = crawl.store.resolve(DatasetName("sample", "last", "mon"))
+    assert after.manifest.build_key == before.manifest.build_key
+    now = datetime.datetime.now(datetime.UTC)
+    delete(crawl.store, find_garbage(crawl.store, datetime.timedelta(0), now))
+    assert held_in(crawl.store, URL) == []
+    assert crawl.store.resolve(after.name) == after
+    with connect(crawl.store) as connection:
+        kin = query(connection, ANCESTORS_SQL, artifact=published_id(crawl.store, after.name))
+    assert [row["asset"] for row in kin] == ["last", "below", "raw_audio"]  # the lineage goes on at the equal version
+
+
+def test_a_takedown_in_the_middle_of_a_build_bears_on_it(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    crawl.folder("wed", b=5, new=7)
+    commit, left = ArtifactWriter.commit, [True]
+
+    def late(writer: ArtifactWriter) -> Any:
+        if left:
+            left.clear()
+            taken_down(crawl)
+        return commit(writer)
+
+    monkeypatch.setattr(ArtifactWriter, "commit", late)
+    assert crawl.build("wed").artifact.manifest.counts.dropped == {"forgotten": 1}
+    assert crawl.urls("wed") == ["https://radio.example/new"]
 
 
 def test_of_two_takedowns_at_once_none_is_lost(crawl: Crawl, monkeypatch: pytest.MonkeyPatch):
@@ -155,9 +235,9 @@ def test_of_two_takedowns_at_once_none_is_lost(crawl: Crawl, monkeypatch: pytest
     def late(files: Files, path: str, data: bytes, old: bytes | None) -> bool:
         if left:
             left.clear()
-            forget(crawl.store, "sample", ["raw_audio"], other, "B. Person", "asked for")
+            forget(crawl.store, other, "B. Person", "asked for")
         return swap(files, path, data, old)
 
     monkeypatch.setattr(Files, "swap", late)
-    forget(crawl.store, "sample", ["raw_audio"], URL, "A. Person", "asked for")
-    assert [one.url for one in takedowns(crawl.store, "sample")] == [other, URL]
+    forget(crawl.store, URL, "A. Person", "asked for")
+    assert [one.url for one in takedowns(crawl.store)] == [other, URL]

@@ -309,7 +309,7 @@ def test_every_documented_query_runs_and_finds_something(
 def test_the_documented_tables_have_the_documented_columns(lineage: Any, project_dir: Path) -> None:
     connection, _ = lineage
     text = (project_dir / "docs" / "lineage.md").read_text()
-    for table in ("artifacts", "edges", "drops", "stats", "crawl", "checkpoints", "packed_rows"):
+    for table in ("artifacts", "publications", "edges", "drops", "stats", "crawl", "checkpoints", "packed_rows"):
         line = next(line for line in text.splitlines() if line.startswith(f"| {table} |"))
         told = re.sub(r"\([^)]*\)", "", line.split("|")[3]).replace(" ", "").split(",")
         assert told == [row["column_name"] for row in query(connection, f"DESCRIBE {table}")]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from spelangy_model.audio.io import encode_flac
@@ -100,6 +105,121 @@ def test_bad_files_are_named_with_the_record(tmp_path: Path, file_format: str, t
     path = tmp_path / "bad.csv"
     path.write_text(text)
     with pytest.raises(QuestionFileError, match=said):
+        read_questions(path, file_format)
+
+
+JSONL = {"question": "Who?", "answer": "Ann", "id": "1"}
+
+
+@pytest.mark.parametrize("name", ["options", "relation", "audio", "answers", "id", "else"])
+def test_null_means_that_a_field_is_not_there(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({**JSONL, name: None}))
+    (question,) = read_questions(path, "jsonl")
+    assert question == RawQuestion("line 1" if name == "id" else "1", "Who?", ("Ann",))
+
+
+def test_null_aliases(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"question": "Q", "question_id": "1", "answer": {"value": "a", "aliases": None}}))
+    assert read_questions(path, "triviaqa") == [RawQuestion("1", "Q", ("a",))]
+
+
+@pytest.mark.parametrize("value", [3, True, [], {}, [1], ["a", None], math.nan, "\ud83d", "x" * 500])
+@pytest.mark.parametrize("name", ["question", "answer", "answers", "options", "relation", "audio", "id"])
+def test_a_field_of_another_type_is_named(tmp_path: Path, name: str, value: object) -> None:
+    path = tmp_path / "own.jsonl"
+    record = {key: given for key, given in JSONL.items() if not (name == "answers" and key == "answer")}
+    path.write_text(json.dumps({"question": "First?", "answer": "x"}) + "\n" + json.dumps({**record, name: value}))
+    try:
+        questions = read_questions(path, "jsonl")
+    except QuestionFileError as error:
+        assert "own.jsonl: " in str(error)  # noqa: PT017
+        assert "line 2" in str(error) or "question '1'" in str(error) or name == "id"  # noqa: PT017
+    else:
+        assert len(questions) == 2
+        assert (name, value) in [("options", []), ("id", 3), ("id", "x" * 500)] or value == "x" * 500
+
+
+@pytest.mark.parametrize(
+    ("cell", "answers"),
+    [
+        ("['a', 'b']", ("a", "b")),
+        ("['a' 'b']", ("a", "b")),
+        ("""["it's", 'b']""", ("it's", "b")),
+        ("array(['a', 'b'], dtype=object)", ("a", "b")),
+        ('["a\\/b", "\\ud83d\\ude00"]', ("a/b", "\U0001f600")),
+        ("[1969, 2.5]", ("1969", "2.5")),
+        ("[sic] it is so", ("[sic] it is so",)),
+        ("['a', 'b'", ("['a', 'b'",)),
+        ("['a', open('b')]", ("['a', open('b')]",)),
+    ],
+)
+def test_a_cell_of_several_answers(tmp_path: Path, cell: str, answers: tuple[str, ...]) -> None:
+    path = tmp_path / "q.csv"
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([["Questions", "Answer"], ["What?", cell]])
+    assert read_questions(path, "table")[0].answers == answers
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("file_format", ["jsonl", "table", "webquestions"])
+def test_marks_at_the_beginning_are_taken(tmp_path: Path, encoding: str, file_format: str) -> None:
+    text = {
+        "jsonl": '{"question": "Où?", "answer": "là"}',
+        "table": "Questions,Answer\nOù?,là\n",
+        "webquestions": '[{"qId": "1", "qText": "Où?", "answers": ["là"]}]',
+    }[file_format]
+    path = tmp_path / "q.csv"
+    path.write_bytes(text.encode(encoding))
+    (question,) = read_questions(path, file_format)
+    assert (question.question, question.answers) == ("Où?", ("là",))
+
+
+def test_a_recording_is_found_in_any_unicode_form(tmp_path: Path) -> None:
+    (tmp_path / "e\u0301.wav").write_bytes(b"x")
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({**JSONL, "audio": "\xe9.wav"}))
+    assert read_questions(path, "jsonl")[0].audio == tmp_path / "e\u0301.wav"
+
+
+def test_relations_of_another_shape_are_named(tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text('[{"qId": "1", "qText": "a?", "answers": ["b"]}]')
+    for paths in ("[1]", "[[1]]", "[[[1]]]", "[[]]", "null", '"a"'):
+        (tmp_path / "relation_paths_test.json").write_text(f'[{{"qId": "1", "relPaths": {paths}}}]')
+        with pytest.raises(QuestionFileError, match=r"relation_paths_test\.json: record 1: "):
+            read_questions(tmp_path / "test.json", "webquestions")
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["a", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+_FIELDS = ("question", "answer", "answers", "options", "id", "relation", "audio", "question_id", "qId", "qText")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.dictionaries(st.sampled_from(_FIELDS), _VALUES, max_size=6) | _VALUES, max_size=3),
+    st.sampled_from(["webquestions", "triviaqa", "jsonl"]),
+)
+def test_any_records_are_questions_or_named(tmp_path: Path, records: list[object], file_format: str) -> None:
+    path = tmp_path / "any.json"
+    path.write_text(json.dumps(records))
+    with contextlib.suppress(QuestionFileError):
+        for question in read_questions(path, file_format):
+            assert question.question
+            assert all(question.answers)
+            "".join((question.question_id, question.question, question.relation, *question.answers)).encode()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=60), st.sampled_from(["webquestions", "triviaqa", "jsonl", "table", "opentriviaqa"]))
+def test_any_bytes_are_questions_or_named(tmp_path: Path, data: bytes, file_format: str) -> None:
+    path = tmp_path / "any.csv"
+    path.write_bytes(b"Questions,Answer\n" * (file_format == "table") + data)
+    with contextlib.suppress(QuestionFileError):
         read_questions(path, file_format)
 
 

@@ -14,6 +14,7 @@ from spelangy_model.text.questions import (
     Answer,
     MinedQuestion,
     QuestRules,
+    mine_page,
     mine_questions,
     refuse_question,
     take_apart,
@@ -271,3 +272,221 @@ def test_any_soup_is_mined_and_judged_without_an_error(parts):
     for mined in mine_questions("".join(parts)):
         if refuse_question(mined, QuestRules()) is None:
             assert take_apart(mined.answer, QuestRules()).short
+
+
+# --- the page as it is written ----------------------------------------------------------------------------
+
+PROSE = "<p>" + "Trees lose their leaves when the days grow short and the nights turn cold in the north. " * 4 + "</p>"
+
+
+def page_with(body: str) -> str:
+    return (
+        f"<!doctype html><html><head><title>T</title></head><body><article>{PROSE}{body}{PROSE}</article></body></html>"
+    )
+
+
+def folded(question: str, panel: str) -> str:
+    return f'<div class="item">{question}{panel}</div>'
+
+
+@pytest.mark.parametrize(
+    ("body", "pattern"),
+    [
+        (f"<h3>{QUESTION}</h3><div hidden><p>{ANSWER}</p></div>", "accordion"),
+        (f'<h3>{QUESTION}</h3><div style="display: none"><p>{ANSWER}</p></div>', "accordion"),
+        (
+            f'<h3><span role="button" aria-expanded="false">{QUESTION}</span></h3>'
+            f'<div role="region" aria-hidden="true"><p>{ANSWER}</p></div>',
+            "accordion",
+        ),
+        (
+            f'<button aria-controls="far">{QUESTION}<i class="icon">expand_more</i></button><p>Not this.</p>'
+            f'<div id="far" hidden>{ANSWER}</div>',
+            "accordion",
+        ),
+        (
+            f'<h2 class="accordion-header"><button>{QUESTION}</button></h2>'
+            f'<div class="collapse"><div class="accordion-body"><p>{ANSWER}</p></div></div>',
+            "accordion",
+        ),
+        (
+            f'<div class="faq-question">{QUESTION} \u25bc</div><div class="faq-answer">{ANSWER}</div>'
+            "<p>Do you still wonder? Write.</p>",
+            "accordion",
+        ),
+        (f'<h3><a href="#a1">{QUESTION}</a></h3><div id="a1"><p>{ANSWER}</p></div>', "accordion"),
+        (f"<details><p>{ANSWER}</p><summary>{QUESTION}<span>+</span></summary></details>", "details"),
+        (
+            f'<h2 id="x">{QUESTION}<a class="headerlink" href="#x">\u00b6</a></h2><p>{ANSWER}</p><h2>Next</h2>',
+            "heading",
+        ),
+        (f"<h2>3. {QUESTION}</h2><p>{ANSWER}</p><h2>Next</h2>", "heading"),
+        (f"<section><h3>{QUESTION} \U0001f342</h3><p>{ANSWER}</p></section><p>Next.</p>", "heading"),
+        (f"<p><b>Q1: {QUESTION}</b></p><p>A: {ANSWER}</p><h2>Next</h2>", "labelled"),
+        (f"<div><p><b>Question: {QUESTION}</b><br>Answer: {ANSWER}</p></div>", "labelled"),
+        (f"<p><strong>{QUESTION}</strong> {ANSWER}</p>", "heading"),
+        (f"<ul><li><p>{QUESTION}</p><p>{ANSWER}</p></li><li>Next.</li></ul>", "heading"),
+        (f"<table><tr><th>Q</th><th>A</th></tr><tr><td>{QUESTION}</td><td>{ANSWER}</td></tr></table>", "table"),
+        (f"<dl><div><dt>{QUESTION}</dt><dd hidden>{ANSWER}<script>track()</script></dd></div></dl>", "definition_list"),
+        (
+            f'<div typeof="schema:Question"><b property="schema:name">{QUESTION}</b>'
+            f'<div property="schema:acceptedAnswer"><p property="schema:text">{ANSWER}</p></div></div>',
+            "microdata",
+        ),
+    ],
+)
+def test_a_question_has_the_answer_that_belongs_to_it_however_the_page_folds_it(body, pattern):
+    mined = [pair for pair in mine_questions(page_with(body)) if pair.question == QUESTION]
+    assert mined == [MinedQuestion(QUESTION, ANSWER, pattern)]
+
+
+@pytest.mark.parametrize(
+    ("between", "reason"),
+    [
+        ("<script>draw()</script>", "answer_removed"),
+        ("<iframe src='x'></iframe>", "answer_removed"),
+        ("<nav><a href='/x'>Next</a></nav>", "answer_removed"),
+        ("<form><input></form>", "answer_removed"),
+        ("<pre>make all</pre>", "answer_removed"),
+        ("<div class='ad'>Buy.</div>", "answer_removed"),
+        ("<h3>In spring</h3>", "heads_sections"),
+        ("<h2>Where do they go?</h2>", "no_answer"),
+    ],
+)
+def test_no_answer_stands_behind_what_was_taken_away(between, reason):
+    mined = mine_page(page_with(f"<h2>{QUESTION}</h2>{between}<p>Buy our boots.</p>"))
+    assert QUESTION not in [pair.question for pair in mined.questions]
+    assert mined.reasons[reason] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<h3><a href='/post'>{QUESTION}</a></h3><p>Read what we found out. It is new.</p>",
+        f"<a href='/post'><h3>{QUESTION}</h3><p>Read what we found out. It is new.</p></a>",
+        f"<ul><li><a href='#q'>{QUESTION}</a></li></ul>",
+        f"<h1>{QUESTION}</h1><p>By John Smith. It was a cold day.</p>",
+        f"<div class='comments'><p><b>{QUESTION}</b></p><p>No idea. Sorry.</p></div>",
+        f"<div hidden><h3>{QUESTION}</h3><p>{ANSWER}</p></div>",
+    ],
+)
+def test_teasers_tables_of_contents_titles_and_comments_answer_nothing(body):
+    assert [pair for pair in mine_questions(page_with(body)) if refuse_question(pair, QuestRules()) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "clean"),
+    [
+        ("It is 10<sup>5</sup> pascal.", "It is 10\u2075 pascal."),
+        ("A room of 20 m<sup>2</sup> is enough.", "A room of 20 m\u00b2 is enough."),
+        ("On the 5<sup>th</sup> day it ends.", "On the 5th day it ends."),
+        ("They burn.<sup><a href='#n'>3</a></sup> They glow.<sup>[4]</sup>", "They burn. They glow."),
+        ("They burn.[1] They glow.[citation needed]", "They burn. They glow."),
+        ("H<sub>2</sub>O is water.", "H2O is water."),
+        ("Use <code>print</code> \U0001f600 twice. <a href='/x'>Read more</a>", "Use print twice."),
+        ("They burn.<script>x()</script><style>.a{}</style><noscript>No.</noscript>", "They burn."),
+        ("There are two:</p><ul><li>red</li><li>green</li></ul><p>Both glow.", "There are two: red, green. Both glow."),
+        ("They burn.</p><pre>f(x)</pre><p>It returns 3.", "They burn."),
+        ("They glow.</p><p>Photo credit: John Smith</p><p>They burn.", "They glow. They burn."),
+    ],
+)
+def test_an_answer_is_text_that_a_voice_can_say(answer, clean):
+    for body in (
+        f"<h2>{QUESTION}</h2><p>{answer}</p><h2>Next</h2>",
+        f"<dl><dt>{QUESTION}</dt><dd><p>{answer}</p></dd></dl>",
+    ):
+        assert [pair.answer for pair in mine_questions(page_with(body))] == [clean]
+
+
+def test_names_of_speakers_are_not_said():
+    body = "".join(
+        f"<p><b>The Paper:</b> {question}</p><p><b>Ann Lee:</b> {answer}</p>"
+        for question, answer in ((QUESTION, ANSWER), ("Who found the comet of 1690?", "A farmer. He was old."))
+    )
+    mined = mine_questions(page_with(f"{body}<h2>Next</h2>"), ("heading",))
+    assert [(pair.question, pair.answer) for pair in mined] == [
+        (QUESTION, ANSWER),
+        ("Who found the comet of 1690?", "A farmer. He was old."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "reason"),
+    [
+        ("Should I prune a rose in winter?", ANSWER, None),
+        ("Are there any mills in Bergen?", ANSWER, None),
+        ("Dogs allowed in the mill?", ANSWER, None),
+        ("Did the mill burn? If so, when?", ANSWER, None),
+        ("How does our brain store a smell?", ANSWER, None),
+        ("What drove that decision?", ANSWER, "needs_context"),
+        ("Where did he build a mill?", ANSWER, "needs_context"),
+        ("So what is actually happening?", ANSWER, "needs_context"),
+        ("Can\u2019t find the right mill?", ANSWER, "rhetorical"),
+        ("What is your return policy?", ANSWER, "about_the_site"),
+        ("Was haben die M\u00fchlen gemeinsam?", "Sie sind alle alt. Das Holz ist morsch.", "not_english"),
+        ("How is a mill built?", "Marcus Brown", "no_answer"),
+        ("How is a mill built?", "19 June 2020", "no_answer"),
+        ("How is a mill built?", "Sign up here.", "about_the_site"),
+        ("How is a mill built?", "It needs the following:", "answer_cut_off"),
+        ("How is a mill built?", "Use build(); and wait.", "answer_has_code"),
+    ],
+)
+def test_validity_of_questions_as_pages_ask_them(question, answer, reason):
+    assert refuse_question(MinedQuestion(question, answer, "heading"), QuestRules()) == reason
+
+
+FAQ_PAGE = json.dumps({"@context": "https://schema.org", "@type": "FAQPage", "mainEntity": [asked({"text": ANSWER})]})
+GRAPH = json.dumps(
+    {
+        "@graph": [
+            {"@type": "Question", "name": QUESTION, "acceptedAnswer": {"@id": "#a"}},
+            {"@id": "#a", "text": ANSWER},
+        ]
+    }
+)
+AS_WRITTEN = {
+    "plain": FAQ_PAGE,
+    "trailing comma": FAQ_PAGE.replace("}]}", "},]}"),
+    "semicolon": f"{FAQ_PAGE};",
+    "comment of HTML": f"<!--\n{FAQ_PAGE}\n-->",
+    "CDATA": f"//<![CDATA[\n{FAQ_PAGE}\n//]]>",
+    "CDATA in a comment": f"/* <![CDATA[ */\n{FAQ_PAGE}\n/* ]]> */",
+    "both": f"<!--//--><![CDATA[//><!--\n{FAQ_PAGE}\n//--><!]]>",
+    "comment line": f"// FAQ\n{FAQ_PAGE}",
+    "byte order mark": f"\ufeff{FAQ_PAGE}",
+    "escape that is none": FAQ_PAGE.replace("The tree stops", "The tree\\'s wood stops"),
+    "two objects": f'{{"@type": "WebPage"}}\n{FAQ_PAGE}',
+    "name as list": FAQ_PAGE.replace(json.dumps(QUESTION), json.dumps([QUESTION])),
+    "name with a language": FAQ_PAGE.replace(
+        json.dumps(QUESTION),
+        json.dumps([{"@value": "Warum?", "@language": "de"}, {"@value": QUESTION, "@language": "en"}]),
+    ),
+    "prefix": FAQ_PAGE.replace('"Question"', '"schema:Question"'),
+    "address": FAQ_PAGE.replace('"Question"', '["https://schema.org/Question"]'),
+    "answer by @id": GRAPH,
+    "single quotes": str(json.loads(FAQ_PAGE)),
+    "keys without quotes": FAQ_PAGE.replace('"mainEntity"', "mainEntity"),
+    "line break in a string": FAQ_PAGE.replace("chlorophyll. ", "chlorophyll.\n").replace("}]}", "},]}"),
+    "entities": FAQ_PAGE.replace('"', "&quot;"),
+    "assignment": f"var faq = {FAQ_PAGE};",
+    "markup": FAQ_PAGE.replace("The tree", "<p>The tree").replace("show.", "show.</p>"),
+    "markup escaped": FAQ_PAGE.replace("The tree", "&lt;p&gt;The tree").replace("show.", "show.&lt;/p&gt;"),
+    "markup escaped twice": FAQ_PAGE.replace("The tree", "&amp;lt;p&amp;gt;The tree"),
+}
+
+
+@pytest.mark.parametrize("kind", ["application/ld+json", "application/LD+JSON; charset=utf-8"])
+@pytest.mark.parametrize("form", AS_WRITTEN)
+def test_json_ld_is_read_as_pages_write_it(form, kind):
+    mined = mine_questions(page_with(f'<script type="{kind}">{AS_WRITTEN[form]}</script>'))
+    assert [(pair.question, pair.pattern) for pair in mined] == [(QUESTION, "json_ld")]
+    assert mined[0].answer == ANSWER or (
+        form == "escape that is none" and mined[0].answer.startswith("The tree's wood")
+    )
+
+
+@pytest.mark.parametrize("script", [FAQ_PAGE[:-40], FAQ_PAGE.replace("stops", 'stops "at" once'), "{{ Question? }}"])
+def test_json_ld_that_is_cut_off_or_ambiguous_is_counted_and_not_guessed(script):
+    mined = mine_page(page_with(f'<script type="application/ld+json">{script}</script>'))
+    assert mined.questions == []
+    assert mined.reasons == {"json_ld_unreadable": 1}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spelangy_model.records import Page, Reject
+from spelangy_model.rng import stable_hash, stable_rng
 from spelangy_model.text.html_pages import PageLimits, content_digest, decode_html, make_page
 from spelangy_model.text.warc import read_archive
 
@@ -168,6 +170,157 @@ def test_every_odd_archive_ends_as_pages_or_rejects(shared_dir):
     assert reasons["bad.arc"] == ["no_http_header"] * 3
     assert reasons["example-digest.warc"] == ["no_captures"]
     assert reasons["post-test.warc.gz"] == ["not_html"] * 3
+
+
+def arc_records(count: int) -> list[bytes]:
+    version = b"1 0 Capture\nURL IP-address Archive-date Content-type Archive-length\n"
+    records = [b"filedesc://x.arc 127.0.0.1 20140216050221 text/plain %d\n" % len(version) + version + b"\n"]
+    for number in range(count):
+        http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + numbered(number)
+        url = b"http://example.org/%d 127.0.0.1 20140216050221 text/html %d\n" % (number, len(http))
+        records.append(url + http + b"\n")
+    return records
+
+
+def numbered(number: int) -> bytes:
+    """Return a page unlike all others that does not compress to nothing."""
+    words = " ".join(stable_hash("page", number, place) for place in range(5 + number))
+    return f"<html><body><p>Page {number}: {words}</p></body></html>".encode()
+
+
+def warc_records(count: int) -> list[bytes]:
+    records = []
+    for number in range(count):
+        url = f"https://example.org/{number}"
+        records.append(warc_record(b"GET / HTTP/1.1\r\n\r\n", kind="request", url=url))
+        records.append(response(numbered(number), url=url))
+        about = {"Content-Type": "application/warc-fields", "WARC-Concurrent-To": "<urn:uuid:1>"}
+        records.append(warc_record(b"via: x\r\n", kind="metadata", url=url, **about))
+    return records
+
+
+PACKED = {
+    "plain": b"".join,
+    "a member a record": lambda records: b"".join(gzip.compress(record, mtime=0) for record in records),
+    "one member": lambda records: gzip.compress(b"".join(records), mtime=0),
+    "members of any length": lambda records: b"".join(
+        gzip.compress(b"".join(records)[start : start + 700], mtime=0)
+        for start in range(0, len(b"".join(records)), 700)
+    ),
+}
+
+
+@pytest.mark.parametrize("make", [warc_records, arc_records])
+@pytest.mark.parametrize("packing", PACKED)
+def test_a_cut_archive_says_so_and_gives_no_half_page(make, packing):
+    records = make(12)
+    data = PACKED[packing](records)
+    ends = list(itertools.accumulate(len(gzip.compress(r, mtime=0)) for r in records))
+    if packing == "plain":
+        ends = list(itertools.accumulate(map(len, records)))
+    if packing == "members of any length":
+        ends = list(itertools.accumulate(len(gzip.compress(b"".join(records)[start : start + 700], mtime=0))
+                                         for start in range(0, len(b"".join(records)), 700)))  # fmt: skip
+    if make is arc_records:
+        ends += [end - 1 for end in ends]  # the line end behind a record is no part of it
+    whole = {item.html for item in read(data) if isinstance(item, Page)}
+    assert whole == {numbered(number).decode() for number in range(12)}
+    rng = stable_rng(0, "cuts", packing)
+    cuts = {int(cut) for cut in rng.integers(1, len(data), 40)} | {len(data) - back for back in (1, 2, 3, 4, 9, 60)}
+    for cut in sorted(cuts - set(ends) if packing != "one member" else cuts):
+        items = read(data[:cut])
+        assert isinstance(items[-1], Reject), cut
+        assert items[-1].reason == "broken_archive"
+        assert {item.html for item in items if isinstance(item, Page)} <= whole, cut
+
+
+def test_a_cut_archive_at_the_mark_behind_a_record_keeps_it_and_says_so():
+    page, reject = read(response(HTML)[:-2])
+    assert isinstance(page, Page)
+    assert isinstance(reject, Reject)
+    assert reject.reason == "broken_archive"
+
+
+@pytest.mark.parametrize("packing", ["a member a record", "members of any length"])
+def test_damage_costs_what_it_hits(packing):
+    data = PACKED[packing](warc_records(12))
+    for place in stable_rng(0, "damage", packing).integers(20, len(data), 20):
+        damaged = bytearray(data)
+        damaged[place] ^= 16
+        items = read(bytes(damaged))
+        assert [item.reason for item in items if isinstance(item, Reject)] in (["broken_archive"], [])
+        kept = {item.html for item in items if isinstance(item, Page)}
+        assert kept <= {numbered(number).decode() for number in range(12)}
+        assert len(kept) >= (11 if packing == "a member a record" else 7), place
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("length", [5, 100_000, -1, "many"])
+def test_a_record_of_a_wrong_length_costs_itself_alone(length, packed):
+    wrong = response(numbered(1), url="https://example.org/wrong")
+    stated = len(wrong.partition(b"\r\n\r\n")[2]) - 4
+    wrong = wrong.replace(f"Content-Length: {stated}".encode(), f"Content-Length: {length}".encode(), 1)
+    records = [response(HTML, url="https://example.org/1"), wrong, *warc_records(3)]
+    items = read(PACKED["a member a record" if packed else "plain"](records))
+    assert [item.reason for item in items if isinstance(item, Reject)] == ["broken_archive"]
+    assert len([item for item in items if isinstance(item, Page)]) == 4
+
+
+def test_a_response_that_is_whole_by_its_own_header_is_kept_from_a_record_of_a_wrong_length():
+    record = response(HTML, extra=f"Content-Length: {len(HTML)}\r\n")
+    length = len(record.partition(b"\r\n\r\n")[2]) - 4
+    for stated in (length - 7, length + 7):
+        wrong = record.replace(f"Content-Length: {length}".encode(), f"Content-Length: {stated}".encode(), 1)
+        page, reject, following = read(wrong + response(HTML, url="https://example.org/b"))
+        assert isinstance(page, Page)
+        assert isinstance(following, Page)
+        assert (page.html, getattr(reject, "reason", "")) == (HTML.decode(), "broken_archive")
+
+
+def test_an_archive_made_to_be_damaged_everywhere_ends():
+    items = read((b"WARC/1.0\r\nContent-Length: 999999\r\n\r\n" + b"x" * 50 + b"\r\n\r\n") * 2000)
+    assert {item.reason for item in items if isinstance(item, Reject)} == {"broken_archive"}
+    assert len(items) < 300
+
+
+def test_a_part_that_the_harvester_kept_is_no_page():
+    whole = response(HTML)
+    cut = response(HTML, **{"WARC-Truncated": "length"})
+    page, reject = read(whole + cut)
+    assert isinstance(page, Page)
+    assert isinstance(reject, Reject)
+    assert reject.reason == "unreadable_payload"
+    assert "WARC-Truncated: length" in reject.error
+
+
+def test_a_fault_of_the_disk_is_no_fault_of_the_archive():
+    class Faulty(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() >= 2**16:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        list(read_archive(Faulty(b"".join(warc_records(80)) * 4), "a.warc"))
+
+
+def test_zstandard_archives_are_read_and_their_cuts_reported():
+    from fastwarc.stream_io import ZstdWriter
+
+    class Kept(io.BytesIO):
+        def close(self) -> None:
+            """Leave the bytes to be read."""
+
+    packed = Kept()
+    writer = ZstdWriter(packed)
+    writer.write(b"".join(warc_records(12)))
+    writer.finish()
+    writer.close()
+    data = packed.getvalue()
+    assert len(read(data)) == 12
+    items = read(data[: len(data) // 2])
+    assert isinstance(items[-1], Reject)
+    assert items[-1].reason == "broken_archive"
 
 
 @settings(max_examples=150, deadline=None)

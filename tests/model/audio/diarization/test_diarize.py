@@ -104,7 +104,11 @@ def test_missing_diarizers_say_how_to_get_them(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(DiarizerUnavailable, match="HF_TOKEN"):
         check_diarizer(hub, {})
     check_diarizer(hub, {"HF_TOKEN": "token"})
-    check_diarizer(DiarizerSpec(backend="pyannote", model=str(tmp_path)), {})
+    folder = DiarizerSpec(backend="pyannote", model=str(tmp_path))
+    with pytest.raises(DiarizerUnavailable, match=r"config\.yaml cannot be read"):
+        check_diarizer(folder, {})
+    (tmp_path / "config.yaml").write_text("pipeline: {name: pyannote.audio.pipelines.SpeakerDiarization}")
+    check_diarizer(folder, {})
 
 
 # --- the embedded diarizer on sound -------------------------------------------------------------------------

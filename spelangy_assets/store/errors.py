@@ -1,0 +1,23 @@
+"""What a store says when something cannot be done."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """An artifact that is asked for is not there, not committed, or did not pass its contract."""
+
+
+class Damaged(StoreError):
+    """A file of a committed version has other bytes than its manifest says."""
+
+    def __init__(self, words: str, path: str, build_key: str):
+        super().__init__(words)
+        self.path, self.build_key = path, build_key
+
+
+class CommittedMeanwhile(StoreError):
+    """Another process committed the version that this one works on; what both wrote is equal."""
+
+
+class PublishedMeanwhile(StoreError):
+    """Another version was published since the decision to publish this one."""

@@ -1,0 +1,148 @@
+"""The command line: mistakes end in one line and status 2; recipes of files; the plan of an experiment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spelangy_assets.cli.main import main
+from spelangy_assets.execution.dataset import RecipeError
+from spelangy_assets.recipes.registry import recipe_named, recipe_sent, text_of
+from spelangy_assets.recipes.sample import SAMPLE
+
+EXAMPLE = "examples/chunk_length.py"
+FILES = {
+    "typo.py": "from spelangy_assets import lab\nlab.nothing()\n",
+    "syntax.py": "def (:\n",
+    "none.py": "X = 1\n",
+    "two.py": (
+        "from spelangy_assets import lab\nfrom spelangy_assets.recipes.sample import SAMPLE as S\n"
+        "A = lab.Recipe('a', S['web_fine'])\nB = lab.Recipe('b', S['web_coarse'])\n"
+    ),
+    "taken.py": (
+        "from spelangy_assets import lab\nfrom spelangy_assets.recipes.sample import SAMPLE as S\n"
+        "A = lab.Recipe('sample', S['web_fine'])\n"
+    ),
+    "share.py": (
+        "from spelangy_assets import lab\nfrom spelangy_assets.recipes.sample import SAMPLE as S\n"
+        "ROWS = lab.mix(speech={S['web_fine_tokens']: 0.7}, rows=10)\n"
+    ),
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SPELANGY_HOME", str(tmp_path / "home"))
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "a folder").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nosuch"], "No such command 'nosuch'"),
+        (["run"], "Missing argument 'RECIPE'"),
+        (["run", "nosuch"], "no recipe 'nosuch'; there are sample, paper"),
+        (["run", "nosuch.py"], "no recipe can be read there (No such file or directory)"),
+        (["run", "{}/a folder/.py"], "no recipe can be read there"),
+        (["plan", "{}/typo.py"], "typo.py:2: AttributeError: module 'spelangy_assets.lab' has no attribute 'nothing'"),
+        (["plan", "{}/syntax.py"], "syntax.py:1: invalid syntax"),
+        (["plan", "{}/none.py"], "has no recipe; write RECIPE = lab.Recipe(...)"),
+        (["plan", "{}/two.py"], "has 2 recipes (A, B); name one:"),
+        (["plan", "{}/two.py:C"], "no recipe is called 'C' there; it has A, B"),
+        (["plan", "{}/taken.py"], "taken.py:3: 'sample' is the name of a recipe of the package"),
+        (["plan", "{}/share.py"], "share.py:3: packed_mix: the proportions of the speech_text sources are [0.7]"),
+        (["run", "sample", "--only", "web_fien"], "recipe sample has no dataset 'web_fien'; near are web_fine"),
+        (["run", "sample", "--only", "leaderboard@2026-01"], "leaderboard has no snapshots: write --only leaderboard"),
+        (["run", "sample", "--workers", "0"], "Invalid value for '--workers'"),
+        (["run", "sample", "--workers", "many"], "Invalid value for '--workers'"),
+        (["status", "nosuch"], "no recipe 'nosuch'"),
+        (["lineage"], "name a dataset or --url"),
+        (["lineage", "eval_fine", "--below", "--cost"], "at most one of --below, --cost and --row"),
+        (["lineage", "eval_fine"], "eval_fine"),
+        (["export", "2026-09", "{}/out"], "2026-09"),
+        (["speech", "{}/no folder"], "name a folder that holds recordings"),
+        (["speech", "{}/a folder", "--name", "../x"], "'../x'"),
+        (["checkpoint", "{}/a folder"], "cannot be adopted"),
+        (["gc", "--recipe", "tiny/"], "'tiny/'"),
+        (["gc", "--days", "-1"], "Invalid value for '--days'"),
+        (["verify", "nothing"], "there is no store at"),
+        (["retire", "nosuch"], "there is no store at"),
+        (["overrule", "web_fine@2026-01", "--by", "A. Person"], "Missing option '--reason'"),
+        (["overrule", "web_fine@2026-01", "--by", "A. Person", "--reason", "known"], "web_fine"),
+        (["ui", "nosuch.py"], "no recipe can be read there"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_that_says_what_it_is_and_status_2(
+    arguments: list[str], words: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument.format(home) for argument in arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1, said
+    assert "Traceback" not in said
+
+
+def test_every_command_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for command in (
+        *("run", "plan", "recipes", "status", "lineage", "export", "speech", "ui", "verify", "gc", "forget", "retire"),
+        *("overrule", "checkpoint"),
+    ):
+        assert f"\n  {command} " in shown
+        assert main([command, "--help"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) > 5
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("spelangy 0.")
+
+
+def test_recipes_and_states_are_read_by_programs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "--json"]) == 0
+    assert {"sample", "tiny", "paper"} <= set(json.loads(capsys.readouterr().out))
+    assert main(["status", "tokenizer", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["dataset"], one["state"]) for one in found] == [
+        ("tokenizer_speech", "missing"),
+        ("speech_tokenizer", "waiting"),
+    ]
+
+
+def test_a_plan_holds_what_a_run_would_make(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "sample", "--only", "web_fine@2026-01", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)["datasets"]
+    assert [(one["dataset"], one["snapshot"]) for one in planned if one["made"]] == [
+        (name, "2026-01")
+        for name in ("raw_audio", "speech_segments", "transcript_hypotheses", "clean_transcripts", "web_fine")
+    ]
+
+
+def test_the_example_stands_on_the_sample(project_dir: Path) -> None:
+    recipe = recipe_named(str(project_dir / EXAMPLE))
+    assert recipe.name == "chunk_length"
+    own = {name for name, one in recipe.datasets.items() if SAMPLE.datasets.get(name) != one}
+    assert own == {
+        *("web_fine_3s", "web_fine_3s_ledger", "web_fine_3s_page", "web_fine_3s_tokens", "web_fine_3s_corpus"),
+        *("web_fine_3s_contamination", "web_fine_3s_topics", "mix_fine_3s", "run_fine_3s", "eval_fine_3s"),
+        *("text_skill_fine_3s", "leaderboard"),
+    }
+
+
+def test_a_recipes_file_that_changed_is_refused_and_one_that_is_sent_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(FILES["two.py"])
+    recipe = recipe_named(f"{file}:B")
+    text = text_of(recipe.reference)
+    assert recipe_named(recipe.reference) is recipe
+    file.write_text(FILES["two.py"] + "# changed\n")
+    with pytest.raises(RecipeError, match="changed since this run began"):
+        recipe_named(recipe.reference)
+    file.unlink()
+    assert recipe_sent(recipe.reference, text).name == "b"
+    with pytest.raises(RecipeError, match="another text came"):
+        recipe_sent(recipe.reference, b"x = 1")

@@ -1,0 +1,49 @@
+"""What is read from the environment, and what one line says of a value that cannot be."""
+
+import errno
+import math
+
+import pytest
+
+from spelangy_assets.cli import main as command_line
+from spelangy_assets.settings import Settings, SettingsError
+
+
+def test_each_variable_has_a_default():
+    settings = Settings.from_environment({})
+    assert (settings.workers, settings.store_budget_gb, settings.executor) == (2, math.inf, "in_process")
+    given = Settings.from_environment({"SPELANGY_WORKERS": "7", "SPELANGY_STORE_BUDGET_GB": "1.5"})
+    assert (given.workers, given.store_budget_gb) == (7, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("SPELANGY_WORKERS", value) for value in ("abc", "0", "-1", "2.5", "1e3", "9" * 5000, "nan")),
+        *(("SPELANGY_STORE_BUDGET_GB", value) for value in ("abc", "0", "-1", "nan", "10 GB")),
+        ("SPELANGY_EXECUTOR", "ray"),
+        ("SPELANGY_HOME", "/data/what?"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_in_one_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SettingsError, match=f"{name} is "):
+        Settings.from_environment({name: value})
+    monkeypatch.setenv(name, value)
+    assert command_line.main(["status", "sample"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"status: {name} is ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_full_or_closed_disk_is_told_in_one_line(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fail(_: object) -> int:
+        raise OSError(number, "as the system says it", "/data/out/turns.rttm")
+
+    monkeypatch.setitem(command_line._COMMANDS, "export", fail)
+    assert command_line.main(["export", "2026-01", "out"]) == 2
+    assert capsys.readouterr().err == "export: /data/out/turns.rttm: as the system says it\n"

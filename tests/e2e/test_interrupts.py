@@ -1,0 +1,61 @@
+"""`demo` is interrupted: it ends with its workers within seconds, says one line, and the next run goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+LIMIT_S = 5.0
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("number", "to_group", "after_s", "name"),
+    [
+        (signal.SIGINT, True, 1.0, "Ctrl-C"),  # as a terminal sends it
+        (signal.SIGINT, False, 6.0, "Ctrl-C"),
+        (signal.SIGTERM, False, 3.0, "SIGTERM"),
+        (signal.SIGHUP, True, 2.0, "SIGHUP"),
+    ],
+)
+def test_an_interrupted_demo_ends_soon_and_says_so(
+    number: signal.Signals, to_group: bool, after_s: float, name: str, tmp_path: Path
+):
+    before = signal.signal(number, signal.default_int_handler)  # a runner may ignore it, and a child inherits that
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SPELANGY_", "DAGSTER_"))}
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "spelangy_assets", "demo", "--recipe", "tiny"],
+        env={**environment, "SPELANGY_HOME": str(tmp_path)},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a process group of its own, as a terminal gives a command
+    )
+    signal.signal(number, before)
+    assert demo.stdout is not None
+    while "kept" not in demo.stdout.readline():
+        assert demo.poll() is None
+    time.sleep(after_s)
+    below = psutil.Process(demo.pid).children(recursive=True)
+    assert len(below) >= 2
+    started = time.monotonic()
+    if to_group:
+        os.killpg(demo.pid, number)
+    else:
+        demo.send_signal(number)
+    _, stderr = demo.communicate(timeout=60)
+    _, left = psutil.wait_procs(below, timeout=max(0.0, started + LIMIT_S - time.monotonic()))
+    ended = time.monotonic() - started
+    assert stderr.strip() == f"interrupted by {name}; run again to go on"
+    assert demo.returncode == 128 + number
+    assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+    assert ended < LIMIT_S + 1.0
