@@ -265,7 +265,7 @@ def verify(
 
 @app.command()
 def gc(
-    recipe: Annotated[str, typer.Option(help="only what was made for this recipe; default: all")] = "",
+    recipe: Annotated[str | None, typer.Option(help="only what was made for this recipe; default: all")] = None,
     days: Annotated[float, typer.Option(min=0, help="keep what was used within so many days")] = 7.0,
     published: Annotated[bool, typer.Option("--published", help="with --recipe: what it published, too")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="remove it; else it is listed")] = False,
@@ -277,7 +277,7 @@ def gc(
     from spelangy_assets.store.garbage import find_garbage
 
     store, now = _store(), datetime.datetime.now(datetime.UTC)
-    garbage = find_garbage(store, datetime.timedelta(days=days), now, recipe or None, published)
+    garbage = find_garbage(store, datetime.timedelta(days=days), now, recipe, published)
     for one in garbage:
         print(f"{one.bytes / 1e6:>12.1f} MB  {one.why:<13}{one.changed_at:%Y-%m-%d}  {one.path}")
     shown = delete_garbage(store, garbage) if delete else garbage

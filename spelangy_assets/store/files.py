@@ -13,8 +13,9 @@ import errno
 import fcntl
 import os
 import re
+import socket
+import threading
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ def below(root: str, *names: str) -> str:
     """Return the URI of a place below a root that is a URI with or without options in its query."""
     place, mark, options = root.partition("?")
     return "/".join([place.rstrip("/"), *names]) + mark + options
+
+
+def unique() -> str:
+    """Return a text that no other process or thread gives: for names of drafts and leases, never of data."""
+    return f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}-{time.time_ns()}"
 
 
 class Files:
@@ -111,7 +117,7 @@ class Files:
     def draft_of(self, path: str) -> str:
         """Return where a file is written before it is put in its place: on S3 there, since an upload is atomic."""
         folder, _, name = path.rpartition("/")
-        return f"{folder}/.{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.draft" if self.is_local else path
+        return f"{folder}/.{name}.{unique()}.draft" if self.is_local else path
 
     def put_in_place(self, draft: str, path: str) -> None:
         """Give a draft that is closed its name, when its bytes are on the disk."""

@@ -14,11 +14,10 @@ import json
 import os
 import platform
 import threading
-import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from spelangy_assets.store.files import Files
+from spelangy_assets.store.files import Files, unique
 
 FOLDER = "leases"
 RENEWED_EVERY_S = 20.0
@@ -35,7 +34,7 @@ class LeaseError(Exception):
 @contextlib.contextmanager
 def lease(files: Files, build: str, held: Iterable[Held]) -> Iterator[None]:
     """Hold versions while the block runs; `build` says in words what works on them."""
-    path = f"{FOLDER}/{uuid.uuid4().hex}.json"
+    path = f"{FOLDER}/{unique()}.json"
     facts: dict[str, Any] = {
         "build": build,
         "host": platform.node(),

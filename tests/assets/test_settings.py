@@ -6,6 +6,7 @@ import math
 import pytest
 
 from spelangy_assets.cli import main as command_line
+from spelangy_assets.report import transcript_files
 from spelangy_assets.settings import Settings, SettingsError
 
 
@@ -33,7 +34,7 @@ def test_a_value_that_cannot_be_is_named_in_one_line(
     monkeypatch.setenv(name, value)
     assert command_line.main(["status", "sample"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"status: {name} is ")
+    assert said.startswith(f"spelangy: {name} is ")
     assert said.count("\n") == 1
 
 
@@ -41,9 +42,9 @@ def test_a_value_that_cannot_be_is_named_in_one_line(
 def test_a_full_or_closed_disk_is_told_in_one_line(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    def fail(_: object) -> int:
+    def fail(*_: object) -> list[str]:
         raise OSError(number, "as the system says it", "/data/out/turns.rttm")
 
-    monkeypatch.setitem(command_line._COMMANDS, "export", fail)
+    monkeypatch.setattr(transcript_files, "export_transcripts", fail)
     assert command_line.main(["export", "2026-01", "out"]) == 2
-    assert capsys.readouterr().err == "export: /data/out/turns.rttm: as the system says it\n"
+    assert capsys.readouterr().err == "spelangy: /data/out/turns.rttm: as the system says it\n"

@@ -35,7 +35,7 @@ def test_the_command_line_says_so_in_one_line(tmp_path: Path, project_dir: Path,
         text=True,
         check=False,
     )
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert "'../../x' cannot name a" in ended.stderr
     assert not list(tmp_path.rglob("x"))

@@ -170,7 +170,7 @@ def test_a_snapshot_in_a_bucket_is_ingested_as_one_on_disk(
     for path in folder.iterdir():
         Files(root).write(f"audio/monday/{path.name}", path.read_bytes())
     settings = Settings.at(tmp_path / "home", SPELANGY_SNAPSHOTS_S3=root)
-    assert "monday" in snapshots(SAMPLE, settings)["audio_snapshot"]
+    assert "monday" in snapshots(SAMPLE.graph, settings)["raw_audio"]
     node = SAMPLE.graph["raw_audio"]
     source = Laboratory(settings).source(SAMPLE, node, "monday")
     graph = Graph("sample", [node])
@@ -209,7 +209,7 @@ def test_pages_of_a_prefix_are_those_of_the_same_files_in_a_folder(
     node = SAMPLE.graph["raw_pages"]
     graph = Graph("sample", [node])
     settings = Settings.at(tmp_path / "home", SPELANGY_SNAPSHOTS_S3=root)
-    assert "monday" in snapshots(SAMPLE, settings)["page_snapshot"]
+    assert "monday" in snapshots(SAMPLE.graph, settings)["raw_pages"]
     source = Laboratory(settings).source(SAMPLE, node, "monday")
     on_s3 = build(store, graph, node, "monday", execution, source).artifact
     on_disk = build(

@@ -45,7 +45,7 @@ class Crawl:
 
         below = toys.node(
             "below", stage=toys.make_stage(count), config=toys.NoConfig(), inputs={"audio": "raw_audio"},
-            partition="audio_snapshot", contract=toys.make_contract(0),
+            partition="raw_audio", contract=toys.make_contract(0),
         )  # fmt: skip
         self.nodes: dict[str, Node] = {"raw_audio": SAMPLE.graph["raw_audio"], "below": below}
         self.graph = Graph("sample", list(self.nodes.values()))
@@ -70,9 +70,7 @@ class Crawl:
         return FolderSource(self.settings.snapshots / "audio" / str(day)) if name == "raw_audio" else None
 
     def states(self, *days: str) -> dict[str, Status]:
-        found = status_of(
-            self.store, self.graph, {"audio_snapshot": days}, lambda node, day: self.source(node.name, day)
-        )
+        found = status_of(self.store, self.graph, {"raw_audio": days}, lambda node, day: self.source(node.name, day))
         return {status.place: status for status in found}
 
     def urls(self, day: str) -> list[str]:
@@ -194,7 +192,7 @@ def test_what_is_equal_without_the_source_does_not_keep_what_held_it(crawl: Craw
     """A dataset whose inputs came out equal is not made again; its manifest names versions that are taken down."""
     last = toys.node(
         "last", stage=toys.make_stage(toys.double_input, name="last"), config=toys.NoConfig(),
-        inputs={"above": "below"}, partition="audio_snapshot", contract=toys.make_contract(0),
+        inputs={"above": "below"}, partition="raw_audio", contract=toys.make_contract(0),
     )  # fmt: skip
     crawl.nodes["last"] = last
     crawl.graph = Graph("sample", list(crawl.nodes.values()))

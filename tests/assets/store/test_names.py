@@ -12,7 +12,7 @@ from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages.adopt_checkpoint import offer
 
-BAD = ["../x", "../../../x", "/tmp/x", "a/b", "..", ".", "", "_", ".hidden", "a\\b", "a\0b"]
+BAD = ["../x", "../../../x", "/var/x", "a/b", "..", ".", "", "_", ".hidden", "a\\b", "a\0b"]
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -34,6 +34,8 @@ def test_a_folder_that_cannot_be_a_snapshot_is_passed_over_with_a_warning(tmp_pa
         (audio / name).mkdir(parents=True)
     Path(os.fsdecode(os.fsencode(audio) + b"/\xff")).mkdir()
     with pytest.warns(UserWarning, match="holds a folder that is no snapshot: .* rename it") as told:
-        found = snapshots(SAMPLE, settings)["audio_snapshot"]
-    assert set(found) - set(SAMPLE.audio_snapshots) == {"good", "a...b", "2026-01 "} - set(SAMPLE.audio_snapshots)
+        found = snapshots(SAMPLE.graph, settings)["raw_audio"]
+    assert set(found) - set(SAMPLE["raw_audio"].snapshots) == {"good", "a...b", "2026-01 "} - set(
+        SAMPLE["raw_audio"].snapshots
+    )
     assert len(told) == 3
