@@ -145,15 +145,20 @@ class NoConfig:
     version: ClassVar[str] = "1"
 
 
+_OTHER_STAGES: dict[Callable[[StageContext, Any], None], int] = {}
+
+
 def make_stage(
     run: Callable[[StageContext, Any], None],
     tables: dict[str, type] | None = None,
     version: str = "1",
-    name: str = "toy_stage",
+    name: str | None = None,
     config: type = NoConfig,
     preflight: Callable[[Any, Execution], None] = lambda config, execution: None,
 ) -> ModuleType:
-    """Return a stage module."""
+    """Return a stage module; another function is another stage, since versions are found by the stage's name."""
+    if name is None:
+        name = "toy_stage" if run is write_toy else f"toy_stage_{_OTHER_STAGES.setdefault(run, len(_OTHER_STAGES))}"
     stage = ModuleType(name)
     vars(stage).update(
         VERSION=version, Config=config, TABLES=tables or {"metrics": Metric}, preflight=preflight, run=run

@@ -62,8 +62,12 @@ def stage_name(stage: ModuleType) -> str:
 
 
 def source_version(source: object) -> str:
-    """Return the version of a source: what it says itself, or the fingerprint of a literal that is rendered."""
-    return source.version() if isinstance(source, Source) else fingerprint(source)[:24]
+    """Return the version of a source: what it says itself, or the fingerprint of a literal that is rendered.
+
+    A literal from outside of the project has a `version` too, a text that bears identity (store/fingerprint.py).
+    """
+    says = isinstance(source, Source) and callable(source.version)
+    return source.version() if says else fingerprint(source)[:24]
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ def test_a_tick_asks_for_backfills_of_exactly_what_is_missing_and_the_daemon_run
     deployment: Any, bench: Any, toys: Any
 ):
     raw, chunks = toys.node("raw", **AUDIO), toys.reader("chunks", "raw", cost="heavy", pool="asr", **AUDIO)
-    nights = Nights(deployment, bench, raw, chunks, toys.reader("notes", "raw", **AUDIO))
+    notes = toys.make_stage(toys.double_input, name="toy_notes")
+    nights = Nights(deployment, bench, raw, chunks, toys.reader("notes", "raw", stage=notes, **AUDIO))
     nights.add_snapshots("mon", "tue", "wed", "thu")
     for built in ("mon", "wed"):
         toys.build(bench.store, raw, partition=built)

@@ -175,7 +175,7 @@ def test_what_is_said_of_a_chunk_is_measured_and_every_drop_has_its_reason(folde
     assert counts.dropped == {**dict.fromkeys(reasons.values(), 1), "no_transcript": 1}
     assert counts.records_in == counts.records_kept + sum(counts.dropped.values()) == 9
     raw = built.artifact.manifest.inputs[0]
-    assert raw.asset == "raw_audio"  # where the recording with the impossible end is a reject, as any other is
+    assert raw.name == "raw_audio"  # where the recording with the impossible end is a reject, as any other is
 
 
 def test_a_folder_in_which_nothing_says_what_is_heard_is_stopped(folder: Path, adopt: Adopt, store: ArtifactStore):

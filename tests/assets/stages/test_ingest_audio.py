@@ -6,7 +6,7 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -364,6 +364,7 @@ def test_killed_at_any_point_it_resumes_to_equal_bytes(
 class Tones:
     """A rendered snapshot; the recording of index `broken` cannot be made."""
 
+    version: ClassVar[str] = "1"
     recordings: int = 5
     broken: int = 3
 

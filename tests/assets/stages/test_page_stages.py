@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -104,7 +105,7 @@ def build_pages(toys, store, folder: Path, **config) -> Artifact:
 
 def test_a_page_that_was_taken_down_is_left_out_and_makes_no_copy_of_it_a_duplicate(toys, store, snapshot):
     build_pages(toys, store, snapshot)
-    forget(store, "recipe", ["raw_pages"], "https://mill.example/history", "A. Person", "the publisher asks")
+    forget(store, "https://mill.example/history", "A. Person", "the publisher asks")
     artifact = build_pages(toys, store, snapshot)
     assert artifact.manifest.counts.dropped == {"forgotten": 1, "url_shop": 1, "language_fr": 1, "http_status": 1}
     assert [item.url for item in artifact.records("pages", Page)] == [
@@ -155,6 +156,7 @@ def test_a_copy_is_dropped_even_when_its_original_lies_in_a_unit_that_was_done_b
 class Rendered:
     """Pages that are made at run time."""
 
+    version: ClassVar[str] = "1"
     count: int
 
     def pages(self):

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -52,6 +53,7 @@ def chunks_of(voice: str, count: int, role: str = "sentence") -> list[Chunk]:
 class Listener:
     """Hears `TEXT` in every chunk but those of `wrong`; `asked` holds what it was given, window by window."""
 
+    version: ClassVar[str] = "1"
     wrong: Mapping[str, str]
     asked: list[list[str]]
     name: str = "listener"

@@ -1,6 +1,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -53,6 +54,7 @@ def _segment(
 class Given:
     """A rendered snapshot whose one recording came with utterances."""
 
+    version: ClassVar[str] = "1"
     utterances: tuple[Utterance, ...]
     duration_s: float
     recordings: int = 1

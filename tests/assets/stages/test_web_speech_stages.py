@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -64,6 +64,7 @@ from spelangy_model.records import (
 class Talk:
     """A rendered snapshot: recordings of noise, loud where the turns of `Turns` are, with utterances or without."""
 
+    version: ClassVar[str] = "1"
     utterances: tuple[tuple[Utterance, ...], ...]
     duration_s: float = 30.0
 
@@ -91,6 +92,7 @@ class Turns:
 class Scripted:
     """An ASR system that hears the same words in every turn, and a language for each window."""
 
+    version: ClassVar[str] = "1"
     name: str
     text: str
     confidence: float = 0.9

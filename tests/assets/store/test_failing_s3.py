@@ -18,7 +18,7 @@ from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.assemble import assemble
 from spelangy_assets.recipes.sample import TINY
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import Address, ArtifactStore, StoreError
+from spelangy_assets.store.artifacts import Address, ArtifactStore, DatasetName, StoreError
 from spelangy_assets.store.files import Files
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from spelangy_assets.store.artifacts import Address, ArtifactStore, Identity
+from spelangy_assets.store.artifacts import Address, ArtifactStore, DatasetName, Identity
 from spelangy_assets.store.files import Files
 from spelangy_model.records import Metric
 
@@ -62,7 +62,7 @@ def trapped_swap(files, path, data, old):
 Files.swap = trapped_swap
 
 identity = Identity("toy", "1", "f", {}, [], "v1-toy")
-writer = ArtifactStore(root, Path(cache)).writer(Address("recipe", "killed"), identity, {"metrics": Metric})
+writer = ArtifactStore(root, Path(cache)).writer(DatasetName("recipe", "killed"), identity, {"metrics": Metric})
 for unit, value in writer.pending([1.0, 2.0]):
     print("unit", unit, flush=True)
     with writer.unit(unit) as out:
@@ -143,7 +143,7 @@ def test_a_kill_leaves_nothing_half_visible_and_the_next_run_goes_on(
     failing: FaultyServer, tmp_path: Path, victim: str
 ) -> None:
     failing.share = 0.2  # of few requests
-    root, address = failing.uri(f"bucket/kill-{victim}"), Address("recipe", "killed")
+    root, address = failing.uri(f"bucket/kill-{victim}"), Address("toy")
 
     def write(root: str, victim: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", WRITER, root, str(tmp_path / "cache"), victim]
@@ -151,9 +151,9 @@ def test_a_kill_leaves_nothing_half_visible_and_the_next_run_goes_on(
 
     assert write(root, victim).returncode == -signal.SIGKILL
     store = ArtifactStore(root, tmp_path / "cache")
-    assert store.find(address, "v1-toy") is None and list(store.manifests()) == []
+    assert store.find(address, "v1-toy") is None and list(store.versions()) == []
     with pytest.raises(StoreError, match="not committed"):
-        store.resolve(address)
+        store.resolve(DatasetName("recipe", "killed"))
     if victim == "metrics-00001.parquet":
         assert f"metrics-{1:05}.parquet" not in [name for name, _ in store.files.names(f"{address.path}/v1-toy")]
     done = write(root, "")

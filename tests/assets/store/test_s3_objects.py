@@ -14,14 +14,21 @@ from faulty_s3 import FaultyServer
 
 from spelangy_assets.orchestration.policies import is_transient
 from spelangy_assets.store import s3_objects
-from spelangy_assets.store.artifacts import Address, ArtifactStore, Identity, PublishedMeanwhile, StoreError
+from spelangy_assets.store.artifacts import (
+    Address,
+    ArtifactStore,
+    DatasetName,
+    Identity,
+    PublishedMeanwhile,
+    StoreError,
+)
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.manifest import Manifest, Verdict
 from spelangy_model.records import Metric
 
 pytestmark = pytest.mark.slow
 
-ADDRESS = Address("recipe", "raced")
+NAME, ADDRESS = DatasetName("recipe", "raced"), Address("toy")
 PASSED = Verdict("c", True, [], "2026-01-01T00:00:00+00:00")
 
 
@@ -47,7 +54,7 @@ def two_writers(root: str, identity: Identity, tmp_path: Path, *values: float) -
     writers = []
     for number, value in enumerate(values):
         store = ArtifactStore(root, tmp_path / str(number))
-        writer = store.writer(ADDRESS, identity, {"metrics": Metric})
+        writer = store.writer(NAME, identity, {"metrics": Metric})
         with writer.unit(0) as out:
             out.write("metrics", [Metric("toy", "m", value, value, value, 1)])
         writers.append(writer)
@@ -191,12 +198,12 @@ def test_of_two_that_publish_over_the_same_mark_one_does(root: str, tmp_path: Pa
         artifact = store.find(ADDRESS, version.build_key)
         assert artifact is not None
         artifacts.append(artifact)
-    store.judge(artifacts[0], PASSED)
-    over = store.mark(ADDRESS)
+    store.judge(NAME, artifacts[0], PASSED)
+    over = store.mark(NAME)
 
     def publish(artifact: Any) -> bool:
         try:
-            store.judge(artifact, PASSED, over)
+            store.judge(NAME, artifact, PASSED, over=over)
             return True
         except PublishedMeanwhile:
             return False
@@ -204,7 +211,7 @@ def test_of_two_that_publish_over_the_same_mark_one_does(root: str, tmp_path: Pa
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(publish, artifacts[1:]))
     assert sorted(done) == [False, True]
-    assert store.resolve(ADDRESS) == artifacts[1:][done.index(True)]
+    assert store.resolve(NAME) == artifacts[1:][done.index(True)]
 
 
 def test_what_the_service_fails_ten_times_is_a_lost_connection_and_what_it_denies_is_not(
