@@ -91,7 +91,7 @@ def _is_beyond(tree: Any, rules: ExtractionRules) -> bool:
 def _trafilatura_blocks(tree: Any, *, is_precise: bool) -> list[Block]:
     from trafilatura import bare_extraction
 
-    document = bare_extraction(tree, favor_precision=is_precise, include_comments=False)
+    document: Any = bare_extraction(tree, favor_precision=is_precise, include_comments=False)
     return [] if document is None else _without_labels(_without_infobox_name(_blocks_of(document.body)))
 
 

@@ -111,6 +111,41 @@ def test_charsets_are_believed_in_order_and_never_against_the_bytes(payload, hea
     assert decode_html(payload, header)[0] == (text if text is not None else payload.decode())
 
 
+RUSSIAN = "Москва является столицей. "
+KOREAN = (
+    "\uc11c\uc6b8\uc740 \ub300\ud55c\ubbfc\uad6d\uc758 \uc218\ub3c4\uc774\uc790 \ucd5c\ub300 \ub3c4\uc2dc\uc774\ub2e4. "
+)
+CHINESE = "北京是中华人民共和国的首都。"
+GERMAN = "Über die alten Mühlen im Tal wußte der Müller viele Geschichten. "
+
+
+@pytest.mark.parametrize("header", ["", "utf-8", "iso-8859-1", "no-such-charset"])
+@pytest.mark.parametrize("meta", ["", "utf-8", "iso-8859-1", "right"])
+@pytest.mark.parametrize(
+    ("words", "charset"),
+    [(RUSSIAN, "windows-1251"), (RUSSIAN, "koi8-r"), (KOREAN, "euc-kr"), (CHINESE, "gb2312"), (GERMAN, "windows-1252")],
+)
+def test_a_wrong_header_or_meta_does_not_make_other_letters_of_a_text(words, charset, meta, header):
+    meta_tag = f"<meta charset={charset if meta == 'right' else meta}>" if meta else ""
+    html = f"<html><head>{meta_tag}<title>x</title></head><body>" + f"<p>{words}</p>" * 6
+    assert decode_html(html.encode(charset), header)[0] == html
+
+
+@pytest.mark.parametrize("header", ["", "utf-8", "iso-8859-1", "windows-1251"])
+@pytest.mark.parametrize("words", [RUSSIAN, KOREAN, GERMAN])
+def test_a_broken_character_does_not_make_other_letters_of_utf_8(words, header):
+    html = f"<html><body><p>{words * 5}".encode()
+    for broken in (html[:-3], html[:30] + b"\xff" + html[30:]):
+        text, charset = decode_html(broken, header)
+        assert charset == "utf-8"
+        assert words.split()[0] in text
+
+
+def test_utf_16_is_seen_without_a_byte_order_mark():
+    for charset in ("utf-16-le", "utf-16-be"):
+        assert decode_html(f"<p>{RUSSIAN}</p>".encode(charset)) == (f"<p>{RUSSIAN}</p>", charset)
+
+
 def test_rights_come_from_headers_and_from_the_records_about_a_capture():
     fields = {"Content-Type": "application/warc-fields"}
     info = warc_record(b"software: Wget/1.21\r\nrobots: classic\r\n", kind="warcinfo", **fields)
