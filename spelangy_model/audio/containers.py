@@ -261,7 +261,9 @@ def _ogg(source: Bytes, begin: int) -> Link:
     ended: set[bytes] = set()
     while place < source.size:
         head = source.at(place, 27 + 255)
-        if head[:4] != b"OggS" or len(head) < 27:
+        if head[:4] == b"OggS" and len(head) < 27:
+            return Link(begin, source.size - begin, ended=False)
+        if head[:4] != b"OggS":
             found = next(source.find(b"OggS", place), None)
             if found is None:
                 break

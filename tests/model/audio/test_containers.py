@@ -156,6 +156,13 @@ def test_half_of_a_file_is_a_reject(kind: str):
     assert length_s(data[: len(data) // 2]) in ("truncated", "undecodable")
 
 
+def test_an_ogg_file_that_is_cut_in_the_header_of_a_page_is_a_reject():
+    for kind in ("vorbis", "opus"):
+        data = files()[kind][0]
+        for extra in (1, 4, 5, 26, 27, 28):
+            assert length_s(data[: data.rindex(b"OggS") + extra]) == "truncated"
+
+
 @_STEPS
 @given(kind=st.sampled_from(KINDS), share=st.floats(0, 1, exclude_max=True))
 def test_a_cut_at_any_byte_is_a_reject_or_loses_nothing_to_speak_of(kind: str, share: float):
