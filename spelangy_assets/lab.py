@@ -29,6 +29,7 @@ from spelangy_assets.stages.tokenizer_corpus import tokenizer_speech
 from spelangy_assets.stages.write_benchmark import QuestionSet, questions
 from spelangy_assets.stages.write_krist import krist
 from spelangy_model.audio.chunking import Sentences, Turns
+from spelangy_model.data.interleave import Sampling
 
 __all__ = [
     "Ablation",
@@ -43,6 +44,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "RoundTrip",
+    "Sampling",
     "Sentences",
     "TaskChoice",
     "TextSkill",

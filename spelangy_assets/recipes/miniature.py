@@ -10,6 +10,7 @@ with its transcript, so that nothing depends on a recognizer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from spelangy_assets import lab
 from spelangy_assets.recipes.sample import (
@@ -32,7 +33,7 @@ from spelangy_assets.sample.spoken import SpokenConversations
 
 # Arm: shares of the sets among its speech, sampling, loss on speech. Krist is added to Quest without taking of its
 # share: Quest is what teaches, and less of it would be a second change.
-ARMS = {
+ARMS: dict[str, tuple[dict[str, float], lab.Sampling, bool]] = {
     "coarse_stochastic": ({"coarse": 1.0}, "stochastic", False),
     "fine_stochastic": ({"fine": 1.0}, "stochastic", False),
     "fine": ({"fine": 1.0}, "deterministic", False),
@@ -98,9 +99,18 @@ def miniature(name: str, description: str, dial: Dial) -> lab.Recipe:
     def run(arm: str, seed: int) -> lab.Dataset:
         shares, sampling, loss = ARMS[arm]
         speech = {sets[one]: share for one, share in shares.items()}
-        options = {"sampling": sampling, "loss_on_speech": loss, "text_share": 0.15, "max_epochs": 64.0, "seed": seed}
-        rows = lab.mix(speech=speech, text=text, rows=dial.run_steps * BATCH_ROWS, **options)
-        return lab.train(rows, base=base, **training(dial.run_steps, BATCH_ROWS, 3e-3) | {"seed": seed})
+        rows = lab.mix(
+            speech=speech,
+            text=text,
+            rows=dial.run_steps * BATCH_ROWS,
+            sampling=sampling,
+            loss_on_speech=loss,
+            text_share=0.15,
+            max_epochs=64.0,
+            seed=seed,
+        )
+        options: dict[str, Any] = training(dial.run_steps, BATCH_ROWS, 3e-3) | {"seed": seed}
+        return lab.train(rows, base=base, **options)
 
     world = SampleWorld(world=dial.world, name="miniature_world", max_questions_per_split=dial.questions_per_split)
     board = lab.leaderboard(

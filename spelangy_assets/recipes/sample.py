@@ -102,14 +102,15 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
     text = tokens(lab.documents(pages))
     base_rows = lab.mix(text={text: 1.0}, rows=size.steps * BASE_BATCH_ROWS, row_tokens=ROW_TOKENS, seed=SEED)
     shape = {"text_share": 0.15, "rows": size.mix_rows, "row_tokens": ROW_TOKENS, "max_epochs": size.max_epochs}
+    drawn: dict[str, tuple[dict[lab.Dataset, float], lab.Sampling]] = {
+        "coarse_stochastic": ({tokens(coarse): 1.0}, "stochastic"),
+        "fine_stochastic": ({tokens(fine): 1.0}, "stochastic"),
+        "fine": ({tokens(fine): 1.0}, "deterministic"),
+        "quest": ({tokens(fine): 0.06, tokens(krist): 0.06, tokens(quest): 0.88}, "deterministic"),
+    }
     mixes = {
         arm: lab.mix(speech=speech, text={text: 1.0}, sampling=sampling, seed=SEED, **shape)
-        for arm, speech, sampling in (
-            ("coarse_stochastic", {tokens(coarse): 1.0}, "stochastic"),
-            ("fine_stochastic", {tokens(fine): 1.0}, "stochastic"),
-            ("fine", {tokens(fine): 1.0}, "deterministic"),
-            ("quest", {tokens(fine): 0.06, tokens(krist): 0.06, tokens(quest): 0.88}, "deterministic"),
-        )
+        for arm, (speech, sampling) in drawn.items()
     }
     base = lab.train(base_rows, preset="tiny", **training(size.steps, BASE_BATCH_ROWS, 4e-3, warmup=10, decay=0.4))
     arms = {arm: lab.train(rows, base=base, **training(size.steps, BATCH_ROWS, 3e-3)) for arm, rows in mixes.items()}
