@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 _PIECE = 1 << 20
 _UNKNOWN_32 = 0x7FFFF000  # from here on a 32-bit size is a mark, not a size: writers differ in which
 _ID3_HEADER = 10
 _OGG_SOUND = (b"OpusHead", b"\x01vorbis", b"\x7fFLAC", b"Speex   ")
+_OGG_PAGE_S = 2.0  # pages of sound are shorter
 _FLAC_MARKS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
 _EBML_MARK = b"\x1a\x45\xdf\xa3"
 _RIFF_MARKS = (b"RIFF", b"RF64", b"BW64", b"RIFX")
@@ -30,14 +31,16 @@ class Link:
     """One stream of a file: `size` bytes from `begin` on.
 
     Where the container states more bytes of sound than the file holds, `stated` and `present` are the two; else both
-    are 0. `ended` is false for an Ogg stream without its end-of-stream page, `measured` for one whose header states no
-    length, which libsndfile would guess.
+    are 0. `stated_s` is a length that its frames or pages state, 0 where they state none. `ended` is false for an Ogg
+    stream without its end-of-stream page, `measured` for one whose header states no length, which libsndfile would
+    guess.
     """
 
     begin: int
     size: int
     stated: int = 0
     present: int = 0
+    stated_s: float = 0.0
     ended: bool = True
     measured: bool = True
 
@@ -86,7 +89,7 @@ def links_of(file: IO[bytes], size: int) -> list[Link]:
         return [Link(0, size)]
     # What follows the last one is no stream (a tag, or filling): it stays with it, as a decoder expects it.
     last = links[-1]
-    links[-1] = Link(last.begin, size - last.begin, last.stated, last.present, last.ended, last.measured)
+    links[-1] = replace(last, size=size - last.begin)
     return links
 
 
@@ -147,10 +150,8 @@ def _walker(source: Bytes, place: int) -> Walker | None:
         return _mp4
     if head[:4] in _BARE:
         return _bare
-    if place == 0:  # these state no end of their own, or none that another could follow
-        simple = {b".snd": _au, b"caff": _caf, b"NIST": _nist, _W64_RIFF[:4]: _w64}
-        if walk := simple.get(head[:4]):
-            return walk
+    if walk := {b".snd": _au, b"caff": _caf, b"NIST": _nist, _W64_RIFF[:4]: _w64}.get(head[:4]):
+        return walk
     sound = _after_id3(source, place)
     if source.at(sound, 4) == b"fLaC":
         return _flac
@@ -179,6 +180,8 @@ def _riff(source: Bytes, begin: int) -> Link:
     (whole,) = struct.unpack(form, head[4:8]) if len(head) == 12 else (0,)
     long_size = 0
     rest = source.size - begin
+    if head[:4] in (b"RF64", b"BW64") and source.at(begin + 12, 4) == b"ds64":
+        (whole,) = struct.unpack("<Q", source.at(begin + 20, 8).ljust(8, b"\0"))
     end = begin + 8 + whole + whole % 2
     if whole > 4 and end < source.size and _walker(source, end):
         return Link(begin, end - begin)
@@ -187,15 +190,15 @@ def _riff(source: Bytes, begin: int) -> Link:
         return Link(begin, rest, whole if cut else 0, rest - 8 if cut else 0)
     for name, place, size in _chunks(source, begin + 12, form, 2):
         if name == b"ds64":
-            whole, long_size = struct.unpack("<QQ", source.at(place, 16).ljust(16, b"\0"))
+            (long_size,) = struct.unpack("<Q", source.at(place + 8, 8).ljust(8, b"\0"))
         if name != b"data":
             continue
         present = source.size - place
         if size == 0xFFFFFFFF and long_size and head[:4] != b"RIFF":
-            return _compared(source, begin, long_size, present)
+            return _compared(source, begin, long_size, place)
         if size == 0 and present and begin + 8 + whole < source.size:
             return Link(begin, rest, measured=False)
-        return _compared(source, begin, 0 if size >= _UNKNOWN_32 else size, present)
+        return _compared(source, begin, 0 if size >= _UNKNOWN_32 else size, place)
     return Link(begin, rest)
 
 
@@ -212,13 +215,13 @@ def _aiff(source: Bytes, begin: int) -> Link:
 
 def _au(source: Bytes, begin: int) -> Link:
     offset, size = struct.unpack(">II", source.at(begin + 4, 8).ljust(8, b"\0"))
-    return _compared(source, begin, size if size < _UNKNOWN_32 else 0, source.size - begin - offset)
+    return _compared(source, begin, size if size < _UNKNOWN_32 else 0, begin + offset)
 
 
 def _caf(source: Bytes, begin: int) -> Link:
     for name, place, size in _chunks(source, begin + 8, ">q", 1):
         if name == b"data":
-            return _compared(source, begin, size, source.size - place)
+            return _compared(source, begin, max(size, 0), place)
     return Link(begin, source.size - begin)
 
 
@@ -227,7 +230,7 @@ def _w64(source: Bytes, begin: int) -> Link:
     while len(head := source.at(place, 24)) == 24:
         (size,) = struct.unpack("<Q", head[16:])
         if head[:8] == _W64_DATA:
-            return _compared(source, begin, size - 24, source.size - place - 24)
+            return _compared(source, begin, max(size - 24, 0), place + 24)
         place += max(24, size + -size % 8)
     return Link(begin, source.size - begin)
 
@@ -244,12 +247,16 @@ def _nist(source: Bytes, begin: int) -> Link:
     except (KeyError, ValueError):
         return Link(begin, source.size - begin)
     packed = "embedded" in fields.get("sample_coding", "")
-    return _compared(source, begin, 0 if packed else size, source.size - begin - offset)
+    return _compared(source, begin, 0 if packed else size, begin + offset)
 
 
-def _compared(source: Bytes, begin: int, stated: int, present: int) -> Link:
-    lacks = stated > max(present, 0)
-    return Link(begin, source.size - begin, stated if lacks else 0, max(present, 0) if lacks else 0)
+def _compared(source: Bytes, begin: int, stated: int, place: int) -> Link:
+    """Return the link whose sound is `stated` bytes (0: as many as there are) from a place on."""
+    end, present = place + stated, max(source.size - place, 0)
+    if stated > present:
+        return Link(begin, source.size - begin, stated, present)
+    follows = stated and end < source.size and _walker(source, end)
+    return Link(begin, (end if follows else source.size) - begin)
 
 
 # --- containers of packets ----------------------------------------------------------------------------------
@@ -259,6 +266,7 @@ def _ogg(source: Bytes, begin: int) -> Link:
     place, body = begin, False
     sound: set[bytes] = set()
     ended: set[bytes] = set()
+    granules = _Granules()
     while place < source.size:
         head = source.at(place, 27 + 255)
         if head[:4] == b"OggS" and len(head) < 27:
@@ -275,16 +283,49 @@ def _ogg(source: Bytes, begin: int) -> Link:
         if flags & 2:
             if body:
                 break
-            if source.at(content, 8).startswith(_OGG_SOUND):
+            start = source.at(content, 48)
+            if start.startswith(_OGG_SOUND):
                 sound.add(serial)
+                granules.begin(start)
         else:
             body = True
         if end > source.size:
             return Link(begin, source.size - begin, ended=False)
+        if serial in sound:
+            granules.add(int.from_bytes(head[6:14], "little", signed=True))
         if flags & 4:
             ended.add(serial)
         place = end
-    return Link(begin, min(place, source.size) - begin, ended=sound <= ended)
+    stated_s = granules.length_s() if len(sound) == 1 else 0.0
+    return Link(begin, min(place, source.size) - begin, stated_s=stated_s, ended=sound <= ended)
+
+
+class _Granules:
+    """The positions that Ogg pages state, in samples from the start of the stream."""
+
+    def __init__(self) -> None:
+        self._rate_hz = self._before = 0
+        self._first = self._last = -1
+
+    def begin(self, head: bytes) -> None:
+        """Take the first packet of the stream."""
+        if head.startswith(b"OpusHead"):
+            self._rate_hz, self._before = 48_000, int.from_bytes(head[10:12], "little")
+        elif head.startswith(b"\x01vorbis"):
+            self._rate_hz = int.from_bytes(head[12:16], "little")
+
+    def add(self, granule: int) -> None:
+        """Take a page's position; -1 and 0 are those of pages on which no sound ends."""
+        if granule > 0:
+            self._first = granule if self._first < 0 else self._first
+            self._last = granule
+
+    def length_s(self) -> float:
+        if not self._rate_hz or self._last <= 0:
+            return 0.0
+        # What was recorded from a running stream begins anywhere; then its first page is not counted.
+        begins_anywhere = self._first > _OGG_PAGE_S * self._rate_hz
+        return (self._last - (self._first if begins_anywhere else self._before)) / self._rate_hz
 
 
 def _bare(source: Bytes, begin: int) -> Link:
@@ -303,10 +344,7 @@ def _ebml(source: Bytes, begin: int) -> Link:
     if source.at(place, 4) == b"\x18\x53\x80\x67":
         size, width = _vint(source, place + 4)
         if size is not None:
-            end = place + 4 + width + size
-            if end < source.size and _walker(source, end):
-                return Link(begin, end - begin)
-            return _compared(source, begin, size, source.size - place - 4 - width)
+            return _compared(source, begin, size, place + 4 + width)
     # One that was written as a live stream has no size.
     for found in source.find(_EBML_MARK, begin + 4):
         if b"\x42\x82" in source.at(found, 64):  # the name of its kind, which each header has
@@ -380,9 +418,17 @@ def _frame_size(head: bytes) -> int:
     version, layer, bitrate, rate = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3
     if version == 1 or layer != 1 or bitrate in (0, 15) or rate == 3:
         return 0
-    first = version == 3
-    hz = (44_100, 48_000, 32_000)[rate] >> (0 if first else 1 if version == 2 else 2)
-    return (144_000 if first else 72_000) * _BITRATES[not first][bitrate] // hz + (head[2] >> 1 & 1)
+    first = _is_first(head)
+    return (144_000 if first else 72_000) * _BITRATES[not first][bitrate] // _rate_hz(head) + (head[2] >> 1 & 1)
+
+
+def _is_first(head: bytes) -> bool:
+    """Whether a frame is of MPEG 1, not of MPEG 2 or 2.5."""
+    return head[1] >> 3 & 3 == 3
+
+
+def _rate_hz(head: bytes) -> int:
+    return (44_100, 48_000, 32_000)[head[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[head[1] >> 3 & 3]
 
 
 def _mp3(source: Bytes, begin: int) -> Link:
@@ -397,12 +443,13 @@ def _mp3(source: Bytes, begin: int) -> Link:
         if (sound := _after_id3(source, place)) > place and _mpeg_frame(source, sound):
             ends.append(place)
             break
-    return Link(begin, min(ends) - begin, measured=_states_frames(source, first))
+    stated_s = _stated_s(source, first)
+    return Link(begin, min(ends) - begin, stated_s=stated_s, measured=stated_s > 0)
 
 
 def _side_info(head: bytes) -> int:
     mono = head[3] >> 6 == 3
-    if head[1] >> 3 & 3 == 3:
+    if _is_first(head):
         return 17 if mono else 32
     return 9 if mono else 17
 
@@ -416,7 +463,10 @@ def _frame_of_count(source: Bytes, mark: int) -> int | None:
     return None
 
 
-def _states_frames(source: Bytes, frame: int) -> bool:
+def _stated_s(source: Bytes, frame: int) -> float:
+    """Return the length that an MP3's first frame states, with what the encoder padded; 0 when it states none."""
     head = source.at(frame, 4)
     tag = source.at(frame + 4 + _side_info(head), 12)
-    return tag[:4] in (b"Xing", b"Info") and bool(tag[7] & 1) and any(tag[8:12])
+    if tag[:4] not in (b"Xing", b"Info") or len(tag) < 12 or not tag[7] & 1:
+        return 0.0
+    return int.from_bytes(tag[8:12], "big") * (1152 if _is_first(head) else 576) / _rate_hz(head)

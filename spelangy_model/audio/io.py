@@ -41,7 +41,7 @@ _BLOCK_SAMPLES = 1 << 21  # of all channels
 _FRAMES_HELD = 64  # of a codec, a thousand samples or so each: joined, since each block has a cost of its own
 # By how much a read length may fall short of the stated one. libsndfile's headers count samples; other containers
 # round, and count what a codec pads.
-_EXACT_SLACK_S, _SLACK_S = 0.1, 1.0
+_EXACT_SLACK_S, _SLACK_S = 0.1, 0.5
 _GAP_S = 0.1  # by which a packet's time may be off: containers round times, and clocks of cameras drift
 _LONGEST_GAP_S = 6 * 3600.0
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's mark for a stream whose header states no length is 2^63 - 1
@@ -308,6 +308,8 @@ def _whole(stream: AudioStream, link: Link) -> Iterator[np.ndarray]:
             raise AudioError(
                 "truncated", f"the header states {link.stated} bytes of sound, the file holds {link.present} of them"
             )
+    # An MP3 states what its encoder padded, too.
+    _check_length(read_s, link.stated_s, _SLACK_S if stream.format.startswith("MP3") else _EXACT_SLACK_S)
     if not link.ended:
         raise AudioError("truncated", f"the stream has no last page after {read_s:.1f} s")
 
