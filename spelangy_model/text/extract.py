@@ -30,15 +30,18 @@ class ExtractionRules:
     """Which main text is taken, and of which pages.
 
     Trafilatura's precise mode is asked first; where it finds less than `min_precise_characters`, its balanced mode is
-    believed when it finds `misled_factor` times as much. A page of more elements or a deeper nesting than real ones
-    have is not given to it, for its time grows with their square: its text is what resiliparse takes for the main part,
-    without structure, or, when it nests deeper than `max_depth`, nothing.
+    believed when it finds `misled_factor` times as much. A page of more than `max_compared_elements` is not compared
+    with what jusText and readability find, whose time grows with the square. A page of more elements or a deeper
+    nesting than real ones have is not given to trafilatura: its text, and that of a large page in which trafilatura
+    finds little, is what resiliparse takes for the main part, without structure, or, when the page nests deeper than
+    `max_depth`, nothing.
     """
 
     min_precise_characters: int = 500
     misled_factor: float = 1.5
+    max_compared_elements: int = 12_000
     max_elements: int = 30_000
-    max_depth: int = 256
+    max_depth: int = 128
 
 
 def extract_text(html: str, rules: ExtractionRules | None = None) -> str:
@@ -52,13 +55,19 @@ def extract_text(html: str, rules: ExtractionRules | None = None) -> str:
 def main_blocks(html: str, rules: ExtractionRules) -> list[Block]:
     """Return the blocks of the main text, in the order of the page."""
     tree = _parsed(html)
-    if tree is None or _is_beyond(tree, rules):
+    elements = 0 if tree is None else _elements(tree, rules)
+    if not elements:
         return _plain_blocks(html, rules.max_depth)
-    precise = _trafilatura_blocks(tree, is_precise=True)
-    if _characters(precise) >= rules.min_precise_characters:
-        return precise
-    balanced = _trafilatura_blocks(tree, is_precise=False)
-    return balanced if _characters(balanced) > rules.misled_factor * _characters(precise) else precise
+    is_fast = elements > rules.max_compared_elements
+    found = _trafilatura_blocks(tree, is_precise=True, is_fast=is_fast)
+    if _characters(found) >= rules.min_precise_characters:
+        return found
+    balanced = _trafilatura_blocks(tree, is_precise=False, is_fast=is_fast)
+    if _characters(balanced) > rules.misled_factor * _characters(found):
+        found = balanced
+    if is_fast and _characters(found) < rules.min_precise_characters:
+        return _plain_blocks(html, rules.max_depth)
+    return found
 
 
 def _characters(blocks: list[Block]) -> int:
@@ -73,7 +82,8 @@ def _parsed(html: str) -> Any:
     return load_html(html) if html.strip() else None
 
 
-def _is_beyond(tree: Any, rules: ExtractionRules) -> bool:
+def _elements(tree: Any, rules: ExtractionRules) -> int:
+    """Return how many elements a tree has; 0 when they are too many or nest too deeply."""
     from lxml.etree import iterwalk
 
     elements = depth = 0
@@ -82,16 +92,16 @@ def _is_beyond(tree: Any, rules: ExtractionRules) -> bool:
             elements += 1
             depth += 1
             if depth > rules.max_depth or elements > rules.max_elements:
-                return True
+                return 0
         else:
             depth -= 1
-    return False
+    return elements
 
 
-def _trafilatura_blocks(tree: Any, *, is_precise: bool) -> list[Block]:
+def _trafilatura_blocks(tree: Any, *, is_precise: bool, is_fast: bool = False) -> list[Block]:
     from trafilatura import bare_extraction
 
-    document: Any = bare_extraction(tree, favor_precision=is_precise, include_comments=False)
+    document: Any = bare_extraction(tree, favor_precision=is_precise, include_comments=False, fast=is_fast)
     return [] if document is None else _without_labels(_without_infobox_name(_blocks_of(document.body)))
 
 
