@@ -179,8 +179,8 @@ def offer(folder: Path, name: str, checkpoints: Path) -> str:
     the folder of checkpoints.
     """
     try:
-        check_name(name)
-    except ValueError as error:
+        _plain_name(name)
+    except PreflightError as error:
         raise PreflightError(f"{error}: choose another name with --name") from None
     complaints = []
     for holds in get_args(Holds):
@@ -202,9 +202,15 @@ def offer(folder: Path, name: str, checkpoints: Path) -> str:
 
 def _plain_name(name: str) -> str:
     """Return a name that stays inside of the folder of checkpoints; one of the hub has a part for its owner."""
-    parts = name.split("/")
-    if any(part.startswith(".") or not part or not part.isprintable() or "\\" in part for part in parts):
-        raise PreflightError(f"{name!r} cannot name a checkpoint: no '\\', no part that is empty or begins with '.'")
+    try:
+        for part in name.split("/"):
+            check_name(part)
+            if not part.isprintable():
+                raise ValueError
+    except ValueError:
+        raise PreflightError(
+            f"{name!r} cannot name a checkpoint: no '\\', no part that is empty or '_' or begins with '.'"
+        ) from None
     return name
 
 

@@ -21,7 +21,7 @@ from spelangy_assets.quality import contracts
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stage_parts.language_model import BudgetSpent, ServiceLost, ServiceRefused, ask_all, make_client
 from spelangy_assets.stages import ingest_pages, mine_quest, write_krist
-from spelangy_assets.store.artifacts import Address, Identity, StoreError
+from spelangy_assets.store.artifacts import DatasetName, Identity, StoreError
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_model.text.llm import LanguageModel, Ledger, Price, Prompt, Reply
 
@@ -344,13 +344,13 @@ def test_a_thinned_dataset_that_cannot_be_made_again_is_read_by_nothing_and_stay
         assert (found.state, found.causes, found.repairable) == ("stale", ("quality",), True)
         assert "records were lost to a service's bad hour" in found.why
         with pytest.raises(StoreError, match="failed its contract"):
-            laboratory.store.resolve(laboratory.store.latest(Address("recipe", "write_krist", None)).address)
+            laboratory.store.resolve(DatasetName("recipe", "write_krist"))
 
 
 def test_a_dataset_that_lost_too_many_pages_to_bad_replies_is_blocked(laboratory):
     with Answering(lambda page, nth: (200, completion("prose")) if page in ("Mill 1", "Mill 2") else None) as server:
         built = laboratory.build(asking(write_krist), server)
-    assert built.artifact.manifest.counts.dropped == {"model_schema_violated": 2}
+    assert built.artifact.manifest.counts.dropped == {"model_not_json": 2}
     assert [item.name for item in built.verdict.failures()] == [
         "share_dropped_by_model in [0, 0.25]", "share_dropped_by_model in [0, 0.05]"
     ]  # fmt: skip

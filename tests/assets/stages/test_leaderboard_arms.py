@@ -23,7 +23,7 @@ from spelangy_assets.stages.leaderboard import (
     compare_arms,
     score_arm,
 )
-from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, Identity
+from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_model.records import Metric, QuestionScore
 from spelangy_model.text.topics import jensen_shannon_distance
 
@@ -93,18 +93,18 @@ class Shelf:
         self.inputs: dict[str, Artifact] = {}
 
     def put(self, role: str, stage: Any, stats: dict[str, float] | None = None, **tables: list) -> None:
-        address = Address(f"{self.prefix}recipe", f"{self.prefix}{role.replace('.', '_')}")
+        called = DatasetName(f"{self.prefix}recipe", f"{self.prefix}{role.replace('.', '_')}")
         name = stage.__name__.rsplit(".", 1)[-1]
         config = {"type": "Config", "system": {"type": "Cascade"}}
         identity = Identity(name, stage.VERSION, "f", config, [], f"v1-{role.replace('.', '-')}")
-        writer = self.store.writer(address, identity, stage.TABLES)
+        writer = self.store.writer(called, identity, stage.TABLES)
         with writer.unit(0) as out:
             for table, rows in tables.items():
                 out.write(table, rows)
             for stat, amount in (stats or {}).items():
                 out.add(stat, amount)
         writer.commit()
-        artifact = self.store.find(address, identity.build_key)
+        artifact = self.store.find(Address(name), identity.build_key, called)
         assert artifact is not None
         self.inputs[role] = artifact
 
@@ -136,11 +136,11 @@ class Shelf:
         self.put(f"topics.{place}", cover_topics, metrics=rows)
 
     def board(self, config: Config) -> Artifact:
-        address, identity = Address("recipe", "board"), Identity("leaderboard", "1", "", None, [], "v1-board")
-        writer = self.store.writer(address, identity, leaderboard.TABLES)
+        identity = Identity("leaderboard", "1", "", None, [], "v1-board")
+        writer = self.store.writer(DatasetName("recipe", "board"), identity, leaderboard.TABLES)
         leaderboard.run(StageContext(self.inputs, {}, writer, self.execution, None, None, lambda text: None), config)
         writer.commit()
-        artifact = self.store.find(address, "v1-board")
+        artifact = self.store.find(Address("leaderboard"), "v1-board")
         assert artifact is not None
         return artifact
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -251,6 +252,7 @@ def test_a_world_that_changed_is_named_before_any_work(execution):
 class Proverbs:
     """A source of sentences from outside of the package."""
 
+    version: ClassVar[str] = "1"
     texts: tuple[str, ...]
     missing: str = ""
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -117,6 +118,7 @@ def test_a_recipe_that_names_no_source_of_questions_is_refused_when_it_is_read()
 class Given:
     """A source of questions from outside of the package: its literals are all that it has."""
 
+    version: ClassVar[str] = "1"
     number: int
     missing: str = ""
 

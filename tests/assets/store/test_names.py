@@ -22,8 +22,9 @@ def test_no_link_is_made_outside_of_its_folder(tmp_path: Path, name: str):
     settings = Settings.at(tmp_path / "home")
     with pytest.raises(InputError, match="choose another name with --name"):
         web_speech(theirs, name, settings)
-    with pytest.raises(PreflightError, match="choose another name with --name"):
-        offer(theirs, name, settings.checkpoints)
+    if name != "a/b":  # a checkpoint may have its owner before it, as on the hub
+        with pytest.raises(PreflightError, match="choose another name with --name"):
+            offer(theirs, name, settings.checkpoints)
     assert [path for path in tmp_path.rglob("*") if path.is_symlink()] == []
 
 
