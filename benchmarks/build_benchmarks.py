@@ -23,16 +23,14 @@ import numpy as np
 from scipy.stats import chisquare
 
 from spelangy_assets.execution.build import build
-from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import Execution
-from spelangy_assets.quality import contracts
-from spelangy_assets.recipes.sample import HELD_OUT_VOICES, SEED, TOKENIZER_ACCENTS
-from spelangy_assets.sample.world import load_world
+from spelangy_assets.recipes.sample import HELD_OUT_VOICES, SEED, TRAINED_VOICES, WORLD
+from spelangy_assets.sample.sources import SampleWorld
 from spelangy_assets.stages import write_benchmark
 from spelangy_assets.stages.write_benchmark import FOLDER_VARIABLE, QuestionSet
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
-from spelangy_model.audio.tts.espeak import voices_of
 from spelangy_model.eval.question_files import digest_of_questions, read_questions
 from spelangy_model.eval.stats import wilson_interval
 from spelangy_model.records import SpokenQuestion
@@ -110,34 +108,25 @@ def main() -> None:
     args = parser.parse_args()
     files = sorted((args.folder / "opentriviaqa").glob("*.txt"))
     each = [args.trivia // len(files) + (number < args.trivia % len(files)) for number in range(len(files))]
-    sets = (
+    world = SampleWorld(world=WORLD)
+    sources = (
         question_set(args.folder, "webquestions", "webquestions", "webquestions/test.json"),
         *(
             question_set(args.folder, "opentriviaqa", "opentriviaqa", f"opentriviaqa/{file.name}", limit)
             for file, limit in zip(files, each, strict=True)
         ),
+        world,
     )
-    config = write_benchmark.Config(
-        seed=SEED,
-        world=load_world().digest,
-        trained_voices=voices_of(TOKENIZER_ACCENTS),
-        held_out_voices=HELD_OUT_VOICES,
-        sets=sets,
+    questions = write_benchmark.questions(
+        *sources, seed=SEED, trained_voices=TRAINED_VOICES, held_out_voices=HELD_OUT_VOICES
     )
-    node = Node(
-        name="sqa_benchmarks",
-        group="evals",
-        description="Published question sets, spoken.",
-        stage=write_benchmark,
-        config=config,
-        contract=contracts.QUESTIONS,
-    )
+    graph = Recipe("published", questions).graph
     with tempfile.TemporaryDirectory() as home:
         store = ArtifactStore(Path(home) / "store", Path(home) / "cache")
         environment = {FOLDER_VARIABLE: str(args.folder)}
         execution = Execution(Path(home) / "cache", lambda *_: None, environment=environment)
         start = time.process_time()
-        built = build(store, Graph("published", [node]), node, None, execution)
+        built = build(store, graph, graph[questions.name], None, execution)
         seconds = time.process_time() - start
         rows = list(built.artifact.records("questions", SpokenQuestion))
         dropped = built.artifact.manifest.counts.dropped
@@ -149,7 +138,7 @@ def main() -> None:
     )
     print("| set | questions | four distinct options | place, chi-square p | blind chooser | right | 95% |")
     print("|---|---|---|---|---|---|---|")
-    for name in ("webquestions", "opentriviaqa", config.benchmark):
+    for name in ("webquestions", "opentriviaqa", world.name):
         texts = list({row.text_id: row for row in rows if row.benchmark == name}.values())
         report(name, texts, args.model, args.answer_prefix)
 

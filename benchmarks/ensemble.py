@@ -124,7 +124,7 @@ def read(store: ArtifactStore, snapshot: str, third: Remembering, texts: Mapping
     for hypothesis in heard.records("hypotheses", Hypothesis):
         if texts is not None or hypothesis.language == "en":
             words[hypothesis.segment_id][hypothesis.system] = hypothesis.words
-    systems = [system.name for system in SAMPLE.web_speech.recognize.systems] + [THIRD.name]
+    systems = [system.name for system in SAMPLE.graph["transcript_hypotheses"].config.systems] + [THIRD.name]
     several = []
     for recording in raw.records("recordings", Recording):
         if texts is None:

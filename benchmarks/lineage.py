@@ -13,21 +13,23 @@ as `connect` does; a question is then one query. Wall time, the load with a warm
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from spelangy_assets.recipes.recipe import Corpus, Recipe
 
 from spelangy_assets.execution.build import resolve
+from spelangy_assets.execution.dataset import Dataset
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.places import required_places
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.sources.files import Arriving
 from spelangy_assets.store.artifacts import Address, ArtifactStore, DatasetName
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.lineage import connect, published_id, query
@@ -56,25 +58,31 @@ def main() -> None:
 
 
 def many_snapshots(recipe: Recipe) -> Recipe:
-    audio = tuple(f"a{number:04}" for number in range(AUDIO_SNAPSHOTS))
-    pages = tuple(f"p{number:04}" for number in range(PAGE_SNAPSHOTS))
-    return dataclasses.replace(
-        recipe,
-        audio_snapshots={name: {"snapshot": name} for name in audio},
-        page_snapshots={name: {"snapshot": name} for name in pages},
-        corpora={name: Corpus(snapshots=audio if name.startswith("web") else pages) for name in recipe.corpora},
-    )
+    """Return the recipe over as many snapshots as are measured here: its handles again, from the crawls down."""
+    counts = {"raw_audio": ("a", AUDIO_SNAPSHOTS), "raw_pages": ("p", PAGE_SNAPSHOTS)}
+    snapshots = {name: tuple(f"{kind}{n:04}" for n in range(count)) for name, (kind, count) in counts.items()}
+    made: dict[str, Dataset] = {}
+    for one in recipe.datasets.values():  # parents first
+        inputs = {role: made[parent.name] for role, parent in one.inputs.items()}
+        names = snapshots[one.crawl.name] if one.crawl else ()
+        several = {member.name for member, _ in one.members}
+        members = tuple((made[name], snapshot) for name in several for snapshot in made[name].snapshots)
+        sources = None if one.sources is None else dict.fromkeys(names, Arriving())
+        made[one.name] = replace(
+            one, inputs=inputs, members=members, sources=sources, snapshots=names, home=names, companions={}
+        )
+    return Recipe(recipe.name, *made.values())
 
 
 def make_store(store: ArtifactStore) -> None:
     """Commit a version of every dataset that the corpora need, parents first."""
-    recipe = many_snapshots(SAMPLE)
-    graph = recipe.graph
+    graph = many_snapshots(SAMPLE).graph
     for name, partition in required_places(graph):
         node = graph[name]
-        known = {**recipe.audio_snapshots, **recipe.page_snapshots}
-        source = known[partition] if node.has_source and partition else None
+        source = {"snapshot": partition} if node.has_source else None
         identity = resolve(store, graph, node, partition, source).identity
+        # Both chunkings are empty here, so that what is made of them would be one version.
+        identity = replace(identity, build_key=f"{identity.build_key}-{name}")
         dataset = DatasetName(graph.recipe, name, partition)
         writer = store.writer(dataset, identity, node.stage.TABLES)
         for unit, table in enumerate(contents(graph, node, partition)):
@@ -99,7 +107,7 @@ def contents(graph: Graph, node: Node, partition: str | None) -> Iterator[dict[s
         yield {"pages": to_table([page(partition, number) for number in range(PAGES)], Page)}
     elif node.group == "mixes":
         for shard in range(10):
-            yield {"rows": rows_of(node.name, "text" not in node.name, shard, ROWS // 10)}
+            yield {"rows": rows_of(node.name, "speech_tokenizer" in node.inputs, shard, ROWS // 10)}
     else:
         yield {}
 
@@ -129,7 +137,7 @@ def rows_of(mix: str, web: bool, shard: int, count: int) -> pa.Table:
                 if heard
                 else f"p{rng.integers(PAGE_SNAPSHOTS):04}-p{rng.integers(PAGES):05}"
             )
-            token_set = "web_fine_tokens" if heard else "text_tokens"
+            token_set = "speech.0" if heard else "text.0"
             spans.append(RowSpan(f"{source}-d{place}", token_set, source, 0, 32 * place, 32, 1))
         rows.append(PackedRow(row, "speech_text" if web else "text", [0], [0], [1], spans))
     return to_table(rows, PackedRow).cast(schema_of(PackedRow))
@@ -142,9 +150,15 @@ def measure(store: ArtifactStore, rounds: int) -> None:
         connection = connect(store, "sample")
         loads.append(time.perf_counter() - started)
     board = published_id(store, DatasetName("sample", "leaderboard"))
-    (cell,) = query(connection, "SELECT parent FROM edges WHERE child = $board AND role = 'run_quest'", board=board)
+    inputs = SAMPLE.graph["leaderboard"].inputs
+    role = next(role for role, name in inputs.items() if name == "run_quest")
+    (cell,) = query(
+        connection, "SELECT parent FROM edges WHERE child = $board AND role = $role", board=board, role=role
+    )
     (mix,) = query(connection, "SELECT parent FROM edges WHERE child = $run AND role = 'mix'", run=cell["parent"])
     sources = query(connection, CELL_SQL, artifact=board, run="quest")
+    if not sources:
+        raise SystemExit("no recording or page is found for the row `quest` of the leaderboard")
     urls = {kind: next(row["url"] for row in sources if row["kind"] == kind) for kind in ("recording", "page")}
     crawl = query(connection, "SELECT artifact FROM crawl WHERE url = $url", url=urls["recording"])[0]["artifact"]
     counts = {

@@ -61,7 +61,6 @@ def make_documents(count: int, layout: Layout) -> DocumentArrays:
     names = pa.array([f"document-{index}" for index in range(count)])
     return DocumentArrays(
         names,
-        pa.array(["web_fine_tokens"] * count),
         names,
         np.concatenate([[0], np.cumsum(chunks)]),
         rng.integers(0, layout.codebook_size, int(codes.sum()), dtype=np.int32),
@@ -137,7 +136,7 @@ def finished(
         switches=plan.switches[members],
         epoch=np.zeros(len(members), np.int64),
         document_id=documents.document_ids.take(owner),
-        source=documents.sources.take(owner),
+        source=pa.array(["web_fine_tokens"] * len(members)),
         source_id=documents.source_ids.take(owner),
     )
     return build_rows(0, ["speech_text"] * rows, spans, ids, loss_mask, row_length, layout)

@@ -183,10 +183,11 @@ def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manif
 def print_snapshots(part: Part, found: dict[str, list[Manifest]], cpu_s_an_hour: float, cores: int) -> None:
     """Print how many snapshots, units and files the hours are, and how long a machine works on a snapshot."""
     hours = total(found[part.hours[0]], part.hours[1])
-    unit_hours = PAPER.web_speech.ingest.bytes_per_unit / (bytes_of(found[part.sound]) / hours)
+    unit_bytes = PAPER.graph["raw_audio"].config.bytes_per_unit
+    unit_hours = unit_bytes / (bytes_of(found[part.sound]) / hours)
     files = [(len(m.shards) + m.units) / m.units for step in part.steps for m in found[step.asset]]
     print(
-        f"\nIn snapshots, with units of {PAPER.web_speech.ingest.bytes_per_unit / 1e6:,.0f} MB of sound "
+        f"\nIn snapshots, with units of {unit_bytes / 1e6:,.0f} MB of sound "
         f"({unit_hours:.0f} hours), {len(part.steps)} datasets a snapshot, {cores} cores a machine:\n"
     )
     print("| hours a snapshot | snapshots | units a dataset | files in all | a machine's hours a snapshot | machines |")

@@ -2,11 +2,11 @@
 
     python benchmarks/ray_units.py FOLDER [--processes 2] [--recordings-per-unit 4]
 
-FOLDER holds recordings. raw_audio, speech_segments and transcript_hypotheses of recipe `sample` are built from it: by a
-plain loop in this process, and with their units shared by a Ray cluster of so many nodes of one CPU each. A stage's
-time is that of its units: in one process their sum, on the cluster the largest sum over a node's units, since the nodes
-work at the same time. The models are loaded once by each of them, in its first unit; the seconds that this takes,
-measured here, are taken off the recognizers' times.
+FOLDER holds recordings. raw_audio, speech_segments and transcript_hypotheses are built from it with the systems of
+recipe `sample`: by a plain loop in this process, and with their units shared by a Ray cluster of so many nodes of one
+CPU each. A stage's time is that of its units: in one process their sum, on the cluster the largest sum over a node's
+units, since the nodes work at the same time. The models are loaded once by each of them, in its first unit; the seconds
+that this takes, measured here, are taken off the recognizers' times.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa  # noqa: F401 - before ray: both carry an Arrow
@@ -25,12 +24,22 @@ from spelangy_assets.execution.build import build
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.ray_cluster import ray_spread
-from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.manifest import Receipt
 
 STAGES = ("raw_audio", "speech_segments", "transcript_hypotheses")
+# A file, for the nodes are sent its text.
+RECIPE = """
+from spelangy_assets import lab
+from spelangy_assets.recipes.sample import SAMPLE
+
+audio = lab.recordings({{"folder": lab.Arriving()}}, recordings_per_unit={recordings_per_unit})
+turns = lab.segments(audio)
+systems = SAMPLE.graph["transcript_hypotheses"].config.systems
+RECIPE = lab.Recipe("ray_units", lab.hypotheses(audio, turns, systems))
+"""
 
 
 def seconds_of_units(artifact: Artifact) -> list[float]:
@@ -42,7 +51,7 @@ def seconds_of_units(artifact: Artifact) -> list[float]:
 def seconds_to_load(recipe: Recipe, cache_dir: Path) -> float:
     """Return how long the recognizers take to load, their files being in the cache."""
     started = time.perf_counter()
-    for system in recipe.web_speech.recognize.systems:
+    for system in recipe.graph["transcript_hypotheses"].config.systems:
         system.load(cache_dir, "cpu")
     return time.perf_counter() - started
 
@@ -65,9 +74,10 @@ def main() -> None:
     chosen = arguments.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
 
-    ingest = replace(SAMPLE.web_speech.ingest, recordings_per_unit=chosen.recordings_per_unit)
-    recipe = replace(SAMPLE, web_speech=replace(SAMPLE.web_speech, ingest=ingest))
     with tempfile.TemporaryDirectory() as home:
+        file = Path(home) / "ray_units.py"
+        file.write_text(RECIPE.format(recordings_per_unit=chosen.recordings_per_unit))
+        recipe = recipe_named(str(file))
         snapshots = Path(home) / "snapshots"
         shutil.copytree(chosen.folder, snapshots / "audio" / "folder")
         alone = Settings.at(Path(home) / "alone", SPELANGY_SNAPSHOTS=str(snapshots))
@@ -80,8 +90,8 @@ def main() -> None:
         for _ in range(chosen.processes - 1):
             cluster.add_node(num_cpus=1)
         try:
-            shared = Settings.at(Path(home) / "shared", SPELANGY_SNAPSHOTS=str(snapshots), SPELANGY_RAY=cluster.address)
-            many = build_all(recipe, shared)
+            more = {"SPELANGY_SNAPSHOTS": str(snapshots), "SPELANGY_RAY": str(cluster.address)}
+            many = build_all(recipe, Settings.at(Path(home) / "shared", **more))
         finally:
             ray.shutdown()  # a cluster does not end under a process that is connected to it
             cluster.shutdown()

@@ -61,7 +61,7 @@ def sample_scripts(asset: str, folder: Path) -> list[Script]:
     execution = Execution(cache_dir=folder, launch=no_launch)
     for snapshot in SNAPSHOTS:
         for node in (graph["raw_pages"], graph[asset]):
-            source = laboratory.source(SAMPLE, node, snapshot)
+            source = laboratory.source(node, snapshot)
             build(laboratory.store, graph, node, snapshot, execution, source=source)
     return [
         script
@@ -78,7 +78,7 @@ def no_launch(*_: object) -> None:
 
 
 def print_speed(scripts: list[Script], size: int, executable: str | None, folder: Path) -> None:
-    config = SAMPLE.synthetic.krist_speech
+    config = SAMPLE.graph["krist_speech"].config
     ours, theirs = Spent(), Spent()
     store = ArtifactStore(folder / "store", folder / "cache")
     for number, start in enumerate(range(0, len(scripts), size)):
@@ -163,7 +163,7 @@ def spoken_by_a_script(executable: str, scripts: list[Script], config: speak.Con
 
 
 def print_accents(scripts: dict[str, list[Script]], ids: int) -> None:
-    krist, quest = SAMPLE.synthetic.krist_speech, SAMPLE.synthetic.quest_speech
+    krist, quest = (SAMPLE.graph[name].config for name in ("krist_speech", "quest_speech"))
     sets = {
         f"{ids:,} ids": ([stable_hash("id", number) for number in range(ids)], krist),
         "the sample's Krist documents": ([script.document_id for script in scripts["krist_documents"]], krist),

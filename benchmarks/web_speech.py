@@ -29,6 +29,7 @@ from spelangy_model.records import Hypothesis, Recording, Segment, Transcript
 from spelangy_model.text.language import UNDETERMINED, detect_language
 
 ASSETS = ("raw_audio", "speech_segments", "transcript_hypotheses", "clean_transcripts", "web_coarse", "web_fine")
+CLEAN = SAMPLE.graph["clean_transcripts"].config
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def print_word_errors(truth, recordings, segments, hypotheses, transcripts) -> N
         heard[hypothesis.system][hypothesis.recording_id].append((start[hypothesis.segment_id], hypothesis.text))
     for segment_id, several in by_segment.items():
         names = [hypothesis.system for hypothesis in several]
-        words = rover([hypothesis.words for hypothesis in several], SAMPLE.web_speech.clean.rover, names).words
+        words = rover([hypothesis.words for hypothesis in several], CLEAN.rover, names).words
         heard["ROVER"][several[0].recording_id].append((start[segment_id], text_of(words)))
     kept = defaultdict(list)
     for transcript in transcripts:
@@ -120,7 +121,6 @@ def print_diarization(folder: Path, recordings, segments) -> None:
 
 def print_languages(truth, recordings, segments, hypotheses) -> None:
     """Print what ear, text and their vote (clean_transcripts' own) make of the language of most of a recording."""
-    clean = SAMPLE.web_speech.clean
     heard: dict[str, list[Hypothesis]] = defaultdict(list)
     for hypothesis in hypotheses:
         heard[hypothesis.segment_id].append(hypothesis)
@@ -128,8 +128,8 @@ def print_languages(truth, recordings, segments, hypotheses) -> None:
     for segment in segments:
         if segment.segment_id not in heard:
             continue
-        transcript = agree(segment, heard[segment.segment_id], clean)
-        long_enough = len(transcript.text) >= clean.language.min_text_characters
+        transcript = agree(segment, heard[segment.segment_id], CLEAN)
+        long_enough = len(transcript.text) >= CLEAN.language.min_text_characters
         told = {
             "ear": heard[segment.segment_id][0].language,
             "text": detect_language(transcript.text) if long_enough else UNDETERMINED,

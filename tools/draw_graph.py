@@ -12,15 +12,16 @@ from xml.sax.saxutils import escape
 from spelangy_assets.recipes.sample import SAMPLE
 
 WIDTH, GAP_X, HEIGHT, GAP_Y, TOP = 168, 46, 30, 14, 64
-FILLS = {"audio_snapshot": "#d7e8f7", "page_snapshot": "#dff0d8", None: "#f4e7c8"}
-LEGEND = {"audio_snapshot": "per audio snapshot", "page_snapshot": "per page snapshot", None: "not partitioned"}
+GROUPS = ["crawl", "transcripts", "chunks", "synthetic", "tokenizers", "tokens", "corpora", "mixes", "runs", "evals"]
+FILLS = {"raw_audio": "#d7e8f7", "raw_pages": "#dff0d8", None: "#f4e7c8"}
+LEGEND = {"raw_audio": "per audio snapshot", "raw_pages": "per page snapshot", None: "not partitioned"}
 
 
 def main() -> None:
     graph = SAMPLE.graph
-    columns: dict[str, list] = {}
+    columns: dict[str, list] = {group: [] for group in GROUPS}
     for node in graph:
-        columns.setdefault(node.group, []).append(node)
+        columns[node.group].append(node)
     tallest = max(len(nodes) for nodes in columns.values())
     width = len(columns) * (WIDTH + GAP_X) + GAP_X
     height = TOP + tallest * (HEIGHT + GAP_Y) + 50

@@ -33,40 +33,30 @@ from spelangy_model.audio.tts.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.records import TokenDocument
 
 RECIPE = """
-from dataclasses import replace
-
-from spelangy_assets.recipes.recipe import Corpus, Run
-from spelangy_assets.recipes.sample import SEED, TINY, WORLD
-from spelangy_assets.stages import adopt_chunks, mix
-from spelangy_assets.stages.adopt_checkpoint import Checkpoint
-from spelangy_assets.stages.tokenizer_corpus import Sentences
+from spelangy_assets import lab
+from spelangy_assets.recipes.sample import ROW_TOKENS, SEED, TINY, TRAINED_VOICES, WORLD, judging, training
 from spelangy_assets.sample.notes import WrittenNotes
-from spelangy_model.data.mixture import Proportion, Source
+from spelangy_assets.sample.sources import WorldSentences
 
-THEIRS = Checkpoint(name="theirs", sha256="DIGEST", licence="MIT", url="https://models.example/theirs")
-mixture = replace(
-    TINY.mixes["fine"].mixture,
-    sources=(
-        Source("adopted_tokens", "speech_text", Proportion(1.0)),
-        Source("text_tokens", "text", Proportion(1.0)),
-    ),
+THEIRS = lab.Checkpoint(name="theirs", sha256="DIGEST", licence="MIT", url="https://models.example/theirs")
+salad = WorldSentences(world=WORLD, seed=SEED, kind="word_salad", count=100)
+spoken = lab.tokenizer_speech(salad, seed=SEED, voices=TRAINED_VOICES)
+text = lab.checkpoint("text_tokenizer", name="text_tokenizer", checkpoint=THEIRS)
+base = lab.checkpoint("language_model", name="base_lm", checkpoint=THEIRS, text_tokenizer=text)
+tokens = lab.Tokens(speech=lab.speech_tokenizer(spoken), text=text)
+chunks = lab.adopted_chunks(lab.recordings({"elsewhere": lab.Arriving()}))
+notes = lab.pages({"notes": WrittenNotes(world=WORLD, seed=SEED, documents=60, documents_per_page=2)})
+rows = lab.mix(
+    speech={tokens(chunks): 1.0},
+    text={tokens(lab.documents(notes)): 1.0},
+    text_share=0.15,
+    rows=600,
+    row_tokens=ROW_TOKENS,
     max_epochs=999.0,
+    seed=SEED,
 )
-training = replace(TINY.runs["fine"].train, steps=4, warmup_steps=1, decay_steps=2)
-OURS = replace(
-    TINY,
-    name="ours",
-    audio_snapshots={"elsewhere": None},
-    page_snapshots={"notes": WrittenNotes(world=WORLD, seed=SEED, documents=60, documents_per_page=2)},
-    tokenizers=replace(
-        TINY.tokenizers, corpus=replace(TINY.tokenizers.corpus, sentences=(Sentences("word_salad", 100),))
-    ),
-    corpora={"adopted": Corpus(snapshots=("elsewhere",)), "text": Corpus(snapshots=("notes",))},
-    adopted_speech=adopt_chunks.Config(),
-    adopted_checkpoints={"text_tokenizer": THEIRS, "base_lm": THEIRS},
-    mixes={"adopted": mix.Config(mixture)},
-    runs={"adopted": Run(mix="adopted", train=training)},
-)
+run = lab.train(rows, base=base, **training(4, 5, 3e-3, warmup=4))
+OURS = lab.Recipe("ours", lab.leaderboard({"adopted": run}, TINY["sqa_benchmarks"], judging=judging()))
 """
 
 
@@ -140,7 +130,7 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
     documents = list(tokens.records("documents", TokenDocument))
     assert [len(document.chunks) for document in documents] == [5] * 8
     run = store.resolve(DatasetName("ours", "run_adopted"))
-    assert run.manifest.counts.stats["adopted_tokens.share"] > 0.7
+    assert run.manifest.counts.stats["speech.0.share"] > 0.7
     with connect(store, "ours") as connection:
         identity = published_id(store, DatasetName("ours", "run_adopted"))
         sources = query(connection, SOURCES_SQL, artifact=identity)
@@ -155,8 +145,6 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
     (tmp_path / "home" / "snapshots" / "audio" / "elsewhere").rename(tmp_path / "moved")
     (tmp_path / "home" / "snapshots" / "audio" / "elsewhere").symlink_to(tmp_path / "moved")
     laboratory = Laboratory(settings)
-    statuses = status_of(
-        store, recipe.graph, snapshots(recipe, settings), lambda node, part: laboratory.source(node, part)
-    )
+    statuses = status_of(store, recipe.graph, snapshots(recipe.graph, settings), laboratory.source)
     states = {(status.asset, status.partition): status.state for status in statuses}
     assert {states[place] for place in places} == {"fresh"}

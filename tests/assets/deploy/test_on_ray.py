@@ -134,7 +134,7 @@ def test_a_stage_over_two_nodes_gives_the_version_of_one_process(
     with ray_cluster((port, jobs_port)):
         services = control(tmp_path)
         recordings = services.soon(lambda: made("raw_audio"))  # the sensor found the snapshot and requested it
-        services.launch("sample_audio", ["sample/speech_segments"], dagster__partition="clips")
+        services.launch("sample_raw_audio", ["sample/speech_segments"], dagster__partition="clips")
         segments = services.soon(lambda: made("speech_segments"))
         places = finished_shares(f"http://127.0.0.1:{jobs_port}")
     assert len(places["sample/raw_audio"]) == len(places["sample/speech_segments"]) == NODES
@@ -143,7 +143,7 @@ def test_a_stage_over_two_nodes_gives_the_version_of_one_process(
     graph = SAMPLE.graph
     for asset, artifact in (("raw_audio", recordings), ("speech_segments", segments)):
         node = graph[asset]
-        source = alone.source(SAMPLE, node, "clips")
+        source = alone.source(node, "clips")
         expected = build(alone.store, graph, node, "clips", alone.execution(), source=source).artifact
         assert len(expected.shards(next(iter(node.stage.TABLES)))) == NODES
         assert artifact.manifest.data_version == expected.manifest.data_version

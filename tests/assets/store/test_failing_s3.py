@@ -129,7 +129,7 @@ def test_web_speech_on_a_failing_server_has_the_versions_that_it_has_on_a_disk(
         laboratory = Laboratory(settings)
         for asset, partition in required_places(graph, roots):
             node = graph[asset]
-            source = laboratory.source(TINY, node, partition)
+            source = laboratory.source(node, partition)
             built = build(laboratory.store, graph, node, partition, laboratory.execution(), source)
             versions[name, asset] = (built.artifact.data_version, built.verdict.passed)
     assets = {asset for _, asset in versions}
