@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chisquare
 
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.sample.sources import WorldSentences
+from spelangy_assets.sample.sources import SentenceKind, WorldSentences
 from spelangy_assets.sample.world import load_world
 from spelangy_assets.sources.texts import Sentence, SentenceSource, SourceUnavailable
 from spelangy_assets.stages import speak, tokenizer_corpus
@@ -206,7 +206,7 @@ def test_preflight_of_what_is_there_passes(execution):
 
 
 def tokenizer_config(world: str = "", **changes) -> tokenizer_corpus.Config:
-    counts = {"word_salad": 6, "talk": 5, "questions": 4}
+    counts: dict[SentenceKind, int] = {"word_salad": 6, "talk": 5, "questions": 4}
     literals = {
         "sentences": tuple(
             WorldSentences(world=world or load_world().digest, seed=5, kind=kind, count=count)

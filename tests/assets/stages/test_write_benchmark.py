@@ -15,6 +15,7 @@ from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError
+from spelangy_assets.quality import contracts
 from spelangy_assets.sample.sources import SampleWorld
 from spelangy_assets.sources.questions import Asked, QuestionSource
 from spelangy_assets.sources.texts import SourceUnavailable
@@ -61,7 +62,7 @@ def built(folder: Path, config: write_benchmark.Config, environment: dict[str, s
         description="d",
         stage=write_benchmark,
         config=config,
-        contract=write_benchmark.KIND.contract,
+        contract=contracts.QUESTIONS,
     )
     store = ArtifactStore(folder.parent / "store", folder.parent / "cache")
     found = {FOLDER_VARIABLE: str(folder)} if environment is None else environment
@@ -109,9 +110,8 @@ def test_what_the_recipe_does_not_mean_is_refused_with_the_cure(folder: Path) ->
 
 
 def test_a_recipe_that_names_no_source_of_questions_is_refused_when_it_is_read() -> None:
-    voices = {"trained_voices": voices_of(("en-us",)), "held_out_voices": voices_of(("en-029",))}
     with pytest.raises(RecipeError, match=rf"{Path(__file__).name}:\d+: questions: name at least one source"):
-        write_benchmark.questions(**voices)
+        write_benchmark.questions()
 
 
 @dataclasses.dataclass(frozen=True)
