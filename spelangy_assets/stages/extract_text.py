@@ -19,7 +19,7 @@ from spelangy_model.text.extract import ExtractionRules, extract_text, page_titl
 from spelangy_model.text.language import detect_language
 from spelangy_model.text.normalize import normalize, words_of
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"documents": TextDocument}
 
 

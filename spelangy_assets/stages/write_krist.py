@@ -20,7 +20,7 @@ from spelangy_model.records import Page, Script, TextDocument
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts
 from spelangy_model.text.llm import LanguageModel, LanguageModelClient, load_prompt
 
-VERSION = "5"
+VERSION = "6"
 TABLES: dict[str, type] = {"scripts": Script}
 PROMPT = "krist_rewrite.v1"
 _REPLY = {

@@ -115,7 +115,7 @@ def test_a_recipe_that_names_no_source_of_questions_is_refused_when_it_is_read()
 
 
 @dataclasses.dataclass(frozen=True)
-class Given:
+class GivenQuestions:
     """A source of questions from outside of the package: its literals are all that it has."""
 
     version: ClassVar[str] = "1"
@@ -137,7 +137,7 @@ class Given:
 
 def test_questions_of_several_sources_are_spoken_in_the_order_of_the_sources(folder: Path) -> None:
     config = config_of(folder, max_questions=2)
-    config = dataclasses.replace(config, sources=(Given(2), *config.sources), seed=1)
+    config = dataclasses.replace(config, sources=(GivenQuestions(2), *config.sources), seed=1)
     artifact = built(folder, config).artifact
     rows = list(artifact.records("questions", SpokenQuestion))
     assert [row.benchmark for row in rows[:4]] == ["given"] * 4
@@ -152,7 +152,7 @@ def test_questions_of_several_sources_are_spoken_in_the_order_of_the_sources(fol
 def test_a_source_that_is_not_there_is_refused_before_work_and_one_that_leaves_stops_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = dataclasses.replace(config_of(folder), sources=(Given(1, missing="put the list into its place"),))
+    config = dataclasses.replace(config_of(folder), sources=(GivenQuestions(1, missing="put the list into its place"),))
     with pytest.raises(PreflightError, match="the benchmark: put the list into its place"):
         built(folder, config)
     monkeypatch.setattr(write_benchmark, "preflight", lambda config, execution: None)
@@ -161,6 +161,6 @@ def test_a_source_that_is_not_there_is_refused_before_work_and_one_that_leaves_s
 
 
 def test_sources_of_the_package_fit_their_protocols() -> None:
-    assert isinstance(Given(1), QuestionSource)
+    assert isinstance(GivenQuestions(1), QuestionSource)
     assert isinstance(QuestionSet("own", "jsonl", "own.jsonl", "0"), QuestionSource)
     assert isinstance(SampleWorld(world="x"), QuestionSource)
