@@ -82,6 +82,8 @@ def print_word_errors(truth, recordings, segments, hypotheses, transcripts) -> N
         *((name, known, found) for name, found in heard.items()),
         (f"what the filters keep ({len(whole)} recordings)", whole, kept),
     ):
+        if not keys:
+            continue  # the filters kept none of them
         errors = word_errors(
             [truth[recordings[key][0]]["text"] for key in keys],
             [" ".join(text for _, text in sorted(texts.get(key, []))) for key in keys],

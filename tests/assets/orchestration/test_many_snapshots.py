@@ -24,7 +24,7 @@ def tokens(toys: Any, version: str = "1", changed: str = "") -> Node:
     def run(ctx: Any, config: Any) -> None:
         toys.write_toy(ctx, toys.Config(((9.0,),) if ctx.partition == changed else ((1.0, 2.0),)))
 
-    stage = toys.make_stage(run, toys.tables, version)
+    stage = toys.make_stage(run, toys.tables, version, name="toy_stage")
     return toys.node("tokens", stage=stage, config=toys.NoConfig(), partition="audio_snapshot")
 
 
