@@ -70,7 +70,7 @@ class ManifestNames:
             return found
         if found := self._member(plain, manifest, shard):
             return found
-        if path.is_absolute() or ".." in path.parts:
+        if path.is_absolute() or ".." in path.parts or "://" in name:
             shown = without_credentials(name)  # some give an address, which the reject repeats
             raise UnknownName(
                 shown, "outside", f"{shown} lies outside of the snapshot; only files inside of it are read"

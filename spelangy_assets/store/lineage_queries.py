@@ -44,7 +44,8 @@ ORDER BY ALL
 # The same for one row of a leaderboard: from its own score, not from all that the board compares.
 CELL_SQL = """
 WITH RECURSIVE above(id) AS (
-    SELECT parent FROM edges WHERE child = $artifact AND role IN ('eval_' || $run, 'system_' || $run)
+    SELECT edges.parent FROM edges JOIN publications ON publications.artifact = edges.parent
+    WHERE edges.child = $artifact AND publications.asset IN ('eval_' || $run, 'system_' || $run)
     UNION
     SELECT edges.parent FROM edges JOIN above ON edges.child = above.id
 ),

@@ -46,28 +46,28 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_second_time_nothing_is_read_and_the_version_is_the_same(snapshot: Path, tmp_path: Path, read: list[str]):
-    plain = FolderSource(snapshot).version()
+    plain = FolderSource(snapshot).content_version()
     remembering = FolderSource(snapshot, digests=tmp_path / "cache")
-    assert remembering.version() == plain
+    assert remembering.content_version() == plain
     read.clear()
-    assert FolderSource(snapshot, digests=tmp_path / "cache").version() == plain
+    assert FolderSource(snapshot, digests=tmp_path / "cache").content_version() == plain
     assert read == []
-    assert FolderSource(snapshot).version() == plain
+    assert FolderSource(snapshot).content_version() == plain
     assert len(read) == 3
 
 
 def test_what_changed_is_read_even_with_its_length_and_time_kept(snapshot: Path, tmp_path: Path, read: list[str]):
     remembering = FolderSource(snapshot, digests=tmp_path / "cache")
-    before = remembering.version()
+    before = remembering.content_version()
     read.clear()
     (snapshot / "a.wav").write_bytes(b"x" * 100)
     settle(snapshot / "a.wav")
-    after = remembering.version()
+    after = remembering.content_version()
     assert after != before
-    assert after == FolderSource(snapshot).version()
+    assert after == FolderSource(snapshot).content_version()
     assert read[0] == "a.wav" and len(read) == 1 + 3
     (snapshot / "deep/c.wav").rename(snapshot / "deep/d.wav")
-    assert remembering.version() == FolderSource(snapshot).version() != after
+    assert remembering.content_version() == FolderSource(snapshot).content_version() != after
 
 
 def test_what_changed_a_moment_ago_is_not_remembered(
@@ -76,23 +76,25 @@ def test_what_changed_a_moment_ago_is_not_remembered(
     monkeypatch.setattr("spelangy_assets.sources.files._SETTLED_NS", 10**18)
     remembering = FolderSource(snapshot, digests=tmp_path / "cache")
     (snapshot / "a.wav").write_bytes(b"x" * 100)
-    first = remembering.version()
+    first = remembering.content_version()
     assert (
         not list((tmp_path / "cache").glob("*.json"))
         or "a.wav" not in next((tmp_path / "cache").glob("*.json")).read_text()
     )
-    assert remembering.version() == first
+    assert remembering.content_version() == first
 
 
 @pytest.mark.parametrize("ruin", [b"", b"{", b"[]", b'{"a.wav": 1}', b"\xff"])
 def test_a_torn_memory_is_none(snapshot: Path, tmp_path: Path, ruin: bytes):
     remembering = FolderSource(snapshot, digests=tmp_path / "cache")
-    before = remembering.version()
+    before = remembering.content_version()
     (memory,) = (tmp_path / "cache").iterdir()
     memory.write_bytes(ruin)
-    assert remembering.version() == before
+    assert remembering.content_version() == before
 
 
 def test_a_cache_folder_that_cannot_be_written_costs_nothing_but_reading(snapshot: Path, tmp_path: Path):
     (tmp_path / "cache").write_bytes(b"a file")
-    assert FolderSource(snapshot, digests=tmp_path / "cache").version() == FolderSource(snapshot).version()
+    assert (
+        FolderSource(snapshot, digests=tmp_path / "cache").content_version() == FolderSource(snapshot).content_version()
+    )

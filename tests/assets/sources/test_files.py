@@ -6,6 +6,7 @@ import sys
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from spelangy_assets.sources.files import FolderSource, Names, named, printable,
 @dataclass(frozen=True)
 class Rendered:
     seed: int = 1
+    version: ClassVar[str] = "1"
 
 
 def fill(folder: Path, files: dict[str, bytes]) -> FolderSource:

@@ -111,18 +111,18 @@ def lineage(store: ArtifactStore, toys: Any):
     }
     base = toys.node("base_lm", inputs={"mix": "mix"}, **trained)
     run = toys.node("run_x", inputs={"base_lm": "base_lm"}, **trained)
-    score = toys.node("score", inputs={"run": "run_x"})
+    score = toys.node("eval_x", inputs={"run": "run_x"})
     taken = toys.make_stage(take_over, {"metrics": Metric}, name="adopt_checkpoint", config=adopt_checkpoint.Config)
     adopted = toys.node("speech_tokenizer", stage=taken, config=THEIRS)
-    other = toys.node("other_score", inputs={"audio": "raw_audio", "speech_tokenizer": "speech_tokenizer"})
-    board = toys.node("board", inputs={"eval_x": "score", "eval_other": "other_score"})
+    other = toys.node("eval_other", inputs={"audio": "raw_audio", "speech_tokenizer": "speech_tokenizer"})
+    board = toys.node("board", inputs={"eval.0": "eval_x", "eval.1": "eval_other"})
     above: list[Any] = []
     for one in (audio, pages, mix, base, run, score, adopted, other, board):
         if not toys.build(store, one, *above).verdict.passed:
             store.overrule(toys.address(one.name), "A. Person", "two rows are enough here")
         above.append(one)
     with connect(store, "recipe") as connection:
-        yield connection, published_id(store, toys.address("score"))
+        yield connection, published_id(store, toys.address("eval_x"))
 
 
 def test_a_score_leads_to_exactly_the_sources_that_its_training_rows_hold(lineage: Any) -> None:
@@ -138,7 +138,7 @@ def test_ancestors_stand_in_the_order_of_their_distance(lineage: Any) -> None:
     connection, score = lineage
     rows = query(connection, ANCESTORS_SQL, artifact=score)
     assert [(row["asset"], row["distance"]) for row in rows] == [
-        ("score", 0),
+        ("eval_x", 0),
         ("run_x", 1),
         ("base_lm", 2),
         ("mix", 3),
@@ -147,7 +147,7 @@ def test_ancestors_stand_in_the_order_of_their_distance(lineage: Any) -> None:
     ]
     (pages,) = query(connection, "SELECT id FROM artifacts WHERE asset = 'raw_pages'")
     rows = query(connection, DESCENDANTS_SQL, artifact=pages["id"])
-    assert [row["asset"] for row in rows] == ["raw_pages", "mix", "base_lm", "run_x", "score", "board"]
+    assert [row["asset"] for row in rows] == ["raw_pages", "mix", "base_lm", "run_x", "eval_x", "board"]
 
 
 def test_a_cell_of_a_board_leads_to_the_sources_of_its_own_run(lineage: Any, store: ArtifactStore, toys: Any) -> None:
@@ -206,14 +206,14 @@ def test_the_sources_are_those_of_the_version_that_is_asked_for(store: ArtifactS
         contract=type(counted)("recordings", "SELECT count(*) AS metrics FROM recordings", counted.bounds),
         partition="audio_snapshot",
     )
-    score = toys.node("score", inputs={"audio": "raw_audio"}, partition="audio_snapshot")
+    score = toys.node("eval_x", inputs={"audio": "raw_audio"}, partition="audio_snapshot")
     for day in ("mon", "tue"):
         toys.build(store, audio, partition=day)
         toys.build(store, score, audio, partition=day)
     with connect(store, "recipe") as connection:
         for day in ("mon", "tue"):
-            identity = published_id(store, toys.address("score", day))
-            assert identity.startswith(f"recipe/score[{day}]@v1-")
+            identity = published_id(store, toys.address("eval_x", day))
+            assert identity.startswith(f"recipe/eval_x[{day}]@v1-")
             rows = query(connection, SOURCES_SQL, artifact=identity)
             assert [(row["content_hash"], row["source_uri"]) for row in rows] == [(f"r-{day}", f"r-{day}.opus")]
 
@@ -243,10 +243,10 @@ def test_the_command_line_prints_ancestors_and_sources(
 
     monkeypatch.setenv("SPELANGY_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SPELANGY_STORE", str(tmp_path / "store"))
-    assert main(["lineage", "score", "--recipe", "recipe"]) == 0
+    assert main(["lineage", "eval_x", "--recipe", "recipe"]) == 0
     above, sources = capsys.readouterr().out.split("\n\n")
     assert [line.strip().split("@")[0] for line in above.splitlines()] == [
-        f"recipe/{name}" for name in ("score", "run_x", "base_lm", "mix", "raw_audio", "raw_pages")
+        f"recipe/{name}" for name in ("eval_x", "run_x", "base_lm", "mix", "raw_audio", "raw_pages")
     ]
     assert [line.split() for line in sources.splitlines()] == [
         ["page", "p2", "CC-BY-4.0", "https://wiki.example/p2"],
@@ -259,9 +259,9 @@ def test_the_command_line_prints_ancestors_and_sources(
     assert last.split() == ["model", "abc", "MIT", "https://hub.example"]
     assert main(["lineage", "mix", "--below", "--recipe", "recipe"]) == 0
     assert [line.strip().split("@")[0] for line in capsys.readouterr().out.splitlines() if line] == [
-        f"recipe/{name}" for name in ("mix", "base_lm", "run_x", "score", "board")
+        f"recipe/{name}" for name in ("mix", "base_lm", "run_x", "eval_x", "board")
     ]
-    assert main(["lineage", "score", "--cost", "--recipe", "recipe"]) == 0
+    assert main(["lineage", "eval_x", "--cost", "--recipe", "recipe"]) == 0
     assert "whole" in capsys.readouterr().out
     assert main(["lineage", "--url", "https://wiki.example/p2", "--recipe", "recipe"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
@@ -270,7 +270,7 @@ def test_the_command_line_prints_ancestors_and_sources(
 
 def test_a_dataset_that_was_never_built_is_an_error(store: ArtifactStore, toys: Any) -> None:
     with pytest.raises(StoreError, match="materialize it first"):
-        published_id(store, toys.address("score"))
+        published_id(store, toys.address("eval_x"))
 
 
 def test_a_model_made_elsewhere_is_named_by_all_that_stands_on_it(
@@ -293,7 +293,7 @@ def test_every_documented_query_runs_and_finds_something(
             if "$run" in sql or "checkpoints" in sql
             else "mix"
             if "packed_rows WHERE artifact = $artifact" in sql
-            else "score"
+            else "eval_x"
         )
         given = {
             "artifact": published_id(store, toys.address(asset)),
