@@ -607,7 +607,8 @@ def test_a_process_that_comes_second_takes_the_version_of_the_first(store: Artif
                 out.write("rejects", [Reject("toy", "", "negative", str(v)) for v in config.units[unit] if v < 0])
                 out.write_file(f"notes/unit-{unit}.txt", f"unit {unit} \N{GREEK SMALL LETTER OMEGA}".encode())
 
-    built = toys.build(store, toys.node(stage=toys.make_stage(run, toys.tables, config=toys.Config)))
+    stage = toys.make_stage(run, toys.tables, name="toy_stage", config=toys.Config)
+    built = toys.build(store, toys.node(stage=stage))
     assert toys.log[:2] == ["other", "unit 1"]  # unit 0 was there
     assert "is committed by another process: taking that" in toys.log[-1]
     assert values(built) == [1, 2, 3]
