@@ -655,7 +655,7 @@ def _refuse_answer(answer: str, rules: QuestRules, in_flow: bool) -> str | None:
         or (in_flow and len(words_of(answer)) < 12 and not _SENTENCE_END.search(answer))
     ):
         return "no_answer"
-    if all(_is_asked(sentence) for sentence in split_sentences(answer)):
+    if all(_is_asked(sentence) for sentence in split_sentences(answer) if words_of(sentence)):
         return "answered_by_question"
     apart = take_apart(answer, rules)
     short = apart.short

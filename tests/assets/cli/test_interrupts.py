@@ -15,6 +15,8 @@ _COMMAND = """
 import ctypes, os, signal, sys, time
 from spelangy_assets.cli import interrupts
 interrupts.PATIENCE_S = 0.2
+for one in interrupts.SIGNALS:
+    signal.signal(one, signal.SIG_DFL)  # whatever the test's own process ignores
 
 def usual():
     os.kill(os.getpid(), signal.SIGTERM)

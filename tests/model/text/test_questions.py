@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spelangy_model.text.html_pages import make_page
@@ -268,6 +268,7 @@ SOUP = [
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(SOUP), max_size=30))
+@example(["What is iron? ", "<p>", "What is iron? ", '"}'])
 def test_any_soup_is_mined_and_judged_without_an_error(parts):
     for mined in mine_questions("".join(parts)):
         if refuse_question(mined, QuestRules()) is None:
