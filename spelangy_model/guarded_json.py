@@ -2,7 +2,7 @@
 
 Put here: bytes to values. Do not put here: what a value means (audio manifests, question files, model folders).
 
-The bounds: bytes after decompression (gzip is told by its first bytes), the length of a line, how deep values nest, how
+The bounds: bytes after decompression (the first bytes show gzip), the length of a line, how deep values nest, how
 long an integer is. A byte order mark and UTF-16 are taken. NaN, infinity and integers of more than 40 digits become
 floats that are not finite, so that a field which no caller uses costs no record: the caller refuses them where it uses
 them. Half surrogate pairs and bytes that are no UTF-8 (as surrogates, the way Python holds file names) stay in strings

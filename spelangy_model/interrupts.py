@@ -22,7 +22,7 @@ def uninterrupted(work: Callable[[], T]) -> T:
     """Return what `work` returns, or raise what it raises; a signal's exception is raised after it, never inside.
 
     `work` runs in a thread of its own, for which the main thread waits. A second interrupt ends the wait at once and
-    leaves `work` to itself: its result is then used by nobody, so `work` must change nothing but what it returns.
+    leaves `work` to itself: its result is then not used, so `work` must change nothing but what it returns.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()

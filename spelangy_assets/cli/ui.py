@@ -24,7 +24,7 @@ _WORKSPACE = Path("workspace.yaml")
 def serve_ui(host: str, port: int, hosts: Sequence[str] = (), *, read_only: bool = False) -> int:
     """Run the services until a signal ends them. `hosts` are names of this machine beside localhost.
 
-    `read_only`: the page changes nothing; the daemon goes on with schedules and sensors that are on.
+    `read_only`: the page changes nothing; the daemon continues with schedules and sensors that are on.
     """
     os.environ[HOSTS_VARIABLE] = ",".join([*allowed_hosts(), *hosts])
     settings = Settings.from_environment()

@@ -134,7 +134,7 @@ def outside_of(node: Node, source: object = None) -> dict[str, str]:
 
 
 def _unbuilt(store: ArtifactStore, address: Address, build_key: str) -> str:
-    """Return the first of KEY, KEY-r2, KEY-r3 ... that is not committed: where a forced build goes, or goes on."""
+    """Return the first of KEY, KEY-r2, KEY-r3 ... that is not committed: where a forced build starts, or resumes."""
     attempts = itertools.chain([build_key], (f"{build_key}-r{attempt}" for attempt in itertools.count(2)))
     return next(attempt for attempt in attempts if store.find(address, attempt) is None)
 
@@ -144,7 +144,7 @@ def _without_attempt(build_key: str) -> str:
 
 
 def committed(store: ArtifactStore, name: DatasetName, stage: str, build_key: str) -> Artifact | None:
-    """Return the attempt of a key that the recipe has published, so that nothing goes back behind a forced build; else
+    """Return the attempt of a key that the recipe has published, so that a forced build is not undone; else
     the first, whoever made it.
 
     None when the key was never committed. Whatever the verdict: the caller looks at it.
@@ -314,7 +314,7 @@ def _judge(
 
 
 def _look_at_takedowns(store: ArtifactStore, resolved: Resolved) -> None:
-    """Raise _Vanished when a source was taken down while this build read it: what it published goes at once."""
+    """Raise _Vanished when a source was taken down while this build read it: what it published is removed at once."""
     if resolved.reading and forgotten_at(store, resolved.reading) != resolved.forgotten:
         raise _Vanished("a source was taken down meanwhile")
 

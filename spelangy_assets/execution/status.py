@@ -29,10 +29,9 @@ class Status:
     """The state of one dataset of one partition.
 
     shared: the version that is wanted was made for another dataset and passed; to publish it costs nothing, and what is
-    below is told as if it were published. missing: nothing is published. stale: published, but not what the recipe asks
+    below is judged as if it were published. missing: not published. stale: published, but not what the recipe asks
     for now, not judged by its contract of now, or without records that a service's bad hour took. failed: built as
-    asked, but its contract failed. waiting: it cannot be told before an input is brought up to date. fresh: nothing to
-    do.
+    asked, but its contract failed. waiting: it cannot be decided before an input is up to date. fresh: nothing to do.
     `causes` are the kinds of what `why` says: never built, or since then the code, the config, an input or the contract
     changed, or the quality failed. Of what waits they are those of the `roots`, the first places above it that are not
     up to date.

@@ -203,7 +203,7 @@ def run_lanes(
     """Run tasks over lanes, parents first, the most urgent first; what is below a failure is not run and is named.
 
     When this is left by an exception, an interrupt among them, the lanes are killed with what they are at: the next
-    run goes on from there.
+    run resumes from there.
     """
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
@@ -247,7 +247,7 @@ def run_lanes(
     except BaseException:
         _kill(processes)
         for inbox in inboxes:
-            inbox.cancel_join_thread()  # what nobody reads any more would be waited for at exit
+            inbox.cancel_join_thread()  # else the exit waits for a reader that is gone
         raise
     for inbox in inboxes:
         inbox.put(None)

@@ -1,4 +1,4 @@
-"""A process that goes when the one that started it is gone, and the end of a process with all that it started.
+"""A process that ends when the one that started it is gone, and the end of a process with all that it started.
 
 Put here: both. Do not put here: what is said of a run whose process was killed (lanes.py). A lane that outlives a
 killed `demo` would go on writing where the next one resumes, and a training that it started with it.

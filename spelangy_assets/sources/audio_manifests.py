@@ -3,7 +3,7 @@
 Put here: reading those forms. Do not put here: looking for the files (audio_snapshot.py), which file of a snapshot a
 name means (manifest_names.py), JSON itself (spelangy_model/guarded_json.py).
 
-A line of JSON is told by its keys, so that forms may stand side by side:
+The keys of a line of JSON give its form, so that forms may stand side by side:
 
     own       {"file": "talks/one.opus", "url": "https://...", "licence": "CC-BY-4.0", "language": "en",
                "utterances": [{"speaker": "a", "text": "Hello.", "start_s": 0.2, "end_s": 0.9}]}
@@ -205,7 +205,7 @@ class _Supervision:
 
 
 class _Reader:
-    """Goes through the lines, and joins at the end what stands in several."""
+    """Reads the lines, and joins at the end what stands in several."""
 
     def __init__(self, names: ManifestNames, texts: bool):
         self._names = names

@@ -8,7 +8,7 @@ file that a manifest names, and every such member of a tar shard, under the name
 WebDataset writes it, members whose names are equal up to the first dot of their last part belong together: KEY.flac
 with KEY.txt (its transcript) and KEY.json (an object of a manifest's form; `text` is the transcript). Whatever else
 there is, a directory entry or a member of a shard, is a reject with its reason. Among files with equal bytes the first
-by name is kept; one of which something is known goes before one of which nothing is. A file of which a manifest knows
+by name is kept; one with a manifest's entry is preferred to one without. A file of which a manifest knows
 the words of single channels becomes one item a channel, FILE#channel=0.
 """
 

@@ -314,7 +314,7 @@ class Names:
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Put a file's name into the errors of disk and memory that name none, so that they can be told in one line."""
+    """Put a file's name into the errors of disk and memory that name none, so that one line can name them."""
     try:
         yield
     except MemoryError as error:

@@ -96,7 +96,7 @@ class ManifestNames:
             if not shards:
                 continue
             number = shard if shard is not None and shard >= 0 else _number_of(manifest) if len(shards) > 1 else None
-            # A shard whose number says otherwise is never taken; shards without numbers are told by what they hold.
+            # A shard whose number says otherwise is never taken; shards without numbers are chosen by what they hold.
             fitting = [one for one in shards if number is None or _number_of(one) in (number, None)]
             fitting = [one for one in fitting if _is_near(one, manifest)] or fitting
             if len(fitting) > 1:

@@ -53,7 +53,7 @@ class Checkpoint:
     """What a recipe says of a folder that was made elsewhere.
 
     `name`: the folder's in SPELANGY_CHECKPOINTS, or the one that the local Hugging Face cache knows. `sha256`: of its
-    content, as `spelangy checkpoint FOLDER` prints it. `url` and `licence` are told by the lineage.
+    content, as `spelangy checkpoint FOLDER` prints it. the lineage shows `url` and `licence`.
     """
 
     name: str

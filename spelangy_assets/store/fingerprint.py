@@ -30,7 +30,7 @@ _types: dict[str, tuple[str, str]] = {}  # registered name -> module and qualifi
 
 
 def is_ours(module: str) -> bool:
-    """Whether a module is of this project; what it is made of is told by the VERSIONs of stages."""
+    """Whether a module is of this project; the VERSIONs of stages stand for its code."""
     return module.partition(".")[0] in PACKAGES
 
 
@@ -128,7 +128,7 @@ def fingerprint(value: Any) -> str:
 
 def outside_modules(*values: Any) -> dict[str, str]:
     """Return the modules from outside of the project whose types are in literals, by name, with the SHA-256 of their
-    files: what a person forgot to say by a `version` can be told from it."""
+    files: what a person forgot to say by a `version` can be found from it."""
     modules = {type(part).__module__ for value in values for part in _parts(value)}
     return {name: digest for name in sorted(modules) if not is_ours(name) and (digest := module_digest(name))}
 

@@ -90,7 +90,7 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
     shards: dict[str, dict[str, str]] = {"recordings": {}, "pages": {}, "rows": {}}  # table -> path -> artifact
     versions = list(store.versions()) if recipe is None else _of_recipe(store, recipe)
     ids = {(one.address, one.manifest.build_key): artifact_id(one) for one in versions}
-    # What was deleted for a takedown and made again with equal bytes: the lineage goes on there.
+    # What was deleted for a takedown and made again with equal bytes: the lineage continues there.
     equal = {(one.address, one.data_version): artifact_id(one) for one in versions}
     overruled: dict[str, list[str]] = {}
     for name, record in store.publications(recipe):

@@ -93,7 +93,7 @@ def links_of(file: IO[bytes], size: int) -> list[Link]:
     return links
 
 
-# Containers that state no end, told by four bytes and some more of their headers.
+# Containers that state no end, recognized by four bytes and some more of their headers.
 _BARE = {b"FLV\x01": (5, b"\0\0\0\x09"), b"TTA1": (4, b"\x01\0")}
 
 HEAD_BYTES = 8192  # are enough for `looks_like_sound`

@@ -33,7 +33,7 @@ SAMPLE_RATE_HZ = 16_000
 
 SILENT_PEAK = 1e-4  # -80 dBFS: three steps of 16 bits; below it no decoder leaves anything that a person could hear
 
-# Outside of these a header is broken: nobody records speech below, and no converter works above.
+# Outside of these a header is broken: speech is not recorded below, and no converter works above.
 MIN_RATE_HZ, MAX_RATE_HZ = 2_000, 768_000
 
 _BLOCK_FRAMES = 1 << 18  # read and resampled at once: flat memory for high rates

@@ -1,6 +1,6 @@
 """The records of a web archive (WARC, ARC), each known to be whole, and the places that hold none.
 
-Put here: where a record begins and ends, compressed members, archives that break off, how reading goes on behind
+Put here: where a record begins and ends, compressed members, archives that break off, how reading continues behind
 damage. Do not put here: HTTP (http_body) or what a record says (warc). Own code, for the readers that were tried
 (FastWARC, warcio) take the end of a file for the end of an archive, keep the half record before it, and stop at the
 first damage. Memory is bounded by what the caller keeps of a block. Sources: ISO 28500 (WARC 1.1), the Internet
@@ -45,7 +45,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A place of an archive that holds no whole record, and in words what is wrong and where reading goes on.
+    """A place of an archive that holds no whole record, and in words what is wrong and where reading continues.
 
     `remains` has the fields and bytes of a record that is there, but not as long as it states: those up to the next
     record or the archive's end. Whether they are all of it, their content alone can tell.
@@ -61,7 +61,7 @@ def read_records(stream: BinaryIO, keep_bytes: int) -> Iterator[Record | Damage]
     for each place that holds no whole one.
 
     A record is whole when its block has the length that it states and, in a gzipped archive, its member ends as gzip
-    demands. Behind damage reading goes on at the next record that is found. What the stream itself raises (a disk, a
+    demands. Behind damage reading continues at the next record that is found. What the stream itself raises (a disk, a
     server) is raised, for it says nothing about the archive.
     """
     window = _Window(stream, 0, _packing(stream))
