@@ -153,7 +153,7 @@ def test_a_copy_is_dropped_even_when_its_original_lies_in_a_unit_that_was_done_b
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedMills:
     """Pages that are made at run time."""
 
     version: ClassVar[str] = "1"
@@ -166,7 +166,7 @@ class Rendered:
 
 def test_rendered_pages_come_in_through_the_same_door(toys, store, monkeypatch):
     monkeypatch.setattr(ingest_pages, "PAGES_A_UNIT", 2)
-    built = toys.build(store, raw_pages(), source=Rendered(5))
+    built = toys.build(store, raw_pages(), source=RenderedMills(5))
     assert [item.source_uri for item in built.artifact.records("pages", Page)] == [f"rendered@{k}" for k in range(5)]
     assert built.artifact.manifest.units == 3
 
