@@ -379,6 +379,7 @@ def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypa
     assert dropped["model_cut_off"] == 2
 
 
+@pytest.mark.slow
 def test_the_sample_crawl_gives_every_question_and_no_planted_one(toys, store, project_dir):
     crawl = project_dir / "spelangy_assets/sample/snapshots"
     truth = [json.loads(line) for line in (crawl / "truth/pages.jsonl").read_text("utf-8").splitlines()]

@@ -297,7 +297,7 @@ rules = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(turns, rules)
 def test_no_word_is_lost_or_cut(rows: list[tuple[list[tuple[str, int, int]], int, int, str, bool]], rule: ChunkRule):
     kept, dropped, time_s = [], [], 3.0

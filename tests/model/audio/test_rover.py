@@ -240,7 +240,7 @@ def pairing(slot: list[Word | None], word: Word, times: bool) -> int:
     return cost + times * (min(apart, 500) if apart <= 10_000 else 1 << 40)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(hypothesis_words, hypothesis_words, hypothesis_words, st.sampled_from([1, 2, 9]), st.booleans())
 def test_the_alignment_is_a_cheapest_one(one: list[Word], two: list[Word], three: list[Word], pace: int, times: bool):
     three = [Word(word.text, pace * word.start_s, pace * word.end_s, word.confidence) for word in three]
