@@ -16,10 +16,8 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from spelangy_assets.quality.contracts import Bound, Contract
@@ -39,6 +37,8 @@ class ContractError(Exception):
 @contextmanager
 def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open what the SQL of a contract sees of an artifact."""
+    import pyarrow.dataset as pads  # imports pandas, which what only plans does without
+
     manifest = artifact.manifest
     with duckdb.connect() as connection:
         for table, record in tables.items():
@@ -200,6 +200,8 @@ def evaluate_drift(
 @functools.lru_cache(maxsize=256)  # equal rows are frequent: empty partitions, what was built again to the byte
 def _judged(name: str, cells: tuple[tuple[str, float], ...], bounds: tuple[Bound, ...]) -> tuple[Expectation, ...]:
     """Return the outcome of bounds on an aggregate row, given as its columns' names and values."""
+    import pandas as pd
+
     gx, batches = _great_expectations()
     row = dict(cells)
     suite = gx.ExpectationSuite(

@@ -11,7 +11,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, StoreError
 from spelangy_model.records import PackedRow, Page, Recording, schema_of
@@ -175,6 +174,8 @@ def _create(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -
 
 def _scan(store: ArtifactStore, record: type, columns: Mapping[str, str], shards: Mapping[str, str]) -> pa.Table:
     """Read some columns of all shards at once, each row with the artifact that it is of; other columns stay unread."""
+    import pyarrow.dataset as pads  # imports pandas, which what only plans does without
+
     schema = schema_of(record)
     if shards:
         dataset = pads.dataset(list(shards), schema=schema, format="parquet", filesystem=store.files.filesystem)
