@@ -12,7 +12,7 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_assets.stages.find_contamination import share_metric
 from spelangy_model.hub import ModelMissing, local_model

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
-from spelangy_assets.stage_parts import duplicates
+from spelangy_assets.stage_parts import contracts, duplicates
 from spelangy_assets.stage_parts.duplicates import Known
 from spelangy_model.records import Duplicate, Page
 

@@ -20,8 +20,7 @@ import pyarrow as pa
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
-from spelangy_assets.stage_parts import duplicates
+from spelangy_assets.stage_parts import contracts, duplicates
 from spelangy_assets.stage_parts.duplicates import Known
 from spelangy_model.audio.fingerprint import HOP_S, matched_frames
 from spelangy_model.records import Duplicate, Recording

@@ -13,7 +13,7 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
 from spelangy_assets.stage_parts.language_model import ask_all, make_client, require_server
 from spelangy_assets.store.artifacts import ShardFile, UnitWriter

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.pretrained import CheckpointRefused, check_settings

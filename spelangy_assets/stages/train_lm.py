@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.lm.presets import PRESETS
 from spelangy_model.records import PackedRow
@@ -59,10 +59,26 @@ class Config:
     fused_loss: bool = False
 
 
+CONTRACT = Contract(
+    "run",
+    f"""
+    SELECT (SELECT count(*) FROM files WHERE path LIKE '%.safetensors' AND bytes > 0) AS weights,
+           {stat("steps")} AS steps,
+           CASE WHEN isfinite({stat("closing_loss_nats", missing="'nan'::DOUBLE")}) THEN 0 ELSE 1 END AS diverged,
+           {stat("closing_loss_nats")} AS closing_loss_nats
+    """,
+    (
+        Bound("weights", 1),
+        Bound("steps", 1),
+        exactly("diverged"),
+        Bound("closing_loss_nats", 0, 8, "warn"),
+    ),
+)
+
 KIND = DatasetKind(
     group="runs",
     description="A language model trained on {mix}.",
-    contract=contracts.RUN,
+    contract=CONTRACT,
     kinds=("pytorch",),
     pool="gpu",
     cost="heavy",
