@@ -1,4 +1,4 @@
-"""A new kind of dataset is one module, one line of a recipe, and its test: nothing else of the package is told of it."""
+"""A new kind of dataset is one module, one line of a recipe, and its test: the rest of the package needs no edit."""
 
 import importlib
 from pathlib import Path
