@@ -24,7 +24,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
@@ -69,7 +69,7 @@ class Config:
 
     holds: Holds
     checkpoint: Checkpoint
-    measured_utterances: int = 400
+    measured_utterances: ClassVar[int] = 400
 
 
 def taken_files(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ furniture (text.extract).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
@@ -29,7 +29,7 @@ class Config:
 
     extraction: ExtractionRules = field(default_factory=ExtractionRules)
     min_words: int = 30
-    max_words: int = 100_000
+    max_words: ClassVar[int] = 100_000
     languages: tuple[str, ...] = ("en",)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
@@ -39,8 +39,8 @@ class Config:
     """
 
     min_similarity: float = 0.8
-    bands: int = 16
-    max_pages_per_band: int = 64
+    bands: ClassVar[int] = 16
+    max_pages_per_band: ClassVar[int] = 64
 
 
 KIND = DatasetKind(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -42,9 +42,9 @@ class Config:
     """
 
     min_share: float = 0.6
-    stretch_s: float = 4.0
-    min_matches: int = 8
-    max_recordings_per_hash: int = 64
+    stretch_s: ClassVar[float] = 4.0
+    min_matches: ClassVar[int] = 8
+    max_recordings_per_hash: ClassVar[int] = 64
 
 
 KIND = DatasetKind(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
@@ -61,7 +61,7 @@ class Config:
     rules: QuestRules = field(default_factory=QuestRules)
     model: LanguageModel | None = None
     prompt_digest: str = ""
-    max_model_characters: int = 12_000
+    max_model_characters: ClassVar[int] = 12_000
     seed: int = 0
 
     def __post_init__(self) -> None:

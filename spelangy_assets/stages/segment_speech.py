@@ -11,7 +11,7 @@ What is counted are turns; a recording without any counts as one, `no_speech`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,8 +49,8 @@ class Config:
 
     diarizer: AnyDiarizerSpec = field(default_factory=DiarizerSpec)
     max_gap_s: float = 0.5
-    min_turn_s: float = 0.25
-    max_segment_s: float = 28.0
+    min_turn_s: ClassVar[float] = 0.25
+    max_segment_s: ClassVar[float] = 28.0
 
 
 CONTRACT = Contract(

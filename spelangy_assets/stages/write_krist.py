@@ -7,7 +7,7 @@ rules (text.krist), the client (text.llm) or voices (speak).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
@@ -45,7 +45,7 @@ class Config:
     rules: KristRules = field(default_factory=KristRules)
     model: LanguageModel | None = None
     prompt_digest: str = ""
-    max_model_characters: int = 24_000
+    max_model_characters: ClassVar[int] = 24_000
 
     def __post_init__(self) -> None:
         if self.model is not None:

@@ -32,7 +32,7 @@ TRAIN = train_lm.Config(
         ({"schedule": "linear"}, "schedule is one of wsd, cosine, not 'linear'"),
         ({"schedule": "cosine"}, "the schedule cosine falls over all steps: decay_steps is 0 there"),
         ({"precision": "float16"}, "precision is float32 or bfloat16"),
-        ({"micro_rows": 0}, "micro_rows are at least 1"),
+        ({"micro_rows": 0}, "steps, batch_rows and micro_rows are at least 1"),
     ],
 )
 def test_a_run_that_does_not_fit_is_refused_when_the_recipe_is_read(options: dict[str, object], words: str) -> None:
