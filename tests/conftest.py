@@ -241,6 +241,12 @@ class Toys:
         return DatasetName(recipe, name, partition)
 
 
+@pytest.fixture(scope="session")
+def toys_by() -> type[Toys]:
+    """The maker of toys, for fixtures that outlive a test."""
+    return Toys
+
+
 @pytest.fixture
 def toys(execution: Execution) -> Toys:
     return Toys(execution)
