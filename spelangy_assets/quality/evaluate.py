@@ -165,8 +165,7 @@ def _great_expectations() -> Any:
 
 def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> Verdict:
     """Return the verdict of the contract on the artifact; ContractError when it cannot be evaluated."""
-    row = aggregate(artifact, contract, tables)
-    expectations = list(_judged(contract.name, tuple(row.items()), tuple(contract.bounds)))
+    expectations = _judged(contract.name, aggregate(artifact, contract, tables), list(contract.bounds))
     return Verdict(
         contract_fingerprint=fingerprint(contract),
         passed=all(item.success for item in expectations if item.severity == "block" or item.error),
@@ -194,16 +193,14 @@ def evaluate_drift(
         measures, limits = compare(drift, now, before, previous.address.partition or "before")
         row |= measures
         bounds += limits
-    return list(_judged(contract.name, tuple(row.items()), tuple(bounds))) if bounds else []
+    return _judged(contract.name, row, bounds) if bounds else []
 
 
-@functools.lru_cache(maxsize=256)  # equal rows are frequent: empty partitions, what was built again to the byte
-def _judged(name: str, cells: tuple[tuple[str, float], ...], bounds: tuple[Bound, ...]) -> tuple[Expectation, ...]:
-    """Return the outcome of bounds on an aggregate row, given as its columns' names and values."""
+def _judged(name: str, row: dict[str, float], bounds: list[Bound]) -> list[Expectation]:
+    """Return the outcome of bounds on an aggregate row."""
     import pandas as pd
 
     gx, batches = _great_expectations()
-    row = dict(cells)
     suite = gx.ExpectationSuite(
         name=name,
         expectations=[
@@ -219,7 +216,7 @@ def _judged(name: str, cells: tuple[tuple[str, float], ...], bounds: tuple[Bound
     batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([row])})
     outcome = batch.validate(suite, result_format="BOOLEAN_ONLY")
     results = {_key(**result.expectation_config.kwargs): result for result in outcome.results}
-    return tuple(_expectation(bound, row, results[_key(bound.column, bound.low, bound.high)]) for bound in bounds)
+    return [_expectation(bound, row, results[_key(bound.column, bound.low, bound.high)]) for bound in bounds]
 
 
 def _key(column: str, min_value: float | None = None, max_value: float | None = None, **_: Any) -> tuple[Any, ...]:
