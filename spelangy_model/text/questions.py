@@ -71,10 +71,10 @@ class Answer:
 class MinedPage:
     """The questions of a page, and what asked and was left alone, by reason.
 
-    Reasons: `no_answer`, nothing follows that could be one; `answer_removed`, what follows stands behind an element
-    that was taken away (a script, a frame, a form, code, an advertisement); `page_title` and `heads_sections`, the
-    whole page, or parts with headings of their own, are about the question; `json_ld_unreadable`, a script with
-    questions that is no JSON, or half of it.
+    Reasons: `no_question`, JSON-LD that states one without words; `no_answer`, nothing follows that could be one;
+    `answer_removed`, what follows stands behind an element that was taken away (a script, a frame, a form, code, an
+    advertisement); `page_title` and `heads_sections`, the whole page, or parts with headings of their own, are about
+    the question; `json_ld_unreadable`, a script with questions that is no JSON, or half of it.
     """
 
     questions: list[MinedQuestion]
@@ -163,6 +163,8 @@ def _from_json_ld(root: Element, reasons: Counter[str]) -> Pairs:
             yield quest_view.text_of_markup(question), quest_view.text_of_markup(answer)
         elif question:
             reasons["no_answer"] += 1
+        elif node.keys() - {"@type", "@id"}:  # else it stands for one that is elsewhere
+            reasons["no_question"] += 1
 
 
 def _answers(node: dict[str, Any], named: dict[str, dict[str, Any]]) -> Iterator[str]:
