@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import multiprocessing
 import os
 import resource
@@ -38,6 +37,8 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
+from spelangy_assets.execution.graph import Graph
+from spelangy_assets.execution.places import Place
 from spelangy_model.rng import stable_rng
 
 RECIPE = "tiny"
@@ -77,9 +78,19 @@ class Track:
     set_aside: int = 0
     starts: int = 0
     equal: int = 0
+    published: int = 0
     datasets: int = 0
     seconds: float = 0.0
     requests: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The seed of a run, where it says what happens, and the monotonic time at which it ends, done or not."""
+
+    seed: int
+    say: Callable[[str], None]
+    until: float = float("inf")
 
 
 # --- the worker, in a process of its own ----------------------------------------------------------------------------
@@ -89,7 +100,7 @@ def work(home: str, store: str, told: Connection) -> None:
     """Build what is not built yet, and say of each dataset when it begins and when it is there."""
     from spelangy_assets.cli.interrupts import run_until_interrupted
     from spelangy_assets.execution.build import build
-    from spelangy_assets.execution.places import place_name, required_places
+    from spelangy_assets.execution.places import place_name
     from spelangy_assets.orchestration.laboratory import Laboratory
     from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.settings import Settings
@@ -103,7 +114,7 @@ def work(home: str, store: str, told: Connection) -> None:
         laboratory = Laboratory(Settings.at(Path(home), SPELANGY_STORE=store))
         graph, execution = recipe_named(RECIPE).graph, laboratory.execution()
         told.send(("ready", os.getpid(), ""))
-        for index, (name, partition) in enumerate(required_places(graph)):
+        for index, (name, partition) in enumerate(in_order(graph)):
             node = graph[name]
             told.send(("begin", index, place_name(name, partition)))
             built = build(laboratory.store, graph, node, partition, execution, laboratory.source(node, partition))
@@ -116,6 +127,16 @@ def work(home: str, store: str, told: Connection) -> None:
         told.send(("failed", 0, f"{type(error).__name__}: {str(error)[:300]}"))
         status = 1
     os._exit(status)
+
+
+def in_order(graph: Graph) -> list[Place]:
+    """Return the datasets of a recipe, parents first, and what no training is needed for before all else."""
+    from spelangy_assets.execution.places import required_places
+
+    trained = {
+        name for node in graph if node.stage_name == "train_lm" for name in (node.name, *graph.descendants(node.name))
+    }
+    return sorted(required_places(graph), key=lambda place: place[0] in trained)
 
 
 def in_a_fork(target: Callable[..., None], *arguments: Any) -> tuple[multiprocessing.Process, Connection]:
@@ -139,40 +160,32 @@ def messages(told: Connection, until_s: Callable[[], float]) -> Iterator[tuple[s
             return
 
 
-def undisturbed(home: Path) -> tuple[list[tuple[str, float]], float]:
-    """Run the recipe in one go; return each dataset with its seconds, and all seconds."""
+def undisturbed(home: Path) -> None:
+    """Build all that is not built yet, in one go."""
     process, told = in_a_fork(work, str(home), str(home / "store"))
-    places: list[tuple[str, float]] = []
-    started = began = time.monotonic()
+    place = ""
     for message in messages(told, lambda: float("inf")):
         match message:
             case ("begin", _, name):
-                began = time.monotonic()
-                places.append((name, 0.0))
-            case ("end", _, ""):
-                places[-1] = (places[-1][0], time.monotonic() - began)
-            case ("end" | "failed", _, why):
-                raise SystemExit(f"the undisturbed run failed at {places[-1][0]}: {why}")
+                place = name
+            case ("end" | "failed", _, why) if why:
+                raise SystemExit(f"the undisturbed run failed at {place}: {why}")
     process.join()
     if process.exitcode != 0:
         raise SystemExit(f"the undisturbed run ended with status {process.exitcode}")
-    return places, time.monotonic() - started
 
 
 # --- kills --------------------------------------------------------------------------------------------------------
 
 
 def drawn(places: list[tuple[str, float]], kinds: list[str], seed: int, track: str) -> list[Kill]:
-    """Draw one kill for each of `kinds`: over all datasets in turn first, the others where the time is spent."""
+    """Draw one kill for each of `kinds`, on all datasets in turn."""
     rng = stable_rng(seed, "kills", track)
-    seconds = [took_s for _, took_s in places]
-    total = sum(seconds)
-    first = [int(place) for place in rng.permutation(len(places))[: len(kinds)]]
-    more = rng.choice(len(places), size=len(kinds) - len(first), p=[took_s / total for took_s in seconds]).tolist()
+    chosen = [int(place) for _ in range(-(-len(kinds) // len(places))) for place in rng.permutation(len(places))]
     order = [kinds[int(index)] for index in rng.permutation(len(kinds))]
     kills = [
         Kill(place, float(rng.uniform(0.02, 1.0)), kind, int(rng.integers(2**31)))
-        for place, kind in zip([*first, *more], order, strict=True)
+        for place, kind in zip(chosen, order, strict=False)
     ]
     return sorted(kills, key=lambda kill: (kill.place, kill.share))
 
@@ -260,16 +273,16 @@ def apply(kill: Kill, leader: int, process: multiprocessing.Process, home: Path,
 
 
 def run_track(
-    track: Track, home: Path, store: str, calm: Calm, kills: list[Kill], say: Callable[[str], None], server: Any = None
+    track: Track, home: Path, store: str, calm: Calm, kills: list[Kill], run: Run, server: Any = None
 ) -> None:
-    """Start the worker again and again until all kills are done and the recipe has ended."""
+    """Start the worker again and again until all kills are done and the recipe has ended, or the time is over."""
     started, places = time.monotonic(), calm.places
     waiting = list(kills)
     failures_in_a_row = 0
-    while failures_in_a_row < 3:
+    while failures_in_a_row < 3 and time.monotonic() < run.until:
         process, told = in_a_fork(work, str(home), store)
         track.starts += 1
-        leader, at, moment, why = 0, 0, float("inf"), ""
+        leader, at, moment, why = 0, 0, run.until, ""
         for message in messages(told, lambda: moment):  # noqa: B023  the moment of this worker
             if message is None:
                 break
@@ -278,7 +291,7 @@ def run_track(
                     leader = pid
                 case ("begin", index, _):
                     at = index
-                    if waiting and waiting[0].place <= index and moment == float("inf"):
+                    if waiting and waiting[0].place <= index and moment == run.until:
                         moment = time.monotonic() + waiting[0].share * places[index][1]
                 case (_, _, said) if said:
                     why = f"{places[at][0]}: {said}"
@@ -289,12 +302,16 @@ def run_track(
             failures_in_a_row += 1
             track.problems.append(f"ended by itself, status {process.exitcode}, {why}")
             continue
+        if time.monotonic() >= run.until:
+            signal_group(leader, signal.SIGKILL)
+            process.join()
+            break
         kill = waiting.pop(0)
         apply(kill, leader, process, home, track, server)
         failures_in_a_row = 0
         track.kills[kill.kind] += 1
         track.stages[calm.stages[at]] += 1
-        say(f"{track.name} {track.kills.total()}/{len(kills)}: {kill.kind} in {places[at][0]}")
+        run.say(f"{track.name} {track.kills.total()}/{len(kills)}: {kill.kind} in {places[at][0]}")
     track.seconds = time.monotonic() - started
 
 
@@ -307,13 +324,15 @@ def data_versions(store_uri: str | Path) -> dict[str, str]:
     return {f"{one.name.dataset}[{one.name.partition or ''}]": one.data_version for one in published}
 
 
-def compare(track: Track, calm: dict[str, str], disturbed: dict[str, str]) -> None:
+def compare(track: Track, calm: dict[str, str], killed: dict[str, str]) -> None:
+    """Compare what is published; what the time did not suffice for is no problem, and is not equal."""
     track.datasets = len(calm)
-    track.equal = sum(disturbed.get(name) == version for name, version in calm.items())
+    track.published = len(killed)
+    track.equal = sum(killed.get(name) == version for name, version in calm.items())
     track.problems += [
-        f"{name}: {disturbed.get(name)}, undisturbed {calm.get(name)}"
-        for name in sorted(calm.keys() | disturbed.keys())
-        if calm.get(name) != disturbed.get(name)
+        f"{name}: {version}, undisturbed {calm.get(name)}"
+        for name, version in killed.items()
+        if calm.get(name) != version
     ]
 
 
@@ -331,48 +350,55 @@ def faulty_s3() -> ModuleType:
 
 @dataclass(frozen=True)
 class Calm:
-    """An undisturbed run: the stage of each dataset, its name with its seconds, its data versions, all seconds."""
+    """An undisturbed run: the stage of each dataset, its name with its seconds, the data versions."""
 
     stages: list[str]
     places: list[tuple[str, float]]
     versions: dict[str, str]
-    seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(seconds for _, seconds in self.places)
 
 
 def undisturbed_run(home: Path) -> Calm:
-    """Run the recipe undisturbed below a home, or read what an earlier run left there."""
-    from spelangy_assets.execution.places import required_places
+    """Run the recipe undisturbed in HOME/undisturbed, where it may have been run before (`SPELANGY_HOME=... spelangy
+    run tiny`). The seconds of each dataset are those of its manifest."""
+    from spelangy_assets.execution.places import place_name
     from spelangy_assets.recipes.registry import recipe_named
+    from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 
     # For all that is forked from now on: the S3 server takes any account.
     os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1")
-    calm_home, remembered = home / "undisturbed", home / "undisturbed.json"
-    if not remembered.exists():
-        remembered.write_text(json.dumps(undisturbed(calm_home)))
-    places, seconds = json.loads(remembered.read_text())
-    graph = recipe_named(RECIPE).graph
-    stages = [graph[name].stage_name for name, _ in required_places(graph)]
-    return Calm(stages, [(name, took_s) for name, took_s in places], data_versions(calm_home / "store"), seconds)
+    home = home / "undisturbed"
+    undisturbed(home)
+    store, graph = ArtifactStore(str(home / "store"), home / "cache"), recipe_named(RECIPE).graph
+    calm = Calm([], [], data_versions(home / "store"))
+    for name, partition in in_order(graph):
+        calm.stages.append(graph[name].stage_name)
+        manifest = store.resolve(DatasetName(RECIPE, name, partition)).manifest
+        calm.places.append((place_name(name, partition), manifest.seconds))
+    return calm
 
 
-def killed_on_disk(home: Path, calm: Calm, kills: int, seed: int, say: Callable[[str], None]) -> Track:
+def killed_on_disk(home: Path, calm: Calm, kills: int, run: Run) -> Track:
     """Run the recipe with its store on a disk, killed in all ways in turn."""
     track, home = Track("on a disk"), home / "killed"
     kinds = [ON_DISK[number % len(ON_DISK)] for number in range(kills)]
-    run_track(track, home, str(home / "store"), calm, drawn(calm.places, kinds, seed, "disk"), say)
+    run_track(track, home, str(home / "store"), calm, drawn(calm.places, kinds, run.seed, "disk"), run)
     compare(track, calm.versions, data_versions(home / "store"))
     return track
 
 
-def killed_on_s3(home: Path, calm: Calm, kills: int, seed: int, say: Callable[[str], None]) -> Track:
+def killed_on_s3(home: Path, calm: Calm, kills: int, run: Run) -> Track:
     """Run the recipe with its store on an S3 server that fails, and is away for a while at each kill."""
     import boto3
 
     track = Track("on S3")
-    with faulty_s3().FaultyServer(0.0, seed, slow_s=0.2) as server:
+    with faulty_s3().FaultyServer(0.0, run.seed, slow_s=0.2) as server:
         boto3.client("s3", endpoint_url=f"http://{server.endpoint}").create_bucket(Bucket="bucket")
         server.share, store = S3_SHARE, server.uri("bucket/store")
-        run_track(track, home / "s3", store, calm, drawn(calm.places, [S3] * kills, seed, "s3"), say, server)
+        run_track(track, home / "s3", store, calm, drawn(calm.places, [S3] * kills, run.seed, "s3"), run, server)
         server.share = 0.0
         track.requests = server.counts.copy()
         compare(track, calm.versions, data_versions(store))
