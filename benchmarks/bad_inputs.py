@@ -214,7 +214,6 @@ def ingest(folder: Path, home: Path) -> tuple[list[str], dict[str, str], Any]:
     from spelangy_assets.execution.build import build
     from spelangy_assets.execution.graph import Graph, Node
     from spelangy_assets.execution.stage import Execution
-    from spelangy_assets.quality.contracts import RAW_AUDIO
     from spelangy_assets.sources.files import FolderSource
     from spelangy_assets.stages import ingest_audio
     from spelangy_assets.store.artifacts import ArtifactStore
@@ -222,7 +221,7 @@ def ingest(folder: Path, home: Path) -> tuple[list[str], dict[str, str], Any]:
 
     node = Node(
         name="raw_audio", group="crawl", description="", stage=ingest_audio, config=ingest_audio.Config(),
-        contract=RAW_AUDIO, has_source=True,
+        contract=ingest_audio.CONTRACT, has_source=True,
     )  # fmt: skip
     execution = Execution(cache_dir=home / "c", launch=lambda module, spec, place: None)
     store = ArtifactStore(home / "store", home / "cache")

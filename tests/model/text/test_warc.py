@@ -316,11 +316,13 @@ def test_a_plain_record_whose_bytes_are_not_those_of_its_digest_is_damaged(diges
     about = HTML.replace(b"Hello", b"\r\nWARC/1.0\r\nWARC-Type: response\r\n\r\nHello")
     records = [digested(about, f"https://example.org/{number}", digest) for number in range(3)]
     assert [type(item) for item in read(b"".join(records))] == [Page] * 3
-    items = read(records[0] + records[1].replace(b"there", b"thore") + records[2])
-    assert [type(item) for item in items] == [Page, Reject, Page]
-    assert items[1].reason == "broken_archive"
-    assert "WARC-Block-Digest" in items[1].error
-    assert items[1].source_uri == f"a.warc@{len(records[0])}"
+    first, reject, last = read(records[0] + records[1].replace(b"there", b"thore") + records[2])
+    assert isinstance(first, Page)
+    assert isinstance(last, Page)
+    assert isinstance(reject, Reject)
+    assert reject.reason == "broken_archive"
+    assert "WARC-Block-Digest" in reject.error
+    assert reject.source_uri == f"a.warc@{len(records[0])}"
 
 
 @pytest.mark.parametrize("stated", ["sha1:", "sha1:abc", "crc32:00000000", "x", "sha1:" + "0" * 32])
