@@ -4,7 +4,8 @@ Put here: the generators and the accounting. Do not put here: kills (kills.py) o
 
 A case is a pure function of (seed, kind, number): `--only KIND --first NUMBER --inputs 1` makes one again. Every case
 has to end as records, as rejects with a reason, or as both; an exception, a process that dies, an input that leaves no
-trace and a reject without a reason are failures. Audio, manifests and names go through the stage `ingest_audio` with
+trace and a reject without a reason are failures (of JSON-LD that states no question, `asks nothing` is the trace: its
+page is a record all the same). Audio, manifests and names go through the stage `ingest_audio` with
 its store, receipts and counts; archives, pages, replies and question files through the functions that the stages call.
 """
 
