@@ -82,7 +82,7 @@ def kills_report(parts: dict[str, dict[str, Any]]) -> list[str]:
             f"{row['set_aside']} | {row['seconds']:.0f} | {row['calm_s']:.0f} |"
         )
     lines += [
-        f"\nThe run {row['name']} was ended by its time, with {row['asked'] - sum(row['kills'].values())} kills to come; "
+        f"\nThe run {row['name']} was ended by its time, {row['asked'] - sum(row['kills'].values())} kills to come; "
         "what it had published is compared."
         for _, row in tracks
         if row["published"] < row["datasets"]
