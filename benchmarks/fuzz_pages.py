@@ -94,6 +94,11 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "one word of 4 MB": lambda: filled("a"),
     "one address of 4 MB": lambda: filled("a."),
     "one paragraph of questions": lambda: b"<p>" + filled("Why is it so? It is. ", MIB),
+    "25,000 questions that open one panel": lambda: (
+        "".join(f'<h3><a href="#one">Why is wheel {number} old?</a></h3>' for number in range(25_000)).encode()
+        + b"<div id=one>"
+        + filled("<p>It is so, as said.", 2 * MIB)
+    ),
     "100,000 headings": lambda: filled("<h2>Why is the mill so old?</h2><p>It is.</p>"),
     "one sentence of 100,000 words": lambda: b"<p>" + filled("and the mill ", MIB),
     "digits": lambda: filled("<p>1234567890,1.2.3-4 "),

@@ -30,7 +30,7 @@ from spelangy_model.audio.measures import SourceMeter, measure_signal
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.records import Audio, Fingerprint, Recording, Reject, Utterance
 
-VERSION = "6"
+VERSION = "7"
 TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject, "fingerprints": Fingerprint}
 INDEPENDENT_UNITS = True
 

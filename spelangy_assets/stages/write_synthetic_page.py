@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
@@ -37,11 +37,15 @@ STEPS = ("raw_pages", "scripts", "speech", "round_trip")
 
 @dataclass(frozen=True)
 class Config:
-    """How many documents are shown, as many of each accent as of any other, and how many rejected lines."""
+    """How many documents are shown, as many of each accent as of any other, and how many rejected lines.
+
+    `text` is how the scripts' pages were read, so that what is shown is what was rewritten.
+    """
 
     documents: int = 10
     rejects: int = 50
     audio_bytes: int = 24 * 2**20
+    text: TextConfig = field(default_factory=TextConfig)
 
 
 CONTRACT = Contract(
@@ -68,6 +72,8 @@ def synthetic_page(
     pages: Dataset, scripts: Dataset, speech: Dataset, trip: Dataset, *, name: str, **options: Any
 ) -> Dataset:
     """Return the listening page of one set of synthetic speech; `options` are fields of Config."""
+    if isinstance(text := getattr(scripts.config, "text", None), TextConfig):
+        options = {"text": text, **options}
     inputs = {"raw_pages": pages, "scripts": scripts, "speech": speech, "round_trip": trip}
     return dataset(__name__, Config(**options), name=name, inputs=inputs)
 
@@ -93,7 +99,7 @@ def _gather(ctx: StageContext, config: Config) -> SpokenSet:
     pages, scripts, speech, trip = (ctx.inputs[role] for role in STEPS)
     return SpokenSet(
         name="Speech",
-        documents=_documents(pages, scripts, speech, config.documents),
+        documents=_documents(pages, scripts, speech, config),
         accounts=_accounts(pages, scripts, speech, trip),
         dropped={
             f"{role}: {reason}": count
@@ -107,7 +113,7 @@ def _gather(ctx: StageContext, config: Config) -> SpokenSet:
     )
 
 
-def _documents(pages: Artifact, scripts: Artifact, speech: Artifact, shown: int) -> list[SpokenDocument]:
+def _documents(pages: Artifact, scripts: Artifact, speech: Artifact, config: Config) -> list[SpokenDocument]:
     """Return spoken documents, the accents by turns, drawn by their ids; only shards that hold one are opened."""
     by_accent: defaultdict[str, dict[str, int]] = defaultdict(dict)
     shards = speech.shards("chunks")
@@ -116,7 +122,7 @@ def _documents(pages: Artifact, scripts: Artifact, speech: Artifact, shown: int)
         for document_id, accent in zip(columns["document_id"], columns["accent"], strict=True):
             by_accent[accent][document_id] = number
     turns = [sorted(by_accent[accent], key=lambda i: stable_hash("show", i)) for accent in sorted(by_accent)]
-    drawn = [i for turn in itertools.zip_longest(*turns) for i in turn if i is not None][:shown]
+    drawn = [i for turn in itertools.zip_longest(*turns) for i in turn if i is not None][: config.documents]
     places = {document_id: number for several in by_accent.values() for document_id, number in several.items()}
     chunks: defaultdict[str, list[Chunk]] = defaultdict(list)
     for number in sorted({places[document_id] for document_id in drawn}):
@@ -128,13 +134,17 @@ def _documents(pages: Artifact, scripts: Artifact, speech: Artifact, shown: int)
     for script in scripts.records("scripts", Script):
         sources |= {i: script for i in spoken_ids(script.document_id, voices) if i in chunks}
     shown_pages = {script.page_id for script in sources.values()}
-    texts = {page.page_id: _text_of(page) for page in pages.records("pages", Page) if page.page_id in shown_pages}
+    texts = {
+        page.page_id: _text_of(page, config.text)
+        for page in pages.records("pages", Page)
+        if page.page_id in shown_pages
+    }
     return [SpokenDocument(sources[i], chunks[i], texts.get(sources[i].page_id, "")) for i in drawn]
 
 
-def _text_of(page: Page) -> str:
+def _text_of(page: Page, config: TextConfig) -> str:
     """Return a page's main text; empty where it has none that would be trained on."""
-    document = extract_document(page, TextConfig())
+    document = extract_document(page, config)
     return "" if isinstance(document, str) else document.text
 
 

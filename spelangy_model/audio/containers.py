@@ -10,6 +10,7 @@ A size of 0, or one near the field's limit, is what a program leaves that writes
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -394,10 +395,39 @@ def _after_id3(source: Bytes, place: int) -> int:
     return place
 
 
+# What begins a stream behind frames, which state no end: marks so long that frames do not hold them by chance, how far
+# behind the beginning they stand, and what else is there.
+_FOLLOWING: tuple[tuple[bytes, int, Callable[[bytes], bool]], ...] = (
+    *((mark, 0, lambda head: True) for mark in _FLAC_MARKS),
+    (b"OggS\0\x02", 0, lambda head: True),
+    (b"WAVE", 8, lambda head: head[:4] in _RIFF_MARKS),
+    (b"AIF", 8, lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")),
+    (_EBML_MARK, 0, lambda head: b"\x42\x82" in head),
+    (b"ftyp", 4, lambda head: head[:2] == b"\0\0" and head[8:12].isalnum() and head[8:12] not in _IMAGE_BRANDS),
+)
+
+
+def _following(source: Bytes, begin: int) -> int:
+    """Return where the first stream behind the frames from a place on begins; the end of the file when none does."""
+    ends = [source.size]
+    for mark, offset, is_start in _FOLLOWING:
+        places = (place - offset for place in source.find(mark, begin + offset))
+        ends += itertools.islice((place for place in places if is_start(source.at(place, 64))), 1)
+    for mark in (b"Xing", b"Info"):  # the first frame of an MP3 that states its length
+        for place in source.find(mark, begin):
+            if (frame := _frame_of_count(source, place)) is not None and frame >= begin:
+                ends.append(frame)
+                break
+    for place in source.find(b"ID3", begin):
+        sound = _after_id3(source, place)
+        if sound > place and (_mpeg_frame(source, sound) or source.at(sound, 4) == b"fLaC"):
+            ends.append(place)
+            break
+    return min(ends)
+
+
 def _flac(source: Bytes, begin: int) -> Link:
-    first = _after_id3(source, begin)
-    found = [next(source.find(mark, first + 4), source.size) for mark in _FLAC_MARKS]
-    return Link(begin, min(found) - begin)
+    return Link(begin, _following(source, _after_id3(source, begin) + 4) - begin)
 
 
 def _mpeg_frame(source: Bytes, place: int) -> int:
@@ -433,18 +463,9 @@ def _rate_hz(head: bytes) -> int:
 
 def _mp3(source: Bytes, begin: int) -> Link:
     first = _after_id3(source, begin)
-    ends = [source.size]
-    for mark in (b"Xing", b"Info"):
-        for place in source.find(mark, first + 4):
-            if (frame := _frame_of_count(source, place)) is not None and frame > first:
-                ends.append(frame)
-                break
-    for place in source.find(b"ID3", first + 4):
-        if (sound := _after_id3(source, place)) > place and _mpeg_frame(source, sound):
-            ends.append(place)
-            break
+    end = _following(source, first + 4)
     stated_s = _stated_s(source, first)
-    return Link(begin, min(ends) - begin, stated_s=stated_s, measured=stated_s > 0)
+    return Link(begin, end - begin, stated_s=stated_s, measured=stated_s > 0)
 
 
 def _side_info(head: bytes) -> int:

@@ -9,6 +9,8 @@ Archive's ARC 1.0 and 2.0.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import zlib
 from collections import deque
@@ -61,7 +63,8 @@ def read_records(stream: BinaryIO, keep_bytes: int) -> Iterator[Record | Damage]
     for each place that holds no whole one.
 
     A record is whole when its block has the length that it states and, in a gzipped archive, its member ends as gzip
-    demands. Behind damage reading continues at the next record that is found. What the stream itself raises (a disk, a
+    demands; in an archive without compression, whose bytes nothing else proves, also when it has the digest that it
+    states. Behind damage reading continues at the next record that is found. What the stream itself raises (a disk, a
     server) is raised, for it says nothing about the archive.
     """
     window = _Window(stream, 0, _packing(stream))
@@ -227,10 +230,11 @@ class _Window:
             count -= len(self.take(count))
         return True
 
-    def block(self, length: int, keep_bytes: int, start: re.Pattern[bytes]) -> bytes:
+    def block(self, length: int, keep_bytes: int, start: re.Pattern[bytes], hasher: Any = None) -> bytes:
         """Take `length` bytes and return the first of them; raises _NoRecordError when there are fewer.
 
-        A block may go on in the next member, but not over the head of a record (`start`) with which a member begins.
+        All of them go through `hasher`. A block may go on in the next member, but not over the head of a record
+        (`start`) with which a member begins.
         """
         kept = bytearray()
         rest = length
@@ -244,6 +248,8 @@ class _Window:
                     raise _WrongLengthError(f"{length} bytes are stated, the record's member holds {length - rest}")
                 continue
             piece = self.take(rest)
+            if hasher is not None:
+                hasher.update(piece)
             kept += piece[: max(0, keep_bytes - len(kept))]
             rest -= len(piece)
         return bytes(kept)
@@ -334,13 +340,40 @@ def _next_member(stream: BinaryIO, window: _Window, start: re.Pattern[bytes]) ->
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Digest:
+    """A digest that a record states of its block, with what computes it."""
+
+    stated: str
+    hasher: Any
+
+    def is_that(self) -> bool:
+        value = self.stated.partition(":")[2].strip().rstrip("=")
+        computed: bytes = self.hasher.digest()
+        return value.lower() == computed.hex() or value.upper() == base64.b32encode(computed).decode().rstrip("=")
+
+
+def _digest_of(fields: Fields) -> _Digest | None:
+    """Return the digest that a record's fields state of its block, in a form that is known (hexadecimal, base 32)."""
+    stated = next((value for name, value in fields if name == "warc-block-digest"), "")
+    name, _, value = stated.partition(":")
+    size = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}.get(name.strip().lower().replace("-", ""))
+    value = value.strip().rstrip("=")
+    if size is None or not (
+        (len(value) == 2 * size and re.fullmatch(r"[\da-fA-F]+", value))
+        or (len(value) == -(-size * 8 // 5) and re.fullmatch(r"[A-Za-z2-7]+", value))
+    ):
+        return None
+    return _Digest(stated, hashlib.new(name.strip().lower().replace("-", ""), usedforsecurity=False))
+
+
 class _Framing(Protocol):
     """How the records of a kind of archive are told apart; `start` matches the beginning of a line that begins one."""
 
     start: re.Pattern[bytes]
 
-    def next_record(self, window: _Window, keep_bytes: int) -> Record:
-        """Take a record; raises _NoRecordError when no whole one stands here."""
+    def next_record(self, window: _Window, keep_bytes: int) -> Record | Damage:
+        """Take a record, or say what is wrong with a whole one; raises _NoRecordError when no whole one stands here."""
         ...
 
     def remains(self, offset: int, data: bytes) -> Record | None:
@@ -354,7 +387,7 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 class _Warc:
     start = re.compile(rb"(?<![^\r\n])WARC/\d\.\d{1,2}\r?\n")
 
-    def next_record(self, window: _Window, keep_bytes: int) -> Record:
+    def next_record(self, window: _Window, keep_bytes: int) -> Record | Damage:
         offset = window.place().offset
         while len(window.data) < _START_BYTES and window.more():
             pass
@@ -364,8 +397,12 @@ class _Warc:
         stated = next((value for name, value in fields if name == "content-length"), "")
         if not re.fullmatch(r"\d{1,18}", stated):
             raise _NoRecordError(f"the record's Content-Length is {stated[:50]!r}")
-        block = window.block(int(stated), keep_bytes, self.start)
+        digest = None if window.packing else _digest_of(fields)
+        block = window.block(int(stated), keep_bytes, self.start, digest.hasher if digest else None)
         self._check_end(window)
+        if digest is not None and not digest.is_that():
+            words = f"the record's bytes are not those of its WARC-Block-Digest {digest.stated}"
+            return Damage(offset, f"{words}; reading goes on at {window.place().offset}")
         return Record(offset, fields, block, int(stated))
 
     def remains(self, offset: int, data: bytes) -> Record | None:

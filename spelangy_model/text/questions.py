@@ -71,10 +71,10 @@ class Answer:
 class MinedPage:
     """The questions of a page, and what asked and was left alone, by reason.
 
-    Reasons: `no_answer`, nothing follows that could be one; `answer_removed`, what follows stands behind an element
-    that was taken away (a script, a frame, a form, code, an advertisement); `page_title` and `heads_sections`, the
-    whole page, or parts with headings of their own, are about the question; `json_ld_unreadable`, a script with
-    questions that is no JSON, or half of it.
+    Reasons: `no_question`, JSON-LD that states one without words; `no_answer`, nothing follows that could be one;
+    `answer_removed`, what follows stands behind an element that was taken away (a script, a frame, a form, code, an
+    advertisement); `page_title` and `heads_sections`, the whole page, or parts with headings of their own, are about
+    the question; `json_ld_unreadable`, a script with questions that is no JSON, or half of it.
     """
 
     questions: list[MinedQuestion]
@@ -163,6 +163,8 @@ def _from_json_ld(root: Element, reasons: Counter[str]) -> Pairs:
             yield quest_view.text_of_markup(question), quest_view.text_of_markup(answer)
         elif question:
             reasons["no_answer"] += 1
+        elif node.keys() - {"@type", "@id"}:  # else it stands for one that is elsewhere
+            reasons["no_question"] += 1
 
 
 def _answers(node: dict[str, Any], named: dict[str, dict[str, Any]]) -> Iterator[str]:
@@ -244,6 +246,7 @@ class _Flow:
         self._blocks = blocks = _without_speakers(quest_view.blocks_of(root))
         self._asks = [_asks(block) for block in blocks]
         self._named: dict[str, Element] | None = None
+        self._times_read: Counter[Element] = Counter()
         self._root = root
         title = root.find(".//title")
         self._title = normalize("" if title is None else title.text or "")
@@ -295,10 +298,9 @@ class _Flow:
         sentences = split_sentences(block.text)
         for index, sentence in enumerate(sentences[:-1]):
             if _is_asked(sentence) and _QUESTION_START.match(sentence) and not _is_asked(sentences[index + 1]):
-                answer = itertools.takewhile(
-                    lambda text: not _is_asked(text), itertools.islice(sentences, index + 1, None)
-                )
-                text = " ".join(answer)
+                later = range(index + 1, len(sentences))
+                end = next((place for place in later if _is_asked(sentences[place])), len(sentences))
+                text = " ".join(sentences[index + 1 : end])
                 yield sentence, self._with_list(at, text) if block.text.endswith(text) else text
 
     def _with_list(self, at: int, text: str) -> str:
@@ -338,7 +340,13 @@ class _Flow:
         return self._named.get(name)
 
     def _answer_in(self, panel: Element, question: Block) -> str:
-        """Return the text of a panel; empty when it asks questions itself, and so is a list of them."""
+        """Return the text of a panel; empty when it asks questions itself, and so is a list of them.
+
+        A panel is the answer of few questions: read for all that name it, one of many would cost the page's square.
+        """
+        self._times_read[panel] += 1
+        if self._times_read[panel] > _MAX_NESTING:
+            return ""
         blocks = quest_view.blocks_of(panel, is_content=True)
         visible = [block for block in blocks if block.hidden is None] or blocks
         wanted = normalize(question.text)

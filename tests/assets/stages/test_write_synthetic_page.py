@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spelangy_assets import lab
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.recipes.sample import SAMPLE as S
+from spelangy_assets.recipes.sample import WHISPER_BASE
 from spelangy_assets.stages import ingest_pages, mine_quest, round_trip, speak, write_synthetic_page
 from spelangy_assets.stages.extract_text import Config as TextConfig
 from spelangy_assets.stages.extract_text import extract_document
@@ -152,6 +155,20 @@ def test_a_page_without_a_main_text_is_shown_without_its_source(shelf):
     shown = shelf.page("page", documents=6).read_file("synthetic_page.html").decode()
     assert shown.count("<article") == 6
     assert "<mark>" not in shown
+
+
+def test_a_page_is_shown_as_its_scripts_read_it(shelf):
+    shown = shelf.page("page", text=TextConfig(min_words=10_000)).read_file("synthetic_page.html").decode()
+    assert "grinds the corn" not in shown
+    assert "grinds the corn" in shelf.page("other").read_file("synthetic_page.html").decode()
+
+
+def test_the_page_of_rewritten_scripts_takes_their_settings():
+    text, check = TextConfig(min_words=7), lab.RoundTrip(recognizer=WHISPER_BASE, max_word_error_rate=0.5)
+    made = lab.speech(lab.krist(S["raw_pages"].on("2026-01"), name="short", text=text), check, seed=1)
+    assert made.companions["page"].config.text == text
+    of_questions = lab.speech(lab.quest(S["raw_pages"].on("2026-01"), name="asked", seed=1), check, seed=1)
+    assert of_questions.companions["page"].config.text == TextConfig()
 
 
 def test_the_same_artifacts_give_the_same_page(shelf):

@@ -141,6 +141,23 @@ def test_streams_one_after_another_are_read_to_the_end_of_the_last(kind: str):
     assert np.corrcoef(middle, alone[1][4000:20_000])[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("first", ["flac", "mp3"])  # of frames, which state no end
+@pytest.mark.parametrize("second", ["wav", "aiff", "flac", "vorbis", "opus", "mp3", "tagged mp3", "webm", "mp4"])
+def test_a_stream_of_another_container_behind_frames_is_read(first: str, second: str):
+    tag = b"ID3\x04\0\0\0\0\x02\0" + bytes(256) if second.startswith("tagged") else b""
+    data = files()[first][0] + tag + files()[second.removeprefix("tagged ")][1]
+    stream = open_stream(data)
+    joined = np.concatenate(list(mono_16k(stream)))
+    assert len(joined) / RATE_HZ == pytest.approx(5.0, abs=0.2)
+    assert stream.found.links == 2
+
+
+def test_marks_of_containers_inside_of_a_tag_end_no_stream():
+    held = b"OggS\0\x02" + b"fLaC\0\0\0\x22" + b"RIFF\0\0\0\0WAVEfmt "
+    tag = b"ID3\x04\0\0\0\0\x02\0" + held.ljust(256, b"x")
+    assert length_s(tag + files()["mp3"][0]) == pytest.approx(3.0, abs=0.15)
+
+
 @pytest.mark.parametrize("kind", ["vorbis", "flac", "wav", "mp3"])
 def test_a_later_stream_of_another_rate_and_more_channels_keeps_its_time_and_level(kind: str):
     names = {"vorbis": ("OGG", "VORBIS"), "flac": ("FLAC", None), "wav": ("WAV", "PCM_16"), "mp3": ("MP3", None)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import io
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from spelangy_model.records import Page, Reject
+from spelangy_model.text import questions
 from spelangy_model.text.extract import extract_text
 from spelangy_model.text.html_pages import looks_like_html
 from spelangy_model.text.krist import rewrite_for_listening
@@ -55,10 +57,28 @@ def fuzzer(project_dir: Path) -> ModuleType:
         lambda: mine_questions('<div itemtype="schema.org/Question"><b itemprop=name>Why?</b>' * 10_000),
         lambda: mine_questions('<script type="application/ld+json">{"@type":"Question"}</script>' * 10_000),
         lambda: mine_questions("<p>" + "Why is it so? It is. " * 1_000),
+        lambda: mine_questions(
+            "".join(f'<h3><a href="#one">Why is it {number}?</a></h3>' for number in range(4_000))
+            + f"<div id=one>{'<p>It is so.' * 4_000}</div>"
+        ),
     ],
 )
 def test_pages_made_to_be_slow_are_not(read):
     read()
+
+
+@pytest.mark.timeout(60)  # the miner looked at all sentences of a paragraph for each question in it
+def test_a_paragraph_of_questions_takes_time_that_grows_with_its_length(monkeypatch):
+    monkeypatch.setattr(questions, "split_sentences", re.compile(r"(?<=[?.]) ").split)  # without pysbd's own time
+    mined = mine_questions("<p>" + "".join(f"Why is it {number}? It is. So be it. " for number in range(60_000)))
+    assert (mined[-1].question, mined[-1].answer) == ("Why is it 59999?", "It is. So be it.")
+    assert len(mined) == 60_000
+
+
+def test_a_panel_that_many_questions_open_is_the_answer_of_few():
+    controls = "".join(f'<button aria-controls="one">Why is it {number}?</button>' for number in range(9))
+    mined = mine_questions(f'{controls}<div id="one"><p>It is so.</p></div>', ("accordion",))
+    assert [pair.question for pair in mined] == [f"Why is it {number}?" for number in range(4)]
 
 
 @pytest.mark.parametrize("packed", [False, True])

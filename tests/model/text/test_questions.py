@@ -275,6 +275,37 @@ def test_any_soup_is_mined_and_judged_without_an_error(parts):
             assert take_apart(mined.answer, QuestRules()).short
 
 
+LD_KEYS = st.sampled_from(
+    ["@type", "@id", "@graph", "@value", "name", "text", "acceptedAnswer", "suggestedAnswer", "mainEntity", "headline"]
+)
+LD_TEXTS = st.sampled_from(
+    ["Question", "Answer", "FAQPage", "schema:Question", "Is it so?", "It is.", "#a", "", "\ud83d"]
+)
+LD_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | LD_TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(LD_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(LD_KEYS, LD_VALUES, max_size=5), LD_VALUES)
+def test_a_question_in_any_json_ld_is_mined_or_has_a_reason(node: dict[str, object], beside: object):
+    node = {**node, "@type": "Question", "eduQuestionType": "Flashcard"}
+    mined = mine_page(json_ld([node, beside]).replace("<body>", "<body><p>?"), ("json_ld",))
+    assert mined.questions or mined.reasons
+    for pair in mined.questions:
+        assert pair.question.encode()
+        assert pair.answer.encode()
+
+
+def test_json_ld_of_a_question_without_words_is_counted():
+    html = json_ld([{"@type": "Question", "name": None, "acceptedAnswer": {"text": "It is so."}}, {"@id": "#why"}])
+    assert mine_page(html + "?").reasons == {"no_question": 1}
+    stands_for_another = json_ld({"@type": "WebPage", "mainEntity": {"@type": "Question", "@id": "#why"}})
+    assert mine_page(stands_for_another + "?").reasons == {}
+
+
 # --- the page as it is written ----------------------------------------------------------------------------
 
 PROSE = "<p>" + "Trees lose their leaves when the days grow short and the nights turn cold in the north. " * 4 + "</p>"

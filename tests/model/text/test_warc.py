@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import io
 import itertools
 
@@ -299,6 +301,34 @@ def test_a_record_of_a_wrong_length_costs_itself_alone(length, packed):
     items = read(PACKED["a member a record" if packed else "plain"](records))
     assert [item.reason for item in items if isinstance(item, Reject)] == ["broken_archive"]
     assert len([item for item in items if isinstance(item, Page)]) == 4
+
+
+def digested(payload: bytes, url: str, digest: str) -> bytes:
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + payload
+    computed = hashlib.new(digest.partition(" ")[0], block).digest()
+    value = computed.hex() if digest.endswith("hex") else base64.b32encode(computed).decode()
+    stated = {"WARC-Block-Digest": f"{digest.partition(' ')[0]}:{value}"}
+    return warc_record(block, url=url, **{"Content-Type": "application/http; msgtype=response"}, **stated)
+
+
+@pytest.mark.parametrize("digest", ["sha1 base32", "sha1 hex", "md5 base32", "sha256 base32", "sha512 hex"])
+def test_a_plain_record_whose_bytes_are_not_those_of_its_digest_is_damaged(digest):
+    about = HTML.replace(b"Hello", b"\r\nWARC/1.0\r\nWARC-Type: response\r\n\r\nHello")
+    records = [digested(about, f"https://example.org/{number}", digest) for number in range(3)]
+    assert [type(item) for item in read(b"".join(records))] == [Page] * 3
+    first, reject, last = read(records[0] + records[1].replace(b"there", b"thore") + records[2])
+    assert isinstance(first, Page)
+    assert isinstance(last, Page)
+    assert isinstance(reject, Reject)
+    assert reject.reason == "broken_archive"
+    assert "WARC-Block-Digest" in reject.error
+    assert reject.source_uri == f"a.warc@{len(records[0])}"
+
+
+@pytest.mark.parametrize("stated", ["sha1:", "sha1:abc", "crc32:00000000", "x", "sha1:" + "0" * 32])
+def test_a_digest_of_a_form_that_is_not_known_is_passed_over(stated):
+    record = response(HTML, **{"WARC-Block-Digest": stated})
+    assert [type(item) for item in read(record)] == [Page]
 
 
 def test_a_response_that_is_whole_by_its_own_header_is_kept_from_a_record_of_a_wrong_length():
