@@ -97,7 +97,8 @@ class Hum:
 
     def speak(self, text, voice):
         seconds = np.arange(int(0.1 * len(text) * 16_000)) / 16_000
-        return (0.1 * np.sin(2 * np.pi * self.hertz * seconds)).astype(np.float32)
+        swell = 0.05 + 0.45 * np.abs(np.sin(seconds))  # a tokenizer of one code would break its contract
+        return (swell * np.sin(2 * np.pi * self.hertz * seconds)).astype(np.float32)
 
 
 @codec
