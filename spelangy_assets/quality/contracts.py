@@ -598,8 +598,16 @@ LEADERBOARD = Contract(
     """
     SELECT count(*) AS metrics, count(DISTINCT subject) AS subjects,
            count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
-           (SELECT count(*) FROM stats WHERE name = 'pages' AND value >= 1) AS pages
+           (SELECT count(*) FROM stats WHERE name = 'pages' AND value >= 1) AS pages,
+           (SELECT coalesce(sum(value), 0) FROM stats WHERE name = 'ablations_of_unequal_work')
+               AS ablations_of_unequal_work -- arms that differ by more than 5% in what they share
     FROM metrics
     """,
-    (Bound("metrics", 1), Bound("subjects", 1), _exactly("duplicate_metrics"), Bound("pages", 1)),
+    (
+        Bound("metrics", 1),
+        Bound("subjects", 1),
+        _exactly("duplicate_metrics"),
+        Bound("pages", 1),
+        Bound("ablations_of_unequal_work", 0, 0, "warn"),
+    ),
 )

@@ -15,6 +15,7 @@ import base64
 import importlib.util
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spelangy_assets.execution.dataset import DatasetKind
@@ -26,7 +27,7 @@ from spelangy_model.records import PackedRow
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 from spelangy_model.train.schedule import SCHEDULES
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {}
 _CHECKPOINT_EVERY = 100  # steps: what a kill may cost; where it falls does not change the result
 _TIMING = "timing.jsonl"
@@ -110,13 +111,33 @@ def run(ctx: StageContext, config: Config) -> None:
             out.read(mix.manifest.rows("rows"))
             out.kept(mix.manifest.rows("rows"))
             out.add("steps", len(steps))
-            out.add("positions_seen", sum(step["positions"] for step in steps))
+            seen = sum(step["positions"] for step in steps)
+            row_positions = mix.manifest.counts.stats["positions"] / mix.manifest.rows("rows")
+            out.add("positions_seen", seen)
+            out.add("padding_share", 1 - seen / (len(steps) * config.batch_rows * row_positions))
             out.add("loss_positions_seen", sum(step["loss_tokens"] for step in steps))
             out.add("row_epochs", len(steps) * config.batch_rows / mix.manifest.rows("rows"))
             out.add("closing_loss_nats", sum(step["loss"] for step in closing) / len(closing))
             for name, share in steps[-1]["share_by_source"].items():
                 out.add(f"{name}.share", share)
+            for name, amount in work_of(mix.manifest.counts.stats, steps[-1]["positions_by_source"]).items():
+                out.add(name, amount)
         ctx.log(f"{len(steps)} steps, closing loss {sum(step['loss'] for step in closing) / len(closing):.4f} nats")
+
+
+def work_of(mix: Mapping[str, float], tokens: Mapping[str, int]) -> dict[str, float]:
+    """Return what a run saw of its mix: seconds of speech, share of text-only rows in tokens, epochs of each source.
+
+    `tokens` are those that it saw of each source. A run that stops within its mix saw speech and documents of a source
+    in the proportion of the source's tokens.
+    """
+    total = sum(tokens.values())
+    parts = {name: count / mix[f"{name}.tokens"] for name, count in tokens.items() if mix.get(f"{name}.tokens")}
+    return {
+        "speech_s_seen": sum(part * mix.get(f"{name}.speech_s", 0.0) for name, part in parts.items()),
+        "text_share_seen": sum(count for name, count in tokens.items() if name.startswith("text")) / total,
+        **{f"{name}.epochs_seen": part * mix[f"{name}.epochs"] for name, part in parts.items()},
+    }
 
 
 def _plot(losses: list[float]) -> str:
