@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.report.comparisons import (
     ACCURACY,
     GAP,
@@ -138,10 +138,28 @@ class Config:
         return [Arm(name, tuple(row.label for row in self.runs if row.arm == name)) for name in names]
 
 
+CONTRACT = Contract(
+    "leaderboard",
+    f"""
+    SELECT count(*) AS metrics, count(DISTINCT subject) AS subjects,
+           count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
+           (SELECT count(*) FROM stats WHERE name = 'pages' AND value >= 1) AS pages,
+           {stat("ablations_of_unequal_work")} AS ablations_of_unequal_work
+    FROM metrics
+    """,
+    (
+        Bound("metrics", 1),
+        Bound("subjects", 1),
+        exactly("duplicate_metrics"),
+        Bound("pages", 1),
+        Bound("ablations_of_unequal_work", 0, 0, "warn"),  # arms that differ by more than 5% in what they share
+    ),
+)
+
 KIND = DatasetKind(
     group="evals",
     description="All runs side by side, with intervals, gap, topics and contamination; a page and its numbers.",
-    contract=contracts.LEADERBOARD,
+    contract=CONTRACT,
     kinds=("html",),
     takes={
         "run": "language_model",
