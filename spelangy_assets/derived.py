@@ -173,18 +173,31 @@ def _common(role: str, token_sets: Sequence[Dataset]) -> Dataset:
 
 
 @word
-def train(mix: Dataset, *, base: Dataset | None = None, name: str = "", **options: Any) -> Dataset:
+def train(
+    mix: Dataset,
+    *,
+    base: Dataset | None = None,
+    match_loss_tokens_of: Dataset | None = None,
+    name: str = "",
+    **options: Any,
+) -> Dataset:
     """Return a language model trained on a mix: from `base`, or from a new model of `preset`.
 
     A run that an arm of a leaderboard names needs no name of its own. `options` are fields of the Config of
-    stages/train_lm.py.
+    stages/train_lm.py. With `match_loss_tokens_of`, another run, it sees as many loss tokens as that one: the steps and
+    their schedule are scaled, so that an arm whose rows teach more can be held against one whose rows teach less.
     """
     config = train_lm.Config(**options)
     if (base is None) == (not config.preset):
         raise TypeError("a run starts from base= or from preset=: give exactly one of them")
     name = name or ("base_lm" if base is None else "")
     named = mix if mix.name else replace(mix, name=f"mix_{name}", label=name) if name else mix
-    inputs = {"mix": named, "base_lm": base, "text_tokenizer": mix.inputs["text_tokenizer"]}
+    inputs = {
+        "mix": named,
+        "base_lm": base,
+        "matched": match_loss_tokens_of,
+        "text_tokenizer": mix.inputs["text_tokenizer"],
+    }
     return dataset(train_lm.__name__, config, name=name, inputs=inputs)
 
 

@@ -334,6 +334,16 @@ def test_arms_stand_beside_what_they_were_trained_on_and_unequal_ones_are_named(
     assert {row.metric for row in artifact.records("noise", MetricNoise)} >= {ACCURACY, GAP}
 
 
+def test_decisions_are_held_against_the_board_of_a_larger_dial(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    arms = [ArmScore("web", 5, 0.6, 0.5, 0.7, 0.5, 0.7, 0.0), ArmScore("quest", 5, 0.5, 0.4, 0.6, 0.4, 0.6, 0.0)]
+    shelf.put("larger", leaderboard, arms=arms)
+    artifact = shelf.board(replace(config, larger="larger_dial"))
+    noise = {row.metric: row for row in artifact.records("noise", MetricNoise)}
+    assert (noise[ACCURACY].decision_accuracy, noise[ACCURACY].against) == (0.0, "larger_dial")
+    assert "as the accuracy of larger_dial does" in artifact.read_file(leaderboard.PAGE).decode()
+
+
 def test_names_of_the_inputs_bear_no_identity(tmp_path: Path) -> None:
     versions = set()
     for place, prefix in (("here", ""), ("there", "other_")):
