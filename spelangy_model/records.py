@@ -382,6 +382,7 @@ class SpokenQuestion:
 
     question_id: Annotated[str, "one recording of one question"]
     text_id: Annotated[str, "shared by all recordings of the same question text"]
+    cluster_id: Annotated[str, "shared by questions whose answers are not independent; the text_id of a lone one"]
     benchmark: str
     split: Annotated[str, "what was heard in training: heard_wording, unheard_wording"]
     question: str
@@ -400,6 +401,7 @@ class QuestionScore:
 
     question_id: str
     text_id: str
+    cluster_id: str
     benchmark: str
     split: str
     accent: str

@@ -10,17 +10,20 @@ gaps(TokenGap), one row a recording and token of its answer, and metrics(Metric)
     sqa.{split}.accuracy  sqa.all.accuracy  sqa.accent.{accent}.accuracy   spoken, by the primary scoring; chance 0.25
     sqa.voice.{voice}.accuracy                                              the same by the voice that asks
     text_qa.{split}.accuracy  text_qa.accuracy                              the same questions, written
+    sqa.all.probability  sqa.all.margin  sqa.all.log_probability            of the right option: see right_option
+    text_qa.probability  text_qa.margin  text_qa.log_probability            the same of the written questions
     scoring.{scoring}.sqa.accuracy  scoring.{scoring}.text_qa.accuracy      all questions by each scoring
     gap.reverse_kl  gap.{split}.reverse_kl  gap.forward_kl                  nats, at the answer's first token
     gap.answer.reverse_kl  gap.answer.forward_kl                            nats, mean over all the answer's tokens
 
-Intervals are a bootstrap over question texts, since the recordings of one text are not independent.
+Intervals are a bootstrap over clusters of questions (SpokenQuestion.cluster_id): what is asked about one entity in
+several wordings and recordings is not independent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,7 +36,7 @@ from spelangy_model.records import Metric, QuestionScore, SpokenQuestion, TokenG
 if TYPE_CHECKING:
     from spelangy_model.eval.multiple_choice import PromptScore
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"scores": QuestionScore, "gaps": TokenGap, "metrics": Metric}
 
 SUBJECT = "run"  # of the metrics; the leaderboard knows which run it is
@@ -84,7 +87,10 @@ KIND = DatasetKind(
     takes={"run": "language_model", "questions": SpokenQuestion, "speech_tokenizer": "speech_tokenizer"},
     makes="scores",
     columns={
-        **{name: (f"questions.{name}",) for name in ("question_id", "text_id", "benchmark", "split", "accent")},
+        **{
+            name: (f"questions.{name}",)
+            for name in ("question_id", "text_id", "cluster_id", "benchmark", "split", "accent")
+        },
         **dict.fromkeys(
             ("option_log_likelihoods", "option_per_token", "option_per_character", "predicted_index", "reverse_kl"),
             ("questions.audio", "questions.question", "questions.options"),
@@ -215,6 +221,7 @@ def _row(question: SpokenQuestion, modality: str, score: PromptScore, config: Co
     return QuestionScore(
         question_id=question.question_id if spoken else question.text_id,
         text_id=question.text_id,
+        cluster_id=question.cluster_id,
         benchmark=question.benchmark,
         split=question.split,
         accent=question.accent if spoken else "",
@@ -226,6 +233,26 @@ def _row(question: SpokenQuestion, modality: str, score: PromptScore, config: Co
         answer_index=question.answer_index,
         reverse_kl=gap,
     )
+
+
+RIGHT_OPTION = ("probability", "margin", "log_probability")
+
+
+def right_option(log_likelihoods: Sequence[float], answer: int) -> dict[str, float]:
+    """Return how likely the right of the options is: among them all, over the best wrong one (nats), and alone (nats).
+
+    Of the summed log-likelihoods, whatever scoring judges the run.
+    """
+    import numpy as np
+
+    values = np.asarray(log_likelihoods, np.float64)
+    wrong = np.delete(values, answer)
+    shifted = np.exp(values - values.max())
+    return {
+        "probability": float(shifted[answer] / shifted.sum()),
+        "margin": float(values[answer] - wrong.max()),
+        "log_probability": float(values[answer]),
+    }
 
 
 SCORES_OF = {
@@ -243,13 +270,18 @@ def summarize(
 
     from spelangy_model.eval.stats import cluster_bootstrap
 
+    cluster_of = {score.text_id: score.cluster_id for score in scores}
+
     def metric(name: str, members: Sequence[Any], value: Callable[[Any], float]) -> Metric:
         values = np.array([value(score) for score in members])
-        interval = cluster_bootstrap(values, np.array([score.text_id for score in members]), seed, name)
+        interval = cluster_bootstrap(values, np.array([cluster_of[score.text_id] for score in members]), seed, name)
         return Metric(subject, name, interval.value, interval.low, interval.high, len(members))
 
     def correct(score: QuestionScore) -> float:
         return float(score.predicted_index == score.answer_index)
+
+    def continuous(score: QuestionScore) -> Mapping[str, float]:
+        return right_option(score.option_log_likelihoods, score.answer_index)
 
     def correct_by(scoring: str) -> Callable[[QuestionScore], float]:
         return lambda score: float(int(np.argmax(getattr(score, SCORES_OF[scoring]))) == score.answer_index)
@@ -259,6 +291,9 @@ def summarize(
     splits = list(dict.fromkeys(score.split for score in scores))
     if spoken:
         yield metric("sqa.all.accuracy", spoken, correct)
+    for modality, members in (("sqa.all", spoken), ("text_qa", written)):
+        for name in RIGHT_OPTION if members else ():
+            yield metric(f"{modality}.{name}", members, lambda score, name=name: continuous(score)[name])
     if gaps:
         yield metric("gap.reverse_kl", spoken, lambda score: score.reverse_kl)
         yield metric("gap.forward_kl", [gap for gap in gaps if gap.position == 0], lambda gap: gap.forward_kl)

@@ -46,10 +46,10 @@ from spelangy_model.data.mixture import (
     write_planned,
 )
 from spelangy_model.records import Duplicate, PackedRow
-from spelangy_model.tokenizer.codec import codebook_size_of
+from spelangy_model.tokenizer.codec import CODES_PER_S, codebook_size_of
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"rows": PackedRow}
 DUPLICATES, CONTAMINATED = "duplicates.", "contaminated."  # what roles begin with
 
@@ -156,6 +156,9 @@ def run(ctx: StageContext, config: Config) -> None:
             out.add("positions", len(rows) * mixture.row_length)
             out.add("filled_positions", int(plan.length[plan.rows_between(rows.start, rows.stop)].sum()))
             out.add("loss_positions", int(sum(part.loss_mask.sum() for part in written.values())))
+            for (number, _), part in written.items():
+                codes = int((part.ids >= layout.first_code).sum())
+                out.add(f"{mixture.sources[number].name}.speech_s", codes / CODES_PER_S)
             out.kept(0)
             if unit == 0:  # counts and ratios are of the whole mix: they stand in one unit's receipt
                 documents = sum(source.documents_drawn for source in report.sources)
@@ -167,7 +170,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 for reason, count in [*sorted(left_out.items()), *report.dropped.items()]:
                     out.drop(reason, count)
                 out.add("largest_share_error", report.ratio_error)
-                out.add("text_row_share", report.text_share)
+                out.add("text_share", report.text_share)
                 for source in report.sources:
                     out.add(f"{source.name}.tokens", source.tokens)
                     out.add(f"{source.name}.share", source.share)

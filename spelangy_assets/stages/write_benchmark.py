@@ -39,7 +39,7 @@ from spelangy_model.records import Audio, SpokenQuestion
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.spoken import spoken_form
 
-VERSION = "5"
+VERSION = "6"
 TABLES: dict[str, type] = {"questions": SpokenQuestion}
 FOLDER_VARIABLE = "SPELANGY_BENCHMARKS"
 
@@ -76,6 +76,7 @@ class QuestionSet:
                 answer_index=question.answer_index,
                 relation=question.kind,
                 audio=question.raw.audio,
+                cluster=question.raw.cluster,
             )
             for question in questions
         ]
@@ -219,6 +220,7 @@ def _record(
     return SpokenQuestion(
         question_id=question_id,
         text_id=item.text_id,
+        cluster_id=item.cluster_id,
         benchmark=item.benchmark,
         split=item.split,
         question=item.question,

@@ -11,7 +11,10 @@ file, the record and what is wrong. null means that a field is not there. Format
                    column of recordings (OpenAudioBench); they lie beside the file, or in audios/ or wav/ beside it; a
                    cell of several answers is a list in JSON, or as pandas writes one
     opentriviaqa   #Q question, ^ answer, A to D options (github.com/uberspot/OpenTriviaQA); others than four options go
-    jsonl          one's own: {question, answer or answers, and if known id, options, relation, audio (a path)}
+    jsonl          one's own: {question, answer or answers, and if known id, options, relation, audio (a path), cluster}
+
+The cluster of a question, where a file names one: the first of the entity_pages of triviaqa, a column of tables
+(cluster, subject, passage or document), `cluster` of jsonl.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ _COLUMNS = {
     "question": ("question", "questions", "prompt", "instruction"),
     "answer": ("answer", "answers", "reference", "target"),
     "audio": ("wav filename", "audio_filename", "audio", "audio_path", "filename"),
+    "cluster": ("cluster", "subject", "passage", "document"),
 }
 
 
@@ -46,7 +50,8 @@ class RawQuestion:
     """A question with all answers that count as right, the first of which is the one to be chosen.
 
     `options` are the four of the file, where it has them; `relation` is empty where it is not known; `audio` is the
-    recording of the question, None where it is to be spoken.
+    recording of the question, None where it is to be spoken. `cluster` is the subject, source document or passage that
+    it shares with others; empty where the file names none.
     """
 
     question_id: str
@@ -55,6 +60,7 @@ class RawQuestion:
     relation: str = ""
     options: tuple[str, ...] = ()
     audio: Path | None = None
+    cluster: str = ""
 
 
 def read_questions(path: Path, file_format: str) -> list[RawQuestion]:
@@ -77,7 +83,12 @@ def read_questions(path: Path, file_format: str) -> list[RawQuestion]:
         seen.add(question.question_id)
         if not question.question or not question.answers or not all(question.answers):
             raise QuestionFileError(f"{named} has no text or no answer")
-        if not all(map(is_text, (question.question_id, question.question, question.relation, *question.answers))):
+        if not all(
+            map(
+                is_text,
+                (question.question_id, question.question, question.relation, question.cluster, *question.answers),
+            )
+        ):
             raise QuestionFileError(f"{named} holds half a character; write it as UTF-8")
         if question.audio is not None and not _is_file(question.audio):
             raise QuestionFileError(f"{named}: no recording {question.audio.name!r}")
@@ -163,7 +174,16 @@ def _trivia_qa(path: Path) -> Iterator[RawQuestion]:
             _field(record, "question_id", str, path, where),
             _field(record, "question", str, path, where).strip(),
             _texts([value, *_optional(answer, "aliases", list, [], path, where)], path, where),
+            cluster=_subject(record.get("entity_pages")),
         )
+
+
+def _subject(pages: Any) -> str:
+    """Return the title of the first page of the entities that a question names: {title: [...]} or [{title}, ...]."""
+    titles = pages.get("title") if isinstance(pages, dict) else pages
+    first = titles[0] if isinstance(titles, list) and titles else ""
+    title = first.get("title") if isinstance(first, dict) else first
+    return title.strip() if isinstance(title, str) else ""
 
 
 def _jsonl(path: Path) -> Iterator[RawQuestion]:
@@ -185,6 +205,7 @@ def _jsonl(path: Path) -> Iterator[RawQuestion]:
             _optional(record, "relation", str, "", path, where),
             options,
             _named(path.parent / audio) if audio else None,
+            _optional(record, "cluster", str, "", path, where).strip(),
         )
 
 
@@ -227,7 +248,7 @@ def _table(path: Path) -> Iterator[RawQuestion]:
             texts = {role: (row.get(name) or "").strip() if name else "" for role, name in columns.items()}
             answers = _listed(texts["answer"], path, f"row {number}")
             audio = _recording(path, texts["audio"]) if texts["audio"] else None
-            yield RawQuestion(f"row {number}", texts["question"], answers, audio=audio)
+            yield RawQuestion(f"row {number}", texts["question"], answers, audio=audio, cluster=texts["cluster"])
     except csv.Error as error:
         raise JsonError(f"line {rows.line_num}: {error}") from error
 

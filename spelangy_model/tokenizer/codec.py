@@ -15,9 +15,11 @@ import numpy as np
 
 from spelangy_model.guarded_json import JsonError, read_json_object
 
+CODES_PER_S = 12.5  # of every speech tokenizer
+
 
 class SpeechCodec(Protocol):
-    """A frozen speech tokenizer: mono float32 at 16 kHz in, codes at 12.5 Hz out."""
+    """A frozen speech tokenizer: mono float32 at 16 kHz in, CODES_PER_S codes a second out."""
 
     @property
     def codebook_size(self) -> int: ...

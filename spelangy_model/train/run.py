@@ -243,7 +243,7 @@ def _timing_line(
     """Return what a step cost: other from run to run. `mfu` is None where the device's peak is not known."""
     on_gpu = accelerator.device.type == "cuda"
     peak = peak_flops(torch.cuda.get_device_name(accelerator.device)) if on_gpu else None
-    flops = step_flops(config, batch.position_ids, int(batch.loss_mask[:, 1:].sum()))
+    flops = step_flops(config, batch.lengths, int(batch.loss_mask[:, 1:].sum()))
     return {
         "step": step + 1,
         "seconds": seconds,

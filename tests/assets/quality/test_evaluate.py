@@ -48,7 +48,7 @@ from spelangy_model.records import (
 AUDIO = Audio(bytes(100), "a.flac")
 WORD = Word("word", 0.0, 1.0, 0.9)
 SCORE = QuestionScore(
-    *("q", "t", "web", "heard_wording", "us", "text"),
+    *("q", "t", "c", "web", "heard_wording", "us", "text"),
     *([-1.0, -2.0], [-1.0, -2.0], [-0.1, -0.2], 0, 0, math.nan),
 )
 STAGES = [importlib.import_module(f"{stages.__name__}.{info.name}") for info in pkgutil.iter_modules(stages.__path__)]
@@ -104,7 +104,21 @@ ROWS: dict[str, dict[str, Any]] = {
     "mix": {"rows": PackedRow(0, "text", [1, 2], [0, 1], [0, 1], [RowSpan("d", "web", "r", 0, 0, 2, 0)])},
     "questions": {
         "questions": SpokenQuestion(
-            *("q", "t", "web", "heard_wording", "Who?", "Who?", "v", "us", ["a", "b", "c", "d"], 1, "person", AUDIO)
+            *(
+                "q",
+                "t",
+                "c",
+                "web",
+                "heard_wording",
+                "Who?",
+                "Who?",
+                "v",
+                "us",
+                ["a", "b", "c", "d"],
+                1,
+                "person",
+                AUDIO,
+            )
         )
     },
     "scores": {
