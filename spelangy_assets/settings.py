@@ -27,8 +27,8 @@ class Settings:
 
     home        SPELANGY_HOME       all that is made here; default .spelangy in the working directory
     store_uri   SPELANGY_STORE      the artifacts: a folder or an s3:// prefix; default HOME/store
-    snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
-    snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further snapshots, PREFIX/{audio,pages}/NAME/; default none
+    snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages,texts}/NAME/...; default HOME/snapshots
+    snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further snapshots, PREFIX/{audio,pages,texts}/NAME/
     checkpoints  SPELANGY_CHECKPOINTS  models made elsewhere that a recipe adopts, NAME/...; default HOME/checkpoints
     recipes     SPELANGY_RECIPES    the recipes that `dagster dev` loads, by comma; default sample,paper
     recipe_modules  SPELANGY_RECIPE_MODULES  modules that hold recipes of one's own, by comma; default none

@@ -338,6 +338,35 @@ TEXT_DOCUMENTS = Contract(
     ),
 )
 
+# The ledger in sums: every row is kept, rejected or dropped for a reason, and so is every character that was read.
+SUPPLIED_TEXTS = Contract(
+    "supplied_texts",
+    f"""
+    SELECT count(*) AS texts, count(*) - count(DISTINCT document_id) AS duplicate_ids,
+           count(*) FILTER (trim(text) = '' OR url = '') AS empty_texts,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted_rows,
+           {_stat("characters_read")} - {_stat("characters_kept")} - {_stat("characters_cut")}
+               - (SELECT coalesce(sum(value), 0) FROM stats WHERE starts_with(name, 'characters_dropped.'))
+               AS unaccounted_characters,
+           (SELECT count(*) FROM signatures) - count(*) AS signatures_too_many,
+           (SELECT count(*) FROM rejects) / (SELECT greatest(records_in, 1) FROM counts) AS share_rejected,
+           count(*) FILTER (licence = 'unknown') / greatest(count(*), 1) AS share_of_unknown_licence
+    FROM texts
+    """,
+    (
+        Bound("texts", 1),
+        _exactly("duplicate_ids"),
+        _exactly("empty_texts"),
+        _exactly("unaccounted_rows"),
+        _exactly("unaccounted_characters"),
+        _exactly("signatures_too_many"),
+        Bound("share_rejected", 0, 0.5),
+        Bound("share_rejected", 0, 0.01, "warn"),
+        Bound("share_of_unknown_licence", 0, 0.5, "warn"),
+    ),
+    drifts=(Drift("length_characters", "SELECT length(text) FROM texts", max_ratio=1.5),),
+)
+
 # What earlier versions dropped when a language model's service was away or refused them all. A stage that meets this
 # now ends instead; what a server refuses of one page has reasons of its own.
 _LOST_TO_A_SERVICE = "lost_to_a_service"

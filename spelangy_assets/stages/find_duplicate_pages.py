@@ -20,7 +20,7 @@ from spelangy_assets.execution.stage import Execution, PreflightError, StageCont
 from spelangy_assets.quality import contracts
 from spelangy_assets.stage_parts import duplicates
 from spelangy_assets.stage_parts.duplicates import Known
-from spelangy_model.records import Duplicate, Page
+from spelangy_model.records import Duplicate, Page, SuppliedText
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,9 +46,9 @@ class Config:
 
 KIND = DatasetKind(
     group="crawl",
-    description="Pages that say nearly what one before says, in any snapshot; mixes leave them out.",
+    description="Pages or texts that say nearly what one before says, in any snapshot; mixes leave them out.",
     contract=contracts.DUPLICATES,
-    takes={"pages": Page},
+    takes={"pages": (Page, SuppliedText)},
 )
 
 
