@@ -444,7 +444,7 @@ class Metric:
     """One number of an evaluation or an analysis, with its interval and its count."""
 
     subject: Annotated[str, "what was measured: a run, a token set, a system"]
-    metric: Annotated[str, "dotted name, for example sqa.unheard_wording.accuracy"]
+    metric: Annotated[str, "dotted name, for example sqa.spoken-triviaqa.test.accuracy"]
     value: float
     low: Annotated[float, "lower end of the 95% interval; NaN where none is given"]
     high: float

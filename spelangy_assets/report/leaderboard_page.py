@@ -4,8 +4,9 @@ Put here: how metrics of runs, topics and contamination are laid out and which d
 put here: measuring (the evaluation stages do) or comparing (stages/leaderboard.py does). Every metric that is given is
 somewhere on the page.
 
-Metric names that have a place of their own: sqa.all.accuracy, sqa.SPLIT.accuracy, sqa.accent.ACCENT.accuracy,
-text_qa.accuracy, text_qa.SPLIT.accuracy, gap.reverse_kl, gap.SPLIT.reverse_kl, topic.TOPIC.share,
+Metric names that have a place of their own: sqa.all.accuracy, sqa.mean.accuracy, sqa.BENCHMARK.accuracy,
+sqa.BENCHMARK.SPLIT.accuracy, sqa.accent.ACCENT.accuracy, the same of text_qa, gap.reverse_kl,
+gap.BENCHMARK.SPLIT.reverse_kl, topic.TOPIC.share,
 topic.distance_to.SUBJECT, contamination.SPLIT.WHAT, scoring.SCORING.WHAT,
 text_skill.TASK.METRIC, text_skill.TASK.METRIC.drop. All others stand in a table at the end.
 """
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
+from spelangy_assets.report.benchmark_tables import columns_of_benchmarks, tables_of_benchmarks
 from spelangy_assets.report.comparisons import ArmComparison, ArmScore, p_text, seeds_note, sentence, verdict
 from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.report.render import number, render
@@ -296,12 +298,8 @@ class _Board:
         skilled = (subject for subject, name in self._values if name.startswith("text_skill."))
         self._bases = [subject for subject in dict.fromkeys(skilled) if subject not in self._run_names]
         of_runs = list(dict.fromkeys(name for subject, name in self._values if subject in self._run_names))
-        splits = [
-            name
-            for name in of_runs
-            if name.startswith("sqa.") and name.endswith(".accuracy") and name != PRIMARY and not _is_accent(name)
-        ]
-        self.columns = [name for name in (PRIMARY, *splits, TEXT, GAP) if name in of_runs]
+        columns = (PRIMARY, *columns_of_benchmarks(of_runs), TEXT, GAP)
+        self.columns = [name for name in columns if name in of_runs]
 
     def _rank(self, run: RunDescription) -> tuple[float, str]:
         metric = self.get(run.name, PRIMARY)
@@ -416,13 +414,15 @@ class _Board:
             return [name for name in dict.fromkeys(names) if name not in named]
 
         accents, voices = of("sqa.accent.", runs), of("sqa.voice.", runs)
-        gaps = [*of("text_qa.", runs), *of("gap.", runs)]
+        benchmarks = tables_of_benchmarks([*self.columns, *of("sqa.", runs), *of("text_qa.", runs), *of("gap.", runs)])
+        placed_there = {name for _, names in benchmarks for name in names}
+        gaps = [name for name in (*of("text_qa.", runs), *of("gap.", runs)) if name not in placed_there]
         scorings = of("scoring.", runs)
         skill = of("text_skill.", [*self._bases, *runs])
         distances = of("topic.distance_to.", others)
         topics = [name for name in of("topic.", others) if name not in distances]
         overlap = of("contamination.", others)
-        of_runs = {*named, *accents, *voices, *gaps, *scorings}
+        of_runs = {*named, *accents, *voices, *gaps, *scorings, *placed_there}
         placed = {*of_runs, *distances, *topics, *overlap}
         placed |= set(skill)
         rest = [
@@ -431,6 +431,15 @@ class _Board:
             if name not in placed or (name not in skill and (subject in self._run_names) != (name in of_runs))
         ]
         return [
+            *(
+                self._table(
+                    f"Benchmark {benchmark}",
+                    "Spoken and written, split by split, and the gap between them",
+                    runs,
+                    names,
+                )
+                for benchmark, names in benchmarks
+            ),
             self._table("Accents", "Spoken question answering by the accent that asks", runs, accents),
             self._table("Voices", "Spoken question answering by the voice that asks", runs, voices, flip=True),
             self._table("Read questions and modality gap", splits, runs, gaps),
@@ -479,10 +488,6 @@ class _Board:
             columns = [_heading(name) for name in names]
         corner = "" if flip else "run" if set(subjects) <= {*self._run_names, *self._bases} else "dataset"
         return {"title": title, "caption": caption, "corner": corner, "columns": columns, "rows": rows}
-
-
-def _is_accent(name: str) -> bool:
-    return name.startswith(("sqa.accent.", "sqa.voice."))
 
 
 def _anchor(source: Provenance) -> str:

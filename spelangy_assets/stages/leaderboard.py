@@ -41,7 +41,7 @@ from spelangy_model.records import Metric, QuestionScore
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "9"
+VERSION = "10"
 READS_MANIFESTS = True
 TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "arms": ArmScore, "clean": CleanScore}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
