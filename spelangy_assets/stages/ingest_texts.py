@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly, stat
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources, printable
 from spelangy_assets.stage_parts.seen import Seen, open_seen
 from spelangy_assets.store.artifacts import UnitWriter
@@ -57,10 +57,39 @@ class Config:
     signature: SignatureRules = field(default_factory=SignatureRules)
 
 
+# The ledger in sums: every row is kept, rejected or dropped for a reason, and so is every character that was read.
+CONTRACT = Contract(
+    "supplied_texts",
+    f"""
+    SELECT count(*) AS texts, count(*) - count(DISTINCT document_id) AS duplicate_ids,
+           count(*) FILTER (trim(text) = '' OR url = '') AS empty_texts,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted_rows,
+           {stat("characters_read")} - {stat("characters_kept")} - {stat("characters_cut")}
+               - (SELECT coalesce(sum(value), 0) FROM stats WHERE starts_with(name, 'characters_dropped.'))
+               AS unaccounted_characters,
+           (SELECT count(*) FROM signatures) - count(*) AS signatures_too_many,
+           (SELECT count(*) FROM rejects) / (SELECT greatest(records_in, 1) FROM counts) AS share_rejected,
+           count(*) FILTER (licence = 'unknown') / greatest(count(*), 1) AS share_of_unknown_licence
+    FROM texts
+    """,
+    (
+        Bound("texts", 1),
+        exactly("duplicate_ids"),
+        exactly("empty_texts"),
+        exactly("unaccounted_rows"),
+        exactly("unaccounted_characters"),
+        exactly("signatures_too_many"),
+        Bound("share_rejected", 0, 0.5),
+        Bound("share_rejected", 0, 0.01, "warn"),
+        Bound("share_of_unknown_licence", 0, 0.5, "warn"),
+    ),
+    drifts=(Drift("length_characters", "SELECT length(text) FROM texts", max_ratio=1.5),),
+)
+
 KIND = DatasetKind(
     group="crawl",
     description="Texts that others extracted, from shards of Parquet and JSON Lines.",
-    contract=contracts.SUPPLIED_TEXTS,
+    contract=CONTRACT,
     folder="texts",
 )
 

@@ -17,7 +17,6 @@ import pytest
 from spelangy_assets import lab
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.stage import InputError, PreflightError
-from spelangy_assets.quality import contracts
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stage_parts.seen import open_seen
 from spelangy_assets.stages import ingest_texts
@@ -57,7 +56,7 @@ def node(**config: Any) -> Node:
         description="texts",
         stage=ingest_texts,
         config=ingest_texts.Config(**config),
-        contract=contracts.SUPPLIED_TEXTS,
+        contract=ingest_texts.CONTRACT,
         has_source=True,
     )
 
