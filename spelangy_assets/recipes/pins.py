@@ -1,4 +1,4 @@
-"""Digests that an installation states for what an embedded recipe names and cannot carry: question sets.
+"""Digests that an installation states for what an embedded recipe names and cannot carry: question sets, models.
 
 Put here: reading the file that SPELANGY_PINS names, a JSON object of name: digest. Do not put here: a recipe. A digest
 that is stated here bears identity as one that stands in a recipe does; where none is stated, preflight refuses the
@@ -22,5 +22,5 @@ def pin(name: str) -> str:
         return ""
     digest = read_json_object(Path(file)).get(name, "")
     if not isinstance(digest, str):
-        raise ValueError(f"{file}: {name!r} is {digest!r}, not a digest; `spelangy questions FILE` prints it")
+        raise ValueError(f"{file}: {name!r} is {digest!r}, not a digest as `spelangy questions` prints it")
     return digest
