@@ -14,9 +14,9 @@ _HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Known:
-    """A model or question set. `gate` says what a person has to accept, and where; empty: nothing."""
+    """A model or question set. `gate` says what a person has to accept, and where; empty: nothing. No size: the publisher states none."""
 
-    size_gb: float
+    size_gb: float | None
     licence: str
     get: str
     gate: str = ""
@@ -50,9 +50,9 @@ KNOWN: dict[str, Known] = dict(
             "tts_models/en/vctk/vits",
             Known(0.2, "Apache-2.0", "tts --model_name tts_models/en/vctk/vits --text ready --out_path ready.wav"),
         ),
-        ("spoken-webquestions", Known(0.6, "none stated; the questions CC-BY-4.0", _OPEN_AUDIO_BENCH)),
-        ("spoken-triviaqa", Known(0.6, "none stated; the questions Apache-2.0", _OPEN_AUDIO_BENCH)),
-        ("spoken-llama-questions", Known(0.6, "none stated; the questions CC-BY-4.0", _OPEN_AUDIO_BENCH)),
+        ("spoken-webquestions", Known(None, "none stated; the questions CC-BY-4.0", _OPEN_AUDIO_BENCH)),
+        ("spoken-triviaqa", Known(None, "none stated; the questions Apache-2.0", _OPEN_AUDIO_BENCH)),
+        ("spoken-llama-questions", Known(None, "none stated; the questions CC-BY-4.0", _OPEN_AUDIO_BENCH)),
     )
 )
 

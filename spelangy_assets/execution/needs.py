@@ -28,7 +28,8 @@ class Need:
         lines = [f"* {self.what}", f"  for {', '.join(self.datasets)}"]
         for name in known_in(self.what):
             one = KNOWN[name]
-            lines.append(f"  {name}: about {one.size_gb:g} GB, licence {one.licence}")
+            size = "size not known" if one.size_gb is None else f"about {one.size_gb:g} GB"
+            lines.append(f"  {name}: {size}, licence {one.licence}")
             lines += [f"  gate: {one.gate}"] if one.gate else []
             lines.append(f"  get it: {one.get}")
         return lines
@@ -71,6 +72,6 @@ def needs_lines(needs: list[Need]) -> list[str]:
     """Return the list as text; nothing where all is there."""
     if not needs:
         return []
-    size_gb = sum(KNOWN[name].size_gb for name in {name for need in needs for name in known_in(need.what)})
+    size_gb = sum(KNOWN[name].size_gb or 0.0 for name in {name for need in needs for name in known_in(need.what)})
     lines = ["", f"{len(needs)} things are missing, about {size_gb:.1f} GB where a size is known:"]
     return [*lines, *(line for need in needs for line in need.lines())]
