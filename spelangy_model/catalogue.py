@@ -14,7 +14,10 @@ _HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Known:
-    """A model or question set. `gate` says what a person has to accept, and where; empty: nothing. No size: the publisher states none."""
+    """A model or question set; None: its publisher states no size.
+
+    `gate` says what a person has to accept, and where; empty: nothing.
+    """
 
     size_gb: float | None
     licence: str
