@@ -39,7 +39,7 @@ from spelangy_model.audio.chunking import ChunkRule
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
 
-_INDEXES = {"ingest_audio": repeated_recordings, "ingest_pages": repeated_pages}
+_INDEXES = {"ingest_audio": repeated_recordings, "ingest_pages": repeated_pages, "ingest_texts": repeated_pages}
 
 
 def duplicates_of(one: Dataset) -> Dataset:
@@ -101,7 +101,7 @@ class Tokens:
         return replace(made, snapshots=one.snapshots, home=one.home)
 
 
-_DOCUMENTS = ("extract_text",)
+_DOCUMENTS = ("extract_text", "ingest_texts")
 
 
 @word
@@ -117,6 +117,7 @@ def packed_mix(
     max_epochs: float = 16.0,
     seed: int = 0,
     without: Dataset | None = None,
+    licences: Mapping[Dataset, Sequence[str]] | Sequence[str] = (),
     rows_per_shard: int = 1024,
     name: str = "",
 ) -> Dataset:
@@ -124,8 +125,15 @@ def packed_mix(
 
     `speech` and `text` give each token set its share of the tokens of its kind, which sum to 1; `text_share` of all
     tokens are text-only (by default 0 without `text`, 1 without `speech`). Documents that an earlier one repeats are
-    left out, and with `without=questions` those that hold words of a question.
+    left out, and with `without=questions` those that hold words of a question. `licences` are those that documents may
+    have, as patterns (CC-BY-*), for all token sets or for each that is named; documents of others are left out and
+    counted.
     """
+    if isinstance(licences, str):
+        raise TypeError(f"licences= is a list of patterns, not the text {licences!r}")
+    named = licences if isinstance(licences, Mapping) else {}
+    if stray := [one for one in named if one not in {**(speech or {}), **(text or {})}]:
+        raise ValueError(f"licences= names {stray[0].name}, which is no token set of this mix")
     sets = [
         *((f"speech.{i}", "speech_text", one, share) for i, (one, share) in enumerate((speech or {}).items())),
         *((f"text.{i}", "text", one, share) for i, (one, share) in enumerate((text or {}).items())),
@@ -151,7 +159,9 @@ def packed_mix(
             inputs[f"contaminated.{role}"] = contaminated(inputs[role], without, text_tokenizer)
     inputs |= {f"duplicates.{i}": index for i, index in enumerate(indexes.values())}
     mixture = Mixture(
-        sources=tuple(Source(role, kind, Proportion(share)) for role, kind, _, share in sets),
+        sources=tuple(
+            Source(role, kind, Proportion(share), _licences_of(one, licences)) for role, kind, one, share in sets
+        ),
         rows=rows,
         row_length=row_tokens,
         text_share=text_share,
@@ -160,6 +170,10 @@ def packed_mix(
         seed=seed,
     )
     return dataset(mix.__name__, mix.Config(mixture, rows_per_shard), name=name, inputs=inputs)
+
+
+def _licences_of(one: Dataset, licences: Mapping[Dataset, Sequence[str]] | Sequence[str]) -> tuple[str, ...]:
+    return tuple(licences.get(one, ()) if isinstance(licences, Mapping) else licences)
 
 
 def _common(role: str, token_sets: Sequence[Dataset]) -> Dataset:

@@ -4,10 +4,11 @@ Put here: how comparisons, metrics of runs, topics and contamination are laid ou
 evaluation stages do), comparing (stages/leaderboard.py does) or the wording of a comparison (comparisons.py). Every
 metric that is given is somewhere on the page.
 
-Metric names that have a place of their own: sqa.all.accuracy, sqa.SPLIT.accuracy, sqa.accent.ACCENT.accuracy,
-text_qa.accuracy, text_qa.SPLIT.accuracy, gap.reverse_kl, gap.SPLIT.reverse_kl, topic.TOPIC.share,
-topic.distance_to.SUBJECT, contamination.SPLIT.WHAT, scoring.SCORING.WHAT, sqa.all.WHAT and text_qa.WHAT of the right
-option, text_skill.TASK.METRIC, text_skill.TASK.METRIC.drop. All others stand in a table at the end.
+Metric names that have a place of their own: sqa.all.accuracy, sqa.mean.accuracy, sqa.BENCHMARK.accuracy,
+sqa.BENCHMARK.SPLIT.accuracy, sqa.accent.ACCENT.accuracy, the same of text_qa, gap.reverse_kl,
+gap.BENCHMARK.SPLIT.reverse_kl, topic.TOPIC.share, topic.distance_to.SUBJECT, contamination.SPLIT.WHAT,
+scoring.SCORING.WHAT, sqa.all.WHAT and text_qa.WHAT of the right option, text_skill.TASK.METRIC,
+text_skill.TASK.METRIC.drop. All others stand in a table at the end.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from spelangy_assets.report.benchmark_tables import columns_of_benchmarks, tables_of_benchmarks
 from spelangy_assets.report.comparisons import (
     ACCURACY,
     GAP,
@@ -443,12 +445,8 @@ class _Board:
         skilled = (subject for subject, name in self._values if name.startswith("text_skill."))
         self._bases = [subject for subject in dict.fromkeys(skilled) if subject not in self._run_names]
         of_runs = list(dict.fromkeys(name for subject, name in self._values if subject in self._run_names))
-        splits = [
-            name
-            for name in of_runs
-            if name.startswith("sqa.") and name.endswith(".accuracy") and name != PRIMARY and not _is_accent(name)
-        ]
-        self.columns = [name for name in (PRIMARY, *splits, TEXT, GAP) if name in of_runs]
+        columns = (PRIMARY, *columns_of_benchmarks(of_runs), TEXT, GAP)
+        self.columns = [name for name in columns if name in of_runs]
 
     def _rank(self, run: RunDescription) -> tuple[float, str]:
         metric = self.get(run.name, PRIMARY)
@@ -573,13 +571,15 @@ class _Board:
             return [name for name in dict.fromkeys(names) if name not in named]
 
         accents, voices = of("sqa.accent.", runs), of("sqa.voice.", runs)
-        gaps = [*of("text_qa.", runs), *of("gap.", runs)]
+        benchmarks = tables_of_benchmarks([*self.columns, *of("sqa.", runs), *of("text_qa.", runs), *of("gap.", runs)])
+        placed_there = {name for _, names in benchmarks for name in names}
+        gaps = [name for name in (*of("text_qa.", runs), *of("gap.", runs)) if name not in placed_there]
         scorings = of("scoring.", runs)
         skill = of("text_skill.", [*self._bases, *runs])
         distances = of("topic.distance_to.", others)
         topics = [name for name in of("topic.", others) if name not in distances]
         overlap = of("contamination.", runs)
-        of_runs = {*named, *accents, *voices, *gaps, *scorings, *overlap}
+        of_runs = {*named, *accents, *voices, *gaps, *scorings, *overlap, *placed_there}
         placed = {*of_runs, *distances, *topics}
         placed |= set(skill)
         rest = [
@@ -588,6 +588,15 @@ class _Board:
             if name not in placed or (name not in skill and (subject in self._run_names) != (name in of_runs))
         ]
         return [
+            *(
+                self._table(
+                    f"Benchmark {benchmark}",
+                    "Spoken and written, split by split, and the gap between them",
+                    runs,
+                    names,
+                )
+                for benchmark, names in benchmarks
+            ),
             self._table(
                 "The right option",
                 "Its probability among the four, its margin over the best wrong one and its log-probability (nats), by "
@@ -646,10 +655,6 @@ class _Board:
 
 
 _RIGHT_OPTION = (".probability", ".margin", ".log_probability")
-
-
-def _is_accent(name: str) -> bool:
-    return name.startswith(("sqa.accent.", "sqa.voice."))
 
 
 def _anchor(source: Provenance) -> str:

@@ -7,13 +7,14 @@ Inputs: `run` (a model folder), `questions` (SpokenQuestion), `speech_tokenizer`
 scores(QuestionScore), one row a recording and one for each question text (accent empty, question_id = text_id),
 gaps(TokenGap), one row a recording and token of its answer, and metrics(Metric):
 
-    sqa.{split}.accuracy  sqa.all.accuracy  sqa.accent.{accent}.accuracy   spoken, by the primary scoring; chance 0.25
-    sqa.voice.{voice}.accuracy                                              the same by the voice that asks
-    text_qa.{split}.accuracy  text_qa.accuracy                              the same questions, written
+    sqa.{benchmark}.{split}.accuracy  sqa.{benchmark}.accuracy              spoken, by the primary scoring; chance 0.25
+    sqa.all.accuracy  sqa.accent.{accent}.accuracy  sqa.voice.{voice}.accuracy   all questions; by who asks
+    sqa.mean.accuracy  text_qa.mean.accuracy                                each benchmark counts alike, where several
+    text_qa.{benchmark}.{split}.accuracy  text_qa.{benchmark}.accuracy  text_qa.accuracy   the same questions, written
     sqa.all.probability  sqa.all.margin  sqa.all.log_probability            of the right option: see right_option
     text_qa.probability  text_qa.margin  text_qa.log_probability            the same of the written questions
     scoring.{scoring}.sqa.accuracy  scoring.{scoring}.text_qa.accuracy      all questions by each scoring
-    gap.reverse_kl  gap.{split}.reverse_kl  gap.forward_kl                  nats, at the answer's first token
+    gap.reverse_kl  gap.{benchmark}.{split}.reverse_kl  gap.forward_kl      nats, at the answer's first token
     gap.answer.reverse_kl  gap.answer.forward_kl                            nats, mean over all the answer's tokens
 
 Intervals are a bootstrap over clusters of questions (SpokenQuestion.cluster_id): what is asked about one entity in
@@ -23,6 +24,7 @@ several wordings and recordings is not independent.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -288,7 +290,8 @@ def summarize(
 
     spoken = [score for score in scores if score.modality == "speech"]
     written = [score for score in scores if score.modality == "text"]
-    splits = list(dict.fromkeys(score.split for score in scores))
+    asked = list(dict.fromkeys((score.benchmark, score.split) for score in scores))
+    benchmarks = list(dict.fromkeys(benchmark for benchmark, _ in asked))
     if spoken:
         yield metric("sqa.all.accuracy", spoken, correct)
     for modality, members in (("sqa.all", spoken), ("text_qa", written)):
@@ -310,10 +313,17 @@ def summarize(
         for name, members in (("sqa", spoken), ("text_qa", written)):
             if members:
                 yield metric(f"scoring.{scoring}.{name}.accuracy", members, correct_by(scoring))
-    for split in splits:
-        if members := [score for score in spoken if score.split == split]:
-            yield metric(f"sqa.{split}.accuracy", members, correct)
-            if gaps:
-                yield metric(f"gap.{split}.reverse_kl", members, lambda score: score.reverse_kl)
-        if members := [score for score in written if score.split == split]:
-            yield metric(f"text_qa.{split}.accuracy", members, correct)
+    for kind, members in (("sqa", spoken), ("text_qa", written)):
+        counts = Counter(score.benchmark for score in members)
+        if len(counts) > 1:
+            weights = {name: len(members) / len(counts) / count for name, count in counts.items()}
+            yield metric(f"{kind}.mean.accuracy", members, lambda s, w=weights: w[s.benchmark] * correct(s))
+        for benchmark in benchmarks:
+            if of_benchmark := [score for score in members if score.benchmark == benchmark]:
+                yield metric(f"{kind}.{benchmark}.accuracy", of_benchmark, correct)
+        for benchmark, split in asked:
+            of_split = [score for score in members if (score.benchmark, score.split) == (benchmark, split)]
+            if of_split:
+                yield metric(f"{kind}.{benchmark}.{split}.accuracy", of_split, correct)
+                if gaps and kind == "sqa":
+                    yield metric(f"gap.{benchmark}.{split}.reverse_kl", of_split, lambda score: score.reverse_kl)

@@ -126,11 +126,14 @@ def hypotheses(
 
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError when a system's package or model is missing."""
+    missing = []
     for system in config.systems:
         try:
             system.locate(execution.cache_dir)
         except AsrError as error:
-            raise PreflightError(str(error)) from error
+            missing.append(str(error))
+    if missing:
+        raise PreflightError(*missing)
 
 
 def run(ctx: StageContext, config: Config) -> None:

@@ -28,6 +28,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pyarrow as pa
@@ -70,11 +71,20 @@ class Choose:
 
 @dataclass(frozen=True)
 class Source:
-    """A token set in a mixture: its role (which its spans bear), its kind of row, and its amount."""
+    """A token set in a mixture: its role (which its spans bear), its kind of row, and its amount.
+
+    `licences` are those that a document may have, as shell patterns without regard to case (CC-BY-[0-9]*, CC0-*);
+    empty: any, and none.
+    """
 
     name: str
     kind: str
     amount: Proportion | Repeat | Choose
+    licences: tuple[str, ...] = ()
+
+    def allows(self, licence: str) -> bool:
+        """Whether a document of this licence may be drawn."""
+        return not self.licences or any(fnmatchcase(licence.lower(), one.lower()) for one in self.licences)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ file, the record and what is wrong. null means that a field is not there. Format
                    column of recordings (OpenAudioBench); they lie beside the file, or in audios/ or wav/ beside it; a
                    cell of several answers is a list in JSON, or as pandas writes one
     opentriviaqa   #Q question, ^ answer, A to D options (github.com/uberspot/OpenTriviaQA); others than four options go
+    mmlu           JSON or JSON lines of {question, choices (four), answer (0 to 3, or A to D)}, and if known id,
+                   subject, audio (MMLU; SpeechMMLU, whose recordings have the written questions beside them)
     jsonl          one's own: {question, answer or answers, and if known id, options, relation, audio (a path), cluster}
 
 The cluster of a question, where a file names one: the first of the entity_pages of triviaqa, a column of tables
-(cluster, subject, passage or document), `cluster` of jsonl.
+(cluster, subject, passage or document), `subject` of mmlu, `cluster` of jsonl.
 """
 
 from __future__ import annotations
@@ -209,6 +211,28 @@ def _jsonl(path: Path) -> Iterator[RawQuestion]:
         )
 
 
+def _mmlu(path: Path) -> Iterator[RawQuestion]:
+    for where, record in _json_records(path):
+        choices = _texts(_field(record, "choices", list, path, where), path, where)
+        answer = record.get("answer")
+        place = "ABCD".find(answer) if isinstance(answer, str) and len(answer) == 1 else answer
+        if len(choices) != 4 or not all(choices):
+            raise QuestionFileError(f"{path}: {where}: 'choices' are four different texts")
+        if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < 4:
+            raise QuestionFileError(f"{path}: {where}: 'answer' is 0 to 3 or A to D, not {answer!r}")
+        audio = _optional(record, "audio", str, "", path, where)
+        subject = _optional(record, "subject", str, "", path, where)
+        yield RawQuestion(
+            _id(record, path, where),
+            _field(record, "question", str, path, where).strip(),
+            (choices[place],),
+            subject,
+            choices,
+            _named(path.parent / audio) if audio else None,
+            subject.strip(),
+        )
+
+
 def _id(record: dict[str, Any], path: Path, where: str) -> str:
     """Return a record's id, a text or a whole number; its place where it has none."""
     given = record.get("id")
@@ -313,5 +337,6 @@ FORMATS: dict[str, Callable[[Path], Iterator[RawQuestion]]] = {
     "triviaqa": _trivia_qa,
     "table": _table,
     "opentriviaqa": _open_trivia_qa,
+    "mmlu": _mmlu,
     "jsonl": _jsonl,
 }

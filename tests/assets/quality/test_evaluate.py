@@ -36,6 +36,7 @@ from spelangy_model.records import (
     Script,
     Segment,
     SpokenQuestion,
+    SuppliedText,
     TextDocument,
     TokenChunk,
     TokenDocument,
@@ -92,6 +93,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "raw_pages": {
         "pages": Page("p", "https://a", "a.warc@0", "", "CC0-1.0", "utf-8", "<html>"),
         "signatures": PageSignature("p", "", "https://a", [1, 2]),
+    },
+    "supplied_texts": {
+        "texts": SuppliedText("d", "p", "https://a", "CC0-1.0", "A", "Text."),
+        "rejects": Reject("a.jsonl#line=2", "", "not_json", "Expecting value"),
+        "signatures": PageSignature("p", "", "https://a", []),
     },
     "text_documents": {"documents": TextDocument("d", "p", "https://a", "CC0-1.0", "A", "Text.")},
     "scripts": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
@@ -177,6 +183,7 @@ DROPPED = {
     "clean_transcripts": {"too_short": 1},
     "adopted_chunks": {"too_short": 1},
     "contaminated": {"contaminated": 1},
+    "supplied_texts": {"not_json": 1},
 }
 
 Commit = Callable[..., Artifact]
@@ -225,9 +232,14 @@ def sound(commit: Commit) -> Callable[[str], Artifact]:
     def made(name: str) -> Artifact:
         rows = {table: [row, *MORE_ROWS.get(name, {}).get(table, [])] for table, row in ROWS[name].items()}
         dropped = DROPPED.get(name, {})
-        read = {"clean_transcripts": 2, "adopted_chunks": 2, "contaminated": 2, "roll_up": 2, "duplicates": 1}.get(
-            name, 0
-        )
+        read = {
+            "clean_transcripts": 2,
+            "adopted_chunks": 2,
+            "contaminated": 2,
+            "roll_up": 2,
+            "duplicates": 1,
+            "supplied_texts": 2,
+        }.get(name, 0)
         return commit(rows, FILES.get(name), read=read, dropped=dropped, stats=STATS.get(name, {}))
 
     return made
@@ -310,6 +322,7 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("duplicates", "duplicates", {"duplicate_of": "r", "duplicate_of_snapshot": "tue"}, "duplicates_of_dropped"),
         ("raw_pages", "pages", {"html": ""}, "empty_pages"),
         ("raw_pages", "pages", {"page_id": "q"}, "pages_without_signature"),
+        ("supplied_texts", "texts", {"text": " "}, "empty_texts"),
         ("text_documents", "documents", {"text": ""}, "empty_texts"),
         ("scripts", "scripts", {"lines": []}, "empty_scripts"),
         ("scripts", "scripts", {"lines": [Line("sentence", "A.", "A."), Line("sentence", "A.", " ")]}, "empty_lines"),

@@ -520,6 +520,10 @@ def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
         "sqa.voice.en-us+m1.accuracy",
         "scoring.per_character.sqa.accuracy",
         "text_qa.accuracy",
+        "sqa.sample_world.accuracy",
+        "sqa.sample_world.new_wording.accuracy",
+        "text_qa.sample_world.new_wording.accuracy",
+        "gap.sample_world.new_wording.reverse_kl",
         "gap.reverse_kl",
         "gap.answer.forward_kl",
     } <= set(metrics)
