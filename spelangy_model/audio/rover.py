@@ -11,9 +11,9 @@ gives when `times` and `fold` are off and no two arcs score the same. Stated her
 * With `fold`, written words fall into the words that are said (writings.py) before they are aligned, as NIST's GLM
   filter does it: "$25", "25 dollars" and "twenty-five dollars" then agree. A punctuation mark alone takes no part.
 * Where all systems are silent for `COMMON_SILENCE_S` or longer, the speech is cut, and each part is aligned by itself.
-* Systems join the network one by one: with `times` the one that weighs most first, then the surest of its words, so
-  that the order in which they are given does not matter; without, in the order given, as in SCTK. A slot holds, for
-  each system so far, a word or nothing.
+* Systems join the network one by one: with `times` the one that weighs most first, then the one that is surest of its
+  words, so that the order in which they are given matters only where these are equal; without, in the order given, as
+  in SCTK. A slot holds, for each system so far, a word or nothing.
 * The alignment has the least total cost, through one entry of each slot: pairing a word with an equal one costs 0, with
   another 4, with nothing 1; passing a word by costs 3, passing nothing 0.001; opening a new slot costs 3. Equal costs,
   from the end: the slot's oldest entry, then pair before open before pass. With `times` costs are added up exactly;
@@ -167,7 +167,7 @@ def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: 
     # The order in which the systems join, and that in which they are asked for the writing, as places in the first.
     joining = list(range(len(spoken)))
     if weights.times:
-        joining.sort(key=lambda place: _joins(trust[place], confidences[place], spoken[place]))
+        joining.sort(key=lambda place: _joins(trust[place], confidences[place]))
     said = _Said.of([spoken[place] for place in joining], [confidences[place] for place in joining], weights.fold)
     named = {system: place for place, system in enumerate(weights.written)}
     written = np.array(
@@ -221,10 +221,9 @@ def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: 
     )
 
 
-def _joins(trust: float, confidences: np.ndarray, words: Sequence[Word]) -> tuple[Any, ...]:
-    """Return by what the systems are put in order, whatever the order in which they are given."""
-    mean = round(float(confidences.mean()), 9) if len(confidences) else 0.0
-    return -trust, -mean, [(word.start_s, word.text) for word in words]
+def _joins(trust: float, confidences: np.ndarray) -> tuple[float, float]:
+    """Return by what systems are put in order, whatever the order in which they are given."""
+    return -trust, -round(float(confidences.mean()), 9) if len(confidences) else 0.0
 
 
 @dataclass(frozen=True)
