@@ -177,6 +177,8 @@ CLEAN_TRANSCRIPTS = Contract(
     SELECT count(*) AS transcripts, count(*) - count(DISTINCT segment_id) AS duplicate_ids,
            count(*) FILTER (trim(text) = '') AS empty_texts,
            coalesce(avg(agreement), 1) AS mean_agreement, coalesce(avg(confidence), 1) AS mean_confidence,
+           coalesce(avg(regexp_matches(text, '[.!?\u2026\u3002\uff01\uff1f\u061f\u0964]')::INT)
+                    FILTER (end_s - start_s > 10), 1) AS share_with_a_sentence_mark_over_10_s,
            (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted_segments,
            (SELECT count(*) FROM dropped WHERE reason = '') AS drops_without_reason
     FROM transcripts
@@ -189,6 +191,9 @@ CLEAN_TRANSCRIPTS = Contract(
         Bound("transcripts", 1, None, "warn"),
         Bound("mean_agreement", 0.6, 1, "warn"),
         Bound("mean_confidence", 0.5, 1, "warn"),
+        # Nobody talks for ten seconds without an end: the systems that write no punctuation decided how it is written.
+        Bound("share_with_a_sentence_mark_over_10_s", 0.2, 1),
+        Bound("share_with_a_sentence_mark_over_10_s", 0.7, 1, "warn"),
     ),
     drifts=(
         Drift("kept", "SELECT 1 FROM transcripts UNION ALL SELECT 0 FROM dropped"),
@@ -223,6 +228,23 @@ _CHUNKS_DRIFTS = (
 
 CHUNKS = Contract(
     "chunks", _CHUNKS_SQL.format(more=""), (Bound("chunks", 1, None, "warn"), *_CHUNKS_BOUNDS), _CHUNKS_DRIFTS
+)
+
+# Chunks that are cut at sentences end in a sentence's mark, but for turns that break off.
+FINE_CHUNKS = Contract(
+    "fine_chunks",
+    _CHUNKS_SQL.format(
+        more=""",
+           coalesce(avg(regexp_matches(text, '[.!?\u2026\u3002\uff01\uff1f\u061f\u0964]["'')\u201d\u2019]*$')::INT), 1)
+               AS share_that_end_a_sentence"""
+    ),
+    (
+        Bound("chunks", 1, None, "warn"),
+        *_CHUNKS_BOUNDS,
+        Bound("share_that_end_a_sentence", 0.1, 1),
+        Bound("share_that_end_a_sentence", 0.5, 1, "warn"),
+    ),
+    _CHUNKS_DRIFTS,
 )
 
 # Of chunks that were made elsewhere most are good, or what was said of them is wrong: keys, times, the language.

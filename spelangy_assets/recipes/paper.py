@@ -10,8 +10,10 @@ from __future__ import annotations
 from spelangy_assets import lab
 from spelangy_assets.recipes.sample import GRANULARITY, SAMPLING, SEED, WORLD
 from spelangy_assets.sample.sources import SampleWorld, WorldSentences
-from spelangy_model.audio.asr import FasterWhisper, TransformersCtc
+from spelangy_model.audio.asr import FasterWhisper, TransformersCanary, TransformersTransducer
 from spelangy_model.audio.diarization.diarize import DiarizerSpec
+from spelangy_model.audio.filters import PAPER_LIMITS
+from spelangy_model.audio.rover import RoverWeights
 from spelangy_model.audio.tts import SynthesizerSpec, Voice
 from spelangy_model.audio.tts.coqui import VCTK_VITS, VCTK_VOICES
 from spelangy_model.data.interleave import Sampling
@@ -50,10 +52,12 @@ TEXT_TASKS = tuple(
     )
 )
 WHISPER = FasterWhisper(name="whisper-large-v3", model="Systran/faster-whisper-large-v3", precision="float16")
+# The paper votes over Whisper, SIRI and Parakeet TDT-CTC. SIRI is not public: Canary stands in for it, of Whisper's kind
+# and size, by other people on other data, open (CC BY 4.0) and carried by transformers. All three write case and marks.
 RECOGNIZERS = (
     WHISPER,
-    TransformersCtc(name="parakeet-ctc-1.1b", model="nvidia/parakeet-ctc-1.1b"),
-    TransformersCtc(name="parakeet-ctc-0.6b", model="nvidia/parakeet-ctc-0.6b"),
+    TransformersTransducer(name="parakeet-tdt-0.6b-v2", model="nvidia/parakeet-tdt-0.6b-v2"),
+    TransformersCanary(name="canary-1b-v2", model="nvidia/canary-1b-v2"),
 )
 COQUI = SynthesizerSpec(backend="coqui", model=VCTK_VITS, batch_utterances=32)
 SPEAKING = {"seed": SEED, "voices": VCTK_VOICES, "synthesizer": COQUI, "loudness_lufs": -23.0}
@@ -65,8 +69,16 @@ audio = lab.recordings(
     recordings_per_unit=256,
     bytes_per_unit=1_000_000_000,
 )
-turns = lab.segments(audio, diarizer=DiarizerSpec(backend="pyannote", model="pyannote/speaker-diarization-3.1"))
-clean = lab.transcripts(turns, lab.hypotheses(audio, turns, RECOGNIZERS))
+# The paper names pyannote alone; community-1 errs less than 3.1, and its exclusive turns are made for joining words.
+DIARIZER = DiarizerSpec(backend="pyannote", model="pyannote/speaker-diarization-community-1", exclusive=True)
+turns = lab.segments(audio, diarizer=DIARIZER)
+clean = lab.transcripts(
+    turns,
+    lab.hypotheses(audio, turns, RECOGNIZERS),
+    rover=RoverWeights(written=tuple(system.name for system in RECOGNIZERS)),
+    limits=PAPER_LIMITS,
+)
+# The paper gives the means of its chunks, 19.2 and 5.2 s (the ledger sets ours beside them), not its limits.
 coarse = lab.chunks(audio, clean, lab.Turns(), name="web_coarse", seed=SEED)
 fine = lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=SEED)
 
@@ -102,7 +114,8 @@ def run(speech: dict[lab.Dataset, float], sampling: Sampling = "deterministic", 
     return lab.train(rows, base=base, **TRAINING)
 
 
-# The paper's ladder: granularity, modality sampling, synthetic data (its shares of web, Krist and Quest), masked loss.
+# The paper's ladder: granularity, modality sampling, synthetic data (its shares of web, Krist and Quest), and the loss
+# on text alone from its first step on.
 ALL_THREE = {web_fine: 0.59, spoken_krist: 0.35, spoken_quest: 0.06}
 ARMS = {
     "coarse_stochastic": run({web_coarse: 1.0}, "stochastic"),
@@ -111,8 +124,12 @@ ARMS = {
     "fine_krist": run({web_fine: 0.53, spoken_krist: 0.47}),
     "fine_quest": run({web_fine: 0.66, spoken_quest: 0.34}),
     "fine_krist_quest": run(ALL_THREE),
+    "masked_coarse_stochastic": run({web_coarse: 1.0}, "stochastic", masked=True),
     "masked": run(ALL_THREE, masked=True),
 }
+# 40.7 stands both for fine chunks (Table 1) and for web speech alone (Table 2), 42.4 both for deterministic sampling and
+# for all interventions with the loss on speech too: the rows of the tables share runs, and the paper does not say which.
+NOT_SAID = " (the paper does not say with which sampling)"
 questions = lab.questions(
     SampleWorld(world=WORLD),
     seed=SEED,
@@ -133,9 +150,17 @@ PAPER = lab.Recipe(
         ablations=(
             GRANULARITY,
             SAMPLING,
-            lab.Ablation("Synthetic data", "fine", "fine_krist", "with Krist", (40.7, 41.5)),
-            lab.Ablation("Synthetic data", "fine", "fine_quest", "with Quest", (40.7, 47.9)),
-            lab.Ablation("Synthetic data", "fine", "fine_krist_quest", "with Krist and Quest", (40.7, 42.1)),
+            lab.Ablation("Synthetic data", "fine", "fine_krist", f"with Krist{NOT_SAID}", (40.7, 41.5)),
+            lab.Ablation("Synthetic data", "fine", "fine_quest", f"with Quest{NOT_SAID}", (40.7, 47.9)),
+            lab.Ablation("Synthetic data", "fine", "fine_krist_quest", f"with Krist and Quest{NOT_SAID}", (40.7, 42.1)),
+            lab.Ablation("Loss", "fine_krist_quest", "masked", "on text alone instead of on speech too", (42.4, 51.8)),
+            lab.Ablation(
+                "All of them",
+                "masked_coarse_stochastic",
+                "masked",
+                "coarse, stochastic and without synthetic data to all interventions, the loss on text alone",
+                (42.5, 51.8),
+            ),
         ),
         systems=SYSTEMS,
         judging=lab.Judging(

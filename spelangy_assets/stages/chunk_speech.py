@@ -36,7 +36,7 @@ class Config:
 KIND = DatasetKind(
     group="chunks",
     description="(audio, text) chunks of {clean_transcripts}.",
-    contract=contracts.CHUNKS,
+    contract=lambda config: contracts.FINE_CHUNKS if isinstance(config.rule, Sentences) else contracts.CHUNKS,
     kinds=("audio", "table"),
     takes={"raw_audio": Recording, "clean_transcripts": Transcript},
     columns={

@@ -4,6 +4,7 @@ Put here: from hypotheses to a transcript or a drop. Do not put here: the vote (
 filters (filters.py), the languages' vote (language.py).
 
 Inputs `speech_segments` and `transcript_hypotheses`. With two systems ROVER is a pick by confidence (see rover.py).
+Name the systems by trust in their punctuation (`RoverWeights.written`): fine chunks are cut where they write an end.
 Every segment is in one of the two tables; a dropped one carries the reason, the measured value and the vote's text.
 """
 
@@ -22,7 +23,7 @@ from spelangy_model.audio.rover import RoverWeights, rover
 from spelangy_model.audio.words import text_of
 from spelangy_model.records import DroppedTranscript, Hypothesis, Segment, Transcript
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"transcripts": Transcript, "dropped": DroppedTranscript}
 
 

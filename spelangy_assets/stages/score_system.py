@@ -25,7 +25,7 @@ from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, System
 from spelangy_model.records import Int32, Metric, QuestionScore, SpokenQuestion
 from spelangy_model.rng import stable_hash
 
-VERSION = "3"
+VERSION = "4"
 SUBJECT = "system"  # of the metrics; the leaderboard knows which system it is
 _AT_ONCE = 256  # questions held as sound
 
