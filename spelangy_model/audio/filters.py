@@ -61,8 +61,8 @@ class FilterLimits:
     phrases: tuple[str, ...] = PHRASES
 
 
-# The two rules of the paper (appendix on data preparation): segments without words and repeated ones go. English alone
-# is kept there too. What our own filters ask beyond that is off.
+# The paper's two rules: segments without words and repeated ones go. It keeps English alone, too. What our own filters
+# ask beyond that is off.
 PAPER_LIMITS = FilterLimits(
     min_duration_s=0.0,
     max_duration_s=60.0,

@@ -47,7 +47,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 
@@ -137,10 +137,14 @@ class Agreed:
 
 
 def calibrated(confidences: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """Return calibrated confidences, (n,) from 0 to 1; 0 and 1 themselves are taken as a little less sure."""
+    """Return calibrated confidences, (n,), from 0 to 1."""
+    return 1 / (1 + np.exp(-(calibration.slope * logit_of(confidences) + calibration.intercept)))
+
+
+def logit_of(confidences: np.ndarray) -> np.ndarray:
+    """Return the logits of confidences, (n,); 0 and 1 count as a thousandth from them."""
     bounded = np.clip(confidences, 1 - _LOGIT_LIMIT, _LOGIT_LIMIT)
-    logit = np.log(bounded / (1 - bounded))
-    return 1 / (1 + np.exp(-(calibration.slope * logit + calibration.intercept)))
+    return np.log(bounded / (1 - bounded))
 
 
 def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: Sequence[str] = ()) -> Agreed:
@@ -417,7 +421,7 @@ def _take_marks(
             at += len(words)
             if words[-1] in plain and mark and line[at - 1][-1:].isalnum():
                 line[at - 1] += mark
-        elif at and any(one in mark for one in _SENTENCE_MARKS) and line[at - 1][-1:].isalnum():
-            line[at - 1] += mark
+        elif at and any(one in mark for one in _SENTENCE_MARKS) and line[at - 1][-1:] not in _SENTENCE_MARKS + _CLOSING:
+            line[at - 1] = line[at - 1].rstrip(_MARKS) + mark
         if own:
             starts = any(one in mark for one in _SENTENCE_MARKS)
