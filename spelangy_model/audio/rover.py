@@ -296,16 +296,22 @@ class _Said:
             unit=unit,
             offsets=np.array([first[begin] for begin in begins], np.int64),
             begins=begins,
-            marked=[bool(set(_SENTENCE_MARKS) & set(line)) or line != line.lower() if line else None for line in lines],
+            marked=[_is_marked(line) if line else None for line in lines],
             one_for_one=one_for_one,
         )
 
     def written(self, unit: int) -> list[int]:
         """Return a written word with those after it that have no spoken word of their own."""
         end = unit + 1
+        if end == len(self.lengths) or self.lengths[end]:
+            return [unit]
         while end < len(self.lengths) and not self.lengths[end]:
             end += 1
         return list(range(unit, end))
+
+
+def _is_marked(line: str) -> bool:
+    return line != line.lower() or any(mark in line for mark in _SENTENCE_MARKS)
 
 
 def _shares(start_s: float, end_s: float, reading: Sequence[str]) -> list[tuple[float, float]]:
@@ -343,8 +349,19 @@ def _in_writing(
     sure: list[float] = []
     alike = 0
     begin = 0
+    all_agree = agreeing.all(axis=1).tolist()
+    of_spoken = [texts[word] for word in unit] + [""]
+    for word in np.flatnonzero(np.array(said.lengths) == 0).tolist():  # those belong to the word before
+        of_spoken[said.first[word] - 1] += f" {texts[word]}"
     for last in range(count):
         if held[last]:
+            continue
+        if begin == last:  # each system said one spoken word here, which is a written one, or nothing
+            begin, word = last + 1, won[last]
+            candidates.append([of_spoken[entry] for entry in entries[last]])
+            chosen.append(said.written(unit[word]) if word >= 0 else [])
+            sure += [mean_of[last]] * len(chosen[-1])
+            alike += all_agree[last] and word >= 0
             continue
         group, begin = range(begin, last + 1), last + 1
         units = [
@@ -353,7 +370,7 @@ def _in_writing(
         ]
         candidates.append([" ".join(texts[word] for word in of_system) for of_system in units])
         winning = [slot for slot in group if won[slot] >= 0]
-        alike += len(winning) == len(group) and all(all(agree[slot]) for slot in group)
+        alike += len(winning) == len(group) and all(all_agree[slot] for slot in group)
         words, confidences = _fitting(said, entries, agree, mean_of, unit, winning, asked)
         if winning and not words:
             most = max((s for s in asked if units[s]), key=lambda s: sum(agree[slot][s] for slot in group))

@@ -17,9 +17,10 @@ several ways is read as another system wrote it, so no reading has to be guessed
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -127,22 +128,26 @@ def fold(texts: Sequence[Sequence[str]]) -> list[list[Reading]]:
 
 def _compounds(folded: Sequence[Sequence[Reading]]) -> dict[str, Reading]:
     """Return the words that some system wrote in several parts, with those parts."""
-    rows = [[key for reading in row for key in reading] for row in folded]
+    rows = [list(itertools.chain.from_iterable(row)) for row in folded]
     sets = [set(row) for row in rows]
     everyone = set.intersection(*sets)
     parts: dict[str, Reading] = {}
-    joined = ["".join(row) for row in rows]
+    lines = ["".join(row) for row in rows]
+    begins: dict[int, dict[int, int]] = {}  # by system: the places of words by where they begin in its line
     for place, own in enumerate(sets):
         for key in own - everyone:
-            for other, line in enumerate(joined):
-                if other != place and len(key) > 1 and key in line and (found := _parts(key, rows[other], line)):
+            for other, line in enumerate(lines):
+                if other == place or key not in line or len(key) == 1:
+                    continue
+                if other not in begins:
+                    begins[other] = {at: n for n, at in enumerate(accumulate(map(len, rows[other]), initial=0))}
+                if found := _parts(key, rows[other], line, begins[other]):
                     parts[key] = min(found, parts.get(key, found))  # whatever the order of the systems
     return parts
 
 
-def _parts(key: str, row: Sequence[str], line: str) -> Reading | None:
+def _parts(key: str, row: Sequence[str], line: str, begins: Mapping[int, int]) -> Reading | None:
     """Return the consecutive words of a row that together are a word; None where there are none."""
-    begins = {begin: place for place, begin in enumerate(accumulate(map(len, row), initial=0))}
     at = line.find(key)
     while at >= 0:
         first, end = begins.get(at), begins.get(at + len(key))
