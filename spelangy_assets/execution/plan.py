@@ -1,7 +1,7 @@
 """What a run of a recipe would do: which datasets are to be made, which are there, and what those cost before.
 
 Put here: the set, and the estimate from the store's own manifests. Do not put here: states (status.py), or how the work
-is cut into runs (orchestration/lanes.py).
+is cut into runs (runs.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, place_name, required_places
+from spelangy_assets.execution.runs import Run, runs_of
 from spelangy_assets.execution.status import Status
 from spelangy_assets.store.artifacts import ArtifactStore
 
@@ -35,10 +36,11 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """The datasets that a recipe asks for, parents first."""
+    """The datasets that a recipe asks for, parents first, and the runs that make those that are made, in order."""
 
     recipe: str
     datasets: tuple[Planned, ...]
+    runs: tuple[Run, ...] = ()
 
     @property
     def made(self) -> list[Planned]:
@@ -57,8 +59,9 @@ class Plan:
         known = [one.cpu_s for one in self.made if one.cpu_s is not None]
         unknown = len(self.made) - len(known)
         lines.append(
-            f"{len(self.made)} of {len(self.datasets)} datasets to make, about {sum(known):.0f} CPU s by what others "
-            "of their stages cost in this store" + (f"; {unknown} of stages that made none yet" if unknown else "")
+            f"{len(self.made)} of {len(self.datasets)} datasets to make in {len(self.runs)} runs, about "
+            f"{sum(known):.0f} CPU s by what others of their stages cost in this store"
+            + (f"; {unknown} of stages that made none yet" if unknown else "")
         )
         return lines
 
@@ -91,7 +94,8 @@ def make_plan(graph: Graph, statuses: Sequence[Status], store: ArtifactStore, ro
         if place in states:
             node, state = graph[place[0]], states[place]
             planned.append(Planned(place, node.group, state.state, state.why, costs.get(node.stage_name)))
-    return Plan(graph.recipe, tuple(planned))
+    made = [one.place for one in planned if one.made]
+    return Plan(graph.recipe, tuple(planned), tuple(runs_of(graph, made)))
 
 
 def _mean_costs(store: ArtifactStore) -> dict[str, float]:
