@@ -163,10 +163,10 @@ def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: 
         raise ValueError("rover needs the words of at least one system")
     spoken = [in_order([word for word in words if normalized(word.text)]) for words in hypotheses]
     calibrations = {item.system: item for item in weights.calibrations}
-    confidences = [np.array([word.confidence for word in words], np.float64) for words in spoken]
+    confidences = [[word.confidence for word in words] for words in spoken]
     for place, system in enumerate(systems):
         if system in calibrations:
-            confidences[place] = calibrated(confidences[place], calibrations[system])
+            confidences[place] = calibrated(np.array(confidences[place]), calibrations[system]).tolist()
     trust = weights.of(systems) if systems else [1.0] * len(spoken)
     # The order in which the systems join, and that in which they are asked for the writing, as places in the first.
     joining = list(range(len(spoken)))
@@ -196,38 +196,39 @@ def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: 
         weights.null_confidence,
         word_network.METHODS.index(weights.method),
     )
-    unanimous = agreeing.all(axis=1) & (winners != word_network.NOTHING)
-    texts = said.texts
+    texts, back = said.texts, [joining.index(place) for place in range(len(joining))]
     if said.one_for_one:
-        candidates = [[texts[word] for word in slot] for slot in slots.tolist()]
-        chosen = [[] if word == word_network.NOTHING else [word] for word in winners.tolist()]
-        sure, alike = means[winners != word_network.NOTHING].tolist(), int(unanimous.sum())
+        won = winners.tolist()
+        order = [word for word in won if word != word_network.NOTHING]
+        candidates = [[texts[word] for word in slot] for slot in slots[:, back].tolist()]
+        sizes = [int(word != word_network.NOTHING) for word in won]
+        sure = means[winners != word_network.NOTHING].tolist()
+        alike = int((agreeing.all(axis=1) & (winners != word_network.NOTHING)).sum())
     else:
-        candidates, chosen, sure, alike = _in_writing(said, slots, winners, means, agreeing, written.tolist())
-    order = list(itertools.chain.from_iterable(chosen))
-    starts_s, ends_s = [said.words[word].start_s for word in order], [said.words[word].end_s for word in order]
+        candidates, chosen, sure, alike = _in_writing(said, slots, winners, means, agreeing, written.tolist(), back)
+        order, sizes = list(itertools.chain.from_iterable(chosen)), list(map(len, chosen))
+    words = said.words
+    starts_s, ends_s = [words[word].start_s for word in order], [words[word].end_s for word in order]
     in_order_times(starts_s, ends_s)
-    written_as = [texts[word] for word in order]
+    line = [texts[word] for word in order]
     if True in said.marked and False in said.marked:
-        _take_marks(written_as, said, candidates, chosen, written.tolist())
-    back = [joining.index(place) for place in range(len(joining))]
-    if back != list(range(len(back))):
-        candidates = [[heard[place] for place in back] for heard in candidates]
-    line = iter(written_as)
+        marking = next(system for system in written.tolist() if said.marked[system])
+        _take_marks(line, said, [heard[joining[marking]] for heard in candidates], order, sizes)
+    winning, at = [], 0
+    for size in sizes:
+        winning.append(line[at] if size == 1 else " ".join(line[at : at + size]))
+        at += size
     return Agreed(
-        words=list(map(Word, written_as, starts_s, ends_s, sure)),
-        votes=[
-            Vote(heard, next(line) if len(words) == 1 else " ".join(itertools.islice(line, len(words))))
-            for heard, words in zip(candidates, chosen, strict=True)
-        ],
-        agreement=alike / len(chosen) if chosen else 1.0,
+        words=list(map(Word, line, starts_s, ends_s, sure)),
+        votes=list(map(Vote, candidates, winning)),
+        agreement=alike / len(sizes) if sizes else 1.0,
         confidence=sum(sure) / len(order) if order else 0.0,
     )
 
 
-def _joins(trust: float, confidences: np.ndarray) -> tuple[float, float]:
+def _joins(trust: float, confidences: Sequence[float]) -> tuple[float, float]:
     """Return by what systems are put in order, whatever the order in which they are given."""
-    return -trust, -round(float(confidences.mean()), 9) if len(confidences) else 0.0
+    return -trust, -round(sum(confidences) / len(confidences), 9) if confidences else 0.0
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ class _Said:
     one_for_one: bool
 
     @classmethod
-    def of(cls, spoken: Sequence[Sequence[Word]], confidences: Sequence[np.ndarray], folded: bool) -> Self:
+    def of(cls, spoken: Sequence[Sequence[Word]], confidences: Sequence[Sequence[float]], folded: bool) -> Self:
         words = list(itertools.chain.from_iterable(spoken))
         texts = [word.text for word in words]
         starts_s, ends_s = [word.start_s for word in words], [word.end_s for word in words]
@@ -269,7 +270,7 @@ class _Said:
             readings = [(normalized(text),) for text in texts]
         lengths = list(map(len, readings))
         first = list(itertools.accumulate(lengths, initial=0))
-        sure = np.concatenate(confidences)
+        sure = np.array(list(itertools.chain.from_iterable(confidences)), np.float64)
         unit = np.repeat(np.arange(len(words)), lengths)
         one_for_one = lengths.count(1) == len(lengths)
         if not one_for_one:
@@ -283,13 +284,14 @@ class _Said:
             ]
             starts_s, ends_s = [span[0] for span in spans], [span[1] for span in spans]
             sure = sure[unit]
-        codes: dict[str, int] = {}
+        keys = list(itertools.chain.from_iterable(readings))
+        codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
         return cls(
             words=words,
             texts=[*texts, ""],
             first=first,
             lengths=lengths,
-            keys=np.array([codes.setdefault(key, len(codes)) for reading in readings for key in reading], np.int64),
+            keys=np.array(list(map(codes.__getitem__, keys)), np.int64),
             starts_s=np.array(starts_s, np.float64),
             ends_s=np.array(ends_s, np.float64),
             confidences=sure,
@@ -330,9 +332,10 @@ def _in_writing(
     means: np.ndarray,
     agreeing: np.ndarray,
     asked: Sequence[int],
+    given: Sequence[int],
 ) -> tuple[list[list[str]], list[list[int]], list[float], int]:
     """Return places for slots: what each system wrote there, the written words that win, their confidence, and how many
-    places all agree on. Slots that a written word covers are one place."""
+    places all agree on. Slots that a written word covers are one place. `given`: the systems in the order given."""
     count, systems = slots.shape
     slot_of = np.zeros(len(said.keys), np.int64)
     for system in range(systems):
@@ -358,7 +361,7 @@ def _in_writing(
             continue
         if begin == last:  # each system said one spoken word here, which is a written one, or nothing
             begin, word = last + 1, won[last]
-            candidates.append([of_spoken[entry] for entry in entries[last]])
+            candidates.append([of_spoken[entries[last][s]] for s in given])
             chosen.append(said.written(unit[word]) if word >= 0 else [])
             sure += [mean_of[last]] * len(chosen[-1])
             alike += all_agree[last] and word >= 0
@@ -368,7 +371,7 @@ def _in_writing(
             [word for slot in group if entries[slot][s] in starts for word in said.written(unit[entries[slot][s]])]
             for s in range(systems)
         ]
-        candidates.append([" ".join(texts[word] for word in of_system) for of_system in units])
+        candidates.append([" ".join(texts[word] for word in units[s]) for s in given])
         winning = [slot for slot in group if won[slot] >= 0]
         alike += len(winning) == len(group) and all(all_agree[slot] for slot in group)
         words, confidences = _fitting(said, entries, agree, mean_of, unit, winning, asked)
@@ -413,15 +416,11 @@ def _fitting(
     return words, confidences
 
 
-def _take_marks(
-    line: list[str],
-    said: _Said,
-    candidates: Sequence[Sequence[str]],
-    chosen: Sequence[Sequence[int]],
-    asked: Sequence[int],
-) -> None:
-    """Give words that were written without case and marks those of the first system that writes them, in place."""
-    marking = next(system for system in asked if said.marked[system])
+def _take_marks(line: list[str], said: _Said, heard: Sequence[str], order: Sequence[int], sizes: Sequence[int]) -> None:
+    """Give words that were written without case and marks those of a system that writes them, in place.
+
+    `heard` is what that system wrote at each place, `order` the words of the line, `sizes` how many a place has.
+    """
     plain = {
         word
         for marked, (begin, end) in zip(said.marked, itertools.pairwise(said.begins), strict=True)
@@ -429,16 +428,16 @@ def _take_marks(
         for word in range(begin, end)
     }
     at, starts = 0, True
-    for heard, words in zip(candidates, chosen, strict=True):
-        own = heard[marking]
+    for own, size in zip(heard, sizes, strict=True):
         mark = own[len(own.rstrip(_MARKS + _CLOSING)) :]
-        if words:
-            if words[0] in plain and starts and own[:1].isupper():
+        ends = any(one in mark for one in _SENTENCE_MARKS)
+        if size:
+            if order[at] in plain and starts and own[:1].isupper():
                 line[at] = line[at][:1].upper() + line[at][1:]
-            at += len(words)
-            if words[-1] in plain and mark and line[at - 1][-1:].isalnum():
+            at += size
+            if order[at - 1] in plain and mark and line[at - 1][-1:].isalnum():
                 line[at - 1] += mark
-        elif at and any(one in mark for one in _SENTENCE_MARKS) and line[at - 1][-1:] not in _SENTENCE_MARKS + _CLOSING:
+        elif at and ends and line[at - 1][-1:] not in _SENTENCE_MARKS + _CLOSING:
             line[at - 1] = line[at - 1].rstrip(_MARKS) + mark
         if own:
-            starts = any(one in mark for one in _SENTENCE_MARKS)
+            starts = ends

@@ -33,12 +33,13 @@ Reading = tuple[str, ...]
 
 _NUMERIC = re.compile(r"[\d%$\u20ac\u00a3]")
 _HYPHENS = re.compile(r"(?<=\w)[-\u2010\u2011\u2013\u2014/]+(?=\w)")
-_EDGES = re.compile(r"^[^\w$\u20ac\u00a3#%]+|[^\w%]+$")
+_EDGES = re.compile(r"^(?!\.\d)[^\w$\u20ac\u00a3#%]+|[^\w%]+$")
 _DIGITS = re.compile(r"\d{1,6}")
 _DECIMAL = re.compile(r"([$\u20ac\u00a3]?)(\d+)\.(\d+)")
 _ROMAN = re.compile(r"[IVX]{2,}")
 _CURRENCY = re.compile(r"[$\u20ac\u00a3](?:[\d.,]*\d)?")
 _SCALES = frozenset({"hundred", "thousand", "million", "billion", "trillion"})
+_SCALE_READINGS = frozenset((word,) for word in _SCALES)
 _BEFORE_AND = _SCALES | {"dollars", "euros", "pounds"}
 
 # What stands for two words or more, or for another word. Keys as `normalized` gives them.
@@ -83,23 +84,20 @@ def fold(texts: Sequence[Sequence[str]]) -> list[list[Reading]]:
 
     No text is punctuation alone. An empty reading belongs to the written word before it.
     """
-    open_words: dict[str, tuple[Reading, ...]] = {}
-    folded: list[list[Reading]] = []
-    plain = True
-    for words in texts:
-        row = []
-        for text in words:
-            found = readings(text)
-            row.append(found[0])
-            if len(found) > 1:
-                open_words[text] = found
-            plain = plain and len(found[0]) == 1 and found[0][0] not in _SCALES
-        folded.append(row)
-    if not plain:
+    found = [list(map(readings, words)) for words in texts]
+    folded = [[of_word[0] for of_word in row] for row in found]
+    plain = all(max(map(len, row), default=1) == 1 for row in folded)
+    if not plain or any(_SCALE_READINGS.intersection(row) for row in folded):
         folded = [_joined_numbers(words, row) for words, row in zip(texts, folded, strict=True)]
     if len(texts) < 2:
         return folded
-    if open_words:
+    if any(max(map(len, row), default=1) > 1 for row in found):
+        open_words = {
+            text: of_word
+            for words, row in zip(texts, found, strict=True)
+            for text, of_word in zip(words, row, strict=True)
+            if len(of_word) > 1
+        }
         said = "".join(f" {' '.join(key for reading in row for key in reading)} |" for row in folded)
         chosen = {
             text: other

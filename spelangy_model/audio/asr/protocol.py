@@ -151,4 +151,11 @@ def whole_words(words: Sequence[Word]) -> list[Word]:
         else:
             joined.append(word)
         ends_in_space = word.text[-1].isspace()
-    return [part for word in joined for part in spread(word.text, word.start_s, word.end_s, word.confidence)]
+    parts: list[Word] = []
+    for word in joined:
+        several = word.text.split()
+        if len(several) == 1:
+            parts.append(Word(several[0], word.start_s, word.end_s, word.confidence))
+        else:
+            parts += spread(word.text, word.start_s, word.end_s, word.confidence)
+    return parts
