@@ -268,12 +268,13 @@ class _Said:
             readings = list(itertools.chain.from_iterable(fold(by_system)))
         else:
             readings = [(normalized(text),) for text in texts]
-        lengths = list(map(len, readings))
-        first = list(itertools.accumulate(lengths, initial=0))
         sure = np.array(list(itertools.chain.from_iterable(confidences)), np.float64)
-        unit = np.repeat(np.arange(len(words)), lengths)
+        lengths = list(map(len, readings))
         one_for_one = lengths.count(1) == len(lengths)
+        offsets, first, unit = begins, list[int](), np.zeros(0, np.int64)  # what is not needed then
         if not one_for_one:
+            first = list(itertools.accumulate(lengths, initial=0))
+            unit = np.repeat(np.arange(len(words)), lengths)
             for word in range(len(words) - 1, 0, -1):
                 if not lengths[word]:
                     ends_s[word - 1] = max(ends_s[word - 1], ends_s[word])
@@ -283,7 +284,7 @@ class _Said:
                 for span in _shares(start_s, end_s, reading)
             ]
             starts_s, ends_s = [span[0] for span in spans], [span[1] for span in spans]
-            sure = sure[unit]
+            offsets, sure = [first[begin] for begin in begins], sure[unit]
         keys = list(itertools.chain.from_iterable(readings))
         codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
         return cls(
@@ -296,7 +297,7 @@ class _Said:
             ends_s=np.array(ends_s, np.float64),
             confidences=sure,
             unit=unit,
-            offsets=np.array([first[begin] for begin in begins], np.int64),
+            offsets=np.array(offsets, np.int64),
             begins=begins,
             marked=[_is_marked(line) if line else None for line in lines],
             one_for_one=one_for_one,
