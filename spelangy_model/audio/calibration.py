@@ -7,8 +7,8 @@ A recognizer's confidence is on a scale of its own: 0.9 of one is right as often
 mapped to the share of such words that are right (J. Platt, "Probabilistic outputs for support vector machines", 1999:
 a logistic curve, here over the confidence's logit). alpha and null_confidence are then those of a small grid with the
 fewest word errors; of equal ones, those whose neighbours err least. With three systems or more only such are tried with
-which one system alone, however sure, puts no word where all others heard nothing: an insertion is as sure as any word,
-and speech without insertions teaches nothing of them.
+which a word that one system alone says at a confidence of 0.9 loses to another's silence, whatever a third says there:
+speech without insertions teaches nothing of them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spelangy_model.audio.rover import Calibration, RoverWeights, logit_of, rover
+from spelangy_model.audio.rover import Calibration, RoverWeights, calibrated, logit_of, rover
 from spelangy_model.audio.wer import word_errors
 from spelangy_model.audio.words import normalized, text_of
 from spelangy_model.audio.writings import fold
 from spelangy_model.records import Word
 
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-NULL_CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+NULL_CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+SURE = 0.9  # of a word that nobody said, as a recognizer that makes words up is of it
 PRIOR_WORDS = 10.0  # how many words the curve of no change weighs: few words move it little
 
 
@@ -91,10 +92,11 @@ def fit_weights(speech: Sequence[KnownSpeech], systems: Sequence[str], weights: 
         right = np.concatenate([right_words(own, one.text) for own, one in zip(words, speech, strict=True)])
         calibrations.append(fit_calibration(system, np.array([word.confidence for word in flat]), right))
     weights = replace(weights, calibrations=tuple(calibrations))
+    surest = max(float(calibrated(np.array([SURE]), one)[0]) for one in calibrations)
     errors = np.full((len(ALPHAS), len(NULL_CONFIDENCES)), np.inf)
     for i, j in itertools.product(range(len(ALPHAS)), range(len(NULL_CONFIDENCES))):
         alpha, null = ALPHAS[i], NULL_CONFIDENCES[j]
-        if len(systems) < 3 or (1 - alpha) * (1 - null) < alpha * (len(systems) - 2) / len(systems):
+        if len(systems) < 3 or null > surest:
             errors[i, j] = errors_of(speech, systems, replace(weights, alpha=alpha, null_confidence=null))
 
     def rank(place: tuple[int, int]) -> tuple[float, float]:

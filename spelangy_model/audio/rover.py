@@ -38,8 +38,8 @@ there is none, as the one of which most agree. A word's times are those of the s
 the plain mean of those that said it.
 
 With two systems of equal weight every disagreement is one against one, so the vote is a pick by confidence: alpha has
-no say in it and `null_confidence` decides between a word and nothing. A majority needs three. With three, one system
-cannot put a word in where both others heard nothing as long as 3 (1 - alpha) (1 - null_confidence) is below alpha.
+no say in it and `null_confidence` decides between a word and nothing. A majority needs three. A word that one system
+alone says loses to another's silence, whatever a third says there, where its confidence is below `null_confidence`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class RoverWeights:
     """The vote's literals; see the module's docstring. The methods have the names of SCTK's."""
 
     alpha: float = 0.5
-    null_confidence: float = 0.7
+    null_confidence: float = 0.95
     method: Method = "meth1"
     systems: tuple[SystemWeight, ...] = ()
     times: bool = True
