@@ -201,6 +201,22 @@ def export(
 
 
 @app.command()
+def calibrate(
+    truth: Annotated[Path, typer.Argument(help="JSONL with path and text, a line a recording")],
+    snapshot: Annotated[str, typer.Argument(help="the snapshot that holds those recordings")],
+    recipe: RecipeOption = "sample",
+) -> int:
+    """Fit the literals of the vote over recognizers on recordings whose text is known, and print them.
+
+    Example: spelangy calibrate ~/podcasts/truth.jsonl podcasts
+    """
+    from spelangy_assets.cli.calibrate import calibrate as fit
+
+    fit(_store(), _name(recipe), snapshot, truth)
+    return 0
+
+
+@app.command()
 def speech(
     folder: Annotated[Path, typer.Argument(help="a folder of recordings")],
     name: Annotated[str, typer.Option(help="the snapshot's name; default: the folder's")] = "",

@@ -42,7 +42,7 @@ from spelangy_model.audio.words import spread, text_of
 from spelangy_model.records import Hypothesis, Recording, Segment, Word
 from spelangy_model.text.language import detect_language
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"hypotheses": Hypothesis}
 INDEPENDENT_UNITS = True
 

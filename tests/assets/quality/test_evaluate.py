@@ -80,6 +80,11 @@ ROWS: dict[str, dict[str, Any]] = {
             *("c", "d", 0, "speech", "r", "https://a", "CC0-1.0", "A", "", 0.0, 1.0, "twelve chars", "twelve", AUDIO)
         )
     },
+    "fine_chunks": {
+        "chunks": Chunk(
+            *("c", "d", 0, "speech", "r", "https://a", "CC0-1.0", "A", "", 0.0, 1.0, "Twelve chars.", "twelve", AUDIO)
+        )
+    },
     "adopted_chunks": {
         "chunks": Chunk(
             *("c", "d", 0, "speech", "r", "https://a", "CC0-1.0", "A", "", 0.0, 1.0, "twelve chars", "twelve", AUDIO)
@@ -309,6 +314,8 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("transcript_hypotheses", "hypotheses", {"words": [WORD, Word("a", 0.0, 1.0, 1.5)]}, "impossible_words"),
         ("clean_transcripts", "transcripts", {"text": " "}, "empty_texts"),
         ("clean_transcripts", "dropped", {"reason": ""}, "drops_without_reason"),
+        ("clean_transcripts", "transcripts", {"end_s": 10.5}, "share_with_a_sentence_mark_over_10_s"),
+        ("fine_chunks", "chunks", {"text": "twelve chars"}, "share_that_end_a_sentence"),
         ("chunks", "chunks", {"index": 1}, "documents_with_holes"),
         ("chunks", "chunks", {"end_s": 0.0}, "empty_audio"),
         ("chunks", "chunks", {"audio": Audio(b"fLaC", "a.flac")}, "missing_audio"),

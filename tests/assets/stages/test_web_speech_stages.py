@@ -17,6 +17,7 @@ from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, PreflightError
+from spelangy_assets.quality.contracts import Contract
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.report.transcript_files import export_transcripts
 from spelangy_assets.sources.files import FolderSource
@@ -148,7 +149,7 @@ def chain(
             description="",
             stage=stage,
             config=config,
-            contract=stage.KIND.contract,
+            contract=contract if isinstance(contract := stage.KIND.contract, Contract) else contract(config),
             inputs={**{role: role for role in above}, **roles},
             has_source=not above,
         )
