@@ -113,26 +113,33 @@ def run(
     Examples: spelangy run sample; spelangy run chunk_length.py; spelangy run sample --only web_fine@2026-01
     """
     from spelangy_assets.cli.demo import demo
+    from spelangy_assets.cli.pricing import plan_and_price, show_plan, show_spent
 
     found, settings = _recipe(recipe), _settings()
     roots = _roots(found, only or [])
     if dry_run:
-        return _show_plan(found, settings, roots, as_json=False)
-    return demo(found, settings, workers, roots=roots)
+        return show_plan(found, settings, roots, workers, as_json=False)
+    _, price = plan_and_price(found, settings, roots, workers)
+    status = demo(found, settings, workers, roots=roots)
+    show_spent(price, settings)
+    return status
 
 
 @app.command()
 def plan(
     recipe: RecipeArgument,
     only: Annotated[list[str] | None, typer.Option(help="this dataset and what it is made from")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="worker processes, for the wall time")] = 2,
     as_json: JsonOption = False,
 ) -> int:
-    """Say what a run would make, and what it would take from the store, without making anything.
+    """Say what a run would make and take from the store, and what it would cost, without making anything.
 
     Example: spelangy plan chunk_length.py
     """
+    from spelangy_assets.cli.pricing import show_plan
+
     found = _recipe(recipe)
-    return _show_plan(found, _settings(), _roots(found, only or []), as_json)
+    return show_plan(found, _settings(), _roots(found, only or []), workers, as_json)
 
 
 @app.command()
@@ -424,17 +431,6 @@ def _statuses(recipe: Recipe, settings: Settings) -> list[Status]:
     laboratory = Laboratory(settings)
     partitions = snapshots(recipe.graph, settings, arrived=recipe.follows_snapshots)
     return status_of(laboratory.store, recipe.graph, partitions, laboratory.source)
-
-
-def _show_plan(recipe: Recipe, settings: Settings, roots: list[Place] | None, as_json: bool) -> int:
-    from spelangy_assets.execution.plan import make_plan
-
-    found = make_plan(recipe.graph, _statuses(recipe, settings), _store(), roots)
-    if as_json:
-        print(json.dumps(found.as_json(), indent=1))
-    else:
-        print("\n".join(found.lines()))
-    return 0
 
 
 def _as_json(one: Status) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
@@ -211,6 +210,8 @@ def _judged(name: str, row: dict[str, float], bounds: list[Bound]) -> list[Expec
             for bound in bounds
         ],
     )
+    import pandas as pd
+
     batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([row])})
     outcome = batch.validate(suite, result_format="BASIC")
     results = {_key(**result.expectation_config.kwargs): result for result in outcome.results}
