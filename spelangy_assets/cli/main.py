@@ -197,6 +197,24 @@ def lineage(
 
 
 @app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="[RECIPE/]DATASET[@SNAPSHOT][#VERSION], or a RECIPE", metavar="A")],
+    second: Annotated[str, typer.Argument(help="the same of the other side", metavar="B")],
+    recipe: RecipeOption = "sample",
+    sample: Annotated[int, typer.Option(min=0, help="records of each kind to show")] = 5,
+    page: Annotated[Path | None, typer.Option(help="write a page with the records' sound here")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say what differs between two datasets, two versions of one, or two recipes.
+
+    Examples: spelangy diff web_fine chunk_length/web_fine_3s --page diff.html; spelangy diff sample chunk_length.py
+    """
+    from spelangy_assets.cli.diff import show_difference
+
+    return show_difference(_store(), first, second, recipe, sample, page, as_json)
+
+
+@app.command()
 def export(
     snapshot: Annotated[str, typer.Argument(help="for example 2026-01")],
     folder: Annotated[Path, typer.Argument(help="where the files go")],
