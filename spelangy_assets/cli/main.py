@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import importlib.metadata
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -53,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status: 2 after a mistake of the user, which is named in one line."""
     from spelangy_assets.cli.interrupts import run_until_interrupted
 
+    # Libraries draw no bars in this process and its children: it has its own (progress_bar.py), and a log has none.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
     return run_until_interrupted(lambda: _run(arguments))
 
@@ -254,8 +258,6 @@ def ui(
 
     Example: spelangy ui chunk_length.py
     """
-    import os
-
     from spelangy_assets.cli.ui import serve_ui
 
     settings = _settings()

@@ -43,8 +43,10 @@ def show_plan(recipe: Recipe, settings: Settings, roots: list[Place] | None, wor
     if as_json:
         print(json.dumps({**plan.as_json(), "price": price.as_json()}, indent=1))
     else:
-        costs = {place: cost.cpu_s for place, cost in price.costs.items()}
-        print("\n".join([*plan.lines(costs), "", *price.lines(), *projected(recipe.name)]))
+        # A recipe of full size is not priced by what a sample's versions took, but by the projection that says so.
+        projection = projected(recipe.name)
+        costs = {} if projection else {place: cost.cpu_s for place, cost in price.costs.items()}
+        print("\n".join([*plan.lines(costs), "", *(projection or price.lines())]))
     return 0
 
 

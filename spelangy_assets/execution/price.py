@@ -252,7 +252,7 @@ def projected(recipe: str) -> list[str]:
     known = json.loads(_PROJECTION.read_text())
     if recipe != known["recipe"]:
         return []
-    lines = ["", f"by the rates of {known['rests_on']}:", f"{'set':<14}{'hours':>12}{'CPU hours':>16}{'GB':>12}"]
+    lines = [f"by the rates of {known['rests_on']}:", f"{'set':<14}{'hours':>12}{'CPU hours':>16}{'GB':>12}"]
     for part in known["parts"]:
         cpu_hours = part["hours"] * part["cpu_s_an_hour"] / 3600
         lines.append(f"{part['name']:<14}{part['hours']:>12,.0f}{cpu_hours:>16,.0f}{part['terabytes'] * 1000:>12,.0f}")
