@@ -22,11 +22,11 @@ from pathlib import Path
 
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.places import Place, required_places
+from spelangy_assets.execution.runs import runs_of
 from spelangy_assets.orchestration.definitions import build_definitions
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.orchestration.lanes import plan_tasks
 from spelangy_assets.orchestration.partitions import add_partitions
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
@@ -117,17 +117,17 @@ def through_dagster(recipe_name: str, settings: Settings, places: list[Place]) -
 
     recipe = recipe_named(recipe_name)
     definitions = build_definitions(settings, recipes=[recipe])
-    tasks = plan_tasks(recipe.graph, places)
+    runs = runs_of(recipe.graph, places)
     with dg.DagsterInstance.get() as instance:
         add_partitions(instance, recipe, settings)
-        for task in tasks:  # parents first, as the places are
-            definitions.resolve_job_def(job_name(recipe_name, task.kind)).execute_in_process(
+        for run in runs:  # parents first, as the places are
+            definitions.resolve_job_def(job_name(recipe_name, run.crawl)).execute_in_process(
                 instance=instance,
-                partition_key=task.partition,
-                asset_selection=[asset_key(recipe_name, name) for name in task.assets],
+                partition_key=run.partition,
+                asset_selection=[asset_key(recipe_name, name) for name in run.assets],
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
-    return len(tasks)
+    return len(runs)
 
 
 if __name__ == "__main__":

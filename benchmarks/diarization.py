@@ -33,11 +33,12 @@ import soundfile
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution
-from spelangy_assets.quality.contracts import RAW_AUDIO, SPEECH_SEGMENTS
 from spelangy_assets.settings import PACKAGE_FOLDER
 from spelangy_assets.sources.audio_snapshot import AUDIO_SUFFIXES
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import ingest_audio, segment_speech
+from spelangy_assets.stages.ingest_audio import CONTRACT as RAW_AUDIO
+from spelangy_assets.stages.segment_speech import CONTRACT as SPEECH_SEGMENTS
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 from spelangy_model.audio.diarization.diarize import AnyDiarizerSpec, DiarizerSpec
 from spelangy_model.audio.diarization.vad_diarize import VadSpec

@@ -24,10 +24,10 @@ import soundfile
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution
-from spelangy_assets.quality.contracts import RAW_AUDIO
 from spelangy_assets.settings import PACKAGE_FOLDER
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import ingest_audio
+from spelangy_assets.stages.ingest_audio import CONTRACT as RAW_AUDIO
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode
 from spelangy_model.rng import stable_rng

@@ -191,9 +191,10 @@ def run_stages(home: Path, snapshot: Path) -> dict[str, Any]:
     from spelangy_assets.execution.build import build
     from spelangy_assets.execution.graph import Graph, Node
     from spelangy_assets.execution.stage import Execution
-    from spelangy_assets.quality import contracts
     from spelangy_assets.sources.files import FolderSource
+    from spelangy_assets.stage_parts import contracts
     from spelangy_assets.stages import ingest_pages, mine_quest, write_krist
+    from spelangy_assets.stages.ingest_pages import CONTRACT as RAW_PAGES
     from spelangy_assets.store.artifacts import ArtifactStore
     from spelangy_model.text.llm import LanguageModel, LanguageModelClient
 
@@ -202,7 +203,7 @@ def run_stages(home: Path, snapshot: Path) -> dict[str, Any]:
 
     pages = Node(
         name="raw_pages", group="crawl", description="", stage=ingest_pages, config=ingest_pages.Config(),
-        contract=contracts.RAW_PAGES, has_source=True,
+        contract=RAW_PAGES, has_source=True,
     )  # fmt: skip
     below = [
         Node(

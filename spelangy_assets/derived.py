@@ -132,6 +132,8 @@ def packed_mix(
     ]
     if not sets:
         raise TypeError("name at least one token set: speech={...} or text={...}")
+    if not speech and (sampling != "deterministic" or loss_on_speech):
+        raise TypeError("sampling= and loss_on_speech= do nothing in a mix of text alone: leave them out")
     text_tokenizer = _common("text_tokenizer", [one for *_, one, _ in sets])
     if text_share is None:
         if speech and text:

@@ -207,9 +207,7 @@ class Toys:
         return self.node(name, **{**literals, **changes})
 
     def roll_up(self, name: str, *members: tuple[str, str | None]) -> Node:
-        from spelangy_assets.quality.contracts import ROLL_UP
-
-        return self.node(name, stage=roll_up, config=roll_up.Config(), contract=ROLL_UP, members=members)
+        return self.node(name, stage=roll_up, config=roll_up.Config(), contract=roll_up.CONTRACT, members=members)
 
     def build(
         self,

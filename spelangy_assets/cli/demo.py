@@ -1,6 +1,7 @@
 """`make demo`: the whole recipe through Dagster, told on the terminal, checked against Dagster's own event log.
 
-Put here: what is printed and what is checked at the end. Do not put here: how runs are planned (lanes.py).
+Put here: what is printed and what is checked at the end. Do not put here: how work is cut into runs
+(execution/runs.py).
 """
 
 import json
@@ -18,10 +19,11 @@ from spelangy_assets.cli.progress_bar import Bar
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, place_name, required_places
 from spelangy_assets.execution.recipe import Recipe
+from spelangy_assets.execution.runs import runs_of
 from spelangy_assets.execution.stage import InputError
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.orchestration.lanes import Outcome, Progress, close_orphans, plan_tasks, run_lanes
+from spelangy_assets.orchestration.lanes import Outcome, Progress, close_orphans, run_lanes
 from spelangy_assets.orchestration.partitions import add_partitions
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
@@ -119,9 +121,9 @@ def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: 
     """Materialize places through Dagster, told line by line, and read the result back from its event log."""
     prepare_instance(settings)
     graph = recipe.graph
-    tasks = plan_tasks(graph, places)
+    runs = runs_of(graph, places)
     print(
-        f"recipe {recipe.name}: {len(places)} datasets in {len(tasks)} runs over {lanes} lanes", file=stream, flush=True
+        f"recipe {recipe.name}: {len(places)} datasets in {len(runs)} runs over {lanes} lanes", file=stream, flush=True
     )
     teller = Teller({node.name: node.weight for node in graph}, places, stream)
     with dg.DagsterInstance.get() as instance:
@@ -129,7 +131,7 @@ def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: 
             print(f"marked run {run_id} as failed: its process was killed", file=stream, flush=True)
         add_partitions(instance, recipe, settings)
         try:
-            outcome = run_lanes(recipe.name, recipe.reference, settings, tasks, lanes, teller)
+            outcome = run_lanes(recipe.name, recipe.reference, settings, runs, lanes, teller)
         finally:
             teller.close()
         problems = unfinished(instance, recipe.name, graph, places)

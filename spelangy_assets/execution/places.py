@@ -1,7 +1,7 @@
 """Which datasets at which snapshots a graph asks for.
 
 Put here: places, and what stands above them. Do not put here: whether a place is up to date (execution/status.py), or
-how places are run (lanes.py).
+how places are cut into runs (runs.py).
 """
 
 from __future__ import annotations

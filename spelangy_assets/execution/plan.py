@@ -1,7 +1,7 @@
 """What a run of a recipe would do: which datasets are to be made, which are there.
 
 Put here: the set. Do not put here: states (status.py), what it would cost (price.py), or how the work is cut into runs
-(orchestration/lanes.py).
+(runs.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, place_name, required_places
+from spelangy_assets.execution.runs import Run, runs_of
 from spelangy_assets.execution.status import Status
 
 
@@ -33,10 +34,11 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """The datasets that a recipe asks for, parents first."""
+    """The datasets that a recipe asks for, parents first, and the runs that make those that are made, in order."""
 
     recipe: str
     datasets: tuple[Planned, ...]
+    runs: tuple[Run, ...] = ()
 
     @property
     def made(self) -> list[Planned]:
@@ -53,7 +55,7 @@ class Plan:
         lines += [
             f"{group:<16}{found['made']:>8}{found['shared']:>8}{found['fresh']:>8}" for group, found in groups.items()
         ]
-        lines.append(f"{len(self.made)} of {len(self.datasets)} datasets to make")
+        lines.append(f"{len(self.made)} of {len(self.datasets)} datasets to make in {len(self.runs)} runs")
         return lines
 
     def as_json(self) -> dict[str, Any]:
@@ -77,14 +79,12 @@ class Plan:
 def make_plan(graph: Graph, statuses: Sequence[Status], roots: list[Place] | None = None) -> Plan:
     """Return what a run of the roots (None: of all) would do, from the states of the recipe's datasets."""
     states = {(one.asset, one.partition): one for one in statuses}
-    return Plan(
-        graph.recipe,
-        tuple(
-            Planned(place, graph[place[0]].group, states[place].state, states[place].why)
-            for place in required_places(graph, roots)
-            if place in states
-        ),
+    planned = tuple(
+        Planned(place, graph[place[0]].group, states[place].state, states[place].why)
+        for place in required_places(graph, roots)
+        if place in states
     )
+    return Plan(graph.recipe, planned, tuple(runs_of(graph, [one.place for one in planned if one.made])))
 
 
 def _seconds(cpu_s: float | None) -> str:

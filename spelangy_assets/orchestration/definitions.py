@@ -16,7 +16,7 @@ from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.schedules import repair_schedules
 from spelangy_assets.orchestration.sensors import snapshot_sensor
 from spelangy_assets.orchestration.stage_asset import stage_asset
-from spelangy_assets.orchestration.upkeep import upkeep_assets
+from spelangy_assets.orchestration.upkeep import upkeep_assets, verified_asset
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 
@@ -48,5 +48,7 @@ def build_definitions(
     chosen = recipes or [recipe_named(name) for name in laboratory.settings.recipes]
     return dg.Definitions.merge(
         *(recipe_definitions(recipe, resources["laboratory"]) for recipe in chosen),
-        dg.Definitions(resources=resources, executor=executor_of(resources["laboratory"].settings)),
+        dg.Definitions(
+            assets=[verified_asset()], resources=resources, executor=executor_of(resources["laboratory"].settings)
+        ),
     )

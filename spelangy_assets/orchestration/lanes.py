@@ -1,8 +1,9 @@
 """Materializes a whole recipe through Dagster in a few long-lived processes.
 
-Put here: cutting a graph into runs, and running them in parents-first order over parallel lanes. Do not put here: what
-is printed (demo.py). A step process of its own for each asset costs seconds of imports; a lane imports once and runs
-many Dagster runs in process, one torch thread each, which on two cores is the quickest way through the sample.
+Put here: running runs in parents-first order over parallel lanes. Do not put here: how a graph is cut into runs
+(execution/runs.py), or what is printed (demo.py). A step process of its own for each asset costs seconds of imports; a
+lane imports once and runs many Dagster runs in process, one torch thread each, which on two cores is the quickest way
+through the sample.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any
@@ -21,61 +22,14 @@ from typing import Any
 import dagster as dg
 import psutil
 
-from spelangy_assets.execution.graph import Graph
-from spelangy_assets.execution.places import Place, parents_of
+from spelangy_assets.execution.places import Place
+from spelangy_assets.execution.runs import Run, ready
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
 from spelangy_assets.settings import Settings
 
 PROCESS_TAG = "spelangy/process"
-
-
-@dataclass
-class Task:
-    """Assets of one partition that run as one Dagster run, one after the other."""
-
-    kind: str | None
-    partition: str | None
-    assets: list[str] = field(default_factory=list)
-    needs: set[int] = field(default_factory=set)
-    urgency: int = 0
-
-    @property
-    def title(self) -> str:
-        return f"{self.assets[0]}[{self.partition}]" if self.partition else self.assets[0]
-
-
-def plan_tasks(graph: Graph, places: list[Place]) -> list[Task]:
-    """Cut places into runs of one partition each, few enough that their overhead is small.
-
-    An asset joins its parents' run when all of them are in that one, at its partition; token sets that wait for the
-    same runs are one run. Unpartitioned assets are runs of their own, so that lanes share them.
-    """
-    tasks: list[Task] = []
-    home: dict[Place, int] = {}
-    for name, partition in places:
-        node = graph[name]
-        above = {home[parent] for parent in parents_of(graph, node, partition)}
-        candidates = (
-            above
-            if len(above) == 1 and node.group != "tokens"
-            else {
-                index
-                for index, task in enumerate(tasks)
-                if task.needs == above and graph[task.assets[0]].group == "tokens"
-            }
-        )
-        joined = next((i for i in candidates if partition is not None and tasks[i].partition == partition), None)
-        if joined is None:
-            joined = len(tasks)
-            tasks.append(Task(node.partition, partition, needs=above))
-        tasks[joined].assets.append(name)
-        home[name, partition] = joined
-    for index in reversed(range(len(tasks))):
-        below = [task.urgency for task in tasks if index in task.needs]
-        tasks[index].urgency = max(below, default=0) + sum(graph[name].weight for name in tasks[index].assets)
-    return tasks
 
 
 @dataclass(frozen=True)
@@ -97,14 +51,14 @@ class Progress:
 class Ended:
     """A run that ended, with the words of its failure when it has failed."""
 
-    task: int
+    run: Run
     run_id: str
     failure: str
     cpu_seconds: float
 
 
-def _lane(recipe: str, reference: str, settings: Settings, tasks: Any, results: Any) -> None:
-    """The body of a lane's process: take a task, run it, say how it ended; None ends the lane."""
+def _lane(recipe: str, reference: str, settings: Settings, inbox: Any, results: Any) -> None:
+    """The body of a lane's process: take a run, do it, say how it ended; None ends the lane."""
     end_with_parent()
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
     from spelangy_assets.execution.build import Built
@@ -132,12 +86,11 @@ def _lane(recipe: str, reference: str, settings: Settings, tasks: Any, results: 
         settings, {"laboratory": Laboratory(settings, report=report)}, recipes=[recipe_named(reference)]
     )
     with dg.DagsterInstance.get() as instance:
-        while (item := tasks.get()) is not None:
-            index, task = item
-            result = definitions.resolve_job_def(job_name(recipe, task.kind)).execute_in_process(
+        while (run := inbox.get()) is not None:
+            result = definitions.resolve_job_def(job_name(recipe, run.crawl)).execute_in_process(
                 instance=instance,
-                partition_key=task.partition,
-                asset_selection=[asset_key(recipe, name) for name in task.assets],
+                partition_key=run.partition,
+                asset_selection=[asset_key(recipe, name) for name in run.assets],
                 tags={PROCESS_TAG: f"{os.getpid()}:{psutil.Process().create_time()}"},
                 raise_on_error=False,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
@@ -146,7 +99,7 @@ def _lane(recipe: str, reference: str, settings: Settings, tasks: Any, results: 
             if not result.success:
                 failures = [event for event in result.all_events if event.is_step_failure]
                 failure = "\n".join(_failure_text(event) for event in failures) or "the run failed outside its steps"
-            results.put(Ended(index, result.run_id, failure, sum(os.times()[:4])))
+            results.put(Ended(run, result.run_id, failure, sum(os.times()[:4])))
 
 
 def _failure_text(event: dg.DagsterEvent) -> str:
@@ -196,11 +149,11 @@ def run_lanes(
     recipe: str,
     reference: str,
     settings: Settings,
-    tasks: list[Task],
+    runs: Sequence[Run],
     lanes: int,
     on_progress: Callable[[Progress], None],
 ) -> Outcome:
-    """Run tasks over lanes, parents first, the most urgent first; what is below a failure is not run and is named.
+    """Do runs over lanes, parents first, the most urgent first; what is below a failure is not run and is named.
 
     When this is left by an exception, an interrupt among them, the lanes are killed with what they are at: the next
     run resumes from there.
@@ -209,40 +162,40 @@ def run_lanes(
     context = multiprocessing.get_context("spawn")
     _start_tracker()
     results = context.Queue()
-    inboxes = [context.Queue() for _ in range(min(lanes, len(tasks)))]
+    inboxes = [context.Queue() for _ in range(min(lanes, len(runs)))]
     processes = [
         context.Process(target=_lane, args=(recipe, reference, settings, inbox, results), name=f"lane-{index}")
         for index, inbox in enumerate(inboxes)
     ]
     outcome = Outcome()
     idle = list(range(len(inboxes)))
-    busy: dict[int, int] = {}  # task -> lane
-    waiting, done, lane_cpu = set(range(len(tasks))), set(), {}
+    busy: dict[Run, int] = {}  # run -> lane
+    waiting, lane_cpu = list(runs), {}
+    done: set[Place] = set()
     try:
         with _OneThread(), _ParentInterrupts():
             for process in processes:
                 process.start()
         while waiting or busy:
-            ready = sorted((index for index in waiting if tasks[index].needs <= done), key=lambda i: -tasks[i].urgency)
-            for index in ready[: len(idle)]:
+            for run in ready(waiting, done)[: len(idle)]:
                 lane = idle.pop(0)
-                inboxes[lane].put((index, tasks[index]))
-                busy[index] = lane
-                waiting.discard(index)
+                inboxes[lane].put(run)
+                busy[run] = lane
+                waiting.remove(run)
             if not busy:
                 break  # what waits is below a failure
             for message in _messages(results, processes):
                 if isinstance(message, Progress):
                     on_progress(message)
                     continue
-                lane = busy.pop(message.task)
+                lane = busy.pop(message.run)
                 idle.append(lane)
                 lane_cpu[lane] = message.cpu_seconds
                 outcome.run_ids.append(message.run_id)
                 if message.failure:
-                    outcome.failures[tasks[message.task].title] = message.failure
+                    outcome.failures[message.run.title] = message.failure
                 else:
-                    done.add(message.task)
+                    done |= set(message.run.places)
             outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, _memory_bytes())
     except BaseException:
         _kill(processes)
@@ -254,7 +207,7 @@ def run_lanes(
     for process in processes:
         process.join(timeout=30)
     _kill(processes)
-    outcome.not_run = sorted(tasks[index].title for index in waiting)
+    outcome.not_run = sorted(run.title for run in waiting)
     outcome.wall_seconds = time.perf_counter() - started
     outcome.cpu_seconds = sum(lane_cpu.values()) + sum(os.times()[:2])
     return outcome

@@ -1,7 +1,7 @@
 """The repair: asks the manifests what is missing or stale and requests exactly that, within a budget.
 
 Put here: how a plan becomes requests to Dagster. Do not put here: the question itself (execution/status.py), the plan
-(execution/repairs.py), when it is asked (schedules.py), or how Dagster makes a backfill (backfills.py).
+(execution/runs.py), when it is asked (schedules.py), or how Dagster makes a backfill (backfills.py).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -11,7 +11,7 @@ import dagster as dg
 
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.execution.repairs import Repair, plan_repairs
+from spelangy_assets.execution.runs import Run, repairs_of
 from spelangy_assets.execution.status import Status, status_of
 from spelangy_assets.orchestration.backfills import add_backfill, partitions_underway, tick_tags
 from spelangy_assets.orchestration.jobs import job_name
@@ -47,20 +47,20 @@ class Repairs:
 
     def plan(
         self, instance: dg.DagsterInstance, warn: Callable[[str], object], busy: Collection[str | None] = ()
-    ) -> tuple[list[Repair], str]:
+    ) -> tuple[list[Run], str]:
         """Return what to run, and words for when that is nothing; `warn` is told each asset whose contract failed."""
         statuses = recipe_statuses(instance, self.recipe, self.graph, self.laboratory)
         mine = [status for status in statuses if self.graph[status.asset].partition == self.kind]
         failed = [f"{status.place}: {status.why}" for status in mine if status.state == "failed"]
         for words in failed:
             warn(f"not requested, another run would fail again: {words}")
-        plan = plan_repairs(self.graph, statuses, self.kind, _RUNS_PER_NIGHT, busy)
+        plan = repairs_of(self.graph, statuses, self.kind, _RUNS_PER_NIGHT, busy)
         return plan, "; ".join(["nothing to repair", *failed])
 
-    def keys(self, repair: Repair) -> list[dg.AssetKey]:
+    def keys(self, repair: Run) -> list[dg.AssetKey]:
         return [asset_key(self.recipe.name, asset) for asset in repair.assets]
 
-    def tags(self, alike: Sequence[Repair]) -> dict[str, str]:
+    def tags(self, alike: Sequence[Run]) -> dict[str, str]:
         """Return the tags for repairs of equal state and assets."""
         nodes = (self.graph[asset] for asset in alike[0].assets)
         return {

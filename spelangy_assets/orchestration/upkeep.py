@@ -1,10 +1,12 @@
-"""Assets about the pipeline itself: what is out of date and why, and what it makes of an hour of a processor.
+"""Assets about the pipeline itself: what is out of date and why, what it makes of an hour of a processor, and whether
+the store still holds what was written.
 
 Put here: assets that report on a recipe's store and runs. Do not put here: data, or the questions (execution/status.py,
 store/lineage_queries.py). They have no version to keep: every run of them looks again. They depend on nothing, so that
 the lineage page shows how data flows and nothing else.
 """
 
+import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +23,11 @@ from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.store.fingerprint import digest_of
 from spelangy_assets.store.lineage import connect, query
 from spelangy_assets.store.lineage_queries import THROUGHPUT_SQL
+from spelangy_assets.store.verify import Verified, part_of_day, verify
 
 _HOURLY = "15 * * * *"
+_NIGHTLY = "0 1 * * *"  # before the repair, which makes again what is set aside here
+VERIFIED_KEY = dg.AssetKey(["store", "verified"])  # recipes share a store: it is read once, not by each of them
 _OPEN = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE]
 
 
@@ -35,8 +40,7 @@ def _freshness(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
     key = asset_key(recipe.name, "freshness")
 
     @_upkeep_asset(
-        recipe,
-        "freshness",
+        key,
         "What is out of date across the whole graph, and why: code, config, input, contract or quality.",
         dg.AssetCheckSpec("up_to_date", asset=key, description="Nothing is missing, stale or failed"),
     )
@@ -82,8 +86,7 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
     key = asset_key(recipe.name, "pipeline_metrics")
 
     @_upkeep_asset(
-        recipe,
-        "pipeline_metrics",
+        key,
         "Audio hours per processor hour, records kept and dropped, bytes and waiting runs, stage by stage.",
         dg.AssetCheckSpec("disk_budget", asset=key, description="The store is within SPELANGY_STORE_BUDGET_GB"),
         pool="duckdb",
@@ -139,21 +142,71 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
     return pipeline_metrics
 
 
+def verified_asset() -> dg.AssetsDefinition:
+    """Return `store/verified`: each night a thirtieth of the store is read and compared with its manifests.
+
+    So every byte is looked at once in a month. What is damaged is set aside with the reason, and the next run makes it.
+    """
+
+    @_upkeep_asset(
+        VERIFIED_KEY,
+        "Whether the store still holds what was written: a thirtieth of it each night, byte by byte.",
+        dg.AssetCheckSpec("undamaged", asset=VERIFIED_KEY, description="Every byte is as its manifest says"),
+        cron=_NIGHTLY,
+    )
+    def verified(context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]) -> dg.MaterializeResult:
+        store, day = laboratory.store, datetime.datetime.now(datetime.UTC).date()
+        found = verify(store, part_of_day(store, day), deep=True, repair=True)
+        for damage in found.damages:
+            context.log.error(f"{damage.artifact.path}: {damage.reason}; set aside: {damage.aside}")
+        return dg.MaterializeResult(
+            asset_key=VERIFIED_KEY,
+            metadata={
+                "versions": found.versions,
+                "bytes": found.bytes,
+                "damaged": table(
+                    [
+                        {"dataset": str(one.artifact.name), "version": one.artifact.path, "why": one.reason}
+                        for one in found.damages
+                    ],
+                    dataset="string",
+                    version="string",
+                    why="string",
+                ),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="undamaged",
+                    asset_key=VERIFIED_KEY,
+                    passed=not found.damages,
+                    description=_damaged(found),
+                )
+            ],
+        )
+
+    return verified
+
+
+def _damaged(found: Verified) -> str:
+    damaged = f"{len(found.damages)} of {found.versions} versions damaged"
+    return f"{damaged} and set aside: the next run makes them again" if found.damages else damaged
+
+
 def _upkeep_asset(
-    recipe: Recipe, name: str, description: str, check: dg.AssetCheckSpec, pool: str | None = None
+    key: dg.AssetKey, description: str, check: dg.AssetCheckSpec, pool: str | None = None, cron: str = _HOURLY
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Return the decorator of an asset about the recipe's own state."""
+    """Return the decorator of an asset about a recipe's own state, or about the store."""
     return dg.asset(
-        key=asset_key(recipe.name, name),
+        key=key,
         description=description,
         check_specs=[check],
         pool=pool,
-        group_name=f"{recipe.name}_upkeep",
+        group_name=f"{key.path[0]}_upkeep",
         owners=["team:data"],
         kinds={"table"},
-        tags={"recipe": recipe.name, "cost": "cheap"},
+        tags={"recipe": key.path[0], "cost": "cheap"},
         code_version="1",
-        automation_condition=dg.AutomationCondition.on_cron(_HOURLY),
+        automation_condition=dg.AutomationCondition.on_cron(cron),
     )
 
 

@@ -86,6 +86,8 @@ def _from_file(reference: str) -> Recipe:
     place, _, digest = reference.partition(_DIGEST)
     head, _, name = place.rpartition(":") if not place.endswith(".py") else (place, "", "")
     path = Path(head).absolute()
+    if path.stem in sys.stdlib_module_names:
+        raise RecipeError(f"{path}: it hides Python's own module {path.stem!r} from a run's processes; rename the file")
     try:
         text = path.read_bytes()
     except OSError as error:

@@ -28,7 +28,7 @@ import numpy as np
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.report.markdown import markdown_table
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.data.documents import arrays_of_records
@@ -63,10 +63,37 @@ class Config:
     target_s: float = 0.0
 
 
+CONTRACT = Contract(
+    "speech_ledger",
+    """
+    WITH sums AS (
+        SELECT step, sum(CASE outcome WHEN 'in' THEN pieces WHEN 'made' THEN 0 ELSE -pieces END) AS pieces,
+               sum(CASE outcome WHEN 'in' THEN duration_ms WHEN 'made' THEN 0 ELSE -duration_ms END) AS duration_ms
+        FROM ledger GROUP BY step, CASE step WHEN 'raw_audio' THEN '' ELSE source END)
+    SELECT (SELECT count(*) FROM ledger) AS ledger_rows,
+           count(*) FILTER (duration_ms <> 0 AND step IN ('speech_segments', 'clean_transcripts')) AS unbalanced_hours,
+           count(*) FILTER (pieces <> 0 AND step <> 'speech_segments') AS unbalanced_pieces,
+           (SELECT count(*) FROM ledger WHERE outcome = 'dropped' AND reason = '') AS drops_without_reason,
+           (SELECT count(*) FROM ledger WHERE pieces < 0 OR duration_ms < 0) AS negative_rows,
+           (SELECT coalesce(sum(duration_ms) FILTER (outcome = 'kept')
+                            / nullif(sum(duration_ms) FILTER (outcome = 'in'), 0), 1)
+            FROM ledger WHERE step = 'clean_transcripts') AS kept_share_of_speech
+    FROM sums
+    """,
+    (
+        Bound("ledger_rows", 1),
+        exactly("unbalanced_hours"),
+        exactly("unbalanced_pieces"),
+        exactly("drops_without_reason"),
+        exactly("negative_rows"),
+        Bound("kept_share_of_speech", 0.3, 1, "warn"),
+    ),
+)
+
 KIND = DatasetKind(
     group="chunks",
     description="{chunks}: hours in, kept and dropped by reason, source by source and step by step; lengths.",
-    contract=contracts.SPEECH_LEDGER,
+    contract=CONTRACT,
     takes={"raw_audio": Recording, "speech_segments": Segment, "clean_transcripts": Transcript, "chunks": Chunk},
 )
 

@@ -24,11 +24,12 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
 from spelangy_assets.store.names import check_name
 from spelangy_model.guarded_json import read_json
@@ -68,7 +69,7 @@ class Config:
 
     holds: Holds
     checkpoint: Checkpoint
-    measured_utterances: int = 400
+    measured_utterances: ClassVar[int] = 400
 
 
 def taken_files(folder: Path) -> list[Path]:
@@ -91,15 +92,38 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-_CONTRACTS = {
+# A model whose weights were never looked at must not read as a good one.
+_LANGUAGE_MODEL = Contract(
+    "adopted_language_model",
+    f"""
+    SELECT count(*) FILTER (path LIKE '%.safetensors' AND bytes > 0) AS weights,
+           count(*) FILTER (path IN ('tokenizer.json', 'vocabulary_layout.json', 'config.json')) AS described_by,
+           {stat("parameters")} AS parameters,
+           {stat("nonfinite_parameters", missing="1")} AS nonfinite_parameters,
+           (SELECT count(*) FROM stats WHERE name = 'plain_english_nats') AS finite_losses,
+           {stat("plain_english_nats", missing="1e9")} / {stat("uniform_nats", missing="1")}
+               AS plain_english_share_of_uniform_nats
+    FROM files
+    """,
+    (
+        Bound("weights", 1),
+        exactly("described_by", 3),
+        Bound("parameters", 1),
+        exactly("nonfinite_parameters"),
+        exactly("finite_losses", 1),  # none where the model says NaN
+        Bound("plain_english_share_of_uniform_nats", 0, 0.9, "warn"),
+    ),
+)
+
+CONTRACTS = {
     "text_tokenizer": contracts.FILES,
     "speech_tokenizer": contracts.SPEECH_TOKENIZER,
-    "language_model": contracts.ADOPTED_LANGUAGE_MODEL,
+    "language_model": _LANGUAGE_MODEL,
 }
 KIND = DatasetKind(
     group="runs",
     description="A checkpoint that was made elsewhere.",
-    contract=lambda config: _CONTRACTS[config.holds],
+    contract=lambda config: CONTRACTS[config.holds],
     kinds=("pytorch",),
     pool="gpu",
     cost="heavy",

@@ -20,8 +20,9 @@ import numpy as np
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
+from spelangy_assets.stage_parts.contracts import CHUNKS_BOUNDS, CHUNKS_DRIFTS, CHUNKS_SQL
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.filters import Drop, FilterLimits, first_drop
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac, encode_flac, is_silent
@@ -50,10 +51,35 @@ class Config:
     max_document_chunks: int = 64
 
 
+# Of chunks that were made elsewhere most are good, or what was said of them is wrong: keys, times, the language.
+CONTRACT = Contract(
+    "adopted_chunks",
+    CHUNKS_SQL.format(
+        more=""",
+           count(*) FILTER (end_s - start_s > 60) AS chunks_over_60_s,
+           (SELECT records_dropped / greatest(records_in, 1) FROM counts) AS share_dropped,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted,
+           count(*) FILTER (licence = 'unknown') / greatest(count(*), 1) AS share_of_unknown_licence,
+           (SELECT count(*) FILTER (size = 1) / greatest(count(*), 1)
+            FROM (SELECT count(*) AS size FROM chunks GROUP BY document_id)) AS share_of_documents_of_one_chunk"""
+    ),
+    (
+        Bound("chunks", 1),
+        *CHUNKS_BOUNDS,
+        exactly("chunks_over_60_s"),  # what tokenizing refuses
+        exactly("unaccounted"),
+        Bound("share_dropped", 0, 0.5),
+        Bound("share_dropped", 0, 0.1, "warn"),
+        Bound("share_of_unknown_licence", 0, 0.5, "warn"),
+        Bound("share_of_documents_of_one_chunk", 0, 0.5, "warn"),  # they are heard and never read
+    ),
+    CHUNKS_DRIFTS,
+)
+
 KIND = DatasetKind(
     group="chunks",
     description="Chunks that another pipeline made, by its manifests; each is checked and none is cut anew.",
-    contract=contracts.ADOPTED_CHUNKS,
+    contract=CONTRACT,
     kinds=("audio", "table"),
     takes={"raw_audio": Recording},
     columns={

@@ -15,7 +15,7 @@ import numpy as np
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_model.audio.chunking import ChunkRule, Sentences, Span, Turns, chunk_recording
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac, encode_flac
 from spelangy_model.records import Audio, Chunk, DroppedTranscript, Recording, Transcript

@@ -15,7 +15,7 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_model.audio.filters import FilterLimits, first_drop
 from spelangy_model.audio.language import LanguageVote, vote_language
 from spelangy_model.audio.rover import RoverWeights, rover
@@ -35,10 +35,36 @@ class Config:
     limits: FilterLimits = field(default_factory=FilterLimits)
 
 
+CONTRACT = Contract(
+    "clean_transcripts",
+    """
+    SELECT count(*) AS transcripts, count(*) - count(DISTINCT segment_id) AS duplicate_ids,
+           count(*) FILTER (trim(text) = '') AS empty_texts,
+           coalesce(avg(agreement), 1) AS mean_agreement, coalesce(avg(confidence), 1) AS mean_confidence,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted_segments,
+           (SELECT count(*) FROM dropped WHERE reason = '') AS drops_without_reason
+    FROM transcripts
+    """,
+    (
+        exactly("duplicate_ids"),
+        exactly("empty_texts"),
+        exactly("unaccounted_segments"),
+        exactly("drops_without_reason"),
+        Bound("transcripts", 1, None, "warn"),
+        Bound("mean_agreement", 0.6, 1, "warn"),
+        Bound("mean_confidence", 0.5, 1, "warn"),
+    ),
+    drifts=(
+        Drift("kept", "SELECT 1 FROM transcripts UNION ALL SELECT 0 FROM dropped"),
+        Drift("agreement", "SELECT agreement FROM transcripts"),
+        Drift("confidence", "SELECT confidence FROM transcripts"),
+    ),
+)
+
 KIND = DatasetKind(
     group="transcripts",
     description="The words that ROVER's vote agreed on, after the filters; what they drop is kept with its reason.",
-    contract=contracts.CLEAN_TRANSCRIPTS,
+    contract=CONTRACT,
     takes={"speech_segments": Segment, "transcript_hypotheses": Hypothesis},
     columns={
         **{

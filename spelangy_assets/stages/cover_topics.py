@@ -12,10 +12,11 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_assets.stages.find_contamination import share_metric
 from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.options import refuse_idle
 from spelangy_model.records import Metric, SpokenQuestion
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.topics import (
@@ -58,6 +59,10 @@ class Config:
     max_documents: int = 400
     seed: int = 0
     classifier: str = ""
+
+    def __post_init__(self) -> None:
+        if self.classifier:
+            refuse_idle(self, "beside a classifier, whose labels are the topics", "topics")
 
 
 KIND = DatasetKind(

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.records import Metric, QuestionScore, SpokenQuestion, TokenGap
 
@@ -54,10 +54,31 @@ class Config:
     primary: Literal["raw", "per_token", "per_character"] = "raw"
 
 
+CONTRACT = Contract(
+    "scores",
+    """
+    SELECT count(*) AS scores, count(*) - count(DISTINCT (question_id, modality)) AS duplicate_scores,
+           count(*) FILTER (EXISTS (
+               SELECT 1 FROM (SELECT unnest(option_log_likelihoods) AS x) WHERE NOT isfinite(x) OR x > 0
+           )) AS impossible_log_likelihoods,
+           (SELECT count(*) FROM gaps WHERE NOT (isfinite(reverse_kl) AND isfinite(forward_kl)
+               AND reverse_kl >= 0 AND forward_kl >= 0)) AS impossible_gaps,
+           (SELECT count(*) FROM metrics) AS metrics
+    FROM scores
+    """,
+    (
+        Bound("scores", 1),
+        exactly("duplicate_scores"),
+        exactly("impossible_log_likelihoods"),
+        exactly("impossible_gaps"),
+        Bound("metrics", 1),
+    ),
+)
+
 KIND = DatasetKind(
     group="evals",
     description="Spoken and written question answering and the modality gap of {run}.",
-    contract=contracts.SCORES,
+    contract=CONTRACT,
     pool="gpu",
     cost="heavy",
     takes={"run": "language_model", "questions": SpokenQuestion, "speech_tokenizer": "speech_tokenizer"},

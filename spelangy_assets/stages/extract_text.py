@@ -7,11 +7,11 @@ furniture (text.extract).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
 from spelangy_model.records import Page, TextDocument
 from spelangy_model.rng import stable_hash
@@ -29,14 +29,29 @@ class Config:
 
     extraction: ExtractionRules = field(default_factory=ExtractionRules)
     min_words: int = 30
-    max_words: int = 100_000
+    max_words: ClassVar[int] = 100_000
     languages: tuple[str, ...] = ("en",)
 
+
+CONTRACT = Contract(
+    "text_documents",
+    """
+    SELECT count(*) AS documents, count(*) - count(DISTINCT document_id) AS duplicate_ids,
+           count(*) FILTER (trim(text) = '') AS empty_texts, count(*) FILTER (text LIKE '%<div%') AS markup_left
+    FROM documents
+    """,
+    (
+        Bound("documents", 1),
+        exactly("duplicate_ids"),
+        exactly("empty_texts"),
+        Bound("markup_left", 0, 0, "warn"),
+    ),
+)
 
 KIND = DatasetKind(
     group="synthetic",
     description="The main text of the pages, for text-only training.",
-    contract=contracts.TEXT_DOCUMENTS,
+    contract=CONTRACT,
     takes={"raw_pages": Page},
     columns={name: SCRIPT_COLUMNS[name] for name in ("document_id", "page_id", "url", "licence", "title")}
     | {"text": ("raw_pages.html",)},

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_model.records import Int32, SpokenQuestion
 from spelangy_model.text.contamination import Overlap, QuestionIndex, comparable_words
@@ -48,10 +48,27 @@ class Config:
     min_words: int = 8
 
 
+CONTRACT = Contract(
+    "contaminated",
+    """
+    SELECT (SELECT records_in FROM counts) AS documents,
+           (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted,
+           count(*) - count(DISTINCT document_id) AS documents_named_twice,
+           count(*) / (SELECT greatest(records_in, 1) FROM counts) AS share_contaminated
+    FROM contaminated
+    """,
+    (
+        Bound("documents", 1),
+        exactly("unaccounted"),
+        exactly("documents_named_twice"),
+        Bound("share_contaminated", 0, 0.1, "warn"),
+    ),
+)
+
 KIND = DatasetKind(
     group="corpora",
     description="Documents of {tokens} that hold words of a benchmark question; mixes leave them out.",
-    contract=contracts.CONTAMINATED,
+    contract=CONTRACT,
     takes={"tokens": ("speech_tokens", "text_tokens"), "questions": SpokenQuestion, "text_tokenizer": "text_tokenizer"},
 )
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Int32, Metric, SpokenQuestion

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
-from spelangy_assets.stage_parts import duplicates
+from spelangy_assets.stage_parts import contracts, duplicates
 from spelangy_assets.stage_parts.duplicates import Known
 from spelangy_model.records import Duplicate, Page
 
@@ -40,8 +39,8 @@ class Config:
     """
 
     min_similarity: float = 0.8
-    bands: int = 16
-    max_pages_per_band: int = 64
+    bands: ClassVar[int] = 16
+    max_pages_per_band: ClassVar[int] = 64
 
 
 KIND = DatasetKind(

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
-from spelangy_assets.stage_parts import duplicates
+from spelangy_assets.stage_parts import contracts, duplicates
 from spelangy_assets.stage_parts.duplicates import Known
 from spelangy_model.audio.fingerprint import HOP_S, matched_frames
 from spelangy_model.records import Duplicate, Recording
@@ -43,9 +42,9 @@ class Config:
     """
 
     min_share: float = 0.6
-    stretch_s: float = 4.0
-    min_matches: int = 8
-    max_recordings_per_hash: int = 64
+    stretch_s: ClassVar[float] = 4.0
+    min_matches: ClassVar[int] = 8
+    max_recordings_per_hash: ClassVar[int] = 64
 
 
 KIND = DatasetKind(

@@ -19,7 +19,7 @@ import numpy as np
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_assets.sources.audio_snapshot import Item, items_of, on_disk
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources, named
 from spelangy_assets.sources.given_utterances import Misfit, fit
@@ -85,10 +85,32 @@ class Config:
         return ReadRule(self.min_duration_s, self.max_duration_s, self.parts)
 
 
+CONTRACT = Contract(
+    "raw_audio",
+    """
+    SELECT count(*) AS recordings, count(*) - count(DISTINCT recording_id) AS duplicate_ids,
+           count(*) FILTER (duration_s <= 0)
+               + (SELECT count(*) FILTER (audio_bytes = 0) FROM recordings_audio) AS empty_recordings,
+           (SELECT count(*) FROM rejects) AS rejects,
+           count(*) FILTER (licence = 'unknown') / greatest(count(*), 1) AS share_of_unknown_licence
+    FROM recordings
+    """,
+    (
+        Bound("recordings", 1),
+        exactly("duplicate_ids"),
+        exactly("empty_recordings"),
+        Bound("share_of_unknown_licence", 0, 0.5, "warn"),
+    ),
+    drifts=(
+        Drift("snr_db", "SELECT snr_db FROM recordings", 0.2),
+        Drift("loudness_lufs", "SELECT loudness_lufs FROM recordings", 0.2),
+    ),
+)
+
 KIND = DatasetKind(
     group="crawl",
     description="Recordings of one snapshot, decoded to mono 16 kHz; what cannot be decoded is in its rejects.",
-    contract=contracts.RAW_AUDIO,
+    contract=CONTRACT,
     kinds=("audio",),
     folder="audio",
 )

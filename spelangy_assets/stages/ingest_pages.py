@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources, printable
 from spelangy_assets.store.forgotten import Forgotten
 from spelangy_model.records import Page, PageSignature, Reject
@@ -62,10 +62,21 @@ class Config:
     signature: SignatureRules = field(default_factory=SignatureRules)
 
 
+CONTRACT = Contract(
+    "raw_pages",
+    """
+    SELECT count(*) AS pages, count(*) - count(DISTINCT page_id) AS duplicate_ids,
+           count(*) FILTER (html = '' OR url = '') AS empty_pages,
+           count(*) FILTER (page_id NOT IN (SELECT page_id FROM signatures)) AS pages_without_signature
+    FROM pages
+    """,
+    (Bound("pages", 1), exactly("duplicate_ids"), exactly("empty_pages"), exactly("pages_without_signature")),
+)
+
 KIND = DatasetKind(
     group="crawl",
     description="HTML pages of one snapshot's archives that the URL filter lets through.",
-    contract=contracts.RAW_PAGES,
+    contract=CONTRACT,
     kinds=("html",),
     folder="pages",
 )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.report.comparisons import ArmComparison, ArmScore
 from spelangy_assets.report.leaderboard_page import (
     GAP,
@@ -107,10 +107,21 @@ class Config:
         return [Arm(name, tuple(row.label for row in self.runs if row.arm == name)) for name in names]
 
 
+CONTRACT = Contract(
+    "leaderboard",
+    """
+    SELECT count(*) AS metrics, count(DISTINCT subject) AS subjects,
+           count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
+           (SELECT count(*) FROM stats WHERE name = 'pages' AND value >= 1) AS pages
+    FROM metrics
+    """,
+    (Bound("metrics", 1), Bound("subjects", 1), exactly("duplicate_metrics"), Bound("pages", 1)),
+)
+
 KIND = DatasetKind(
     group="evals",
     description="All runs side by side, with intervals, gap, topics and contamination; a page and its numbers.",
-    contract=contracts.LEADERBOARD,
+    contract=CONTRACT,
     kinds=("html",),
     takes={
         "run": "language_model",

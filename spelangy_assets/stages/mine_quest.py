@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
 from spelangy_assets.stage_parts.language_model import ask_all, make_client, require_server
 from spelangy_assets.store.artifacts import ShardFile, UnitWriter
@@ -61,7 +61,7 @@ class Config:
     rules: QuestRules = field(default_factory=QuestRules)
     model: LanguageModel | None = None
     prompt_digest: str = ""
-    max_model_characters: int = 12_000
+    max_model_characters: ClassVar[int] = 12_000
     seed: int = 0
 
     def __post_init__(self) -> None:

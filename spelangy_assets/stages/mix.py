@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
 from spelangy_assets.store.artifacts import Artifact, ShardFile
 from spelangy_model.data.documents import COLUMNS, DocumentArrays, document_arrays
@@ -62,10 +62,31 @@ class Config:
     rows_per_shard: int = 1024
 
 
+CONTRACT = Contract(
+    "mix",
+    f"""
+    SELECT count(*) AS packed_rows,
+           coalesce(max(len(input_ids)) - min(len(input_ids)), 0) AS difference_of_row_lengths,
+           count(*) FILTER (len(input_ids) <> len(position_ids) OR len(input_ids) <> len(loss_mask)) AS uneven_rows,
+           count(*) FILTER (list_sum(loss_mask) = 0) AS rows_without_loss,
+           {stat("largest_share_error", missing="1")} AS largest_share_error,
+           {stat("filled_positions")} / greatest({stat("positions")}, 1) AS filled_share
+    FROM rows
+    """,
+    (
+        Bound("packed_rows", 1),
+        exactly("difference_of_row_lengths"),
+        exactly("uneven_rows"),
+        exactly("rows_without_loss"),
+        Bound("largest_share_error", 0, 0.005),
+        Bound("filled_share", 0.8, 1, "warn"),
+    ),
+)
+
 KIND = DatasetKind(
     group="mixes",
     description="Packed training rows, drawn from token sets in stated shares.",
-    contract=contracts.MIX,
+    contract=CONTRACT,
     takes={
         "speech": "speech_tokens",
         "text": "text_tokens",

@@ -23,7 +23,7 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.asr import (
@@ -73,10 +73,30 @@ class Config:
             raise ValueError(f"recognize needs one ASR system or more, each of its own name, none '{GIVEN}': {names}")
 
 
+CONTRACT = Contract(
+    "transcript_hypotheses",
+    """
+    SELECT count(*) AS hypotheses,
+           count(*) - count(DISTINCT (segment_id, system)) AS duplicate_hypotheses,
+           (SELECT coalesce(max(n) - min(n), 0)
+            FROM (SELECT count(*) AS n FROM hypotheses GROUP BY system)) AS missing_hypotheses,
+           count(*) FILTER (EXISTS (
+               SELECT 1 FROM (SELECT unnest(words) AS w) WHERE w.end_s < w.start_s OR w.confidence NOT BETWEEN 0 AND 1
+           )) AS impossible_words
+    FROM hypotheses
+    """,
+    (
+        Bound("hypotheses", 1, None, "warn"),
+        exactly("duplicate_hypotheses"),
+        Bound("missing_hypotheses", 0, 0, "warn"),
+        exactly("impossible_words"),
+    ),
+)
+
 KIND = DatasetKind(
     group="transcripts",
     description="What each ASR system wrote for each segment, word by word with times and confidence.",
-    contract=contracts.TRANSCRIPT_HYPOTHESES,
+    contract=CONTRACT,
     pool="asr",
     cost="heavy",
     takes={"raw_audio": Recording, "speech_segments": Segment},

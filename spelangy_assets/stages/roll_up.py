@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract
 
 VERSION = "1"
 TABLES: dict[str, type] = {}
@@ -22,10 +22,16 @@ class Config:
     """The recipe's corpus bears the identity through the members; there is nothing else to choose."""
 
 
+CONTRACT = Contract(
+    "roll_up",
+    "SELECT records_in AS members FROM counts",
+    (Bound("members", 1),),
+)
+
 KIND = DatasetKind(
     group="corpora",
     description="Exactly the versions of one dataset over the snapshots that the recipe names.",
-    contract=contracts.ROLL_UP,
+    contract=CONTRACT,
 )
 
 

@@ -2,7 +2,7 @@
 
 Put here: which chunks are listened to, what is counted against each voice, and which chunks go. Do not put here:
 recognizers (spelangy_model/audio/asr.py), the checks that need no recognizer (speech_fault, in speak), or the limit's
-judgement (quality/contracts.py). Token sets read speech beside its round trip, and so read neither before it passed.
+judgement (`contract`). Token sets read speech beside its round trip, and so read neither before it passed.
 
 Input `chunks`. Word errors are those of what was heard against what the voice was given to read (`spoken_text`), both
 as Whisper's normalizer writes them. A sample takes as many chunks of each voice as of any other, drawn by their ids.
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.stages.speak import STANDS_ALONE
 from spelangy_assets.store.artifacts import Artifact, ShardFile, UnitWriter
 from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
@@ -58,10 +58,44 @@ class Config:
     max_chunk_word_error_rate: float | None = None
 
 
+def contract(config: Config) -> Contract:
+    """Return the promise that a recognizer understands the voices of a dataset.
+
+    A voice breaks it when even the lower end of its interval lies above the limit, all voices together when the upper
+    end does: a voice is heard in few words and is not to fail by chance, the whole is heard in many. The stage drops
+    such voices; one that goes is a warning, and half of the chunks is more than a dataset may lose.
+    """
+    return Contract(
+        "round_trip",
+        f"""
+        WITH listened AS (SELECT count(*) AS chunks FROM heard), gone AS (SELECT count(*) AS chunks FROM rejected),
+        judged AS (SELECT records_in AS chunks FROM counts)
+        SELECT any_value(listened.chunks) AS chunks_heard,
+               CASE WHEN any_value(listened.chunks) = 0 THEN 0
+                    ELSE max(low) FILTER (metric = 'voice.word_error_rate') END AS worst_voice_word_error_rate_low,
+               CASE WHEN any_value(listened.chunks) = 0 THEN 0
+                    ELSE max(high) FILTER (metric = 'word_error_rate') END AS word_error_rate_high,
+               count(subject) - count(DISTINCT (subject, metric)) FILTER (subject IS NOT NULL) AS duplicate_metrics,
+               any_value(gone.chunks) / greatest(any_value(judged.chunks), 1) AS share_rejected,
+               {stat("voices_dropped")} AS voices_dropped
+        FROM listened CROSS JOIN gone CROSS JOIN judged LEFT JOIN metrics ON true
+        """,
+        (
+            Bound("chunks_heard", 1, None, "warn"),
+            Bound("worst_voice_word_error_rate_low", 0, config.max_word_error_rate),
+            Bound("word_error_rate_high", 0, config.max_word_error_rate),
+            exactly("duplicate_metrics"),
+            Bound("share_rejected", 0, 0.5),
+            Bound("share_rejected", 0, 0.2, "warn"),
+            Bound("voices_dropped", 0, 0, "warn"),
+        ),
+    )
+
+
 KIND = DatasetKind(
     group="synthetic",
     description="What a recognizer writes for {chunks}: the word error rates of its voices.",
-    contract=lambda config: contracts.round_trip(config.max_word_error_rate),
+    contract=contract,
     pool="asr",
     cost="heavy",
     takes={"chunks": Chunk},

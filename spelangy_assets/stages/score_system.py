@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stages.evaluate import summarize
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, SystemUnavailable
@@ -54,10 +54,23 @@ class Config:
     max_questions: int = 0
 
 
+CONTRACT = Contract(
+    "system_scores",
+    """
+    SELECT count(*) AS scores, count(*) - count(DISTINCT question_id) AS duplicate_scores,
+           count(*) FILTER (EXISTS (
+               SELECT 1 FROM (SELECT unnest(option_log_likelihoods) AS x) WHERE NOT isfinite(x) OR x > 0
+           )) AS impossible_log_likelihoods,
+           (SELECT count(*) FROM metrics) AS metrics
+    FROM scores
+    """,
+    (Bound("scores", 1), exactly("duplicate_scores"), exactly("impossible_log_likelihoods"), Bound("metrics", 1)),
+)
+
 KIND = DatasetKind(
     group="evals",
     description="The spoken questions put to a system that a user would take instead.",
-    contract=contracts.SYSTEM_SCORES,
+    contract=CONTRACT,
     pool="gpu",
     cost="heavy",
     takes={"questions": SpokenQuestion, "base_lm": "language_model"},

@@ -11,13 +11,13 @@ What is counted are turns; a recording without any counts as one, `no_speech`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.diarization.diarize import (
@@ -49,14 +49,36 @@ class Config:
 
     diarizer: AnyDiarizerSpec = field(default_factory=DiarizerSpec)
     max_gap_s: float = 0.5
-    min_turn_s: float = 0.25
-    max_segment_s: float = 28.0
+    min_turn_s: ClassVar[float] = 0.25
+    max_segment_s: ClassVar[float] = 28.0
 
+
+CONTRACT = Contract(
+    "speech_segments",
+    """
+    SELECT count(*) AS segments, count(*) - count(DISTINCT segment_id) AS duplicate_ids,
+           count(*) FILTER (end_s <= start_s OR start_s < 0) AS empty_or_reversed,
+           count(*) FILTER (overlap_s < 0 OR overlap_s > end_s - start_s + 0.001) AS impossible_overlap,
+           coalesce(max(end_s - start_s), 0) AS longest_s
+    FROM segments
+    """,
+    (
+        Bound("segments", 1, None, "warn"),
+        exactly("duplicate_ids"),
+        exactly("empty_or_reversed"),
+        exactly("impossible_overlap"),
+        Bound("longest_s", 0, 60),
+    ),
+    drifts=(
+        Drift("length_s", "SELECT end_s - start_s FROM segments", max_ratio=1.5),
+        Drift("overlap", "SELECT least(overlap_s / (end_s - start_s), 1) FROM segments"),
+    ),
+)
 
 KIND = DatasetKind(
     group="transcripts",
     description="Who speaks when: diarized speaker turns of each recording.",
-    contract=contracts.SPEECH_SEGMENTS,
+    contract=CONTRACT,
     pool="gpu",
     cost="heavy",
     takes={"raw_audio": Recording},

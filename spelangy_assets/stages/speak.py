@@ -20,7 +20,7 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, encode_flac
 from spelangy_model.audio.tts import (
     LoudnessSynthesizer,

@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.options import refuse_idle
 from spelangy_model.pretrained import CheckpointRefused, check_settings
 from spelangy_model.records import Chunk, Metric
 from spelangy_model.rng import stable_seed
@@ -55,7 +56,12 @@ class Config:
     preset: str = "tiny"
     training: SpeechTraining = field(default_factory=SpeechTraining)
     model: str = "kyutai/mimi"
-    measured_utterances: int = 400
+    measured_utterances: ClassVar[int] = 400
+
+    def __post_init__(self) -> None:
+        own = {"shipped": ("checkpoint_sha256",), "trained": ("preset", "training"), "mimi": ("model",)}
+        for names in (names for source, names in own.items() if source != self.source and self.source in own):
+            refuse_idle(self, f"for a speech tokenizer that is {self.source}", *names)
 
 
 TABLES: dict[str, type] = {"metrics": Metric}

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
 from spelangy_assets.sources.texts import SourceUnavailable, TextSource
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.eval.stats import Interval
 from spelangy_model.records import Metric, SpokenQuestion

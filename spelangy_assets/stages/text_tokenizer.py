@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
 from spelangy_assets.sources.texts import SourceUnavailable, TextSource
+from spelangy_assets.stage_parts import contracts
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.pretrained import load_settings
 

@@ -21,7 +21,8 @@ import numpy as np
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
+from spelangy_assets.stage_parts.contracts import TOKEN_BOUNDS, TOKEN_COLUMNS
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, decode_flac
 from spelangy_model.records import Chunk, Metric, RejectedChunk, TokenChunk, TokenDocument
@@ -41,10 +42,35 @@ TABLES: dict[str, type] = {"documents": TokenDocument, "codebook": Metric}
 INDEPENDENT_UNITS = True
 
 
+# A codebook has collapsed when a shard of 40 s and more keeps to a few codes, or stays on one for long: natural speech,
+# pauses and all, has a perplexity of a fifth and more of what its tokens allow. Seconds of sound may be silence alone.
+_HEALTHY = "value) FILTER (count >= 500 AND metric ="
+
+CONTRACT = Contract(
+    "speech_tokens",
+    f"""
+    SELECT {TOKEN_COLUMNS},
+           {stat("speech_tokens")} - (
+               SELECT coalesce(sum(count) FILTER (metric = 'codebook.perplexity_share' AND isfinite(value)), 0)
+               FROM codebook) AS speech_tokens_not_measured,
+           (SELECT coalesce(min({_HEALTHY} 'codebook.perplexity_share'), 1) FROM codebook) AS least_perplexity_share,
+           (SELECT coalesce(max({_HEALTHY} 'codebook.repeat_share'), 0) FROM codebook) AS largest_repeat_share
+    FROM documents
+    """,
+    (
+        *TOKEN_BOUNDS,
+        exactly("speech_tokens_not_measured"),
+        Bound("least_perplexity_share", 0.05, 1),
+        Bound("least_perplexity_share", 0.1, 1, "warn"),
+        Bound("largest_repeat_share", 0, 0.8),
+        Bound("largest_repeat_share", 0, 0.3, "warn"),
+    ),
+)
+
 KIND = DatasetKind(
     group="tokens",
     description="{chunks} as ids of the text tokenizer and codes of the speech one.",
-    contract=contracts.SPEECH_TOKENS,
+    contract=CONTRACT,
     pool="gpu",
     takes={
         "chunks": Chunk,

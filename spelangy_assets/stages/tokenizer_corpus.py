@@ -14,8 +14,8 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
 from spelangy_assets.sources.texts import SentenceSource, SourceUnavailable
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages.speak import SpokenScript, speak_documents
 from spelangy_model.audio.tts import (
     SpeechLimits,

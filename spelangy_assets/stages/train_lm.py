@@ -18,13 +18,13 @@ from dataclasses import dataclass
 
 from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.extras import missing
 from spelangy_model.lm.presets import PRESETS
 from spelangy_model.records import PackedRow
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
-from spelangy_model.train.schedule import SCHEDULES
+from spelangy_model.train.spec import TrainingOptions
 
 VERSION = "1"
 TABLES: dict[str, type] = {}
@@ -33,36 +33,38 @@ _TIMING = "timing.jsonl"
 _CLOSING_STEPS = 25
 
 
-@dataclass(frozen=True)
-class Config:
-    """One run. `preset` names the shape of a new model; it is empty for a run that starts from `base_lm`.
+@dataclass(frozen=True, kw_only=True)
+class Config(TrainingOptions):
+    """One run: the options of a training, and `preset`, the shape of a new model; empty for one from `base_lm`."""
 
-    A step is `batch_rows` rows of the mix, `micro_rows` at a time; the rows are read in order, and again from the
-    first when the mix is through. The learning rate rises over `warmup_steps` and falls to 0 over the last
-    `decay_steps`. `precision` is float32 or bfloat16 (autocast).
-    """
-
-    steps: int
-    batch_rows: int
-    micro_rows: int
-    learning_rate: float
-    warmup_steps: int
-    decay_steps: int
-    seed: int
     preset: str = ""
-    weight_decay: float = 0.1
-    clip_norm: float = 1.0
-    precision: str = "bfloat16"
-    schedule: str = "wsd"
-    activation_checkpointing: bool = False
-    compile: bool = False
-    fused_loss: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.preset and self.preset not in PRESETS:
+            raise ValueError(f"no preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
+
+
+CONTRACT = Contract(
+    "run",
+    f"""
+    SELECT (SELECT count(*) FROM files WHERE path LIKE '%.safetensors' AND bytes > 0) AS weights,
+           {stat("steps")} AS steps,
+           CASE WHEN isfinite({stat("closing_loss_nats", missing="'nan'::DOUBLE")}) THEN 0 ELSE 1 END AS diverged,
+           {stat("closing_loss_nats")} AS closing_loss_nats
+    """,
+    (
+        Bound("weights", 1),
+        Bound("steps", 1),
+        exactly("diverged"),
+        Bound("closing_loss_nats", 0, 8, "warn"),
+    ),
+)
 
 KIND = DatasetKind(
     group="runs",
     description="A language model trained on {mix}.",
-    contract=contracts.RUN,
+    contract=CONTRACT,
     kinds=("pytorch",),
     pool="gpu",
     cost="heavy",
@@ -72,12 +74,7 @@ KIND = DatasetKind(
 
 
 def preflight(config: Config, execution: Execution) -> None:
-    if config.preset and config.preset not in PRESETS:
-        raise PreflightError(f"no preset {config.preset!r}: choose one of {', '.join(PRESETS)}")
-    if config.precision not in ("float32", "bfloat16"):
-        raise PreflightError(f"precision {config.precision!r}: choose float32 or bfloat16")
-    if config.schedule not in SCHEDULES:
-        raise PreflightError(f"schedule {config.schedule!r}: choose one of {', '.join(SCHEDULES)}")
+    """Raise PreflightError for a GPU, or a package for it, that is asked for and is not there."""
     if lacking := missing("accelerate"):  # else a process of its own would find out
         raise PreflightError(lacking)
     if config.fused_loss:
@@ -149,20 +146,7 @@ def _spec(ctx: StageContext, config: Config, mix: Artifact, base: Artifact | Non
     return {
         "rows": [str(rows / shard.path) for shard in mix.manifest.shards if shard.table == "rows"],
         "layout": {"text_size": layout.text_size, "codebook_size": layout.codebook_size},
-        "steps": config.steps,
-        "batch_rows": config.batch_rows,
-        "micro_rows": config.micro_rows,
-        "learning_rate": config.learning_rate,
-        "warmup_steps": config.warmup_steps,
-        "decay_steps": config.decay_steps,
-        "weight_decay": config.weight_decay,
-        "clip_norm": config.clip_norm,
-        "precision": config.precision,
-        "schedule": config.schedule,
-        "activation_checkpointing": config.activation_checkpointing,
-        "compile": config.compile,
-        "fused_loss": config.fused_loss,
-        "seed": config.seed,
+        **config.training,
         "inputs": [mix.data_version, base.data_version if base else config.preset],
         "out": str(ctx.out.scratch / "model"),
         "work": str(ctx.out.scratch / "running"),

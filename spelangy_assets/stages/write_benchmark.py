@@ -16,7 +16,7 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.sources.questions import Asked, QuestionSource
 from spelangy_assets.sources.texts import SourceUnavailable
 from spelangy_model.audio.io import AudioError, decode, encode_flac
@@ -112,10 +112,28 @@ class Config:
     questions_per_unit: int = 400
 
 
+CONTRACT = Contract(
+    "questions",
+    """
+    SELECT count(*) AS questions, count(*) - count(DISTINCT question_id) AS duplicate_ids,
+           count(*) FILTER (len(options) <> 4 OR len(list_distinct(options)) <> 4) AS not_four_distinct_options,
+           count(*) FILTER (answer_index NOT BETWEEN 0 AND 3) AS answer_outside_options,
+           count(*) FILTER (answer_index = 0) / greatest(count(*), 1) AS share_of_first_answer
+    FROM questions
+    """,
+    (
+        Bound("questions", 1),
+        exactly("duplicate_ids"),
+        exactly("not_four_distinct_options"),
+        exactly("answer_outside_options"),
+        Bound("share_of_first_answer", 0.15, 0.35, "warn"),
+    ),
+)
+
 KIND = DatasetKind(
     group="evals",
     description="Spoken questions with four options each, never used in training.",
-    contract=contracts.QUESTIONS,
+    contract=CONTRACT,
     kinds=("audio", "table"),
     pool="tts",
     cost="heavy",

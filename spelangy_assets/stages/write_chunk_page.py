@@ -13,7 +13,7 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.report.chunk_page import PageLimits, write_chunk_page
 from spelangy_model.records import (
     Chunk,
@@ -38,10 +38,16 @@ class Config:
     limits: PageLimits = field(default_factory=PageLimits)
 
 
+CONTRACT = Contract(
+    "page",
+    "SELECT count(*) AS pages FROM stats WHERE name = 'pages' AND value >= 1",
+    (Bound("pages", 1),),
+)
+
 KIND = DatasetKind(
     group="chunks",
     description="A page to look at and listen to: turns, votes, drops and {chunks}, recording by recording.",
-    contract=contracts.PAGE,
+    contract=CONTRACT,
     kinds=("html",),
     takes={
         "raw_audio": Recording,

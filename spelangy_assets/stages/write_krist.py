@@ -7,12 +7,13 @@ rules (text.krist), the client (text.llm) or voices (speak).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, stat
 from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
+from spelangy_assets.stage_parts.contracts import SCRIPTS_BOUNDS, SCRIPTS_SQL
 from spelangy_assets.stage_parts.language_model import ask_all, make_client, require_server
 from spelangy_assets.stages import extract_text
 from spelangy_assets.store.artifacts import UnitWriter
@@ -44,17 +45,28 @@ class Config:
     rules: KristRules = field(default_factory=KristRules)
     model: LanguageModel | None = None
     prompt_digest: str = ""
-    max_model_characters: int = 24_000
+    max_model_characters: ClassVar[int] = 24_000
 
     def __post_init__(self) -> None:
         if self.model is not None:
             object.__setattr__(self, "prompt_digest", load_prompt(PROMPT, _REPLY).digest)
 
 
+# Numbers and names of the pages that their Krist still says; one that was never counted must not read as a good one.
+CONTRACT = Contract(
+    "krist",
+    SCRIPTS_SQL.format(
+        more=f""",
+           CASE WHEN count(*) = 0 OR {stat("facts", missing="1")} = 0 THEN 1
+                ELSE {stat("facts_kept")} / {stat("facts", missing="1")} END AS share_of_facts_kept"""
+    ),
+    (*SCRIPTS_BOUNDS, Bound("share_of_facts_kept", 0.99, 1, "warn")),
+)
+
 KIND = DatasetKind(
     group="synthetic",
     description="Krist: knowledge-rich pages rewritten for listening.",
-    contract=contracts.KRIST,
+    contract=CONTRACT,
     pool="llm",
     takes={"raw_pages": Page},
     columns=SCRIPT_COLUMNS,

@@ -17,7 +17,7 @@ from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.report.synthetic_page import SpokenDocument, SpokenSet
 from spelangy_assets.report.synthetic_page import synthetic_page as page_of
 from spelangy_assets.stages.extract_text import Config as TextConfig
@@ -44,10 +44,20 @@ class Config:
     audio_bytes: int = 24 * 2**20
 
 
+CONTRACT = Contract(
+    "synthetic_page",
+    """
+    SELECT count(*) AS metrics, count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
+           (SELECT count(*) FROM stats WHERE name = 'pages' AND value >= 1) AS pages
+    FROM metrics
+    """,
+    (Bound("metrics", 1), exactly("duplicate_metrics"), Bound("pages", 1)),
+)
+
 KIND = DatasetKind(
     group="synthetic",
     description="A page to read and listen to {speech} beside its pages; what each step gave, in hours and words.",
-    contract=contracts.SYNTHETIC_PAGE,
+    contract=CONTRACT,
     kinds=("html",),
     takes={"raw_pages": Page, "scripts": Script, "speech": Chunk, "round_trip": "round_trip"},
 )

@@ -11,7 +11,7 @@ import html as html_entities
 import logging
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from spelangy_model.text.html_pages import is_nested_deeper
 
@@ -38,10 +38,10 @@ class ExtractionRules:
     """
 
     min_precise_characters: int = 500
-    misled_factor: float = 1.5
-    max_compared_elements: int = 12_000
+    misled_factor: ClassVar[float] = 1.5
+    max_compared_elements: ClassVar[int] = 12_000
     max_elements: int = 30_000
-    max_depth: int = 128
+    max_depth: ClassVar[int] = 128
 
 
 def extract_text(html: str, rules: ExtractionRules | None = None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from spelangy_model.credentials import without_credentials
 from spelangy_model.records import Page, Reject
@@ -27,9 +27,9 @@ class PageLimits:
     """
 
     max_payload_bytes: int = 4 * 2**20
-    max_depth: int = 256
-    max_undecodable_share: float = 0.01
-    media_types: tuple[str, ...] = ("text/html", "application/xhtml+xml")
+    max_depth: ClassVar[int] = 256
+    max_undecodable_share: ClassVar[float] = 0.01
+    media_types: ClassVar[tuple[str, ...]] = ("text/html", "application/xhtml+xml")
     charsets: tuple[str, ...] = ()
 
 

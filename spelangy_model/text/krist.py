@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from spelangy_model.records import Line, Script, TextDocument
 from spelangy_model.rng import stable_hash
@@ -25,8 +26,8 @@ class KristRules:
 
     min_sentences: int = 3
     max_sentences: int = 64  # a longer page becomes several scripts
-    max_sentence_words: int = 40  # a longer sentence is cut at its clauses
-    min_fact_share: float = 0.95
+    max_sentence_words: ClassVar[int] = 40  # a longer sentence is cut at its clauses
+    min_fact_share: ClassVar[float] = 0.95
 
 
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>()\[\]]+[^\s<>()\[\].,;:!?'\"]", re.IGNORECASE)

@@ -9,6 +9,7 @@ rensa computes it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from spelangy_model.text.normalize import words_of
 
@@ -17,7 +18,7 @@ from spelangy_model.text.normalize import words_of
 class SignatureRules:
     """Words are those of `text.normalize`; a text of fewer than `min_words` has no signature: it is like any other."""
 
-    ngram_words: int = 5
+    ngram_words: ClassVar[int] = 5
     permutations: int = 128
     min_words: int = 30
     seed: int = 0

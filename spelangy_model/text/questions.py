@@ -16,7 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from spelangy_model.records import Line, Page, Script
 from spelangy_model.rng import stable_hash, stable_rng
@@ -38,11 +38,11 @@ class QuestRules:
     """What is mined, and the bounds of a pair; words are those of `text.normalize`."""
 
     patterns: tuple[Pattern, ...] = PATTERNS
-    min_question_words: int = 3
-    max_question_words: int = 40
-    max_rationale_sentences: int = 6
-    max_answer_words: int = 40
-    max_line_words: int = 55  # a longer reply becomes several lines, for no voice reads on for half a minute
+    min_question_words: ClassVar[int] = 3
+    max_question_words: ClassVar[int] = 40
+    max_rationale_sentences: ClassVar[int] = 6
+    max_answer_words: ClassVar[int] = 40
+    max_line_words: ClassVar[int] = 55  # a longer reply becomes several lines, for no voice reads on for half a minute
     bridge_share: float = 0.5
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 
@@ -21,7 +22,7 @@ class UrlRules:
     (or below it) or carry one of the words; when both are empty, whatever is not refused is kept.
     """
 
-    max_length: int = 500
+    max_length: ClassVar[int] = 500
     refused_hosts: tuple[str, ...] = (
         "facebook.com",
         "instagram.com",
@@ -34,23 +35,23 @@ class UrlRules:
         "amazon.com",
         "aliexpress.com",
     )
-    shop: tuple[str, ...] = (
+    shop: ClassVar[tuple[str, ...]] = (
         "shop", "store", "cart", "basket", "checkout", "product", "products", "buy", "deals", "coupon",
         "coupons", "pricing",
     )  # fmt: skip
-    account: tuple[str, ...] = (
+    account: ClassVar[tuple[str, ...]] = (
         "login", "signin", "sign-in", "log-in", "logout", "register", "signup", "sign-up", "account", "password",
         "auth",
         "wp-login.php", "wp-admin",
     )  # fmt: skip
-    forum: tuple[str, ...] = (
+    forum: ClassVar[tuple[str, ...]] = (
         "forum", "forums", "viewtopic.php", "showthread.php", "thread", "threads", "comments", "messageboard", "bbs",
     )  # fmt: skip
-    media: tuple[str, ...] = (
+    media: ClassVar[tuple[str, ...]] = (
         "video", "videos", "watch", "gallery", "galleries", "photos", "slideshow", "livestream", "podcast",
         "podcasts",
     )  # fmt: skip
-    adult_or_gambling: tuple[str, ...] = (
+    adult_or_gambling: ClassVar[tuple[str, ...]] = (
         "porn", "xxx", "sex", "adult", "escort", "casino", "casinos", "betting", "poker", "slots", "gambling",
     )  # fmt: skip
     listing: tuple[str, ...] = (
@@ -59,7 +60,7 @@ class UrlRules:
         "privacy", "privacy-policy", "terms", "cookies", "contact", "imprint", "impressum", "careers", "jobs",
         "calendar",
     )  # fmt: skip
-    refused_extensions: tuple[str, ...] = (
+    refused_extensions: ClassVar[tuple[str, ...]] = (
         "pdf", "jpg", "jpeg", "png", "gif", "svg", "webp", "mp3", "mp4", "avi", "mov", "zip", "gz", "exe", "css",
         "js", "json", "xml",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,14 +29,14 @@ class SpeechTraining:
     batch_s: float = 24.0
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    word_loss_weight: float = 0.1
-    decorrelation_weight: float = 1.0
-    min_word_occurrences: int = 5
+    word_loss_weight: ClassVar[float] = 0.1
+    decorrelation_weight: ClassVar[float] = 1.0
+    min_word_occurrences: ClassVar[int] = 5
     time_masks: int = 1
-    max_time_mask_frames: int = 16
+    max_time_mask_frames: ClassVar[int] = 16
     mel_masks: int = 1
-    max_mel_mask_bins: int = 6
-    max_gradient_norm: float = 2.0
+    max_mel_mask_bins: ClassVar[int] = 6
+    max_gradient_norm: ClassVar[float] = 2.0
     seed: int = 0
 
 

@@ -125,6 +125,8 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
     torch.use_deterministic_algorithms(on_cpu)
     torch.manual_seed(stable_seed(spec.seed, "train") % 2**63)
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if spec.precision == "bfloat16" else "no")
+    if on_cpu and spec.precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        report("this processor has no bfloat16 units, so a step is many times slower: set precision to float32", {})
     world = accelerator.num_processes
     if spec.batch_rows % world:
         raise SpecError(f"batch_rows {spec.batch_rows} cannot be divided among {world} processes")

@@ -1,6 +1,7 @@
-"""What a training process is told: one JSON file.
+"""The options of a training run, and what its process reads: one JSON file.
 
-Put here: its fields and their checks. Do not put here: the loop (run.py). Paths, the device and the checkpoint interval
+Put here: each option of a training, declared and checked once, and the fields of the file. Do not put here: the loop
+(run.py), or which run has which options (recipes). Paths, the device and the checkpoint interval
 say where and how; everything else bears the identity of the run and is digested, so that a checkpoint of
 another run is never continued.
 """
@@ -24,38 +25,64 @@ class SpecError(ValueError):
     """A training spec that cannot be run; the text names the field."""
 
 
-@dataclass(frozen=True)
-class TrainSpec:
-    """One training run.
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How a model is trained.
 
-    It starts either from `init_checkpoint` (a Hugging Face folder: its own vocabulary is widened to the layout)
-    or from `init_preset` with the text tokenizer in the folder `tokenizer`. One step takes `batch_rows` rows in
-    the order of the shards `rows`, `micro_rows` at a time on each process. `precision` is float32 or bfloat16
-    (autocast; weights stay float32). `schedule` is wsd or cosine. `activation_checkpointing` computes a layer's
-    activations again in the backward pass; `compile` compiles the decoder layers; `fused_loss` takes Liger's fused
-    output layer and loss (GPUs). `inputs` are the versions of what is read: literals that enter the digest. The
-    finished model goes to `out`, checkpoints of the running one to `work`.
+    A step takes `batch_rows` rows, `micro_rows` at a time on each process; the rows are read in order, and again from
+    the first when they are through. The learning rate rises over `warmup_steps`; with the schedule wsd (warm up, stay,
+    decay) it falls to 0 over the last `decay_steps`, with cosine along half a cosine over all that is left, and
+    `decay_steps` is 0. `precision` is float32 or bfloat16 (autocast; weights stay float32). `activation_checkpointing`
+    computes a layer's activations again in the backward pass; `compile` compiles the decoder layers; `fused_loss` takes
+    Liger's fused output layer and loss (GPUs). SpecError for values that do not fit.
     """
 
-    rows: tuple[str, ...]
-    layout: Layout
     steps: int
     batch_rows: int
     micro_rows: int
     learning_rate: float
     warmup_steps: int
     decay_steps: int
-    weight_decay: float
-    clip_norm: float
-    precision: str
     seed: int
-    inputs: tuple[str, ...]
-    out: str
-    work: str
+    weight_decay: float = 0.1
+    clip_norm: float = 1.0
+    precision: str = "bfloat16"
     schedule: str = "wsd"
     activation_checkpointing: bool = False
     compile: bool = False
     fused_loss: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_rows, self.micro_rows) < 1:
+            raise SpecError("steps, batch_rows and micro_rows are at least 1")
+        if self.precision not in ("float32", "bfloat16"):
+            raise SpecError(f"precision is float32 or bfloat16, not {self.precision!r}")
+        if self.schedule not in SCHEDULES:
+            raise SpecError(f"schedule is one of {', '.join(SCHEDULES)}, not {self.schedule!r}")
+        if self.schedule == "cosine" and self.decay_steps:
+            raise SpecError("the schedule cosine falls over all steps: decay_steps is 0 there")
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The options of the training alone, by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(TrainingOptions)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec(TrainingOptions):
+    """One training run, as its process reads it.
+
+    It starts either from `init_checkpoint` (a Hugging Face folder: its own vocabulary is widened to the layout)
+    or from `init_preset` with the text tokenizer in the folder `tokenizer`. `rows` are the shards, in order. `inputs`
+    are the versions of what is read: literals that enter the digest. The finished model goes to `out`, checkpoints of
+    the running one to `work`.
+    """
+
+    rows: tuple[str, ...]
+    layout: Layout
+    inputs: tuple[str, ...]
+    out: str
+    work: str
     init_preset: str = ""
     init_checkpoint: str = ""
     tokenizer: str = ""
@@ -63,16 +90,13 @@ class TrainSpec:
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if bool(self.init_preset) == bool(self.init_checkpoint):
             raise SpecError("give exactly one of init_preset and init_checkpoint")
         if self.init_preset and not self.tokenizer:
             raise SpecError("init_preset needs the folder of the text tokenizer")
-        if min(self.steps, self.batch_rows, self.micro_rows, self.checkpoint_every) < 1:
-            raise SpecError("steps, batch_rows, micro_rows and checkpoint_every are at least 1")
-        if self.precision not in ("float32", "bfloat16"):
-            raise SpecError(f"precision is float32 or bfloat16, not {self.precision!r}")
-        if self.schedule not in SCHEDULES:
-            raise SpecError(f"schedule is one of {', '.join(SCHEDULES)}, not {self.schedule!r}")
+        if self.checkpoint_every < 1:
+            raise SpecError("checkpoint_every is at least 1")
 
     @property
     def digest(self) -> str:

@@ -14,7 +14,7 @@ COPY = """
 from spelangy_assets import lab
 from spelangy_assets.recipes.sample import TINY
 
-COPY = lab.Recipe("copy", *TINY.leaves)
+COPY = lab.Recipe("again", *TINY.leaves)
 """
 SIBLINGS = """
 from spelangy_assets import lab
@@ -27,7 +27,7 @@ alone = lab.transcripts(turns, lab.hypotheses(audio, turns, (WHISPER_TINY,), nam
 sets = [
     S["web_fine"],
     lab.chunks(audio, clean, lab.Sentences(max_s=3), name="fine_3s", seed=SEED),
-    lab.chunks(audio, clean, lab.Sentences(max_s=6), name="fine_6s", seed=SEED),
+    lab.chunks(audio, clean, lab.Sentences(min_sentence_s=2.5), name="fine_long", seed=SEED),
     lab.chunks(audio, alone, lab.Sentences(), name="fine_alone", seed=SEED),
     lab.speech(S["krist_documents"], voices=HELD_OUT_VOICES, name="krist_b", seed=SEED),
 ]
@@ -55,7 +55,7 @@ def run_in(home: Path, tiny_home: Path, name: str, text: str) -> dict[str, int]:
 
 
 def test_a_copy_of_a_recipe_under_another_name_computes_nothing(tiny_home: Path, tmp_path: Path) -> None:
-    computed = run_in(tmp_path / "home", tiny_home, "copy", COPY)
+    computed = run_in(tmp_path / "home", tiny_home, "again", COPY)
     assert set(computed) == {node.name for node in recipe_named("tiny").graph}
     assert sum(computed.values()) == 0
 
@@ -65,7 +65,7 @@ def test_siblings_of_every_kind_run_end_to_end_and_nothing_above_them_is_made_ag
 ) -> None:
     """Three fine chunkings, two Krists and a second ensemble beside the first, one mix of them all."""
     computed = run_in(tmp_path / "home", tiny_home, "siblings", SIBLINGS)
-    chunks = ("fine_3s", "fine_6s", "fine_alone")
+    chunks = ("fine_3s", "fine_long", "fine_alone")
     derived = {
         f"{one}_{what}" for one in (*chunks, "krist_b") for what in ("tokens", "corpus", "contamination", "topics")
     }

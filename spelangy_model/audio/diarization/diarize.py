@@ -19,7 +19,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
 from spelangy_model.extras import cure
+from spelangy_model.options import refuse_idle
 from spelangy_model.pretrained import CheckpointRefused, check_pyannote, load_pyannote
 
 TOKEN_VARIABLE = "HF_TOKEN"
@@ -60,10 +61,16 @@ class DiarizerSpec:
 
     backend: Literal["embedded", "pyannote"] = "embedded"
     model: str = ""
-    step_s: float = 5.0
+    step_s: ClassVar[float] = 5.0
     threshold: float = 0.5
-    min_alone_s: float = 0.5
+    min_alone_s: ClassVar[float] = 0.5
     min_cluster_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.backend == "embedded":
+            refuse_idle(self, "for the embedded diarizer", "model")
+        else:
+            refuse_idle(self, f"for {self.backend}", "threshold", "min_cluster_s")
 
 
 AnyDiarizerSpec = DiarizerSpec | VadSpec

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
 from spelangy_model.extras import missing
+from spelangy_model.options import refuse_idle
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,17 @@ class VadSpec:
     """
 
     speakers: Literal["one", "campplus"] = "campplus"
-    speech_probability: float = 0.3
-    min_speech_s: float = 0.25
-    min_silence_s: float = 0.3
-    pad_s: float = 0.1
-    piece_s: float = 2.0
+    speech_probability: ClassVar[float] = 0.3
+    min_speech_s: ClassVar[float] = 0.25
+    min_silence_s: ClassVar[float] = 0.3
+    pad_s: ClassVar[float] = 0.1
+    piece_s: ClassVar[float] = 2.0
     min_cluster_s: float = 1.0
     threshold: float = 0.75
+
+    def __post_init__(self) -> None:
+        if self.speakers == "one":
+            refuse_idle(self, "where all speech is one speaker's", "min_cluster_s", "threshold")
 
 
 @dataclass(frozen=True, slots=True)

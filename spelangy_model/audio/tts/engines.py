@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spelangy_model.audio.tts.protocol import Synthesizer, TtsUnavailable, Voice
+from spelangy_model.options import refuse_idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,16 @@ class SynthesizerSpec:
     """An engine by name: `espeak`, or `coqui` with the name of its model (or the folder that holds it).
 
     `batch_utterances` of about one length are spoken at once by a model that can. Sums over batches of another size
-    round otherwise, so it bears identity; espeak speaks one by one whatever it is.
+    round otherwise, so it bears identity; espeak speaks one by one. ValueError for an option that the engine has not.
     """
 
     backend: str = "espeak"
     model: str = ""
     batch_utterances: int = 1
+
+    def __post_init__(self) -> None:
+        if self.backend == "espeak":
+            refuse_idle(self, "for espeak", "model", "batch_utterances")
 
 
 def check_synthesizer(spec: SynthesizerSpec, voices: Sequence[Voice]) -> None:

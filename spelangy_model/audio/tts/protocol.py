@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -184,13 +184,13 @@ class SpeechLimits:
     it the engine skipped or repeated something. `short_text_characters` and fewer are too few to judge.
     """
 
-    min_s_per_character: float = 0.025
-    max_s_per_character: float = 0.20
-    short_text_characters: int = 12
+    min_s_per_character: ClassVar[float] = 0.025
+    max_s_per_character: ClassVar[float] = 0.20
+    short_text_characters: ClassVar[int] = 12
     max_duration_s: float = 28.0
-    clipped_at: float = 0.999
-    max_clipped_share: float = 0.001
-    max_silence_s: float = 2.0
+    clipped_at: ClassVar[float] = 0.999
+    max_clipped_share: ClassVar[float] = 0.001
+    max_silence_s: ClassVar[float] = 2.0
 
 
 def speech_fault(samples: Samples, text: str, limits: SpeechLimits) -> tuple[str, str] | None:

@@ -50,6 +50,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["run", "nosuch.py"], "no recipe can be read there (No such file or directory)"),
         (["run", "{}/a folder/.py"], "no recipe can be read there"),
         (["plan", "{}/typo.py"], "typo.py:2: AttributeError: module 'spelangy_assets.lab' has no attribute 'nothing'"),
+        (["plan", "{}/copy.py"], "it hides Python's own module 'copy' from a run's processes; rename the file"),
         (["plan", "{}/syntax.py"], "syntax.py:1: invalid syntax"),
         (["plan", "{}/none.py"], "has no recipe; write RECIPE = lab.Recipe(...)"),
         (["plan", "{}/two.py"], "has 2 recipes (A, B); name one:"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.execution.repairs import plan_repairs
+from spelangy_assets.execution.runs import repairs_of
 from spelangy_assets.execution.status import Status
 
 
@@ -12,7 +12,7 @@ def status(asset: str, state: Any, partition: str | None = None) -> Status:
 
 
 def planned(graph: Graph, *statuses: Status, kind: Any = "audio_snapshot", **more: Any) -> list[tuple]:
-    return [(one.partition, *one.assets) for one in plan_repairs(graph, list(statuses), kind, 99, **more)]
+    return [(one.partition, *one.assets) for one in repairs_of(graph, list(statuses), kind, 99, **more)]
 
 
 def snapshots(toys: Any) -> Graph:
@@ -80,9 +80,9 @@ def test_a_busy_partition_is_left_alone(toys: Any):
 def test_a_plan_says_why_and_keeps_its_key_as_long_as_the_work_is_the_same(toys: Any):
     graph = snapshots(toys)
     statuses = [status("raw", "missing", "mon"), status("words", "waiting", "mon")]
-    (first,), (second,) = (plan_repairs(graph, statuses, "audio_snapshot", 1) for _ in range(2))
+    (first,), (second,) = (repairs_of(graph, statuses, "audio_snapshot", 1) for _ in range(2))
     assert (first.state, first.why) == ("missing", "raw: raw is missing")
     assert first.key == second.key
-    (less,) = plan_repairs(graph, statuses[:1], "audio_snapshot", 1)
+    (less,) = repairs_of(graph, statuses[:1], "audio_snapshot", 1)
     assert less.key != first.key
-    assert plan_repairs(graph, statuses, "audio_snapshot", 0) == []
+    assert repairs_of(graph, statuses, "audio_snapshot", 0) == []

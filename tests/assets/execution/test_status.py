@@ -7,7 +7,7 @@ import pytest
 
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph, Node
-from spelangy_assets.execution.repairs import plan_repairs
+from spelangy_assets.execution.runs import repairs_of
 from spelangy_assets.execution.stage import StageContext
 from spelangy_assets.execution.status import Status, status_of
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
@@ -181,7 +181,7 @@ def test_what_another_recipe_made_is_shared_and_what_is_below_is_told_as_if_it_w
     assert told(statuses) == dict.fromkeys(("renamed", "reader", "last"), "shared")
     assert statuses["renamed"].shared_from == DatasetName("recipe", "source")
     assert statuses["renamed"].why == "made for recipe/source; to publish it costs nothing"
-    (repair,) = plan_repairs(copy, list(statuses.values()), None, 10)
+    (repair,) = repairs_of(copy, list(statuses.values()), None, 10)
     assert (repair.assets, repair.state) == (("renamed", "reader", "last"), "shared")
     toys.log.clear()
     for node in copy:

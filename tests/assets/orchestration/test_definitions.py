@@ -15,6 +15,7 @@ import pytest
 from spelangy_assets.execution.stage import Execution, PreflightError
 from spelangy_assets.orchestration.definitions import build_definitions
 from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.orchestration.upkeep import VERIFIED_KEY
 from spelangy_assets.recipes.paper import BATCH_ROWS, PAPER, ROW_TOKENS, STEPS, TRAINED_TOKENS
 from spelangy_assets.recipes.registry import RECIPES, recipe_named
 from spelangy_assets.recipes.sample import SAMPLE
@@ -24,7 +25,7 @@ REVIEWED = Path(__file__).with_name("reviewed_graph.txt")
 GROUPS = {
     "crawl", "transcripts", "chunks", "synthetic", "tokenizers", "tokens", "corpora", "mixes", "runs", "evals",
 }  # fmt: skip
-UPKEEP = ("freshness", "pipeline_metrics")  # they report on the pipeline and hold no data
+UPKEEP = ("freshness", "pipeline_metrics", "verified")  # they report on the pipeline and hold no data
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,8 @@ def test_both_recipes_load_side_by_side(definitions: dg.Definitions) -> None:
     for recipe in RECIPES:
         assert {asset_key(recipe.name, node.name) for node in recipe.graph} <= keys
         keys -= {asset_key(recipe.name, node.name) for node in recipe.graph}
-    assert keys == {asset_key(recipe.name, name) for recipe in RECIPES for name in UPKEEP}
+    of_recipes = {asset_key(recipe.name, name) for recipe in RECIPES for name in ("freshness", "pipeline_metrics")}
+    assert keys == of_recipes | {VERIFIED_KEY}, "recipes share a store, which is verified once"
     assert {recipe.name for recipe in RECIPES if recipe.follows_snapshots} == {"sample", "paper"}
 
 
@@ -58,7 +60,7 @@ def test_a_recipe_that_follows_no_snapshots_has_neither_sensor_nor_schedule(tmp_
 
 def test_the_settings_name_the_recipes_that_are_loaded(tmp_path: Path) -> None:
     loaded = build_definitions(Settings.at(tmp_path, SPELANGY_RECIPES="tiny, miniature_low"))
-    assert {spec.key.path[0] for spec in loaded.resolve_all_asset_specs()} == {"tiny", "miniature_low"}
+    assert {spec.key.path[0] for spec in loaded.resolve_all_asset_specs()} == {"tiny", "miniature_low", "store"}
     with pytest.raises(ValueError, match="no recipe 'small'; there are sample, paper, miniature"):
         build_definitions(Settings.at(tmp_path, SPELANGY_RECIPES="small"))
 

@@ -13,7 +13,8 @@ import pytest
 
 from spelangy_assets.cli.demo import materialize
 from spelangy_assets.execution.places import parents_of, required_places
-from spelangy_assets.orchestration.lanes import PROCESS_TAG, close_orphans, plan_tasks
+from spelangy_assets.execution.runs import ready, runs_of
+from spelangy_assets.orchestration.lanes import PROCESS_TAG, close_orphans
 from spelangy_assets.recipes.paper import PAPER
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
@@ -23,18 +24,14 @@ from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 def test_runs_hold_every_place_once_and_need_only_earlier_runs(name: str) -> None:
     graph = recipe_named(name).graph
     places = required_places(graph)
-    tasks = plan_tasks(graph, places)
-    held = [(asset, task.partition) for task in tasks for asset in task.assets]
-    assert sorted(held, key=str) == sorted(places, key=str)
-    home = {place: index for index, task in enumerate(tasks) for place in ((a, task.partition) for a in task.assets)}
-    for place, index in home.items():
-        asset, partition = place
-        for parent in parents_of(graph, graph[asset], partition):
-            above = home[parent]
-            assert above == index or above in tasks[index].needs
-            if above == index:
-                assert tasks[index].assets.index(parent[0]) < tasks[index].assets.index(asset)
-    assert all(need < index for index, task in enumerate(tasks) for need in task.needs)
+    runs = runs_of(graph, places)
+    assert sorted((place for run in runs for place in run.places), key=str) == sorted(places, key=str)
+    done: set[tuple[str, str | None]] = set()
+    for run in runs:
+        assert run in ready(runs, done), "runs stand in an order in which each can be done"
+        for asset, partition in run.places:
+            assert set(parents_of(graph, graph[asset], partition)) <= done, asset
+            done.add((asset, partition))
 
 
 def test_every_asset_of_the_recipe_is_required() -> None:
@@ -63,9 +60,9 @@ def test_a_corpus_needs_the_snapshots_that_its_handle_names() -> None:
 
 def test_a_chain_of_one_snapshot_is_one_run() -> None:
     graph = recipe_named("sample").graph
-    (task,) = plan_tasks(graph, required_places(graph, [("web_fine_page", "2026-01")]))
-    assert (task.title, task.partition, task.needs) == ("raw_audio[2026-01]", "2026-01", set())
-    assert task.assets[-1] == "web_fine_page"
+    (run,) = runs_of(graph, required_places(graph, [("web_fine_page", "2026-01")]))
+    assert (run.title, run.partition, run.needs) == ("raw_audio[2026-01]", "2026-01", set())
+    assert run.assets[-1] == "web_fine_page"
 
 
 @pytest.mark.slow
@@ -97,8 +94,8 @@ def test_what_is_below_a_failure_is_not_run_and_is_named(tmp_path: Path, monkeyp
 
 def test_what_many_runs_wait_for_is_more_urgent() -> None:
     graph = recipe_named("sample").graph
-    tasks = {task.assets[0]: task for task in plan_tasks(graph, required_places(graph))}
-    assert tasks["base_lm"].urgency > tasks["run_quest"].urgency > tasks["leaderboard"].urgency
+    runs = {run.assets[0]: run for run in runs_of(graph, required_places(graph))}
+    assert runs["base_lm"].urgency > runs["run_quest"].urgency > runs["leaderboard"].urgency
 
 
 def test_a_run_whose_process_is_gone_is_closed_and_a_living_one_is_left() -> None:

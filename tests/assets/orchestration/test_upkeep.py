@@ -1,5 +1,6 @@
 """The assets about the pipeline itself: what is out of date and why, and what it makes of its time."""
 
+import datetime
 from typing import Any
 
 import dagster as dg
@@ -7,7 +8,7 @@ import pytest
 
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.orchestration.upkeep import upkeep_assets
+from spelangy_assets.orchestration.upkeep import VERIFIED_KEY, upkeep_assets, verified_asset
 
 
 def looked_at(bench: Any, name: str, *nodes: Any) -> tuple[dict[str, Any], dg.AssetCheckEvaluation]:
@@ -63,3 +64,45 @@ def test_the_pipeline_tells_its_work_its_drops_and_its_size(bench: Any, toys: An
     assert rows["toy_reader"]["versions"] == 1
     assert metadata["bytes_stored"] == metadata["bytes_published"] > 0
     assert check.passed == within
+
+
+def test_a_month_of_nights_reads_every_version_once_and_sets_the_damaged_one_aside(
+    bench: Any, toys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    nodes = [toys.node(), *(toys.reader(f"reader{number}", "source") for number in range(3))]
+    assert bench.materialize(*nodes).success
+    (damaged,) = [one for one in bench.store.versions() if one.manifest.stage == "toy_stage"]
+    shard = bench.store.files.local(f"{damaged.path}/{damaged.manifest.shards[0].path}")
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(bytes(data))
+
+    def night(day: datetime.date) -> tuple[int, list[dict[str, str]], bool]:
+        class Then(datetime.datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> datetime.datetime:
+                return datetime.datetime.combine(day, datetime.time(1), tz)
+
+        monkeypatch.setattr("spelangy_assets.orchestration.upkeep.datetime.datetime", Then)
+        result = dg.materialize([verified_asset()], instance=bench.instance, resources={"laboratory": bench.laboratory})
+        (check,) = result.get_asset_check_evaluations()
+        (event,) = result.get_asset_materialization_events()
+        told: dict[str, Any] = dict(event.materialization.metadata)
+        return told["versions"].value, [row.data for row in told["damaged"].records], check.passed
+
+    versions = len(list(bench.store.versions()))
+    first = datetime.date(2026, 11, 1)
+    month = [night(first + datetime.timedelta(days=number)) for number in range(30)]
+    monkeypatch.undo()
+    assert sum(count for count, _, _ in month) == versions
+    assert [row["version"] for _, rows, _ in month for row in rows] == [damaged.path]
+    assert [passed for _, rows, passed in month if rows] == [False]
+    assert all(passed for _, rows, passed in month if not rows)
+    assert damaged.path not in {one.path for one in bench.store.versions()}, "it is set aside"
+    assert bench.materialize(*nodes).success
+    assert damaged.path in {one.path for one in bench.store.versions()}, "and made again"
+
+
+def test_the_store_is_verified_each_night_before_the_repair():
+    condition = verified_asset().automation_conditions_by_key[VERIFIED_KEY]
+    assert "0 1 * * *" in str(condition.get_label() or condition)

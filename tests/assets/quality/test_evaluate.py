@@ -1,15 +1,21 @@
 import dataclasses
+import importlib
 import math
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from spelangy_assets.quality import contracts
+from spelangy_assets import stages
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.quality.evaluate import ContractError, aggregate, drift_values, evaluate
+from spelangy_assets.stage_parts import contracts
+from spelangy_assets.stages.clean_transcripts import CONTRACT as CLEAN_TRANSCRIPTS
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
 from spelangy_assets.stages.score_system import HeardQuestion
+from spelangy_assets.stages.tokenize_chunks import CONTRACT as SPEECH_TOKENS
+from spelangy_assets.stages.train_lm import CONTRACT as RUN
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_model.records import (
     Audio,
@@ -45,8 +51,12 @@ SCORE = QuestionScore(
     *("q", "t", "web", "heard_wording", "us", "text"),
     *([-1.0, -2.0], [-1.0, -2.0], [-0.1, -0.2], 0, 0, math.nan),
 )
-ALL_CONTRACTS = {
-    value.name: value for name, value in vars(contracts).items() if name.isupper() and isinstance(value, Contract)
+STAGES = [importlib.import_module(f"{stages.__name__}.{info.name}") for info in pkgutil.iter_modules(stages.__path__)]
+ALL_CONTRACTS: dict[str, Contract] = {
+    contract.name: contract
+    for stage in STAGES
+    for contract in (stage.KIND.contract, *getattr(stage, "CONTRACTS", {}).values())
+    if isinstance(contract, Contract)
 }
 
 # One sound row of each table of each contract's stage.
@@ -347,9 +357,7 @@ def test_a_contaminated_document_that_is_named_twice_blocks(commit: Commit):
 
 def test_a_segment_that_nobody_counted_blocks(commit: Commit):
     rows = {table: [row] for table, row in ROWS["clean_transcripts"].items()}
-    verdict = evaluate(
-        commit(rows, read=3, dropped={"too_short": 1}), contracts.CLEAN_TRANSCRIPTS, types_of("clean_transcripts")
-    )
+    verdict = evaluate(commit(rows, read=3, dropped={"too_short": 1}), CLEAN_TRANSCRIPTS, types_of("clean_transcripts"))
     assert [item.name.split(" ")[0] for item in verdict.failures()] == ["unaccounted_segments"]
 
 
@@ -370,9 +378,7 @@ def test_one_shard_with_a_collapsed_codebook_blocks(
     bad = Metric("web shard 1", metric, value, math.nan, math.nan, tokens)
     measured = 600 + (tokens if metric == "codebook.perplexity_share" else 0)
     tables = {"documents": [ROWS["speech_tokens"]["documents"]], "codebook": [row, bad]}
-    verdict = evaluate(
-        commit(tables, stats={"speech_tokens": measured}), contracts.SPEECH_TOKENS, types_of("speech_tokens")
-    )
+    verdict = evaluate(commit(tables, stats={"speech_tokens": measured}), SPEECH_TOKENS, types_of("speech_tokens"))
     blocking = {item.name.split(" ")[0] for item in verdict.failures() if item.severity == "block"}
     assert blocking == ({column} if column else set())
 
@@ -399,7 +405,7 @@ def test_a_model_without_files_or_with_an_empty_one_blocks(commit: Commit):
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_run_that_diverged_blocks(commit: Commit, loss: float):
     artifact = commit({}, FILES["run"], stats={"steps": 10, "closing_loss_nats": loss})
-    failures = evaluate(artifact, contracts.RUN, {}).failures()
+    failures = evaluate(artifact, RUN, {}).failures()
     assert "diverged in [0, 0]" in [item.name for item in failures]
 
 

@@ -13,11 +13,12 @@ import soundfile
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution
-from spelangy_assets.quality.contracts import RAW_AUDIO, SPEECH_SEGMENTS
 from spelangy_assets.sources.audio_snapshot import items_of
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles
 from spelangy_assets.sources.given_turns import read_turns
 from spelangy_assets.stages import ingest_audio, segment_speech
+from spelangy_assets.stages.ingest_audio import CONTRACT as RAW_AUDIO
+from spelangy_assets.stages.segment_speech import CONTRACT as SPEECH_SEGMENTS
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.records import Recording, Reject, Segment, Utterance

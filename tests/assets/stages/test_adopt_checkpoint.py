@@ -16,9 +16,9 @@ from spelangy_assets.__main__ import main
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
-from spelangy_assets.quality import contracts
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages import adopt_checkpoint, mix
-from spelangy_assets.stages.adopt_checkpoint import Checkpoint, Config, folder_digest
+from spelangy_assets.stages.adopt_checkpoint import CONTRACTS, Checkpoint, Config, folder_digest
 from spelangy_assets.stages.speech_tokenizer import SHIPPED_SHA256, checkpoint_digest, shipped_checkpoint
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, StoreError
 from spelangy_assets.store.lineage import connect, published_id, query
@@ -75,7 +75,7 @@ def adopt(store: ArtifactStore, execution: Execution, checkpoints: Path) -> Adop
         )
         contract, inputs = {
             "text_tokenizer": (contracts.FILES, {}),
-            "language_model": (contracts.ADOPTED_LANGUAGE_MODEL, {"text_tokenizer": "text_tokenizer"}),
+            "language_model": (CONTRACTS["language_model"], {"text_tokenizer": "text_tokenizer"}),
             "speech_tokenizer": (contracts.SPEECH_TOKENIZER, {"tokenizer_speech": "tokenizer_speech"}),
         }[holds]
         node = Node(

@@ -14,9 +14,10 @@ import soundfile
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution
-from spelangy_assets.quality.contracts import ADOPTED_CHUNKS, RAW_AUDIO
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import adopt_chunks, ingest_audio
+from spelangy_assets.stages.adopt_chunks import CONTRACT as ADOPTED_CHUNKS
+from spelangy_assets.stages.ingest_audio import CONTRACT as RAW_AUDIO
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, StoreError
 from spelangy_assets.store.lineage import connect, query
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac

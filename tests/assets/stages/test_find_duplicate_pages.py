@@ -10,9 +10,11 @@ import pytest
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution
-from spelangy_assets.quality.contracts import DUPLICATES, RAW_PAGES, ROLL_UP
 from spelangy_assets.sources.files import FolderSource
+from spelangy_assets.stage_parts.contracts import DUPLICATES
 from spelangy_assets.stages import find_duplicate_pages, ingest_pages, roll_up
+from spelangy_assets.stages.ingest_pages import CONTRACT as RAW_PAGES
+from spelangy_assets.stages.roll_up import CONTRACT as ROLL_UP
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.records import Duplicate, Page
 

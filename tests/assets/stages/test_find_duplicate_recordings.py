@@ -10,9 +10,11 @@ import soundfile
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution
-from spelangy_assets.quality.contracts import DUPLICATES, RAW_AUDIO, ROLL_UP
 from spelangy_assets.sources.files import FolderSource
+from spelangy_assets.stage_parts.contracts import DUPLICATES
 from spelangy_assets.stages import find_duplicate_recordings, ingest_audio, roll_up
+from spelangy_assets.stages.ingest_audio import CONTRACT as RAW_AUDIO
+from spelangy_assets.stages.roll_up import CONTRACT as ROLL_UP
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import decode
 from spelangy_model.audio.parts import PartRule

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, InputError
-from spelangy_assets.quality.contracts import RAW_AUDIO
 from spelangy_assets.sources.audio_snapshot import items_of
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles
 from spelangy_assets.stages import ingest_audio
+from spelangy_assets.stages.ingest_audio import CONTRACT as RAW_AUDIO
 from spelangy_assets.stages.ingest_audio import RenderedRecording
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import AudioError, decode_flac

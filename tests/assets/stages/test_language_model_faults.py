@@ -17,10 +17,12 @@ from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, PreflightError
 from spelangy_assets.execution.status import Status, status_of
 from spelangy_assets.orchestration.policies import is_transient
-from spelangy_assets.quality import contracts
 from spelangy_assets.sources.files import FolderSource
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.language_model import BudgetSpent, ServiceLost, ServiceRefused, ask_all, make_client
 from spelangy_assets.stages import ingest_pages, mine_quest, write_krist
+from spelangy_assets.stages.ingest_pages import CONTRACT as RAW_PAGES
+from spelangy_assets.stages.write_krist import CONTRACT as KRIST
 from spelangy_assets.store.artifacts import DatasetName, Identity, StoreError
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_model.text.llm import LanguageModel, Ledger, Price, Prompt, Reply
@@ -176,7 +178,7 @@ def crawl(tmp_path):
 
 RAW_PAGES = Node(
     name="raw_pages", group="crawl", description="", stage=ingest_pages, config=ingest_pages.Config(),
-    contract=contracts.RAW_PAGES, has_source=True,
+    contract=RAW_PAGES, has_source=True,
 )  # fmt: skip
 
 
@@ -184,7 +186,7 @@ def asking(stage, contract=None) -> Node:
     name = stage.__name__.rpartition(".")[2]
     return Node(
         name=name, group="synthetic", description="", stage=stage, config=stage.Config(model=LanguageModel("m")),
-        contract=contract or {"write_krist": contracts.KRIST, "mine_quest": contracts.SCRIPTS}[name],
+        contract=contract or {"write_krist": KRIST, "mine_quest": contracts.SCRIPTS}[name],
         inputs={"raw_pages": "raw_pages"},
     )  # fmt: skip
 

@@ -17,9 +17,12 @@ import pytest
 
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.stage import InputError, PreflightError
-from spelangy_assets.quality import contracts
 from spelangy_assets.sources.files import FolderSource
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages import extract_text, ingest_pages, mine_quest, write_krist
+from spelangy_assets.stages.extract_text import CONTRACT as TEXT_DOCUMENTS
+from spelangy_assets.stages.ingest_pages import CONTRACT as RAW_PAGES
+from spelangy_assets.stages.write_krist import CONTRACT as KRIST
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.forgotten import forget
 from spelangy_model.records import Page, Reject, Script, TextDocument
@@ -50,7 +53,7 @@ def raw_pages(**config) -> Node:
         description="pages",
         stage=ingest_pages,
         config=ingest_pages.Config(**config),
-        contract=contracts.RAW_PAGES,
+        contract=RAW_PAGES,
         has_source=True,
     )
 
@@ -265,7 +268,7 @@ def test_a_source_that_gives_nothing_says_what_is_missing(toys, store, tmp_path)
 
 def test_main_texts_carry_their_page(toys, store, snapshot):
     build_pages(toys, store, snapshot)
-    node = below(extract_text, "text_documents", contracts.TEXT_DOCUMENTS)
+    node = below(extract_text, "text_documents", TEXT_DOCUMENTS)
     artifact = toys.build(store, node, raw_pages()).artifact
     documents = list(artifact.records("documents", TextDocument))
     assert documents[0].title == "The mill"
@@ -276,7 +279,7 @@ def test_main_texts_carry_their_page(toys, store, snapshot):
 
 def test_krist_keeps_the_facts_of_its_page(toys, store, snapshot):
     build_pages(toys, store, snapshot)
-    built = toys.build(store, below(write_krist, "krist_documents", contracts.KRIST), raw_pages())
+    built = toys.build(store, below(write_krist, "krist_documents", KRIST), raw_pages())
     assert built.verdict.passed
     stats = built.artifact.manifest.counts.stats
     assert stats["facts_kept"] == stats["facts"] > 3
@@ -371,7 +374,7 @@ def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypa
     monkeypatch.setattr(write_krist, "make_client", lambda model, execution: Answering(answer))
     monkeypatch.setattr(write_krist, "require_server", lambda model, execution: None)
     build_pages(toys, store, snapshot)
-    node = below(write_krist, "krist_documents", contracts.KRIST, model=LanguageModel("m"))
+    node = below(write_krist, "krist_documents", KRIST, model=LanguageModel("m"))
     artifact = toys.build(store, node, raw_pages()).artifact
     assert scripts_of(artifact) == []
     dropped = artifact.manifest.counts.dropped

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
 from spelangy_assets.quality.evaluate import evaluate
 from spelangy_assets.stages import round_trip, speak
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity, StoreError
@@ -101,7 +100,7 @@ class Gate:
         round_trip.run(context, config)
         writer.commit()
         artifact = self.found("round_trip")
-        verdict = evaluate(artifact, contracts.round_trip(config.max_word_error_rate), round_trip.TABLES)
+        verdict = evaluate(artifact, round_trip.contract(config), round_trip.TABLES)
         self.store.judge(DatasetName("recipe", "krist_round_trip"), artifact, verdict)
         return artifact, verdict
 

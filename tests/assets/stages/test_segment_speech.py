@@ -11,10 +11,11 @@ import soundfile
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, PreflightError
-from spelangy_assets.quality.contracts import RAW_AUDIO, SPEECH_SEGMENTS
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.stages import ingest_audio, segment_speech
+from spelangy_assets.stages.ingest_audio import CONTRACT as RAW_AUDIO
 from spelangy_assets.stages.ingest_audio import RenderedRecording
+from spelangy_assets.stages.segment_speech import CONTRACT as SPEECH_SEGMENTS
 from spelangy_assets.store.artifacts import Artifact, ArtifactStore, DatasetName
 from spelangy_model.audio.diarization.diarize import Diarizer, DiarizerSpec
 from spelangy_model.audio.diarization.vad_diarize import VadSpec

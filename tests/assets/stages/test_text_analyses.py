@@ -10,8 +10,9 @@ import pytest
 
 from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.stage import PreflightError
-from spelangy_assets.quality import contracts
+from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages import cover_topics, find_contaminated, find_contamination
 from spelangy_assets.stages.roll_up import corpus
 from spelangy_model.records import Audio, Metric, SpokenQuestion, TokenChunk, TokenDocument
@@ -93,7 +94,7 @@ def analysis(toys, store):
 
 
 SHARED = {"text_tokenizer": "text_tokenizer", "questions": "sqa"}
-ANY = contracts.Contract("any", "SELECT 1 AS one", (contracts.Bound("one", 1, 1),))
+ANY = Contract("any", "SELECT 1 AS one", (Bound("one", 1, 1),))
 
 
 def values(artifact) -> dict[str, Metric]:

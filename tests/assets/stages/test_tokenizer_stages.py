@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality import contracts
 from spelangy_assets.quality.evaluate import evaluate
 from spelangy_assets.sample.render import word_salad
 from spelangy_assets.sample.world import load_world
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages import mix, round_trip, speech_tokenizer, tokenize_chunks
+from spelangy_assets.stages.tokenize_chunks import CONTRACT as SPEECH_TOKENS
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, ArtifactWriter, DatasetName, Identity
 from spelangy_model.audio.io import encode_flac
 from spelangy_model.audio.tts.espeak import EspeakSynthesizer, voices_of
@@ -154,7 +155,7 @@ def test_the_codebook_of_each_shard_is_measured(
     assert first["codebook.dead_codes"] == 1000 - len(set(codes))
     assert 50 < first["codebook.perplexity_codes"] <= len(set(codes))
     assert first["codebook.perplexity_share"] == first["codebook.perplexity_codes"] / min(len(codes), 1000)
-    assert evaluate(tokens, contracts.SPEECH_TOKENS, tokenize_chunks.TABLES).passed
+    assert evaluate(tokens, SPEECH_TOKENS, tokenize_chunks.TABLES).passed
 
 
 def test_a_tokenizer_that_collapsed_is_stopped_at_its_first_token_set(
@@ -170,7 +171,7 @@ def test_a_tokenizer_that_collapsed_is_stopped_at_its_first_token_set(
     many = [dataclasses.replace(row, document_id=f"{row.document_id}{i}") for i in range(3) for row in documents]
     inputs = {**tokenizers, "speech_tokenizer": bench.folder("collapsed", tmp_path / "collapsed")}
     tokens = bench.run(tokenize_chunks, CONFIG, {**inputs, "chunks": bench.chunks("web_fine", many)}, "web_fine_tokens")
-    verdict = evaluate(tokens, contracts.SPEECH_TOKENS, tokenize_chunks.TABLES)
+    verdict = evaluate(tokens, SPEECH_TOKENS, tokenize_chunks.TABLES)
     assert not verdict.passed
     assert {item.name.split(" ")[0] for item in verdict.failures()} == {
         "least_perplexity_share",

@@ -17,11 +17,11 @@ from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.orchestration.stage_asset import materialization_metadata
-from spelangy_assets.quality import contracts
 from spelangy_assets.sample.render import text_document
 from spelangy_assets.sample.sources import HELD_OUT as HELD_OUT_TEXTS
 from spelangy_assets.sample.sources import SampleWorld, WorldTexts
 from spelangy_assets.sample.world import load_world
+from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages import (
     adopt_checkpoint,
     evaluate,
@@ -36,7 +36,14 @@ from spelangy_assets.stages import (
     train_lm,
     write_benchmark,
 )
-from spelangy_assets.stages.adopt_checkpoint import folder_digest
+from spelangy_assets.stages.adopt_checkpoint import CONTRACTS, folder_digest
+from spelangy_assets.stages.evaluate import CONTRACT as SCORES
+from spelangy_assets.stages.extract_text import CONTRACT as TEXT_DOCUMENTS
+from spelangy_assets.stages.leaderboard import CONTRACT as LEADERBOARD
+from spelangy_assets.stages.mix import CONTRACT as MIX
+from spelangy_assets.stages.roll_up import CONTRACT as ROLL_UP
+from spelangy_assets.stages.score_system import CONTRACT as SYSTEM_SCORES
+from spelangy_assets.stages.write_benchmark import CONTRACT as QUESTIONS
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.asr import FasterWhisper
 from spelangy_model.audio.tts.espeak import voices_of
@@ -150,7 +157,7 @@ def make_nodes() -> dict[str, Node]:
     asked = {"questions": "questions"}
     both = {**tokenizer, "speech_tokenizer": "speech_tokenizer"}
     nodes = [
-        node("texts", toy(write_texts, TextDocument), nothing, contracts.TEXT_DOCUMENTS),
+        node("texts", toy(write_texts, TextDocument), nothing, TEXT_DOCUMENTS),
         node(
             "text_tokenizer",
             text_tokenizer,
@@ -168,20 +175,20 @@ def make_nodes() -> dict[str, Node]:
             inputs={"text_documents": "texts", **tokenizer},
         ),
         node("quest_tokens", toy(write_speech_tokens, TokenDocument), nothing, contracts.TOKENS, inputs=tokenizer),
-        node("text_corpus", roll_up, roll_up.Config(), contracts.ROLL_UP, **tokens("text_tokens")),
-        node("quest_corpus", roll_up, roll_up.Config(), contracts.ROLL_UP, **tokens("quest_tokens")),
+        node("text_corpus", roll_up, roll_up.Config(), ROLL_UP, **tokens("text_tokens")),
+        node("quest_corpus", roll_up, roll_up.Config(), ROLL_UP, **tokens("quest_tokens")),
         node(
             "mix_base",
             mix,
             mix.Config(text_only),
-            contracts.MIX,
+            MIX,
             inputs={**tokenizer, "text.0": "text_corpus"},
         ),
         node(
             "mix_quest",
             mix,
             mix.Config(MIXTURE, rows_per_shard=12),
-            contracts.MIX,
+            MIX,
             inputs={**both, "text.0": "text_corpus", "speech.0": "quest_corpus"},
         ),
         node(
@@ -202,13 +209,13 @@ def make_nodes() -> dict[str, Node]:
             "questions",
             write_benchmark,
             write_benchmark.Config((SampleWorld(world=WORLD, max_questions_per_split=4),), VOICES, HELD_OUT),
-            contracts.QUESTIONS,
+            QUESTIONS,
         ),
         node(
             "eval_quest",
             evaluate,
             evaluate.Config(seed=0),
-            contracts.SCORES,
+            SCORES,
             inputs={"run": "run_quest", "questions": "questions", "speech_tokenizer": "speech_tokenizer"},
         ),
         node(
@@ -218,7 +225,7 @@ def make_nodes() -> dict[str, Node]:
                 system=Cascade(FasterWhisper(name="whisper-base", model="package:base", beam_size=1)),
                 max_questions=10,
             ),
-            contracts.SYSTEM_SCORES,
+            SYSTEM_SCORES,
             inputs={"questions": "questions", "base_lm": "base_lm"},
         ),
         node("text_skill_base_lm", text_skill, SKILL, contracts.METRICS, inputs={"model": "base_lm", **asked}),
@@ -248,7 +255,7 @@ def make_nodes() -> dict[str, Node]:
                 systems=(leaderboard.SystemRow("cascade"),),
                 bases=("base_lm",),
             ),
-            contracts.LEADERBOARD,
+            LEADERBOARD,
             inputs={
                 "run.0": "run_quest",
                 "eval.0": "eval_quest",
@@ -432,7 +439,7 @@ def test_a_speech_lm_and_a_base_lm_of_another_store_are_as_good_as_one_s_own(
             name=name,
             stage=adopt_checkpoint,
             config=adopt_checkpoint.Config("language_model", checkpoint),
-            contract=contracts.ADOPTED_LANGUAGE_MODEL,
+            contract=CONTRACTS["language_model"],
             inputs={"text_tokenizer": "text_tokenizer"},
         )
 

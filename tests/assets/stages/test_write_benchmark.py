@@ -15,11 +15,11 @@ from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError
-from spelangy_assets.quality import contracts
 from spelangy_assets.sample.sources import SampleWorld
 from spelangy_assets.sources.questions import Asked, QuestionSource
 from spelangy_assets.sources.texts import SourceUnavailable
 from spelangy_assets.stages import write_benchmark
+from spelangy_assets.stages.write_benchmark import CONTRACT as QUESTIONS
 from spelangy_assets.stages.write_benchmark import FOLDER_VARIABLE, QuestionSet
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import decode_flac, encode_flac
@@ -62,7 +62,7 @@ def built(folder: Path, config: write_benchmark.Config, environment: dict[str, s
         description="d",
         stage=write_benchmark,
         config=config,
-        contract=contracts.QUESTIONS,
+        contract=QUESTIONS,
     )
     store = ArtifactStore(folder.parent / "store", folder.parent / "cache")
     found = {FOLDER_VARIABLE: str(folder)} if environment is None else environment
