@@ -61,7 +61,8 @@ types: dev ## pyright
 imports: dev ## the layers: who may import whom
 	$(BIN)/lint-imports
 
-slow: dev ## real models, subprocesses, a browser, a built wheel; the end-to-end tests after the others, since each takes both cores
+# The end-to-end tests come after the others, since each takes both cores.
+slow: dev ## real models, subprocesses, a browser, a built wheel
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m slow --ignore tests/e2e
 	$(BIN)/python -m pytest -q -m slow tests/e2e
 

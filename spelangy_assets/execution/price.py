@@ -100,7 +100,7 @@ class Price:
         ]
         if made:
             scales = sorted(cost.scale for cost in self.costs.values())
-            basis = Counter(cost.basis for cost in self.costs.values())
+            basis = Counter(cost.basis for cost in self.costs.values() if cost.cpu_s)
             lines.append(
                 f"{'rests on':<16}{len(self.costs)} of {made} datasets by versions of their stages in this store"
                 + (f", scaled by {scales[0]:.2g} to {scales[-1]:.2g}" if scales else "")
@@ -164,7 +164,7 @@ def price_of(
         own = [parent for parent in parents_of(graph, node, place[1]) if graph[parent[0]].stage_name not in _MODELS]
         read = _sum_of(bytes_of.get(parent) for parent in own)
         if node.members:
-            bytes_of[place], costs[place] = read, Cost(0.0, 0.0, 0.0, basis="nothing: a roll-up holds no data")
+            bytes_of[place], costs[place] = read, Cost(0.0, 0.0, 0.0, basis="a roll-up holds no data")
             continue
         reference = amounts.nearest(by_stage.get(node.stage_name, []), config, _work(node.stage_name, config, read))
         if reference is None:
