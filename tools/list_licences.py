@@ -20,6 +20,10 @@ STATED = {
     "espeakng-loader": "GPL-3.0 (the espeak-ng library that it carries; the loader itself states none)",
     "kaldi-native-fbank": "Apache-2.0 (its LICENSE file)",
     "pyannote.metrics": "MIT (its LICENSE file)",
+    "pyannote.core": "MIT (its LICENSE file)",
+    "pyannote.audio": "MIT (its LICENSE file)",
+    "liger-kernel": "BSD-2-Clause (its LICENSE file)",
+    "datatrove": "Apache-2.0 (its LICENSE file)",
     "accelerate": "Apache-2.0",
 }
 
@@ -60,7 +64,10 @@ Qwen2-Audio, Voxtral) are not shipped; each is fetched by its user under its own
 
 def licence_of(name: str) -> tuple[str, str]:
     """Return a package's version and the licence that it states."""
-    metadata = importlib.metadata.metadata(name)
+    try:
+        metadata = importlib.metadata.metadata(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed", STATED.get(name, "see the package")
     if name in STATED:
         return metadata["Version"], STATED[name]
     stated = metadata.get("License-Expression") or metadata.get("License") or ""
@@ -76,16 +83,16 @@ def main() -> None:
         "# Licences\n\nWritten by `tools/list_licences.py` from the packages' own metadata. The project: Apache-2.0.\n"
     )
     for title, requirements in (
-        ("Dependencies", project["dependencies"]),
-        ("For development only", project["optional-dependencies"]["dev"]),
-        ("What benchmarks compare with", project["optional-dependencies"]["bench"]),
+        ("The core", project["dependencies"]),
+        *((f"Extra `{extra}`", several) for extra, several in project["optional-dependencies"].items()),
     ):
-        print(f"## {title}\n\n| package | version | licence |\n|---|---|---|")
-        for requirement in requirements:
-            name = re.split(r"[\[<>=!; ]", requirement)[0]
-            version, licence = licence_of(name)
-            print(f"| {name} | {version} | {licence} |")
-        print()
+        names = [re.split(r"[\[<>=!; ]", requirement)[0] for requirement in requirements]
+        if names := [name for name in names if name != "spelangy"]:  # an extra may name others
+            print(f"## {title}\n\n| package | version | licence |\n|---|---|---|")
+            for name in names:
+                version, licence = licence_of(name)
+                print(f"| {name} | {version} | {licence} |")
+            print()
     print(BEHIND_ADAPTERS.strip() + "\n" + MODELS.rstrip())
 
 

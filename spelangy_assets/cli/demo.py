@@ -8,12 +8,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import dagster as dg
 
+from spelangy_assets.cli.progress_bar import Bar
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, place_name, required_places
 from spelangy_assets.execution.recipe import Recipe
@@ -47,11 +49,13 @@ def prepare_instance(settings: Settings) -> None:
 
 
 class Teller:
-    """Prints a line for each dataset as it is done."""
+    """Prints a line for each dataset as it is done, and on a terminal a bar below."""
 
-    def __init__(self, total: int, stream: TextIO):
-        self._total = total
-        self._stream = stream
+    def __init__(self, weights: Mapping[str, int], places: list[Place], stream: TextIO):
+        self._weights = weights
+        self._total = len(places)
+        self._work = sum(weights[asset] for asset, _ in places)
+        self._bar = Bar(stream)
         self._started = time.perf_counter()
         self.done: list[Progress] = []
 
@@ -61,12 +65,16 @@ class Teller:
         drops = ", ".join(f"{reason} {count}" for reason, count in sorted(progress.dropped.items()))
         how = "as it was" if progress.cached else f"{progress.seconds:6.1f} s"
         state = "" if progress.passed else "  CONTRACT FAILED"
-        print(
-            f"[{time.perf_counter() - self._started:5.0f} s {len(self.done):3}/{self._total}] {name:<44}{how:>10}"
-            f"{progress.rows:>8} kept" + (f"  dropped: {drops}" if drops else "") + state,
-            file=self._stream,
-            flush=True,
+        elapsed_s = time.perf_counter() - self._started
+        self._bar.above(
+            f"[{elapsed_s:5.0f} s {len(self.done):3}/{self._total}] {name:<44}{how:>10}"
+            f"{progress.rows:>8} kept" + (f"  dropped: {drops}" if drops else "") + state
         )
+        if len(self.done) < self._total:
+            self._bar.draw(sum(self._weights[one.asset] for one in self.done), self._work, elapsed_s)
+
+    def close(self) -> None:
+        self._bar.close()
 
 
 def unfinished(instance: dg.DagsterInstance, recipe: str, graph: Graph, places: list[Place]) -> list[str]:
@@ -117,12 +125,15 @@ def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: 
     print(
         f"recipe {recipe.name}: {len(places)} datasets in {len(runs)} runs over {lanes} lanes", file=stream, flush=True
     )
-    teller = Teller(len(places), stream)
+    teller = Teller({node.name: node.weight for node in graph}, places, stream)
     with dg.DagsterInstance.get() as instance:
         for run_id in close_orphans(instance):
             print(f"marked run {run_id} as failed: its process was killed", file=stream, flush=True)
         add_partitions(instance, recipe, settings)
-        outcome = run_lanes(recipe.name, recipe.reference, settings, runs, lanes, teller)
+        try:
+            outcome = run_lanes(recipe.name, recipe.reference, settings, runs, lanes, teller)
+        finally:
+            teller.close()
         problems = unfinished(instance, recipe.name, graph, places)
     for title, failure in outcome.failures.items():
         print(f"\nFAILED {title}: {failure}", file=stream)

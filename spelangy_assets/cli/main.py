@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import importlib.metadata
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -53,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status: 2 after a mistake of the user, which is named in one line."""
     from spelangy_assets.cli.interrupts import run_until_interrupted
 
+    # Libraries draw no bars in this process and its children: it has its own (progress_bar.py), and a log has none.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
     return run_until_interrupted(lambda: _run(arguments))
 
@@ -68,6 +72,11 @@ def _run(arguments: list[str] | None) -> int:
         said = getattr(error, "format_message", None)  # of what typer refuses, whose base class is not public
         if said is not None:
             print(f"spelangy: {' '.join(said().split())}; see `spelangy --help`", file=sys.stderr)
+            return 2
+        if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("spelangy"):
+            from spelangy_model.extras import cure
+
+            print(f"spelangy: {cure(error.name)}", file=sys.stderr)
             return 2
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             print(f"spelangy: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
@@ -108,27 +117,34 @@ def run(
     Examples: spelangy run sample; spelangy run chunk_length.py; spelangy run sample --only web_fine@2026-01
     """
     from spelangy_assets.cli.demo import demo
+    from spelangy_assets.cli.pricing import plan_and_price, show_plan, show_spent
 
     found, settings = _recipe(recipe), _settings()
     roots = _roots(found, only or [])
     if dry_run:
-        return _show_plan(found, settings, roots, as_json=False)
-    return demo(found, settings, workers, roots=roots)
+        return show_plan(found, settings, roots, workers, as_json=False)
+    _, price = plan_and_price(found, settings, roots, workers)
+    status = demo(found, settings, workers, roots=roots)
+    show_spent(price, settings)
+    return status
 
 
 @app.command()
 def plan(
     recipe: RecipeArgument,
     only: Annotated[list[str] | None, typer.Option(help="this dataset and what it is made from")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="worker processes, for the wall time")] = 2,
     as_json: JsonOption = False,
 ) -> int:
-    """Say what a run would make, and what it would take from the store, without making anything.
+    """Say what a run would make and take from the store, and what it would cost, without making anything.
 
     Example: spelangy plan chunk_length.py
     """
+    from spelangy_assets.cli.pricing import show_plan
+
     found, settings = _recipe(recipe), _settings()
     roots = _roots(found, only or [])
-    status = _show_plan(found, settings, roots, as_json)
+    status = show_plan(found, settings, roots, workers, as_json)
     return status if as_json else _show_needs(found, settings, roots)
 
 
@@ -187,6 +203,24 @@ def lineage(
 
 
 @app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="[RECIPE/]DATASET[@SNAPSHOT][#VERSION], or a RECIPE", metavar="A")],
+    second: Annotated[str, typer.Argument(help="the same of the other side", metavar="B")],
+    recipe: RecipeOption = "sample",
+    sample: Annotated[int, typer.Option(min=0, help="records of each kind to show")] = 5,
+    page: Annotated[Path | None, typer.Option(help="write a page with the records' sound here")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say what differs between two datasets, two versions of one, or two recipes.
+
+    Examples: spelangy diff web_fine chunk_length/web_fine_3s --page diff.html; spelangy diff sample chunk_length.py
+    """
+    from spelangy_assets.cli.diff import show_difference
+
+    return show_difference(_store(), first, second, recipe, sample, page, as_json)
+
+
+@app.command()
 def export(
     snapshot: Annotated[str, typer.Argument(help="for example 2026-01")],
     folder: Annotated[Path, typer.Argument(help="where the files go")],
@@ -242,8 +276,6 @@ def ui(
 
     Example: spelangy ui chunk_length.py
     """
-    import os
-
     from spelangy_assets.cli.ui import serve_ui
 
     settings = _settings()
@@ -464,17 +496,6 @@ def _statuses(recipe: Recipe, settings: Settings) -> list[Status]:
     laboratory = Laboratory(settings)
     partitions = snapshots(recipe.graph, settings, arrived=recipe.follows_snapshots)
     return status_of(laboratory.store, recipe.graph, partitions, laboratory.source)
-
-
-def _show_plan(recipe: Recipe, settings: Settings, roots: list[Place] | None, as_json: bool) -> int:
-    from spelangy_assets.execution.plan import make_plan
-
-    found = make_plan(recipe.graph, _statuses(recipe, settings), _store(), roots)
-    if as_json:
-        print(json.dumps(found.as_json(), indent=1))
-    else:
-        print("\n".join(found.lines()))
-    return 0
 
 
 def _show_needs(recipe: Recipe, settings: Settings, roots: list[Place] | None) -> int:

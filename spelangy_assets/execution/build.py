@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.places import Place
-from spelangy_assets.execution.stage import Execution, StageContext, source_version, stage_name
+from spelangy_assets.execution.stage import Execution, PreflightError, StageContext, source_version, stage_name
 from spelangy_assets.quality.contracts import lost_to_a_service
 from spelangy_assets.quality.evaluate import evaluate, evaluate_drift
 from spelangy_assets.store.artifacts import (
@@ -43,6 +43,7 @@ from spelangy_assets.store.fingerprint import (
 )
 from spelangy_assets.store.forgotten import Forgotten, forgotten_at, reading
 from spelangy_assets.store.manifest import Input, Verdict
+from spelangy_model.extras import cure
 
 
 @dataclass(frozen=True)
@@ -237,6 +238,10 @@ def build(
     while True:
         try:
             return _build(store, graph, node, partition, execution, source, force, log)
+        except ModuleNotFoundError as error:
+            if not error.name or is_ours(error.name):
+                raise
+            raise PreflightError(f"{graph.recipe}/{node.name}: {cure(error.name)}") from error
         except (PublishedMeanwhile, _Vanished) as error:
             log(f"{error}: resolving the inputs again")
 

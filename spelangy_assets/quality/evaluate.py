@@ -213,6 +213,7 @@ def _judged(name: str, row: dict[str, float], bounds: list[Bound]) -> list[Expec
             for bound in bounds
         ],
     )
+
     batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([row])})
     outcome = batch.validate(suite, result_format="BOOLEAN_ONLY")
     results = {_key(**result.expectation_config.kwargs): result for result in outcome.results}

@@ -13,7 +13,6 @@ checkpoint.
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import json
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.store.artifacts import Artifact
+from spelangy_model.extras import missing
 from spelangy_model.lm.presets import PRESETS
 from spelangy_model.records import PackedRow
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
@@ -86,11 +86,13 @@ KIND = DatasetKind(
 
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError for a GPU, or a package for it, that is asked for and is not there."""
+    if lacking := missing("accelerate"):  # else a process of its own would find out
+        raise PreflightError(lacking)
     if config.fused_loss:
         if not execution.device.startswith("cuda"):
             raise PreflightError("fused_loss runs on GPUs alone: set SPELANGY_DEVICE to cuda, or fused_loss to False")
-        if importlib.util.find_spec("liger_kernel") is None:
-            raise PreflightError("fused_loss needs the package liger-kernel: pip install liger-kernel")
+        if lacking := missing("liger_kernel"):
+            raise PreflightError(f"fused_loss: {lacking}")
     if execution.device.startswith("cuda"):
         import torch
 

@@ -104,6 +104,10 @@ class ShardFile:
                 folder.rpartition("/")[2],
             ) from error
 
+    def schema(self) -> pa.Schema:
+        with self._open() as parquet:
+            return parquet.schema_arrow
+
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         with self._open() as parquet:
             return parquet.read(columns=list(columns) if columns else None)

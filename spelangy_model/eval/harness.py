@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from spelangy_model.eval.stats import Interval, ratio_bootstrap
+from spelangy_model.extras import cure
 
 LOCAL_TASKS = ("own_questions", "held_out_text")
 _OF_RATIO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -74,7 +75,7 @@ def check_tasks(names: Sequence[str]) -> None:
     try:
         from lm_eval.tasks import TaskManager
     except ImportError as error:
-        raise HarnessUnavailable(f"{error}: install lm-evaluation-harness with: pip install lm-eval") from error
+        raise HarnessUnavailable(f"{error}: {cure('lm_eval')}") from error
     if elsewhere := [name for name in names if name not in LOCAL_TASKS]:
         known = TaskManager()
         if unknown := [name for name in elsewhere if not known.match_tasks([name])]:

@@ -47,7 +47,7 @@ class FasterWhisper:
     joins_recordings = True
 
     def locate(self, cache_dir: Path) -> Path:
-        need("faster_whisper", "faster-whisper", self.name)
+        need("faster_whisper", self.name)
         if self.model.startswith(PACKAGED):
             return packaged(whisper_ct2, self.model, self.name, cache_dir)
         return local(self.model, self.name)

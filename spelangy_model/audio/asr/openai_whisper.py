@@ -43,7 +43,7 @@ class WhisperTimestamped:
     joins_recordings = True
 
     def locate(self, cache_dir: Path) -> Path:
-        need("whisper_timestamped", "whisper-timestamped", self.name)
+        need("whisper_timestamped", self.name)
         if self.model.startswith(PACKAGED):
             return packaged(whisper_openai, self.model, self.name, cache_dir)
         folder = local_safetensors(self.model, self.name)

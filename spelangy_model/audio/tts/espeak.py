@@ -25,6 +25,7 @@ import soxr
 
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.tts.protocol import Samples, TtsError, TtsUnavailable, Unspeakable, Voice, finish
+from spelangy_model.extras import cure
 from spelangy_model.interrupts import uninterrupted
 
 ACCENTS = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-029")
@@ -62,7 +63,7 @@ def _locate() -> tuple[Path, Path]:
     try:
         import espeakng_loader
     except ImportError as error:
-        raise TtsUnavailable("espeak-ng is missing: pip install espeakng-loader") from error
+        raise TtsUnavailable(f"espeak-ng is missing: {cure('espeakng_loader')}") from error
     library, data = Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
     if not library.is_file() or not (data / "phontab").is_file():
         raise TtsUnavailable(f"the wheel of espeakng-loader is damaged ({library.name}): install it again")

@@ -142,7 +142,7 @@ def asking_for(asset: str, system: str = "") -> tuple[ModuleType, object]:
 @pytest.mark.parametrize(
     ("asset", "system", "missing", "cure"),
     [
-        ("speech_segments", "", "package pyannote.audio is not installed", "pip install 'pyannote.audio"),
+        ("speech_segments", "", "package pyannote-audio is not installed", "pip install "),
         *(
             ("transcript_hypotheses", name, f"model '{model}'", f"hf download {model}")
             for name, model in (

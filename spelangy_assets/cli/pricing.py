@@ -1,0 +1,60 @@
+"""What `plan` prints, and what `run` prints of its plan once it is over.
+
+Put here: the reading of store and reports for a price, and its printing. Do not put here: the estimate
+(execution/price.py).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spelangy_assets.execution.places import Place
+    from spelangy_assets.execution.plan import Plan
+    from spelangy_assets.execution.price import Price
+    from spelangy_assets.execution.recipe import Recipe
+    from spelangy_assets.settings import Settings
+
+
+def plan_and_price(
+    recipe: Recipe, settings: Settings, roots: list[Place] | None = None, workers: int = 2
+) -> tuple[Plan, Price]:
+    """Return what a run would make and what that would cost, by the store's versions and the reports of runs."""
+    from spelangy_assets.execution.plan import make_plan
+    from spelangy_assets.execution.price import price_of, run_reports
+    from spelangy_assets.execution.status import status_of
+    from spelangy_assets.orchestration.laboratory import Laboratory
+    from spelangy_assets.orchestration.partitions import snapshots
+
+    laboratory = Laboratory(settings)
+    store, graph = laboratory.store, recipe.graph
+    partitions = snapshots(graph, settings, arrived=recipe.follows_snapshots)
+    statuses = status_of(store, graph, partitions, laboratory.source)
+    plan = make_plan(graph, statuses, roots)
+    return plan, price_of(plan, graph, statuses, store.versions(), run_reports(settings.home), workers)
+
+
+def show_plan(recipe: Recipe, settings: Settings, roots: list[Place] | None, workers: int, as_json: bool) -> int:
+    """Print what a run would make, and its price; return the exit status."""
+    from spelangy_assets.execution.price import projected
+
+    plan, price = plan_and_price(recipe, settings, roots, workers)
+    if as_json:
+        print(json.dumps({**plan.as_json(), "price": price.as_json()}, indent=1))
+    else:
+        # A recipe of full size is not priced by what a sample's versions took, but by the projection that says so.
+        projection = projected(recipe.name)
+        costs = {} if projection else {place: cost.cpu_s for place, cost in price.costs.items()}
+        print("\n".join([*plan.lines(costs), "", *(projection or price.lines())]))
+    return 0
+
+
+def show_spent(price: Price, settings: Settings) -> None:
+    """Print what was planned beside what the run's report says it took, and keep both in the report."""
+    from spelangy_assets.execution.price import compared
+
+    path = settings.home / f"demo-{price.recipe}.json"
+    report = json.loads(path.read_text())
+    print("\n".join(["", *compared(price, report)]))
+    path.write_text(json.dumps({**report, "planned": price.as_json()}, indent=1, sort_keys=True))
