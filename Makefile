@@ -7,6 +7,8 @@ TORCH_INDEX ?=
 AUDIO ?=
 # Arguments of `make ui`, for example UI=--read-only.
 UI ?=
+# Bytecode is written even where the environment says not to: tests and runs start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: env demo test ui web-speech tokenizer sample-crawl lint types imports slow ci clean
 

@@ -40,13 +40,13 @@ from spelangy_assets.stages import ingest_audio, segment_speech
 from spelangy_assets.stages.ingest_audio import CONTRACT as RAW_AUDIO
 from spelangy_assets.stages.segment_speech import CONTRACT as SPEECH_SEGMENTS
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
-from spelangy_model.audio.diarization.diarize import AnyDiarizerSpec, DiarizerSpec
+from spelangy_model.audio.diarization.diarize import DiarizerChoice, DiarizerSpec
 from spelangy_model.audio.diarization.vad_diarize import VadSpec
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, mono_16k, open_stream
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.rng import stable_rng
 
-DIARIZERS: dict[str, AnyDiarizerSpec] = {
+DIARIZERS: dict[str, DiarizerChoice] = {
     "embedded (segmentation-3.0, CAM++)": DiarizerSpec(),
     "silero-vad, CAM++": VadSpec(),
     "silero-vad, one speaker": VadSpec(speakers="one"),

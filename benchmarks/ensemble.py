@@ -1,18 +1,17 @@
-"""ROVER of three ASR systems, its weights frozen on the sample crawl's truth, on recordings it has not seen.
+"""ROVER of three ASR systems, its weights fitted on one half of a folder's recordings and judged on the other.
 
-    make demo
     make web-speech AUDIO=FOLDER
     python benchmarks/ensemble.py FOLDER
 
 FOLDER holds recordings and manifest.jsonl (path, lang, text where known). The systems are those of recipe `sample`,
-whose hypotheses are read from the store, and pocketsphinx, which hears the same turns here. Two steps, printed as
-Markdown:
+whose hypotheses are read from the store, and pocketsphinx, which hears the same turns here. The halves are parted by a
+digest of the recordings' paths. Printed as Markdown, for the half that was fitted on, the one set aside and both:
 
-1. On the sample crawl's English every setting of a grid (alpha, null's confidence, method, pocketsphinx's weight)
-   votes; the one with the fewest word errors is frozen, of equal ones that whose neighbours in the grid err least.
-2. With that setting ROVER votes over all English recordings of FOLDER with a text: word errors of each system and of
-   ROVER, the difference to the best single system with the 95% interval of a paired bootstrap over recordings, and
-   which words became right and which wrong.
+* word errors of each system, of ROVER by default and as fitted, and the difference of ROVER to the best single system
+  with the 95% interval of a paired bootstrap over recordings;
+* what changes with the order of the systems;
+* what planted words do: in one system after another, every tenth word is followed by one that nobody said, at
+  confidence 0.9.
 """
 
 from __future__ import annotations
@@ -29,26 +28,25 @@ from typing import Any
 
 import jiwer
 import numpy as np
-from sample_truth import rows_of, total, true_name
+from sample_truth import total
 
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 from spelangy_model.audio.asr import PocketSphinx, Recognizer, recognize_all
+from spelangy_model.audio.calibration import KnownSpeech, fit_weights
 from spelangy_model.audio.io import decode_flac
-from spelangy_model.audio.rover import RoverWeights, SystemWeight, rover
+from spelangy_model.audio.rover import RoverWeights, rover
 from spelangy_model.audio.wer import WordErrors, normalize_english, word_errors
 from spelangy_model.audio.windows import Window, make_windows, words_by_segment
 from spelangy_model.audio.words import text_of
 from spelangy_model.eval.stats import ratio_bootstrap
 from spelangy_model.records import Hypothesis, Recording, Segment, Word
+from spelangy_model.rng import stable_hash, stable_rng
 
 THIRD = PocketSphinx(name="pocketsphinx")
-ALPHA = (0.0, 0.25, 0.5, 0.75, 1.0)
-NULL_CONFIDENCE = (0.1, 0.3, 0.5, 0.7, 0.9)
-METHOD = ("meth1", "maxconf", "avgconf")
-WEIGHT = (0.2, 0.4, 0.6, 0.8, 1.0)
 SEED = 20260101
+PLANTED_SHARE, PLANTED_CONFIDENCE = 0.1, 0.9
 
 
 @dataclass
@@ -99,20 +97,85 @@ def main() -> None:
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
     third = Remembering(settings.cache_dir / "ensemble.json", settings.cache_dir)
-    snapshots = sorted({row["snapshot"] for row in rows_of("files")})
-    sample = [speech for name in snapshots for speech in read(store, name, third, None)]
-    weights = frozen(sample)
-    print_errors("The sample crawl, on which the weights are chosen", sample, weights)
-    print(f"\nFrozen: {weights}")
     truth = {row["path"]: row for row in map(json.loads, (chosen.folder / "manifest.jsonl").read_text().splitlines())}
     texts = {path: row["text"] for path, row in truth.items() if row.get("text") and row["lang"] == "en"}
-    unseen = read(store, chosen.name or chosen.folder.resolve().name, third, texts)
-    print_errors(f"{chosen.folder.name}: {len(unseen)} English recordings with a text, unseen", unseen, weights)
-    print_difference(unseen, weights)
+    report(read(store, chosen.name or chosen.folder.resolve().name, third, texts))
 
 
-def read(store: ArtifactStore, snapshot: str, third: Remembering, texts: Mapping[str, str] | None) -> list[Speech]:
-    """Return what was heard of a snapshot's recordings of known text (by `texts` or the sample's truth), in English."""
+def report(speech: Mapping[str, Speech]) -> None:
+    """Fit on one half of recordings, by path, and print what came of it."""
+    halves: list[list[Speech]] = [[], []]
+    for path, one in sorted(speech.items()):
+        halves[int(stable_hash("calibrate", path), 16) % 2].append(one)
+    systems = list(halves[0][0].heard)
+    fitted = fit_weights(list(map(known, halves[0])), systems, RoverWeights(written=tuple(systems)))
+    print(f"Fitted: {fitted}")
+    for title, several in (("fitted on", halves[0]), ("set aside", halves[1]), ("all", halves[0] + halves[1])):
+        print(f"\n## {len(several)} English recordings with a text: {title}\n")
+        print("| system | WER | reference words | substitutions | deletions | insertions |\n|---|---|---|---|---|---|")
+        for system in systems:
+            _print_row(system, total(word_errors([s.text], [s.heard[system]]) for s in several))
+        for name, weights in (("ROVER by default", RoverWeights()), ("ROVER as fitted", fitted)):
+            _print_row(name, _errors(several, weights))
+        print_difference(several, fitted)
+        print_orders(several, fitted)
+        print_planted(several, fitted)
+
+
+def known(speech: Speech) -> KnownSpeech:
+    return KnownSpeech(speech.text, speech.turns)
+
+
+def print_orders(several: Sequence[Speech], weights: RoverWeights) -> None:
+    """Print between which word errors ROVER's lie over all orders of the systems, by default and as fitted."""
+    systems = list(several[0].heard)
+    for name, chosen in (("by default", RoverWeights()), ("as fitted", weights)):
+        rates = [
+            total(
+                word_errors(
+                    [s.text],
+                    [
+                        " ".join(
+                            text_of(rover([turn[i] for i in order], chosen, [systems[i] for i in order]).words)
+                            for turn in s.turns
+                        )
+                    ],
+                )
+                for s in several
+            ).rate
+            for order in itertools.permutations(range(len(systems)))
+        ]
+        print(f"\nOver all orders of the systems, {name}: {100 * min(rates):.2f}% to {100 * max(rates):.2f}%.")
+
+
+def print_planted(several: Sequence[Speech], weights: RoverWeights) -> None:
+    """Print ROVER's word errors where one system says words that nobody said, less those where none does."""
+    systems = list(several[0].heard)
+    for name, chosen in (("by default", RoverWeights()), ("as fitted", weights)):
+        clean = _errors(several, chosen).rate
+        more = []
+        for place in range(len(systems)):
+            with_them = [
+                Speech(s.text, s.heard, [planted(turn, place, f"{n}/{t}") for t, turn in enumerate(s.turns)])
+                for n, s in enumerate(several)
+            ]
+            more.append(f"{100 * (_errors(with_them, chosen).rate - clean):+.2f} in {systems[place]}")
+        print(f"\nPlanted words, {name}, points of WER: {', '.join(more)}.")
+
+
+def planted(turn: Sequence[Sequence[Word]], place: int, key: str) -> list[Sequence[Word]]:
+    """Return a turn in which one system says further words, each in the middle between two of its own."""
+    rng = stable_rng(SEED, "planted", place, key)
+    words: list[Word] = []
+    for word in turn[place]:
+        words.append(word)
+        if rng.random() < PLANTED_SHARE:
+            words.append(Word("indeed", word.end_s, word.end_s, PLANTED_CONFIDENCE))
+    return [words if system == place else said for system, said in enumerate(turn)]
+
+
+def read(store: ArtifactStore, snapshot: str, third: Remembering, texts: Mapping[str, str]) -> dict[str, Speech]:
+    """Return by path what was heard of a snapshot's recordings of known text."""
     raw, cut, heard = (
         store.resolve(DatasetName(SAMPLE.name, asset, snapshot))
         for asset in ("raw_audio", "speech_segments", "transcript_hypotheses")
@@ -122,16 +185,11 @@ def read(store: ArtifactStore, snapshot: str, third: Remembering, texts: Mapping
         segments[segment.recording_id].append(segment)
     words: dict[str, dict[str, Sequence[Word]]] = defaultdict(dict)
     for hypothesis in heard.records("hypotheses", Hypothesis):
-        if texts is not None or hypothesis.language == "en":
-            words[hypothesis.segment_id][hypothesis.system] = hypothesis.words
+        words[hypothesis.segment_id][hypothesis.system] = hypothesis.words
     systems = [system.name for system in SAMPLE.graph["transcript_hypotheses"].config.systems] + [THIRD.name]
-    several = []
+    several = {}
     for recording in raw.records("recordings", Recording):
-        if texts is None:
-            of_it = [row for row in rows_of("sentences") if row["recording"] == true_name(recording)]
-            text = " ".join(row["text"] for row in of_it if row["language"] == "en")
-        else:
-            text = texts.get(recording.source_uri, "")
+        text = texts.get(recording.source_uri, "")
         turns = sorted(segments[recording.recording_id], key=lambda s: (s.start_s, s.end_s))
         turns = [turn for turn in turns if turn.segment_id in words]
         if not text:
@@ -144,44 +202,12 @@ def read(store: ArtifactStore, snapshot: str, third: Remembering, texts: Mapping
         for system in systems:
             speech.heard[system] = " ".join(text_of(words[turn.segment_id][system]) for turn in turns)
         speech.turns = [[words[turn.segment_id][system] for system in systems] for turn in turns]
-        several.append(speech)
+        several[recording.source_uri] = speech
     return several
-
-
-def frozen(sample: Sequence[Speech]) -> RoverWeights:
-    """Return the setting of the grid with the fewest word errors; of equals, the one whose neighbours err least."""
-    grid = (ALPHA, NULL_CONFIDENCE, METHOD, WEIGHT)
-    errors = np.zeros([len(axis) for axis in grid])
-    for place in itertools.product(*(range(len(axis)) for axis in grid)):
-        errors[place] = _errors(sample, _setting(place)).errors
-
-    def rank(place: tuple[int, ...]) -> tuple[float, float]:
-        around = tuple(
-            slice(i, i + 1) if axis is METHOD else slice(max(0, i - 1), i + 2)
-            for i, axis in zip(place, grid, strict=True)
-        )
-        return float(errors[place]), float(errors[around].mean())
-
-    return _setting(min(itertools.product(*(range(len(axis)) for axis in grid)), key=rank))
-
-
-def _setting(place: tuple[int, ...]) -> RoverWeights:
-    alpha, null, method, weight = place
-    return RoverWeights(
-        ALPHA[alpha], NULL_CONFIDENCE[null], METHOD[method], (SystemWeight(THIRD.name, WEIGHT[weight]),)
-    )
 
 
 def _errors(several: Iterable[Speech], weights: RoverWeights) -> WordErrors:
     return total(word_errors([speech.text], [speech.voted(weights)]) for speech in several)
-
-
-def print_errors(title: str, several: Sequence[Speech], weights: RoverWeights) -> None:
-    print(f"\n## {title}\n")
-    print("| system | WER | reference words | substitutions | deletions | insertions |\n|---|---|---|---|---|---|")
-    for system in several[0].heard:
-        _print_row(system, total(word_errors([s.text], [s.heard[system]]) for s in several))
-    _print_row("ROVER", _errors(several, weights))
 
 
 def _print_row(name: str, e: WordErrors) -> None:

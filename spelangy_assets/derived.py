@@ -39,7 +39,7 @@ from spelangy_model.audio.chunking import ChunkRule
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
 
-_INDEXES = {"ingest_audio": repeated_recordings, "ingest_pages": repeated_pages}
+_INDEXES = {"ingest_audio": repeated_recordings, "ingest_pages": repeated_pages, "ingest_texts": repeated_pages}
 
 
 def duplicates_of(one: Dataset) -> Dataset:
@@ -101,7 +101,7 @@ class Tokens:
         return replace(made, snapshots=one.snapshots, home=one.home)
 
 
-_DOCUMENTS = ("extract_text",)
+_DOCUMENTS = ("extract_text", "ingest_texts")
 
 
 @word
@@ -117,15 +117,23 @@ def packed_mix(
     max_epochs: float = 16.0,
     seed: int = 0,
     without: Dataset | None = None,
+    licences: Mapping[Dataset, Sequence[str]] | Sequence[str] = (),
     rows_per_shard: int = 1024,
     name: str = "",
 ) -> Dataset:
     """Return packed training rows drawn from token sets.
 
-    `speech` and `text` give each token set its share of the tokens of its kind, which sum to 1; `text_share` of the
-    rows are text (by default 0 without `text`, 1 without `speech`). Documents that an earlier one repeats are left out,
-    and with `without=questions` those that hold words of a question.
+    `speech` and `text` give each token set its share of the tokens of its kind, which sum to 1; `text_share` of all
+    tokens are text-only (by default 0 without `text`, 1 without `speech`). Documents that an earlier one repeats are
+    left out, and with `without=questions` those that hold words of a question. `licences` are those that documents may
+    have, as patterns (CC-BY-*), for all token sets or for each that is named; documents of others are left out and
+    counted.
     """
+    if isinstance(licences, str):
+        raise TypeError(f"licences= is a list of patterns, not the text {licences!r}")
+    named = licences if isinstance(licences, Mapping) else {}
+    if stray := [one for one in named if one not in {**(speech or {}), **(text or {})}]:
+        raise ValueError(f"licences= names {stray[0].name}, which is no token set of this mix")
     sets = [
         *((f"speech.{i}", "speech_text", one, share) for i, (one, share) in enumerate((speech or {}).items())),
         *((f"text.{i}", "text", one, share) for i, (one, share) in enumerate((text or {}).items())),
@@ -137,7 +145,7 @@ def packed_mix(
     text_tokenizer = _common("text_tokenizer", [one for *_, one, _ in sets])
     if text_share is None:
         if speech and text:
-            raise TypeError("text_share= says how many of the rows are text")
+            raise TypeError("text_share= says which share of the tokens is text-only")
         text_share = 0.0 if speech else 1.0
     inputs: dict[str, Dataset] = {"text_tokenizer": text_tokenizer}
     if speech:
@@ -151,7 +159,9 @@ def packed_mix(
             inputs[f"contaminated.{role}"] = contaminated(inputs[role], without, text_tokenizer)
     inputs |= {f"duplicates.{i}": index for i, index in enumerate(indexes.values())}
     mixture = Mixture(
-        sources=tuple(Source(role, kind, Proportion(share)) for role, kind, _, share in sets),
+        sources=tuple(
+            Source(role, kind, Proportion(share), _licences_of(one, licences)) for role, kind, one, share in sets
+        ),
         rows=rows,
         row_length=row_tokens,
         text_share=text_share,
@@ -160,6 +170,10 @@ def packed_mix(
         seed=seed,
     )
     return dataset(mix.__name__, mix.Config(mixture, rows_per_shard), name=name, inputs=inputs)
+
+
+def _licences_of(one: Dataset, licences: Mapping[Dataset, Sequence[str]] | Sequence[str]) -> tuple[str, ...]:
+    return tuple(licences.get(one, ()) if isinstance(licences, Mapping) else licences)
 
 
 def _common(role: str, token_sets: Sequence[Dataset]) -> Dataset:
@@ -173,18 +187,31 @@ def _common(role: str, token_sets: Sequence[Dataset]) -> Dataset:
 
 
 @word
-def train(mix: Dataset, *, base: Dataset | None = None, name: str = "", **options: Any) -> Dataset:
+def train(
+    mix: Dataset,
+    *,
+    base: Dataset | None = None,
+    match_loss_tokens_of: Dataset | None = None,
+    name: str = "",
+    **options: Any,
+) -> Dataset:
     """Return a language model trained on a mix: from `base`, or from a new model of `preset`.
 
     A run that an arm of a leaderboard names needs no name of its own. `options` are fields of the Config of
-    stages/train_lm.py.
+    stages/train_lm.py. With `match_loss_tokens_of`, another run, it sees as many loss tokens as that one: the steps and
+    their schedule are scaled, so that an arm whose rows teach more can be held against one whose rows teach less.
     """
     config = train_lm.Config(**options)
     if (base is None) == (not config.preset):
         raise TypeError("a run starts from base= or from preset=: give exactly one of them")
     name = name or ("base_lm" if base is None else "")
     named = mix if mix.name else replace(mix, name=f"mix_{name}", label=name) if name else mix
-    inputs = {"mix": named, "base_lm": base, "text_tokenizer": mix.inputs["text_tokenizer"]}
+    inputs = {
+        "mix": named,
+        "base_lm": base,
+        "matched": match_loss_tokens_of,
+        "text_tokenizer": mix.inputs["text_tokenizer"],
+    }
     return dataset(train_lm.__name__, config, name=name, inputs=inputs)
 
 
@@ -219,15 +246,18 @@ def leaderboard_of(
     *,
     ablations: Sequence[Ablation] = (),
     systems: Sequence[Dataset] = (),
+    larger: Dataset | None = None,
     judging: Judging | None = None,
     name: str = "leaderboard",
     **options: Any,
 ) -> Dataset:
     """Return the board on which arms are compared: each a run, or the runs of several seeds.
 
-    From each run follow its evaluation and its text skill, from each token set of its mix its topics and contamination.
-    `ablations` name pairs of arms; `systems` are what a user would take instead. `options` are fields of
-    stages/leaderboard.py's Config (title, chance, seed).
+    From each run follow its evaluation, its text skill and the contamination of its mix, from each token set of the mix
+    its topics. `ablations` are the planned comparisons, each of two arms by one metric; other pairs are exploratory.
+    `systems` are what a user would take instead. `larger` is a board of the same arms on a larger dial: metrics are
+    judged by how often they order arms as accuracy does there. `options` are fields of stages/leaderboard.py's Config
+    (title, chance, seed).
     """
     judging = judging or Judging()
     for ablation in ablations:
@@ -248,8 +278,9 @@ def leaderboard_of(
             index = len(rows)
             label = arm if len(several) == 1 else f"{arm}_s{number}"
             inputs[f"run.{index}"] = run
+            row: dict[str, Any] = {"label": label, "arm": arm, "run": run.name, "evaluation": f"eval_{run.label}"}
             inputs[f"eval.{index}"] = evaluation(
-                run, questions, _speech_tokenizer(run, arms), name=f"eval_{run.label}", **judging.evaluation
+                run, questions, _speech_tokenizer(run, arms), name=row["evaluation"], **judging.evaluation
             )
             if judging.text_skill is not None:
                 base = run.inputs.get("base_lm")
@@ -260,29 +291,39 @@ def leaderboard_of(
                     )
                     role = bases.setdefault(base_skill.identity, f"base_skill.{len(bases)}")
                     inputs[role] = base_skill
+                row["skill"] = f"text_skill_{run.label}"
                 inputs[f"skill.{index}"] = text_skill.text_skill(
-                    run, questions, judging.text_skill, name=f"text_skill_{run.label}", base=base_skill
+                    run, questions, judging.text_skill, name=row["skill"], base=base_skill
                 )
             sources: list[tuple[str, int]] = []
+            if "mix" in run.inputs:
+                of_mix = contamination(run.inputs["mix"], questions, **judging.contamination)
+                inputs[f"contamination.{index}"], row["contamination"] = of_mix, of_mix.name
             for role, rolled in run.inputs["mix"].inputs.items() if "mix" in run.inputs else ():
                 if role.startswith(("speech.", "text.")):
                     place, _ = sets.setdefault(rolled.identity, (len(sets), rolled))
                     sources.append((role, place))
-            rows.append(RunRow(label, arm, tuple(sources)))
+            rows.append(RunRow(**row, sources=tuple(sources)))
     for place, rolled in sets.values():
-        labels.append(TokenSetRow(rolled.label))
-        text_tokenizer = rolled.members[0][0].inputs["text_tokenizer"]
-        inputs[f"contamination.{place}"] = contamination(rolled, questions, text_tokenizer, **judging.contamination)
+        called = ""
         if judging.topics is not None:
+            text_tokenizer = rolled.members[0][0].inputs["text_tokenizer"]
             inputs[f"topics.{place}"] = topics(rolled, text_tokenizer, **judging.topics)
+            called = inputs[f"topics.{place}"].name
+        labels.append(TokenSetRow(rolled.label, called))
     if judging.topics is not None:
         inputs["topics.questions"] = topics(questions, None, **judging.topics)
     inputs |= {f"system.{i}": one for i, one in enumerate(systems)}
+    if larger is not None:
+        inputs["larger"] = larger
     config = leaderboard.Config(
         runs=tuple(rows),
         token_sets=tuple(labels),
-        systems=tuple(SystemRow(one.label) for one in systems),
+        systems=tuple(SystemRow(one.label, one.name) for one in systems),
         bases=tuple(inputs[role].inputs["model"].name for role in bases.values()),
+        base_skills=tuple(inputs[role].name for role in bases.values()),
+        questions_topics=inputs["topics.questions"].name if judging.topics is not None else "",
+        larger=larger.name if larger is not None else "",
         ablations=tuple(ablations),
         **options,
     )

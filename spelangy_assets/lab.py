@@ -16,6 +16,7 @@ from spelangy_assets.stages.clean_transcripts import transcripts
 from spelangy_assets.stages.extract_text import documents
 from spelangy_assets.stages.ingest_audio import recordings
 from spelangy_assets.stages.ingest_pages import pages
+from spelangy_assets.stages.ingest_texts import texts
 from spelangy_assets.stages.mine_quest import quest
 from spelangy_assets.stages.recognize import hypotheses
 from spelangy_assets.stages.round_trip import Config as RoundTrip
@@ -30,13 +31,19 @@ from spelangy_assets.stages.write_benchmark import QuestionSet, questions
 from spelangy_assets.stages.write_krist import krist
 from spelangy_model.audio.chunking import Sentences, Turns
 from spelangy_model.data.interleave import Sampling
+from spelangy_model.text.quality import C4, FineWeb, GopherQuality, GopherRepetition
+from spelangy_model.text.text_shards import TextFields
 
 __all__ = [
+    "C4",
     "Ablation",
     "Arriving",
     "Checkpoint",
     "Dataset",
     "DatasetKind",
+    "FineWeb",
+    "GopherQuality",
+    "GopherRepetition",
     "Judging",
     "Packaged",
     "Pretrained",
@@ -47,6 +54,7 @@ __all__ = [
     "Sampling",
     "Sentences",
     "TaskChoice",
+    "TextFields",
     "TextSkill",
     "Tokens",
     "Trained",
@@ -69,6 +77,7 @@ __all__ = [
     "speech_tokenizer",
     "system",
     "text_tokenizer",
+    "texts",
     "tokenizer_speech",
     "train",
     "transcripts",

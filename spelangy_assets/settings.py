@@ -27,8 +27,10 @@ class Settings:
 
     home        SPELANGY_HOME       all that is made here; default .spelangy in the working directory
     store_uri   SPELANGY_STORE      the artifacts: a folder or an s3:// prefix; default HOME/store
-    snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages}/NAME/...; default HOME/snapshots
-    snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further snapshots, PREFIX/{audio,pages}/NAME/; default none
+    snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages,texts}/NAME/...; default HOME/snapshots
+    snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further snapshots, PREFIX/{audio,pages,texts}/NAME/
+    benchmarks  SPELANGY_BENCHMARKS  question files that a recipe names (docs/questions.md); default none
+    (recipe `paper`)  SPELANGY_PINS  a JSON file of the digests of what it names (recipes/pins.py); default none
     checkpoints  SPELANGY_CHECKPOINTS  models made elsewhere that a recipe adopts, NAME/...; default HOME/checkpoints
     recipes     SPELANGY_RECIPES    the recipes that `dagster dev` loads, by comma; default sample,paper
     recipe_modules  SPELANGY_RECIPE_MODULES  modules that hold recipes of one's own, by comma; default none
@@ -45,6 +47,7 @@ class Settings:
     snapshots: Path
     checkpoints: Path
     snapshots_s3: str = field(default="", repr=False)  # its query may bear a secret
+    benchmarks: Path | None = None
     recipes: tuple[str, ...] = ("sample", "paper")
     recipe_modules: tuple[str, ...] = ()
     device: str = "cpu"
@@ -80,6 +83,7 @@ class Settings:
             store_uri=env.get("SPELANGY_STORE") or str(home / "store"),
             snapshots=Path(env.get("SPELANGY_SNAPSHOTS") or home / "snapshots").absolute(),
             checkpoints=Path(env.get("SPELANGY_CHECKPOINTS") or home / "checkpoints").absolute(),
+            benchmarks=Path(env["SPELANGY_BENCHMARKS"]).absolute() if env.get("SPELANGY_BENCHMARKS") else None,
             snapshots_s3=env.get("SPELANGY_SNAPSHOTS_S3") or "",
             recipes=tuple(name.strip() for name in (env.get("SPELANGY_RECIPES") or "sample,paper").split(",")),
             recipe_modules=tuple(

@@ -312,6 +312,16 @@ class TextDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class SuppliedText(TextDocument):
+    """A text that somebody else extracted, of a shard of texts; `page_id` is the digest of the text."""
+
+    source_uri: Annotated[str, "file and place inside the snapshot, as NAME#row=3 or NAME#line=3"] = ""
+    supplied_id: Annotated[str, "the id that the shard gives it; empty: none"] = ""
+    published_at: Annotated[str, "the date that the shard gives it, of capture or publication; empty: none"] = ""
+    language: Annotated[str, "ISO 639-1 code, found from the text"] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """A document to be spoken: Krist (sentences of a knowledge-rich page) or Quest (question, rationale, answer)."""
 
@@ -382,6 +392,7 @@ class SpokenQuestion:
 
     question_id: Annotated[str, "one recording of one question"]
     text_id: Annotated[str, "shared by all recordings of the same question text"]
+    cluster_id: Annotated[str, "shared by questions whose answers are not independent; the text_id of a lone one"]
     benchmark: str
     split: Annotated[str, "what was heard in training: heard_wording, unheard_wording"]
     question: str
@@ -400,6 +411,7 @@ class QuestionScore:
 
     question_id: str
     text_id: str
+    cluster_id: str
     benchmark: str
     split: str
     accent: str
@@ -434,7 +446,7 @@ class Metric:
     """One number of an evaluation or an analysis, with its interval and its count."""
 
     subject: Annotated[str, "what was measured: a run, a token set, a system"]
-    metric: Annotated[str, "dotted name, for example sqa.unheard_wording.accuracy"]
+    metric: Annotated[str, "dotted name, for example sqa.spoken-triviaqa.test.accuracy"]
     value: float
     low: Annotated[float, "lower end of the 95% interval; NaN where none is given"]
     high: float

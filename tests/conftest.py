@@ -1,13 +1,17 @@
 """What all tests share: the test data beside the project, a store in a temporary folder, and toy stages."""
 
 import dataclasses
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core; torch and BLAS would start a thread for every core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
@@ -18,6 +22,14 @@ from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, Identity
 from spelangy_model.records import Metric, Reject
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_fsync() -> Iterator[None]:
+    """Do without waiting for the disk: no test takes the power away, and the same machine reads what is written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -227,6 +239,12 @@ class Toys:
     def address(name: str = "source", partition: str | None = None, recipe: str = "recipe") -> DatasetName:
         """The name of a dataset."""
         return DatasetName(recipe, name, partition)
+
+
+@pytest.fixture(scope="session")
+def toys_by() -> type[Toys]:
+    """The maker of toys, for fixtures that outlive a test."""
+    return Toys
 
 
 @pytest.fixture

@@ -27,13 +27,15 @@ from spelangy_assets.store.fingerprint import default_texts, is_ours, type_name
 
 FILE = Path(__file__).resolve().parents[1] / "tests" / "assets" / "store" / "golden_defaults.json"
 _RECIPES = "spelangy_assets.recipes"  # importing them imports the adapters that they use
+_ADAPTERS = ("spelangy_model.audio.diarization.vad_diarize",)  # and these no recipe uses
 
 Golden = dict[str, Any]
 
 
 def golden() -> Golden:
     """Return the defaults by type and field, and by stage its VERSION and the types that it reaches."""
-    importlib.import_module(f"{_RECIPES}.registry")
+    for name in (f"{_RECIPES}.registry", *_ADAPTERS):
+        importlib.import_module(name)
     modules = {
         info.name: importlib.import_module(f"{stages.__name__}.{info.name}")
         for info in pkgutil.iter_modules(stages.__path__)
@@ -70,11 +72,17 @@ def _parts(hint: Any) -> Iterator[type]:
     elif isinstance(hint, type) and getattr(hint, "_is_protocol", False):
         asked = {name for name in vars(hint) if not name.startswith("_")} | set(getattr(hint, "__annotations__", {}))
         for kind in _dataclasses():
-            if all(hasattr(kind, name) or name in kind.__dataclass_fields__ for name in asked):
+            fits = all(hasattr(kind, name) or name in kind.__dataclass_fields__ for name in asked)
+            if fits and _loads(kind) == _loads(hint):
                 yield kind
     elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
         yield hint
         yield from (kind for kind in _dataclasses() if kind is not hint and hint in kind.__mro__)
+
+
+def _loads(kind: type) -> Any:
+    """Return what the `load` of an adapter gives, as it is written; None of what has none."""
+    return getattr(getattr(kind, "load", None), "__annotations__", {}).get("return")
 
 
 def _dataclasses() -> list[Any]:

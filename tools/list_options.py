@@ -63,6 +63,12 @@ REASONS = {
     ("Voice", "*"): "voices that keep their pace and pitch",
     ("train_lm.Config", "compile"): "benchmarks/gpu.py",
     ("adopt_checkpoint.Config", "holds"): "given by lab.checkpoint",
+    **{
+        (kind, "*"): "corpora that other thresholds fit than the papers'"
+        for kind in ("GopherQuality", "GopherRepetition", "C4", "FineWeb")
+    },
+    ("TextFields", "*"): "shards that name their fields otherwise",
+    ("ingest_texts.Config", "signature"): "what counts as the same text",
     ("Price", "*"): "budgets in dollars",
 }
 

@@ -126,8 +126,10 @@ def plan(
 
     Example: spelangy plan chunk_length.py
     """
-    found = _recipe(recipe)
-    return _show_plan(found, _settings(), _roots(found, only or []), as_json)
+    found, settings = _recipe(recipe), _settings()
+    roots = _roots(found, only or [])
+    status = _show_plan(found, settings, roots, as_json)
+    return status if as_json else _show_needs(found, settings, roots)
 
 
 @app.command()
@@ -195,6 +197,22 @@ def export(
 
     for path in export_transcripts(_store(), _name(recipe), snapshot, folder):
         print(path)
+    return 0
+
+
+@app.command()
+def calibrate(
+    truth: Annotated[Path, typer.Argument(help="JSONL with path and text, a line a recording")],
+    snapshot: Annotated[str, typer.Argument(help="the snapshot that holds those recordings")],
+    recipe: RecipeOption = "sample",
+) -> int:
+    """Fit the literals of the vote over recognizers on recordings whose text is known, and print them.
+
+    Example: spelangy calibrate ~/podcasts/truth.jsonl podcasts
+    """
+    from spelangy_assets.cli.calibrate import calibrate as fit
+
+    fit(_store(), _name(recipe), snapshot, truth)
     return 0
 
 
@@ -355,6 +373,33 @@ def checkpoint(
     return 0
 
 
+@app.command()
+def questions(
+    file: Annotated[Path, typer.Argument(help="a file of questions below SPELANGY_BENCHMARKS")],
+    file_format: Annotated[str, typer.Option("--format", help="webquestions, triviaqa, table, mmlu, jsonl ...")],
+    name: Annotated[str, typer.Option(help="its name in metrics; default: the file's")] = "",
+) -> int:
+    """Print what a recipe has to say to ask a file of questions.
+
+    Example: spelangy questions $SPELANGY_BENCHMARKS/own/own.jsonl --format jsonl
+    """
+    from spelangy_assets.stages.write_benchmark import QuestionSet
+    from spelangy_model.eval.question_files import QuestionFileError, digest_of_questions, read_questions
+
+    try:
+        found = read_questions(file, file_format)
+    except QuestionFileError as error:
+        raise ValueError(str(error)) from error
+    folder = _settings().benchmarks
+    below = folder is not None and file.resolve().is_relative_to(folder.resolve())
+    path = file.resolve().relative_to(folder.resolve()).as_posix() if folder is not None and below else file.name
+    one = QuestionSet(name or file.stem.lower(), file_format, path, digest_of_questions(file, found))
+    recorded = sum(question.audio is not None for question in found)
+    print(f"{len(found)} questions, {recorded} with a recording")
+    print(f'lab.QuestionSet("{one.name}", "{one.format}", "{one.path}", "{one.digest}")')
+    return 0
+
+
 @app.command(hidden=True)
 def tokenizer(
     ship: Annotated[bool, typer.Option("--ship", help="put the new checkpoint into the package")] = False,
@@ -429,6 +474,19 @@ def _show_plan(recipe: Recipe, settings: Settings, roots: list[Place] | None, as
         print(json.dumps(found.as_json(), indent=1))
     else:
         print("\n".join(found.lines()))
+    return 0
+
+
+def _show_needs(recipe: Recipe, settings: Settings, roots: list[Place] | None) -> int:
+    """Print what of the datasets is missing on this machine."""
+    from spelangy_assets.execution.needs import needs_lines, needs_of
+    from spelangy_assets.execution.places import required_places
+    from spelangy_assets.orchestration.laboratory import Laboratory
+
+    names = dict.fromkeys(name for name, _ in required_places(recipe.graph, roots))
+    found = needs_of((recipe.graph[name] for name in names), Laboratory(settings).execution())
+    if found:
+        print("\n".join(needs_lines(found)))
     return 0
 
 

@@ -40,7 +40,13 @@ Spread = Callable[[str, str | None, str], None]  # asset, partition, build key
 
 
 class PreflightError(Exception):
-    """Something that the recipe asks for by name is not there. The text says what, and how to get it."""
+    """Something that the recipe asks for by name is not there. The text says what, and how to get it.
+
+    Each argument is one such thing; a stage names all that it misses at once.
+    """
+
+    def __str__(self) -> str:
+        return "; and ".join(map(str, self.args))
 
 
 class InputError(Exception):

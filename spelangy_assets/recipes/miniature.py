@@ -81,7 +81,8 @@ def miniature(name: str, description: str, dial: Dial) -> lab.Recipe:
         shape: dict[str, Any] = {"rows": dial.run_steps * sample.BATCH_ROWS, "text_share": 0.15, "max_epochs": 64.0}
         speech = {sets[one]: share for one, share in shares.items()}
         rows = lab.mix(speech=speech, text=text, sampling=sampling, loss_on_speech=loss, seed=seed, **shape)
-        return lab.train(rows, base=base, **sample.training(dial.run_steps, sample.BATCH_ROWS, 3e-3) | {"seed": seed})
+        options: dict[str, Any] = sample.training(dial.run_steps, sample.BATCH_ROWS, 3e-3) | {"seed": seed}
+        return lab.train(rows, base=base, **options)
 
     world = SampleWorld(world=dial.world, name="miniature_world", max_questions_per_split=dial.questions_per_split)
     board = lab.leaderboard(

@@ -1,30 +1,51 @@
-"""The leaderboard: runs side by side with intervals, as a page and as Markdown, written so that noise is no effect.
+"""The leaderboard: what was asked, what came out, how sure, what it would take; then all numbers, as page and Markdown.
 
-Put here: how metrics of runs, topics and contamination are laid out and which differences are called resolved. Do not
-put here: measuring (the evaluation stages do) or comparing (stages/leaderboard.py does). Every metric that is given is
-somewhere on the page.
+Put here: how comparisons, metrics of runs, topics and contamination are laid out. Do not put here: measuring (the
+evaluation stages do), comparing (stages/leaderboard.py does) or the wording of a comparison (comparisons.py). Every
+metric that is given is somewhere on the page.
 
-Metric names that have a place of their own: sqa.all.accuracy, sqa.SPLIT.accuracy, sqa.accent.ACCENT.accuracy,
-text_qa.accuracy, text_qa.SPLIT.accuracy, gap.reverse_kl, gap.SPLIT.reverse_kl, topic.TOPIC.share,
-topic.distance_to.SUBJECT, contamination.SPLIT.WHAT, scoring.SCORING.WHAT,
-text_skill.TASK.METRIC, text_skill.TASK.METRIC.drop. All others stand in a table at the end.
+Metric names that have a place of their own: sqa.all.accuracy, sqa.mean.accuracy, sqa.BENCHMARK.accuracy,
+sqa.BENCHMARK.SPLIT.accuracy, sqa.accent.ACCENT.accuracy, the same of text_qa, gap.reverse_kl,
+gap.BENCHMARK.SPLIT.reverse_kl, topic.TOPIC.share, topic.distance_to.SUBJECT, contamination.SPLIT.WHAT,
+scoring.SCORING.WHAT, sqa.all.WHAT and text_qa.WHAT of the right option, text_skill.TASK.METRIC,
+text_skill.TASK.METRIC.drop. All others stand in a table at the end.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from spelangy_assets.report.comparisons import ArmComparison, ArmScore, p_text, seeds_note, sentence, verdict
+from spelangy_assets.report.benchmark_tables import columns_of_benchmarks, tables_of_benchmarks
+from spelangy_assets.report.comparisons import (
+    ACCURACY,
+    GAP,
+    INSTRUMENTS,
+    ON_THESE,
+    RESOLVED,
+    SEEN,
+    ArmComparison,
+    ArmScore,
+    ArmWork,
+    MetricNoise,
+    amount,
+    interval,
+    p_text,
+    seeds_note,
+    sentence,
+    unequal_work,
+    with_unit,
+    would_take,
+)
 from spelangy_assets.report.markdown import markdown_text
-from spelangy_assets.report.render import number, render
+from spelangy_assets.report.render import duration, number, render
 from spelangy_model.records import Metric
 
-PRIMARY = "sqa.all.accuracy"
+PRIMARY = ACCURACY
 TEXT = "text_qa.accuracy"
-GAP = "gap.reverse_kl"
+WORK = "work"  # of a run among the sources: what it was trained on
 # of lm-evaluation-harness; all other metrics of it are shown as they are
 HARNESS_FRACTIONS = ("acc", "acc_norm", "exact_match", "exact_match.strict-match", "exact_match.flexible-extract")
 _FRACTIONS = (
@@ -32,6 +53,7 @@ _FRACTIONS = (
     ".share",
     "gram",
     ".whole_question",
+    ".probability",
     *(f".{name}{end}" for name in HARNESS_FRACTIONS for end in ("", ".drop")),
 )
 
@@ -41,7 +63,9 @@ class Ablation:
     """An intervention on the data that a recipe tests: which arm is without it, which with it.
 
     `change` says in words what differs. `paper`: the mean SQA in percent that the paper has before and after; None
-    where it has no such row.
+    where it has no such row. `metric` is the one by which the pair is tested, named before looking; `effect` is the
+    difference that the design is to find, in the metric's own unit (accuracies from 0 to 1); None: the paper's, where
+    the metric is accuracy. ValueError for a metric that arms cannot be compared by.
     """
 
     intervention: str
@@ -49,13 +73,31 @@ class Ablation:
     after: str
     change: str = ""
     paper: tuple[float, float] | None = None
+    metric: str = ACCURACY
+    effect: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric not in INSTRUMENTS:
+            raise ValueError(
+                f"the ablation {self.intervention!r} is tested by {self.metric!r}: take one of {', '.join(INSTRUMENTS)}"
+            )
+
+    @property
+    def looked_for(self) -> float:
+        """The difference that the design is to find; NaN where none is named."""
+        if self.effect is not None:
+            return self.effect
+        if self.paper is None or self.metric != ACCURACY:
+            return math.nan
+        return (self.paper[1] - self.paper[0]) / 100
 
 
 @dataclass(frozen=True, slots=True)
 class CleanScore:
-    """A run's spoken accuracy without the questions that stand in a training text, by question text."""
+    """A run's spoken accuracy without the questions that stand in a document of its mix, by question text."""
 
     run: str
+    known: Annotated[bool, "false of what was trained elsewhere: then all questions count as clean"]
     all_accuracy: float
     clean_accuracy: Annotated[float, "NaN where no question is clean"]
     contaminated_accuracy: Annotated[float, "NaN where every question is clean"]
@@ -63,6 +105,7 @@ class CleanScore:
     contaminated_texts: int
     p_value: Annotated[float, "one-sided: contaminated questions are answered better; NaN where it cannot be tested"]
     significant: Annotated[bool, "p_value is below 0.01"]
+    by_split: Annotated[bool, "each split is wholly clean or wholly contaminated: wording and contamination are one"]
 
 
 @dataclass(frozen=True)
@@ -101,14 +144,31 @@ def lineage_command(asset: str) -> str:
     return f"spelangy lineage {asset}"
 
 
+@dataclass(frozen=True)
+class Results:
+    """All that a board reports: metrics by subject, runs and systems, and what arms come to."""
+
+    metrics: Sequence[Metric]
+    runs: Sequence[RunDescription]
+    comparisons: Sequence[ArmComparison] = ()
+    arms: Sequence[ArmScore] = ()
+    work: Sequence[ArmWork] = ()
+    noise: Sequence[MetricNoise] = ()
+    clean: Sequence[CleanScore] = ()
+    ablations: Sequence[Ablation] = ()
+    first_runs: Mapping[str, str] = field(default_factory=dict)
+    """By arm, where it is not called as its run."""
+
+    @property
+    def planned(self) -> list[tuple[Ablation, ArmComparison | None]]:
+        """Return the ablations with their comparisons; None where an arm was not evaluated."""
+        found = {(pair.metric, pair.first, pair.second): pair for pair in self.comparisons if pair.planned}
+        return [(row, found.get((row.metric, row.after, row.before))) for row in self.ablations]
+
+
 def leaderboard_page(
-    metrics: Sequence[Metric],
-    runs: Sequence[RunDescription],
-    comparisons: Sequence[ArmComparison] = (),
-    arms: Sequence[ArmScore] = (),
+    results: Results,
     *,
-    ablations: Sequence[Ablation] = (),
-    clean: Sequence[CleanScore] = (),
     sources: Mapping[tuple[str, str], Provenance] | None = None,
     chance: float = 0.25,
     title: str = "Leaderboard",
@@ -118,7 +178,9 @@ def leaderboard_page(
     Raises ValueError when two metrics have one subject and name.
     """
     sources = sources or {}
-    board = _Board(metrics, runs, chance, {key: _anchor(source) for key, source in sources.items()})
+    anchors = {key: _anchor(source) for key, source in sources.items()}
+    board = _Board(results.metrics, results.runs, chance, anchors)
+    exploratory = [pair for pair in results.comparisons if not pair.planned]
     return render(
         "leaderboard_page.html",
         title=title,
@@ -126,10 +188,14 @@ def leaderboard_page(
         columns=[_heading(name) for name in board.columns],
         rows=[board.row(run) for run in board.runs],
         plots=[board.plot(name) for name in board.columns if name.endswith(".accuracy")],
-        arms=[_arm_row(score) for score in _of_several_seeds(arms)],
-        comparisons=_resolved_lists(comparisons),
-        ablations=_ablation_tables(ablations, comparisons),
-        clean=[_clean_row(score) for score in clean],
+        planned=_planned_rows(results, board),
+        planned_note=seeds_note([pair for _, pair in results.planned if pair]),
+        alpha_of=len(results.ablations),
+        arms=_arm_rows(results, board),
+        several_seeds=any(score.seeds > 1 for score in results.arms),
+        exploratory=[sentence(pair) for pair in exploratory],
+        noise=[_noise_row(row) for row in results.noise],
+        clean=[_clean_row(score, board.anchor(score.run, _CONTAMINATED)) for score in results.clean],
         overlap=board.overlap_plot(),
         tables=[table for table in board.tables() if table["rows"]],
         sources=[
@@ -146,18 +212,21 @@ def leaderboard_page(
     )
 
 
-def leaderboard_markdown(
-    metrics: Sequence[Metric],
-    runs: Sequence[RunDescription],
-    comparisons: Sequence[ArmComparison] = (),
-    arms: Sequence[ArmScore] = (),
-    *,
-    chance: float = 0.25,
-) -> str:
-    """Return the table of runs and what is resolved as Markdown. Raises ValueError as `leaderboard_page` does."""
-    board = _Board(metrics, runs, chance)
+def leaderboard_markdown(results: Results, *, chance: float = 0.25) -> str:
+    """Return what was asked, what came out and the table of runs as Markdown. ValueError as `leaderboard_page`."""
+    board = _Board(results.metrics, results.runs, chance)
     columns = board.columns
     lines = [
+        f"* {markdown_text(row['change'])} ({markdown_text(row['arms'])}): **{row['verdict']}**, {row['metric']} "
+        f"{row['difference']} {row['interval']} {row['unit']}".rstrip()
+        + (f", on these questions {row['same']}" if row["same"] else "")
+        + f"; paper {row['paper_difference']}. {row['would_take']} {row['unequal']}".rstrip()
+        for row in _planned_rows(results, board)
+    ]
+    if note := seeds_note([pair for _, pair in results.planned if pair]):
+        lines += ["", note]
+    lines += ["", *_arms_markdown(results, board)] if lines else _arms_markdown(results, board)
+    lines += [
         "| run | " + " | ".join(markdown_text(_heading(name)) for name in columns) + " |",
         "|---" * (len(columns) + 1) + "|",
         *(
@@ -165,112 +234,192 @@ def leaderboard_markdown(
             for run in board.runs
         ),
         "",
-        f"Brackets: 95% intervals. Four options: chance is {100 * chance:g}%. The gap is in nats, lower is closer; "
-        "compare it only between runs of equal steps.",
-        "",
+        f"Brackets: 95% intervals over clusters of questions. Four options: chance is {100 * chance:g}%. The gap is in "
+        "nats, lower is closer; compare it only between runs of equal steps.",
     ]
-    if rows := [_arm_row(score) for score in _of_several_seeds(arms)]:
-        lines += ["| arm | seeds | spoken QA over seeds (%) | lowest to highest seed | p against chance |"]
-        lines += ["|---" * 5 + "|"]
-        lines += [
-            f"| {markdown_text(r['arm'])} | {r['seeds']} | {r['accuracy']} {r['interval']} | {r['range']} | {r['p']} |"
-            for r in rows
-        ]
-        lines.append("")
-    compared = [
-        replace(pair, first=markdown_text(pair.first), second=markdown_text(pair.second))
-        for pair in comparisons
-        if pair.metric == PRIMARY
-    ]
-    lines += [f"* {verdict(pair)}: {sentence(pair)}" for pair in compared]
-    lines += ["", seeds_note(compared)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _resolved_lists(comparisons: Sequence[ArmComparison]) -> list[dict[str, Any]]:
-    """Return for each metric that was compared its pairs with their verdicts."""
-    return [
-        {
-            "title": _heading(metric),
-            "note": seeds_note([pair for pair in comparisons if pair.metric == metric]),
-            "pairs": [
-                {"resolved": pair.resolved, "verdict": verdict(pair), "text": sentence(pair)}
-                for pair in comparisons
-                if pair.metric == metric
-            ],
-        }
-        for metric in dict.fromkeys(pair.metric for pair in comparisons)
+def _arms_markdown(results: Results, board: _Board) -> list[str]:
+    rows = _arm_rows(results, board)
+    if not rows:
+        return []
+    lines = [
+        "| arm | seeds | spoken QA (%) | lowest to highest seed | p against chance | loss tokens | speech | padding |"
     ]
+    lines += ["|---" * 8 + "|"]
+    for row in rows:
+        cells = [row["seeds"], f"{row['accuracy']} {row['interval']}", row["range"], row["p"]]
+        cells += [row["loss_tokens"], row["speech"], row["padding"]]
+        lines.append(f"| {markdown_text(row['arm'])} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
-def _ablation_tables(ablations: Sequence[Ablation], comparisons: Sequence[ArmComparison]) -> list[dict[str, Any]]:
-    """Return the paper's tables with the pairs that were compared here beside its numbers."""
-    pairs = {(pair.first, pair.second): pair for pair in comparisons if pair.metric == PRIMARY}
-    tables: dict[str, list[dict[str, str]]] = {}
-    for row in ablations:
-        pair, sign = pairs.get((row.after, row.before)), 1
-        if pair is None:
-            pair, sign = pairs.get((row.before, row.after)), -1
-        cells = {
-            "change": row.change or f"{row.before} to {row.after}",
-            "arms": f"{row.before} to {row.after}",
-            "paper": f"{row.paper[0]:.1f} to {row.paper[1]:.1f}" if row.paper else "-",
-            "paper_difference": f"{row.paper[1] - row.paper[0]:+.1f}" if row.paper else "-",
-            "here": "-",
+_GOOD = (RESOLVED,)
+_SOME = (ON_THESE, SEEN)
+
+
+def _planned_rows(results: Results, board: _Board) -> list[dict[str, str]]:
+    """Return the recipe's ablations: the paper's numbers, ours, the verdict, and what was not equal."""
+    by_accuracy = {
+        frozenset((pair.first, pair.second)): pair for pair in results.comparisons if pair.metric == ACCURACY
+    }
+    work = {row.arm: row for row in results.work}
+
+    def anchor(arm: str) -> str:
+        return board.anchor(results.first_runs.get(arm, arm), PRIMARY)
+
+    rows = []
+    for ablation, pair in results.planned:
+        paper = ablation.paper
+        row = {
+            "intervention": ablation.intervention,
+            "change": ablation.change or f"{ablation.before} to {ablation.after}",
+            "arms": f"{ablation.before} to {ablation.after}",
+            "before_anchor": anchor(ablation.before),
+            "after_anchor": anchor(ablation.after),
+            "metric": INSTRUMENTS[ablation.metric].words,
+            "unit": INSTRUMENTS[ablation.metric].unit,
+            "paper": f"{paper[0]:.1f} to {paper[1]:.1f}" if paper else "-",
+            "paper_difference": f"{paper[1] - paper[0]:+.1f}" if paper else "-",
+            "before": "-",
+            "after": "-",
             "difference": "-",
             "interval": "",
+            "same": "",
+            "p": "-",
+            "sign": "",
+            "accuracy": "",
             "verdict": "not evaluated",
             "css": "quiet",
+            "would_take": "",
+            "unequal": _unequal(work.get(ablation.before), work.get(ablation.after)),
         }
         if pair is not None:
-            before, after = (pair.second_value, pair.first_value)[::sign]
-            low, high = sorted((100 * sign * pair.low, 100 * sign * pair.high))
-            cells |= {
-                "here": f"{100 * before:.1f} to {100 * after:.1f}",
-                "difference": f"{100 * sign * pair.difference:+.1f}",
-                "interval": f"[{low:+.1f}, {high:+.1f}]",
-                "verdict": verdict(pair),
-                "css": "good" if pair.resolved else "warn",
+            row |= {
+                "before": amount(pair.metric, pair.second_value, signed=False),
+                "after": amount(pair.metric, pair.first_value, signed=False),
+                "difference": amount(pair.metric, pair.difference),
+                "interval": interval(pair.metric, pair.low, pair.high),
+                "same": interval(pair.metric, pair.same_questions_low, pair.same_questions_high),
+                "p": p_text(pair.p_adjusted),
+                "sign": _sign(pair, paper),
+                "verdict": pair.verdict,
+                "css": "good" if pair.verdict in _GOOD else "" if pair.verdict in _SOME else "warn",
+                "would_take": would_take(pair),
             }
-        tables.setdefault(row.intervention, []).append(cells)
-    return [{"title": title, "rows": rows} for title, rows in tables.items()]
+            beside = by_accuracy.get(frozenset((ablation.before, ablation.after)))
+            if ablation.metric != ACCURACY and beside is not None:
+                sign = 1 if beside.first == ablation.after else -1
+                low, high = sorted((sign * beside.low, sign * beside.high))
+                row["accuracy"] = (
+                    f"accuracy {with_unit(ACCURACY, sign * beside.difference, signed=True)} "
+                    f"{interval(ACCURACY, low, high)}, exploratory"
+                )
+        rows.append(row)
+    return rows
 
 
-def _of_several_seeds(arms: Sequence[ArmScore]) -> list[ArmScore]:
-    """Return the arms, best first, where one has several seeds; where none has, a row would be a run's again."""
-    if all(score.seeds == 1 for score in arms):
-        return []
-    return sorted(arms, key=lambda score: (-score.accuracy, score.arm))
+def _sign(pair: ArmComparison, paper: tuple[float, float] | None) -> str:
+    """Say whether a difference goes the paper's way, whatever its verdict."""
+    if paper is None or not pair.difference:
+        return ""
+    better = (pair.difference > 0) == INSTRUMENTS[pair.metric].higher_is_better
+    return "the paper's sign" if better == (paper[1] > paper[0]) else "the other sign"
 
 
-def _arm_row(score: ArmScore) -> dict[str, str]:
-    accuracy, low, high, lowest, highest = (
-        "-" if math.isnan(value) else f"{100 * value:.1f}"
-        for value in (score.accuracy, score.low, score.high, score.lowest_seed, score.highest_seed)
-    )
+def _unequal(before: ArmWork | None, after: ArmWork | None) -> str:
+    """Say what differs by more than 5% between two arms that should differ by one thing; empty for nothing."""
+    if before is None or after is None:
+        return ""
+    found = unequal_work(before, after)
+    said = ", ".join(f"{100 * share:+.0f}% {words}" for words, share in found.items())
+    return f"Not equal: {said}." if found else ""
+
+
+def _noise_row(row: MetricNoise) -> dict[str, str]:
+    scale = INSTRUMENTS[row.metric].scale
+    known = not math.isnan(row.seed_sd)
     return {
-        "arm": score.arm,
-        "seeds": str(score.seeds),
-        "accuracy": accuracy,
-        "interval": f"[{low}, {high}]",
-        "range": f"{lowest} to {highest}",
-        "p": p_text(score.p_chance),
+        "metric": INSTRUMENTS[row.metric].words,
+        "unit": INSTRUMENTS[row.metric].unit,
+        "seed_sd": number(scale * row.seed_sd),
+        "spread": number(scale * row.spread),
+        "ratio": number(row.spread / row.seed_sd) if known and row.seed_sd else "-",
+        "decisions": "-" if math.isnan(row.decision_accuracy) else f"{100 * row.decision_accuracy:.0f}%",
+        "count": f"{row.decisions:,}",
+        "against": row.against,
     }
 
 
-def _clean_row(score: CleanScore) -> dict[str, str]:
+def _arm_rows(results: Results, board: _Board) -> list[dict[str, str]]:
+    """Return the arms, best first, with what each was trained on."""
+    work = {row.arm: row for row in results.work}
+    rows = []
+    for score in sorted(results.arms, key=lambda score: (-score.accuracy, score.arm)):
+        accuracy, low, high, lowest, highest = (
+            "-" if math.isnan(value) else f"{100 * value:.1f}"
+            for value in (score.accuracy, score.low, score.high, score.lowest_seed, score.highest_seed)
+        )
+        mine = work.get(score.arm)
+        first = results.first_runs.get(score.arm, score.arm)
+        rows.append(
+            {
+                "arm": score.arm,
+                "anchor": board.anchor(first, PRIMARY),
+                "work_anchor": board.anchor(first, WORK),
+                "seeds": str(score.seeds),
+                "accuracy": accuracy,
+                "interval": f"[{low}, {high}]",
+                "range": f"{lowest} to {highest}" if score.seeds > 1 else "-",
+                "p": p_text(score.p_chance),
+                "tokens": _count(mine.tokens) if mine else "-",
+                "loss_tokens": _count(mine.loss_tokens) if mine else "-",
+                "text": _percent(mine.text_tokens / mine.tokens) if mine else "-",
+                "speech": duration(mine.speech_s) if mine and not math.isnan(mine.speech_s) else "-",
+                "padding": _percent(mine.padding_share) if mine else "-",
+                "epochs": ", ".join(
+                    f"{source} {epochs:.2g}"
+                    for source, epochs in (zip(mine.sources, mine.epochs, strict=True) if mine else ())
+                    if not math.isnan(epochs)
+                ),
+            }
+        )
+    return rows
+
+
+def _count(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:,.0f}"
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.1f}%"
+
+
+_CONTAMINATED = "contamination.all.whole_question"
+
+
+def _clean_row(score: CleanScore, anchor: str) -> dict[str, str]:
     def percent(value: float) -> str:
         return "-" if math.isnan(value) else f"{100 * value:.1f}"
 
     tested = not math.isnan(score.p_value)
+    inflated = "better, as the wording may be" if score.by_split else "inflated"
     return {
         "run": score.run,
+        "anchor": anchor,
         "all": percent(score.all_accuracy),
         "clean": f"{percent(score.clean_accuracy)} ({score.clean_texts:,})",
         "contaminated": f"{percent(score.contaminated_accuracy)} ({score.contaminated_texts:,})",
         "p": p_text(score.p_value),
-        "verdict": "cannot be tested" if not tested else "inflated" if score.significant else "not inflated",
-        "css": "quiet" if not tested else "bad" if score.significant else "good",
+        "verdict": "not known"
+        if not score.known
+        else "cannot be tested"
+        if not tested
+        else inflated
+        if score.significant
+        else "not inflated",
+        "css": "quiet" if not tested else ("warn" if score.by_split else "bad") if score.significant else "good",
     }
 
 
@@ -296,12 +445,8 @@ class _Board:
         skilled = (subject for subject, name in self._values if name.startswith("text_skill."))
         self._bases = [subject for subject in dict.fromkeys(skilled) if subject not in self._run_names]
         of_runs = list(dict.fromkeys(name for subject, name in self._values if subject in self._run_names))
-        splits = [
-            name
-            for name in of_runs
-            if name.startswith("sqa.") and name.endswith(".accuracy") and name != PRIMARY and not _is_accent(name)
-        ]
-        self.columns = [name for name in (PRIMARY, *splits, TEXT, GAP) if name in of_runs]
+        columns = (PRIMARY, *columns_of_benchmarks(of_runs), TEXT, GAP)
+        self.columns = [name for name in columns if name in of_runs]
 
     def _rank(self, run: RunDescription) -> tuple[float, str]:
         metric = self.get(run.name, PRIMARY)
@@ -310,9 +455,12 @@ class _Board:
     def get(self, subject: str, name: str) -> Metric | None:
         return self._values.get((subject, name))
 
+    def anchor(self, subject: str, name: str) -> str:
+        return self._anchors.get((subject, name), "")
+
     def look(self, subject: str, name: str) -> dict[str, str]:
         """Return what a cell shows and where its number comes from."""
-        return {**_look(self.get(subject, name)), "anchor": self._anchors.get((subject, name), "")}
+        return {**_look(self.get(subject, name)), "anchor": self.anchor(subject, name)}
 
     # --- the runs ---------------------------------------------------------------------------------------------
 
@@ -333,7 +481,7 @@ class _Board:
         if math.isnan(metric.low) or metric.low <= self._chance <= metric.high:
             return {"css": "warn", "text": "not resolved from chance"}
         if metric.low > self._chance:
-            return {"css": "good", "text": "above chance"}
+            return {"css": "good", "text": "above chance"}  # said of this one trained model
         return {"css": "bad", "text": "below chance"}
 
     def plot(self, name: str) -> dict[str, Any]:
@@ -410,20 +558,29 @@ class _Board:
         splits = "By how far what is heard and what is read lead to different answers, and what text alone reaches"
         others = [subject for subject, _ in self._values if subject not in self._run_names]
         named = {PRIMARY, TEXT, GAP, *self.columns}
+        right = [
+            name
+            for _, name in self._values
+            if name.startswith(("sqa.all.", "text_qa.")) and name.endswith(_RIGHT_OPTION) and name not in named
+        ]
+        right = list(dict.fromkeys(right))
+        named |= set(right)
 
         def of(prefix: str, subjects: Sequence[str]) -> list[str]:
             names = (name for subject, name in self._values if subject in subjects and name.startswith(prefix))
             return [name for name in dict.fromkeys(names) if name not in named]
 
         accents, voices = of("sqa.accent.", runs), of("sqa.voice.", runs)
-        gaps = [*of("text_qa.", runs), *of("gap.", runs)]
+        benchmarks = tables_of_benchmarks([*self.columns, *of("sqa.", runs), *of("text_qa.", runs), *of("gap.", runs)])
+        placed_there = {name for _, names in benchmarks for name in names}
+        gaps = [name for name in (*of("text_qa.", runs), *of("gap.", runs)) if name not in placed_there]
         scorings = of("scoring.", runs)
         skill = of("text_skill.", [*self._bases, *runs])
         distances = of("topic.distance_to.", others)
         topics = [name for name in of("topic.", others) if name not in distances]
-        overlap = of("contamination.", others)
-        of_runs = {*named, *accents, *voices, *gaps, *scorings}
-        placed = {*of_runs, *distances, *topics, *overlap}
+        overlap = of("contamination.", runs)
+        of_runs = {*named, *accents, *voices, *gaps, *scorings, *overlap, *placed_there}
+        placed = {*of_runs, *distances, *topics}
         placed |= set(skill)
         rest = [
             {"name": subject, "cells": [_text(name), self.look(subject, name)]}
@@ -431,6 +588,22 @@ class _Board:
             if name not in placed or (name not in skill and (subject in self._run_names) != (name in of_runs))
         ]
         return [
+            *(
+                self._table(
+                    f"Benchmark {benchmark}",
+                    "Spoken and written, split by split, and the gap between them",
+                    runs,
+                    names,
+                )
+                for benchmark, names in benchmarks
+            ),
+            self._table(
+                "The right option",
+                "Its probability among the four, its margin over the best wrong one and its log-probability (nats), by "
+                "summed likelihood: they see differences that leave the choice as it is",
+                runs,
+                right,
+            ),
             self._table("Accents", "Spoken question answering by the accent that asks", runs, accents),
             self._table("Voices", "Spoken question answering by the voice that asks", runs, voices, flip=True),
             self._table("Read questions and modality gap", splits, runs, gaps),
@@ -451,8 +624,8 @@ class _Board:
             self._table("Distance between topic distributions", "Jensen-Shannon; 0 is equal", others, distances),
             self._table(
                 "Contamination",
-                "Share of questions of which so long a run of words, or the whole, occurs in a training text",
-                others,
+                "Share of questions of which so long a run of words, or the whole, is in a document of the run's mix",
+                runs,
                 overlap,
                 flip=True,
             ),
@@ -481,8 +654,7 @@ class _Board:
         return {"title": title, "caption": caption, "corner": corner, "columns": columns, "rows": rows}
 
 
-def _is_accent(name: str) -> bool:
-    return name.startswith(("sqa.accent.", "sqa.voice."))
+_RIGHT_OPTION = (".probability", ".margin", ".log_probability")
 
 
 def _anchor(source: Provenance) -> str:

@@ -132,6 +132,15 @@ class SampleWorld:
                 chosen += [members[index * len(members) // kept] for index in range(kept)]
             questions = chosen
         return [
-            Asked(self.name, one.text_id, one.split, one.question, one.options, one.answer_index, one.relation)
+            Asked(
+                benchmark=self.name,
+                text_id=one.text_id,
+                split=one.split,
+                question=one.question,
+                options=one.options,
+                answer_index=one.answer_index,
+                relation=one.relation,
+                cluster=one.entity,
+            )
             for one in questions
         ], {}

@@ -13,7 +13,11 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with its four options, the right one among them; with `audio` it comes with its recording."""
+    """A question with its four options, the right one among them; with `audio` it comes with its recording.
+
+    `cluster` is what it shares with other questions of its benchmark, so that their answers are not independent: an
+    entity, a source document, a passage. It is empty where nothing is known to be shared.
+    """
 
     benchmark: str
     text_id: str
@@ -23,6 +27,12 @@ class Asked:
     answer_index: int
     relation: str
     audio: Path | None = None
+    cluster: str = ""
+
+    @property
+    def cluster_id(self) -> str:
+        """Return what the records call the cluster: unique over benchmarks, the question's own id for a lone one."""
+        return f"{self.benchmark}: {self.cluster}" if self.cluster else self.text_id
 
 
 @runtime_checkable

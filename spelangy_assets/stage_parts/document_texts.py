@@ -6,7 +6,7 @@ Analyses read the token sets, not what they were made from: that is what a run i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from spelangy_assets.execution.stage import InputError, StageContext
 from spelangy_assets.store.artifacts import Artifact
@@ -14,10 +14,13 @@ from spelangy_assets.store.artifacts import Artifact
 TOKENIZER_ROLE = "text_tokenizer"
 
 
-def document_texts(ctx: StageContext, members: list[Artifact]) -> Iterator[tuple[str, str]]:
+def document_texts(
+    ctx: StageContext, members: list[Artifact], wanted: Collection[str] | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield (document id, text) of token sets in their order, the chunks of a document joined by spaces.
 
-    Raises InputError when the stage has no input `text_tokenizer`.
+    `wanted` are the ids of the documents to read; None reads all. Raises InputError when the stage has no
+    input `text_tokenizer`.
     """
     from spelangy_model.tokenizer.text import decode_text, load_text_tokenizer
 
@@ -27,5 +30,7 @@ def document_texts(ctx: StageContext, members: list[Artifact]) -> Iterator[tuple
     for member in members:
         for shard in member.shards("documents"):
             for row in shard.table(["document_id", "chunks"]).to_pylist():
+                if wanted is not None and row["document_id"] not in wanted:
+                    continue
                 texts = (decode_text(tokenizer, chunk["text_ids"]) for chunk in row["chunks"])
                 yield row["document_id"], " ".join(texts)

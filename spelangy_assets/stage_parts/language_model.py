@@ -15,7 +15,9 @@ from spelangy_model.text.llm import (
     BASE_URL_VARIABLE,
     SERVICE_FAILURES,
     TRANSIENT_FAILURES,
+    AskedClient,
     LanguageModel,
+    LanguageModelChoice,
     LanguageModelClient,
     Prompt,
     Reply,
@@ -51,22 +53,32 @@ _CURES = {
 }
 
 
-def require_server(model: LanguageModel | None, execution: Execution) -> None:
-    """Raise PreflightError when a recipe names a language model and the environment names no server for it."""
-    if model is not None:
+AnyLanguageModel = LanguageModel | LanguageModelChoice
+
+
+def require_server(model: AnyLanguageModel | None, execution: Execution) -> None:
+    """Raise PreflightError when a recipe names a language model that cannot be asked here."""
+    if isinstance(model, LanguageModel):
         _server(model, execution)
+    elif model is not None:
+        try:
+            model.locate(execution.environment)
+        except (OSError, ValueError, KeyError) as error:
+            raise PreflightError(f"the language model {model.name!r}: {error}") from error
 
 
-def make_client(model: LanguageModel, execution: Execution) -> LanguageModelClient:
+def make_client(model: AnyLanguageModel, execution: Execution) -> AskedClient:
     """Return the client of the recipe's model, one for a run, whose budgets it holds.
 
     Replies are kept in the cache folder, by content.
     """
+    if not isinstance(model, LanguageModel):
+        return model.load(execution.environment, execution.cache_dir / "language_model")
     return LanguageModelClient(model, _server(model, execution), execution.cache_dir / "language_model")
 
 
 def ask_all(
-    client: LanguageModelClient,
+    client: AskedClient,
     prompt: Prompt,
     fillings: Sequence[Mapping[str, str]],
     out: UnitWriter,

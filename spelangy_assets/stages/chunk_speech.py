@@ -15,6 +15,7 @@ import numpy as np
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
+from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.stage_parts import contracts
 from spelangy_model.audio.chunking import ChunkRule, Sentences, Span, Turns, chunk_recording
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac, encode_flac
@@ -33,10 +34,28 @@ class Config:
     rule: ChunkRule
 
 
+# Chunks that are cut at sentences end in a sentence's mark, but for turns that break off.
+FINE_CHUNKS = Contract(
+    "fine_chunks",
+    contracts.CHUNKS_SQL.format(
+        more=""",
+           coalesce(avg(regexp_matches(text, '[.!?\u2026\u3002\uff01\uff1f\u061f\u0964]["'')\u201d\u2019]*$')::INT), 1)
+               AS share_that_end_a_sentence"""
+    ),
+    (
+        Bound("chunks", 1, None, "warn"),
+        *contracts.CHUNKS_BOUNDS,
+        Bound("share_that_end_a_sentence", 0.1, 1),
+        Bound("share_that_end_a_sentence", 0.5, 1, "warn"),
+    ),
+    contracts.CHUNKS_DRIFTS,
+)
+CONTRACTS = {"fine": FINE_CHUNKS}
+
 KIND = DatasetKind(
     group="chunks",
     description="(audio, text) chunks of {clean_transcripts}.",
-    contract=contracts.CHUNKS,
+    contract=lambda config: FINE_CHUNKS if isinstance(config.rule, Sentences) else contracts.CHUNKS,
     kinds=("audio", "table"),
     takes={"raw_audio": Recording, "clean_transcripts": Transcript},
     columns={

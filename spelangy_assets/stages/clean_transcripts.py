@@ -4,6 +4,7 @@ Put here: from hypotheses to a transcript or a drop. Do not put here: the vote (
 filters (filters.py), the languages' vote (language.py).
 
 Inputs `speech_segments` and `transcript_hypotheses`. With two systems ROVER is a pick by confidence (see rover.py).
+Name the systems by trust in their punctuation (`RoverWeights.written`): fine chunks are cut where they write an end.
 Every segment is in one of the two tables; a dropped one carries the reason, the measured value and the vote's text.
 """
 
@@ -22,7 +23,7 @@ from spelangy_model.audio.rover import RoverWeights, rover
 from spelangy_model.audio.words import text_of
 from spelangy_model.records import DroppedTranscript, Hypothesis, Segment, Transcript
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"transcripts": Transcript, "dropped": DroppedTranscript}
 
 
@@ -41,6 +42,8 @@ CONTRACT = Contract(
     SELECT count(*) AS transcripts, count(*) - count(DISTINCT segment_id) AS duplicate_ids,
            count(*) FILTER (trim(text) = '') AS empty_texts,
            coalesce(avg(agreement), 1) AS mean_agreement, coalesce(avg(confidence), 1) AS mean_confidence,
+           coalesce(avg(regexp_matches(text, '[.!?\u2026\u3002\uff01\uff1f\u061f\u0964]')::INT)
+                    FILTER (end_s - start_s > 10), 1) AS share_with_a_sentence_mark_over_10_s,
            (SELECT records_in - records_kept - records_dropped FROM counts) AS unaccounted_segments,
            (SELECT count(*) FROM dropped WHERE reason = '') AS drops_without_reason
     FROM transcripts
@@ -53,6 +56,9 @@ CONTRACT = Contract(
         Bound("transcripts", 1, None, "warn"),
         Bound("mean_agreement", 0.6, 1, "warn"),
         Bound("mean_confidence", 0.5, 1, "warn"),
+        # Nobody talks for ten seconds without an end: systems that write no punctuation decided how it is written.
+        Bound("share_with_a_sentence_mark_over_10_s", 0.2, 1),
+        Bound("share_with_a_sentence_mark_over_10_s", 0.7, 1, "warn"),
     ),
     drifts=(
         Drift("kept", "SELECT 1 FROM transcripts UNION ALL SELECT 0 FROM dropped"),

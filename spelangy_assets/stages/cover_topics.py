@@ -29,7 +29,7 @@ from spelangy_model.text.topics import (
 )
 from spelangy_model.weights import WeightsError, sentence_encoder
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"metrics": Metric}
 SUBJECT = "texts"  # of the metrics; the leaderboard knows which texts they are
 
@@ -99,7 +99,7 @@ def run(ctx: StageContext, config: Config) -> None:
         classifier = _classifier(config, ctx.execution.device)
         with ctx.out.unit(unit) as out:
             for subject, texts in documents.items():
-                chosen, total = _sample(texts, config)
+                chosen, clusters, total = _sample(texts, config)
                 if subject == SUBJECT:
                     out.read(total)
                     out.kept(len(chosen))
@@ -111,22 +111,23 @@ def run(ctx: StageContext, config: Config) -> None:
                 out.write(
                     "metrics",
                     [
-                        share_metric(subject, f"topic.{name}.share", labels.count(name), len(labels))
+                        share_metric(subject, f"topic.{name}.share", [label == name for label in labels], clusters)
                         for name in classifier.names
                     ],
                 )
                 ctx.log(f"{subject}: {len(chosen)} of {total} documents")
 
 
-def _documents(ctx: StageContext) -> dict[str, Iterable[tuple[str, str]]]:
-    """Return (id, text) of the input's documents, and of each benchmark where there are several."""
+def _documents(ctx: StageContext) -> dict[str, Iterable[tuple[str, str, str]]]:
+    """Return (id, text, cluster) of the input's documents, and of each benchmark where there are several."""
     if "texts" in ctx.members:
-        return {SUBJECT: document_texts(ctx, ctx.members["texts"])}
+        return {SUBJECT: ((one, text, one) for one, text in document_texts(ctx, ctx.members["texts"]))}
     rows = {row.text_id: row for row in ctx.inputs["texts"].records("questions", SpokenQuestion)}
     names = sorted({row.benchmark for row in rows.values()})
-    sets = {SUBJECT: [(text_id, row.question) for text_id, row in rows.items()]}
+    questions = [(row.benchmark, (text_id, row.question, row.cluster_id)) for text_id, row in rows.items()]
+    sets = {SUBJECT: [one for _, one in questions]}
     for name in names if len(names) > 1 else ():
-        sets[name] = [(text_id, row.question) for text_id, row in rows.items() if row.benchmark == name]
+        sets[name] = [one for benchmark, one in questions if benchmark == name]
     return dict(sets)
 
 
@@ -136,10 +137,13 @@ def _classifier(config: Config, device: str) -> TopicClassifier:
     return PrototypeClassifier(SentenceEmbedder(sentence_encoder()), config.topics)
 
 
-def _sample(documents: Iterable[tuple[str, str]], config: Config) -> tuple[list[str], int]:
-    """Return the texts with the smallest hashes of their ids, in that order, and how many there were."""
+def _sample(documents: Iterable[tuple[str, str, str]], config: Config) -> tuple[list[str], list[str], int]:
+    """Return the texts with the smallest hashes of their ids, in that order, their clusters, and how many there are."""
     ranked = [
-        (stable_hash("topics", config.seed, document_id), text) for document_id, text in documents if text.strip()
+        (stable_hash("topics", config.seed, document_id), text, cluster)
+        for document_id, text, cluster in documents
+        if text.strip()
     ]
     ranked.sort()
-    return [text for _, text in ranked[: config.max_documents]], len(ranked)
+    chosen = ranked[: config.max_documents]
+    return [text for _, text, _ in chosen], [cluster for *_, cluster in chosen], len(ranked)

@@ -7,20 +7,25 @@ Inputs: `run` (a model folder), `questions` (SpokenQuestion), `speech_tokenizer`
 scores(QuestionScore), one row a recording and one for each question text (accent empty, question_id = text_id),
 gaps(TokenGap), one row a recording and token of its answer, and metrics(Metric):
 
-    sqa.{split}.accuracy  sqa.all.accuracy  sqa.accent.{accent}.accuracy   spoken, by the primary scoring; chance 0.25
-    sqa.voice.{voice}.accuracy                                              the same by the voice that asks
-    text_qa.{split}.accuracy  text_qa.accuracy                              the same questions, written
+    sqa.{benchmark}.{split}.accuracy  sqa.{benchmark}.accuracy              spoken, by the primary scoring; chance 0.25
+    sqa.all.accuracy  sqa.accent.{accent}.accuracy  sqa.voice.{voice}.accuracy   all questions; by who asks
+    sqa.mean.accuracy  text_qa.mean.accuracy                                each benchmark counts alike, where several
+    text_qa.{benchmark}.{split}.accuracy  text_qa.{benchmark}.accuracy  text_qa.accuracy   the same questions, written
+    sqa.all.probability  sqa.all.margin  sqa.all.log_probability            of the right option: see right_option
+    text_qa.probability  text_qa.margin  text_qa.log_probability            the same of the written questions
     scoring.{scoring}.sqa.accuracy  scoring.{scoring}.text_qa.accuracy      all questions by each scoring
-    gap.reverse_kl  gap.{split}.reverse_kl  gap.forward_kl                  nats, at the answer's first token
+    gap.reverse_kl  gap.{benchmark}.{split}.reverse_kl  gap.forward_kl      nats, at the answer's first token
     gap.answer.reverse_kl  gap.answer.forward_kl                            nats, mean over all the answer's tokens
 
-Intervals are a bootstrap over question texts, since the recordings of one text are not independent.
+Intervals are a bootstrap over clusters of questions (SpokenQuestion.cluster_id): what is asked about one entity in
+several wordings and recordings is not independent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,7 +38,7 @@ from spelangy_model.records import Metric, QuestionScore, SpokenQuestion, TokenG
 if TYPE_CHECKING:
     from spelangy_model.eval.multiple_choice import PromptScore
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"scores": QuestionScore, "gaps": TokenGap, "metrics": Metric}
 
 SUBJECT = "run"  # of the metrics; the leaderboard knows which run it is
@@ -84,7 +89,10 @@ KIND = DatasetKind(
     takes={"run": "language_model", "questions": SpokenQuestion, "speech_tokenizer": "speech_tokenizer"},
     makes="scores",
     columns={
-        **{name: (f"questions.{name}",) for name in ("question_id", "text_id", "benchmark", "split", "accent")},
+        **{
+            name: (f"questions.{name}",)
+            for name in ("question_id", "text_id", "cluster_id", "benchmark", "split", "accent")
+        },
         **dict.fromkeys(
             ("option_log_likelihoods", "option_per_token", "option_per_character", "predicted_index", "reverse_kl"),
             ("questions.audio", "questions.question", "questions.options"),
@@ -215,6 +223,7 @@ def _row(question: SpokenQuestion, modality: str, score: PromptScore, config: Co
     return QuestionScore(
         question_id=question.question_id if spoken else question.text_id,
         text_id=question.text_id,
+        cluster_id=question.cluster_id,
         benchmark=question.benchmark,
         split=question.split,
         accent=question.accent if spoken else "",
@@ -226,6 +235,26 @@ def _row(question: SpokenQuestion, modality: str, score: PromptScore, config: Co
         answer_index=question.answer_index,
         reverse_kl=gap,
     )
+
+
+RIGHT_OPTION = ("probability", "margin", "log_probability")
+
+
+def right_option(log_likelihoods: Sequence[float], answer: int) -> dict[str, float]:
+    """Return how likely the right of the options is: among them all, over the best wrong one (nats), and alone (nats).
+
+    Of the summed log-likelihoods, whatever scoring judges the run.
+    """
+    import numpy as np
+
+    values = np.asarray(log_likelihoods, np.float64)
+    wrong = np.delete(values, answer)
+    shifted = np.exp(values - values.max())
+    return {
+        "probability": float(shifted[answer] / shifted.sum()),
+        "margin": float(values[answer] - wrong.max()),
+        "log_probability": float(values[answer]),
+    }
 
 
 SCORES_OF = {
@@ -243,22 +272,31 @@ def summarize(
 
     from spelangy_model.eval.stats import cluster_bootstrap
 
+    cluster_of = {score.text_id: score.cluster_id for score in scores}
+
     def metric(name: str, members: Sequence[Any], value: Callable[[Any], float]) -> Metric:
         values = np.array([value(score) for score in members])
-        interval = cluster_bootstrap(values, np.array([score.text_id for score in members]), seed, name)
+        interval = cluster_bootstrap(values, np.array([cluster_of[score.text_id] for score in members]), seed, name)
         return Metric(subject, name, interval.value, interval.low, interval.high, len(members))
 
     def correct(score: QuestionScore) -> float:
         return float(score.predicted_index == score.answer_index)
+
+    def continuous(score: QuestionScore) -> Mapping[str, float]:
+        return right_option(score.option_log_likelihoods, score.answer_index)
 
     def correct_by(scoring: str) -> Callable[[QuestionScore], float]:
         return lambda score: float(int(np.argmax(getattr(score, SCORES_OF[scoring]))) == score.answer_index)
 
     spoken = [score for score in scores if score.modality == "speech"]
     written = [score for score in scores if score.modality == "text"]
-    splits = list(dict.fromkeys(score.split for score in scores))
+    asked = list(dict.fromkeys((score.benchmark, score.split) for score in scores))
+    benchmarks = list(dict.fromkeys(benchmark for benchmark, _ in asked))
     if spoken:
         yield metric("sqa.all.accuracy", spoken, correct)
+    for modality, members in (("sqa.all", spoken), ("text_qa", written)):
+        for name in RIGHT_OPTION if members else ():
+            yield metric(f"{modality}.{name}", members, lambda score, name=name: continuous(score)[name])
     if gaps:
         yield metric("gap.reverse_kl", spoken, lambda score: score.reverse_kl)
         yield metric("gap.forward_kl", [gap for gap in gaps if gap.position == 0], lambda gap: gap.forward_kl)
@@ -275,10 +313,17 @@ def summarize(
         for name, members in (("sqa", spoken), ("text_qa", written)):
             if members:
                 yield metric(f"scoring.{scoring}.{name}.accuracy", members, correct_by(scoring))
-    for split in splits:
-        if members := [score for score in spoken if score.split == split]:
-            yield metric(f"sqa.{split}.accuracy", members, correct)
-            if gaps:
-                yield metric(f"gap.{split}.reverse_kl", members, lambda score: score.reverse_kl)
-        if members := [score for score in written if score.split == split]:
-            yield metric(f"text_qa.{split}.accuracy", members, correct)
+    for kind, members in (("sqa", spoken), ("text_qa", written)):
+        counts = Counter(score.benchmark for score in members)
+        if len(counts) > 1:
+            weights = {name: len(members) / len(counts) / count for name, count in counts.items()}
+            yield metric(f"{kind}.mean.accuracy", members, lambda s, w=weights: w[s.benchmark] * correct(s))
+        for benchmark in benchmarks:
+            if of_benchmark := [score for score in members if score.benchmark == benchmark]:
+                yield metric(f"{kind}.{benchmark}.accuracy", of_benchmark, correct)
+        for benchmark, split in asked:
+            of_split = [score for score in members if (score.benchmark, score.split) == (benchmark, split)]
+            if of_split:
+                yield metric(f"{kind}.{benchmark}.{split}.accuracy", of_split, correct)
+                if gaps and kind == "sqa":
+                    yield metric(f"gap.{benchmark}.{split}.reverse_kl", of_split, lambda score: score.reverse_kl)

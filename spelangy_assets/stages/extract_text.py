@@ -18,6 +18,7 @@ from spelangy_model.rng import stable_hash
 from spelangy_model.text.extract import ExtractionRules, extract_text, page_title
 from spelangy_model.text.language import detect_language
 from spelangy_model.text.normalize import normalize, words_of
+from spelangy_model.text.quality import QualityRule, apply_rules
 
 VERSION = "4"
 TABLES: dict[str, type] = {"documents": TextDocument}
@@ -25,12 +26,16 @@ TABLES: dict[str, type] = {"documents": TextDocument}
 
 @dataclass(frozen=True)
 class Config:
-    """Bounds on the extracted text, in words of text.normalize; `languages` are ISO 639-1 codes."""
+    """Bounds on the extracted text, in words of text.normalize; `languages` are ISO 639-1 codes.
+
+    The `quality` rules (spelangy_model/text/quality.py) are applied in order to what is left.
+    """
 
     extraction: ExtractionRules = field(default_factory=ExtractionRules)
     min_words: int = 30
     max_words: ClassVar[int] = 100_000
     languages: tuple[str, ...] = ("en",)
+    quality: tuple[QualityRule, ...] = ()
 
 
 CONTRACT = Contract(
@@ -101,6 +106,9 @@ def extract_document(page: Page, config: Config) -> TextDocument | str:
     language = detect_language(text)
     if language not in config.languages:
         return f"language_{language}"
+    text, reason = apply_rules(text, config.quality)
+    if reason:
+        return reason
     return TextDocument(
         document_id=stable_hash("text", page.page_id),
         page_id=page.page_id,

@@ -1,28 +1,32 @@
-"""contamination: benchmark questions that stand in the training texts, with the hits to read and what is left clean.
+"""contamination: benchmark questions that stand in what a mix draws, with the hits to read and what is left clean.
 
-Put here: going through the token sets and counting. Do not put here: the search (text.contamination), or what scores
-become without the hits (leaderboard).
+Put here: going through the documents of a mix and counting. Do not put here: the search (text.contamination), or what
+scores become without the hits (leaderboard).
 
-Input: `tokens`, a roll-up of token sets. Output: metrics(Metric), hits(ContaminationHit), questions(QuestionOverlap),
-one row a question text: the rows that are `clean` are the clean variant of the benchmark.
+Inputs: `mix`, and its roll-ups of token sets by the mix's own roles (`speech.0`, `text.0` and so on), of which the
+documents that the mix draws are read. Output: metrics(Metric), hits(ContaminationHit), questions(QuestionOverlap), one
+row a question text: the rows that are `clean` are the clean variant of the benchmark for whoever trains on the mix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
+
+import pyarrow as pa
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_assets.store.artifacts import Artifact
-from spelangy_model.records import Int32, Metric, SpokenQuestion
+from spelangy_model.records import Int32, Metric, PackedRow, SpokenQuestion
 from spelangy_model.text.contamination import MAX_NGRAM_WORDS, MIN_NGRAM_WORDS, Overlap, QuestionIndex, longest_overlaps
 
-VERSION = "3"
-SUBJECT = "tokens"  # of the metrics; the leaderboard knows which token set it is
+VERSION = "4"
+SOURCES = ("speech.", "text.")  # what the roles of a mix's token sets begin with
+SUBJECT = "mix"  # of the metrics; the leaderboard knows which run it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,15 @@ class ContaminationHit:
 
 @dataclass(frozen=True, slots=True)
 class QuestionOverlap:
-    """How much of a benchmark question stands in any training text."""
+    """How much of a benchmark question stands in any document that a mix draws."""
 
     benchmark: str
     split: str
     text_id: Annotated[str, "the question's text, whatever its recordings"]
     question: str
-    overlap_words: Annotated[Int32, "the longest run of words in the token set; 0 for none of the n-grams"]
+    overlap_words: Annotated[Int32, "the longest run of words in a document of the mix; 0 for none of the n-grams"]
     whole: Annotated[bool, "the run is the whole question"]
-    clean: Annotated[bool, "no n-gram of the smallest size, nor the whole of a shorter question, is in the token set"]
+    clean: Annotated[bool, "no n-gram of the smallest size, nor the whole of a shorter question, is in the mix"]
 
 
 TABLES: dict[str, type] = {"metrics": Metric, "hits": ContaminationHit, "questions": QuestionOverlap}
@@ -68,18 +72,25 @@ class Config:
 
 KIND = DatasetKind(
     group="evals",
-    description="N-grams of the benchmark questions that occur in {tokens}, with the hits to read.",
+    description="N-grams of the benchmark questions that occur in {mix}, with the hits to read.",
     contract=contracts.METRICS,
-    takes={"tokens": ("speech_tokens", "text_tokens"), "questions": SpokenQuestion, "text_tokenizer": "text_tokenizer"},
+    takes={
+        "mix": PackedRow,
+        "speech": "speech_tokens",
+        "text": "text_tokens",
+        "questions": SpokenQuestion,
+        "text_tokenizer": "text_tokenizer",
+    },
     makes="contamination",
 )
 
 
 @word
-def contamination(tokens: Dataset, questions: Dataset, text_tokenizer: Dataset, **options: Any) -> Dataset:
-    """Return how much of the questions stands in a roll-up of token sets; `options` are fields of Config."""
-    inputs = {"tokens": tokens, "questions": questions, "text_tokenizer": text_tokenizer}
-    return dataset(__name__, Config(**options), name=f"{tokens.label}_contamination", inputs=inputs)
+def contamination(mix: Dataset, questions: Dataset, **options: Any) -> Dataset:
+    """Return how much of the questions stands in the documents of a mix; `options` are fields of Config."""
+    sources = {role: one for role, one in mix.inputs.items() if role.startswith(SOURCES)}
+    inputs = {"mix": mix, "questions": questions, "text_tokenizer": mix.inputs["text_tokenizer"], **sources}
+    return dataset(__name__, Config(**options), name=f"{mix.label}_contamination", inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -90,9 +101,9 @@ def run(ctx: StageContext, config: Config) -> None:
     """Do one unit. A question text counts once."""
     questions = {row.text_id: row for row in ctx.inputs["questions"].records("questions", SpokenQuestion)}
     index = QuestionIndex({text_id: row.question for text_id, row in questions.items()}, config.min_words)
-    for unit, members in ctx.out.pending([ctx.members["tokens"]]):
+    for unit, _ in ctx.out.pending(["mix"]):
         with ctx.out.unit(unit) as out:
-            found, documents = _search(ctx, index, members)
+            found, documents = _search(ctx, index)
             overlaps = {text_id: overlap for text_id, (_, overlap) in found.items()}
             out.read(documents)
             out.kept(documents)
@@ -117,14 +128,28 @@ def run(ctx: StageContext, config: Config) -> None:
         ctx.log(f"{len(found)} of {len(questions)} questions in {documents} documents")
 
 
-def _search(ctx: StageContext, index: QuestionIndex, members: list[Artifact]) -> tuple[Found, int]:
+def drawn_documents(mix: Artifact) -> dict[str, set[str]]:
+    """Return the ids of the documents that stand in the rows of a mix, by the role of their source."""
+    found: dict[str, set[str]] = {}
+    for shard in mix.shards("rows"):
+        spans = shard.table(["spans"]).column("spans").combine_chunks().flatten()
+        pairs = pa.table({name: spans.field(name) for name in ("source", "document_id")}).group_by(
+            ["source", "document_id"]
+        )
+        for row in pairs.aggregate([]).to_pylist():
+            found.setdefault(row["source"], set()).add(row["document_id"])
+    return found
+
+
+def _search(ctx: StageContext, index: QuestionIndex) -> tuple[Found, int]:
     documents = 0
 
     def texts():
         nonlocal documents
-        for document in document_texts(ctx, members):
-            documents += 1
-            yield document
+        for role, drawn in sorted(drawn_documents(ctx.inputs["mix"]).items()):
+            for document in document_texts(ctx, ctx.members[role], drawn):
+                documents += 1
+                yield document
 
     return longest_overlaps(index, texts()), documents
 
@@ -156,13 +181,22 @@ def _metrics(
     metrics = []
     splits = sorted({row.split for row in questions.values()})
     for name, chosen in [("all", set(questions)), *((split, _of_split(questions, split)) for split in splits)]:
-        whole = sum(1 for text_id in chosen if text_id in overlaps and overlaps[text_id].whole)
-        metrics.append(share_metric(SUBJECT, f"contamination.{name}.whole_question", whole, len(chosen)))
+
+        def share(what: str, texts: Sequence[str], hits: Callable[[str], bool], name: str = name) -> Metric:
+            clusters = [questions[text_id].cluster_id for text_id in texts]
+            return share_metric(SUBJECT, f"contamination.{name}.{what}", [hits(text_id) for text_id in texts], clusters)
+
+        metrics.append(share("whole_question", sorted(chosen), lambda one: one in overlaps and overlaps[one].whole))
         for words in range(config.min_words, config.max_words + 1):
-            long_enough = [text_id for text_id in chosen if index.word_counts.get(text_id, 0) >= words]
-            hits = sum(1 for text_id in long_enough if text_id in overlaps and overlaps[text_id].words >= words)
+            long_enough = [text_id for text_id in sorted(chosen) if index.word_counts.get(text_id, 0) >= words]
             if long_enough:
-                metrics.append(share_metric(SUBJECT, f"contamination.{name}.{words}gram", hits, len(long_enough)))
+                metrics.append(
+                    share(
+                        f"{words}gram",
+                        long_enough,
+                        lambda one, words=words: one in overlaps and overlaps[one].words >= words,
+                    )
+                )
     return metrics
 
 
@@ -170,11 +204,11 @@ def _of_split(questions: dict[str, SpokenQuestion], split: str) -> set[str]:
     return {text_id for text_id, row in questions.items() if row.split == split}
 
 
-def share_metric(subject: str, metric: str, hits: int, count: int) -> Metric:
-    """Return a share with its 95% Wilson interval."""
-    from scipy.stats import binomtest
+def share_metric(subject: str, metric: str, hits: Sequence[bool], clusters: Sequence[str]) -> Metric:
+    """Return a share with its 95% interval; items of one cluster are not independent."""
+    import numpy as np
 
-    interval = binomtest(hits, count).proportion_ci(0.95, method="wilson")
-    value = hits / count
-    # at 0 and 1 the interval's end is the value itself but for the last bit
-    return Metric(subject, metric, value, min(float(interval.low), value), max(float(interval.high), value), count)
+    from spelangy_model.eval.stats import proportion_interval
+
+    found = proportion_interval(np.array(hits), np.array(clusters))
+    return Metric(subject, metric, found.value, found.low, found.high, len(hits))

@@ -19,7 +19,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.stage_parts import contracts, duplicates
 from spelangy_assets.stage_parts.duplicates import Known
-from spelangy_model.records import Duplicate, Page
+from spelangy_model.records import Duplicate, Page, SuppliedText
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,9 +45,9 @@ class Config:
 
 KIND = DatasetKind(
     group="crawl",
-    description="Pages that say nearly what one before says, in any snapshot; mixes leave them out.",
+    description="Pages or texts that say nearly what one before says, in any snapshot; mixes leave them out.",
     contract=contracts.DUPLICATES,
-    takes={"pages": Page},
+    takes={"pages": (Page, SuppliedText)},
 )
 
 

@@ -3,37 +3,49 @@
 Put here: gathering the metrics and the facts of the runs, comparing them on the same questions. Do not put here:
 measuring (the stages above do), statistics (spelangy_model/eval/stats.py) or layout (report/leaderboard_page.py).
 
-Inputs, numbered as the config lists them: `run.N`, `eval.N`, `skill.N` of each run; `base_skill.N` of each base LM;
-`system.N` (by score_system); `topics.N` and `contamination.N` of each token set; `topics.questions`.
-Output: metrics(Metric), all of them in one table; comparisons(ArmComparison), all pairs of arms;
-arms(ArmScore), each arm over its seeds;
-clean(CleanScore), the paper's test of contamination; leaderboard.md; leaderboard.html.
+Inputs, numbered as the config lists them: `run.N`, `eval.N`, `skill.N`, `contamination.N` (of its mix) of each run;
+`base_skill.N` of each base LM; `system.N` (by score_system); `topics.N` of each token set; `topics.questions`;
+`larger`, a leaderboard of the same arms on a larger dial. Output: metrics(Metric), all of them in one table;
+comparisons(ArmComparison), the recipe's ablations and all other pairs of arms; arms(ArmScore), each arm over its
+seeds; work(ArmWork), what each arm was trained on; noise(MetricNoise), what each metric tells arms apart by;
+clean(CleanScore), the test of contamination; leaderboard.md; leaderboard.html.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
-from spelangy_assets.quality.contracts import Bound, Contract, exactly
-from spelangy_assets.report.comparisons import ArmComparison, ArmScore
-from spelangy_assets.report.leaderboard_page import (
+from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
+from spelangy_assets.report.comparisons import (
+    ACCURACY,
     GAP,
-    PRIMARY,
+    INSTRUMENTS,
+    ArmComparison,
+    ArmScore,
+    ArmWork,
+    MetricNoise,
+    unequal_work,
+    verdict,
+)
+from spelangy_assets.report.leaderboard_page import (
+    WORK,
     Ablation,
     CleanScore,
     Provenance,
+    Results,
     RunDescription,
     leaderboard_markdown,
     leaderboard_page,
     lineage_command,
 )
+from spelangy_assets.stages.evaluate import right_option
 from spelangy_assets.stages.find_contamination import QuestionOverlap
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Metric, QuestionScore
@@ -41,9 +53,16 @@ from spelangy_model.records import Metric, QuestionScore
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "9"
+VERSION = "10"
 READS_MANIFESTS = True
-TABLES: dict[str, type] = {"metrics": Metric, "comparisons": ArmComparison, "arms": ArmScore, "clean": CleanScore}
+TABLES: dict[str, type] = {
+    "metrics": Metric,
+    "comparisons": ArmComparison,
+    "arms": ArmScore,
+    "work": ArmWork,
+    "noise": MetricNoise,
+    "clean": CleanScore,
+}
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
 ALPHA = 0.05
 _CLEAN_ALPHA = 0.01  # the paper's
@@ -54,26 +73,33 @@ TOPICS = "texts"  # the subject of all questions together in cover_topics
 class RunRow:
     """A run as the board shows it: its label, the arm that it is a seed of, and the token sets of its mix.
 
-    `sources`: for each source of the mix its role there, and the place of its token set in `Config.token_sets`.
+    `sources`: for each source of the mix its role there, and the place of its token set in `Config.token_sets`. The
+    others are the names that its datasets have in the recipe.
     """
 
     label: str
     arm: str
     sources: tuple[tuple[str, int], ...] = ()
+    run: str = ""
+    evaluation: str = ""
+    skill: str = ""
+    contamination: str = ""
 
 
 @dataclass(frozen=True)
 class TokenSetRow:
-    """A token set as the board calls it."""
+    """A token set as the board calls it, and what its topics are called in the recipe."""
 
     label: str
+    topics: str = ""
 
 
 @dataclass(frozen=True)
 class SystemRow:
-    """Another system as the board calls it."""
+    """Another system as the board calls it, and what its scores are called in the recipe."""
 
     label: str
+    scores: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,13 +114,18 @@ class Arm:
 class Config:
     """What the board calls its inputs, in the order of their roles, and what is compared.
 
-    `chance` is the accuracy of guessing; `title` heads the page. All labels are printed, and bear identity here alone.
+    `ablations` are the comparisons that are planned, tested together; `chance` is the accuracy of guessing; `title`
+    heads the page; `larger` is what the board of the role `larger` is called. All labels are printed, and bear identity
+    here alone.
     """
 
     runs: tuple[RunRow, ...]
     token_sets: tuple[TokenSetRow, ...] = ()
     systems: tuple[SystemRow, ...] = ()
     bases: tuple[str, ...] = ()
+    base_skills: tuple[str, ...] = ()
+    questions_topics: str = ""
+    larger: str = ""
     ablations: tuple[Ablation, ...] = ()
     title: str = "SpeLangy leaderboard"
     chance: float = 0.25
@@ -109,13 +140,20 @@ class Config:
 
 CONTRACT = Contract(
     "leaderboard",
-    """
+    f"""
     SELECT count(*) AS metrics, count(DISTINCT subject) AS subjects,
            count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
-           (SELECT count(*) FROM stats WHERE name = 'pages' AND value >= 1) AS pages
+           (SELECT count(*) FROM stats WHERE name = 'pages' AND value >= 1) AS pages,
+           {stat("ablations_of_unequal_work")} AS ablations_of_unequal_work
     FROM metrics
     """,
-    (Bound("metrics", 1), Bound("subjects", 1), exactly("duplicate_metrics"), Bound("pages", 1)),
+    (
+        Bound("metrics", 1),
+        Bound("subjects", 1),
+        exactly("duplicate_metrics"),
+        Bound("pages", 1),
+        Bound("ablations_of_unequal_work", 0, 0, "warn"),  # arms that differ by more than 5% in what they share
+    ),
 )
 
 KIND = DatasetKind(
@@ -131,7 +169,9 @@ KIND = DatasetKind(
         "system": "system_scores",
         "topics": "topics",
         "contamination": "contamination",
+        "larger": "leaderboard",
     },
+    makes="leaderboard",
 )
 
 
@@ -148,60 +188,72 @@ def run(ctx: StageContext, config: Config) -> None:
             metrics = [*(metric for metric, _ in read), *topics]
             trained = [_describe(ctx, config, index) for index in range(len(config.runs))]
             systems = [_describe_system(ctx, config, index) for index in range(len(config.systems))]
-            scores = _spoken_scores(ctx, config)
-            steps = {run.name: run.facts.get("steps", run.name) for run in trained}  # adopted: unknown, like no other
+            answers = Answers(_spoken_scores(ctx, config))
             arms = [*config.arms, *(Arm(row.label, (row.label,)) for row in config.systems)]
-            comparisons = compare_arms(scores, arms, steps, config.seed)
-            arm_scores = [score_arm(arm, scores, config.chance, config.seed) for arm in arms if scores[arm.runs[0]]]
-            clean = [clean_score(name, rows, _overlaps(ctx, config, name)) for name, rows in scores.items()]
+            comparisons = compare_arms(answers, arms, config.ablations)
+            arm_scores = [score_arm(arm, answers, config.chance) for arm in arms if answers.scores[arm.runs[0]]]
+            work = [arm_work(ctx, config, arm) for arm in config.arms]
+            noise = metric_noise(answers, config.arms, *_larger(ctx, config))
+            clean = [
+                clean_score(name, rows, _overlaps(ctx, config, name), config.seed)
+                for name, rows in answers.scores.items()
+            ]
             out.read(len(metrics))
             out.write("metrics", metrics)
             out.write("comparisons", comparisons)
             out.write("arms", arm_scores)
+            out.write("work", work)
+            out.write("noise", noise)
             out.write("clean", clean)
             runs = [*trained, *systems]
-            markdown = leaderboard_markdown(metrics, runs, comparisons, arm_scores, chance=config.chance)
-            out.write_file(MARKDOWN, markdown.encode())
+            firsts = {arm.name: arm.runs[0] for arm in arms}
+            report = Results(metrics, runs, comparisons, arm_scores, work, noise, clean, config.ablations, firsts)
+            out.write_file(MARKDOWN, leaderboard_markdown(report, chance=config.chance).encode())
             page = leaderboard_page(
-                metrics,
-                runs,
-                comparisons,
-                arm_scores,
-                ablations=config.ablations,
-                clean=clean,
-                sources={(metric.subject, metric.metric): source for metric, source in read},
+                report,
+                sources={(metric.subject, metric.metric): source for metric, source in read}
+                | _run_sources(ctx, config),
                 chance=config.chance,
                 title=config.title,
             )
             out.write_file(PAGE, page.encode())
             out.add("pages", 1)
+            of_arms = {one.arm: one for one in work}
+            pairs = [(of_arms[row.before], of_arms[row.after]) for row in config.ablations]
+            out.add("ablations_of_unequal_work", sum(bool(unequal_work(*pair)) for pair in pairs))
 
 
 def _subject(config: Config, role: str, subject: str) -> tuple[str, str]:
     """Return what a metric of an input is about, and what the board calls that input."""
     kind, _, place = role.partition(".")
-    if kind in ("eval", "skill"):
-        label = config.runs[int(place)].label
-        return label, f"{'eval' if kind == 'eval' else 'text_skill'}_{label}"
+    if kind in ("eval", "skill", "contamination"):
+        row = config.runs[int(place)]
+        return row.label, {"eval": row.evaluation, "skill": row.skill, "contamination": row.contamination}[kind]
     if kind == "base_skill":
-        return config.bases[int(place)], f"text_skill_{config.bases[int(place)]}"
+        return config.bases[int(place)], config.base_skills[int(place)]
     if kind == "system":
-        label = config.systems[int(place)].label
-        return label, f"eval_{label}"
+        return config.systems[int(place)].label, config.systems[int(place)].scores
     if role == "topics.questions":
-        return ("questions" if subject == TOPICS else f"questions of {subject}"), "questions_topics"
-    label = config.token_sets[int(place)].label
-    return f"{label}_tokens", f"{label}_{kind}"  # an arm may be called as what it is trained on
+        return ("questions" if subject == TOPICS else f"questions of {subject}"), config.questions_topics
+    tokens = config.token_sets[int(place)]
+    return f"{tokens.label}_tokens", tokens.topics  # an arm may be called as what it is trained on
 
 
 def _labelled(ctx: StageContext, config: Config) -> Iterator[tuple[Metric, Provenance]]:
     """Yield every metric of the inputs under the board's names, with where it is from."""
     for role, artifact in ctx.inputs.items():
-        if role.startswith("run."):
+        if role.startswith("run.") or role == "larger":
             continue
         for metric in artifact.records("metrics", Metric):
             subject, asset = _subject(config, role, metric.subject)
             yield replace(metric, subject=subject), _provenance(asset, artifact)
+
+
+def _run_sources(ctx: StageContext, config: Config) -> dict[tuple[str, str], Provenance]:
+    """Return where the work of each run was read from."""
+    return {
+        (row.label, WORK): _provenance(row.run, ctx.inputs[f"run.{index}"]) for index, row in enumerate(config.runs)
+    }
 
 
 def _provenance(asset: str, artifact: Artifact) -> Provenance:
@@ -246,21 +298,22 @@ def _describe(ctx: StageContext, config: Config, index: int) -> RunDescription:
         facts = {
             "steps": f"{stats['steps']:,.0f}",
             "positions seen": f"{stats['positions_seen']:,.0f}",
+            "loss tokens": f"{stats['loss_positions_seen']:,.0f}",
             "closing loss": f"{stats['closing_loss_nats']:.3f} nats",
             **{labels[role]: f"{100 * share:.0f}%" for role, share in shares.items()},
         }
         description = "trained on " + ", ".join(labels.values())
     else:
         facts, description = {"parameters": f"{stats['parameters']:,.0f}"}, "trained elsewhere"
-    return RunDescription(row.label, description, lineage_command(f"eval_{row.label}"), facts)
+    return RunDescription(row.label, description, lineage_command(row.evaluation), facts)
 
 
 def _describe_system(ctx: StageContext, config: Config, index: int) -> RunDescription:
-    label, manifest = config.systems[index].label, ctx.inputs[f"system.{index}"].manifest
+    row, manifest = config.systems[index], ctx.inputs[f"system.{index}"].manifest
     return RunDescription(
-        label,
+        row.label,
         f"answers by {manifest.config['system']['type']}",
-        lineage_command(f"eval_{label}"),
+        lineage_command(row.scores),
         {"questions asked": f"{manifest.rows('scores'):,}"},
     )
 
@@ -283,134 +336,256 @@ def _spoken_scores(ctx: StageContext, config: Config) -> dict[str, list[Question
     return scores | {row.label: read(f"system.{index}") for index, row in enumerate(config.systems)}
 
 
-def _overlaps(ctx: StageContext, config: Config, run: str) -> list[QuestionOverlap]:
-    """Return how much of each question stands in what a run was trained on; nothing is known of another system."""
-    longest: dict[str, QuestionOverlap] = {}
-    for row in config.runs:
-        for _, place in row.sources if row.label == run else ():
-            for found in ctx.inputs[f"contamination.{place}"].records("questions", QuestionOverlap):
-                before = longest.get(found.text_id)
-                if before is None or found.overlap_words > before.overlap_words:
-                    longest[found.text_id] = found
-    return list(longest.values())
+def _overlaps(ctx: StageContext, config: Config, run: str) -> list[QuestionOverlap] | None:
+    """Return how much of each question stands in what a run was trained on; None where that is not known."""
+    place = next((index for index, row in enumerate(config.runs) if row.label == run), None)
+    found = ctx.inputs.get(f"contamination.{place}")
+    return list(found.records("questions", QuestionOverlap)) if found is not None else None
 
 
-def compare_arms(
-    scores: Mapping[str, Sequence[QuestionScore]], arms: Sequence[Arm], steps: Mapping[str, str], seed: int
-) -> list[ArmComparison]:
-    """Return all pairs of arms, the better first: on accuracy, and on the gap where both trained for as many steps.
+def _larger(ctx: StageContext, config: Config) -> tuple[dict[str, float] | None, str]:
+    """Return the accuracy of the arms on the board of a larger dial, and what it is called; None without one."""
+    board = ctx.inputs.get("larger")
+    if board is None:
+        return None, ""
+    return {row.arm: row.accuracy for row in board.records("arms", ArmScore)}, config.larger
 
-    `scores` are ordered by question, and the same for the runs of an arm; a pair is compared on the questions that both
-    answered. `steps` is how long each run was trained.
+
+class Answers:
+    """The scores of the spoken questions by run and system, each ordered by question; runs answered the same ones."""
+
+    def __init__(self, scores: Mapping[str, Sequence[QuestionScore]]):
+        self.scores = scores
+
+    def clusters(self, arm: Arm) -> dict[str, str]:
+        """Return the cluster of each question that an arm answered, in order."""
+        return {row.question_id: row.cluster_id for row in self.scores[arm.runs[0]]}
+
+    def values(self, arm: Arm, metric: str, asked: Collection[str] | None = None) -> np.ndarray:
+        """Return the metric (runs, questions) of an arm, of the questions `asked` (None: of all that it answered)."""
+        import numpy as np
+
+        value = _VALUES[metric]
+        return np.array(
+            [[value(row) for row in self.scores[run] if asked is None or row.question_id in asked] for run in arm.runs],
+            float,
+        )
+
+
+def _right(name: str) -> Callable[[QuestionScore], float]:
+    return lambda row: right_option(row.option_log_likelihoods, row.answer_index)[name]
+
+
+_VALUES: Mapping[str, Callable[[QuestionScore], float]] = {
+    ACCURACY: lambda row: float(row.predicted_index == row.answer_index),
+    "sqa.all.probability": _right("probability"),
+    "sqa.all.margin": _right("margin"),
+    "sqa.all.log_probability": _right("log_probability"),
+    GAP: lambda row: row.reverse_kl,
+}
+
+
+def compare_arms(answers: Answers, arms: Sequence[Arm], ablations: Sequence[Ablation]) -> list[ArmComparison]:
+    """Return the ablations, each by its metric (after - before) with a verdict, then all other pairs by accuracy.
+
+    Of those the better arm is first. A pair is compared on the questions that both answered; one that cannot be (fewer
+    than two clusters, or a metric that an arm lacks) is left out. The ablations' p-values are adjusted together.
     """
-    import numpy as np
-
     from spelangy_model.eval.stats import holm
 
-    def values(arm: Arm, metric: str, asked: set[str]) -> np.ndarray:
-        rows = [[row for row in scores[run] if row.question_id in asked] for run in arm.runs]
-        if metric == GAP:
-            return np.array([[row.reverse_kl for row in of_run] for of_run in rows])
-        return np.array([[row.predicted_index == row.answer_index for row in of_run] for of_run in rows], float)
+    known = {arm.name: arm for arm in arms}
+    alpha = ALPHA / max(1, len(ablations))
+    planned = [
+        found
+        for row in ablations
+        if (found := _comparison(answers, row.metric, known[row.after], known[row.before], alpha, row.looked_for))
+    ]
+    adjusted = holm([pair.p_value for pair in planned])
+    several = [pair for pair in planned if not math.isnan(pair.same_questions_p_value)]
+    same = iter(holm([pair.same_questions_p_value for pair in several]))
+    judged = []
+    for pair, p_adjusted in zip(planned, adjusted, strict=True):
+        same_adjusted = math.nan if math.isnan(pair.same_questions_p_value) else next(same)
+        judged.append(
+            replace(
+                pair,
+                planned=True,
+                p_adjusted=p_adjusted,
+                same_questions_p_adjusted=same_adjusted,
+                verdict=verdict(p_adjusted, same_adjusted, ALPHA),
+            )
+        )
+    named = {frozenset((row.before, row.after)) for row in ablations if row.metric == ACCURACY}
+    for one, other in combinations(arms, 2):
+        if frozenset((one.name, other.name)) in named:
+            continue
+        found = _comparison(answers, ACCURACY, one, other, alpha, math.nan)
+        if found is not None and found.difference < 0:
+            found = _comparison(answers, ACCURACY, other, one, alpha, math.nan)
+        if found is not None:
+            judged.append(found)
+    return judged
 
-    pairs = []
-    for metric in (PRIMARY, GAP):
-        found = []
-        for one, other in combinations(arms, 2):
-            lengths = {steps.get(run, "") for run in (*one.runs, *other.runs)}
-            if metric == GAP and len(lengths) > 1:
-                continue
-            texts = {row.question_id: row.text_id for row in scores[one.runs[0]]}
-            asked = {row.question_id for row in scores[other.runs[0]] if row.question_id in texts}
-            clusters = np.array([text_id for question_id, text_id in texts.items() if question_id in asked])
-            sides = [(values(arm, metric, asked), arm.name) for arm in (one, other)]
-            if len(set(clusters.tolist())) < 2 or any(np.isnan(found).any() for found, _ in sides):
-                continue
-            sides.sort(key=lambda side: -side[0].mean())
-            found.append(_comparison(metric, *sides[0], *sides[1], clusters, seed))
-        for pair, adjusted in zip(found, holm([pair.p_value for pair in found]), strict=True):
-            pairs.append(replace(pair, p_adjusted=adjusted, resolved=adjusted < ALPHA))
-    return pairs
 
-
-def score_arm(arm: Arm, scores: Mapping[str, Sequence[QuestionScore]], chance: float, seed: int) -> ArmScore:
+def score_arm(arm: Arm, answers: Answers, chance: float) -> ArmScore:
     """Return an arm's accuracy over its seeds; its interval is that of its distance from guessing."""
     import numpy as np
 
     from spelangy_model.eval.stats import compare
 
-    right = np.array([[row.predicted_index == row.answer_index for row in scores[run]] for run in arm.runs], float)
-    clusters = np.array([row.text_id for row in scores[arm.runs[0]]])
+    right = answers.values(arm, ACCURACY)
+    clusters = np.array(list(answers.clusters(arm).values()))
     by_seed = right.mean(1)
     accuracy, low, high, p_value = float(right.mean()), math.nan, math.nan, math.nan
     if len(set(clusters.tolist())) > 1:
-        found = compare(right, np.full_like(right, chance), clusters, seed, "arm", arm.name)
+        found = compare(right, np.full_like(right, chance), clusters)
         low, high = (chance + end for end in (found.difference.low, found.difference.high))
         p_value = found.p_value
     return ArmScore(arm.name, len(arm.runs), accuracy, low, high, float(by_seed.min()), float(by_seed.max()), p_value)
 
 
-def _comparison(
-    metric: str,
-    first: np.ndarray,
-    first_name: str,
-    second: np.ndarray,
-    second_name: str,
-    clusters: np.ndarray,
-    seed: int,
-) -> ArmComparison:
-    from spelangy_model.eval.stats import compare, mcnemar, needed
+def arm_work(ctx: StageContext, config: Config, arm: Arm) -> ArmWork:
+    """Return what an arm was trained on; NaN where a run was trained elsewhere."""
+    rows = [(row, ctx.inputs[f"run.{index}"].manifest.counts.stats) for index, row in enumerate(config.runs)]
+    mine = [(row, stats) for row, stats in rows if row.label in arm.runs]
 
-    found = compare(first, second, clusters, seed, metric, first_name, second_name)
-    asked = needed(found)
-    single = metric == PRIMARY and len(first) == len(second) == 1
+    def mean(name: str) -> float:
+        found = [stats.get(name, math.nan) for _, stats in mine]
+        return sum(found) / len(found)
+
+    sources = [(role, config.token_sets[place].label) for role, place in mine[0][0].sources]
+    return ArmWork(
+        arm=arm.name,
+        steps=mean("steps"),
+        tokens=mean("positions_seen"),
+        loss_tokens=mean("loss_positions_seen"),
+        text_tokens=mean("positions_seen") * mean("text_share_seen"),
+        speech_s=mean("speech_s_seen"),
+        padding_share=mean("padding_share"),
+        sources=[label for _, label in sources],
+        epochs=[mean(f"{role}.epochs_seen") for role, _ in sources],
+    )
+
+
+def metric_noise(
+    answers: Answers, arms: Sequence[Arm], larger: Mapping[str, float] | None = None, larger_name: str = ""
+) -> list[MetricNoise]:
+    """Return, for each metric that all arms have, its noise between seeds, its spread over arms, its decisions.
+
+    The truth of a decision is the accuracy of the arms in `larger`, else the accuracy of this board over all seeds.
+    """
+    import numpy as np
+
+    if len(arms) < 2:
+        return []
+    accuracy = {arm.name: float(answers.values(arm, ACCURACY).mean()) for arm in arms}
+    truth, against = (accuracy, "this board") if larger is None else (larger, larger_name)
+    found = []
+    for metric, instrument in INSTRUMENTS.items():
+        by_run = {arm.name: answers.values(arm, metric).mean(1) for arm in arms}
+        if any(np.isnan(values).any() for values in by_run.values()):
+            continue
+        freedom = sum(len(values) - 1 for values in by_run.values())
+        squares = sum(float(((values - values.mean()) ** 2).sum()) for values in by_run.values())
+        decided = [
+            1.0 if order == wanted else 0.5 if order == 0 else 0.0
+            for one, other in combinations([name for name in by_run if name in truth], 2)
+            if (wanted := np.sign(truth[one] - truth[other]))
+            for first in by_run[one]
+            for second in by_run[other]
+            for order in [np.sign(first - second) * (1 if instrument.higher_is_better else -1)]
+        ]
+        found.append(
+            MetricNoise(
+                metric=metric,
+                arms=len(arms),
+                seed_sd=math.sqrt(squares / freedom) if freedom else math.nan,
+                spread=float(np.std([values.mean() for values in by_run.values()], ddof=1)),
+                decision_accuracy=float(np.mean(decided)) if decided else math.nan,
+                decisions=len(decided),
+                against=against,
+            )
+        )
+    return found
+
+
+def _comparison(
+    answers: Answers, metric: str, first: Arm, second: Arm, alpha: float, effect: float
+) -> ArmComparison | None:
+    import numpy as np
+
+    from spelangy_model.eval.stats import Needed, compare, needed, smallest_effect
+
+    clusters = answers.clusters(first)
+    both = [question_id for question_id in answers.clusters(second) if question_id in clusters]
+    asked = set(both)
+    values = [answers.values(arm, metric, asked) for arm in (first, second)]
+    if len({clusters[one] for one in both}) < 2 or any(np.isnan(found).any() for found in values):
+        return None
+    found = compare(values[0], values[1], np.array([clusters[one] for one in both]))
+    asked_for = needed(found, effect, alpha) if not math.isnan(effect) and effect else Needed(None, None)
     return ArmComparison(
         metric=metric,
-        first=first_name,
-        second=second_name,
-        first_value=float(first.mean()),
-        second_value=float(second.mean()),
+        first=first.name,
+        second=second.name,
+        planned=False,
+        first_value=float(values[0].mean()),
+        second_value=float(values[1].mean()),
         difference=found.difference.value,
         low=found.difference.low,
         high=found.difference.high,
         p_value=found.p_value,
-        p_adjusted=found.p_value,
-        p_mcnemar=mcnemar(first[0], second[0], clusters) if single else math.nan,
-        resolved=found.p_value < ALPHA,
-        questions=found.questions,
-        first_seeds=len(first),
-        second_seeds=len(second),
-        needed_questions=asked.questions or 0,
-        needed_seeds=asked.seeds or 0,
+        p_adjusted=math.nan,
+        same_questions_low=found.same_questions.low,
+        same_questions_high=found.same_questions.high,
+        same_questions_p_value=found.same_questions_p_value,
+        same_questions_p_adjusted=math.nan,
+        verdict="",
+        clusters=found.clusters,
+        first_seeds=len(first.runs),
+        second_seeds=len(second.runs),
+        alpha=alpha,
+        smallest_effect=smallest_effect(found, alpha),
+        effect=effect,
+        needed_clusters=asked_for.clusters or 0,
+        needed_seeds=asked_for.seeds or 0,
+        needed_both=list(asked_for.both or ()),
     )
 
 
-def clean_score(run: str, scores: Sequence[QuestionScore], overlaps: Sequence[QuestionOverlap]) -> CleanScore:
+def clean_score(
+    run: str, scores: Sequence[QuestionScore], overlaps: Sequence[QuestionOverlap] | None, seed: int
+) -> CleanScore:
     """Return a run's accuracy on clean and on contaminated question texts, with the test that the latter is higher.
 
-    One value a question text, Welch's t-test, one-sided at the paper's alpha of 0.01; NaN where a side has fewer than
-    two texts or the scores do not vary.
+    One value a question text; a permutation test at the paper's alpha of 0.01, NaN where it has no say. Where each
+    split is wholly clean or wholly contaminated, wording and contamination cannot be told apart.
     """
     import numpy as np
-    from scipy.stats import ttest_ind
 
-    status = {row.text_id: row.clean for row in overlaps}
+    from spelangy_model.eval.stats import permutation_test
+
+    status = {row.text_id: row.clean for row in overlaps or ()}
     answers: dict[str, list[bool]] = defaultdict(list)
+    rows = {row.text_id: row for row in scores}
     for row in scores:
         answers[row.text_id].append(row.predicted_index == row.answer_index)
-    clean = [float(np.mean(values)) for text_id, values in answers.items() if status.get(text_id, True)]
-    dirty = [float(np.mean(values)) for text_id, values in answers.items() if not status.get(text_id, True)]
-    p_value = math.nan
-    if min(len(clean), len(dirty)) > 1 and np.var(clean) + np.var(dirty) > 0:
-        tested: Any = ttest_ind(dirty, clean, equal_var=False, alternative="greater")
-        p_value = float(tested.pvalue)
+    values = np.array([float(np.mean(found)) for found in answers.values()])
+    marked = np.array([not status.get(text_id, True) for text_id in answers], bool)
+    clusters = np.array([rows[text_id].cluster_id for text_id in answers])
+    p_value = permutation_test(values, marked, clusters, seed, "contamination", run) if len(values) else math.nan
+    by_split: dict[str, set[bool]] = defaultdict(set)
+    for text_id, mark in zip(answers, marked.tolist(), strict=True):
+        by_split[rows[text_id].split].add(mark)
     return CleanScore(
         run=run,
-        all_accuracy=float(np.mean([*clean, *dirty])) if answers else math.nan,
-        clean_accuracy=float(np.mean(clean)) if clean else math.nan,
-        contaminated_accuracy=float(np.mean(dirty)) if dirty else math.nan,
-        clean_texts=len(clean),
-        contaminated_texts=len(dirty),
+        known=overlaps is not None,
+        all_accuracy=float(values.mean()) if len(values) else math.nan,
+        clean_accuracy=float(values[~marked].mean()) if (~marked).any() else math.nan,
+        contaminated_accuracy=float(values[marked].mean()) if marked.any() else math.nan,
+        clean_texts=int((~marked).sum()),
+        contaminated_texts=int(marked.sum()),
         p_value=p_value,
         significant=p_value < _CLEAN_ALPHA,
+        by_split=len(by_split) > 1 and bool(marked.any()) and all(len(found) == 1 for found in by_split.values()),
     )

@@ -19,7 +19,7 @@ from spelangy_assets.stage_parts.language_model import ask_all, make_client, req
 from spelangy_assets.store.artifacts import ShardFile, UnitWriter
 from spelangy_model.records import Page, Script
 from spelangy_model.text.extract import ExtractionRules, extract_text, page_title
-from spelangy_model.text.llm import LanguageModel, LanguageModelClient, load_prompt
+from spelangy_model.text.llm import AskedClient, LanguageModel, LanguageModelChoice, load_prompt
 from spelangy_model.text.normalize import normalize
 from spelangy_model.text.questions import (
     Answer,
@@ -59,7 +59,7 @@ class Config:
     """
 
     rules: QuestRules = field(default_factory=QuestRules)
-    model: LanguageModel | None = None
+    model: LanguageModel | LanguageModelChoice | None = None
     prompt_digest: str = ""
     max_model_characters: ClassVar[int] = 12_000
     seed: int = 0
@@ -145,7 +145,7 @@ def _answers(
     ctx: StageContext,
     out: UnitWriter,
     config: Config,
-    client: LanguageModelClient | None,
+    client: AskedClient | None,
     pairs: list[tuple[Page, MinedQuestion]],
 ) -> list[Answer | str]:
     """Return the answer to each question, or the reason why there is none."""

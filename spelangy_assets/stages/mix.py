@@ -7,8 +7,9 @@ Inputs: for each source of the mixture, by its role (`speech.0`, `text.0` and so
 with a table documents(TokenDocument)); `text_tokenizer`; `speech_tokenizer` where a source has speech; and the indexes
 of duplicates of the crawls that the sources are made from (`duplicates.0` and so on): documents of the recordings and
 pages that they name are left out, and counted as near_duplicate. `contaminated.SOURCE` names documents of a source that
-hold words of a benchmark; they go as contaminated. Output: rows(PackedRow), the vocabulary's layout
-(vocabulary_layout.json), which the tokenizers determine, and mixture.json: shares wanted and achieved, epochs, fill.
+hold words of a benchmark; they go as contaminated. What a source's licences refuse goes as licence_refused.
+Output: rows(PackedRow), the vocabulary's layout (vocabulary_layout.json), which the tokenizers determine, and
+mixture.json: shares wanted and achieved, epochs, fill.
 
 The mix is planned on lengths; then each shard of a source is read once, and the sequences that are drawn from it are
 written into a file of the scratch folder, in the order of the rows that want them; then each shard of rows takes its
@@ -40,16 +41,17 @@ from spelangy_model.data.mixture import (
     MixturePlan,
     MixtureReport,
     OpenShard,
+    Source,
     Written,
     plan_mixture,
     rows_of_plan,
     write_planned,
 )
 from spelangy_model.records import Duplicate, PackedRow
-from spelangy_model.tokenizer.codec import codebook_size_of
+from spelangy_model.tokenizer.codec import CODES_PER_S, codebook_size_of
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"rows": PackedRow}
 DUPLICATES, CONTAMINATED = "duplicates.", "contaminated."  # what roles begin with
 
@@ -133,6 +135,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 shard,
                 frozenset(repeated.get(member.address.partition, ())),
                 frozenset(contaminated.get(source.name, ())),
+                source,
             )
             for member in members
             for shard in member.shards("documents")
@@ -156,6 +159,9 @@ def run(ctx: StageContext, config: Config) -> None:
             out.add("positions", len(rows) * mixture.row_length)
             out.add("filled_positions", int(plan.length[plan.rows_between(rows.start, rows.stop)].sum()))
             out.add("loss_positions", int(sum(part.loss_mask.sum() for part in written.values())))
+            for (number, _), part in written.items():
+                codes = int((part.ids >= layout.first_code).sum())
+                out.add(f"{mixture.sources[number].name}.speech_s", codes / CODES_PER_S)
             out.kept(0)
             if unit == 0:  # counts and ratios are of the whole mix: they stand in one unit's receipt
                 documents = sum(source.documents_drawn for source in report.sources)
@@ -167,7 +173,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 for reason, count in [*sorted(left_out.items()), *report.dropped.items()]:
                     out.drop(reason, count)
                 out.add("largest_share_error", report.ratio_error)
-                out.add("text_row_share", report.text_share)
+                out.add("text_share", report.text_share)
                 for source in report.sources:
                     out.add(f"{source.name}.tokens", source.tokens)
                     out.add(f"{source.name}.share", source.share)
@@ -209,31 +215,38 @@ class _Shard:
     file: ShardFile
     repeated: frozenset[str]
     contaminated: frozenset[str]
+    source: Source
+
+    @property
+    def _is_whole(self) -> bool:
+        return not (self.repeated or self.contaminated or self.source.licences)
 
     def documents(self) -> DocumentArrays:
         """Return the documents without those that are left out."""
-        table = self.file.table(COLUMNS)
-        if self.repeated or self.contaminated:
+        table = self.file.table(COLUMNS if self._is_whole else (*COLUMNS, "licence"))
+        if not self._is_whole:
             kept = [reason is None for reason in self._reasons(table)]
             table = table.filter(pa.array(kept, pa.bool_()))
         return document_arrays(table)
 
     def left_out(self) -> Counter[str]:
         """Return how many documents are left out, by reason; a document counts once."""
-        if not self.repeated and not self.contaminated:
+        if self._is_whole:
             return Counter()
-        reasons = self._reasons(self.file.table(["document_id", "source_id"]))
+        reasons = self._reasons(self.file.table(["document_id", "source_id", "licence"]))
         return Counter(reason for reason in reasons if reason is not None)
 
     def _reasons(self, table: pa.Table) -> list[str | None]:
-        columns = (table.column(name).to_pylist() for name in ("document_id", "source_id"))
+        columns = (table.column(name).to_pylist() for name in ("document_id", "source_id", "licence"))
         return [
             "near_duplicate"
             if source_id in self.repeated
             else "contaminated"
             if document_id in self.contaminated
             else None
-            for document_id, source_id in zip(*columns, strict=True)
+            if self.source.allows(licence)
+            else "licence_refused"
+            for document_id, source_id, licence in zip(*columns, strict=True)
         ]
 
 

@@ -42,7 +42,7 @@ from spelangy_model.audio.words import spread, text_of
 from spelangy_model.records import Hypothesis, Recording, Segment, Word
 from spelangy_model.text.language import detect_language
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {"hypotheses": Hypothesis}
 INDEPENDENT_UNITS = True
 
@@ -126,11 +126,14 @@ def hypotheses(
 
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError when a system's package or model is missing."""
+    missing = []
     for system in config.systems:
         try:
             system.locate(execution.cache_dir)
         except AsrError as error:
-            raise PreflightError(str(error)) from error
+            missing.append(str(error))
+    if missing:
+        raise PreflightError(*missing)
 
 
 def run(ctx: StageContext, config: Config) -> None:

@@ -39,7 +39,7 @@ from spelangy_model.eval.stats import wilson_interval
 from spelangy_model.records import Chunk, HeardChunk, Metric, RejectedChunk
 from spelangy_model.rng import stable_hash
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"metrics": Metric, "heard": HeardChunk, "rejected": RejectedChunk}
 
 _BLOCK_CHUNKS = 256  # held as sound at once

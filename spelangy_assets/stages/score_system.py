@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, System
 from spelangy_model.records import Int32, Metric, QuestionScore, SpokenQuestion
 from spelangy_model.rng import stable_hash
 
-VERSION = "3"
+VERSION = "4"
 SUBJECT = "system"  # of the metrics; the leaderboard knows which system it is
 _AT_ONCE = 256  # questions held as sound
 
@@ -110,6 +110,7 @@ def run(ctx: StageContext, config: Config) -> None:
         scores: list[QuestionScore] = []
         heard: list[HeardQuestion] = []
         voices: dict[str, str] = {}
+        clusters: dict[str, str] = {}
         with ctx.out.unit(unit) as out:
             for block in _blocks(_chosen(ctx, config), config.seed):
                 answers = system.answer(
@@ -122,12 +123,13 @@ def run(ctx: StageContext, config: Config) -> None:
                     if answer.heard is not None
                 ]
                 voices |= {row.question_id: row.voice for row in block}
+                clusters |= {row.question_id: row.cluster_id for row in block}
                 ctx.log(f"{len(scores)} questions")
             out.read(len(scores))
             out.kept(len(scores))
             out.write("scores", scores)
             out.write("heard", heard)
-            metrics = [*summarize(scores, [], voices, SUBJECT, config.seed), *_errors(SUBJECT, heard)]
+            metrics = [*summarize(scores, [], voices, SUBJECT, config.seed), *_errors(SUBJECT, heard, clusters)]
             out.write("metrics", metrics)
         for metric in metrics:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
@@ -156,6 +158,7 @@ def _score(config: Config, row: SpokenQuestion, answer: Answered) -> QuestionSco
     return QuestionScore(
         question_id=row.question_id,
         text_id=row.text_id,
+        cluster_id=row.cluster_id,
         benchmark=row.benchmark,
         split=row.split,
         accent=row.accent,
@@ -176,8 +179,8 @@ def _heard(row: SpokenQuestion, heard: str) -> HeardQuestion:
     return HeardQuestion(row.question_id, row.spoken_text, heard, errors.errors, errors.reference_words)
 
 
-def _errors(name: str, heard: Sequence[HeardQuestion]) -> Iterator[Metric]:
-    """Yield the word error rate with a bootstrap's interval over questions."""
+def _errors(name: str, heard: Sequence[HeardQuestion], clusters: Mapping[str, str]) -> Iterator[Metric]:
+    """Yield the word error rate with a bootstrap's interval over clusters of questions, by question_id."""
     import numpy as np
 
     from spelangy_model.eval.stats import ratio_bootstrap
@@ -185,5 +188,7 @@ def _errors(name: str, heard: Sequence[HeardQuestion]) -> Iterator[Metric]:
     if not heard:
         return
     errors, words = np.array([[row.word_errors, row.words] for row in heard]).T
-    found = ratio_bootstrap(errors, words, lambda ratio: ratio[0], 0, name)
+    found = ratio_bootstrap(
+        errors, words, lambda ratio: ratio[0], 0, name, clusters=np.array([clusters[row.question_id] for row in heard])
+    )
     yield Metric(name, "asr.word_error_rate", found.value, found.low, found.high, len(heard))

@@ -21,8 +21,8 @@ from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.diarization.diarize import (
-    AnyDiarizerSpec,
     Diarizer,
+    DiarizerChoice,
     DiarizerSpec,
     DiarizerUnavailable,
     check_diarizer,
@@ -47,7 +47,7 @@ class Config:
     utterances are not joined or cut: one over `max_segment_s` is dropped.
     """
 
-    diarizer: AnyDiarizerSpec = field(default_factory=DiarizerSpec)
+    diarizer: DiarizerChoice = field(default_factory=DiarizerSpec)
     max_gap_s: float = 0.5
     min_turn_s: ClassVar[float] = 0.25
     max_segment_s: ClassVar[float] = 28.0

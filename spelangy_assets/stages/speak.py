@@ -27,6 +27,7 @@ from spelangy_model.audio.tts import (
     Samples,
     SpeechLimits,
     Synthesizer,
+    SynthesizerChoice,
     SynthesizerSpec,
     TtsUnavailable,
     Unspeakable,
@@ -59,7 +60,7 @@ class Config:
     seed: int
     voices: tuple[Voice, ...] = VOICES
     voices_per_document: int = 1
-    synthesizer: SynthesizerSpec = field(default_factory=SynthesizerSpec)
+    synthesizer: SynthesizerChoice = field(default_factory=SynthesizerSpec)
     limits: SpeechLimits = field(default_factory=SpeechLimits)
     loudness_lufs: float | None = None
     scripts_per_unit: int = 256

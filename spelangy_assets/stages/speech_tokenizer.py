@@ -29,6 +29,7 @@ from spelangy_model.options import refuse_idle
 from spelangy_model.pretrained import CheckpointRefused, check_settings
 from spelangy_model.records import Chunk, Metric
 from spelangy_model.rng import stable_seed
+from spelangy_model.tokenizer.codec import CodecChoice, CodecError
 from spelangy_model.tokenizer.speech_schedule import SpeechTraining
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ _BLOCK_CHUNKS = 1024  # decoded at once
 
 @dataclass(frozen=True)
 class Config:
-    """`shipped` takes the project's checkpoint; `trained` makes one of `preset`; `mimi` takes `model`.
+    """`shipped` takes the project's checkpoint; `trained` makes one of `preset`; `mimi` takes `model`. A `codec` is one
+    from outside, in the place of all these.
 
     `checkpoint_sha256` is the digest of the shipped one. `model` is a folder or a name in the local Hugging Face cache.
     At most `measured_utterances` of the held-out texts' utterances are read back to measure the tokenizer.
@@ -56,9 +58,13 @@ class Config:
     preset: str = "tiny"
     training: SpeechTraining = field(default_factory=SpeechTraining)
     model: str = "kyutai/mimi"
+    codec: CodecChoice | None = None
     measured_utterances: ClassVar[int] = 400
 
     def __post_init__(self) -> None:
+        if self.codec is not None:
+            names = ("source", "checkpoint_sha256", "preset", "training", "model")
+            refuse_idle(self, "beside a codec from outside", *names)
         own = {"shipped": ("checkpoint_sha256",), "trained": ("preset", "training"), "mimi": ("model",)}
         for names in (names for source, names in own.items() if source != self.source and self.source in own):
             refuse_idle(self, f"for a speech tokenizer that is {self.source}", *names)
@@ -116,7 +122,12 @@ def speech_tokenizer(speech: Dataset, *, name: str = "speech_tokenizer", **optio
 
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError for a missing or altered checkpoint, an unknown preset, or a Mimi that is not here."""
-    if config.source == "shipped":
+    if config.codec is not None:
+        try:
+            config.codec.locate()
+        except CodecError as error:
+            raise PreflightError(f"the speech tokenizer: {error}") from error
+    elif config.source == "shipped":
         shipped_checkpoint(config.checkpoint_sha256)
     elif config.source == "trained":
         from spelangy_model.tokenizer.speech import preset_config
@@ -132,7 +143,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def _mimi_folder(model: str) -> Path:
-    from spelangy_model.tokenizer.codec import CodecError, read_config
+    from spelangy_model.tokenizer.codec import read_config
 
     try:
         folder = local_model(model)
@@ -157,7 +168,9 @@ def run(ctx: StageContext, config: Config) -> None:
         with ctx.out.unit(unit) as out:
             folder = ctx.out.scratch / "checkpoint"
             folder.mkdir(exist_ok=True)
-            if config.source == "shipped":
+            if config.codec is not None:
+                folder = config.codec.locate()
+            elif config.source == "shipped":
                 for name, data in shipped_checkpoint(config.checkpoint_sha256).items():
                     (folder / name).write_bytes(data)
             elif config.source == "mimi":
@@ -170,7 +183,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 out.write_file(name, (folder / name).read_bytes())
             if chunks is not None:
                 model = open_codec(folder)
-                out.add("reading_heads", 0 if config.source == "mimi" else 1)
+                out.add("reading_heads", 0 if config.codec or config.source == "mimi" else 1)
                 out.write("metrics", list(measure(model, chunks.records("chunks", Chunk), config.measured_utterances)))
                 out.read(chunks.manifest.rows("chunks"))
                 out.kept(chunks.manifest.rows("chunks"))

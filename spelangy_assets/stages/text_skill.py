@@ -6,7 +6,8 @@ Put here: which tasks, and the documents of the local tasks. Do not put here: th
 Inputs: `model` (a model folder), `questions` (SpokenQuestion), and of a run `base`: the artifact of this stage of its
 base LM. Output: scores.json, all scores question by question, and metrics(Metric):
 
-    text_skill.{task}.{metric}         as the harness calls it, with a 95% interval over documents where there is one
+    text_skill.{task}.{metric}         as the harness calls it, with a 95% interval over documents where there is one;
+                                       over clusters of questions for own_questions
     text_skill.{task}.{metric}.drop    against `base`: how much worse, positive where skill was lost; paired
 
 Local tasks need no hub: own_questions (the benchmark's questions, written) and held_out_text (texts of `held_out`).
@@ -31,7 +32,7 @@ from spelangy_model.records import Metric, SpokenQuestion
 if TYPE_CHECKING:
     from spelangy_model.eval.harness import Task, TaskScore
 
-VERSION = "2"
+VERSION = "3"
 TABLES: dict[str, type] = {"metrics": Metric}
 SUBJECT = "run"  # of the metrics; the leaderboard knows which run it is
 SCORES_FILE = "scores.json"
@@ -119,10 +120,13 @@ def _tasks(ctx: StageContext, config: Config) -> Iterator[Task]:
 
     for choice in config.tasks:
         documents: list[dict[str, Any]] = []
+        clusters: list[str] = []
         if choice.name == "own_questions":
             texts = {row.text_id: row for row in ctx.inputs["questions"].records("questions", SpokenQuestion)}
             rows = list(texts.values())
             count = min(config.max_questions or len(rows), len(rows))
+            chosen = [rows[index * len(rows) // count] for index in range(count)]
+            clusters = [row.cluster_id for row in chosen]
             documents = [
                 {
                     "question": row.question,
@@ -130,11 +134,11 @@ def _tasks(ctx: StageContext, config: Config) -> Iterator[Task]:
                     "answer_index": row.answer_index,
                     "answer_prefix": config.answer_prefix,
                 }
-                for row in (rows[index * len(rows) // count] for index in range(count))
+                for row in chosen
             ]
         elif choice.name == "held_out_text":
             documents = [{"text": text} for text in config.held_out.texts()] if config.held_out else []
-        yield Task(choice.name, choice.fewshot, documents)
+        yield Task(choice.name, choice.fewshot, documents, clusters)
 
 
 def _evaluate(ctx: StageContext, config: Config, tasks: list[Task]) -> list[TaskScore]:
@@ -166,6 +170,7 @@ def _scores_of(skill: Artifact) -> list[TaskScore]:
                 **score,
                 "interval": Interval(**score["interval"]),
                 "samples": tuple((amount, units) for amount, units in score["samples"]),
+                "clusters": tuple(score["clusters"]),
             }
         )
         for score in json.loads(skill.read_file(SCORES_FILE))

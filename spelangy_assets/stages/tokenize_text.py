@@ -4,7 +4,7 @@ Put here: one shard of texts in, one shard of documents out. Do not put here: th
 (spelangy_model/tokenizer/text.py) or markers and rows (mixing decides them). A long document is cut into chunks at
 the ends of paragraphs, so that it can be spread over rows without losing a token.
 
-Inputs: `text_documents` (TextDocument) and `text_tokenizer` (files).
+Inputs: `text_documents` (TextDocument, or SuppliedText) and `text_tokenizer` (files).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stage_parts import contracts
-from spelangy_model.records import TextDocument, TokenChunk, TokenDocument
+from spelangy_model.records import SuppliedText, TextDocument, TokenChunk, TokenDocument
 
 VERSION = "2"
 TABLES: dict[str, type] = {"documents": TokenDocument}
@@ -32,7 +32,7 @@ KIND = DatasetKind(
     group="tokens",
     description="{text_documents} as ids of the text tokenizer.",
     contract=contracts.TOKENS,
-    takes={"text_documents": TextDocument, "text_tokenizer": "text_tokenizer"},
+    takes={"text_documents": (TextDocument, SuppliedText), "text_tokenizer": "text_tokenizer"},
     makes="text_tokens",
     columns={
         "document_id": ("text_documents.document_id",),
@@ -56,11 +56,12 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Tokenize each shard of `documents` as one unit."""
+    """Tokenize each shard as one unit."""
     from spelangy_model.tokenizer.text import load_text_tokenizer, split_text
 
     tokenizer = load_text_tokenizer(ctx.inputs["text_tokenizer"].local_folder(ctx.execution.cache_dir))
-    for unit, shard in ctx.out.pending(ctx.inputs["text_documents"].shards("documents")):
+    documents = ctx.inputs["text_documents"]
+    for unit, shard in ctx.out.pending([*documents.shards("documents"), *documents.shards("texts")]):
         with ctx.out.unit(unit) as out:
             for document in shard.iter_records(TextDocument):
                 out.read(1)

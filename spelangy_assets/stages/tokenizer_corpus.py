@@ -19,6 +19,7 @@ from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages.speak import SpokenScript, speak_documents
 from spelangy_model.audio.tts import (
     SpeechLimits,
+    SynthesizerChoice,
     SynthesizerSpec,
     TtsUnavailable,
     Voice,
@@ -40,7 +41,7 @@ class Config:
     sentences: tuple[SentenceSource, ...]
     seed: int = 0
     voices: tuple[Voice, ...] = VOICES
-    synthesizer: SynthesizerSpec = field(default_factory=SynthesizerSpec)
+    synthesizer: SynthesizerChoice = field(default_factory=SynthesizerSpec)
     limits: SpeechLimits = field(default_factory=SpeechLimits)
     licence: str = "Apache-2.0"
     sentences_per_unit: int = 512

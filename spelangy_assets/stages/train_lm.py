@@ -4,7 +4,8 @@ Put here: the literals of a run, the spec that the process gets, and what is kep
 training loop (spelangy_model/train), which runs alone so that Dagster's process never loads a model.
 
 Inputs: `mix` (rows, vocabulary_layout.json), `text_tokenizer` (files), and `base_lm` (an artifact of this stage)
-unless the model starts from a preset. Output: a Hugging Face model folder at the root of the artifact, with
+unless the model starts from a preset. With `matched`, another run, the steps are as many as see its loss tokens.
+Output: a Hugging Face model folder at the root of the artifact, with
 metrics.jsonl (one line a step) and, outside the data version, timing.jsonl. A killed run goes on from its newest
 checkpoint.
 """
@@ -15,7 +16,9 @@ import base64
 import importlib.util
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
@@ -26,7 +29,10 @@ from spelangy_model.records import PackedRow
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 from spelangy_model.train.spec import TrainingOptions
 
-VERSION = "1"
+if TYPE_CHECKING:
+    import numpy as np
+
+VERSION = "2"
 TABLES: dict[str, type] = {}
 _CHECKPOINT_EVERY = 100  # steps: what a kill may cost; where it falls does not change the result
 _TIMING = "timing.jsonl"
@@ -68,7 +74,12 @@ KIND = DatasetKind(
     kinds=("pytorch",),
     pool="gpu",
     cost="heavy",
-    takes={"mix": PackedRow, "base_lm": "language_model", "text_tokenizer": "text_tokenizer"},
+    takes={
+        "mix": PackedRow,
+        "base_lm": "language_model",
+        "matched": "language_model",
+        "text_tokenizer": "text_tokenizer",
+    },
     makes="language_model",
 )
 
@@ -91,11 +102,12 @@ def run(ctx: StageContext, config: Config) -> None:
     """Train in one unit: the process's own checkpoints, in the scratch folder, are the resume points."""
     for unit, _ in ctx.out.pending(["run"]):
         mix, base = ctx.inputs["mix"], ctx.inputs.get("base_lm")
+        options = _as_long_as(ctx.inputs["matched"], mix, config) if "matched" in ctx.inputs else config
         if (base is None) == (not config.preset):
             raise InputError("a run starts from base_lm or from a preset: give exactly one of them")
         with ctx.out.unit(unit) as out:
             model = ctx.out.scratch / "model"
-            ctx.execution.launch("spelangy_model.train.run", _spec(ctx, config, mix, base), ctx.out.scratch)
+            ctx.execution.launch("spelangy_model.train.run", _spec(ctx, options, mix, base), ctx.out.scratch)
             for path in sorted(item for item in model.rglob("*") if item.is_file()):
                 name = path.relative_to(model).as_posix()
                 out.write_file(
@@ -107,13 +119,71 @@ def run(ctx: StageContext, config: Config) -> None:
             out.read(mix.manifest.rows("rows"))
             out.kept(mix.manifest.rows("rows"))
             out.add("steps", len(steps))
-            out.add("positions_seen", sum(step["positions"] for step in steps))
+            seen = sum(step["positions"] for step in steps)
+            row_positions = mix.manifest.counts.stats["positions"] / mix.manifest.rows("rows")
+            out.add("positions_seen", seen)
+            out.add("padding_share", 1 - seen / (len(steps) * config.batch_rows * row_positions))
             out.add("loss_positions_seen", sum(step["loss_tokens"] for step in steps))
             out.add("row_epochs", len(steps) * config.batch_rows / mix.manifest.rows("rows"))
             out.add("closing_loss_nats", sum(step["loss"] for step in closing) / len(closing))
             for name, share in steps[-1]["share_by_source"].items():
                 out.add(f"{name}.share", share)
+            for name, amount in work_of(mix.manifest.counts.stats, steps[-1]["positions_by_source"]).items():
+                out.add(name, amount)
         ctx.log(f"{len(steps)} steps, closing loss {sum(step['loss'] for step in closing) / len(closing):.4f} nats")
+
+
+def _as_long_as(matched: Artifact, mix: Artifact, config: Config) -> Config:
+    """Return the options with as many steps as it takes to see the loss tokens of another run; the schedule scales.
+
+    InputError for a run that was trained elsewhere.
+    """
+    import numpy as np
+
+    wanted = matched.manifest.counts.stats.get("loss_positions_seen")
+    if wanted is None:
+        raise InputError(f"{matched.uri} was trained elsewhere: how many loss tokens it saw is not known")
+    counts: list[np.ndarray] = []
+    for shard in mix.shards("rows"):
+        masks = shard.table(["loss_mask"]).column("loss_mask").combine_chunks()
+        counts.append(masks.flatten().to_numpy().reshape(len(masks), -1)[:, 1:].sum(1, dtype=np.int64))
+    steps = steps_for(np.concatenate(counts), config.batch_rows, wanted)
+    scale = steps / config.steps
+    return replace(
+        config,
+        steps=steps,
+        warmup_steps=int(config.warmup_steps * scale),
+        decay_steps=int(config.decay_steps * scale),
+    )
+
+
+def steps_for(loss_tokens: np.ndarray, batch_rows: int, wanted: float) -> int:
+    """Return the number of steps that comes nearest to so many loss tokens, at least 1.
+
+    `loss_tokens` has one entry a row of the mix; rows are read in order, and again from the first.
+    """
+    import numpy as np
+
+    times = int(wanted // max(1, loss_tokens.sum())) + 2
+    rows = np.tile(loss_tokens, times)
+    rows = rows[: len(rows) - len(rows) % batch_rows]
+    reached = np.cumsum(rows.reshape(-1, batch_rows).sum(1))
+    return int(np.abs(reached - wanted).argmin()) + 1
+
+
+def work_of(mix: Mapping[str, float], tokens: Mapping[str, int]) -> dict[str, float]:
+    """Return what a run saw of its mix: seconds of speech, share of text-only rows in tokens, epochs of each source.
+
+    `tokens` are those that it saw of each source. A run that stops within its mix saw speech and documents of a source
+    in the proportion of the source's tokens.
+    """
+    total = sum(tokens.values())
+    parts = {name: count / mix[f"{name}.tokens"] for name, count in tokens.items() if mix.get(f"{name}.tokens")}
+    return {
+        "speech_s_seen": sum(part * mix.get(f"{name}.speech_s", 0.0) for name, part in parts.items()),
+        "text_share_seen": sum(count for name, count in tokens.items() if name.startswith("text")) / total,
+        **{f"{name}.epochs_seen": part * mix[f"{name}.epochs"] for name, part in parts.items()},
+    }
 
 
 def _plot(losses: list[float]) -> str:

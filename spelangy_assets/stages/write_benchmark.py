@@ -9,6 +9,7 @@ alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,14 @@ from typing import Any
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
+from spelangy_assets.report.benchmark_tables import NO_BENCHMARK
 from spelangy_assets.sources.questions import Asked, QuestionSource
 from spelangy_assets.sources.texts import SourceUnavailable
 from spelangy_model.audio.io import AudioError, decode, encode_flac
 from spelangy_model.audio.tts import (
     SpeechLimits,
     Synthesizer,
+    SynthesizerChoice,
     SynthesizerSpec,
     TtsUnavailable,
     Unspeakable,
@@ -32,23 +35,27 @@ from spelangy_model.audio.tts import (
     open_synthesizer,
     speak_line,
 )
+from spelangy_model.catalogue import KNOWN
 from spelangy_model.eval.distractors import four_options
 from spelangy_model.eval.question_files import QuestionFileError, RawQuestion, digest_of_questions, read_questions
 from spelangy_model.records import Audio, SpokenQuestion
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.spoken import spoken_form
 
-VERSION = "5"
+VERSION = "6"
 TABLES: dict[str, type] = {"questions": SpokenQuestion}
 FOLDER_VARIABLE = "SPELANGY_BENCHMARKS"
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True)
 class QuestionSet:
     """A file of questions: `path` lies below the folder that SPELANGY_BENCHMARKS names, `digest` is what it must hold.
 
-    `format` is one of spelangy_model/eval/question_files.py. `max_questions` draws so many by the seed, 0 takes all;
-    distractors are drawn from the whole file all the same.
+    `name` stands in metrics (sqa.NAME.SPLIT.accuracy). `format` is one of spelangy_model/eval/question_files.py.
+    `max_questions` draws so many by the seed, 0 takes all; distractors are drawn from the whole file all the same.
+    An empty digest is refused before anything is spoken, with the digest to state (`spelangy questions FILE` prints
+    it, too).
     """
 
     name: str
@@ -57,6 +64,14 @@ class QuestionSet:
     digest: str
     split: str = "test"
     max_questions: int = 0
+
+    def __post_init__(self) -> None:
+        for what, written in (("name", self.name), ("split", self.split)):
+            if not _PLAIN.fullmatch(written) or written in NO_BENCHMARK:
+                raise ValueError(
+                    f"{what}={written!r} of a question set stands in names of metrics: write it in lower-case letters, "
+                    f"digits, - and _, and not as {', '.join(NO_BENCHMARK)}"
+                )
 
     def check(self, environment: Mapping[str, str]) -> None:
         """Raise SourceUnavailable when the file is not there, unreadable, or not what the recipe states."""
@@ -75,6 +90,7 @@ class QuestionSet:
                 answer_index=question.answer_index,
                 relation=question.kind,
                 audio=question.raw.audio,
+                cluster=question.raw.cluster,
             )
             for question in questions
         ]
@@ -83,20 +99,28 @@ class QuestionSet:
     def _raw(self, environment: Mapping[str, str]) -> list[RawQuestion]:
         if not environment.get(FOLDER_VARIABLE):
             raise SourceUnavailable(
-                f"the recipe asks the question set {self.name!r}: set {FOLDER_VARIABLE} to its folder"
+                f"the recipe asks the question set {self.name!r}: set {FOLDER_VARIABLE} to its folder{self._cure}"
             )
         path = Path(environment[FOLDER_VARIABLE]) / self.path
         try:
             questions = read_questions(path, self.format)
         except QuestionFileError as error:
-            raise SourceUnavailable(str(error)) from error
+            raise SourceUnavailable(
+                f"the question set {self.name!r}: {error}{'' if path.exists() else self._cure}"
+            ) from error
         digest = digest_of_questions(path, questions)
         if digest != self.digest:
             raise SourceUnavailable(
-                f"{path}: its questions and recordings have the digest {digest}, the recipe states {self.digest}: "
-                "put the file there that the recipe means, or state this one"
+                f"{path}: its questions and recordings have the digest {digest}, the recipe states "
+                f"{self.digest or 'none'}: put the file there that the recipe means, or state this one"
             )
         return questions
+
+    @property
+    def _cure(self) -> str:
+        """Return in words where the file of a set that is known lies, and how to get it."""
+        known = KNOWN.get(self.name)
+        return f", where {self.path} holds it; get it with: {known.get}" if known else ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +131,7 @@ class Config:
     trained_voices: tuple[Voice, ...]
     held_out_voices: tuple[Voice, ...]
     seed: int = 0
-    synthesizer: SynthesizerSpec = field(default_factory=SynthesizerSpec)
+    synthesizer: SynthesizerChoice = field(default_factory=SynthesizerSpec)
     limits: SpeechLimits = field(default_factory=SpeechLimits)
     questions_per_unit: int = 400
 
@@ -142,17 +166,21 @@ KIND = DatasetKind(
 
 @word
 def questions(*sources: QuestionSource, name: str = "sqa_benchmarks", **options: Any) -> Dataset:
-    """Return the questions of `sources`, spoken; `options` are fields of Config."""
+    """Return the questions of any number of named sets, spoken; `options` are fields of Config."""
     if not sources:
         raise TypeError("name at least one source of questions")
+    names = [getattr(source, "name", "") for source in sources]
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise ValueError(f"two question sets are called {twice[0]!r}: metrics name them, so name one anew")
     return dataset(__name__, Config(sources=sources, **options), name=name)
 
 
 def preflight(config: Config, execution: Execution) -> None:
+    missing = []
     try:
         check_synthesizer(config.synthesizer, config.trained_voices + config.held_out_voices)
     except TtsUnavailable as error:
-        raise PreflightError(str(error)) from error
+        missing.append(str(error))
     shared = {voice.accent for voice in config.trained_voices} & {voice.accent for voice in config.held_out_voices}
     if shared:
         raise PreflightError(f"the accents {sorted(shared)} cannot be trained and held out at once: name them once")
@@ -160,7 +188,9 @@ def preflight(config: Config, execution: Execution) -> None:
         try:
             source.check(execution.environment)
         except SourceUnavailable as error:
-            raise PreflightError(f"the benchmark: {error}") from error
+            missing.append(f"the benchmark: {error}")
+    if missing:
+        raise PreflightError(*missing)
 
 
 def run(ctx: StageContext, config: Config) -> None:
@@ -218,6 +248,7 @@ def _record(
     return SpokenQuestion(
         question_id=question_id,
         text_id=item.text_id,
+        cluster_id=item.cluster_id,
         benchmark=item.benchmark,
         split=item.split,
         question=item.question,

@@ -19,7 +19,7 @@ from spelangy_assets.stages import extract_text
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.records import Page, Script, TextDocument
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts
-from spelangy_model.text.llm import LanguageModel, LanguageModelClient, load_prompt
+from spelangy_model.text.llm import AskedClient, LanguageModel, LanguageModelChoice, load_prompt
 
 VERSION = "6"
 TABLES: dict[str, type] = {"scripts": Script}
@@ -43,7 +43,7 @@ class Config:
 
     text: extract_text.Config = field(default_factory=extract_text.Config)
     rules: KristRules = field(default_factory=KristRules)
-    model: LanguageModel | None = None
+    model: LanguageModel | LanguageModelChoice | None = None
     prompt_digest: str = ""
     max_model_characters: ClassVar[int] = 24_000
 
@@ -118,7 +118,7 @@ def _rewritten(
     ctx: StageContext,
     out: UnitWriter,
     config: Config,
-    client: LanguageModelClient | None,
+    client: AskedClient | None,
     documents: list[TextDocument],
 ) -> list[tuple[TextDocument, str, str]]:
     """Return (document, rewritten text, reason why there is none)."""

@@ -1,4 +1,4 @@
-"""Lineage as SQL: DuckDB over the manifests, over the crawl's tables of recordings and pages, and over training rows.
+"""Lineage as SQL: DuckDB over the manifests, the crawl's tables of recordings, pages and texts, and training rows.
 
 Put here: the tables that a person queries. Do not put here: the queries (lineage_queries.py), or what is out of date
 (execution/status.py). docs/lineage.md shows the tables, and the queries to copy.
@@ -11,10 +11,9 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, StoreError
-from spelangy_model.records import PackedRow, Page, Recording, schema_of
+from spelangy_model.records import PackedRow, Page, Recording, SuppliedText, schema_of
 
 _ARTIFACTS = pa.schema(
     [
@@ -48,9 +47,10 @@ _ADOPTED = "adopt_checkpoint"  # the stage whose config tells them
 _CRAWL: Mapping[str, tuple[str, type, Mapping[str, str]]] = {
     "recordings": ("recording", Recording, {"content_hash": "recording_id", "url": "source_url"}),
     "pages": ("page", Page, {"content_hash": "page_id", "url": "url"}),
+    "texts": ("text", SuppliedText, {"content_hash": "page_id", "url": "url"}),
 }
 _SHARED = ("licence", "source_uri")
-_OF_PAGES = ("licence_stated_by", "robots")  # empty for recordings
+_OF_PAGES = ("licence_stated_by", "robots")  # empty for recordings and supplied texts
 _ROWS = ("row", "kind", "spans")
 
 
@@ -87,7 +87,7 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
     sha256, licence, url).
     """
     artifacts, publications, edges, drops, stats, checkpoints = [], [], [], [], [], []
-    shards: dict[str, dict[str, str]] = {"recordings": {}, "pages": {}, "rows": {}}  # table -> path -> artifact
+    shards: dict[str, dict[str, str]] = {table: {} for table in (*_CRAWL, "rows")}  # table -> path -> artifact
     versions = list(store.versions()) if recipe is None else _of_recipe(store, recipe)
     ids = {(one.address, one.manifest.build_key): artifact_id(one) for one in versions}
     # What was deleted for a takedown and made again with equal bytes: the lineage continues there.
@@ -175,6 +175,8 @@ def _create(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -
 
 def _scan(store: ArtifactStore, record: type, columns: Mapping[str, str], shards: Mapping[str, str]) -> pa.Table:
     """Read some columns of all shards at once, each row with the artifact that it is of; other columns stay unread."""
+    import pyarrow.dataset as pads  # imports pandas, which what only plans does without
+
     schema = schema_of(record)
     if shards:
         dataset = pads.dataset(list(shards), schema=schema, format="parquet", filesystem=store.files.filesystem)

@@ -61,6 +61,22 @@ class FilterLimits:
     phrases: tuple[str, ...] = PHRASES
 
 
+# The paper's two rules: segments without words and repeated ones go. It keeps English alone, too. What our own filters
+# ask beyond that is off.
+PAPER_LIMITS = FilterLimits(
+    min_duration_s=0.0,
+    max_duration_s=60.0,
+    max_overlap_share=1.0,
+    min_snr_db=-1000.0,
+    max_silent_word_share=1.0,
+    min_agreement=0.0,
+    min_confidence=0.0,
+    max_characters_per_s=1e6,
+    min_characters_per_s=0.0,
+    phrases=(),
+)
+
+
 @dataclass(frozen=True)
 class Drop:
     """Why a transcript is not kept: a short fixed word, and the measured value against its limit."""

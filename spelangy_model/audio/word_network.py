@@ -241,20 +241,22 @@ def _least(i: int, j: int, n: int, m: int, nulls: np.ndarray) -> int:
 def vote(
     slots: np.ndarray,
     keys: np.ndarray,
-    forms: np.ndarray,
+    written: np.ndarray,
     confidences: np.ndarray,
     trust: np.ndarray,
     alpha: float,
     null_confidence: float,
     method: int,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the word, int64 (slots,), that stands for each slot's winner, its confidence, and the unanimous slots.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the word, int64 (slots,), that stands for each slot's winner, its confidence, and who said it.
 
-    `forms` (int64, as long as `keys`) says which words are written alike, `trust` (float64) what each system weighs,
-    `method` the place in METHODS.
+    `written` (int64, of the systems) is the order in which those that said the winner are asked for its writing,
+    `trust` (float64) what each system weighs, `method` the place in METHODS. Who said a winner, nothing too, is bool
+    (slots, systems).
     """
     count, systems = slots.shape
-    winners, means, unanimous = np.full(count, NOTHING, np.int64), np.zeros(count), 0
+    winners, means = np.full(count, NOTHING, np.int64), np.zeros(count)
+    agreeing = np.zeros((count, systems), np.bool_)
     all_trust = 0.0
     for system in range(systems):
         all_trust += trust[system]
@@ -299,19 +301,17 @@ def vote(
             even = score == best_score and share == best_share
             if score > best_score or (score == best_score and share > best_share) or (even and winner == NOTHING):
                 winner, best_score, best_share, members = group, score, share, size
+        for system in range(systems):
+            agreeing[i, system] = groups[system] == winner
         if winner == NOTHING:
             continue
-        unanimous += members == systems
-        most_written, total = 0, 0.0
-        for system in range(systems):
+        total = 0.0
+        for place in range(systems):
+            system = written[place]
             if groups[system] == winner:
                 word = slots[i, system]
                 total += confidences[word]
-                written = 0
-                for other in range(systems):
-                    if groups[other] == winner and forms[slots[i, other]] == forms[word]:
-                        written += 1
-                if written > most_written:  # the first of equals
-                    winners[i], most_written = word, written
+                if winners[i] == NOTHING:
+                    winners[i] = word
         means[i] = total / members
-    return winners, means, unanimous
+    return winners, means, agreeing

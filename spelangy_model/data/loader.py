@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Rows of one optimizer step. Arrays are (rows, row_length); `source_tokens` counts the positions of each
-    source.
+    source, `lengths` are those of all sequences, padding left out.
     """
 
     input_ids: np.ndarray
     position_ids: np.ndarray
     loss_mask: np.ndarray
     source_tokens: dict[str, int]
+    lengths: np.ndarray
 
 
 class RowReader:
@@ -54,11 +55,12 @@ class RowReader:
         """Return `rows` rows from `first_row` on; after the last row the first follows again (a new epoch)."""
         picked = [self._row((first_row + offset) % len(self)) for offset in range(rows)]
         sources: Counter[str] = Counter()
-        for _, _, _, spans in picked:
-            for span in spans:
-                sources[span["source"]] += span["length"]
+        every = [span for *_, spans in picked for span in spans]
+        for span in every:
+            sources[span["source"]] += span["length"]
         ids, positions, masks, _ = zip(*picked, strict=True)
-        return Batch(np.stack(ids), np.stack(positions), np.stack(masks), dict(sorted(sources.items())))
+        lengths = np.array([span["length"] for span in every])
+        return Batch(np.stack(ids), np.stack(positions), np.stack(masks), dict(sorted(sources.items())), lengths)
 
     def _row(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
         shard = int(np.searchsorted(self._ends, row, side="right"))

@@ -3,8 +3,9 @@
 Put here: the definition of a mixture, the drawing of documents, and the report of what was achieved. Do not put
 here: the sequence format (interleave.py) or reading and writing of shards (stages/mix.py).
 
-Ratios are in tokens of rows, as the paper counts: `text_share` is the share of text-only rows among all rows (60/40 in
-the paper), and the sources of a kind share the tokens of that kind's rows. Each source says exactly one of
+Ratios are in tokens, as the paper counts: `text_share` is the share of text-only rows among the tokens of all rows,
+padding left out (60/40 in the paper), and the sources of a kind share the tokens of that kind's rows. Each source says
+exactly one of
   Proportion(share)   that share of its kind's tokens, in as many epochs as it takes, up to the cap
   Repeat(times)       every document that many times (2.5: all twice, a seeded half once more)
   Choose(documents)   that many documents, drawn without replacement
@@ -12,7 +13,9 @@ Repeat and Choose take what they take; proportions divide the rest of their kind
 
 Documents are drawn in seeded order, epoch by epoch; the next one always comes from the source that is furthest
 behind its share, so the ratio holds to within half a document of each source at any point. A kind with a proportion
-fills its rows exactly; a kind without one has as many rows as its documents need.
+takes the documents that its rows hold, which may leave the end of its last rows empty; a kind without one has as many
+rows as its documents need. Where both kinds have proportions, their rows are dealt by how full they are, so that the
+share of text holds to within a row.
 
 A mixture is planned on lengths alone: shards of documents are read one at a time, and a sequence that is drawn costs
 a few dozen bytes, whatever its length. `plan_mixture` says which sequence lies where in which row; the tokens are
@@ -25,6 +28,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +41,7 @@ from spelangy_model.rng import stable_codes, stable_order, stable_rng
 from spelangy_model.tokenizer.vocab import Layout
 
 KINDS = ("text", "speech_text")
+_DEALS = 3
 
 
 class MixtureError(ValueError):
@@ -66,16 +71,25 @@ class Choose:
 
 @dataclass(frozen=True)
 class Source:
-    """A token set in a mixture: its role (which its spans bear), its kind of row, and its amount."""
+    """A token set in a mixture: its role (which its spans bear), its kind of row, and its amount.
+
+    `licences` are those that a document may have, as shell patterns without regard to case (CC-BY-[0-9]*, CC0-*);
+    empty: any, and none.
+    """
 
     name: str
     kind: str
     amount: Proportion | Repeat | Choose
+    licences: tuple[str, ...] = ()
+
+    def allows(self, licence: str) -> bool:
+        """Whether a document of this licence may be drawn."""
+        return not self.licences or any(fnmatchcase(licence.lower(), one.lower()) for one in self.licences)
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a run trains on. `rows` of `row_length` positions, of which `text_share` are text-only rows."""
+    """What a run trains on: `rows` of `row_length` positions; `text_share` of the tokens are in text-only rows."""
 
     sources: tuple[Source, ...]
     rows: int
@@ -102,7 +116,7 @@ class Mixture:
             raise MixtureError(f"a source's kind is one of {KINDS}, not {sorted(unknown)}")
 
     def rows_of(self, kind: str) -> int:
-        """Return how many rows of a kind are wanted."""
+        """Return how many rows of a kind there would be if all were equally full."""
         text_rows = round(self.rows * self.text_share)
         return text_rows if kind == "text" else self.rows - text_rows
 
@@ -125,7 +139,7 @@ class SourceReport:
 
 @dataclass(frozen=True)
 class MixtureReport:
-    """What was achieved, beside what was wanted."""
+    """What was achieved, beside what was wanted; shares are of tokens, `fill` is of positions."""
 
     sources: list[SourceReport]
     rows: dict[str, int]
@@ -307,20 +321,26 @@ def plan_mixture(mixture: Mixture, token_sets: Mapping[str, Sequence[OpenShard]]
     missing = [source.name for source in mixture.sources if source.name not in token_sets]
     if missing:
         raise MixtureError(f"no documents were given for {missing}")
+    sources = {kind: [number for number, source in enumerate(mixture.sources) if source.kind == kind] for kind in KINDS}
+    plans = {
+        kind: _KindPlan(
+            mixture,
+            kind,
+            {n: _Drawer(mixture.sources[n], token_sets[mixture.sources[n].name], mixture) for n in numbers},
+        )
+        for kind, numbers in sources.items()
+        if numbers
+    }
+    _match_text_share(mixture, plans)
     rows_by_kind: dict[str, int] = dict.fromkeys(KINDS, 0)
     reports: list[SourceReport] = []
     dropped: Counter[str] = Counter()
     parts: list[tuple[np.ndarray, ...]] = []
     places: list[np.ndarray] = []
     kinds: list[str] = []
-    for kind in KINDS:
-        numbers = [number for number, source in enumerate(mixture.sources) if source.kind == kind]
-        if not numbers:
-            continue
-        drawers = {n: _Drawer(mixture.sources[n], token_sets[mixture.sources[n].name], mixture) for n in numbers}
-        drawn, wanted = _draw_kind(mixture, kind, drawers)
-        sequences, packing, draws = _pack_kind(mixture, kind, drawers, drawn)
-        source_reports, kind_dropped = _report_sources(kind, drawers, drawn[:draws], wanted)
+    for kind, plan in plans.items():
+        sequences, packing = plan.sequences, plan.packing
+        source_reports, kind_dropped = _report_sources(kind, plan.drawers, plan.drawn[: plan.draws], plan.wanted)
         reports += source_reports
         dropped.update(kind_dropped)
         rows = rows_by_kind[kind] = len(packing)
@@ -342,7 +362,7 @@ def plan_mixture(mixture: Mixture, token_sets: Mapping[str, Sequence[OpenShard]]
         sources=reports,
         rows=rows_by_kind,
         wanted_text_share=mixture.text_share,
-        text_share=rows_by_kind["text"] / len(kinds),
+        text_share=sum(one.tokens for one in reports if one.kind == "text") / sum(one.tokens for one in reports),
         fill=sum(report.tokens for report in reports) / (len(kinds) * mixture.row_length),
         dropped=dict(sorted((reason, count) for reason, count in dropped.items() if count)),
     )
@@ -358,12 +378,58 @@ def plan_mixture(mixture: Mixture, token_sets: Mapping[str, Sequence[OpenShard]]
     )
 
 
-def _draw_kind(mixture: Mixture, kind: str, drawers: dict[int, _Drawer]) -> tuple[np.ndarray, dict[int, float]]:
-    """Draw one kind's documents up to its slots; return them (the fixed sources' first) and the wanted shares.
+class _KindPlan:
+    """The draws of one kind and their places in rows; `fill_rows` plans them, and may be called again."""
+
+    def __init__(self, mixture: Mixture, kind: str, drawers: dict[int, _Drawer]):
+        self.mixture, self.kind, self.drawers = mixture, kind, drawers
+        self.has_proportions = any(isinstance(drawer.source.amount, Proportion) for drawer in drawers.values())
+        self.fill_rows(mixture.rows_of(kind))
+
+    @property
+    def tokens(self) -> int:
+        return int(self.lengths[: self.draws].sum())
+
+    def fill_rows(self, rows: int) -> None:
+        """Take the documents that `rows` rows hold. Raises MixtureError where not one document fits."""
+        self.rows = rows
+        self.drawn, self.wanted = _draw_kind(self.mixture, self.kind, rows, self.drawers)
+        self.lengths = np.empty(len(self.drawn), np.int64)
+        for n, drawer in self.drawers.items():
+            mine = self.drawn[:, 0] == n
+            self.lengths[mine] = drawer.draws().tokens[self.drawn[mine, 1]]
+        self.sequences, self.packing, self.draws = _pack_kind(self.mixture, self.kind, rows, self.drawers, self.drawn)
+        if not self.draws:
+            first = self.mixture.sources[self.drawn[0, 0]].name
+            raise MixtureError(
+                f"source {first}: a document of {self.lengths[0]} tokens is longer than the {rows} {self.kind} rows of "
+                f"{self.mixture.row_length} together: raise rows, or cut the document"
+            )
+
+
+def _match_text_share(mixture: Mixture, plans: Mapping[str, _KindPlan]) -> None:
+    """Deal the rows among the kinds by how full they are, so that text has its share of the tokens."""
+    if len(plans) < 2 or not all(plan.has_proportions for plan in plans.values()):
+        return
+    text, speech = plans["text"], plans["speech_text"]
+    for _ in range(_DEALS):  # how full rows are depends on their number, a little
+        wanted = mixture.text_share * speech.tokens / speech.rows
+        others = (1 - mixture.text_share) * text.tokens / text.rows
+        text_rows = min(max(1, round(mixture.rows * wanted / (wanted + others))), mixture.rows - 1)
+        if text_rows == text.rows:
+            return
+        text.fill_rows(text_rows)
+        speech.fill_rows(mixture.rows - text_rows)
+
+
+def _draw_kind(
+    mixture: Mixture, kind: str, rows: int, drawers: dict[int, _Drawer]
+) -> tuple[np.ndarray, dict[int, float]]:
+    """Draw one kind's documents up to its rows; return them (the fixed sources' first) and the wanted shares.
 
     A draw is (source, number among the source's draws).
     """
-    slots = mixture.rows_of(kind) * mixture.row_length
+    slots = rows * mixture.row_length
     shares = {
         n: drawer.source.amount.share for n, drawer in drawers.items() if isinstance(drawer.source.amount, Proportion)
     }
@@ -422,7 +488,7 @@ def _draw_shares(
 
 
 def _pack_kind(
-    mixture: Mixture, kind: str, drawers: dict[int, _Drawer], drawn: np.ndarray
+    mixture: Mixture, kind: str, rows: int, drawers: dict[int, _Drawer], drawn: np.ndarray
 ) -> tuple[tuple[np.ndarray, ...], Packing, int]:
     """Pack the draws; where proportions fill the kind, take the longest prefix that fits its rows.
 
@@ -457,11 +523,11 @@ def _pack_kind(
     free = np.array([isinstance(source.amount, Proportion) for source in mixture.sources])[drawn[:, 0]]
     first_free = int(np.argmax(free)) if free.any() else len(drawn)
     draws, packing = len(drawn), pack(len(drawn))
-    if first_free < len(drawn) and len(packing) > mixture.rows_of(kind):
+    if first_free < len(drawn) and len(packing) > rows:
         fits, over = first_free, len(drawn)
         while over - fits > 1:
             middle = (fits + over) // 2
-            fits, over = (middle, over) if len(pack(middle)) <= mixture.rows_of(kind) else (fits, middle)
+            fits, over = (middle, over) if len(pack(middle)) <= rows else (fits, middle)
         draws, packing = fits, pack(fits)
     return (source, columns["shard"], epoch, columns["sequence"], columns["length"]), packing, draws
 

@@ -15,6 +15,7 @@ answer is a quarter of its pool and aliases do not collide, gets answers of the 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def four_options(
     for index in left:
         kinds[index] = cards[index].kind
         options[index] = _draw(cards[index], [cards[other] for other in by_type[kinds[index]]], seed)
-    enough = [i for i in range(len(questions)) if len({normalize(option) for option in options[i]}) == OPTIONS]
+    enough = [i for i in range(len(questions)) if len({_written(option) for option in options[i]}) == OPTIONS]
     dropped = {"no_distractors": len(questions) - len(enough)} if len(enough) < len(questions) else {}
     if limit:
         blocks = {i: stable_hash("block", seed, VERSION, *sorted(options[i])) for i in enough}
@@ -91,6 +92,11 @@ def four_options(
     return [
         _ordered(questions[i], options[i], kinds[i], place, seed) for i, place in zip(enough, places, strict=False)
     ], dropped
+
+
+def _written(option: str) -> str:
+    """Return an option without regard to case and white space; its signs stay, for C is not C++ and +5 is not -5."""
+    return " ".join(unicodedata.normalize("NFKC", option).casefold().split())
 
 
 def _ordered(question: RawQuestion, options: Sequence[str], kind: str, place: int, seed: int) -> ChoiceQuestion:

@@ -41,12 +41,14 @@ class HarnessUnavailable(RuntimeError):
 class Task:
     """A task by the harness's name. `documents` are those of a local task, and empty for one from the hub.
 
-    `fewshot` is the number of examples before each question; None leaves it to the task.
+    `fewshot` is the number of examples before each question; None leaves it to the task. `clusters` say which documents
+    are not independent; without them all are.
     """
 
     name: str
     fewshot: int | None = None
     documents: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    clusters: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class TaskScore:
     """One metric of one task as the harness gives it.
 
     `samples` are (amount, units) of each document in the harness's order, whose sums make the metric; empty for a group
-    of tasks, and then the interval is that of the harness's standard error, NaN where it gives none.
+    of tasks, and then the interval is that of the harness's standard error, NaN where it gives none. `clusters` are
+    those of the task, one a sample, where it has any.
     """
 
     task: str
@@ -63,6 +66,7 @@ class TaskScore:
     count: int
     higher_is_better: bool
     samples: tuple[tuple[float, float], ...]
+    clusters: tuple[str, ...] = ()
 
 
 def check_tasks(names: Sequence[str]) -> None:
@@ -114,7 +118,7 @@ def evaluate_checkpoint(
                 f"the data of task {task.name!r} is not on this machine and cannot be fetched ({error}): fetch it once "
                 f"where the hub can be reached, with: lm_eval run --model dummy --tasks {task.name} --limit 1"
             ) from error
-        scores += _scores(task.name, results, seed)
+        scores += _scores(task, results, seed)
     return scores
 
 
@@ -173,7 +177,8 @@ def _quiet() -> Iterator[None]:
 def drop(base: TaskScore, score: TaskScore, seed: int) -> Interval:
     """Return how much worse a checkpoint is than the base LM on one metric, positive where skill was lost.
 
-    The interval is that of a bootstrap of the documents, on which both are paired; NaN ends where there are no samples.
+    The interval is that of a bootstrap of the documents or their clusters, on which both are paired; NaN
+    ends where there are no samples.
     """
     sign = 1.0 if base.higher_is_better else -1.0
     units = [count for _, count in base.samples]
@@ -182,12 +187,19 @@ def drop(base: TaskScore, score: TaskScore, seed: int) -> Interval:
     scale = _OF_RATIO.get(base.metric, np.asarray)
     amounts = np.array([[amount for amount, _ in side.samples] for side in (base, score)])
     return ratio_bootstrap(
-        amounts, np.array(units), lambda ratio: sign * (scale(ratio[0]) - scale(ratio[1])), seed, "drop", base.task
+        amounts,
+        np.array(units),
+        lambda ratio: sign * (scale(ratio[0]) - scale(ratio[1])),
+        seed,
+        "drop",
+        base.task,
+        clusters=np.array(base.clusters) if base.clusters else None,
     )
 
 
-def _scores(name: str, results: Mapping[str, Any], seed: int) -> list[TaskScore]:
+def _scores(task: Task, results: Mapping[str, Any], seed: int) -> list[TaskScore]:
     """Return the metrics of a task, or of a group's own line, from the harness's results."""
+    name = task.name
     line = results.get("groups", {}).get(name) or results["results"][name]
     members = results["group_subtasks"].get(name) or [name]
     counts = results["n-samples"]
@@ -201,14 +213,16 @@ def _scores(name: str, results: Mapping[str, Any], seed: int) -> list[TaskScore]
         mine = [row for row in rows if row["filter"] == filtered and metric in row]
         samples = tuple(sample for row in mine if (sample := _sample(row[metric])) is not None)
         error = line.get(f"{metric}_stderr,{filtered}")
+        clusters = tuple(str(task.clusters[row["doc_id"]]) for row in mine if task.clusters)
         scores.append(
             TaskScore(
                 task=name,
                 metric=metric if filtered == "none" else f"{metric}.{filtered}",
-                interval=_interval(name, metric, float(value), samples, error, seed),
+                interval=_interval(name, metric, float(value), samples, clusters, error, seed),
                 count=count,
                 higher_is_better=bool(results["higher_is_better"].get(name, {}).get(metric, True)),
                 samples=samples if len(samples) == len(mine) else (),
+                clusters=clusters if len(samples) == len(mine) else (),
             )
         )
     return scores
@@ -224,13 +238,20 @@ def _sample(value: Any) -> tuple[float, float] | None:
 
 
 def _interval(
-    task: str, metric: str, value: float, samples: Sequence[tuple[float, float]], error: Any, seed: int
+    task: str,
+    metric: str,
+    value: float,
+    samples: Sequence[tuple[float, float]],
+    clusters: Sequence[str],
+    error: Any,
+    seed: int,
 ) -> Interval:
     """Return the harness's value with a bootstrap's interval where the samples make that value, else by its error."""
     if samples:
         amounts, units = np.array(samples).T
         scale = _OF_RATIO.get(metric, np.asarray)
-        found = ratio_bootstrap(amounts, units, lambda ratio: scale(ratio[0]), seed, task, metric)
+        within = np.array(clusters) if len(clusters) == len(samples) else None
+        found = ratio_bootstrap(amounts, units, lambda ratio: scale(ratio[0]), seed, task, metric, clusters=within)
         if math.isclose(found.value, value, rel_tol=1e-6, abs_tol=1e-9):
             return Interval(value, min(value, found.low), max(value, found.high))
     reach = 1.96 * error if isinstance(error, float) else math.nan

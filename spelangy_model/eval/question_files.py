@@ -11,7 +11,12 @@ file, the record and what is wrong. null means that a field is not there. Format
                    column of recordings (OpenAudioBench); they lie beside the file, or in audios/ or wav/ beside it; a
                    cell of several answers is a list in JSON, or as pandas writes one
     opentriviaqa   #Q question, ^ answer, A to D options (github.com/uberspot/OpenTriviaQA); others than four options go
-    jsonl          one's own: {question, answer or answers, and if known id, options, relation, audio (a path)}
+    mmlu           JSON or JSON lines of {question, choices (four), answer (0 to 3, or A to D)}, and if known id,
+                   subject, audio (MMLU; SpeechMMLU, whose recordings have the written questions beside them)
+    jsonl          one's own: {question, answer or answers, and if known id, options, relation, audio (a path), cluster}
+
+The cluster of a question, where a file names one: the first of the entity_pages of triviaqa, a column of tables
+(cluster, subject, passage or document), `subject` of mmlu, `cluster` of jsonl.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ _COLUMNS = {
     "question": ("question", "questions", "prompt", "instruction"),
     "answer": ("answer", "answers", "reference", "target"),
     "audio": ("wav filename", "audio_filename", "audio", "audio_path", "filename"),
+    "cluster": ("cluster", "subject", "passage", "document"),
 }
 
 
@@ -46,7 +52,8 @@ class RawQuestion:
     """A question with all answers that count as right, the first of which is the one to be chosen.
 
     `options` are the four of the file, where it has them; `relation` is empty where it is not known; `audio` is the
-    recording of the question, None where it is to be spoken.
+    recording of the question, None where it is to be spoken. `cluster` is the subject, source document or passage that
+    it shares with others; empty where the file names none.
     """
 
     question_id: str
@@ -55,6 +62,7 @@ class RawQuestion:
     relation: str = ""
     options: tuple[str, ...] = ()
     audio: Path | None = None
+    cluster: str = ""
 
 
 def read_questions(path: Path, file_format: str) -> list[RawQuestion]:
@@ -77,7 +85,12 @@ def read_questions(path: Path, file_format: str) -> list[RawQuestion]:
         seen.add(question.question_id)
         if not question.question or not question.answers or not all(question.answers):
             raise QuestionFileError(f"{named} has no text or no answer")
-        if not all(map(is_text, (question.question_id, question.question, question.relation, *question.answers))):
+        if not all(
+            map(
+                is_text,
+                (question.question_id, question.question, question.relation, question.cluster, *question.answers),
+            )
+        ):
             raise QuestionFileError(f"{named} holds half a character; write it as UTF-8")
         if question.audio is not None and not _is_file(question.audio):
             raise QuestionFileError(f"{named}: no recording {question.audio.name!r}")
@@ -163,7 +176,16 @@ def _trivia_qa(path: Path) -> Iterator[RawQuestion]:
             _field(record, "question_id", str, path, where),
             _field(record, "question", str, path, where).strip(),
             _texts([value, *_optional(answer, "aliases", list, [], path, where)], path, where),
+            cluster=_subject(record.get("entity_pages")),
         )
+
+
+def _subject(pages: Any) -> str:
+    """Return the title of the first page of the entities that a question names: {title: [...]} or [{title}, ...]."""
+    titles = pages.get("title") if isinstance(pages, dict) else pages
+    first = titles[0] if isinstance(titles, list) and titles else ""
+    title = first.get("title") if isinstance(first, dict) else first
+    return title.strip() if isinstance(title, str) else ""
 
 
 def _jsonl(path: Path) -> Iterator[RawQuestion]:
@@ -185,6 +207,29 @@ def _jsonl(path: Path) -> Iterator[RawQuestion]:
             _optional(record, "relation", str, "", path, where),
             options,
             _named(path.parent / audio) if audio else None,
+            _optional(record, "cluster", str, "", path, where).strip(),
+        )
+
+
+def _mmlu(path: Path) -> Iterator[RawQuestion]:
+    for where, record in _json_records(path):
+        choices = _texts(_field(record, "choices", list, path, where), path, where)
+        answer = record.get("answer")
+        place = "ABCD".find(answer) if isinstance(answer, str) and len(answer) == 1 else answer
+        if len(choices) != 4 or not all(choices):
+            raise QuestionFileError(f"{path}: {where}: 'choices' are four different texts")
+        if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < 4:
+            raise QuestionFileError(f"{path}: {where}: 'answer' is 0 to 3 or A to D, not {answer!r}")
+        audio = _optional(record, "audio", str, "", path, where)
+        subject = _optional(record, "subject", str, "", path, where)
+        yield RawQuestion(
+            _id(record, path, where),
+            _field(record, "question", str, path, where).strip(),
+            (choices[place],),
+            subject,
+            choices,
+            _named(path.parent / audio) if audio else None,
+            subject.strip(),
         )
 
 
@@ -227,7 +272,7 @@ def _table(path: Path) -> Iterator[RawQuestion]:
             texts = {role: (row.get(name) or "").strip() if name else "" for role, name in columns.items()}
             answers = _listed(texts["answer"], path, f"row {number}")
             audio = _recording(path, texts["audio"]) if texts["audio"] else None
-            yield RawQuestion(f"row {number}", texts["question"], answers, audio=audio)
+            yield RawQuestion(f"row {number}", texts["question"], answers, audio=audio, cluster=texts["cluster"])
     except csv.Error as error:
         raise JsonError(f"line {rows.line_num}: {error}") from error
 
@@ -292,5 +337,6 @@ FORMATS: dict[str, Callable[[Path], Iterator[RawQuestion]]] = {
     "triviaqa": _trivia_qa,
     "table": _table,
     "opentriviaqa": _open_trivia_qa,
+    "mmlu": _mmlu,
     "jsonl": _jsonl,
 }

@@ -70,10 +70,11 @@ def ratio_bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray],
     seed: int,
     *keys: Key,
+    clusters: np.ndarray | None = None,
     resamples: int = 2000,
     confidence: float = 0.95,
 ) -> Interval:
-    """Return a statistic of ratios of sums with the percentile interval of a bootstrap that draws items.
+    """Return a statistic of ratios of sums with the percentile interval of a bootstrap that draws items or clusters.
 
     `amounts` (series, items) are summed over the items and divided by the sum of `units` (items); `statistic` takes
     (series, resamples) of these ratios and returns one value a resample. With units of 1 the ratios are means.
@@ -82,6 +83,9 @@ def ratio_bootstrap(
     amounts, units = np.atleast_2d(np.asarray(amounts, np.float64)), np.asarray(units, np.float64)
     if units.size == 0:
         raise ValueError("no values to average")
+    if clusters is not None:
+        _, index = np.unique(clusters, return_inverse=True)
+        amounts, units = np.stack([np.bincount(index, row) for row in amounts]), np.bincount(index, units)
     rng = stable_rng(seed, "ratio_bootstrap", *keys)
     rows = max(1, _DRAWS_AT_ONCE // units.size)
     drawn = []
@@ -94,95 +98,100 @@ def ratio_bootstrap(
     return Interval(value, min(float(low), value), max(float(high), value))
 
 
-def mcnemar(first: np.ndarray, second: np.ndarray, clusters: np.ndarray | None = None) -> float:
-    """Return the two-sided p-value of the exact McNemar test on two models' correctness (bool) on the same items.
-
-    With `clusters`, items of one cluster change sides together: the exact sign-flip test on the clusters' sums, which
-    is McNemar's test when every cluster holds one item.
-    """
-    differences = np.asarray(first, np.int64) - np.asarray(second, np.int64)
-    if clusters is not None:
-        _, index = np.unique(clusters, return_inverse=True)
-        differences = np.rint(np.bincount(index, differences)).astype(np.int64)
-    from scipy.stats import binom
-
-    sums = np.ones(1)  # the null distribution of the sum, from -reach to +reach
-    for size in range(1, int(np.abs(differences).max(initial=0)) + 1):
-        count = int(np.sum(np.abs(differences) == size))
-        flips = np.zeros(2 * size * count + 1)
-        flips[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
-        sums = np.convolve(sums, flips)
-    reach = (len(sums) - 1) // 2
-    distance = np.abs(np.arange(-reach, reach + 1))
-    return float(min(1.0, sums[distance >= abs(int(differences.sum()))].sum()))
-
-
 @dataclass(frozen=True)
 class Comparison:
-    """Two arms on the same items, each the mean over its seeds.
+    """Two arms on the same items, each the mean over its seeds: first - second, said of two populations.
 
-    `difference` is first - second with its 95% interval, `p_value` two-sided. `question_variance` and `seed_variance`
-    are the parts of the variance of the difference; `seed_variance` is NaN where an arm has one seed: then all is said
-    of the trained models that are there, and nothing of the next seed.
+    `difference` and `p_value` (two-sided) are of questions like these and, with two seeds or more an arm, of the next
+    seeds too; with one seed an arm they are of the trained models that are there. `same_questions` and
+    `same_questions_p_value` are of the next seeds on these very questions; NaN with one seed.
+
+    The variance of the difference has three parts: `cluster_variance` over clusters of questions (it falls with their
+    number), `interaction_variance`, the part of it that falls with the seeds too, and `seed_variance`, what seeds
+    differ by on all questions alike. The last two are NaN with one seed. `freedom` is Student's.
     """
 
     difference: Interval
     p_value: float
-    questions: int
+    same_questions: Interval
+    same_questions_p_value: float
+    clusters: int
     seeds: tuple[int, int]
-    question_variance: float
+    cluster_variance: float
+    interaction_variance: float
     seed_variance: float
+    freedom: float
 
 
-def compare(
-    first: np.ndarray, second: np.ndarray, clusters: np.ndarray, seed: int, *keys: Key, resamples: int = 2000
-) -> Comparison:
+def compare(first: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> Comparison:
     """Compare two arms by values (seeds, items) on the same items; items of one cluster are not independent.
 
-    The variance over questions is that of a paired bootstrap of clusters; over seeds that of the seeds' means. Their
-    sum gets Student's t with Satterthwaite's degrees of freedom, so that two seeds are trusted as little as two
-    numbers deserve. The seeds' means hold some of the questions' variance too: the interval is cautious, not narrow.
-    Raises ValueError for fewer than two clusters or unlike items.
+    Two-way random effects on the clusters' shares of each mean: the variance over clusters is that of the paired
+    differences, and holds the interaction of seeds and clusters; the variance of the seeds' means holds it once more,
+    so it is taken off there, estimated from the residuals of both effects (no less than 0 is left). Student's t has
+    Satterthwaite's degrees of freedom. Raises ValueError for fewer than two clusters or unlike items.
     """
-    from scipy.stats import t
-
     first, second = np.atleast_2d(np.asarray(first, np.float64)), np.atleast_2d(np.asarray(second, np.float64))
     if first.shape[1] != second.shape[1] or first.shape[1] != len(clusters):
         raise ValueError(f"two arms are compared on the same items, not on {first.shape[1]} and {second.shape[1]}")
-    questions = len(np.unique(clusters))
-    if questions < 2:
-        raise ValueError("a comparison needs at least two questions")
-    paired = first.mean(0) - second.mean(0)
-    means = _bootstrap_means(paired, clusters, stable_rng(seed, "compare", *keys), resamples)
-    # n - 1 in the place of the bootstrap's n
-    parts = [(float(means.var()) * questions / (questions - 1), questions - 1)]
+    _, index, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    count = len(sizes)
+    if count < 2:
+        raise ValueError("a comparison needs at least two clusters of questions")
+    weights = sizes / len(index)
+    shares = [np.stack([np.bincount(index, row, count) for row in arm]) / len(index) for arm in (first, second)]
+    means = [arm.sum(1) for arm in shares]
+    value = float(means[0].mean() - means[1].mean())
+    paired = shares[0].mean(0) - shares[1].mean(0) - weights * value
+    of_clusters = count / (count - 1) * float((paired**2).sum())
     seeds = (len(first), len(second))
-    if min(seeds) > 1:
-        parts += [(float(arm.mean(1).var(ddof=1)) / len(arm), len(arm) - 1) for arm in (first, second)]
-    variance = sum(part for part, _ in parts)
-    value = float(paired.mean())
-    seed_variance = sum(part for part, _ in parts[1:]) if min(seeds) > 1 else math.nan
-    if variance <= 1e-18:  # equal up to rounding everywhere, or apart everywhere by the same
-        same = abs(value) < 1e-9
-        return Comparison(Interval(value, value, value), 1.0 if same else 0.0, questions, seeds, 0.0, seed_variance)
-    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    error = math.sqrt(variance)
-    reach = float(t.ppf(0.975, freedom)) * error
-    p_value = float(2 * t.sf(abs(value) / error, freedom))
+    if min(seeds) < 2:
+        known, nan = _interval(value, of_clusters, count - 1), math.nan
+        return Comparison(*known, Interval(value, nan, nan), nan, count, seeds, of_clusters, nan, nan, count - 1)
+    of_means = [float(mean.var(ddof=1)) / len(mean) for mean in means]
+    shared = [_interaction(share, mean, weights) / len(mean) for share, mean in zip(shares, means, strict=True)]
+    # by arm, since arms need not be equally noisy
+    left = [(max(0.0, part - once), len(mean) - 1) for part, once, mean in zip(of_means, shared, means, strict=True)]
+    interaction, between = sum(shared), sum(part for part, _ in left)
+    freedom = _freedom([(of_clusters, count - 1), *left])
+    same_freedom = _freedom(
+        [*((once, part * (count - 1)) for once, (_, part) in zip(shared, left, strict=True)), *left]
+    )
     return Comparison(
-        Interval(value, value - reach, value + reach), p_value, questions, seeds, parts[0][0], seed_variance
+        *_interval(value, of_clusters + between, freedom),
+        *_interval(value, interaction + between, same_freedom),
+        count,
+        seeds,
+        of_clusters,
+        interaction,
+        between,
+        freedom,
     )
 
 
-def seeds_interval(means: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return the mean over seeds with Student's t interval. Raises ValueError for fewer than two seeds."""
+def _interaction(shares: np.ndarray, means: np.ndarray, weights: np.ndarray) -> float:
+    """Return the variance that the interaction gives the mean of one seed, from `shares` (seeds, clusters) of it."""
+    seeds, clusters = shares.shape
+    centred = shares - weights * means.mean()
+    residuals = centred - np.outer(means - means.mean(), weights) - centred.mean(0)
+    return clusters / ((seeds - 1) * (clusters - 1)) * float((residuals**2).sum())
+
+
+def _freedom(parts: Sequence[tuple[float, float]]) -> float:
+    """Return Satterthwaite's degrees of freedom of a sum of variances, each with its own."""
+    below = sum(part**2 / freedom for part, freedom in parts)
+    return sum(part for part, _ in parts) ** 2 / below if below > 0 else min(freedom for _, freedom in parts)
+
+
+def _interval(value: float, variance: float, freedom: float) -> tuple[Interval, float]:
+    """Return the 95% interval of a value, and its p-value against 0."""
     from scipy.stats import t
 
-    if len(means) < 2:
-        raise ValueError("one seed says nothing of the next")
-    mean = float(np.mean(means))
-    reach = float(t.ppf((1 + confidence) / 2, len(means) - 1) * np.std(means, ddof=1) / math.sqrt(len(means)))
-    return Interval(mean, mean - reach, mean + reach)
+    if variance <= 1e-18:  # equal up to rounding everywhere, or apart everywhere by the same
+        return Interval(value, value, value), 1.0 if abs(value) < 1e-9 else 0.0
+    error = math.sqrt(variance)
+    reach = float(t.ppf(0.975, freedom)) * error
+    return Interval(value, value - reach, value + reach), float(2 * t.sf(abs(value) / error, freedom))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -195,46 +204,158 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-@dataclass(frozen=True)
-class Needed:
-    """What would resolve a difference of the observed size; None where no number of them would, or is not known.
-
-    `questions` with the seeds that there are (one seed each: were there no noise between seeds), `seeds` an arm with
-    the questions that there are.
-    """
-
-    questions: int | None
-    seeds: int | None
-
-
-def needed(comparison: Comparison, power: float = 0.8, alpha: float = 0.05) -> Needed:
-    """Return the questions and the seeds with which a true difference of the observed size is found with `power`.
-
-    The variance over questions falls with their number, that over seeds with theirs; the test is two-sided at `alpha`.
-    """
-    from scipy.stats import norm
-
-    effect = abs(comparison.difference.value)
-    if effect < 1e-12:
-        return Needed(None, None)
-    allowed = (effect / float(norm.ppf(1 - alpha / 2) + norm.ppf(power))) ** 2
+def smallest_effect(comparison: Comparison, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Return the smallest true difference that a comparison of this design finds with `power`, two-sided at `alpha`."""
     between = 0.0 if math.isnan(comparison.seed_variance) else comparison.seed_variance
-    questions = None
-    if allowed > between:
-        questions = math.ceil(comparison.questions * comparison.question_variance / (allowed - between))
-    if math.isnan(comparison.seed_variance):
-        return Needed(questions, None)
-    return Needed(questions, _needed_seeds(comparison, effect, power, alpha))
+    return _reach(comparison.freedom, alpha, power) * math.sqrt(comparison.cluster_variance + between)
 
 
-def _needed_seeds(comparison: Comparison, effect: float, power: float, alpha: float) -> int | None:
-    """Return the smallest number of seeds, Student's t included, of both arms, up to 1000."""
+def _reach(freedom: float, alpha: float, power: float) -> float:
+    """Return how many standard errors a difference must have to be found with `power`."""
     from scipy.stats import t
 
-    one_seed = comparison.seed_variance * 2 / (1 / comparison.seeds[0] + 1 / comparison.seeds[1])
-    for seeds in range(2, 1001):
-        freedom = 2 * (seeds - 1)
-        variance = comparison.question_variance + one_seed / seeds
-        if effect >= (t.ppf(1 - alpha / 2, freedom) + t.ppf(power, freedom)) * math.sqrt(variance):
-            return seeds
-    return None
+    return float(t.ppf(1 - alpha / 2, freedom) + t.ppf(power, freedom))
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What would find a difference: clusters of questions with the seeds that there are, or seeds an arm with these.
+
+    None where no number of the one alone does, or is not known. `both` (clusters, seeds an arm) does where clusters
+    alone do not, by an estimate of the noise between seeds that is rough where seeds are few.
+    """
+
+    clusters: int | None
+    seeds: int | None
+    both: tuple[int, int] | None = None
+
+
+_MOST_SEEDS = 1000
+
+
+def needed(comparison: Comparison, effect: float, alpha: float = 0.05, power: float = 0.8) -> Needed:
+    """Return what would find a true difference of size `effect` with `power`, the test two-sided at `alpha`.
+
+    With one seed an arm this is without any noise between seeds, which is not known. Raises ValueError for effect 0.
+    """
+    if effect == 0:
+        raise ValueError("a difference of 0 is not found by any design")
+    if math.isnan(comparison.seed_variance):
+        return Needed(
+            _clusters(comparison, abs(effect), comparison.cluster_variance, 0.0, math.inf, alpha, power), None
+        )
+    seeds = 2 / (1 / comparison.seeds[0] + 1 / comparison.seeds[1])  # of both arms, were they equal
+    pure = max(0.0, comparison.cluster_variance - comparison.interaction_variance)
+    interaction, between = comparison.interaction_variance * seeds, comparison.seed_variance * seeds
+
+    def clusters(seeds: float) -> int | None:
+        per_cluster = pure + interaction / seeds
+        return _clusters(comparison, abs(effect), per_cluster, between / seeds, 2 * (seeds - 1), alpha, power)
+
+    def enough(seeds: int) -> bool:
+        asked = clusters(seeds)
+        return asked is not None and asked <= comparison.clusters
+
+    alone = clusters(seeds)
+    found = _least_seeds(enough)
+    both = None
+    if alone is None:
+        least = _least_seeds(lambda number: clusters(number) is not None)
+        if least is not None:
+            more = 2 * least  # seeds whose noise is half of what is allowed
+            asked = clusters(more)
+            both = (asked, more) if asked is not None else None
+    return Needed(alone, found, both)
+
+
+def _least_seeds(enough: Callable[[int], bool]) -> int | None:
+    """Return the smallest number of seeds that is enough, where more always are; None above the largest."""
+    if not enough(_MOST_SEEDS):
+        return None
+    low, high = 1, _MOST_SEEDS
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if middle > 1 and enough(middle) else (middle, high)
+    return high
+
+
+def _clusters(
+    comparison: Comparison,
+    effect: float,
+    of_clusters: float,
+    of_seeds: float,
+    seeds_freedom: float,
+    alpha: float,
+    power: float,
+) -> int | None:
+    """Return how many clusters it takes where those that there are give the variance `of_clusters`."""
+    freedom = float(comparison.clusters - 1)
+    count = None
+    for _ in range(3):  # the degrees of freedom depend on the answer, a little
+        allowed = (effect / _reach(freedom, alpha, power)) ** 2 - of_seeds
+        if allowed <= 0:
+            return None
+        count = max(2, math.ceil(comparison.clusters * of_clusters / allowed))
+        parts = [(allowed, count - 1.0)]
+        if of_seeds > 0 and math.isfinite(seeds_freedom):
+            parts.append((of_seeds, seeds_freedom))
+        freedom = max(1.0, _freedom(parts))
+    return count
+
+
+def permutation_test(
+    values: np.ndarray, marked: np.ndarray, clusters: np.ndarray, seed: int, *keys: Key, permutations: int = 1999
+) -> float:
+    """Return the one-sided p-value that `marked` items have a higher mean than the others; NaN where it has no say.
+
+    Marks change places among the items of a cluster, and whole clusters of one size change theirs: both leave the null
+    distribution as it is, whatever the clusters have in common. Deterministic in (seed, keys).
+    """
+    values, marked = np.asarray(values, np.float64), np.asarray(marked, bool)
+    if marked.all() or not marked.any():
+        return math.nan
+    order = np.argsort(clusters, kind="stable")
+    _, sizes = np.unique(np.asarray(clusters)[order], return_counts=True)
+    starts = np.cumsum(sizes) - sizes
+    by_size = [starts[sizes == size][:, None] + np.arange(size) for size in np.unique(sizes).tolist()]
+    blocks = [(values[order][places], marked[order][places]) for places in by_size]
+    rng = stable_rng(seed, "permutation", *keys)
+    seen = float(values[marked].sum())
+    sums = np.array(
+        [
+            sum(
+                float((block * rng.permuted(marks[rng.permutation(len(marks))], axis=1)).sum())
+                for block, marks in blocks
+            )
+            for _ in range(permutations)
+        ]
+    )
+    if np.ptp(sums) < 1e-9:
+        return math.nan
+    return float((1 + (sums >= seen - 1e-9).sum()) / (1 + permutations))
+
+
+def proportion_interval(hits: np.ndarray, clusters: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Return a share with Wilson's interval for as many independent items as the clusters amount to.
+
+    That number is the count over the design effect, the variance of the share over clusters by that of independent
+    items (Korn and Graubard, 1998); where all or none are hits, it is the number of clusters. Raises ValueError for no
+    items.
+    """
+    hits = np.asarray(hits, np.float64)
+    if hits.size == 0:
+        raise ValueError("no items to count")
+    share = float(hits.mean())
+    _, index, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    count, effective = len(sizes), float(len(sizes))
+    if 0 < share < 1 and count > 1:
+        deviations = np.bincount(index, hits) - share * sizes
+        variance = count / (count - 1) * float((deviations**2).sum()) / hits.size**2
+        effective = min(float(hits.size), share * (1 - share) / variance) if variance > 0 else float(hits.size)
+    from scipy.stats import norm
+
+    # Wilson's score interval, which scipy gives for whole counts alone
+    z2 = float(norm.ppf((1 + confidence) / 2)) ** 2
+    middle = (share + z2 / (2 * effective)) / (1 + z2 / effective)
+    reach = math.sqrt(z2 * (share * (1 - share) / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
+    return Interval(share, min(share, middle - reach), max(share, middle + reach))

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from spelangy_model.rng import stable_rng
 from spelangy_model.text.llm_errors import ServerError, read_error, secrets_of, without_secrets, words_of
@@ -37,6 +37,41 @@ class Price:
 
     prompt_usd: float
     completion_usd: float
+
+
+class AskedClient(Protocol):
+    """What asks a language model: each request answered once, with what it took. `model` is the choice it is of."""
+
+    @property
+    def model(self) -> Any: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What the model's server does not know, in words for the log."""
+        ...
+
+    def ask_all(self, prompt: Prompt, fillings: Sequence[Mapping[str, str]]) -> list[Reply]:
+        """Return a reply for each filling of the prompt, in order."""
+        ...
+
+
+class LanguageModelChoice(Protocol):
+    """A language model as literals of a recipe that is asked otherwise than over an OpenAI-compatible server.
+
+    One from outside is a frozen dataclass with a `name`, a `version` and these two methods.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def locate(self, environment: Mapping[str, str]) -> None:
+        """Raise an error with the cure unless the model can be asked. Cheap: asks nothing."""
+        ...
+
+    def load(self, environment: Mapping[str, str], cache_dir: Path) -> AskedClient: ...
 
 
 @dataclass(frozen=True, slots=True)

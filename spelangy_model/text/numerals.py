@@ -106,8 +106,8 @@ def fold_numbers(words: Sequence[str]) -> list[str]:
 
 def _number(words: Sequence[str], at: int) -> tuple[str, int]:
     """Read the number that begins at a position; return it in digits and the position behind it."""
-    start, total, part, ordinal = at, 0, None, False
-    while at < len(words) and not ordinal:
+    start, total, part, is_ordinal = at, 0, None, False
+    while at < len(words) and not is_ordinal:
         base = _POWER_ORDINALS.get(words[at], words[at])
         value = _value(base)
         if base == "hundred" and (at == start or (part is not None and 0 < part < 100)):
@@ -123,14 +123,14 @@ def _number(words: Sequence[str], at: int) -> tuple[str, int]:
             part = int(base)
         else:
             break
-        ordinal = words[at] in _ORDINALS or words[at] in _POWER_ORDINALS
+        is_ordinal = words[at] in _ORDINALS or words[at] in _POWER_ORDINALS
         at += 1
-    if part is not None and not ordinal and not total and 10 <= part < 100 and at == start + _length(words, start):
+    if part is not None and not is_ordinal and not total and 10 <= part < 100 and at == start + _length(words, start):
         low = _low_of_year(words, at)
         if low is not None:
             return str(100 * part + low[0]), low[1]
     number = total + (part or 0)
-    return (_ordinal(number) if ordinal else str(number)), at
+    return (ordinal(number) if is_ordinal else str(number)), at
 
 
 def _value(word: str) -> int | None:
@@ -166,6 +166,7 @@ def _low_of_year(words: Sequence[str], at: int) -> tuple[int, int] | None:
     return (value, at + length) if length and value >= 10 else None
 
 
-def _ordinal(number: int) -> str:
+def ordinal(number: int) -> str:
+    """Return an ordinal in digits: 21st."""
     last = "th" if 10 <= number % 100 < 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{last}"

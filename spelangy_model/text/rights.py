@@ -51,10 +51,15 @@ def stated_licence(html: str, http_fields: Fields = (), archive_fields: Fields =
     is stated.
     """
     for stated_by, words in _statements(html, http_fields, archive_fields):
-        words = " ".join(unescape(words).split())[:_MAX_CHARACTERS]
-        if words:
-            return _spdx(words) or words, stated_by
+        if (licence := licence_named(words)) != UNKNOWN:
+            return licence, stated_by
     return UNKNOWN, ""
+
+
+def licence_named(words: str) -> str:
+    """Return the licence that words or a link name: an SPDX id for Creative Commons, else the words, else unknown."""
+    words = " ".join(unescape(words).split())[:_MAX_CHARACTERS]
+    return _spdx(words) or words or UNKNOWN
 
 
 def _statements(html: str, http_fields: Fields, archive_fields: Fields) -> Iterator[tuple[str, str]]:

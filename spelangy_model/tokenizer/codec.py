@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
 from spelangy_model.guarded_json import JsonError, read_json_object
 
+CODES_PER_S = 12.5  # of every speech tokenizer
+
 
 class SpeechCodec(Protocol):
-    """A frozen speech tokenizer: mono float32 at 16 kHz in, codes at 12.5 Hz out."""
+    """A frozen speech tokenizer: mono float32 at 16 kHz in, CODES_PER_S codes a second out."""
 
     @property
     def codebook_size(self) -> int: ...
@@ -31,6 +33,49 @@ class SpeechCodec(Protocol):
         ...
 
 
+class CodecChoice(Protocol):
+    """A speech tokenizer from outside: a frozen dataclass with a `version`, which `codec` decorates.
+
+    Its checkpoint's config.json states `model_type`, by which whatever reads the codes finds the type again.
+    """
+
+    model_type: ClassVar[str]
+
+    def locate(self) -> Path:
+        """Return the folder of its checkpoint (config.json, model.safetensors). CodecError, with the cure, without."""
+        ...
+
+    @staticmethod
+    def codebook_size_of(config: Mapping[str, Any]) -> int:
+        """Return how many codes a checkpoint has, from its config.json."""
+        ...
+
+    @staticmethod
+    def load(folder: Path, device: str = "cpu") -> SpeechCodec: ...
+
+
+_own: dict[str, type[CodecChoice]] = {}
+_C = TypeVar("_C", bound=type)
+
+
+def codec(choice: _C) -> _C:
+    """Decorate the type of a CodecChoice: what its checkpoints hold is opened by it wherever its module is imported.
+
+    ValueError for a model type that another one has.
+    """
+    kind, known = choice.model_type, _own.get(choice.model_type)
+    same = known is None or (known.__module__, known.__qualname__) == (choice.__module__, choice.__qualname__)
+    if kind in ("spelangy_speech_tokenizer", "mimi") or not same:
+        raise ValueError(f"two speech tokenizers are of the model type {kind!r}: call one otherwise")
+    _own[kind] = choice
+    return choice
+
+
+def own_codec(model_type: object) -> type[CodecChoice] | None:
+    """Return the type from outside that opens checkpoints of a model type."""
+    return _own.get(str(model_type))
+
+
 class CodecError(ValueError):
     """A checkpoint that holds no speech tokenizer of this project; the text names the file."""
 
@@ -42,6 +87,8 @@ def codebook_size_of(config: Mapping[str, Any], where: str) -> int:
             return math.prod(config["fsq_levels"])
         case "mimi":
             return int(config["codebook_size"])
+        case kind if (choice := own_codec(kind)) is not None:
+            return choice.codebook_size_of(config)
     raise CodecError(
         f"{where} is of a model of type {config.get('model_type')!r}; a speech tokenizer is of type "
         "'spelangy_speech_tokenizer' or 'mimi'"

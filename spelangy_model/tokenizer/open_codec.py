@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spelangy_model.tokenizer.codec import SpeechCodec, read_config
+from spelangy_model.tokenizer.codec import SpeechCodec, own_codec, read_config
 
 
 def open_codec(folder: Path, device: str = "cpu") -> SpeechCodec:
     """Load the speech tokenizer of a checkpoint folder onto a device. Raises CodecError when it holds none."""
+    kind = read_config(folder)["model_type"]
+    if (choice := own_codec(kind)) is not None:
+        return choice.load(folder, device)
     import torch
 
-    if read_config(folder)["model_type"] == "mimi":
+    if kind == "mimi":
         from spelangy_model.tokenizer.mimi import MimiCodec
 
         return MimiCodec.open(folder, device)

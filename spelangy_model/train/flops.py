@@ -14,19 +14,19 @@ import numpy as np
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
 
 
-def step_flops(config: Any, position_ids: np.ndarray, loss_positions: int) -> float:
-    """Return the operations of forward and backward over rows whose position ids restart at each document.
+def step_flops(config: Any, lengths: np.ndarray, loss_positions: int) -> float:
+    """Return the operations of forward and backward over sequences of these lengths in positions.
 
-    A multiplication and an addition are two; backward is twice forward; recomputed activations do not count.
+    Padding is no work, nor is what is computed again. A multiplication and an addition are two; backward is twice
+    forward.
     """
     width, layers = config.hidden_size, config.num_hidden_layers
     head = getattr(config, "head_dim", None) or width // config.num_attention_heads
     attention = width * head * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
     weights = layers * (attention + 3 * width * config.intermediate_size)
-    starts = np.flatnonzero(position_ids.reshape(-1) == 0)
-    lengths = np.diff(starts, append=position_ids.size).astype(np.float64)
+    lengths = np.asarray(lengths, np.float64)
     pairs = float((lengths * (lengths + 1) / 2).sum())  # causal: each position and those before it
-    forward = 2 * weights * position_ids.size + 2 * config.vocab_size * width * loss_positions
+    forward = 2 * weights * float(lengths.sum()) + 2 * config.vocab_size * width * loss_positions
     forward += 4 * pairs * layers * config.num_attention_heads * head
     return 3 * forward
 

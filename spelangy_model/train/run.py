@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import shutil
 import sys
 import time
@@ -34,6 +33,7 @@ from spelangy_model.data.loader import Batch, RowReader
 from spelangy_model.lm.attention import choose_backend, documents_of, use_document_attention
 from spelangy_model.lm.forward import load_model, logits
 from spelangy_model.lm.presets import new_model
+from spelangy_model.memory import peak_memory_bytes
 from spelangy_model.pretrained import load_settings
 from spelangy_model.rng import stable_seed
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, LayoutError, check_checkpoint, extend_model, extend_tokenizer
@@ -243,15 +243,14 @@ def _timing_line(
     """Return what a step cost: other from run to run. `mfu` is None where the device's peak is not known."""
     on_gpu = accelerator.device.type == "cuda"
     peak = peak_flops(torch.cuda.get_device_name(accelerator.device)) if on_gpu else None
-    flops = step_flops(config, batch.position_ids, int(batch.loss_mask[:, 1:].sum()))
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    flops = step_flops(config, batch.lengths, int(batch.loss_mask[:, 1:].sum()))
     return {
         "step": step + 1,
         "seconds": seconds,
         "tokens_per_s": positions / seconds,
         "model_flops_per_s": flops / seconds,
         "mfu": flops / seconds / (peak * accelerator.num_processes) if peak else None,
-        "memory_bytes": torch.cuda.max_memory_allocated(accelerator.device) if on_gpu else kilobytes * 1024,
+        "memory_bytes": torch.cuda.max_memory_allocated(accelerator.device) if on_gpu else peak_memory_bytes(),
     }
 
 

@@ -17,7 +17,7 @@ from spelangy_assets import stages
 
 HEAVY = (
     *("torch", "transformers", "accelerate", "TTS", "whisper_timestamped", "great_expectations"),
-    *("faster_whisper", "onnxruntime", "sklearn", "matplotlib", "trafilatura", "lingua"),
+    *("faster_whisper", "onnxruntime", "sklearn", "matplotlib", "trafilatura", "lingua", "pandas"),
 )
 
 

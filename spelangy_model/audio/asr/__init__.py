@@ -13,6 +13,7 @@ from spelangy_model.audio.asr.openai_whisper import WhisperTimestamped
 from spelangy_model.audio.asr.protocol import AsrError, AsrSystem, Recognizer, WindowResult, recognize_all
 from spelangy_model.audio.asr.sphinx import PocketSphinx
 from spelangy_model.audio.asr.together import Doubt, recognize_together, unlike_speech
+from spelangy_model.audio.asr.transformers_canary import TransformersCanary
 from spelangy_model.audio.asr.transformers_ctc import TransformersCtc
 from spelangy_model.audio.asr.transformers_transducer import TransformersTransducer
 
@@ -23,6 +24,7 @@ __all__ = [
     "FasterWhisper",
     "PocketSphinx",
     "Recognizer",
+    "TransformersCanary",
     "TransformersCtc",
     "TransformersTransducer",
     "WhisperTimestamped",

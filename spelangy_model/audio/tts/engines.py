@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spelangy_model.audio.tts.protocol import Synthesizer, TtsUnavailable, Voice
+from spelangy_model.audio.tts.protocol import Synthesizer, SynthesizerChoice, TtsUnavailable, Voice
 from spelangy_model.options import refuse_idle
 
 
@@ -29,39 +29,44 @@ class SynthesizerSpec:
         if self.backend == "espeak":
             refuse_idle(self, "for espeak", "model", "batch_utterances")
 
+    def locate(self, voices: Sequence[Voice]) -> None:
+        """Raise TtsUnavailable unless the engine, its model and each voice are there; see SynthesizerChoice."""
+        if self.backend == "espeak":
+            from spelangy_model.audio.tts import espeak
 
-def check_synthesizer(spec: SynthesizerSpec, voices: Sequence[Voice]) -> None:
+            espeak.check_voices(voices)
+        elif self.backend == "coqui":
+            from spelangy_model.audio.tts import coqui
+
+            coqui.check_model(self.model, voices)
+        else:
+            raise TtsUnavailable(f"no TTS backend is called {self.backend!r}: choose espeak or coqui")
+
+    def load(self, cache_dir: Path | None, device: str = "cpu") -> Synthesizer:
+        """Load the engine; see SynthesizerChoice. Raises TtsUnavailable as `locate` does."""
+        if self.backend == "espeak":
+            from spelangy_model.audio.tts.espeak import EspeakSynthesizer
+
+            return EspeakSynthesizer()
+        if self.backend == "coqui":
+            from spelangy_model.audio.tts.coqui import CoquiSynthesizer
+
+            synthesizer = CoquiSynthesizer(self.model, device, self.batch_utterances)
+            if cache_dir is None:
+                return synthesizer
+            from spelangy_model.audio.tts.speech_cache import RememberingSynthesizer
+
+            return RememberingSynthesizer(synthesizer, cache_dir / "speech", f"coqui {synthesizer.digest} {device}")
+        raise TtsUnavailable(f"no TTS backend is called {self.backend!r}: choose espeak or coqui")
+
+
+def check_synthesizer(choice: SynthesizerChoice, voices: Sequence[Voice]) -> None:
     """Raise TtsUnavailable unless the engine, its model and each voice are there. Cheap: loads no model."""
     if not voices:
         raise TtsUnavailable("no voice is named: give at least one Voice")
-    if spec.backend == "espeak":
-        from spelangy_model.audio.tts import espeak
-
-        espeak.check_voices(voices)
-    elif spec.backend == "coqui":
-        from spelangy_model.audio.tts import coqui
-
-        coqui.check_model(spec.model, voices)
-    else:
-        raise TtsUnavailable(f"no TTS backend is called {spec.backend!r}: choose espeak or coqui")
+    choice.locate(voices)
 
 
-def open_synthesizer(spec: SynthesizerSpec, device: str = "cpu", cache_dir: Path | None = None) -> Synthesizer:
-    """Load the engine of a spec; with a `cache_dir`, one that is slow remembers there what it said.
-
-    Raises TtsUnavailable as `check_synthesizer` does.
-    """
-    if spec.backend == "espeak":
-        from spelangy_model.audio.tts.espeak import EspeakSynthesizer
-
-        return EspeakSynthesizer()
-    if spec.backend == "coqui":
-        from spelangy_model.audio.tts.coqui import CoquiSynthesizer
-
-        synthesizer = CoquiSynthesizer(spec.model, device, spec.batch_utterances)
-        if cache_dir is None:
-            return synthesizer
-        from spelangy_model.audio.tts.speech_cache import RememberingSynthesizer
-
-        return RememberingSynthesizer(synthesizer, cache_dir / "speech", f"coqui {synthesizer.digest} {device}")
-    raise TtsUnavailable(f"no TTS backend is called {spec.backend!r}: choose espeak or coqui")
+def open_synthesizer(choice: SynthesizerChoice, device: str = "cpu", cache_dir: Path | None = None) -> Synthesizer:
+    """Load an engine; with a `cache_dir`, one that is slow remembers there what it said."""
+    return choice.load(cache_dir, device)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -79,6 +80,18 @@ class Synthesizer(Protocol):
         Jitters of the voice are not drawn here. The result depends on (text, voice) alone, to the bit where the
         engine runs on a CPU with one thread. Raises Unspeakable when the text gives no speech.
         """
+        ...
+
+
+class SynthesizerChoice(Protocol):
+    """An engine as literals of a recipe; one from outside is a frozen dataclass with a `version` and these methods."""
+
+    def locate(self, voices: Sequence[Voice]) -> None:
+        """Raise TtsUnavailable, with the cure, unless engine, model and each voice are there. Cheap: loads no model."""
+        ...
+
+    def load(self, cache_dir: Path | None, device: str = "cpu") -> Synthesizer:
+        """Load the engine; with a `cache_dir`, one that is slow may remember there what it said."""
         ...
 
 

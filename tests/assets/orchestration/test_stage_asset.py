@@ -105,7 +105,20 @@ def test_a_preview_keeps_to_one_line_a_row_and_has_no_sound(bench: Any, toys: An
     from spelangy_model.records import Audio, SpokenQuestion
 
     question = SpokenQuestion(
-        *("q", "t", "web", "heard", "one\ntwo | three ![x](/y)", "x" * 500, "v", "us", ["a", "b", "c", "d"], 1, "r"),
+        *(
+            "q",
+            "t",
+            "c",
+            "web",
+            "heard",
+            "one\ntwo | three ![x](/y)",
+            "x" * 500,
+            "v",
+            "us",
+            ["a", "b", "c", "d"],
+            1,
+            "r",
+        ),
         Audio(b"\0" * 99, "a.flac"),
     )
 

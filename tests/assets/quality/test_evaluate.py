@@ -36,6 +36,7 @@ from spelangy_model.records import (
     Script,
     Segment,
     SpokenQuestion,
+    SuppliedText,
     TextDocument,
     TokenChunk,
     TokenDocument,
@@ -48,7 +49,7 @@ from spelangy_model.records import (
 AUDIO = Audio(bytes(100), "a.flac")
 WORD = Word("word", 0.0, 1.0, 0.9)
 SCORE = QuestionScore(
-    *("q", "t", "web", "heard_wording", "us", "text"),
+    *("q", "t", "c", "web", "heard_wording", "us", "text"),
     *([-1.0, -2.0], [-1.0, -2.0], [-0.1, -0.2], 0, 0, math.nan),
 )
 STAGES = [importlib.import_module(f"{stages.__name__}.{info.name}") for info in pkgutil.iter_modules(stages.__path__)]
@@ -79,6 +80,11 @@ ROWS: dict[str, dict[str, Any]] = {
             *("c", "d", 0, "speech", "r", "https://a", "CC0-1.0", "A", "", 0.0, 1.0, "twelve chars", "twelve", AUDIO)
         )
     },
+    "fine_chunks": {
+        "chunks": Chunk(
+            *("c", "d", 0, "speech", "r", "https://a", "CC0-1.0", "A", "", 0.0, 1.0, "Twelve chars.", "twelve", AUDIO)
+        )
+    },
     "adopted_chunks": {
         "chunks": Chunk(
             *("c", "d", 0, "speech", "r", "https://a", "CC0-1.0", "A", "", 0.0, 1.0, "twelve chars", "twelve", AUDIO)
@@ -93,6 +99,11 @@ ROWS: dict[str, dict[str, Any]] = {
         "pages": Page("p", "https://a", "a.warc@0", "", "CC0-1.0", "utf-8", "<html>"),
         "signatures": PageSignature("p", "", "https://a", [1, 2]),
     },
+    "supplied_texts": {
+        "texts": SuppliedText("d", "p", "https://a", "CC0-1.0", "A", "Text."),
+        "rejects": Reject("a.jsonl#line=2", "", "not_json", "Expecting value"),
+        "signatures": PageSignature("p", "", "https://a", []),
+    },
     "text_documents": {"documents": TextDocument("d", "p", "https://a", "CC0-1.0", "A", "Text.")},
     "scripts": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
     "krist": {"scripts": Script("d", "p", "https://a", "CC0-1.0", "A", [Line("sentence", "A.", "A.")], "A.")},
@@ -104,7 +115,21 @@ ROWS: dict[str, dict[str, Any]] = {
     "mix": {"rows": PackedRow(0, "text", [1, 2], [0, 1], [0, 1], [RowSpan("d", "web", "r", 0, 0, 2, 0)])},
     "questions": {
         "questions": SpokenQuestion(
-            *("q", "t", "web", "heard_wording", "Who?", "Who?", "v", "us", ["a", "b", "c", "d"], 1, "person", AUDIO)
+            *(
+                "q",
+                "t",
+                "c",
+                "web",
+                "heard_wording",
+                "Who?",
+                "Who?",
+                "v",
+                "us",
+                ["a", "b", "c", "d"],
+                1,
+                "person",
+                AUDIO,
+            )
         )
     },
     "scores": {
@@ -163,6 +188,7 @@ DROPPED = {
     "clean_transcripts": {"too_short": 1},
     "adopted_chunks": {"too_short": 1},
     "contaminated": {"contaminated": 1},
+    "supplied_texts": {"not_json": 1},
 }
 
 Commit = Callable[..., Artifact]
@@ -211,9 +237,14 @@ def sound(commit: Commit) -> Callable[[str], Artifact]:
     def made(name: str) -> Artifact:
         rows = {table: [row, *MORE_ROWS.get(name, {}).get(table, [])] for table, row in ROWS[name].items()}
         dropped = DROPPED.get(name, {})
-        read = {"clean_transcripts": 2, "adopted_chunks": 2, "contaminated": 2, "roll_up": 2, "duplicates": 1}.get(
-            name, 0
-        )
+        read = {
+            "clean_transcripts": 2,
+            "adopted_chunks": 2,
+            "contaminated": 2,
+            "roll_up": 2,
+            "duplicates": 1,
+            "supplied_texts": 2,
+        }.get(name, 0)
         return commit(rows, FILES.get(name), read=read, dropped=dropped, stats=STATS.get(name, {}))
 
     return made
@@ -283,6 +314,8 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("transcript_hypotheses", "hypotheses", {"words": [WORD, Word("a", 0.0, 1.0, 1.5)]}, "impossible_words"),
         ("clean_transcripts", "transcripts", {"text": " "}, "empty_texts"),
         ("clean_transcripts", "dropped", {"reason": ""}, "drops_without_reason"),
+        ("clean_transcripts", "transcripts", {"end_s": 10.5}, "share_with_a_sentence_mark_over_10_s"),
+        ("fine_chunks", "chunks", {"text": "twelve chars"}, "share_that_end_a_sentence"),
         ("chunks", "chunks", {"index": 1}, "documents_with_holes"),
         ("chunks", "chunks", {"end_s": 0.0}, "empty_audio"),
         ("chunks", "chunks", {"audio": Audio(b"fLaC", "a.flac")}, "missing_audio"),
@@ -296,6 +329,7 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("duplicates", "duplicates", {"duplicate_of": "r", "duplicate_of_snapshot": "tue"}, "duplicates_of_dropped"),
         ("raw_pages", "pages", {"html": ""}, "empty_pages"),
         ("raw_pages", "pages", {"page_id": "q"}, "pages_without_signature"),
+        ("supplied_texts", "texts", {"text": " "}, "empty_texts"),
         ("text_documents", "documents", {"text": ""}, "empty_texts"),
         ("scripts", "scripts", {"lines": []}, "empty_scripts"),
         ("scripts", "scripts", {"lines": [Line("sentence", "A.", "A."), Line("sentence", "A.", " ")]}, "empty_lines"),
@@ -485,14 +519,14 @@ def test_an_expectation_that_errors_blocks_whatever_its_severity(
     assert evaluate(artifact, contract, {"metrics": Metric}).passed
 
     def broken(*arguments: Any, **more: Any) -> Any:
-        raise RuntimeError("the comparison broke")
+        raise RuntimeError("the measuring broke")
 
-    monkeypatch.setattr(pd.Series, "__ge__", broken)
+    monkeypatch.setattr(pd.Series, "max", broken)
     verdict = evaluate(artifact, contract, {"metrics": Metric})
     monkeypatch.undo()
     (expectation,) = verdict.expectations
     assert not verdict.passed
-    assert "the comparison broke" in expectation.error
+    assert "the measuring broke" in expectation.error
 
 
 @pytest.mark.parametrize(

@@ -139,13 +139,13 @@ def test_text_is_shown_as_it_is_and_nothing_more(text: str):
 
 
 @given(st.text(st.sampled_from("`|\\![]()<>&;:/._-*#~^@ \nwha1"), max_size=24))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_arrangement_of_marks_is_text(text: str):
     check(text)
 
 
 @given(st.text(max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_characters_are_text(text: str):
     check(text)
 

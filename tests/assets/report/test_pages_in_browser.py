@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from spelangy_assets.report.chunk_page import write_chunk_page
-from spelangy_assets.report.leaderboard_page import leaderboard_page
 from spelangy_assets.report.synthetic_page import synthetic_page
 
 
@@ -30,7 +29,7 @@ def pages(tmp_path_factory):
             *(chunk.LEDGER, chunk.METRICS),
         )
     )
-    (folder / "leaderboard.html").write_text(leaderboard_page(board.METRICS, board.RUNS))
+    (folder / "leaderboard.html").write_text(board.page_of())
     (folder / "synthetic_page.html").write_text(synthetic_page([synthetic.QUEST], title="Synthetic speech"))
     return folder
 

@@ -46,6 +46,7 @@ def test_its_facts_are_drawn_by_the_seed_and_are_not_the_sample_worlds() -> None
     assert kept < 70
 
 
+@pytest.mark.slow
 def test_every_question_of_its_pages_is_mined_and_passes_the_rules() -> None:
     rules = QuestRules()
     html = dict(WorldPages(WORLD.digest, SEED).pages())

@@ -240,6 +240,7 @@ def test_files_manifests_and_truth_name_the_same_recordings(files: list[dict[str
         assert hashlib.sha256(path_of(entry).read_bytes()).hexdigest() == entry["sha256"]
 
 
+@pytest.mark.slow
 def test_each_file_is_what_the_truth_calls_it(files: list[dict[str, Any]]) -> None:
     by_name = {entry["recording"]: entry for entry in files}
     assert Counter(entry["status"] for entry in files) == {"unique": 7, "duplicate": 1, "undecodable": 1}
@@ -283,6 +284,7 @@ def test_pauses_are_natural_and_some_turns_overlap(sentences: dict[str, list[dic
     assert overlaps >= 3
 
 
+@pytest.mark.slow
 def test_sound_lies_where_the_truth_says(
     files: list[dict[str, Any]], sentences: dict[str, list[dict[str, Any]]]
 ) -> None:

@@ -131,6 +131,7 @@ def test_a_new_snapshot_computes_nothing_old_again(talks: dict[str, np.ndarray],
     assert first.artifact.data_version != second.artifact.data_version
 
 
+@pytest.mark.slow
 def test_the_repost_of_the_sample_crawl_is_found(project_dir: Path, find: Find):
     folder = project_dir / "spelangy_assets/sample/snapshots/audio"
     files = {name: (folder / "2026-01" / f"{name}.opus").read_bytes() for name in ("repost-01", "talk-01", "talk-02")}

@@ -542,7 +542,7 @@ JSON_KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.dictionaries(JSON_KEYS, JSON_VALUES, max_size=6) | JSON_VALUES, max_size=5), st.binary(max_size=30))
 def test_any_manifest_leaves_the_other_recordings(tmp_path: Path, rows: list[object], more: bytes):
     """Whatever a manifest holds, every file is an item, and every item is text that a record can hold."""
@@ -566,7 +566,7 @@ def test_any_manifest_leaves_the_other_recordings(tmp_path: Path, rows: list[obj
     )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6), st.integers(0, 5000))
 def test_any_shard_ends_as_items(tmp_path: Path, changes: list[tuple[int, int]], end: int):
     folder = tmp_path / "any"

@@ -1,26 +1,41 @@
 """An arm is judged over its seeds: one lucky run does not make it good."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
-from spelangy_assets.report.comparisons import ArmComparison, ArmScore
-from spelangy_assets.report.leaderboard_page import PRIMARY, CleanScore
+from spelangy_assets.report.comparisons import (
+    ACCURACY,
+    GAP,
+    NOT_SEEN,
+    RESOLVED,
+    SEEN,
+    ArmComparison,
+    ArmScore,
+    ArmWork,
+    MetricNoise,
+)
+from spelangy_assets.report.leaderboard_page import PRIMARY, Ablation, CleanScore
 from spelangy_assets.stages import cover_topics, evaluate, find_contamination, leaderboard, score_system, train_lm
 from spelangy_assets.stages.find_contamination import QuestionOverlap
 from spelangy_assets.stages.leaderboard import (
+    Answers,
     Arm,
     Config,
     RunRow,
     SystemRow,
     TokenSetRow,
+    clean_score,
     compare_arms,
+    metric_noise,
     score_arm,
 )
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
@@ -36,7 +51,21 @@ def scores_of(rates: dict[str, float], seed: int = 0) -> dict[str, list[Question
     rng = np.random.default_rng(seed)
     return {
         run: [
-            QuestionScore(f"{text}/{take}", f"{text}", "b", "s", "a", "speech", ZEROS, ZEROS, ZEROS, int(wrong), 0, 0.1)
+            QuestionScore(
+                f"{text:03}/{take}",
+                f"{text}",
+                f"{text}",
+                "b",
+                "s",
+                "a",
+                "speech",
+                ZEROS,
+                ZEROS,
+                ZEROS,
+                int(wrong),
+                0,
+                0.1,
+            )
             for text in range(QUESTIONS // 2)
             for take in range(2)
             for wrong in [rng.random() >= rate]
@@ -47,12 +76,12 @@ def scores_of(rates: dict[str, float], seed: int = 0) -> dict[str, list[Question
 
 def arm_of(rates: list[float], seed: int = 0) -> ArmScore:
     runs = {f"run_{number}": rate for number, rate in enumerate(rates)}
-    return score_arm(Arm("arm", tuple(runs)), scores_of(runs, seed), 0.25, 7)
+    return score_arm(Arm("arm", tuple(runs)), Answers(scores_of(runs, seed)), 0.25)
 
 
 def test_the_score_is_the_mean_over_seeds_with_the_worst_and_the_best() -> None:
     runs = {"run_a": 1.0, "run_b": 0.0, "run_c": 1.0}
-    score = score_arm(Arm("arm", tuple(runs)), scores_of(runs), 0.25, 7)
+    score = score_arm(Arm("arm", tuple(runs)), Answers(scores_of(runs)), 0.25)
     assert score.accuracy == pytest.approx(2 / 3)
     assert (score.seeds, score.lowest_seed, score.highest_seed) == (3, 0.0, 1.0)
     assert score.low < 0.25 < score.high  # three seeds that far apart say little of the next
@@ -66,16 +95,80 @@ def test_seeds_that_agree_tell_a_skill_from_guessing_and_seeds_that_do_not_agree
 
 def test_guessing_is_called_a_skill_no_oftener_than_it_may() -> None:
     rng = np.random.default_rng(1)
-    rates = [np.clip(rng.normal(0.25, 0.03, 3), 0, 1).tolist() for _ in range(150)]
+    rates = [np.clip(rng.normal(0.25, 0.015, 3), 0, 1).tolist() for _ in range(150)]
     assert np.mean([arm_of(rate, seed).p_chance < 0.05 for seed, rate in enumerate(rates)]) <= 0.08
 
 
 def test_arms_are_compared_over_their_seeds() -> None:
     runs = {"run_a0": 0.4, "run_a1": 0.42, "run_b0": 0.3, "run_b1": 0.28}
     arms = [Arm("a", ("run_a0", "run_a1")), Arm("b", ("run_b0", "run_b1"))]
-    (pair, _) = compare_arms(scores_of(runs), arms, dict.fromkeys(runs, "400"), 0)
+    (pair,) = compare_arms(Answers(scores_of(runs)), arms, [])
     assert (pair.first, pair.second, pair.first_seeds, pair.second_seeds) == ("a", "b", 2, 2)
     assert pair.difference == pytest.approx(0.12, abs=0.05)
+    assert (pair.planned, pair.verdict) == (False, "")
+
+
+def arms_of(**rates: list[float]) -> tuple[Answers, list[Arm]]:
+    runs = {f"{arm}_{number}": rate for arm, of_arm in rates.items() for number, rate in enumerate(of_arm)}
+    return Answers(scores_of(runs)), [
+        Arm(arm, tuple(f"{arm}_{number}" for number in range(len(of_arm)))) for arm, of_arm in rates.items()
+    ]
+
+
+def test_only_the_ablations_have_verdicts_and_are_tested_together_in_their_direction() -> None:
+    answers, arms = arms_of(a=[0.4, 0.41, 0.4], b=[0.3, 0.31, 0.3], c=[0.55, 0.56, 0.55])
+    rows = [Ablation("x", "a", "b"), Ablation("x", "a", "c", paper=(40.0, 43.0))]
+    worse, better, rest = compare_arms(answers, arms, rows)
+    assert (worse.first, worse.second, worse.difference < 0) == ("b", "a", True)
+    assert {worse.verdict, better.verdict} == {RESOLVED}
+    assert better.p_adjusted == pytest.approx(2 * better.p_value) or better.p_adjusted >= worse.p_value
+    assert (better.alpha, better.effect) == (0.025, pytest.approx(0.03))
+    assert (rest.first, rest.second, rest.planned, rest.verdict) == ("c", "b", False, "")
+    assert np.isnan(rest.p_adjusted)
+
+
+def test_a_single_seed_is_never_resolved_by_any_metric() -> None:
+    answers, arms = arms_of(a=[0.3], b=[0.6], c=[0.6, 0.61])
+    for rows in answers.scores.values():
+        rows[:] = [replace(row, reverse_kl=0.1 if row.predicted_index else 5.0) for row in rows]  # type: ignore[index]
+    rows = [Ablation("x", "a", "b"), Ablation("x", "b", "c"), Ablation("x", "a", "b", metric=GAP)]
+    verdicts = [pair.verdict for pair in compare_arms(answers, arms, rows) if pair.planned]
+    assert verdicts == [SEEN, NOT_SEEN, SEEN]
+
+
+def test_clusters_not_questions_carry_a_comparison() -> None:
+    answers, arms = arms_of(a=[0.4, 0.4], b=[0.5, 0.5])
+    few = Answers(
+        {run: [replace(row, cluster_id=row.text_id[-1]) for row in rows] for run, rows in answers.scores.items()}
+    )
+    (by_text,), (by_cluster,) = (compare_arms(each, arms, []) for each in (answers, few))
+    assert (by_text.clusters, by_cluster.clusters) == (QUESTIONS // 2, 10)
+    assert by_cluster.difference == pytest.approx(by_text.difference)
+    assert by_cluster.high != by_text.high
+
+
+def test_a_metric_is_judged_by_its_noise_and_its_decisions() -> None:
+    answers, arms = arms_of(a=[0.3, 0.32], b=[0.5, 0.52], c=[0.7, 0.69])
+    noise = {row.metric: row for row in metric_noise(answers, arms)}
+    by_seed = {arm.name: answers.values(arm, ACCURACY).mean(1) for arm in arms}
+    pooled = np.sqrt(sum(((found - found.mean()) ** 2).sum() for found in by_seed.values()) / 3)
+    assert noise[ACCURACY].seed_sd == pytest.approx(pooled)
+    assert (noise[ACCURACY].decision_accuracy, noise[ACCURACY].decisions) == (1.0, 12)
+    assert noise["sqa.all.probability"].decision_accuracy == 0.5  # all options are equally likely: no order at all
+    assert noise[ACCURACY].against == "this board"
+    other_way = metric_noise(answers, arms, {"a": 0.9, "b": 0.5, "c": 0.1, "d": 0.0}, "larger_board")
+    assert (other_way[0].decision_accuracy, other_way[0].against) == (0.0, "larger_board")
+
+
+def test_contamination_that_is_one_with_the_wording_is_said_to_be() -> None:
+    (scores,) = scores_of({"run": 0.5}).values()
+    scores = [replace(row, split="heard" if int(row.text_id) < 50 else "new") for row in scores]
+    overlaps = [QuestionOverlap("b", "s", str(text), "?", 9, True, text >= 50) for text in range(QUESTIONS // 2)]
+    assert clean_score("run", scores, overlaps, 0).by_split
+    apart = [replace(row, clean=int(row.text_id) % 2 == 0) for row in overlaps]
+    assert not clean_score("run", scores, apart, 0).by_split
+    unknown = clean_score("run", scores, None, 0)
+    assert (unknown.known, unknown.clean_texts) == (False, QUESTIONS // 2)
 
 
 # --- what the board makes of its inputs -------------------------------------------------------------------------
@@ -108,24 +201,24 @@ class Shelf:
         assert artifact is not None
         self.inputs[role] = artifact
 
-    def run(self, number: int, rate: float, **shares: float) -> None:
+    def run(self, number: int, rate: float, work: Mapping[str, float] = MappingProxyType({}), **shares: float) -> None:
         """Put a run that answers so many questions right, with its evaluation."""
         (scores,) = scores_of({"run": rate}, number).values()
         stats = {"steps": 400, "positions_seen": 9000, "closing_loss_nats": 2.5, "parameters": 7}
+        stats |= {"loss_positions_seen": 4000, "speech_s_seen": 60, "text_share_seen": 0.15, "padding_share": 0.1}
         stats |= {f"{role.replace('_', '.')}.share": share for role, share in shares.items()}
-        self.put(f"run.{number}", train_lm, stats)
+        self.put(f"run.{number}", train_lm, stats | work)
         metrics = [Metric("run", "sqa.all.accuracy", rate, rate - 0.05, rate + 0.05, QUESTIONS)]
         self.put(f"eval.{number}", evaluate, scores=scores, metrics=metrics)
 
-    def token_set(self, number: int, held: Collection[int], **topics: float) -> None:
-        """Put what is known of a token set: which questions it holds, how many words of each, and its topics."""
+    def contamination(self, number: int, held: Collection[int]) -> None:
+        """Put which questions stand in the mix of a run."""
         overlaps = [
             QuestionOverlap("b", "s", str(text), "?", 9 if text in held else 0, text in held, text not in held)
             for text in range(QUESTIONS // 2)
         ]
-        metrics = [Metric("tokens", "contamination.all.8gram", len(held) / QUESTIONS, NAN, NAN, QUESTIONS)]
+        metrics = [Metric("mix", "contamination.all.8gram", len(held) / QUESTIONS, NAN, NAN, QUESTIONS)]
         self.put(f"contamination.{number}", find_contamination, metrics=metrics, questions=overlaps)
-        self.topics(str(number), texts=topics)
 
     def topics(self, place: str, **of: dict[str, float]) -> None:
         rows = [
@@ -150,13 +243,21 @@ def filled(folder: Path, prefix: str = "") -> tuple[Shelf, Config]:
     shelf = Shelf(folder, prefix)
     for number, rate in enumerate((0.5, 0.52)):
         shelf.run(number, rate, speech_0=0.3, speech_1=0.7)
-    shelf.run(2, 0.3, speech_0=1.0)
-    shelf.token_set(0, range(20), music=0.5, sport=0.5)
-    shelf.token_set(1, range(20, 50), music=1.0, sport=0.0)
+        shelf.contamination(number, range(50))
+    shelf.run(2, 0.3, {"loss_positions_seen": 3000}, speech_0=1.0)
+    shelf.contamination(2, range(20))
+    shelf.topics("0", texts={"music": 0.5, "sport": 0.5})
+    shelf.topics("1", texts={"music": 1.0, "sport": 0.0})
     shelf.topics("questions", texts={"music": 0.2, "sport": 0.8}, facts={"music": 0.0, "sport": 1.0})
     both = (("speech.0", 1), ("speech.1", 0))
-    rows = (RunRow("quest_s0", "quest", both), RunRow("quest_s1", "quest", both), RunRow("web", "web", both[1:]))
-    return shelf, Config(runs=rows, token_sets=(TokenSetRow("web"), TokenSetRow("quest")))
+    rows = [
+        RunRow(label, arm, sources, f"run_{label}", f"eval_{label}", "", f"{label}_contamination")
+        for label, arm, sources in (("quest_s0", "quest", both), ("quest_s1", "quest", both), ("web", "web", both[1:]))
+    ]
+    rows[2] = replace(rows[2], run="run_of_another_name", evaluation="eval_of_another_name")
+    tokens = (TokenSetRow("web", "web_topics"), TokenSetRow("quest", "quest_topics"))
+    planned = (Ablation("Synthetic data", "web", "quest", "with Quest", (40.7, 47.9)),)
+    return shelf, Config(tuple(rows), tokens, ablations=planned, questions_topics="questions_topics")
 
 
 def test_an_arm_and_a_token_set_of_one_name_are_two_subjects(tmp_path: Path) -> None:
@@ -166,8 +267,8 @@ def test_an_arm_and_a_token_set_of_one_name_are_two_subjects(tmp_path: Path) -> 
     for metric in artifact.records("metrics", Metric):
         of_subjects.setdefault(metric.subject, set()).add(metric.metric.split(".")[0])
     assert of_subjects == {
-        **{run: {"sqa"} for run in ("quest_s0", "quest_s1", "web")},
-        **{name: {"contamination", "topic"} for name in ("quest_tokens", "web_tokens")},
+        **{run: {"sqa", "contamination"} for run in ("quest_s0", "quest_s1", "web")},
+        **{name: {"topic"} for name in ("quest_tokens", "web_tokens")},
         **{name: {"topic"} for name in ("questions", "questions of facts")},
     }
     page = artifact.read_file(leaderboard.PAGE).decode()
@@ -208,6 +309,41 @@ def test_a_run_is_clean_of_what_its_own_token_sets_do_not_hold(tmp_path: Path) -
     assert clean["web"].clean_accuracy == pytest.approx(np.mean(answered))
 
 
+def test_the_page_names_the_datasets_of_the_recipe_also_where_an_arm_is_called_otherwise(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    page = shelf.board(config).read_file(leaderboard.PAGE).decode()
+    commands = set(re.findall(r"spelangy lineage (\w+)", page))
+    assert {
+        "eval_quest_s0",
+        "eval_of_another_name",
+        "run_of_another_name",
+        "web_topics",
+        "web_contamination",
+    } <= commands
+    assert "eval_web" not in commands
+
+
+def test_arms_stand_beside_what_they_were_trained_on_and_unequal_ones_are_named(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    artifact = shelf.board(config)
+    work = {row.arm: row for row in artifact.records("work", ArmWork)}
+    assert (work["quest"].loss_tokens, work["web"].loss_tokens, work["quest"].text_tokens) == (4000, 3000, 1350)
+    assert artifact.manifest.counts.stats["ablations_of_unequal_work"] == 1
+    assert "Not equal: +33% loss tokens." in artifact.read_file(leaderboard.PAGE).decode()
+    assert "Not equal: +33% loss tokens." in artifact.read_file(leaderboard.MARKDOWN).decode()
+    assert {row.metric for row in artifact.records("noise", MetricNoise)} >= {ACCURACY, GAP}
+
+
+def test_decisions_are_held_against_the_board_of_a_larger_dial(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    arms = [ArmScore("web", 5, 0.6, 0.5, 0.7, 0.5, 0.7, 0.0), ArmScore("quest", 5, 0.5, 0.4, 0.6, 0.4, 0.6, 0.0)]
+    shelf.put("larger", leaderboard, arms=arms)
+    artifact = shelf.board(replace(config, larger="larger_dial"))
+    noise = {row.metric: row for row in artifact.records("noise", MetricNoise)}
+    assert (noise[ACCURACY].decision_accuracy, noise[ACCURACY].against) == (0.0, "larger_dial")
+    assert "as the accuracy of larger_dial does" in artifact.read_file(leaderboard.PAGE).decode()
+
+
 def test_names_of_the_inputs_bear_no_identity(tmp_path: Path) -> None:
     versions = set()
     for place, prefix in (("here", ""), ("there", "other_")):
@@ -225,7 +361,7 @@ def test_a_system_stands_beside_the_arms_on_the_questions_that_it_answered(tmp_p
     found = {row.subject for row in artifact.records("metrics", Metric) if row.metric == PRIMARY}
     assert "cascade" in found
     pairs = [row for row in artifact.records("comparisons", ArmComparison) if row.metric == PRIMARY]
-    assert {(row.first, row.second): row.questions for row in pairs} == {
+    assert {(row.first, row.second): row.clusters for row in pairs} == {
         ("cascade", "quest"): 50,  # texts, each recorded twice
         ("cascade", "web"): 50,
         ("quest", "web"): QUESTIONS // 2,

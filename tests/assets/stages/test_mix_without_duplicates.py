@@ -1,4 +1,4 @@
-"""What the index of duplicates names, and what holds words of a benchmark, is in no mix."""
+"""What the index of duplicates names, what holds words of a benchmark, and what a licence refuses, is in no mix."""
 
 import json
 from typing import Any
@@ -18,7 +18,10 @@ ANY = Contract("any", "SELECT 1 AS fine", (Bound("fine", 1),))
 
 CODEC = b'{"model_type": "spelangy_speech_tokenizer", "fsq_levels": [8]}'
 MIXTURE = Mixture(
-    sources=(Source("speech.0", "speech_text", Proportion(0.5)), Source("speech.1", "speech_text", Proportion(0.5))),
+    sources=(
+        Source("speech.0", "speech_text", Proportion(0.5)),
+        Source("speech.1", "speech_text", Proportion(0.5), licences=("cc-by-[0-9]*", "CC0-*")),
+    ),
     rows=4,
     row_length=64,
     text_share=0.0,
@@ -34,10 +37,10 @@ def test_duplicates_are_left_out_by_snapshot_and_counted(store: ArtifactStore, e
             with ctx.out.unit(unit) as out:
                 out.read(6)
                 chunks = [TokenChunk("speech", [1, 2, 3], [4, 5]), TokenChunk("speech", [6, 7], [8])]
-                for recording in ("a", "b", "c"):
+                for recording, licence in (("a", "CC-BY-4.0"), ("b", "CC0-1.0"), ("c", "CC-BY-NC-4.0")):
                     for part in range(2):
                         name = f"{ctx.partition}/{recording}/{part}"
-                        out.write("documents", [TokenDocument(name, recording, "", "", chunks)])
+                        out.write("documents", [TokenDocument(name, recording, "", licence, chunks)])
 
     def write_files(files: dict[str, bytes]) -> Any:
         def run(ctx: StageContext, config: Any) -> None:
@@ -106,10 +109,11 @@ def test_duplicates_are_left_out_by_snapshot_and_counted(store: ArtifactStore, e
     repeated = {"tue/b/0", "tue/b/1"}
     # A document is named by its token set and its id: the other set holds others of the same names.
     assert {span.document_id for span in spans if span.source == "speech.0"} == (mon | tue) - repeated - {"mon/c/1"}
-    assert {span.document_id for span in spans if span.source == "speech.1"} == mon - {"mon/a/0"}
+    assert {span.document_id for span in spans if span.source == "speech.1"} == mon - {"mon/a/0", "mon/c/0", "mon/c/1"}
     counts = built.artifact.manifest.counts
     assert counts.dropped["near_duplicate"] == 2  # tue/b/0 is both, and counts once
     assert counts.dropped["contaminated"] == 2
+    assert counts.dropped["licence_refused"] == 2
     assert counts.records_in == counts.records_kept + sum(counts.dropped.values())
 
 

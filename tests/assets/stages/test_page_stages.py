@@ -382,6 +382,7 @@ def test_a_model_s_rewriting_must_keep_the_facts(toys, store, snapshot, monkeypa
     assert dropped["model_cut_off"] == 2
 
 
+@pytest.mark.slow
 def test_the_sample_crawl_gives_every_question_and_no_planted_one(toys, store, project_dir):
     crawl = project_dir / "spelangy_assets/sample/snapshots"
     truth = [json.loads(line) for line in (crawl / "truth/pages.jsonl").read_text("utf-8").splitlines()]
@@ -405,3 +406,13 @@ def test_odd_archives_end_as_pages_or_rejects(toys, store, shared_dir):
     assert counts.records_in == counts.records_kept + sum(counts.dropped.values())
     assert all(reject.reason and reject.source_uri for reject in artifact.records("rejects", Reject))
     assert counts.dropped["broken_archive"] == 1
+
+
+def test_the_quality_rules_of_the_field_judge_pages_too(toys, store, snapshot):
+    from spelangy_model.text.quality import C4, GopherQuality
+
+    build_pages(toys, store, snapshot)
+    for rules, kept in (((), 2), ((GopherQuality(max_words=100),), 1), ((C4(min_sentences=99),), 0)):
+        nodes = below(extract_text, "text_documents", extract_text.CONTRACT, quality=rules)
+        built = toys.build(store, nodes, raw_pages())
+        assert built.artifact.manifest.counts.records_kept == kept

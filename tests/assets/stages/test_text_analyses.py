@@ -15,7 +15,7 @@ from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages import cover_topics, find_contaminated, find_contamination
 from spelangy_assets.stages.roll_up import corpus
-from spelangy_model.records import Audio, Metric, SpokenQuestion, TokenChunk, TokenDocument
+from spelangy_model.records import Audio, Metric, PackedRow, RowSpan, SpokenQuestion, TokenChunk, TokenDocument
 from spelangy_model.text.contamination import QuestionIndex, comparable_words
 from spelangy_model.text.topics import Topic
 
@@ -29,7 +29,19 @@ TEXTS = {
 
 def question(split: str, text: str, voice: str) -> SpokenQuestion:
     return SpokenQuestion(
-        f"{text}{voice}", text, "facts", split, text, text, voice, "en-us", ["a", "b", "c", "d"], 0, "r", Audio(b"", "")
+        f"{text}{voice}",
+        text,
+        text,
+        "facts",
+        split,
+        text,
+        text,
+        voice,
+        "en-us",
+        ["a", "b", "c", "d"],
+        0,
+        "r",
+        Audio(b"", ""),
     )
 
 
@@ -57,6 +69,15 @@ def analysis(toys, store):
 
         return write
 
+    def write_mix(documents):
+        def write(ctx, config):
+            for unit, _ in ctx.out.pending([0]):
+                with ctx.out.unit(unit) as out:
+                    spans = [RowSpan(one, source, "s", 0, 0, 1, 0) for source, one in documents]
+                    out.write("rows", [PackedRow(0, "text", [0], [0], [1], spans)])
+
+        return write
+
     def write_questions(ctx, config):
         for unit, _ in ctx.out.pending([0]):
             with ctx.out.unit(unit) as out:
@@ -78,6 +99,8 @@ def analysis(toys, store):
     for name in TEXTS:
         nodes.append(toys.node(name, **stage(write_tokens(name), {"documents": TokenDocument}), contract=ANY))
         nodes.append(toys.roll_up(f"{name}_corpus", (name, None)))
+    for name, documents in MIXES.items():
+        nodes.append(toys.node(name, **stage(write_mix(documents), {"rows": PackedRow}), contract=ANY))
     for index, node in enumerate(nodes):
         assert toys.build(store, node, *nodes[:index]).verdict.passed
 
@@ -93,8 +116,18 @@ def analysis(toys, store):
     return build
 
 
+# mixes, by the documents that they draw
+MIXES = {
+    "mix_quest": [("speech.0", "quest_tokens0"), ("speech.0", "quest_tokens1")],
+    "mix_half": [("speech.0", "quest_tokens1"), ("speech.0", "quest_tokens1")],
+    "mix_web": [("speech.0", "web_tokens0"), ("speech.0", "quest_tokens0")],
+}
 SHARED = {"text_tokenizer": "text_tokenizer", "questions": "sqa"}
 ANY = Contract("any", "SELECT 1 AS one", (Bound("one", 1, 1),))
+
+
+def of_mix(mix: str, tokens: str) -> dict[str, str]:
+    return {"mix": mix, "speech.0": f"{tokens}_corpus"}
 
 
 def values(artifact) -> dict[str, Metric]:
@@ -104,10 +137,10 @@ def values(artifact) -> dict[str, Metric]:
 
 
 def test_hits_are_found_through_the_tokens_and_counted_by_text(analysis):
-    artifact = analysis(find_contamination, find_contamination.Config(), tokens="quest_tokens_corpus")
+    artifact = analysis(find_contamination, find_contamination.Config(), **of_mix("mix_quest", "quest_tokens"))
     metrics = values(artifact)
     six = metrics["contamination.all.6gram"]
-    assert (six.subject, six.value, six.count) == ("tokens", 0.5, 2)  # of two texts of six words, however recorded
+    assert (six.subject, six.value, six.count) == ("mix", 0.5, 2)  # of two texts of six words, however recorded
     assert 0 < six.low < 0.5 < six.high < 1
     assert metrics["contamination.heard.whole_question"].value == 1.0
     assert metrics["contamination.new.6gram"].value == 0.0
@@ -119,8 +152,12 @@ def test_hits_are_found_through_the_tokens_and_counted_by_text(analysis):
     }
 
 
-def test_each_token_set_is_searched_for_itself(analysis):
-    artifact = analysis(find_contamination, find_contamination.Config(), tokens="web_tokens_corpus")
+def test_a_mix_is_searched_in_what_it_draws_of_each_source(analysis):
+    half = analysis(find_contamination, find_contamination.Config(), **of_mix("mix_half", "quest_tokens"))
+    hits = half.records("hits", find_contamination.ContaminationHit)
+    assert {hit.question for hit in hits} == {"Who named Velvet?"}
+    assert half.manifest.counts.records_in == 1
+    artifact = analysis(find_contamination, find_contamination.Config(), **of_mix("mix_web", "web_tokens"))
     assert values(artifact)["contamination.all.whole_question"].value == 0.0
     assert list(artifact.records("hits", find_contamination.ContaminationHit)) == []
     rows = list(artifact.records("questions", find_contamination.QuestionOverlap))
@@ -128,8 +165,8 @@ def test_each_token_set_is_searched_for_itself(analysis):
     assert all(row.clean for row in rows)
 
 
-def test_what_the_token_set_does_not_hold_is_the_clean_benchmark(analysis):
-    artifact = analysis(find_contamination, find_contamination.Config(), tokens="quest_tokens_corpus")
+def test_what_the_mix_does_not_hold_is_the_clean_benchmark(analysis):
+    artifact = analysis(find_contamination, find_contamination.Config(), **of_mix("mix_quest", "quest_tokens"))
     rows = list(artifact.records("questions", find_contamination.QuestionOverlap))
     assert {(row.question, row.overlap_words, row.whole, row.clean) for row in rows} == {
         (RIVER, 9, True, False),
@@ -234,8 +271,6 @@ def test_an_analysis_of_what_is_no_token_set_is_refused_when_the_recipe_is_read(
     documents = corpus(SAMPLE["text_documents"])
     for refused in (pages, documents, questions):
         with pytest.raises(RecipeError, match=rf"{Path(__file__).name}:\d+: \w+: tokens takes speech tokens or text"):
-            find_contamination.contamination(refused, questions, tokenizer)
-        with pytest.raises(RecipeError, match=r"tokens takes speech tokens or text tokens, but"):
             find_contaminated.contaminated(refused, questions, tokenizer)
     with pytest.raises(RecipeError, match="questions takes SpokenQuestion, but text_corpus is text tokens"):
-        find_contamination.contamination(SAMPLE["text_corpus"], SAMPLE["text_corpus"], tokenizer)
+        find_contamination.contamination(SAMPLE["mix_fine"], SAMPLE["text_corpus"])

@@ -236,24 +236,27 @@ def make_nodes() -> dict[str, Node]:
             contracts.METRICS,
             inputs={"model": "run_quest", "base": "text_skill_base_lm", **asked},
         ),
-        *(
-            node(
-                f"{name}_contamination",
-                find_contamination,
-                find_contamination.Config(),
-                contracts.METRICS,
-                inputs={"tokens": f"{name}_corpus", **tokenizer, **asked},
-            )
-            for name in ("quest", "text")
+        node(
+            "quest_contamination",
+            find_contamination,
+            find_contamination.Config(),
+            contracts.METRICS,
+            inputs={"mix": "mix_quest", "text.0": "text_corpus", "speech.0": "quest_corpus", **tokenizer, **asked},
         ),
         node(
             "leaderboard",
             leaderboard,
             leaderboard.Config(
-                runs=(leaderboard.RunRow("quest", "quest", (("speech.0", 0), ("text.0", 1))),),
+                runs=(
+                    leaderboard.RunRow(
+                        *("quest", "quest", (("speech.0", 0), ("text.0", 1)), "run_quest", "eval_quest"),
+                        *("text_skill_quest", "quest_contamination"),
+                    ),
+                ),
                 token_sets=(leaderboard.TokenSetRow("quest"), leaderboard.TokenSetRow("text")),
-                systems=(leaderboard.SystemRow("cascade"),),
+                systems=(leaderboard.SystemRow("cascade", "eval_cascade"),),
                 bases=("base_lm",),
+                base_skills=("text_skill_base_lm",),
             ),
             LEADERBOARD,
             inputs={
@@ -263,7 +266,6 @@ def make_nodes() -> dict[str, Node]:
                 "base_skill.0": "text_skill_base_lm",
                 "system.0": "eval_cascade",
                 "contamination.0": "quest_contamination",
-                "contamination.1": "text_contamination",
             },
         ),
     ]
@@ -323,6 +325,8 @@ def test_a_mix_reports_what_it_achieved_and_names_its_layout(laboratory: Laborat
     rows = list(artifact.records("rows", PackedRow))
     assert [row.row for row in rows] == list(range(30))
     assert [shard.rows for shard in artifact.shards("rows")] == [12, 12, 6]
+    codes = sum(token >= 505 for row in rows for token in row.input_ids)
+    assert artifact.manifest.counts.stats["speech.0.speech_s"] == pytest.approx(codes / 12.5)
     stats = artifact.manifest.counts.stats
     assert stats["positions"] == 30 * 160
     assert stats["filled_positions"] == sum(span.length for row in rows for span in row.spans)
@@ -370,7 +374,7 @@ def test_a_mix_off_its_ratio_by_more_than_half_a_per_cent_is_blocked(laboratory:
         node = dataclasses.replace(laboratory.nodes["mix_quest"], name="mix_off_its_ratio", config=config)
         graph = Graph("recipe", [*laboratory.nodes.values(), node])
         built = build(laboratory.store, graph, node, None, laboratory.execution)
-        share = built.artifact.manifest.counts.stats["text_row_share"]
+        share = built.artifact.manifest.counts.stats["text_share"]
         assert (abs(share - 0.38) <= 0.005) == passes
         assert built.verdict.passed == passes
         assert passes or [f.name for f in built.verdict.failures() if f.severity == "block"] == [
@@ -516,12 +520,36 @@ def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
         "sqa.voice.en-us+m1.accuracy",
         "scoring.per_character.sqa.accuracy",
         "text_qa.accuracy",
+        "sqa.sample_world.accuracy",
+        "sqa.sample_world.new_wording.accuracy",
+        "text_qa.sample_world.new_wording.accuracy",
+        "gap.sample_world.new_wording.reverse_kl",
         "gap.reverse_kl",
         "gap.answer.forward_kl",
     } <= set(metrics)
     assert metrics["scoring.raw.sqa.accuracy"].value == metrics["sqa.all.accuracy"].value
     for metric in metrics.values():
         assert metric.low <= metric.value <= metric.high
+    assert len({score.cluster_id for score in scores}) < len({score.text_id for score in scores})
+    right = [evaluate.right_option(score.option_log_likelihoods, score.answer_index) for score in spoken]
+    for name in evaluate.RIGHT_OPTION:
+        assert metrics[f"sqa.all.{name}"].value == pytest.approx(sum(one[name] for one in right) / 24)
+    assert all((one["margin"] > 0) == (one["probability"] > 0.5) for one in right if one["probability"] > 0.5)
+
+
+def test_what_a_run_was_trained_on_stands_in_its_manifest(laboratory: Laboratory) -> None:
+    stats = laboratory.built["run_quest"].artifact.manifest.counts.stats
+    rows = list(laboratory.built["mix_quest"].artifact.records("rows", PackedRow))[: TRAIN.steps * TRAIN.batch_rows]
+    spans = [span for row in rows for span in row.spans]
+    seen = sum(span.length for span in spans)
+    assert stats["positions_seen"] == seen
+    assert stats["padding_share"] == pytest.approx(1 - seen / (8 * 160))
+    text = sum(span.length for span in spans if span.source == "text.0")
+    assert stats["text_share_seen"] == pytest.approx(text / seen)
+    of_mix = laboratory.built["mix_quest"].artifact.manifest.counts.stats
+    share = (seen - text) / of_mix["speech.0.tokens"]
+    assert stats["speech_s_seen"] == pytest.approx(share * of_mix["speech.0.speech_s"])
+    assert stats["speech.0.epochs_seen"] == pytest.approx(share * of_mix["speech.0.epochs"])
 
 
 def test_a_cascade_answers_what_it_heard(laboratory: Laboratory) -> None:
@@ -563,19 +591,18 @@ def test_the_board_calls_what_it_shows_by_its_own_labels(laboratory: Laboratory)
     subjects: dict[str, set[str]] = {}
     for metric in artifact.records("metrics", Metric):
         subjects.setdefault(metric.subject, set()).add(metric.metric)
-    assert set(subjects) == {"quest", "cascade", "base_lm", "quest_tokens", "text_tokens"}
+    assert set(subjects) == {"quest", "cascade", "base_lm"}
     assert {"sqa.all.accuracy", "text_skill.own_questions.acc.drop"} <= subjects["quest"]
     assert "asr.word_error_rate" in subjects["cascade"]
     assert all(name.startswith("text_skill.") for name in subjects["base_lm"])
-    for name in ("quest_tokens", "text_tokens"):
-        assert all(metric.startswith("contamination.") for metric in subjects[name])
+    assert "contamination.all.whole_question" in subjects["quest"]
     page = artifact.read_file(leaderboard.PAGE).decode()
     assert "trained on quest, text" in page
     assert "answers by Cascade" in page
-    for asset in ("eval_quest", "eval_cascade", "text_skill_base_lm", "text_skill_quest", "text_contamination"):
+    for asset in ("eval_quest", "eval_cascade", "text_skill_base_lm", "text_skill_quest", "quest_contamination"):
         assert f"spelangy lineage {asset}" in page
         assert asset in laboratory.nodes
-    assert artifact.read_file(leaderboard.MARKDOWN).decode().startswith("| run | spoken QA, all (%) |")
+    assert artifact.read_file(leaderboard.MARKDOWN).decode().startswith("| arm | seeds | spoken QA (%) |")
 
 
 def test_a_run_needs_exactly_one_start(laboratory: Laboratory) -> None:

@@ -17,6 +17,7 @@ from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, PreflightError
+from spelangy_assets.quality.contracts import Contract
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.report.transcript_files import export_transcripts
 from spelangy_assets.sources.files import FolderSource
@@ -148,7 +149,7 @@ def chain(
             description="",
             stage=stage,
             config=config,
-            contract=stage.KIND.contract,
+            contract=contract if isinstance(contract := stage.KIND.contract, Contract) else contract(config),
             inputs={**{role: role for role in above}, **roles},
             has_source=not above,
         )
@@ -183,13 +184,36 @@ def chain(
     return built
 
 
-@pytest.fixture
-def known_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def know_turns(patch: pytest.MonkeyPatch) -> None:
     def opened(*args: object) -> Diarizer:
         return KnownTurns()
 
-    monkeypatch.setattr(segment_speech, "open_diarizer", opened)
-    monkeypatch.setattr(segment_speech, "check_diarizer", lambda *args: None)
+    patch.setattr(segment_speech, "open_diarizer", opened)
+    patch.setattr(segment_speech, "check_diarizer", lambda *args: None)
+
+
+@pytest.fixture
+def known_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    know_turns(monkeypatch)
+
+
+def whole_chain(folder: Path, recordings: int) -> tuple[ArtifactStore, dict[str, Built]]:
+    """Build everything of so many recordings by the two scripted systems, for tests that only read it."""
+    store = ArtifactStore(folder / "store", folder / "cache")
+    with pytest.MonkeyPatch.context() as patch:
+        know_turns(patch)
+        execution = Execution(cache_dir=folder / "cache", launch=lambda *args: None)
+        return store, chain(store, execution, Talk(((),) * recordings))
+
+
+@pytest.fixture(scope="module")
+def one_talk(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:
+    return whole_chain(tmp_path_factory.mktemp("one_talk"), 1)[1]
+
+
+@pytest.fixture(scope="module")
+def two_talks(tmp_path_factory: pytest.TempPathFactory) -> tuple[ArtifactStore, dict[str, Built]]:
+    return whole_chain(tmp_path_factory.mktemp("two_talks"), 2)
 
 
 def rows(artifact: Artifact, table: str, record: type) -> list[Any]:
@@ -199,9 +223,8 @@ def rows(artifact: Artifact, table: str, record: type) -> list[Any]:
 # --- recognize --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("known_turns")
-def test_every_segment_has_a_hypothesis_of_every_system(store: ArtifactStore, execution: Execution):
-    built = chain(store, execution, Talk(((), ())))
+def test_every_segment_has_a_hypothesis_of_every_system(two_talks: tuple[ArtifactStore, dict[str, Built]]):
+    _, built = two_talks
     segments = rows(built["speech_segments"].artifact, "segments", Segment)
     hypotheses = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
     assert len(segments) == 6
@@ -270,7 +293,9 @@ def test_a_surely_foreign_window_is_decoded_by_nobody_and_dropped_for_its_langua
             assert not windows
             return []
 
-    built = chain(store, execution, Talk(((),)), (french, NeverAsked("two", "it hears English everywhere")))
+    built = chain(
+        store, execution, Talk(((),)), (french, NeverAsked("two", "it hears English everywhere")), upto="web_fine"
+    )
     hypotheses = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
     assert [(h.system, h.words, h.language) for h in hypotheses] == [("one", [], "fr"), ("two", [], "fr")] * 3
     counts = built["clean_transcripts"].artifact.manifest.counts
@@ -286,7 +311,7 @@ def test_a_given_transcript_is_not_listened_to(store: ArtifactStore, execution: 
     )
     unheard = Scripted("one", "", missing="")
     object.__setattr__(unheard, "load", None)  # loading it would raise
-    built = chain(store, execution, Talk((talk,)), (unheard,))
+    built = chain(store, execution, Talk((talk,)), (unheard,), upto="web_fine")
     first, second = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
     assert (first.system, first.text, first.language) == ("given", talk[0].text, "en")
     assert (first.words[0].start_s, first.words[-1].end_s, second.words[0].start_s) == (1.0, 5.0, 6.0)
@@ -297,7 +322,8 @@ def test_a_given_transcript_is_not_listened_to(store: ArtifactStore, execution: 
 
 
 def test_what_is_said_in_given_turns_is_asked_of_asr(store: ArtifactStore, execution: Execution):
-    built = chain(store, execution, Talk(((Utterance("ann", "", 1.0, 4.0), Utterance("bob", "", 5.0, 9.0)),)))
+    talk = Talk(((Utterance("ann", "", 1.0, 4.0), Utterance("bob", "", 5.0, 9.0)),))
+    built = chain(store, execution, talk, upto="clean_transcripts")
     heard = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
     assert [hypothesis.system for hypothesis in heard] == ["one", "two"] * 2
     transcripts = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
@@ -319,10 +345,8 @@ def test_systems_have_names_of_their_own(names: tuple[str, ...]):
 # --- clean_transcripts ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("known_turns")
-def test_the_vote_keeps_who_said_what(store: ArtifactStore, execution: Execution):
-    built = chain(store, execution, Talk(((),)))
-    transcripts = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
+def test_the_vote_keeps_who_said_what(one_talk: dict[str, Built]):
+    transcripts = rows(one_talk["clean_transcripts"].artifact, "transcripts", Transcript)
     assert [t.text for t in transcripts] == ["So it is like that."] * 3
     assert transcripts[0].systems == ["one", "two"]
     assert [(v.candidates, v.winner) for v in transcripts[0].votes] == [
@@ -339,7 +363,8 @@ def test_the_vote_keeps_who_said_what(store: ArtifactStore, execution: Execution
 @pytest.mark.usefixtures("known_turns")
 def test_what_a_filter_drops_is_kept_with_its_reason(store: ArtifactStore, execution: Execution):
     systems = (Scripted("one", "thanks for watching"), Scripted("two", "thanks for watching"))
-    built = chain(store, execution, Talk(((),)), systems, clean_transcripts.Config(RoverWeights(0.3, 0.7)))
+    clean = clean_transcripts.Config(RoverWeights(0.3, 0.7))
+    built = chain(store, execution, Talk(((),)), systems, clean, upto="clean_transcripts")
     artifact = built["clean_transcripts"].artifact
     dropped = rows(artifact, "dropped", DroppedTranscript)
     assert [(d.reason, d.text) for d in dropped] == [("hallucinated_phrase", "thanks for watching")] * 3
@@ -350,9 +375,8 @@ def test_what_a_filter_drops_is_kept_with_its_reason(store: ArtifactStore, execu
 # --- chunk_speech -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("known_turns")
-def test_chunks_carry_their_sound_and_the_way_back(store: ArtifactStore, execution: Execution):
-    built = chain(store, execution, Talk(((), ())))
+def test_chunks_carry_their_sound_and_the_way_back(two_talks: tuple[ArtifactStore, dict[str, Built]]):
+    _, built = two_talks
     recordings = {r.recording_id: r for r in rows(built["raw_audio"].artifact, "recordings", Recording)}
     chunks = rows(built["web_coarse"].artifact, "chunks", Chunk)
     assert len(chunks) == 6
@@ -459,7 +483,7 @@ def test_licence_and_address_go_from_a_manifests_line_to_the_chunk(
     ]  # fmt: skip
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     ingest = ingest_audio.Config(parts=PartRule(max_part_s=8.0, search_s=1.0))
-    built = chain(store, execution, FolderSource(folder), ingest=ingest)
+    built = chain(store, execution, FolderSource(folder), ingest=ingest, upto="web_fine")
     recordings = {row.recording_id: row for row in rows(built["raw_audio"].artifact, "recordings", Recording)}
     assert len(recordings) == 3  # a long one, in parts
     for name in ("web_coarse", "web_fine"):
@@ -498,12 +522,10 @@ def test_every_second_is_accounted_for(store: ArtifactStore, execution: Executio
     assert stats["hours_clean_transcripts_dropped_hallucinated_phrase"] == pytest.approx(22 / 3600)
 
 
-@pytest.mark.usefixtures("known_turns")
-def test_the_words_and_chunks_of_one_chunking_are_accounted_for(store: ArtifactStore, execution: Execution):
-    built = chain(store, execution, Talk(((),)))
+def test_the_words_and_chunks_of_one_chunking_are_accounted_for(one_talk: dict[str, Built]):
     for name in ("web_coarse", "web_fine"):
-        chunks = rows(built[name].artifact, "chunks", Chunk)
-        ledger = rows(built[f"{name}_ledger"].artifact, "ledger", LedgerRow)
+        chunks = rows(one_talk[name].artifact, "chunks", Chunk)
+        ledger = rows(one_talk[f"{name}_ledger"].artifact, "ledger", LedgerRow)
         assert {r.outcome: (r.pieces, r.duration_ms) for r in ledger if r.step == "chunks"} == {
             "in": (15, 11_000),
             "kept": (15, 0),
@@ -511,9 +533,8 @@ def test_the_words_and_chunks_of_one_chunking_are_accounted_for(store: ArtifactS
         }
 
 
-@pytest.mark.usefixtures("known_turns")
-def test_the_lengths_and_switches_of_a_chunking_are_measured(store: ArtifactStore, execution: Execution):
-    built = chain(store, execution, Talk(((),)))
+def test_the_lengths_and_switches_of_a_chunking_are_measured(one_talk: dict[str, Built]):
+    built = one_talk
 
     def measured(name: str) -> dict[str, float]:
         found = rows(built[f"{name}_ledger"].artifact, "metrics", Metric)
@@ -564,6 +585,7 @@ def scored(sample_truth: Any, built: dict[str, Built]) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snapshot", ["2026-01", "2026-02"])
 def test_the_planted_files_of_the_sample_crawl_are_found(
     store: ArtifactStore, execution: Execution, project_dir: Path, sample_truth: Any, snapshot: str
@@ -604,9 +626,8 @@ def test_the_sample_crawl_comes_out_as_its_truth_says(
 # --- text formats -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("known_turns")
-def test_turns_and_words_leave_as_rttm_ctm_and_srt(store: ArtifactStore, execution: Execution, tmp_path: Path):
-    built = chain(store, execution, Talk(((), ())))
+def test_turns_and_words_leave_as_rttm_ctm_and_srt(two_talks: tuple[ArtifactStore, dict[str, Built]], tmp_path: Path):
+    store, built = two_talks
     paths = export_transcripts(store, "recipe", None, tmp_path / "out")
     assert {path.relative_to(tmp_path / "out").as_posix() for path in paths} == {
         "turns.rttm",
@@ -636,7 +657,7 @@ def test_turns_and_words_leave_as_rttm_ctm_and_srt(store: ArtifactStore, executi
 @pytest.mark.usefixtures("known_turns")
 def test_any_name_of_a_recording_leaves(store: ArtifactStore, execution: Execution, tmp_path: Path):
     name = "d/" + "\u65e5\u672c\u8a9e " * 30  # 302 bytes in the snapshot, 932 characters percent-encoded
-    chain(store, execution, Talk(((), ()), name=name))
+    chain(store, execution, Talk(((), ()), name=name), upto="clean_transcripts")
     paths = export_transcripts(store, "recipe", None, tmp_path / "out")
     captions = sorted(path for path in paths if path.suffix == ".srt")
     assert len(captions) == 2

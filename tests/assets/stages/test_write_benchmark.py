@@ -15,6 +15,7 @@ from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError
+from spelangy_assets.recipes.pins import pin
 from spelangy_assets.sample.sources import SampleWorld
 from spelangy_assets.sources.questions import Asked, QuestionSource
 from spelangy_assets.sources.texts import SourceUnavailable
@@ -24,7 +25,8 @@ from spelangy_assets.stages.write_benchmark import FOLDER_VARIABLE, QuestionSet
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import decode_flac, encode_flac
 from spelangy_model.audio.tts.espeak import voices_of
-from spelangy_model.eval.question_files import digest_of_questions, read_questions
+from spelangy_model.eval.distractors import four_options
+from spelangy_model.eval.question_files import QuestionFileError, digest_of_questions, read_questions
 from spelangy_model.records import SpokenQuestion
 
 RECORDED = (np.sin(np.arange(8000) / 20) / 4).astype(np.float32)
@@ -164,3 +166,98 @@ def test_sources_of_the_package_fit_their_protocols() -> None:
     assert isinstance(GivenQuestions(1), QuestionSource)
     assert isinstance(QuestionSet("own", "jsonl", "own.jsonl", "0"), QuestionSource)
     assert isinstance(SampleWorld(world="x"), QuestionSource)
+
+
+def test_a_set_without_a_digest_is_refused_with_the_one_to_state(folder: Path) -> None:
+    with pytest.raises(PreflightError, match=r"have the digest [0-9a-f]{64}, the recipe states none"):
+        built(folder, config_of(folder, digest=""))
+
+
+def test_the_papers_sets_are_named_with_how_to_get_them_all_at_once(tmp_path: Path, execution: Execution) -> None:
+    from spelangy_assets.recipes.paper import SETS
+
+    config = write_benchmark.Config(SETS, voices_of(("en-us",)), voices_of(("en-029",)))
+    for environment in ({}, {FOLDER_VARIABLE: str(tmp_path)}):
+        with pytest.raises(PreflightError) as raised:
+            write_benchmark.preflight(config, dataclasses.replace(execution, environment=environment))
+        said = list(map(str, raised.value.args))
+        assert len(said) == 3
+        for name, place, words in zip(
+            ("spoken-webquestions", "spoken-triviaqa", "spoken-llama-questions"),
+            ("web_questions", "trivia_qa", "llama_questions"),
+            said,
+            strict=True,
+        ):
+            assert f"the question set {name!r}" in words
+            assert f"OpenAudioBench/eval_datas/{place}/{place}.csv" in words
+            assert "hf download baichuan-inc/OpenAudioBench --repo-type dataset" in words
+
+
+def test_the_layouts_of_the_papers_sets_and_of_spoken_twins_are_read(tmp_path: Path) -> None:
+    sound = encode_flac(RECORDED)
+    for folder, head, answer in (
+        ("web_questions", "Questions,Answer,audio_filename", "\"['Ann', 'Anna']\""),
+        ("trivia_qa", "question,answers,audio_filename", '"[""Ann"", ""Anna""]"'),
+        ("llama_questions", "Questions,Answer,Wav Filename", "Ann"),
+    ):
+        place = tmp_path / folder
+        (place / "audios").mkdir(parents=True)
+        (place / "audios" / "q_0.flac").write_bytes(sound)
+        (place / f"{folder}.csv").write_text(f"{head}\nWho was it?,{answer},q_0.flac\n")
+        (question,) = read_questions(place / f"{folder}.csv", "table")
+        assert (question.question, question.answers[0]) == ("Who was it?", "Ann")
+        assert question.audio == place / "audios" / "q_0.flac"
+    (tmp_path / "twin.flac").write_bytes(sound)
+    twin = {"question": "Which is it?", "choices": ["C", "C++", "C#", "B"], "subject": "cs", "audio": "twin.flac"}
+    (tmp_path / "mmlu.jsonl").write_text("\n".join(json.dumps({**twin, "answer": one}) for one in (1, "C", 3)))
+    twins = read_questions(tmp_path / "mmlu.jsonl", "mmlu")
+    assert [one.answers for one in twins] == [("C++",), ("C#",), ("B",)]
+    assert {(one.question, one.relation, one.audio) for one in twins} == {
+        ("Which is it?", "cs", tmp_path / "twin.flac")
+    }
+    for wrong, said in ((4, "'answer' is 0 to 3 or A to D, not 4"), (None, "not None"), (True, "not True")):
+        (tmp_path / "mmlu.jsonl").write_text(json.dumps({**twin, "answer": wrong}))
+        with pytest.raises(QuestionFileError, match=rf"mmlu\.jsonl: line 1: .*{said}"):
+            read_questions(tmp_path / "mmlu.jsonl", "mmlu")
+
+
+def test_options_that_differ_in_signs_alone_stay_and_those_that_differ_in_case_go(tmp_path: Path) -> None:
+    rows = [
+        {"question": "Which has classes?", "answer": "C++", "options": ["C", "C++", "C#", "B"]},
+        {"question": "What is 2 + 3?", "answer": "+5", "options": ["+5", "-5", "5.0", "6"]},
+        {"question": "Where?", "answer": "Rome", "options": ["Rome", "rome ", "Paris", "Oslo"]},
+    ]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    kept, dropped = four_options(read_questions(tmp_path / "own.jsonl", "jsonl"), 0)
+    assert [set(one.options) for one in kept] == [set(rows[0]["options"]), set(rows[1]["options"])]
+    assert dropped == {"no_distractors": 1}
+
+
+def test_names_that_would_not_stand_in_a_metric_and_names_given_twice_are_refused() -> None:
+    for name in ("all", "mean", "Own", "a.b", ""):
+        with pytest.raises(ValueError, match="of a question set stands in names of metrics"):
+            QuestionSet(name, "jsonl", "own.jsonl", "0")
+    one = QuestionSet("own", "jsonl", "own.jsonl", "0")
+    with pytest.raises(RecipeError, match="two question sets are called 'own'"):
+        write_benchmark.questions(one, one, trained_voices=(), held_out_voices=())
+
+
+def test_the_command_prints_the_line_for_a_recipe(folder: Path, monkeypatch, capsys) -> None:
+    from spelangy_assets.cli.main import main
+
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder.parent))
+    assert main(["questions", str(folder / "own.jsonl"), "--format", "jsonl"]) == 0
+    digest = digest_of_questions(folder / "own.jsonl", read_questions(folder / "own.jsonl", "jsonl"))
+    said = capsys.readouterr().out
+    assert "19 questions, 2 with a recording" in said
+    assert f'lab.QuestionSet("own", "jsonl", "benchmarks/own.jsonl", "{digest}")' in said
+
+
+def test_a_digest_is_pinned_by_a_file_of_the_installation(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("SPELANGY_PINS", raising=False)
+    assert pin("own") == ""
+    monkeypatch.setenv("SPELANGY_PINS", str(tmp_path / "pins.json"))
+    (tmp_path / "pins.json").write_text('{"own": "abc", "odd": 3}')
+    assert (pin("own"), pin("other")) == ("abc", "")
+    with pytest.raises(ValueError, match=r"pins\.json: 'odd' is 3, not a digest"):
+        pin("odd")

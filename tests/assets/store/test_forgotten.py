@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,19 @@ URL = "https://radio.example/b"
 DAYS = ("mon", "tue")
 
 
+def count(ctx: StageContext, config: Any) -> None:
+    with ctx.out.unit(0) as out:
+        rows = list(ctx.inputs["audio"].records("recordings", Recording))
+        out.write("metrics", [])
+        out.add("recordings", len(rows))
+
+
 class Crawl:
     """raw_audio of the sample over folders of tones, and a dataset below it that names what it read."""
 
     def __init__(self, home: Path, toys: Any, execution: Execution):
         self.settings, self.execution = Settings.at(home), execution
         self.store = ArtifactStore(self.settings.store_uri, self.settings.cache_dir)
-
-        def count(ctx: StageContext, config: Any) -> None:
-            with ctx.out.unit(0) as out:
-                rows = list(ctx.inputs["audio"].records("recordings", Recording))
-                out.write("metrics", [])
-                out.add("recordings", len(rows))
-
         below = toys.node(
             "below", stage=toys.make_stage(count), config=toys.NoConfig(), inputs={"audio": "raw_audio"},
             partition="raw_audio", contract=toys.make_contract(0),
@@ -78,14 +79,22 @@ class Crawl:
         return sorted(row.source_url for row in rows)
 
 
-@pytest.fixture
-def crawl(tmp_path: Path, toys: Any, execution: Execution) -> Crawl:
-    crawl = Crawl(tmp_path / "home", toys, execution)
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory: pytest.TempPathFactory, toys_by: Any) -> Path:
+    """A home in which the two days are built; each test takes a copy."""
+    home = tmp_path_factory.mktemp("two_days") / "home"
+    execution = Execution(cache_dir=home / "cache", launch=lambda *args: None)
+    crawl = Crawl(home, toys_by(execution), execution)
     crawl.folder("mon", a=1, b=2)
     crawl.folder("tue", c=3)
     for day in DAYS:
         crawl.build(day)
-    return crawl
+    return home
+
+
+@pytest.fixture
+def crawl(tmp_path: Path, two_days: Path, toys: Any, execution: Execution) -> Crawl:
+    return Crawl(shutil.copytree(two_days, tmp_path / "home"), toys, execution)
 
 
 def taken_down(crawl: Crawl, url: str = URL) -> None:

@@ -23,15 +23,19 @@ def tool(project_dir: Path) -> Any:
     return module
 
 
-def test_no_default_changed_without_a_new_version_of_the_stages_that_reach_it(tool: Any):
-    old, new = json.loads(tool.FILE.read_text()), tool.golden()
+@pytest.fixture(scope="module")
+def now(tool: Any) -> Any:
+    return tool.golden()
+
+
+def test_no_default_changed_without_a_new_version_of_the_stages_that_reach_it(tool: Any, now: Any):
+    old, new = json.loads(tool.FILE.read_text()), now
     assert tool.faults(old, new) == []
     assert old == new, "run `python tools/golden_defaults.py --write` and commit the file"
 
 
-def test_a_changed_default_is_told_for_every_stage_that_reaches_it(tool: Any):
-    old = tool.golden()
-    new = copy.deepcopy(old)
+def test_a_changed_default_is_told_for_every_stage_that_reaches_it(tool: Any, now: Any):
+    old, new = now, copy.deepcopy(now)
     new["types"]["FilterLimits"]["min_duration_s"] = 123.0
     assert "min_duration_s" in old["types"]["FilterLimits"]
     told = tool.faults(old, new)
@@ -44,16 +48,15 @@ def test_a_changed_default_is_told_for_every_stage_that_reaches_it(tool: Any):
     assert tool.faults(old, new) == []
 
 
-def test_what_is_added_or_loses_its_default_needs_no_new_version(tool: Any):
-    old = tool.golden()
-    new = copy.deepcopy(old)
+def test_what_is_added_or_loses_its_default_needs_no_new_version(tool: Any, now: Any):
+    old, new = now, copy.deepcopy(now)
     new["types"]["FilterLimits"]["an_option"] = 1
     del new["types"]["FilterLimits"]["min_duration_s"]
     assert tool.faults(old, new) == []
 
 
-def test_what_a_protocol_stands_for_is_reached(tool: Any):
-    stages = tool.golden()["stages"]
+def test_what_a_protocol_stands_for_is_reached(now: Any):
+    stages = now["stages"]
     assert {"FasterWhisper", "PocketSphinx", "recognize.Config"} <= set(stages["recognize"]["types"])
     assert "Price" in stages["mine_quest"]["types"]  # two steps down
 

@@ -13,8 +13,6 @@ from spelangy_assets.execution.stage import StageContext
 from spelangy_assets.store.artifacts import Artifact, ArtifactStore, Damaged, DatasetName, Identity, StoreError
 from spelangy_assets.store.verify import part_of_day, verify, versions_of
 
-FLIPS = 300
-
 
 def flip(file: Path, draw: random.Random) -> bytes:
     """Change one bit of a file and return the bytes that it had."""
@@ -45,12 +43,13 @@ def files_of(store: ArtifactStore, artifact: Artifact) -> list[Path]:
     return [store.files.local(f"{artifact.path}/{one.path}") for one in [*manifest.shards, *manifest.attachments]]
 
 
-def test_every_flipped_bit_is_found_and_nothing_else(store: ArtifactStore, toys: Any, model: Artifact):
+@pytest.mark.parametrize("flips", [50, pytest.param(300, marks=pytest.mark.slow)])
+def test_every_flipped_bit_is_found_and_nothing_else(store: ArtifactStore, toys: Any, model: Artifact, flips: int):
     source = toys.build(store, toys.node()).artifact
     draw, found = random.Random(7), 0
     files = [(artifact, file) for artifact in (source, model) for file in files_of(store, artifact)]
     assert verify(store, store.versions(), deep=True).damages == ()
-    for _ in range(FLIPS):
+    for _ in range(flips):
         artifact, file = draw.choice(files)
         before = flip(file, draw)
         (damage,) = verify(store, store.versions(), deep=True).damages
@@ -59,7 +58,7 @@ def test_every_flipped_bit_is_found_and_nothing_else(store: ArtifactStore, toys:
             (file.relative_to(store.files.local(artifact.path)).as_posix(),),
         )
         file.write_bytes(before)
-    assert found == FLIPS
+    assert found == flips
     checked = verify(store, store.versions(), deep=True)
     assert (checked.versions, checked.damages) == (2, ())
     assert checked.bytes == sum(file.stat().st_size for _, file in files)

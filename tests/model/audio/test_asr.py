@@ -1,5 +1,6 @@
 """Recognizers: what each adapter promises, on real models where the package registry has them."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from spelangy_model.audio.asr import (
     AsrSystem,
     FasterWhisper,
     PocketSphinx,
+    TransformersCanary,
     TransformersCtc,
     TransformersTransducer,
     WhisperTimestamped,
@@ -25,11 +27,13 @@ from spelangy_model.audio.asr import (
     recognize_all,
 )
 from spelangy_model.audio.asr.pieces import ctc_words
+from spelangy_model.audio.asr.protocol import tidy
+from spelangy_model.audio.asr.transformers_canary import monotonic_path
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.wer import word_errors
 from spelangy_model.audio.windows import Window, make_windows
 from spelangy_model.audio.words import text_of
-from spelangy_model.records import Segment
+from spelangy_model.records import Segment, Word
 
 BASE = FasterWhisper("whisper-base", "package:base")
 TINY = WhisperTimestamped("whisper-tiny.en", "package:tiny.en")
@@ -272,3 +276,99 @@ def test_pocketsphinx_hears_words_with_times_and_confidence_and_twice_the_same(s
     assert recognizer.recognize([window, window]) == [result, result]
     (silence,) = recognizer.recognize([window_of(np.zeros(8000, dtype=np.float32))])
     assert all(word.confidence <= 1 for word in silence.words)
+
+
+# --- words as they were written -----------------------------------------------------------------------------
+
+
+def written(*pieces: str) -> str:
+    return text_of(tidy([Word(text, 0.2 * i, 0.2 * i + 0.2, 0.9) for i, text in enumerate(pieces)], 30.0))
+
+
+def test_pieces_of_a_word_are_joined_as_whisper_wrote_them():
+    said = written(" The", " 42", "-line", " Bible", " costs", " $25", ".37,", " 50", "%", " of", " 2", ",300", ",000")
+    assert said == "The 42-line Bible costs $25.37, 50% of 2,300,000"
+    assert written(" re", "-record", " a", " post", "-mortem", ".") == "re-record a post-mortem."
+    assert written(" I", " have $25") == "I have $25"
+    assert written("the", "cat") == "the cat"  # words of a system that writes no spaces
+    assert written(" ", " yes", " ") == "yes"
+
+
+def test_a_joined_word_lasts_from_its_first_piece_to_its_last_and_is_as_sure_as_its_characters():
+    (word,) = tidy([Word(" re", 0.0, 0.2, 0.6), Word("-record", 0.2, 0.9, 0.9)], 1.0)
+    assert (word.text, word.start_s, word.end_s) == ("re-record", 0.0, 0.9)
+    assert word.confidence == pytest.approx((2 * 0.6 + 7 * 0.9) / 9)
+
+
+# --- Canary -------------------------------------------------------------------------------------------------
+
+
+def test_the_path_through_attention_never_runs_back_and_looks_where_most_is():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        attention = rng.random((4, 5))
+        path = monotonic_path(attention)
+        best = max(
+            itertools.combinations_with_replacement(range(5), 4),
+            key=lambda one: sum(np.log(attention[i, at]) for i, at in enumerate(one)),
+        )
+        assert path == list(best)
+    assert monotonic_path(np.zeros((0, 5))) == []
+
+
+def babbling_canary(folder: Path) -> None:
+    """Save a tiny Canary of random weights, with a prompt of its own form."""
+    import torch
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    pieces = ["<unk>", "<pad>", "<|endoftext|>", "<|startoftranscript|>", "<|en|>"]
+    special, pieces = pieces[3:], [*pieces, "\u2581The", "\u2581cat", "s", "\u2581sat", "."]
+    tokenizer = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<|endoftext|>",
+        unk_token="<unk>",
+        additional_special_tokens=special,
+    )
+    template = (
+        "{% for message in messages %}{% for part in message['content'] %}{% if part['type'] == 'text' %}"
+        "<|startoftranscript|> <|{{ part['source_language'] }}|>{% endif %}{% endfor %}{% endfor %}"
+    )
+    features = transformers.ParakeetFeatureExtractor(feature_size=128)
+    transformers.CanaryProcessor(features, fast, chat_template=template).save_pretrained(folder)
+    torch.manual_seed(1)
+    shape = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    encoder: dict[str, Any] = {**shape, "num_hidden_layers": 1, "subsampling_conv_channels": 16, "num_mel_bins": 128}
+    encoder |= {"model_type": "parakeet_encoder", "scale_input": False, "layerdrop": 0.0}
+    ids = {"pad_token_id": 1, "bos_token_id": 3, "eos_token_id": 2}
+    decoder = {**shape, **ids, "num_hidden_layers": 2, "num_key_value_heads": 2, "head_dim": 16}
+    decoder |= {"vocab_size": len(pieces)}
+    config = transformers.CanaryConfig(
+        encoder_config=encoder, decoder_config=decoder, vocab_size=len(pieces), decoder_start_token_id=3, **ids
+    )
+    model = transformers.CanaryForConditionalGeneration(config)
+    with torch.no_grad():  # it babbles, and says words alone
+        model.proj_out.weight.mul_(30)
+        model.proj_out.bias.copy_(torch.tensor([-1e4, -1e4, 0, -1e4, -1e4, 0, 0, 0, 0, 0]))
+    model.generation_config = transformers.GenerationConfig(decoder_start_token_id=3, pad_token_id=1, eos_token_id=2)
+    model.save_pretrained(folder)
+
+
+@pytest.mark.slow
+def test_canary_gives_words_with_times(tmp_path: Path):
+    babbling_canary(tmp_path)
+    system = TransformersCanary("canary", str(tmp_path), batch_windows=2)
+    noise = np.random.default_rng(0).normal(0, 0.1, 6 * SAMPLE_RATE_HZ).astype(np.float32)
+    windows = [window_of(noise), window_of(noise[: 3 * SAMPLE_RATE_HZ]), window_of(noise[: 2 * SAMPLE_RATE_HZ])]
+    results = recognize_all("canary", system.load(tmp_path), windows)
+    assert any(result.words for result in results)
+    for window, result in zip(windows, results, strict=True):
+        times = [time for word in result.words for time in (word.start_s, word.end_s)]
+        assert times == sorted(times)
+        assert all(0 <= time <= len(window.samples) / SAMPLE_RATE_HZ for time in times)
+        assert all(0 <= word.confidence <= 1 for word in result.words)
+        assert set("".join(word.text for word in result.words)) <= set("Thecatsat.")
+    assert system.load(tmp_path).recognize(windows) == results

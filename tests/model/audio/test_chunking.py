@@ -1,6 +1,6 @@
 """Chunking: what is merged, what is cut, and where; and what holds for any transcripts."""
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from spelangy_model.audio.chunking import ChunkRule, Sentences, Span, Turns, chunk_recording
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
-from spelangy_model.audio.words import spread
+from spelangy_model.audio.rover import RoverWeights, rover
+from spelangy_model.audio.words import normalized, spread, text_of
 from spelangy_model.records import DroppedTranscript, Transcript, Word
 
 COARSE = Turns()
@@ -150,6 +151,28 @@ def test_the_papers_mean_lengths_are_reached_by_literals():
     assert (Turns.PAPER_MEAN_S, Sentences.PAPER_MEAN_S) == (19.2, 5.2)
     assert np.mean([span.end_s - span.start_s for span in coarse]) == pytest.approx(19.2, rel=0.1)
     assert np.mean([span.end_s - span.start_s for span in fine]) == pytest.approx(5.2, rel=0.1)
+
+
+# --- cut where the named system ends its sentences --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+def test_two_systems_without_marks_do_not_change_where_a_third_ones_sentences_are_cut(order: tuple[int, ...]):
+    """The golden triple: a system that writes case and marks, and two that do not."""
+    text = "The otter lives in Italy. It eats plums, and sleeps all day. Mr. Smith did so too! Nobody knows why he did."
+    cased = spread(text, 1.0, 10.0, 0.6)
+    plain = [spread(" ".join(map(normalized, text.split())), 1.0, 10.0, sure) for sure in (0.9, 0.95)]
+    systems = [cased, *plain]
+    agreed = rover(
+        [systems[i] for i in order], RoverWeights(written=("cased",)), [["cased", "plain", "plainer"][i] for i in order]
+    )
+    assert text_of(agreed.words) == text
+    alone = rover([cased], RoverWeights())
+    (one, other) = (chunk([said("", 1.0, 10.0, words=words.words)], FINE) for words in (alone, agreed))
+    assert [(span.start_s, span.end_s, span.text) for span in one] == [
+        (span.start_s, span.end_s, span.text) for span in other
+    ]
+    assert len(one) == 4
 
 
 # --- where a cut lies -------------------------------------------------------------------------------------------
@@ -297,7 +320,7 @@ rules = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(turns, rules)
 def test_no_word_is_lost_or_cut(rows: list[tuple[list[tuple[str, int, int]], int, int, str, bool]], rule: ChunkRule):
     kept, dropped, time_s = [], [], 3.0

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spelangy_model.audio import word_network
-from spelangy_model.audio.rover import RoverWeights, SystemWeight, rover
+from spelangy_model.audio.rover import Calibration, RoverWeights, SystemWeight, calibrated, rover
 from spelangy_model.audio.words import normalized
 from spelangy_model.records import Vote, Word
 
@@ -64,6 +64,13 @@ def test_a_word_that_one_of_two_systems_heard_stays_when_it_is_surer_than_nothin
     assert line(rover(hypotheses, RoverWeights(null_confidence=0.5)).words) == "yes"
     assert line(rover(hypotheses, RoverWeights(null_confidence=0.7)).words) == ""
     assert line(rover(hypotheses, RoverWeights(null_confidence=0.6)).words) == "yes"  # a tie goes to the word
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_the_order_of_systems_matters_only_in_full_ties(times: bool):
+    systems = [said("the cat sat on it", 0.7), said("the hat sat it", 0.8), said("a cat sat on that", 0.9)]
+    lines = {line(rover(list(order), RoverWeights(times=times)).words) for order in itertools.permutations(systems)}
+    assert len(lines) == 1 or not times
 
 
 def test_a_full_tie_goes_to_the_earliest_system():
@@ -167,6 +174,65 @@ def test_silence_of_all_is_agreement():
     assert (result.words, result.votes, result.agreement, result.confidence) == ([], [], 1.0, 0.0)
 
 
+# --- who writes ---------------------------------------------------------------------------------------------
+
+
+CASED = "The otter lives in Italy. It eats plums, and Mr. Smith did too. Nobody knows why."
+PLAIN = "the otter lives in italy it eats plums and mr smith did too nobody knows why"
+
+
+@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+def test_one_system_that_writes_marks_is_not_outvoted_by_two_that_do_not(order: tuple[int, ...]):
+    systems = [said(CASED), said(PLAIN), said(PLAIN)]
+    names = ["cased", "plain", "plainer"]
+    weights = RoverWeights(written=("cased",))
+    result = rover([systems[i] for i in order], weights, [names[i] for i in order])
+    assert line(result.words) == CASED
+    assert result.agreement == 1.0
+    assert line(rover([systems[i] for i in order], RoverWeights()).words) == CASED  # who writes marks is seen, too
+
+
+def test_a_word_of_systems_without_marks_takes_the_mark_and_the_capital_of_the_word_that_it_beats():
+    heard = "The bats live in Italy. Thou eats plumes! Nobody knows why, um."
+    plain = "the otters live in italy it eats plums nobody knows why"
+    result = rover([said(heard), said(plain), said(plain)], RoverWeights(written=("a",)), ["a", "b", "c"])
+    assert line(result.words) == "The otters live in Italy. It eats plums! Nobody knows why."
+
+
+def test_systems_are_named_in_the_list_once_and_known_by_name():
+    with pytest.raises(ValueError, match=r"RoverWeights\.written names each system once"):
+        RoverWeights(written=("a", "a"))
+    with pytest.raises(ValueError, match=r"1 systems and the names of \[\]"):
+        rover([said("yes")], RoverWeights(written=("a",)))
+
+
+# --- calibration --------------------------------------------------------------------------------------------
+
+
+def test_a_calibrated_confidence_decides_and_is_what_the_words_bear():
+    hypotheses = [said("cat", 0.6), said("hat", 0.9)]
+    boastful = RoverWeights(calibrations=(Calibration("b", 0.5, -1.0),))
+    assert line(rover(hypotheses, RoverWeights(), ["a", "b"]).words) == "hat"
+    result = rover(hypotheses, boastful, ["a", "b"])
+    assert line(result.words) == "cat"
+    assert result.words[0].confidence == 0.6
+    assert calibrated(np.array([0.9]), boastful.calibrations[0])[0] == pytest.approx(0.5247, abs=1e-3)
+
+
+def test_a_curve_of_no_change_leaves_confidences_and_the_order_stays():
+    values = np.linspace(0.01, 0.99, 50)
+    assert calibrated(values, Calibration("a", 1.0, 0.0)) == pytest.approx(values)
+    assert (np.diff(calibrated(np.linspace(0, 1, 50), Calibration("a", 0.4, -2.0))) >= 0).all()
+
+
+@pytest.mark.parametrize("confidence", [0.9, 1.0])
+def test_one_of_three_cannot_put_in_a_word_however_sure_it_is(confidence: float):
+    heard = said("we went home")
+    more = [*heard, Word("again", 1.2, 1.5, confidence)]
+    for order in itertools.permutations([heard, heard, more]):
+        assert line(rover(list(order), RoverWeights()).words) == "we went home"
+
+
 # --- what holds for any input -------------------------------------------------------------------------------
 
 
@@ -240,7 +306,7 @@ def pairing(slot: list[Word | None], word: Word, times: bool) -> int:
     return cost + times * (min(apart, 500) if apart <= 10_000 else 1 << 40)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(hypothesis_words, hypothesis_words, hypothesis_words, st.sampled_from([1, 2, 9]), st.booleans())
 def test_the_alignment_is_a_cheapest_one(one: list[Word], two: list[Word], three: list[Word], pace: int, times: bool):
     three = [Word(word.text, pace * word.start_s, pace * word.end_s, word.confidence) for word in three]

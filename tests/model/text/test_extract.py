@@ -174,7 +174,7 @@ SOUP = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from([*SOUP, PROSE, "\n"]), max_size=40))
 def test_any_soup_of_tags_gives_text(parts):
     text = extract_text("".join(parts))

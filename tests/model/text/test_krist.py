@@ -81,7 +81,7 @@ def test_what_is_not_kept_has_a_reason(rewritten, reason):
     assert write_scripts(document("It was built in Bergen in 1742."), rewritten, KristRules()) == reason
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.sampled_from(

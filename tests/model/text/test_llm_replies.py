@@ -210,7 +210,7 @@ completions = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(values | completions)
 def test_any_completion_is_an_answer_or_has_a_reason(said):
     found = read(json.dumps(said).encode())
@@ -226,7 +226,7 @@ pieces = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(pieces)
 def test_any_text_around_an_answer_is_an_answer_or_has_a_reason(said):
     found = read(body({"content": "".join(said)}))

@@ -40,20 +40,20 @@ def test_numbers_as_people_write_them(text: str, expected: str) -> None:
     assert folded(text) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10**12))
 def test_cardinals_of_num2words_come_back(number: int) -> None:
     assert folded(f"they say {num2words(number)} here") == f"they say {number} here"
     assert folded(f"{number:,}") == str(number)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 9999))
 def test_ordinals_of_num2words_come_back(number: int) -> None:
     assert folded(f"the {num2words(number, to='ordinal')} time") == f"the {num2words(number, to='ordinal_num')} time"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1100, 2099).filter(lambda year: year % 100 >= 1 and not 2000 <= year < 2010))
 def test_years_of_num2words_come_back(year: int) -> None:
     assert folded(f"in {num2words(year, to='year')} it was") == f"in {year} it was"

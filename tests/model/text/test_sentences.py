@@ -24,7 +24,7 @@ def test_lines_are_never_joined():
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="abc XY.?!\"'()\n\t0123\u201c\u201d\u2026", max_size=200))
 def test_no_letter_is_lost_or_made(text):
     assert "".join("".join(split_sentences(text)).split()) == "".join(text.split())
@@ -36,7 +36,7 @@ def test_a_line_without_end_is_cut_and_kept_whole():
     assert "".join(split_sentences("x" * (3 * MAX_PIECE_CHARACTERS + 7))) == "x" * (3 * MAX_PIECE_CHARACTERS + 7)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.sampled_from(["Mr", "U", "S", "no", "12", "3,5", "it's", "a", "I", "vs", "--", "*", "page", "e-mail"]))
 )

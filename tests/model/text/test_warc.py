@@ -388,7 +388,7 @@ def test_zstandard_archives_are_read_and_their_cuts_reported():
     assert items[-1].reason == "broken_archive"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_damaged_archives_never_crash(data):
     whole = response(HTML) + response(HTML, media_type="text/html; charset=utf-8", url="https://example.org/b")

@@ -25,7 +25,7 @@ def tokenizer() -> Tokenizer:
 
 
 @given(st.text())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_text_comes_back(text: str) -> None:
     tokenizer = train_text_tokenizer(TEXTS, 300)
     assert decode_text(tokenizer, encode_texts(tokenizer, [text])[0]) == text

@@ -118,6 +118,7 @@ def test_correlation_is_none_for_independent_dimensions_and_whole_for_equal_ones
     assert float(correlation(independent[:, :1])) == 0  # one dimension has nothing to be alike to
 
 
+@pytest.mark.slow
 def test_a_small_model_learns_a_language_of_tones(small: SpeechTokenizerConfig) -> None:
     training = SpeechTraining(
         steps=260, unquantized_steps=120, warmup_steps=20, batch_s=15, learning_rate=4e-3, time_masks=0, mel_masks=0

@@ -305,8 +305,7 @@ def test_the_operations_of_a_step_are_those_of_its_matrices() -> None:
     weights = 4 * (4 * 192 * 192 + 3 * 192 * 512)
     linear = 6 * weights * 100 + 6 * LAYOUT.size * 192 * 7
     attention = 12 * 4 * 192 * (60 * 61 / 2 + 40 * 41 / 2)
-    positions = np.concatenate([np.arange(60), np.arange(40)])[None]
-    assert step_flops(config, positions, 7) == pytest.approx(linear + attention)
+    assert step_flops(config, np.array([60, 40]), 7) == pytest.approx(linear + attention)
 
 
 class Launched:

@@ -1,9 +1,13 @@
+import types
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from spelangy_model.audio.diarization import diarize
 from spelangy_model.audio.diarization.der import diarization_error
 from spelangy_model.audio.diarization.diarize import (
     DiarizerSpec,
@@ -164,3 +168,33 @@ def test_error_rate_on_real_meetings(diarizer: EmbeddedDiarizer, shared_dir: Pat
         duration_s[file.stem] = len(samples) / 16_000
     error = diarization_error(reference, hypothesis, duration_s=duration_s)
     assert error.rate < 0.31  # measured 0.288; no collar, overlap counted
+
+
+# --- pyannote.audio -----------------------------------------------------------------------------------------
+
+
+class Tracks:
+    """What pyannote gives of a diarization: spans with labels."""
+
+    def __init__(self, *turns: tuple[float, float, str]):
+        self._turns = turns
+
+    def itertracks(self, yield_label: bool) -> Iterator[Any]:
+        assert yield_label
+        for start, end, label in self._turns:
+            yield types.SimpleNamespace(start=start, end=end), "track", label
+
+
+def test_the_exclusive_turns_of_a_pipeline_are_taken_where_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    output = types.SimpleNamespace(speaker_diarization=Tracks((0.0, 2.0, "A"), (1.5, 3.0, "B")))
+    pipeline = types.SimpleNamespace(to=lambda device: lambda sound: output)
+    monkeypatch.setattr(diarize, "load_pyannote", lambda folder: pipeline)
+    samples = np.zeros(48_000, np.float32)
+    assert len(diarize.PyannoteDiarizer(str(tmp_path), None).diarize(samples)) == 2
+    exclusive = diarize.PyannoteDiarizer(str(tmp_path), None, exclusive=True)
+    with pytest.raises(DiarizerUnavailable, match="community-1"):
+        exclusive.diarize(samples)
+    output.exclusive_speaker_diarization = Tracks((0.0, 1.5, "A"), (1.5, 3.0, "B"))
+    assert exclusive.diarize(samples) == [Turn(0.0, 1.5, "A"), Turn(1.5, 3.0, "B")]

@@ -114,6 +114,7 @@ def test_a_library_that_somebody_else_holds_is_refused():
     assert EspeakSynthesizer().speak(SENTENCE, VOICES[0]).size
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads resident memory from Linux's /proc")
 def test_hundreds_of_calls_neither_leak_nor_fall_below_a_hundred_times_real_time():
     synthesizer = EspeakSynthesizer()

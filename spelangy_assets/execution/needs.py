@@ -1,0 +1,77 @@
+"""What a recipe needs and this machine has not: models, services, question sets, credentials, packages.
+
+Put here: asking the preflight of every dataset, and the list. Do not put here: what a stage needs (its preflight says),
+or what is known of a model (spelangy_model/catalogue.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from spelangy_assets.execution.graph import Node
+from spelangy_assets.execution.stage import Execution, PreflightError
+from spelangy_assets.store.fingerprint import fingerprint
+from spelangy_model.catalogue import KNOWN, known_in
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that is missing, in the words of the preflight, and the datasets that wait for it."""
+
+    what: str
+    datasets: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return it as text: what is missing, for whom, and what is known of it."""
+        lines = [f"* {self.what}", f"  for {', '.join(self.datasets)}"]
+        for name in known_in(self.what):
+            one = KNOWN[name]
+            size = "size not known" if one.size_gb is None else f"about {one.size_gb:g} GB"
+            lines.append(f"  {name}: {size}, licence {one.licence}")
+            lines += [f"  gate: {one.gate}"] if one.gate else []
+            lines.append(f"  get it: {one.get}")
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        known = {name: KNOWN[name] for name in known_in(self.what)}
+        return {
+            "what": self.what,
+            "datasets": list(self.datasets),
+            "known": {
+                name: {"size_gb": one.size_gb, "licence": one.licence, "gate": one.gate, "get": one.get}
+                for name, one in known.items()
+            },
+        }
+
+
+def needs_of(nodes: Iterable[Node], execution: Execution) -> list[Need]:
+    """Return all that the preflights of datasets miss, each thing once, in the order of the datasets."""
+    asked: dict[tuple[str, str], tuple[str, ...]] = {}  # equal configs miss the same; some preflights take seconds
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        key = (node.stage.__name__, fingerprint(node.config))
+        if key not in asked:
+            asked[key] = _missing(node, execution)
+        for what in asked[key]:
+            found.setdefault(what, []).append(node.name)
+    return [Need(what, tuple(dict.fromkeys(names))) for what, names in found.items()]
+
+
+def _missing(node: Node, execution: Execution) -> tuple[str, ...]:
+    try:
+        node.stage.preflight(node.config, execution)
+    except PreflightError as error:
+        return tuple(" ".join(str(what).split()) for what in error.args)
+    return ()
+
+
+def needs_lines(needs: list[Need]) -> list[str]:
+    """Return the list as text; nothing where all is there."""
+    if not needs:
+        return []
+    size_gb = sum(KNOWN[name].size_gb or 0.0 for name in {name for need in needs for name in known_in(need.what)})
+    lines = ["", f"{len(needs)} things are missing, about {size_gb:.1f} GB where a size is known:"]
+    return [*lines, *(line for need in needs for line in need.lines())]

@@ -1,0 +1,26 @@
+"""Digests that an installation states for what an embedded recipe names and cannot carry: question sets, models.
+
+Put here: reading the file that SPELANGY_PINS names, a JSON object of name: digest. Do not put here: a recipe. A digest
+that is stated here bears identity as one that stands in a recipe does; where none is stated, preflight refuses the
+thing and says which digest it has.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from spelangy_model.guarded_json import read_json_object
+
+VARIABLE = "SPELANGY_PINS"
+
+
+def pin(name: str) -> str:
+    """Return the digest that is stated for a name; empty where none is. ValueError for a file that states otherwise."""
+    file = os.environ.get(VARIABLE)
+    if not file:
+        return ""
+    digest = read_json_object(Path(file)).get(name, "")
+    if not isinstance(digest, str):
+        raise ValueError(f"{file}: {name!r} is {digest!r}, not a digest as `spelangy questions` prints it")
+    return digest

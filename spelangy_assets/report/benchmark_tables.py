@@ -1,0 +1,44 @@
+"""Which metrics of runs stand in the first table of a leaderboard, and which in the table of a benchmark.
+
+Put here: the names of metrics by benchmark. Do not put here: measuring (stages/evaluate.py), or layout
+(leaderboard_page.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MEAN, TEXT_MEAN = "sqa.mean.accuracy", "text_qa.mean.accuracy"
+NO_BENCHMARK = ("all", "mean", "accent", "voice", "answer")  # words that stand where a benchmark's name would
+
+
+def _benchmarks(names: Sequence[str]) -> list[str]:
+    """Return the benchmarks that metrics name, in order."""
+    found = [name.split(".")[1] for name in names if name.startswith("sqa.") and name.endswith(".accuracy")]
+    return [one for one in dict.fromkeys(found) if one not in NO_BENCHMARK]
+
+
+def columns_of_benchmarks(names: Sequence[str]) -> list[str]:
+    """Return what the first table shows: of several benchmarks their mean and each one, of one its splits."""
+    benchmarks = _benchmarks(names)
+    if len(benchmarks) > 1:
+        return [MEAN, *(f"sqa.{benchmark}.accuracy" for benchmark in benchmarks), TEXT_MEAN]
+    whole = {f"sqa.{benchmark}.accuracy" for benchmark in benchmarks}
+    return [name for name in names if _benchmark_of(name, "sqa.") in benchmarks and name not in whole]
+
+
+def tables_of_benchmarks(names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return for each of several benchmarks the metrics of its own table; none where there is one benchmark alone."""
+    benchmarks = _benchmarks(names)
+    if len(benchmarks) < 2:
+        return []
+    kinds = ("sqa.", "text_qa.", "gap.")
+    return [
+        (one, list(dict.fromkeys(name for kind in kinds for name in names if _benchmark_of(name, kind) == one)))
+        for one in benchmarks
+    ]
+
+
+def _benchmark_of(name: str, kind: str) -> str:
+    parts = name.split(".")
+    return parts[1] if name.startswith(kind) and len(parts) > 2 else ""
