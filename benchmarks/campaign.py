@@ -56,8 +56,8 @@ def failed(part: str, rows: list[dict[str, Any]]) -> bool:
 
 HEAD = """# Reliability: kills and bad inputs
 
-Written by `{command}`; what stands here is what that run measured. `benchmarks/kills.py` and `benchmarks/bad_inputs.py`
-say what each kind is, and how a case is made again from its seed.
+Written by `{command}`; what stands here is what that run measured.
+`benchmarks/kills.py` and `benchmarks/bad_inputs.py` say what each kind is, and how a case is made again from its seed.
 """
 
 

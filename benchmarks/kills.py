@@ -106,6 +106,7 @@ def work(home: str, store: str, told: Connection) -> None:
     from spelangy_assets.settings import Settings
 
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs behind it with this one ignored
     quiet = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(quiet, descriptor)
@@ -252,7 +253,8 @@ def apply(kill: Kill, leader: int, process: multiprocessing.Process, home: Path,
     elif kill.kind == S3:
         server.share = 1.0
     if asked or kill.kind == "disk full":
-        if not ended_by_itself(process, PATIENCE_S):
+        # Who cannot write goes on until something is to be written, which may take long.
+        if not ended_by_itself(process, PATIENCE_S) and asked:
             track.problems.append(f"{kill}: the worker had not ended after {PATIENCE_S:.0f} s")
     elif kill.kind == S3:
         ended_by_itself(process, float(stable_rng(kill.seed, "outage").uniform(1.0, S3_OUTAGE_S)))

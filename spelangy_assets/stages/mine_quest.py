@@ -32,7 +32,7 @@ from spelangy_model.text.questions import (
 )
 from spelangy_model.text.spans import Words
 
-VERSION = "5"
+VERSION = "6"
 TABLES: dict[str, type] = {"scripts": Script}
 PROMPT = "quest_answer.v1"
 _REASONS = ["", "rhetorical", "asks_opinion", "about_the_site", "needs_context", "not_answered"]

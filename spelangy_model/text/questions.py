@@ -656,7 +656,12 @@ def _lacks_subject(question: str) -> bool:
     return True
 
 
+_MAX_ANSWER_CHARACTERS = 20_000  # a chapter is no answer, and to cut a page into sentences takes minutes
+
+
 def _refuse_answer(answer: str, rules: QuestRules, in_flow: bool) -> str | None:
+    if len(answer) > _MAX_ANSWER_CHARACTERS:
+        return "answer_too_long"
     if (
         not words_of(answer)
         or _DATE_LINE.fullmatch(answer)

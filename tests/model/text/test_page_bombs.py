@@ -75,6 +75,12 @@ def test_a_paragraph_of_questions_takes_time_that_grows_with_its_length(monkeypa
     assert len(mined) == 60_000
 
 
+def test_an_answer_as_long_as_a_book_is_refused_before_it_is_cut_into_sentences(monkeypatch):
+    monkeypatch.setattr(questions, "split_sentences", lambda text: pytest.fail("was cut"))
+    mined = questions.MinedQuestion("Why is the mill old?", "It is so, as said. " * 2_000, "accordion")
+    assert questions._refuse_answer(mined.answer, questions.QuestRules(), in_flow=False) == "answer_too_long"
+
+
 def test_a_panel_that_many_questions_open_is_the_answer_of_few():
     controls = "".join(f'<button aria-controls="one">Why is it {number}?</button>' for number in range(9))
     mined = mine_questions(f'{controls}<div id="one"><p>It is so.</p></div>', ("accordion",))
