@@ -115,7 +115,7 @@ def options(found: dict[type, list[str]]) -> Iterator[Option]:
             name = type_name(kind)
             asked = (
                 ", ".join(sorted(recipes.get((kind, field.name), ())))
-                or ("tests" if re.search(rf"\b{field.name}\s*=[^=]|[\"']{field.name}[\"']\s*:", _tests()) else "")
+                or ("tests" if field.name in _set_by_tests() else "")
                 or REASONS.get((name, field.name), REASONS.get((name, "*"), ""))
                 or ("its own options" if _holds_options(field, found) else "")
             )
@@ -146,8 +146,11 @@ def _equals(value: Any, text: str) -> bool:
 
 
 @cache
-def _tests() -> str:
-    return "\n".join(path.read_text() for path in sorted((ROOT / "tests").rglob("*.py")))
+def _set_by_tests() -> set[str]:
+    """Return the names that tests set: by a keyword, an assignment or a key."""
+    named = re.compile(r"""\b(\w+)\s*=(?!=)|["'](\w+)["']\s*:""")
+    texts = [path.read_text() for path in (ROOT / "tests").rglob("*.py")]
+    return {keyword or key for text in texts for keyword, key in named.findall(text)}
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

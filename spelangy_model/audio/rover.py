@@ -353,7 +353,7 @@ def _in_writing(
     sure: list[float] = []
     alike = 0
     begin = 0
-    all_agree = agreeing.all(axis=1).tolist()
+    all_agree = [all(systems) for systems in agree]
     of_spoken = [texts[word] for word in unit] + [""]
     for word in np.flatnonzero(np.array(said.lengths) == 0).tolist():  # those belong to the word before
         of_spoken[said.first[word] - 1] += f" {texts[word]}"

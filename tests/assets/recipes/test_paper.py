@@ -81,7 +81,6 @@ FACTS: list[tuple[Any, Callable[[], Any], str]] = [
     ("pyannote", lambda: GRAPH["speech_segments"].config.diarizer.backend, "speaker turns by pyannote"),
     (("en",), lambda: GRAPH["clean_transcripts"].config.limits.languages, "English alone, by Whisper"),
     ("1b", lambda: GRAPH["speech_tokenizer"].config.preset, "speech tokenizer: 1B parameters"),
-    ("3.8b", lambda: GRAPH["base_lm"].config.preset, "language model: 3.8B parameters"),
     (5, lambda: len({voice.accent for voice in GRAPH["krist_speech"].config.voices}), "synthetic speech: five accents"),
 ]
 

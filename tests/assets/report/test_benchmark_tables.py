@@ -5,7 +5,7 @@ import math
 import pytest
 
 from spelangy_assets.report.benchmark_tables import columns_of_benchmarks, tables_of_benchmarks
-from spelangy_assets.report.leaderboard_page import RunDescription, leaderboard_markdown, leaderboard_page
+from spelangy_assets.report.leaderboard_page import Results, RunDescription, leaderboard_markdown, leaderboard_page
 from spelangy_assets.stages.evaluate import summarize
 from spelangy_model.records import Metric, QuestionScore
 
@@ -14,6 +14,7 @@ def score(benchmark: str, number: int, right: bool, modality: str = "speech") ->
     return QuestionScore(
         question_id=f"{benchmark}-{number}-{modality}",
         text_id=f"{benchmark}-{number}",
+        cluster_id=f"{benchmark}-{number}",
         benchmark=benchmark,
         split="test",
         accent="en-us" if modality == "speech" else "",
@@ -58,10 +59,11 @@ def test_the_board_shows_the_mean_first_and_a_table_a_benchmark():
     ]
     board = [Metric("run", *[getattr(m, f) for f in ("metric", "value", "low", "high", "count")]) for m in METRICS]
     runs = [RunDescription("run", "A run.", "spelangy lineage eval_run")]
-    page = leaderboard_page(board, runs)
+    results = Results(board, runs)
+    page = leaderboard_page(results)
     assert "Benchmark swq" in page
     assert "Benchmark stq" in page
-    assert "spoken QA, mean (%)" in leaderboard_markdown(board, runs)
+    assert "spoken QA, mean (%)" in leaderboard_markdown(results)
 
 
 def test_one_benchmark_has_its_splits_as_columns_and_no_table():

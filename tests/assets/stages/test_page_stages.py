@@ -412,7 +412,7 @@ def test_the_quality_rules_of_the_field_judge_pages_too(toys, store, snapshot):
     from spelangy_model.text.quality import C4, GopherQuality
 
     build_pages(toys, store, snapshot)
-    for rules, kept in (((), 2), ((GopherQuality(max_words=100),), 1), ((C4(min_sentences=99),), 0)):
+    for rules, kept in (((), 3), ((GopherQuality(max_words=100),), 1), ((C4(min_sentences=99),), 0)):
         nodes = below(extract_text, "text_documents", extract_text.CONTRACT, quality=rules)
         built = toys.build(store, nodes, raw_pages())
         assert built.artifact.manifest.counts.records_kept == kept
