@@ -18,6 +18,7 @@ from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.stages import roll_up
+from spelangy_assets.store import fingerprint
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, Identity
 from spelangy_model.records import Metric, Reject
 
@@ -30,6 +31,15 @@ def no_fsync() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def names_of_types() -> Iterator[None]:
+    """Forget the types of a test module after it: two modules that run in one process may call theirs alike."""
+    yield
+    for name, (module, _) in list(fingerprint._types.items()):
+        if module.startswith("tests."):
+            del fingerprint._types[name]
 
 
 @pytest.fixture(scope="session")
