@@ -18,9 +18,9 @@ DOCUMENT = (PROJECT / "docs" / "first_recipe.md").read_text()
 RECORDINGS = PROJECT / "spelangy_assets" / "sample" / "tiny_snapshots" / "audio" / "2026-02"
 COMMANDS = [
     line
-    for block in re.findall(r"^```\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
     for line in block.splitlines()
-    if line.startswith("spelangy ")
+    if not language and line.startswith("spelangy ")
 ]
 
 

@@ -32,7 +32,7 @@ def test_an_interrupted_demo_ends_soon_and_says_so(
     before = signal.signal(number, signal.default_int_handler)  # a runner may ignore it, and a child inherits that
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SPELANGY_", "DAGSTER_"))}
     demo = subprocess.Popen(
-        [sys.executable, "-m", "spelangy_assets", "demo", "--recipe", "tiny"],
+        [sys.executable, "-m", "spelangy_assets", "run", "tiny"],
         env={**environment, "SPELANGY_HOME": str(tmp_path)},
         cwd=tmp_path,
         stdout=subprocess.PIPE,

@@ -77,7 +77,7 @@ def test_changing_one_mix_recomputes_it_and_what_is_below_and_nothing_else(tiny_
         built = build(laboratory.store, graph, node, partition, laboratory.execution(), source=source)
         if not built.cached:
             computed.add(name)
-    assert computed == {"mix_fine", "run_fine", "eval_fine", "text_skill_fine", "leaderboard"}
+    assert computed == {"mix_fine", "fine_contamination", "run_fine", "eval_fine", "text_skill_fine", "leaderboard"}
 
 
 @pytest.mark.timeout(1800)  # eleven runs, each of which goes on where the one before was killed
