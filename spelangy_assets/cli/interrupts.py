@@ -36,6 +36,7 @@ def run_until_interrupted(command: Callable[[], int]) -> int:
     if threading.current_thread() is not threading.main_thread():
         return command()
 
+    came: list[int] = []
     waiting: list[threading.Timer] = []
 
     def end(number: int) -> NoReturn:
@@ -50,6 +51,7 @@ def run_until_interrupted(command: Callable[[], int]) -> int:
     def first(number: int, _: FrameType | None) -> None:
         for one in caught:
             signal.signal(one, again)
+        came.append(number)
         # What is raised in a callback of a C library gets lost; the end comes all the same.
         waiting.append(threading.Timer(PATIENCE_S, end, [number]))
         waiting[0].daemon = True
@@ -59,7 +61,10 @@ def run_until_interrupted(command: Callable[[], int]) -> int:
     caught = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     before = {one: signal.signal(one, first) for one in caught}
     try:
-        return command()
+        status = command()
+        if came:  # typer makes an exit status of any KeyboardInterrupt
+            end(came[0])
+        return status
     except Interrupted as interrupt:
         end(interrupt.signal)
     finally:
