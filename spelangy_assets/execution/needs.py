@@ -73,8 +73,6 @@ def needs_lines(needs: list[Need]) -> list[str]:
     if not needs:
         return []
     size_gb = sum(KNOWN[name].size_gb or 0.0 for name in {name for need in needs for name in known_in(need.what)})
-    lines = [
-        "",
-        f"{len(needs)} things are missing, about {size_gb:.1f} GB where a size is known; sizes and licences are unchecked, the publisher's card decides:",
-    ]
+    lines = ["", f"{len(needs)} things are missing, about {size_gb:.1f} GB where a size is known:"]
+    lines.append("Sizes and licences are not checked: the card of the publisher decides.")
     return [*lines, *(line for need in needs for line in need.lines())]
