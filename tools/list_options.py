@@ -96,6 +96,7 @@ def _golden() -> Any:
     return module
 
 
+@cache
 def kinds() -> dict[type, list[str]]:
     """Return the types that hold options, each with the stages that reach it."""
     tool = _golden()
@@ -126,6 +127,7 @@ def _holds_options(field: dataclasses.Field[Any], found: dict[type, list[str]]) 
     return any(kind.__name__ in re.findall(r"\w+", str(field.type)) for kind in found)
 
 
+@cache
 def _set_by_recipes() -> dict[tuple[type, str], set[str]]:
     """Return which recipes give an option another value than its default."""
     found: dict[tuple[type, str], set[str]] = {}

@@ -5,7 +5,6 @@ import itertools
 
 import pytest
 import torch
-import torch.nn.attention.varlen
 
 from spelangy_model.lm.attention import choose_backend, documents_of, use_document_attention
 from spelangy_model.lm.forward import hidden_states, logits
@@ -76,8 +75,10 @@ def reference_varlen_attention(query, key, value, ends, _, longest, __, *, scale
 def test_logits_are_equal_packed_and_alone(
     name: str, backend: str, rows: tuple, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from torch.nn.attention import varlen  # imports the whole compiler, 4 s: here alone
+
     # FlashAttention's kernel needs a GPU: here its arguments are checked, below the kernel itself where there is one.
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", reference_varlen_attention)
+    monkeypatch.setattr(varlen, "varlen_attn", reference_varlen_attention)
     model = request.getfixturevalue(name)
     ids, positions = rows
     by_document = copy.deepcopy(model)

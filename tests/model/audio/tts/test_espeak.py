@@ -2,20 +2,17 @@
 
 import ctypes
 import hashlib
-import io
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.tts import espeak
 from spelangy_model.audio.tts.espeak import ACCENTS, VOICES, EspeakSynthesizer, check_voices, voices_of
-from spelangy_model.audio.tts.protocol import TtsError, TtsUnavailable, Unspeakable, Voice, choose_voice
+from spelangy_model.audio.tts.protocol import TtsError, TtsUnavailable, Unspeakable, Voice
 
 SENTENCE = "The river flows through the quiet valley."
 
@@ -114,24 +111,28 @@ def test_a_library_that_somebody_else_holds_is_refused():
     assert EspeakSynthesizer().speak(SENTENCE, VOICES[0]).size
 
 
+# In a process of its own: other tests' threads allocate in this one.
+MEASURE_GROWTH = """
+from pathlib import Path
+from spelangy_model.audio.tts.espeak import VOICES, EspeakSynthesizer
+from spelangy_model.audio.tts.protocol import choose_voice
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+synthesizer = EspeakSynthesizer()
+for number in range(50):
+    synthesizer.speak("Hello there.", choose_voice(VOICES, 0, number))
+before = resident_bytes()
+for number in range(1600):
+    synthesizer.speak("Hello there.", choose_voice(VOICES, 1, number))
+print(resident_bytes() - before)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads resident memory from Linux's /proc")
-def test_hundreds_of_calls_neither_leak_nor_fall_below_a_hundred_times_real_time():
-    synthesizer = EspeakSynthesizer()
-
-    def resident_bytes() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-    for number in range(50):
-        synthesizer.speak("Hello there.", choose_voice(VOICES, 0, number))
-    before = resident_bytes()
-    for number in range(400):
-        synthesizer.speak("Hello there.", choose_voice(VOICES, 1, number))
-    assert resident_bytes() - before < 400_000
-
-    started, spoken_s = time.process_time(), 0.0
-    for number in range(50):
-        samples = synthesizer.speak(SENTENCE, choose_voice(VOICES, 2, number))
-        soundfile.write(io.BytesIO(), samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
-        spoken_s += len(samples) / SAMPLE_RATE_HZ
-    assert spoken_s / (time.process_time() - started) > 100
+def test_many_calls_do_not_leak():
+    ended = subprocess.run([sys.executable, "-c", MEASURE_GROWTH], capture_output=True, text=True, check=True)
+    # An utterance is 30 kB of samples. Growth of 0.5 MB was measured, and now and then 1 MB more from the allocator.
+    assert int(ended.stdout) < 4_000_000
