@@ -8,11 +8,17 @@ once in preflight, with what is missing and how to get it.
 from __future__ import annotations
 
 from spelangy_assets import lab
-from spelangy_assets.recipes.pins import pin
+from spelangy_assets.recipes.published import (
+    CANARY,
+    COMMUNITY_1,
+    LLAMA_3B,
+    PARAKEET,
+    SPOKEN_QUESTIONS,
+    TEXT_TASKS,
+    WHISPER,
+)
 from spelangy_assets.recipes.sample import GRANULARITY, SAMPLING, SEED, WORLD
 from spelangy_assets.sample.sources import WorldSentences
-from spelangy_model.audio.asr import FasterWhisper, TransformersCanary, TransformersTransducer
-from spelangy_model.audio.diarization.diarize import DiarizerSpec
 from spelangy_model.audio.filters import PAPER_LIMITS
 from spelangy_model.audio.rover import RoverWeights
 from spelangy_model.audio.tts import SynthesizerSpec, Voice
@@ -27,52 +33,20 @@ BATCH_ROWS = 512
 STEPS = 200_000
 TRAINED_TOKENS = ROW_TOKENS * BATCH_ROWS * STEPS  # 1.68e12; the paper rounds it to 1.67T
 SHAPE = {"rows": BATCH_ROWS * STEPS, "row_tokens": ROW_TOKENS, "max_epochs": 4.0, "seed": SEED}
-TRAINING = {
-    "steps": STEPS,
-    "batch_rows": BATCH_ROWS,
-    "micro_rows": 1,
-    "learning_rate": 3e-4,  # the paper does not state it; usual at this size
-    "warmup_steps": 2_000,
-    "decay_steps": 40_000,
-    "seed": SEED,
-}
-# The paper's 12 text tasks are MMLU, GSM8k and a core English set; which ten make that set is our choice, and so is the
-# number of examples before a question where one is named.
-TEXT_TASKS = tuple(
-    lab.TaskChoice(name, fewshot)
-    for name, fewshot in (
-        *(("mmlu", 5), ("gsm8k", 8), ("arc_easy", None), ("arc_challenge", None), ("boolq", None), ("hellaswag", None)),
-        *(
-            ("lambada_openai", None),
-            ("piqa", None),
-            ("sciq", None),
-            ("triviaqa", 1),
-            ("webqs", 1),
-            ("winogrande", None),
-        ),
-    )
-)
-WHISPER = FasterWhisper(name="whisper-large-v3", model="Systran/faster-whisper-large-v3", precision="float16")
+# The paper does not state its learning rate; this is usual at this size.
+TRAINING = {"steps": STEPS, "batch_rows": BATCH_ROWS, "micro_rows": 1, "learning_rate": 3e-4, "seed": SEED}
+TRAINING |= {"warmup_steps": 2_000, "decay_steps": 40_000}
 # The paper votes over Whisper, SIRI and Parakeet TDT-CTC. SIRI is not public: Canary stands in for it, of Whisper's
 # kind, by other people on other data, open (CC BY 4.0) and carried by transformers. All three write case and marks.
-RECOGNIZERS = (
-    WHISPER,
-    TransformersTransducer(name="parakeet-tdt-0.6b-v2", model="nvidia/parakeet-tdt-0.6b-v2"),
-    TransformersCanary(name="canary-1b-v2", model="nvidia/canary-1b-v2"),
-)
+RECOGNIZERS = (WHISPER, PARAKEET, CANARY)
 COQUI = SynthesizerSpec(backend="coqui", model=VCTK_VITS, batch_utterances=32)
 SPEAKING = {"seed": SEED, "voices": VCTK_VOICES, "synthesizer": COQUI, "loudness_lufs": -23.0}
 
 # Snapshots lie in SPELANGY_SNAPSHOTS (folders of recordings, folders of WARC archives), one name a crawl.
 audio = lab.recordings(
-    {"web-2025-01": lab.Arriving()},
-    max_duration_s=12 * 3600.0,
-    recordings_per_unit=256,
-    bytes_per_unit=1_000_000_000,
+    {"web-2025-01": lab.Arriving()}, max_duration_s=12 * 3600.0, recordings_per_unit=256, bytes_per_unit=1_000_000_000
 )
-# The paper names pyannote alone; community-1 errs less than 3.1, and its exclusive turns are made for joining words.
-DIARIZER = DiarizerSpec(backend="pyannote", model="pyannote/speaker-diarization-community-1", exclusive=True)
-turns = lab.segments(audio, diarizer=DIARIZER)
+turns = lab.segments(audio, diarizer=COMMUNITY_1)  # the paper names pyannote alone
 clean = lab.transcripts(
     turns,
     lab.hypotheses(audio, turns, RECOGNIZERS),
@@ -92,28 +66,18 @@ krist = lab.speech(
 quest_pairs = lab.quest(pages, seed=SEED, model=LanguageModel(name="gpt-4o", price=Price(2.50, 10.00)))
 quest = lab.speech(quest_pairs, check, **SPEAKING)
 
-tokenizer_speech = lab.tokenizer_speech(
-    *(WorldSentences(world=WORLD, seed=SEED, kind=kind, count=200_000) for kind in ("word_salad", "talk")),
-    seed=SEED,
-    voices=VCTK_VOICES,
-    synthesizer=COQUI,
-)
+sentences = (WorldSentences(world=WORLD, seed=SEED, kind=kind, count=200_000) for kind in ("word_salad", "talk"))
+tokenizer_speech = lab.tokenizer_speech(*sentences, seed=SEED, voices=VCTK_VOICES, synthesizer=COQUI)
 tokens = lab.Tokens(
     speech=lab.speech_tokenizer(tokenizer_speech, source="trained", preset="1b"),
-    text=lab.text_tokenizer(lab.Pretrained("meta-llama/Llama-3.2-3B")),
+    text=lab.text_tokenizer(lab.Pretrained(LLAMA_3B.name)),
     max_text_chunk_tokens=8_192,
 )
 web_coarse, web_fine, spoken_krist, spoken_quest = tokens(coarse), tokens(fine), tokens(krist), tokens(quest)
 # The paper's text is a set of its own of 2.2T tokens, not the pages of its Krist; which one it does not say.
 text = tokens(lab.texts({"fineweb-edu": lab.Arriving()}, name="given_texts", licence="ODC-By-1.0"))
 # The paper starts from a text LM of 2.8B that others trained: the nearest open one whose tokenizer this recipe has.
-LLAMA = lab.Checkpoint(
-    name="meta-llama/Llama-3.2-3B",
-    sha256=pin("meta-llama/Llama-3.2-3B"),
-    licence="Llama 3.2 Community License",
-    url="https://huggingface.co/meta-llama/Llama-3.2-3B",
-)
-base = lab.checkpoint("language_model", name="base_lm", checkpoint=LLAMA, text_tokenizer=tokens.text)
+base = lab.checkpoint("language_model", name="base_lm", checkpoint=LLAMA_3B, text_tokenizer=tokens.text)
 
 
 def run(speech: dict[lab.Dataset, float], sampling: Sampling = "deterministic", masked: bool = False) -> lab.Dataset:
@@ -137,21 +101,11 @@ ARMS = {
     "masked_coarse_stochastic": run({web_coarse: 1.0}, "stochastic", masked=True),
     "masked": run(ALL_THREE, masked=True),
 }
-# The paper's three sets, as OpenAudioBench lays them out: 1,000, 1,000 and 300 recorded questions. Which digest they
-# have is stated by SPELANGY_PINS (docs/questions.md).
-SETS = tuple(
-    lab.QuestionSet(name, "table", f"OpenAudioBench/eval_datas/{folder}/{folder}.csv", pin(name))
-    for name, folder in (
-        ("spoken-webquestions", "web_questions"),
-        ("spoken-triviaqa", "trivia_qa"),
-        ("spoken-llama-questions", "llama_questions"),
-    )
-)
 # 40.7 stands both for fine chunks and for web speech alone, 42.4 both for deterministic sampling and for all
 # interventions with the loss on speech too: rows of the paper's tables share runs, and it does not say which.
 NOT_SAID = " (the paper does not say with which sampling)"
 questions = lab.questions(
-    *SETS,
+    *SPOKEN_QUESTIONS,
     seed=SEED,
     trained_voices=VCTK_VOICES,
     held_out_voices=(Voice(name="p302", accent="canadian"),),
@@ -185,6 +139,7 @@ PAPER = lab.Recipe(
         systems=SYSTEMS,
         judging=lab.Judging(
             evaluation={"seed": SEED},
+            # The paper's 12 tasks are MMLU, GSM8k and a core English set; which ten make that set is our choice.
             text_skill=lab.TextSkill(seed=SEED, tasks=TEXT_TASKS),
             topics={"seed": SEED, "max_documents": 100_000},
         ),

@@ -174,9 +174,9 @@ def test_a_set_without_a_digest_is_refused_with_the_one_to_state(folder: Path) -
 
 
 def test_the_papers_sets_are_named_with_how_to_get_them_all_at_once(tmp_path: Path, execution: Execution) -> None:
-    from spelangy_assets.recipes.paper import SETS
+    from spelangy_assets.recipes.published import SPOKEN_QUESTIONS
 
-    config = write_benchmark.Config(SETS, voices_of(("en-us",)), voices_of(("en-029",)))
+    config = write_benchmark.Config(SPOKEN_QUESTIONS, voices_of(("en-us",)), voices_of(("en-029",)))
     for environment in ({}, {FOLDER_VARIABLE: str(tmp_path)}):
         with pytest.raises(PreflightError) as raised:
             write_benchmark.preflight(config, dataclasses.replace(execution, environment=environment))
