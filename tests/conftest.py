@@ -1,6 +1,7 @@
 """What all tests share: the test data beside the project, a store in a temporary folder, and toy stages."""
 
 import dataclasses
+import gc
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, Identity
 from spelangy_model.records import Metric, Reject
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that was imported out of garbage collection: it stays, and each look through it takes a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
