@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, dataset, with_companions, word
+from spelangy_assets.report.comparisons import TALK
 from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.stages import (
     account_speech,
@@ -237,6 +238,8 @@ class Judging:
     """Fields of stages/cover_topics.py's Config; None: topics are not counted."""
     contamination: Mapping[str, Any] = field(default_factory=dict)
     """Fields of stages/find_contamination.py's Config."""
+    talk: Dataset | None = None
+    """Held-out talk, by which spoken-context loss and hearing gain are measured; None: they are not."""
 
 
 @word
@@ -261,6 +264,11 @@ def leaderboard_of(
     """
     judging = judging or Judging()
     for ablation in ablations:
+        if ablation.metric.startswith(TALK) and judging.talk is None:
+            raise ValueError(
+                f"the ablation {ablation.intervention!r} is tested by {ablation.metric}, and no talk is held out: "
+                "give judging=Judging(talk=held_out_talk(...))"
+            )
         if unknown := [arm for arm in (ablation.before, ablation.after) if arm not in arms]:
             raise ValueError(
                 f"the ablation {ablation.intervention!r} names the arm {unknown[0]!r}, which is none of "
@@ -280,7 +288,12 @@ def leaderboard_of(
             inputs[f"run.{index}"] = run
             row: dict[str, Any] = {"label": label, "arm": arm, "run": run.name, "evaluation": f"eval_{run.label}"}
             inputs[f"eval.{index}"] = evaluation(
-                run, questions, _speech_tokenizer(run, arms), name=row["evaluation"], **judging.evaluation
+                run,
+                questions,
+                _speech_tokenizer(run, arms),
+                name=row["evaluation"],
+                talk=judging.talk,
+                **judging.evaluation,
             )
             if judging.text_skill is not None:
                 base = run.inputs.get("base_lm")

@@ -29,6 +29,7 @@ from spelangy_assets.stages.text_tokenizer import Pretrained, Trained, text_toke
 from spelangy_assets.stages.tokenizer_corpus import tokenizer_speech
 from spelangy_assets.stages.write_benchmark import QuestionSet, questions
 from spelangy_assets.stages.write_krist import krist
+from spelangy_assets.stages.write_talk import held_out_talk
 from spelangy_model.audio.chunking import Sentences, Turns
 from spelangy_model.data.interleave import Sampling
 from spelangy_model.text.quality import C4, FineWeb, GopherQuality, GopherRepetition
@@ -64,6 +65,7 @@ __all__ = [
     "chunks",
     "dataset",
     "documents",
+    "held_out_talk",
     "hypotheses",
     "krist",
     "leaderboard",

@@ -426,6 +426,35 @@ class QuestionScore:
     ]
 
 
+CONTEXT_SENTENCES = 3  # of a passage: what is heard or read before its last sentence
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenPassage:
+    """Sentences in a row of held-out talk: the last is only read, those before it have their recording."""
+
+    passage_id: str
+    talk_id: Annotated[str, "the talk that it is cut from"]
+    cluster_id: Annotated[str, "shared by passages that are not independent: what they are about, else the talk"]
+    sentences: Annotated[list[str], "one more than are spoken"]
+    voices: Annotated[list[str], "who says each spoken one"]
+    start_s: Annotated[list[float], "where each spoken one begins in the recording"]
+    audio: Audio
+
+
+@dataclass(frozen=True, slots=True)
+class PassageScore:
+    """How a run predicts the next sentence of a passage after its first k, in nats; entry k - 1 of each list."""
+
+    passage_id: str
+    cluster_id: str
+    tokens: Annotated[list[Int32], "of the next sentence; the nats are summed over them"]
+    alone: Annotated[list[float], "nothing before it"]
+    spoken: Annotated[list[float], "after the k sentences, heard"]
+    written: Annotated[list[float], "after the k sentences, read"]
+    swapped: Annotated[list[float], "after k sentences of another talk, heard"]
+
+
 @dataclass(frozen=True, slots=True)
 class TokenGap:
     """How far a run's predictions after the spoken and after the written question lie apart at one answer token."""

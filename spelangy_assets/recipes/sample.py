@@ -11,7 +11,7 @@ from typing import Any
 
 from spelangy_assets import lab
 from spelangy_assets.sample.notes import WrittenNotes
-from spelangy_assets.sample.sources import HELD_OUT, SampleWorld, SentenceKind, WorldSentences, WorldTexts
+from spelangy_assets.sample.sources import HELD_OUT, SampleWorld, SentenceKind, WorldSentences, WorldTalk, WorldTexts
 from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_model.audio.asr import FasterWhisper, WhisperTimestamped
 from spelangy_model.audio.tts import Voice
@@ -50,17 +50,20 @@ class Size:
     max_epochs: float = 16.0
     questions_per_split: int = 0
     held_out_texts: int = 100
+    held_out_talks: int = 16
     questions_to_systems: int = 100
 
 
-def judging(world: str = WORLD, held_out_texts: int = 100) -> lab.Judging:
+def judging(world: str = WORLD, held_out_texts: int = 100, talks: int = 16) -> lab.Judging:
     """Return how the runs are judged; an experiment on top of the sample judges its own alike."""
+    talk = WorldTalk(world=world, seed=SEED, talks=talks)
     held_out = WorldTexts(world=world, seed=SEED, first=HELD_OUT, documents=held_out_texts)
     tasks = (lab.TaskChoice("own_questions"), lab.TaskChoice("held_out_text"))
     return lab.Judging(
         evaluation={"seed": SEED},
         text_skill=lab.TextSkill(seed=SEED, tasks=tasks, max_questions=400, held_out=held_out),
         topics={"seed": SEED, "max_documents": 100},
+        talk=lab.held_out_talk(talk, seed=SEED, voices=TRAINED_VOICES),
     )
 
 
@@ -121,7 +124,7 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
         questions,
         ablations=(GRANULARITY, SAMPLING, QUEST),
         systems=(lab.system(questions, Cascade(WHISPER_BASE), name="cascade", text_lm=base, **asked),),
-        judging=judging(held_out_texts=size.held_out_texts),
+        judging=judging(held_out_texts=size.held_out_texts, talks=size.held_out_talks),
         seed=SEED,
     )
     return lab.Recipe(name, board, description=description, follows_snapshots=name == "sample")
@@ -142,6 +145,7 @@ TINY_SIZE = Size(
     max_epochs=64.0,  # a minute of talk, over and over
     questions_per_split=20,
     held_out_texts=10,
+    held_out_talks=4,
     questions_to_systems=20,
 )
 SAMPLE = build("sample", "The whole system in minutes on two cores, offline", Size())

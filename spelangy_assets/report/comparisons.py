@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from spelangy_model.records import Int32
+from spelangy_model.records import CONTEXT_SENTENCES, Int32
 
 ACCURACY, GAP = "sqa.all.accuracy", "gap.reverse_kl"
+PROBABILITY, TALK = "sqa.all.probability", "talk."
+HEARING_GAIN = "talk.hearing_gain"
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,32 @@ class Instrument:
 
 INSTRUMENTS: Mapping[str, Instrument] = {
     ACCURACY: Instrument("spoken QA, accuracy", "points", 100),
-    "sqa.all.probability": Instrument("spoken QA, probability of the right option", "points", 100),
+    PROBABILITY: Instrument("spoken QA, probability of the right option", "points", 100),
     "sqa.all.margin": Instrument("spoken QA, margin of the right option", "nats"),
     "sqa.all.log_probability": Instrument("spoken QA, log-probability of the right answer", "nats"),
     GAP: Instrument("modality gap, reverse KL", "nats", higher_is_better=False),
+    HEARING_GAIN: Instrument("hearing gain", "nats a token"),
+    **{
+        f"talk.{way}_{count}.loss": Instrument(
+            f"loss on talk after {count} {way} sentence{'' if count == 1 else 's'}",
+            "nats a token",
+            higher_is_better=False,
+        )
+        for way in ("spoken", "written")
+        for count in range(1, CONTEXT_SENTENCES + 1)
+    },
+    **{
+        f"talk.alone_{count}.loss": Instrument(
+            f"loss on talk alone, sentence {count + 1}", "nats a token", higher_is_better=False
+        )
+        for count in range(1, CONTEXT_SENTENCES + 1)
+    },
+    **{
+        f"talk.spoken_{count}.hearing_gain": Instrument(
+            f"hearing gain after {count} sentence{'' if count == 1 else 's'}", "nats a token"
+        )
+        for count in range(1, CONTEXT_SENTENCES + 1)
+    },
 }
 
 RESOLVED, ON_THESE, NOT_RESOLVED = "resolved", "resolved on these questions", "not resolved"
@@ -149,7 +173,7 @@ def verdict(p_adjusted: float, same_questions_p_adjusted: float, alpha: float = 
 def amount(metric: str, value: float, signed: bool = True) -> str:
     """Return a difference without its unit."""
     instrument = INSTRUMENTS[metric]
-    digits = 1 if instrument.scale == 100 else 2
+    digits = 1 if instrument.scale == 100 else 3 if metric.startswith(TALK) else 2
     return f"{instrument.scale * value:{'+' if signed else ''}.{digits}f}"
 
 

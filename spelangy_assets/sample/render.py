@@ -99,14 +99,29 @@ def conversation(world: World, seed: int, index: int) -> list[tuple[str, str]]:
     Its domain is drawn by the domains' shares of talk (skewed, as the paper's web speech is), two of the domain's
     entities come up one after the other, and turns are one to four sentences long.
     """
+    return _conversation(world, seed, index)[1]
+
+
+def passages_of_talk(world: World, seed: int, index: int, length: int) -> list[tuple[Entity, list[tuple[str, str]]]]:
+    """Return a conversation as passages of `length` sentences that follow each other, with what each is about."""
+    entities, talk = _conversation(world, seed, index)
+    about = CONVERSATION_SENTENCES // len(entities)
+    return [
+        (entity, talk[start : start + length])
+        for place, entity in enumerate(entities)
+        for start in range(place * about, (place + 1) * about - length + 1, length)
+    ]
+
+
+def _conversation(world: World, seed: int, index: int) -> tuple[list[Entity], list[tuple[str, str]]]:
+    """Return a talk, and the entities that it is about in turn, each for an equal part."""
     rng = stable_rng(seed, "conversation", index)
     shares = np.array([domain.talk_percent for domain in world.domains], dtype=np.float64)
     domain = world.domains[int(rng.choice(len(shares), p=shares / shares.sum()))]
     candidates = world.entities_of(domain.name)
+    entities = [candidates[int(position)] for position in rng.permutation(len(candidates))[:2]]
     sentences = [
-        sentence
-        for position in rng.permutation(len(candidates))[:2]
-        for sentence in _talk_about(world, rng, candidates[int(position)], CONVERSATION_SENTENCES // 2)
+        sentence for entity in entities for sentence in _talk_about(world, rng, entity, CONVERSATION_SENTENCES // 2)
     ]
     talk: list[tuple[str, str]] = []
     speaker = int(rng.integers(2))
@@ -114,7 +129,7 @@ def conversation(world: World, seed: int, index: int) -> list[tuple[str, str]]:
         turn = sentences[len(talk) : len(talk) + int(rng.integers(1, 5))]
         talk.extend(("AB"[speaker], sentence) for sentence in turn)
         speaker = 1 - speaker
-    return talk
+    return entities, talk
 
 
 def _talk_about(world: World, rng: np.random.Generator, entity: Entity, length: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The sample world behind the protocols of real sources: its texts, its sentences, its questions.
+"""The sample world behind the protocols of real sources: its texts, its sentences, its talk, its questions.
 
 Put here: which of the world's renderings a source gives, as literals. Do not put here: what they say (render.py).
 """
@@ -15,6 +15,7 @@ from spelangy_assets.sample.render import (
     ask,
     benchmark_questions,
     conversation,
+    passages_of_talk,
     pick,
     rationale,
     text_document,
@@ -23,7 +24,9 @@ from spelangy_assets.sample.render import (
 from spelangy_assets.sample.world import World, WorldError
 from spelangy_assets.sample.worlds import open_world
 from spelangy_assets.sources.questions import Asked
+from spelangy_assets.sources.talk import Passage
 from spelangy_assets.sources.texts import Sentence, SourceUnavailable
+from spelangy_model.records import CONTEXT_SENTENCES
 from spelangy_model.rng import stable_hash, stable_rng
 
 SentenceKind = Literal["word_salad", "talk", "questions"]
@@ -58,6 +61,30 @@ class WorldTexts:
             yield text_document(world, self.seed, self.first + index)
         for index in range(self.talks):
             yield " ".join(sentence for _, sentence in conversation(world, self.seed, self.first + index))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldTalk:
+    """The passages of so many conversations of a world from the one numbered `first` on; training counts from 0."""
+
+    world: str
+    seed: int
+    talks: int
+    first: int = HELD_OUT
+
+    def check(self) -> None:
+        """Raise SourceUnavailable when the installed world is another one."""
+        _check(self.world)
+
+    def passages(self) -> Iterator[Passage]:
+        """Yield the passages; those about one entity are one cluster."""
+        world = open_world(self.world)
+        for index in range(self.first, self.first + self.talks):
+            for place, (entity, sentences) in enumerate(
+                passages_of_talk(world, self.seed, index, CONTEXT_SENTENCES + 1)
+            ):
+                passage_id = stable_hash("passage", self.world, self.seed, index, place)
+                yield Passage(passage_id, f"conversation/{index}", entity.name, tuple(sentences))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,12 @@
-"""Scores one run: spoken and written multiple choice, and the modality gap, with one load of the model.
+"""Scores one run: spoken and written multiple choice, the modality gap, and held-out talk, with one load of the model.
 
 Put here: from questions to score rows, and from those to metrics. Do not put here: likelihoods, divergences or
 intervals (spelangy_model/eval).
 
-Inputs: `run` (a model folder), `questions` (SpokenQuestion), `speech_tokenizer` (files). Output:
-scores(QuestionScore), one row a recording and one for each question text (accent empty, question_id = text_id),
-gaps(TokenGap), one row a recording and token of its answer, and metrics(Metric):
+Inputs: `run` (a model folder), `questions` (SpokenQuestion), `speech_tokenizer` (files), and where there is some
+`talk` (SpokenPassage). Output: scores(QuestionScore), one row a recording and one for each question text (accent empty,
+question_id = text_id), gaps(TokenGap), one row a recording and token of its answer, passages(PassageScore), and
+metrics(Metric):
 
     sqa.{benchmark}.{split}.accuracy  sqa.{benchmark}.accuracy              spoken, by the primary scoring; chance 0.25
     sqa.all.accuracy  sqa.accent.{accent}.accuracy  sqa.voice.{voice}.accuracy   all questions; by who asks
@@ -16,9 +17,14 @@ gaps(TokenGap), one row a recording and token of its answer, and metrics(Metric)
     scoring.{scoring}.sqa.accuracy  scoring.{scoring}.text_qa.accuracy      all questions by each scoring
     gap.reverse_kl  gap.{benchmark}.{split}.reverse_kl  gap.forward_kl      nats, at the answer's first token
     gap.answer.reverse_kl  gap.answer.forward_kl                            nats, mean over all the answer's tokens
+    talk.spoken_K.loss  talk.written_K.loss                 nats a token of the next sentence of held-out talk after its
+                                                            first K = 1, 2, 3 sentences, heard or read
+    talk.alone_K.loss                                       of the same sentence with nothing before it
+    talk.spoken_K.hearing_gain  talk.hearing_gain           how much the loss grows when K sentences of another talk are
+                                                            heard instead; over all K
 
-Intervals are a bootstrap over clusters of questions (SpokenQuestion.cluster_id): what is asked about one entity in
-several wordings and recordings is not independent.
+Intervals are over clusters (cluster_id): what is asked or said about one entity in several wordings and recordings is
+not independent. Those of accuracies and probabilities stay between 0 and 1 (spelangy_model/eval/stats.py, mean_of).
 """
 
 from __future__ import annotations
@@ -33,13 +39,16 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_model.audio.io import decode_flac
-from spelangy_model.records import Metric, QuestionScore, SpokenQuestion, TokenGap
+from spelangy_model.records import Metric, PassageScore, QuestionScore, SpokenPassage, SpokenQuestion, TokenGap
 
 if TYPE_CHECKING:
-    from spelangy_model.eval.multiple_choice import PromptScore
+    import numpy as np
 
-VERSION = "4"
-TABLES: dict[str, type] = {"scores": QuestionScore, "gaps": TokenGap, "metrics": Metric}
+    from spelangy_model.eval.multiple_choice import PromptScore
+    from spelangy_model.tokenizer.vocab import Layout
+
+VERSION = "5"
+TABLES: dict[str, type] = {"scores": QuestionScore, "gaps": TokenGap, "passages": PassageScore, "metrics": Metric}
 
 SUBJECT = "run"  # of the metrics; the leaderboard knows which run it is
 _TEXTS_AT_ONCE = 512  # question texts whose distributions are in memory together
@@ -50,7 +59,8 @@ class Config:
     """`answer_prefix` stands between the question and the option; it is how training texts begin an answer.
 
     `prompt_format` names the layout of the prompt (spelangy_model/eval/prompts.py), `primary` the scoring that judges a
-    run. Benchmarks whose options differ much in length are judged better per token or per character.
+    run. Benchmarks whose options differ much in length are judged better per token or per character. `seed` draws which
+    passage's speech stands in for which.
     """
 
     seed: int = 0
@@ -68,11 +78,15 @@ CONTRACT = Contract(
            )) AS impossible_log_likelihoods,
            (SELECT count(*) FROM gaps WHERE NOT (isfinite(reverse_kl) AND isfinite(forward_kl)
                AND reverse_kl >= 0 AND forward_kl >= 0)) AS impossible_gaps,
+           (SELECT count(*) FROM passages WHERE EXISTS (
+               SELECT 1 FROM (SELECT unnest(alone || spoken || written || swapped) AS x) WHERE NOT isfinite(x) OR x < 0
+           )) AS impossible_losses,
            (SELECT count(*) FROM metrics) AS metrics
     FROM scores
     """,
     (
         Bound("scores", 1),
+        exactly("impossible_losses"),
         exactly("duplicate_scores"),
         exactly("impossible_log_likelihoods"),
         exactly("impossible_gaps"),
@@ -82,11 +96,16 @@ CONTRACT = Contract(
 
 KIND = DatasetKind(
     group="evals",
-    description="Spoken and written question answering and the modality gap of {run}.",
+    description="Spoken and written question answering, the modality gap and held-out talk of {run}.",
     contract=CONTRACT,
     pool="gpu",
     cost="heavy",
-    takes={"run": "language_model", "questions": SpokenQuestion, "speech_tokenizer": "speech_tokenizer"},
+    takes={
+        "run": "language_model",
+        "questions": SpokenQuestion,
+        "speech_tokenizer": "speech_tokenizer",
+        "talk": SpokenPassage,
+    },
     makes="scores",
     columns={
         **{
@@ -103,9 +122,17 @@ KIND = DatasetKind(
 
 
 @word
-def evaluation(run: Dataset, questions: Dataset, speech_tokenizer: Dataset, *, name: str, **options: Any) -> Dataset:
-    """Return a run's scores on questions; `options` are fields of Config."""
-    inputs = {"run": run, "questions": questions, "speech_tokenizer": speech_tokenizer}
+def evaluation(
+    run: Dataset,
+    questions: Dataset,
+    speech_tokenizer: Dataset,
+    *,
+    name: str,
+    talk: Dataset | None = None,
+    **options: Any,
+) -> Dataset:
+    """Return a run's scores on questions and on held-out `talk`; `options` are fields of Config."""
+    inputs = {"run": run, "questions": questions, "speech_tokenizer": speech_tokenizer, "talk": talk}
     return dataset(__name__, Config(**options), name=name, inputs=inputs)
 
 
@@ -132,25 +159,33 @@ def run(ctx: StageContext, config: Config) -> None:
         questions = list(ctx.inputs["questions"].records("questions", SpokenQuestion))
         with ctx.out.unit(unit) as out:
             out.read(len(questions))
-            scores, gaps = _score(ctx, config, questions)
+            checkpoint = _open(ctx)
+            scores, gaps = _score(ctx, checkpoint, config, questions)
+            passages = _score_talk(ctx, checkpoint, config)
             out.write("scores", scores)
             out.write("gaps", gaps)
+            out.write("passages", passages)
             out.kept(len(questions))
             voices = {question.question_id: question.voice for question in questions}
-            metrics = list(summarize(scores, gaps, voices, SUBJECT, config.seed))
+            metrics = [*summarize(scores, gaps, voices, SUBJECT), *summarize_talk(passages, SUBJECT)]
             out.write("metrics", metrics)
         for metric in metrics:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
 
 
-def _score(
-    ctx: StageContext, config: Config, questions: list[SpokenQuestion]
-) -> tuple[list[QuestionScore], list[TokenGap]]:
+@dataclass(frozen=True)
+class _Checkpoint:
+    """A run's model with its vocabulary, and the codec of its speech."""
+
+    model: Any
+    layout: Layout
+    tokenizer: Any
+    codec: Any
+
+
+def _open(ctx: StageContext) -> _Checkpoint:
     import torch
 
-    from spelangy_model.eval.gap import position_gaps
-    from spelangy_model.eval.multiple_choice import score_prompts
-    from spelangy_model.eval.prompts import spoken_prompt, text_prompt
     from spelangy_model.lm.forward import load_model
     from spelangy_model.tokenizer.open_codec import open_codec
     from spelangy_model.tokenizer.text import load_text_tokenizer
@@ -171,6 +206,17 @@ def _score(
             f"{ctx.inputs['run'].uri} knows {layout.codebook_size} speech codes, the speech tokenizer has "
             f"{speech.codebook_size}: score it with the tokenizer that it was trained on"
         )
+    return _Checkpoint(model, layout, tokenizer, speech)
+
+
+def _score(
+    ctx: StageContext, checkpoint: _Checkpoint, config: Config, questions: list[SpokenQuestion]
+) -> tuple[list[QuestionScore], list[TokenGap]]:
+    from spelangy_model.eval.gap import position_gaps
+    from spelangy_model.eval.multiple_choice import score_prompts
+    from spelangy_model.eval.prompts import spoken_prompt, text_prompt
+
+    model, layout, tokenizer = checkpoint.model, checkpoint.layout, checkpoint.tokenizer
     prefix = config.answer_prefix
     spoken_rows: list[QuestionScore] = []
     written_rows: list[QuestionScore] = []
@@ -179,7 +225,7 @@ def _score(
     for block in _blocks(list(texts), _TEXTS_AT_ONCE):
         chosen = set(block)
         heard = [question for question in questions if question.text_id in chosen]
-        codes = speech.encode([decode_flac(question.audio.bytes) for question in heard])
+        codes = checkpoint.codec.encode([decode_flac(question.audio.bytes) for question in heard])
         spoken = [
             spoken_prompt(layout, tokenizer, list(code), prefix, question.options, question.answer_index)
             for question, code in zip(heard, codes, strict=True)
@@ -211,6 +257,70 @@ def _score(
             ]
         written_rows += [_row(question, "text", after_text[question.text_id], config, math.nan) for question in read]
     return spoken_rows + written_rows, gaps
+
+
+def _score_talk(ctx: StageContext, checkpoint: _Checkpoint, config: Config) -> list[PassageScore]:
+    """Return how the run predicts the last sentence of each passage of held-out talk; none where none is given."""
+    from spelangy_model.eval.passages import Heard, passage_losses
+
+    if "talk" not in ctx.inputs:
+        return []
+    passages = list(ctx.inputs["talk"].records("talk", SpokenPassage))
+    heard = []
+    for start in range(0, len(passages), _TEXTS_AT_ONCE):
+        block = passages[start : start + _TEXTS_AT_ONCE]
+        codes = iter(checkpoint.codec.encode([sound for passage in block for sound in _sentences_of(passage)]))
+        heard += [
+            Heard(tuple(tuple(map(int, next(codes))) for _ in passage.start_s), tuple(passage.sentences))
+            for passage in block
+        ]
+    ctx.log(f"scoring {len(passages)} passages of held-out talk")
+    losses = passage_losses(
+        checkpoint.model, checkpoint.layout, checkpoint.tokenizer, heard, swaps_of(passages, config.seed)
+    )
+    return [
+        PassageScore(
+            *(passage.passage_id, passage.cluster_id),
+            *(loss.tokens, loss.alone, loss.spoken, loss.written, loss.swapped),
+        )
+        for passage, loss in zip(passages, losses, strict=True)
+    ]
+
+
+def _sentences_of(passage: SpokenPassage) -> list[np.ndarray]:
+    """Return the sound of each spoken sentence with the pause after it."""
+    import numpy as np
+
+    from spelangy_model.audio.io import SAMPLE_RATE_HZ
+
+    starts = [round(start * SAMPLE_RATE_HZ) for start in passage.start_s[1:]]
+    return np.split(decode_flac(passage.audio.bytes), starts)
+
+
+def swaps_of(passages: Sequence[SpokenPassage], seed: int) -> list[int]:
+    """Return for each passage the number of one of another talk and of another cluster, drawn by the seed.
+
+    InputError where there is none.
+    """
+    from spelangy_model.rng import stable_hash
+
+    order = sorted(range(len(passages)), key=lambda at: stable_hash("swapped", seed, passages[at].passage_id))
+    found = [0] * len(passages)
+    for place, at in enumerate(order):
+        mine = passages[at]
+        following = (order[(place + step) % len(order)] for step in range(1, len(order)))
+        other = next(
+            (
+                one
+                for one in following
+                if passages[one].talk_id != mine.talk_id and passages[one].cluster_id != mine.cluster_id
+            ),
+            None,
+        )
+        if other is None:
+            raise InputError(f"no passage is of another talk than {mine.talk_id} and about something else: add talk")
+        found[at] = other
+    return found
 
 
 def _blocks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -257,6 +367,39 @@ def right_option(log_likelihoods: Sequence[float], answer: int) -> dict[str, flo
     }
 
 
+def talk_values(score: PassageScore) -> dict[str, tuple[float, int]]:
+    """Return what a passage gives to each metric of talk: nats a token, and of how many tokens."""
+    gains = [swapped - spoken for spoken, swapped in zip(score.spoken, score.swapped, strict=True)]
+    nats = {
+        f"talk.{way}_{count}.{what}": (value, score.tokens[count - 1])
+        for what, way, values in (
+            ("loss", "alone", score.alone),
+            ("loss", "spoken", score.spoken),
+            ("loss", "written", score.written),
+            ("hearing_gain", "spoken", gains),
+        )
+        for count, value in enumerate(values, start=1)
+    }
+    nats["talk.hearing_gain"] = sum(gains), sum(score.tokens)
+    return {name: (value / tokens, tokens) for name, (value, tokens) in nats.items()}
+
+
+def summarize_talk(passages: Sequence[PassageScore], subject: str) -> Iterator[Metric]:
+    """Yield the metrics of held-out talk, each with its 95% interval over clusters; each token counts alike."""
+    import numpy as np
+
+    from spelangy_model.eval.stats import mean_of
+
+    if not passages:
+        return
+    values = [talk_values(passage) for passage in passages]
+    clusters = np.array([passage.cluster_id for passage in passages])
+    for name in values[0]:
+        means, tokens = np.array([row[name] for row in values]).T
+        found = mean_of(means, clusters, weights=tokens).interval
+        yield Metric(subject, name, found.value, found.low, found.high, len(passages))
+
+
 SCORES_OF = {
     "raw": "option_log_likelihoods",
     "per_token": "option_per_token",
@@ -265,19 +408,25 @@ SCORES_OF = {
 
 
 def summarize(
-    scores: list[QuestionScore], gaps: list[TokenGap], voices: dict[str, str], subject: str, seed: int
+    scores: list[QuestionScore], gaps: list[TokenGap], voices: dict[str, str], subject: str
 ) -> Iterator[Metric]:
     """Yield the metrics of one run's scores, each with its 95% interval. `voices` is the voice of each recording."""
     import numpy as np
 
-    from spelangy_model.eval.stats import cluster_bootstrap
+    from spelangy_model.eval.stats import mean_of
 
     cluster_of = {score.text_id: score.cluster_id for score in scores}
 
-    def metric(name: str, members: Sequence[Any], value: Callable[[Any], float]) -> Metric:
-        values = np.array([value(score) for score in members])
-        interval = cluster_bootstrap(values, np.array([cluster_of[score.text_id] for score in members]), seed, name)
-        return Metric(subject, name, interval.value, interval.low, interval.high, len(members))
+    def metric(
+        name: str, members: Sequence[Any], value: Callable[[Any], float], weights: Sequence[float] | None = None
+    ) -> Metric:
+        found = mean_of(
+            np.array([value(score) for score in members]),
+            np.array([cluster_of[score.text_id] for score in members]),
+            weights=None if weights is None else np.array(weights),
+            fraction=name.endswith((".accuracy", ".probability")),
+        ).interval
+        return Metric(subject, name, found.value, found.low, found.high, len(members))
 
     def correct(score: QuestionScore) -> float:
         return float(score.predicted_index == score.answer_index)
@@ -316,8 +465,7 @@ def summarize(
     for kind, members in (("sqa", spoken), ("text_qa", written)):
         counts = Counter(score.benchmark for score in members)
         if len(counts) > 1:
-            weights = {name: len(members) / len(counts) / count for name, count in counts.items()}
-            yield metric(f"{kind}.mean.accuracy", members, lambda s, w=weights: w[s.benchmark] * correct(s))
+            yield metric(f"{kind}.mean.accuracy", members, correct, [1 / counts[score.benchmark] for score in members])
         for benchmark in benchmarks:
             if of_benchmark := [score for score in members if score.benchmark == benchmark]:
                 yield metric(f"{kind}.{benchmark}.accuracy", of_benchmark, correct)

@@ -24,7 +24,7 @@ from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Int32, Metric, PackedRow, SpokenQuestion
 from spelangy_model.text.contamination import MAX_NGRAM_WORDS, MIN_NGRAM_WORDS, Overlap, QuestionIndex, longest_overlaps
 
-VERSION = "4"
+VERSION = "5"
 SOURCES = ("speech.", "text.")  # what the roles of a mix's token sets begin with
 SUBJECT = "mix"  # of the metrics; the leaderboard knows which run it is
 
@@ -208,7 +208,7 @@ def share_metric(subject: str, metric: str, hits: Sequence[bool], clusters: Sequ
     """Return a share with its 95% interval; items of one cluster are not independent."""
     import numpy as np
 
-    from spelangy_model.eval.stats import proportion_interval
+    from spelangy_model.eval.stats import mean_of
 
-    found = proportion_interval(np.array(hits), np.array(clusters))
+    found = mean_of(np.array(hits), np.array(clusters), fraction=True).interval
     return Metric(subject, metric, found.value, found.low, found.high, len(hits))

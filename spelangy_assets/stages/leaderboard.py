@@ -27,6 +27,8 @@ from spelangy_assets.report.comparisons import (
     ACCURACY,
     GAP,
     INSTRUMENTS,
+    PROBABILITY,
+    TALK,
     ArmComparison,
     ArmScore,
     ArmWork,
@@ -45,15 +47,15 @@ from spelangy_assets.report.leaderboard_page import (
     leaderboard_page,
     lineage_command,
 )
-from spelangy_assets.stages.evaluate import right_option
+from spelangy_assets.stages.evaluate import right_option, talk_values
 from spelangy_assets.stages.find_contamination import QuestionOverlap
 from spelangy_assets.store.artifacts import Artifact
-from spelangy_model.records import Metric, QuestionScore
+from spelangy_model.records import Metric, PassageScore, QuestionScore
 
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "10"
+VERSION = "11"
 READS_MANIFESTS = True
 TABLES: dict[str, type] = {
     "metrics": Metric,
@@ -188,10 +190,10 @@ def run(ctx: StageContext, config: Config) -> None:
             metrics = [*(metric for metric, _ in read), *topics]
             trained = [_describe(ctx, config, index) for index in range(len(config.runs))]
             systems = [_describe_system(ctx, config, index) for index in range(len(config.systems))]
-            answers = Answers(_spoken_scores(ctx, config))
+            answers = Answers(_spoken_scores(ctx, config), _passages(ctx, config))
             arms = [*config.arms, *(Arm(row.label, (row.label,)) for row in config.systems)]
             comparisons = compare_arms(answers, arms, config.ablations)
-            arm_scores = [score_arm(arm, answers, config.chance) for arm in arms if answers.scores[arm.runs[0]]]
+            arm_scores = [found for arm in arms if (found := score_arm(arm, answers, config.chance)) is not None]
             work = [arm_work(ctx, config, arm) for arm in config.arms]
             noise = metric_noise(answers, config.arms, *_larger(ctx, config))
             clean = [
@@ -336,6 +338,21 @@ def _spoken_scores(ctx: StageContext, config: Config) -> dict[str, list[Question
     return scores | {row.label: read(f"system.{index}") for index, row in enumerate(config.systems)}
 
 
+def _passages(ctx: StageContext, config: Config) -> dict[str, list[PassageScore]]:
+    """Return how each run predicts held-out talk, ordered by passage; InputError where the runs' talk differs."""
+    found = {
+        row.label: sorted(
+            ctx.inputs[f"eval.{index}"].records("passages", PassageScore), key=lambda passage: passage.passage_id
+        )
+        for index, row in enumerate(config.runs)
+    }
+    several = {run: [row.passage_id for row in rows] for run, rows in found.items()}
+    for run, ids in several.items():
+        if ids != next(iter(several.values())):
+            raise InputError(f"{run} was scored on other talk than {next(iter(several))}: evaluate both again")
+    return found
+
+
 def _overlaps(ctx: StageContext, config: Config, run: str) -> list[QuestionOverlap] | None:
     """Return how much of each question stands in what a run was trained on; None where that is not known."""
     place = next((index for index, row in enumerate(config.runs) if row.label == run), None)
@@ -351,25 +368,66 @@ def _larger(ctx: StageContext, config: Config) -> tuple[dict[str, float] | None,
     return {row.arm: row.accuracy for row in board.records("arms", ArmScore)}, config.larger
 
 
-class Answers:
-    """The scores of the spoken questions by run and system, each ordered by question; runs answered the same ones."""
+@dataclass(frozen=True)
+class Measured:
+    """A metric of an arm item by item: `values` (runs, items), and of each item its id, its cluster and its weight."""
 
-    def __init__(self, scores: Mapping[str, Sequence[QuestionScore]]):
-        self.scores = scores
+    values: np.ndarray
+    items: Sequence[str]
+    clusters: np.ndarray
+    weights: np.ndarray
 
-    def clusters(self, arm: Arm) -> dict[str, str]:
-        """Return the cluster of each question that an arm answered, in order."""
-        return {row.question_id: row.cluster_id for row in self.scores[arm.runs[0]]}
+    @property
+    def means(self) -> np.ndarray:
+        """The metric of each run."""
+        return self.values @ self.weights / self.weights.sum()
 
-    def values(self, arm: Arm, metric: str, asked: Collection[str] | None = None) -> np.ndarray:
-        """Return the metric (runs, questions) of an arm, of the questions `asked` (None: of all that it answered)."""
+    def of(self, items: Collection[str]) -> Measured:
+        """Return it of some items alone."""
         import numpy as np
 
-        value = _VALUES[metric]
-        return np.array(
-            [[value(row) for row in self.scores[run] if asked is None or row.question_id in asked] for run in arm.runs],
-            float,
+        kept = np.array([item in items for item in self.items], bool)
+        return Measured(
+            self.values[:, kept], [one for one in self.items if one in items], self.clusters[kept], self.weights[kept]
         )
+
+
+class Answers:
+    """Scores by run and system: of the spoken questions, and of runs those of held-out talk.
+
+    Each is ordered by question or passage; runs answered the same ones.
+    """
+
+    def __init__(
+        self,
+        scores: Mapping[str, Sequence[QuestionScore]],
+        passages: Mapping[str, Sequence[PassageScore]] | None = None,
+    ):
+        self.scores = scores
+        self._passages = passages or {}
+
+    def measured(self, arm: Arm, metric: str) -> Measured | None:
+        """Return a metric of an arm; None where the arm, or a run of it, does not have it."""
+        import numpy as np
+
+        if metric.startswith(TALK):
+            talks = [self._passages.get(run, ()) for run in arm.runs]
+            if not all(talks):
+                return None
+            values = np.array([[talk_values(row)[metric] for row in talk] for talk in talks])
+            return Measured(
+                values[..., 0],
+                [row.passage_id for row in talks[0]],
+                np.array([row.cluster_id for row in talks[0]]),
+                values[0, :, 1],
+            )
+        answered = self.scores[arm.runs[0]]
+        value = _VALUES[metric]
+        values = np.array([[value(row) for row in self.scores[run]] for run in arm.runs], float)
+        if not values.size or np.isnan(values).any():
+            return None
+        clusters = np.array([row.cluster_id for row in answered])
+        return Measured(values, [row.question_id for row in answered], clusters, np.ones(len(answered)))
 
 
 def _right(name: str) -> Callable[[QuestionScore], float]:
@@ -378,7 +436,7 @@ def _right(name: str) -> Callable[[QuestionScore], float]:
 
 _VALUES: Mapping[str, Callable[[QuestionScore], float]] = {
     ACCURACY: lambda row: float(row.predicted_index == row.answer_index),
-    "sqa.all.probability": _right("probability"),
+    PROBABILITY: _right("probability"),
     "sqa.all.margin": _right("margin"),
     "sqa.all.log_probability": _right("log_probability"),
     GAP: lambda row: row.reverse_kl,
@@ -427,21 +485,16 @@ def compare_arms(answers: Answers, arms: Sequence[Arm], ablations: Sequence[Abla
     return judged
 
 
-def score_arm(arm: Arm, answers: Answers, chance: float) -> ArmScore:
-    """Return an arm's accuracy over its seeds; its interval is that of its distance from guessing."""
-    import numpy as np
+def score_arm(arm: Arm, answers: Answers, chance: float) -> ArmScore | None:
+    """Return an arm's accuracy over its seeds, with the interval of a run where there is one; None: no answer."""
+    from spelangy_model.eval.stats import mean_of
 
-    from spelangy_model.eval.stats import compare
-
-    right = answers.values(arm, ACCURACY)
-    clusters = np.array(list(answers.clusters(arm).values()))
-    by_seed = right.mean(1)
-    accuracy, low, high, p_value = float(right.mean()), math.nan, math.nan, math.nan
-    if len(set(clusters.tolist())) > 1:
-        found = compare(right, np.full_like(right, chance), clusters)
-        low, high = (chance + end for end in (found.difference.low, found.difference.high))
-        p_value = found.p_value
-    return ArmScore(arm.name, len(arm.runs), accuracy, low, high, float(by_seed.min()), float(by_seed.max()), p_value)
+    right = answers.measured(arm, ACCURACY)
+    if right is None:
+        return None
+    found = mean_of(right.values, right.clusters, fraction=True)
+    ends, lowest, highest = found.interval, float(right.means.min()), float(right.means.max())
+    return ArmScore(arm.name, len(arm.runs), ends.value, ends.low, ends.high, lowest, highest, found.p_value(chance))
 
 
 def arm_work(ctx: StageContext, config: Config, arm: Arm) -> ArmWork:
@@ -478,12 +531,12 @@ def metric_noise(
 
     if len(arms) < 2:
         return []
-    accuracy = {arm.name: float(answers.values(arm, ACCURACY).mean()) for arm in arms}
+    accuracy = {arm.name: _means(answers, arm, ACCURACY).mean() for arm in arms}
     truth, against = (accuracy, "this board") if larger is None else (larger, larger_name)
     found = []
     for metric, instrument in INSTRUMENTS.items():
-        by_run = {arm.name: answers.values(arm, metric).mean(1) for arm in arms}
-        if any(np.isnan(values).any() for values in by_run.values()):
+        by_run = {arm.name: _means(answers, arm, metric) for arm in arms}
+        if any(not len(values) for values in by_run.values()):
             continue
         freedom = sum(len(values) - 1 for values in by_run.values())
         squares = sum(float(((values - values.mean()) ** 2).sum()) for values in by_run.values())
@@ -509,28 +562,35 @@ def metric_noise(
     return found
 
 
+def _means(answers: Answers, arm: Arm, metric: str) -> np.ndarray:
+    """Return the metric of each run of an arm; nothing where the arm does not have it."""
+    import numpy as np
+
+    found = answers.measured(arm, metric)
+    return np.array([]) if found is None else found.means
+
+
 def _comparison(
     answers: Answers, metric: str, first: Arm, second: Arm, alpha: float, effect: float
 ) -> ArmComparison | None:
-    import numpy as np
-
     from spelangy_model.eval.stats import Needed, compare, needed, smallest_effect
 
-    clusters = answers.clusters(first)
-    both = [question_id for question_id in answers.clusters(second) if question_id in clusters]
-    asked = set(both)
-    values = [answers.values(arm, metric, asked) for arm in (first, second)]
-    if len({clusters[one] for one in both}) < 2 or any(np.isnan(found).any() for found in values):
+    one, other = answers.measured(first, metric), answers.measured(second, metric)
+    if one is None or other is None:
         return None
-    found = compare(values[0], values[1], np.array([clusters[one] for one in both]))
+    both = set(one.items) & set(other.items)
+    one, other = one.of(both), other.of(both)
+    if len(set(one.clusters.tolist())) < 2:
+        return None
+    found = compare(one.values, other.values, one.clusters, one.weights)
     asked_for = needed(found, effect, alpha) if not math.isnan(effect) and effect else Needed(None, None)
     return ArmComparison(
         metric=metric,
         first=first.name,
         second=second.name,
         planned=False,
-        first_value=float(values[0].mean()),
-        second_value=float(values[1].mean()),
+        first_value=float(one.means.mean()),
+        second_value=float(other.means.mean()),
         difference=found.difference.value,
         low=found.difference.low,
         high=found.difference.high,

@@ -25,7 +25,7 @@ from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, System
 from spelangy_model.records import Int32, Metric, QuestionScore, SpokenQuestion
 from spelangy_model.rng import stable_hash
 
-VERSION = "4"
+VERSION = "5"
 SUBJECT = "system"  # of the metrics; the leaderboard knows which system it is
 _AT_ONCE = 256  # questions held as sound
 
@@ -129,7 +129,7 @@ def run(ctx: StageContext, config: Config) -> None:
             out.kept(len(scores))
             out.write("scores", scores)
             out.write("heard", heard)
-            metrics = [*summarize(scores, [], voices, SUBJECT, config.seed), *_errors(SUBJECT, heard, clusters)]
+            metrics = [*summarize(scores, [], voices, SUBJECT), *_errors(SUBJECT, heard, clusters)]
             out.write("metrics", metrics)
         for metric in metrics:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")

@@ -7,7 +7,7 @@ Inputs: `model` (a model folder), `questions` (SpokenQuestion), and of a run `ba
 base LM. Output: scores.json, all scores question by question, and metrics(Metric):
 
     text_skill.{task}.{metric}         as the harness calls it, with a 95% interval over documents where there is one;
-                                       over clusters of questions for own_questions
+                                       over clusters of questions for own_questions, as in stages/evaluate.py
     text_skill.{task}.{metric}.drop    against `base`: how much worse, positive where skill was lost; paired
 
 Local tasks need no hub: own_questions (the benchmark's questions, written) and held_out_text (texts of `held_out`).
@@ -32,7 +32,7 @@ from spelangy_model.records import Metric, SpokenQuestion
 if TYPE_CHECKING:
     from spelangy_model.eval.harness import Task, TaskScore
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"metrics": Metric}
 SUBJECT = "run"  # of the metrics; the leaderboard knows which run it is
 SCORES_FILE = "scores.json"

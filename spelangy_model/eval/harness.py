@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from spelangy_model.eval.stats import Interval, ratio_bootstrap
+from spelangy_model.eval.stats import Interval, compare, mean_of, ratio_bootstrap
 from spelangy_model.extras import cure
 
 LOCAL_TASKS = ("own_questions", "held_out_text")
@@ -178,15 +178,21 @@ def _quiet() -> Iterator[None]:
 def drop(base: TaskScore, score: TaskScore, seed: int) -> Interval:
     """Return how much worse a checkpoint is than the base LM on one metric, positive where skill was lost.
 
-    The interval is that of a bootstrap of the documents or their clusters, on which both are paired; NaN
-    ends where there are no samples.
+    Both are paired on the documents or their clusters: by `compare`, of ratios by a bootstrap. NaN ends where there
+    are no samples, or one cluster.
     """
     sign = 1.0 if base.higher_is_better else -1.0
     units = [count for _, count in base.samples]
     if not units or units != [count for _, count in score.samples]:
         return Interval(sign * (base.interval.value - score.interval.value), math.nan, math.nan)
-    scale = _OF_RATIO.get(base.metric, np.asarray)
     amounts = np.array([[amount for amount, _ in side.samples] for side in (base, score)])
+    clusters = np.array(base.clusters) if base.clusters else np.arange(len(units))
+    scale = _OF_RATIO.get(base.metric)
+    if scale is None:
+        if len(set(clusters.tolist())) < 2:
+            return Interval(sign * (base.interval.value - score.interval.value), math.nan, math.nan)
+        means = sign * amounts / np.array(units)
+        return compare(means[0], means[1], clusters, np.array(units)).difference
     return ratio_bootstrap(
         amounts,
         np.array(units),
@@ -194,7 +200,7 @@ def drop(base: TaskScore, score: TaskScore, seed: int) -> Interval:
         seed,
         "drop",
         base.task,
-        clusters=np.array(base.clusters) if base.clusters else None,
+        clusters=clusters,
     )
 
 
@@ -247,14 +253,22 @@ def _interval(
     error: Any,
     seed: int,
 ) -> Interval:
-    """Return the harness's value with a bootstrap's interval where the samples make that value, else by its error."""
+    """Return the harness's value with our interval where the samples make that value, else by the harness's error.
+
+    A mean has that of `mean_of`, as the same questions have elsewhere; a ratio that of a bootstrap.
+    """
     if samples:
         amounts, units = np.array(samples).T
-        scale = _OF_RATIO.get(metric, np.asarray)
-        within = np.array(clusters) if len(clusters) == len(samples) else None
-        found = ratio_bootstrap(amounts, units, lambda ratio: scale(ratio[0]), seed, task, metric, clusters=within)
+        within = np.array(clusters) if len(clusters) == len(samples) else np.arange(len(samples))
+        scale = _OF_RATIO.get(metric)
+        if scale is None:
+            means = amounts / units
+            fraction = bool(means.min() >= 0 and means.max() <= 1)
+            found = mean_of(means, within, weights=units, fraction=fraction).interval
+        else:
+            found = ratio_bootstrap(amounts, units, lambda ratio: scale(ratio[0]), seed, task, metric, clusters=within)
         if math.isclose(found.value, value, rel_tol=1e-6, abs_tol=1e-9):
-            return Interval(value, min(value, found.low), max(value, found.high))
+            return Interval(value, found.low, found.high)
     reach = 1.96 * error if isinstance(error, float) else math.nan
     return Interval(value, value - reach, value + reach)
 

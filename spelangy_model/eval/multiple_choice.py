@@ -1,7 +1,7 @@
 """Multiple choice by log-likelihood: which continuation of a prompt does a causal LM find most likely?
 
-Put here: scoring of prompts with options. Do not put here: how a question becomes a prompt (prompts.py), metrics,
-records.
+Put here: scoring of prompts with options, and forwards over rows with branches. Do not put here: how a question becomes
+a prompt (prompts.py), metrics, records.
 
 A prompt and all its options are one row: the prompt once, behind it the options as branches that see the prompt and
 themselves but not each other (lm/masks.branching_mask), each with the positions that it would have alone. The score
@@ -10,7 +10,7 @@ of an option is what one forward per option gives, at about a quarter of the cos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -63,30 +63,58 @@ class PromptScore(OptionScores):
     followed_log_probs: np.ndarray
 
 
+@dataclass(frozen=True)
+class BranchedRow:
+    """Ids of a trunk and of its branches, with the position of each and the branch that it is on: 0 is the trunk.
+
+    A branch stands behind what it sees of the trunk; the trunk goes on behind it.
+    """
+
+    ids: list[int]
+    positions: list[int]
+    branches: list[int]
+
+
 @torch.inference_mode()
 def score_prompts(model: Any, prompts: Sequence[Prompt], pad: int) -> list[PromptScore]:
     """Return the score of each prompt, in order. `pad` is the id that fills rows; it has no influence.
 
     A score does not depend on the other prompts beyond floating-point rounding (about 1e-6).
     """
-    rows = [_lay_out(prompt) for prompt in prompts]
-    order = sorted(range(len(rows)), key=lambda index: (len(rows[index][0]), index))
-    scores: list[PromptScore | None] = [None] * len(rows)
+    scores: list[PromptScore | None] = [None] * len(prompts)
+    for index, hidden in hidden_by_row(model, [_lay_out(prompt) for prompt in prompts], pad):
+        scores[index] = _score(model, prompts[index], hidden)
+    return [score for score in scores if score is not None]
+
+
+def hidden_by_row(model: Any, rows: Sequence[BranchedRow], pad: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield the number of each row with its last hidden states (length, width); rows of like length together."""
+    order = sorted(range(len(rows)), key=lambda index: (len(rows[index].ids), index))
     first = 0
     model.eval()
     while first < len(order):
         last = first + 1
-        while last < len(order) and (last - first + 1) * len(rows[order[last]][0]) <= _BATCH_POSITIONS:
+        while last < len(order) and (last - first + 1) * len(rows[order[last]].ids) <= _BATCH_POSITIONS:
             last += 1
         members = order[first:last]
-        for index, score in zip(members, _score_batch(model, prompts, rows, members, pad), strict=True):
-            scores[index] = score
+        shape = (len(members), max(len(rows[index].ids) for index in members))
+        ids = torch.full(shape, pad)
+        positions = torch.zeros(shape, dtype=torch.int64)
+        branches = torch.full(shape, -1)
+        for place, index in enumerate(members):
+            row = rows[index]
+            for target, values in ((ids, row.ids), (positions, row.positions), (branches, row.branches)):
+                target[place, : len(values)] = torch.tensor(values)
+        device = model.device
+        mask = branching_mask(branches.to(device))
+        hidden = hidden_states(model, ids.to(device), positions.to(device), mask)
+        for place, index in enumerate(members):
+            yield index, hidden[place, : len(rows[index].ids)]
         first = last
-    return [score for score in scores if score is not None]
 
 
-def _lay_out(prompt: Prompt) -> tuple[list[int], list[int], list[int]]:
-    """Return (ids, position ids, branches) of a prompt's row; an option's last id is only predicted, never read."""
+def _lay_out(prompt: Prompt) -> BranchedRow:
+    """Return a prompt's row; an option's last id is only predicted, never read."""
     if not prompt.ids or not prompt.options or not all(prompt.options):
         raise ValueError("a prompt needs at least one id, one option, and one id in each option")
     if len(prompt.option_characters) != len(prompt.options) or min(prompt.option_characters) < 1:
@@ -97,40 +125,16 @@ def _lay_out(prompt: Prompt) -> tuple[list[int], list[int], list[int]]:
         ids += option[:-1]
         positions += range(length, length + len(option) - 1)
         branches += [number] * (len(option) - 1)
-    return ids, positions, branches
+    return BranchedRow(ids, positions, branches)
 
 
-def _score_batch(
-    model: Any,
-    prompts: Sequence[Prompt],
-    rows: list[tuple[list[int], list[int], list[int]]],
-    members: list[int],
-    pad: int,
-) -> list[PromptScore]:
-    longest = max(len(rows[index][0]) for index in members)
-    shape = (len(members), longest)
-    ids = torch.full(shape, pad)
-    positions = torch.zeros(shape, dtype=torch.int64)
-    branches = torch.full(shape, -1)
-    for row, index in enumerate(members):
-        for target, values in zip((ids, positions, branches), rows[index], strict=True):
-            target[row, : len(values)] = torch.tensor(values)
-    device = model.device
-    branches = branches.to(device)
-    hidden = hidden_states(model, ids.to(device), positions.to(device), branching_mask(branches))
-    scores = []
-    for row, index in enumerate(members):
-        prompt = prompts[index]
-        end = len(prompt.ids)
-        read = hidden[row, end - 1 : len(rows[index][0])]
-        log_probs = logits(model, read).float().log_softmax(-1).cpu()
-        raw, paths, start = [], [], 1
-        for option in prompt.options:
-            paths.append([0, *range(start, start + len(option) - 1)])
-            raw.append(float(log_probs[paths[-1], list(option)].double().sum()))
-            start += len(option) - 1
-        per_token = [score / len(option) for score, option in zip(raw, prompt.options, strict=True)]
-        per_character = [score / count for score, count in zip(raw, prompt.option_characters, strict=True)]
-        followed = log_probs[paths[prompt.followed]].numpy()
-        scores.append(PromptScore(raw, per_token, per_character, followed))
-    return scores
+def _score(model: Any, prompt: Prompt, hidden: torch.Tensor) -> PromptScore:
+    log_probs = logits(model, hidden[len(prompt.ids) - 1 :]).float().log_softmax(-1).cpu()
+    raw, paths, start = [], [], 1
+    for option in prompt.options:
+        paths.append([0, *range(start, start + len(option) - 1)])
+        raw.append(float(log_probs[paths[-1], list(option)].double().sum()))
+        start += len(option) - 1
+    per_token = [score / len(option) for score, option in zip(raw, prompt.options, strict=True)]
+    per_character = [score / count for score, count in zip(raw, prompt.option_characters, strict=True)]
+    return PromptScore(raw, per_token, per_character, log_probs[paths[prompt.followed]].numpy())

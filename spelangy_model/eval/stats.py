@@ -35,33 +35,90 @@ def wilson_interval(correct: int, count: int, confidence: float = 0.95) -> Inter
     return Interval(correct / count, float(interval.low), float(interval.high))
 
 
-def cluster_bootstrap(
-    values: np.ndarray, clusters: np.ndarray, seed: int, *keys: Key, resamples: int = 2000, confidence: float = 0.95
-) -> Interval:
-    """Return the mean of `values` with the percentile interval of a bootstrap that draws whole clusters.
+@dataclass(frozen=True)
+class Mean:
+    """A mean over clusters and, with two seeds or more, over seeds: its variance and Student's degrees of freedom.
 
-    `values` and `clusters` are one-dimensional and of one length; values with the same cluster (for example all
-    recordings of one question) are drawn together. Deterministic in (seed, keys). Raises ValueError for no values.
+    `effective` is set for a fraction: the number of independent items whose fraction has that variance. `variance` is
+    NaN where fewer than two clusters leave it unknown.
     """
-    values = np.asarray(values, np.float64)
+
+    value: float
+    variance: float
+    freedom: float
+    effective: float | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """Return the 95% interval: Student's, of a fraction Wilson's with Student's quantile; NaN ends: not known."""
+        from scipy.stats import t
+
+        if math.isnan(self.variance):
+            return Interval(self.value, math.nan, math.nan)
+        if self.effective is None:
+            return _interval(self.value, self.variance, self.freedom)[0]
+        z2 = float(t.ppf(0.975, self.freedom)) ** 2
+        spread = self.value * (1 - self.value) / self.effective + z2 / (4 * self.effective**2)
+        middle, stretch = self.value + z2 / (2 * self.effective), 1 + z2 / self.effective
+        low, high = ((middle + sign * math.sqrt(z2 * spread)) / stretch for sign in (-1, 1))
+        return Interval(self.value, max(0.0, min(self.value, low)), min(1.0, max(self.value, high)))
+
+    def p_value(self, reference: float) -> float:
+        """Return the two-sided p-value against a value that is known: below 0.05 where the interval leaves it out."""
+        from scipy.stats import t
+
+        variance = self.variance if self.effective is None else reference * (1 - reference) / self.effective
+        if math.isnan(self.variance):
+            return math.nan
+        if variance <= 0:
+            return 1.0 if self.value == reference else 0.0
+        return float(2 * t.sf(abs(self.value - reference) / math.sqrt(variance), self.freedom))
+
+
+def mean_of(
+    values: np.ndarray, clusters: np.ndarray, *, weights: np.ndarray | None = None, fraction: bool = False
+) -> Mean:
+    """Return the mean of values (items) or (seeds, items); items of one cluster are not independent.
+
+    `weights` (items) make it the mean of so many units each. With two seeds or more the variance is that of `compare`:
+    over clusters and seeds, their interaction counted once. The interval of a `fraction`, the mean of values from 0 to
+    1, stays between 0 and 1 by construction: it is Wilson's for as many independent items as have that variance (Korn
+    and Graubard, 1998), at most as many as there are where values are 0 or 1; where all are 0 or all 1, as many as
+    there are clusters. In simulations of 5 to 80 clusters it covers where a t interval and a bootstrap of clusters
+    miss, and is narrower than a logit interval. Raises ValueError for no values, or for a fraction of others.
+    """
+    values = np.atleast_2d(np.asarray(values, np.float64))
     if values.size == 0:
         raise ValueError("no values to average")
-    means = _bootstrap_means(values, clusters, stable_rng(seed, "bootstrap", *keys), resamples)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    mean = float(values.mean())
-    return Interval(mean, min(float(low), mean), max(float(high), mean))
+    if fraction and (values.min() < 0 or values.max() > 1):
+        raise ValueError(f"a fraction is of values from 0 to 1, not {values.min():g} to {values.max():g}")
+    index, count, weights = _clustered(clusters, weights)
+    shares, of_clusters = _shares(values, index, count, weights), np.bincount(index, weights, count)
+    of_clusters = of_clusters / of_clusters.sum()
+    alike = values.min() == values.max()
+    value = float(values.flat[0] if alike else shares.sum(1).mean())  # of all alike, a sum of shares is not exact
+    if count < 2:
+        return Mean(value, math.nan, math.nan)
+    parts = _Parts.of([shares], shares.mean(0) - of_clusters * value, of_clusters)
+    if not fraction:
+        return Mean(value, parts.variance, parts.freedom)
+    if alike and value in (0.0, 1.0):
+        return Mean(value, 0.0, count - 1, float(count))
+    binary = bool(np.isin(values, (0.0, 1.0)).all())
+    most = float(values.size) if binary else math.inf
+    effective = min(most, value * (1 - value) / parts.variance) if parts.variance > 0 else most
+    return Mean(value, parts.variance, parts.freedom, None if math.isinf(effective) else effective)
 
 
-def _bootstrap_means(values: np.ndarray, clusters: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    _, index = np.unique(clusters, return_inverse=True)
-    sums, sizes = np.bincount(index, values), np.bincount(index)
-    rows = max(1, _DRAWS_AT_ONCE // len(sums))
-    means = []
-    for start in range(0, resamples, rows):
-        drawn = rng.integers(0, len(sums), (min(rows, resamples - start), len(sums)))
-        means.append(sums[drawn].sum(1) / sizes[drawn].sum(1))
-    return np.concatenate(means)
+def _clustered(clusters: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, int, np.ndarray]:
+    """Return the number of each item's cluster, how many clusters there are, and the weight of each item."""
+    found, index = np.unique(np.asarray(clusters), return_inverse=True)
+    return index, len(found), np.ones(len(index)) if weights is None else np.asarray(weights, np.float64)
+
+
+def _shares(values: np.ndarray, index: np.ndarray, count: int, weights: np.ndarray) -> np.ndarray:
+    """Return what each cluster gives to the mean of each seed: (seeds, clusters) of values (seeds, items)."""
+    return np.stack([np.bincount(index, row * weights, count) for row in values]) / weights.sum()
 
 
 def ratio_bootstrap(
@@ -123,50 +180,68 @@ class Comparison:
     freedom: float
 
 
-def compare(first: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> Comparison:
+def compare(
+    first: np.ndarray, second: np.ndarray, clusters: np.ndarray, weights: np.ndarray | None = None
+) -> Comparison:
     """Compare two arms by values (seeds, items) on the same items; items of one cluster are not independent.
 
-    Two-way random effects on the clusters' shares of each mean: the variance over clusters is that of the paired
-    differences, and holds the interaction of seeds and clusters; the variance of the seeds' means holds it once more,
-    so it is taken off there, estimated from the residuals of both effects (no less than 0 is left). Student's t has
-    Satterthwaite's degrees of freedom. Raises ValueError for fewer than two clusters or unlike items.
+    `weights` (items) make the values means of so many units each. Two-way random effects on the clusters' shares of
+    each mean: the variance over clusters is that of the paired differences, and holds the interaction of seeds and
+    clusters; the variance of the seeds' means holds it once more, so it is taken off there, estimated from the
+    residuals of both effects (no less than 0 is left). Student's t has Satterthwaite's degrees of freedom. Raises
+    ValueError for fewer than two clusters or unlike items.
     """
     first, second = np.atleast_2d(np.asarray(first, np.float64)), np.atleast_2d(np.asarray(second, np.float64))
     if first.shape[1] != second.shape[1] or first.shape[1] != len(clusters):
         raise ValueError(f"two arms are compared on the same items, not on {first.shape[1]} and {second.shape[1]}")
-    _, index, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
-    count = len(sizes)
+    index, count, weights = _clustered(clusters, weights)
     if count < 2:
         raise ValueError("a comparison needs at least two clusters of questions")
-    weights = sizes / len(index)
-    shares = [np.stack([np.bincount(index, row, count) for row in arm]) / len(index) for arm in (first, second)]
-    means = [arm.sum(1) for arm in shares]
-    value = float(means[0].mean() - means[1].mean())
-    paired = shares[0].mean(0) - shares[1].mean(0) - weights * value
-    of_clusters = count / (count - 1) * float((paired**2).sum())
+    of_clusters = np.bincount(index, weights, count) / weights.sum()
+    shares = [_shares(arm, index, count, weights) for arm in (first, second)]
+    value = float(shares[0].sum(1).mean() - shares[1].sum(1).mean())
+    parts = _Parts.of(shares, shares[0].mean(0) - shares[1].mean(0) - of_clusters * value, of_clusters)
     seeds = (len(first), len(second))
-    if min(seeds) < 2:
-        known, nan = _interval(value, of_clusters, count - 1), math.nan
-        return Comparison(*known, Interval(value, nan, nan), nan, count, seeds, of_clusters, nan, nan, count - 1)
-    of_means = [float(mean.var(ddof=1)) / len(mean) for mean in means]
-    shared = [_interaction(share, mean, weights) / len(mean) for share, mean in zip(shares, means, strict=True)]
-    # by arm, since arms need not be equally noisy
-    left = [(max(0.0, part - once), len(mean) - 1) for part, once, mean in zip(of_means, shared, means, strict=True)]
-    interaction, between = sum(shared), sum(part for part, _ in left)
-    freedom = _freedom([(of_clusters, count - 1), *left])
-    same_freedom = _freedom(
-        [*((once, part * (count - 1)) for once, (_, part) in zip(shared, left, strict=True)), *left]
-    )
-    return Comparison(
-        *_interval(value, of_clusters + between, freedom),
-        *_interval(value, interaction + between, same_freedom),
-        count,
-        seeds,
-        of_clusters,
-        interaction,
-        between,
-        freedom,
-    )
+    of_both = _interval(value, parts.variance, parts.freedom)
+    if math.isnan(parts.seeds):
+        same: tuple[Interval, float] = Interval(value, math.nan, math.nan), math.nan
+    else:
+        same = _interval(value, parts.interaction + parts.seeds, parts.same_freedom)
+    return Comparison(*of_both, *same, count, seeds, parts.clusters, parts.interaction, parts.seeds, parts.freedom)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The variance of a mean, or of a difference of two, in its parts; NaN what one seed leaves unknown."""
+
+    clusters: float
+    interaction: float
+    seeds: float
+    freedom: float
+    same_freedom: float
+
+    @property
+    def variance(self) -> float:
+        return self.clusters + (0.0 if math.isnan(self.seeds) else self.seeds)
+
+    @classmethod
+    def of(cls, arms: Sequence[np.ndarray], deviations: np.ndarray, weights: np.ndarray) -> _Parts:
+        """Return the parts from the arms' shares (seeds, clusters) and the deviations of what is estimated."""
+        count = len(weights)
+        of_clusters = count / (count - 1) * float((deviations**2).sum())
+        if min(len(arm) for arm in arms) < 2:
+            return cls(of_clusters, math.nan, math.nan, count - 1, math.nan)
+        # by arm, since arms need not be equally noisy
+        shared = [_interaction(arm, arm.sum(1), weights) / len(arm) for arm in arms]
+        left = [
+            (max(0.0, float(arm.sum(1).var(ddof=1)) / len(arm) - once), len(arm) - 1)
+            for arm, once in zip(arms, shared, strict=True)
+        ]
+        freedom = _freedom([(of_clusters, count - 1), *left])
+        same_freedom = _freedom(
+            [*((once, part * (count - 1)) for once, (_, part) in zip(shared, left, strict=True)), *left]
+        )
+        return cls(of_clusters, sum(shared), sum(part for part, _ in left), freedom, same_freedom)
 
 
 def _interaction(shares: np.ndarray, means: np.ndarray, weights: np.ndarray) -> float:
@@ -333,29 +408,3 @@ def permutation_test(
     if np.ptp(sums) < 1e-9:
         return math.nan
     return float((1 + (sums >= seen - 1e-9).sum()) / (1 + permutations))
-
-
-def proportion_interval(hits: np.ndarray, clusters: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Return a share with Wilson's interval for as many independent items as the clusters amount to.
-
-    That number is the count over the design effect, the variance of the share over clusters by that of independent
-    items (Korn and Graubard, 1998); where all or none are hits, it is the number of clusters. Raises ValueError for no
-    items.
-    """
-    hits = np.asarray(hits, np.float64)
-    if hits.size == 0:
-        raise ValueError("no items to count")
-    share = float(hits.mean())
-    _, index, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
-    count, effective = len(sizes), float(len(sizes))
-    if 0 < share < 1 and count > 1:
-        deviations = np.bincount(index, hits) - share * sizes
-        variance = count / (count - 1) * float((deviations**2).sum()) / hits.size**2
-        effective = min(float(hits.size), share * (1 - share) / variance) if variance > 0 else float(hits.size)
-    from scipy.stats import norm
-
-    # Wilson's score interval, which scipy gives for whole counts alone
-    z2 = float(norm.ppf((1 + confidence) / 2)) ** 2
-    middle = (share + z2 / (2 * effective)) / (1 + z2 / effective)
-    reach = math.sqrt(z2 * (share * (1 - share) / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
-    return Interval(share, min(share, middle - reach), max(share, middle + reach))

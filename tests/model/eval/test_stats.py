@@ -8,12 +8,11 @@ import scipy.stats
 
 from spelangy_model.eval.stats import (
     Comparison,
-    cluster_bootstrap,
     compare,
     holm,
+    mean_of,
     needed,
     permutation_test,
-    proportion_interval,
     ratio_bootstrap,
     smallest_effect,
     wilson_interval,
@@ -25,39 +24,97 @@ def test_wilson_is_the_textbook_interval() -> None:
     assert (interval.value, interval.low, interval.high) == pytest.approx((0.25, 0.1419, 0.4019), abs=1e-4)
 
 
-def test_bootstrap_of_independent_values_agrees_with_the_normal_interval() -> None:
-    values = np.random.default_rng(0).random(1000) < 0.4
-    interval = cluster_bootstrap(values, np.arange(1000), seed=0)
-    half = 1.96 * np.sqrt(values.mean() * (1 - values.mean()) / 1000)
-    assert interval.value == values.mean()
-    assert (interval.low, interval.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.004)
+def test_a_mean_of_lone_values_has_students_interval() -> None:
+    values = np.random.default_rng(0).normal(2.0, 1.0, 60)
+    found = mean_of(values, np.arange(60))
+    reference = scipy.stats.ttest_1samp(values, 1.8)
+    ends = reference.confidence_interval()
+    assert found.interval.value == pytest.approx(values.mean())
+    assert (found.interval.low, found.interval.high) == pytest.approx((ends.low, ends.high))
+    assert found.p_value(1.8) == pytest.approx(reference.pvalue)
 
 
-def test_bootstrap_counts_copies_of_a_question_once() -> None:
-    values = (np.random.default_rng(0).random(300) < 0.5).astype(float)
-    once = cluster_bootstrap(values, np.arange(300), seed=0)
-    twice = cluster_bootstrap(np.repeat(values, 2), np.repeat(np.arange(300), 2), seed=0)
-    assert (twice.low, twice.high) == pytest.approx((once.low, once.high), abs=0.01)
+def test_a_fraction_of_lone_items_has_wilsons_interval_and_of_clusters_a_wider_one() -> None:
+    hits = np.arange(2000) < 500
+    lone, wilson = mean_of(hits, np.arange(2000), fraction=True).interval, wilson_interval(500, 2000)
+    assert (lone.value, lone.low, lone.high) == pytest.approx((wilson.value, wilson.low, wilson.high), abs=1e-4)
+    whole = mean_of(hits, np.arange(2000) // 10, fraction=True).interval  # clusters that are all hits or none
+    fewer = wilson_interval(50, 200)
+    assert (whole.low, whole.high) == pytest.approx((fewer.low, fewer.high), abs=0.002)
+    for value in (0, 1):
+        alike = mean_of(np.full(2000, value), np.arange(2000) // 10, fraction=True).interval
+        assert alike.value == value
+        assert alike.high - alike.low == pytest.approx(wilson_interval(0, 200).high, abs=5e-4)
 
 
-def test_bootstrap_intervals_cover_the_truth_at_their_rate() -> None:
-    rng = np.random.default_rng(1)
-    covered = 0
-    for trial in range(300):
-        probabilities = rng.beta(2, 2, 100)
-        values = (rng.random((100, 2)) < probabilities[:, None]).reshape(-1)
-        interval = cluster_bootstrap(values, np.repeat(np.arange(100), 2), trial, resamples=400)
-        covered += interval.low <= 0.5 <= interval.high
-    assert 0.90 <= covered / 300 <= 0.98
+def test_copies_of_a_question_and_weights_count_as_they_should() -> None:
+    hits = (np.random.default_rng(0).random(300) < 0.5).astype(float)
+    once = mean_of(hits, np.arange(300), fraction=True).interval
+    twice = mean_of(np.repeat(hits, 2), np.repeat(np.arange(300), 2), fraction=True).interval
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
+    units = np.random.default_rng(1).integers(1, 9, 300).astype(float)
+    losses = np.random.default_rng(2).normal(1.5, 0.3, 300)
+    ratio = ratio_bootstrap(losses * units, units, lambda ratio: ratio[0], 0, resamples=8000)
+    weighted = mean_of(losses, np.arange(300), weights=units).interval
+    assert weighted.value == pytest.approx(ratio.value)
+    width = ratio.high - ratio.low
+    assert (weighted.low, weighted.high) == pytest.approx((ratio.low, ratio.high), abs=0.08 * width)
 
 
-def test_bootstrap_is_reproducible_and_refuses_nothing() -> None:
-    values = np.random.default_rng(0).normal(size=50)
-    clusters = np.arange(50)
-    assert cluster_bootstrap(values, clusters, 0, "a") == cluster_bootstrap(values, clusters, 0, "a")
-    assert cluster_bootstrap(values, clusters, 0, "a") != cluster_bootstrap(values, clusters, 0, "b")
+def test_a_mean_of_nothing_and_a_fraction_above_one_are_refused_and_one_cluster_says_nothing() -> None:
     with pytest.raises(ValueError, match="no values"):
-        cluster_bootstrap(np.array([]), np.array([]), 0)
+        mean_of(np.array([]), np.array([]))
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        mean_of(np.array([0.5, 1.5]), np.arange(2), fraction=True)
+    found = mean_of(np.array([0.0, 1.0]), np.zeros(2), fraction=True)
+    assert found.interval.value == 0.5
+    assert np.isnan([found.interval.low, found.interval.high, found.p_value(0.25)]).all()
+
+
+def drawn_hits(trial: tuple[int, ...], clusters: int, size: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return hits and their clusters, of 1 to 2 `size` - 1 items: a fifth of a latent variance is the cluster's."""
+    rng = np.random.default_rng(trial)
+    index = np.repeat(np.arange(clusters), rng.integers(1, 2 * size, clusters))
+    latent = rng.normal(0, 0.2**0.5, clusters)[index] + rng.normal(0, 0.8**0.5, len(index))
+    return (latent < scipy.stats.norm.ppf(rate)).astype(float), index
+
+
+def bootstrap_covers(hits: np.ndarray, index: np.ndarray, rate: float) -> bool:
+    """Say whether the percentile interval of a bootstrap of clusters covers the rate."""
+    found = ratio_bootstrap(hits, np.ones(len(hits)), lambda ratio: ratio[0], 0, clusters=index, resamples=400)
+    return found.low <= rate <= found.high
+
+
+@pytest.mark.parametrize("rate", [0.03, 0.3, 0.95])
+@pytest.mark.parametrize(("clusters", "size"), [(5, 5), (20, 5), (80, 15)])
+def test_a_fraction_is_covered_with_few_clusters_and_near_the_ends_where_a_bootstrap_misses_it(
+    clusters: int, size: int, rate: float
+) -> None:
+    """The bar is 93%; of 400 draws, two standard errors are 2.6 points. A t interval would leave [0, 1], too."""
+    covered, covered_by_bootstrap = [], []
+    for trial in range(400):
+        hits, index = drawn_hits((9, trial, clusters, round(100 * rate)), clusters, size, rate)
+        found = mean_of(hits, index, fraction=True)
+        ends = found.interval
+        assert 0 <= ends.low <= ends.value <= ends.high <= 1
+        covered.append(ends.low <= rate <= ends.high)
+        assert covered[-1] == (found.p_value(rate) >= 0.05) or min(abs(ends.low - rate), abs(ends.high - rate)) < 1e-6
+        if clusters < 80 and trial < 200:
+            covered_by_bootstrap.append(bootstrap_covers(hits, index, rate))
+    assert np.mean(covered) >= 0.93 - 0.026
+    if covered_by_bootstrap:
+        assert np.mean(covered_by_bootstrap) < np.mean(covered)
+    if (clusters, rate) == (5, 0.03):
+        assert np.mean(covered_by_bootstrap) < 0.6
+
+
+def test_one_seed_and_several_have_one_method_and_seeds_that_differ_widen_it() -> None:
+    hits, index = drawn_hits((10,), 40, 8, 0.4)
+    one = mean_of(hits, index, fraction=True).interval
+    same = mean_of(np.stack([hits, hits, hits]), index, fraction=True).interval
+    assert (same.low, same.high) == pytest.approx((one.low, one.high), abs=0.003)
+    apart = mean_of(np.stack([hits, np.zeros_like(hits), hits]), index, fraction=True).interval
+    assert apart.high - apart.low > 2 * (one.high - one.low)
 
 
 def test_a_comparison_of_single_recordings_is_the_paired_t_test_of_scipy() -> None:
@@ -335,17 +392,6 @@ def test_a_permutation_test_has_no_say_where_all_or_none_is_marked() -> None:
     assert np.isnan(permutation_test(values, np.zeros(3, bool), clusters, 0))
     assert np.isnan(permutation_test(values, np.ones(3, bool), clusters, 0))
     assert np.isnan(permutation_test(np.ones(3), np.array([True, False, False]), clusters, 0))
-
-
-def test_a_share_of_lone_items_has_wilsons_interval_and_of_clusters_a_wider_one() -> None:
-    hits = np.arange(200) < 50
-    lone, wilson = proportion_interval(hits, np.arange(200)), wilson_interval(50, 200)
-    assert (lone.value, lone.low, lone.high) == pytest.approx((wilson.value, wilson.low, wilson.high), abs=0.001)
-    whole = proportion_interval(hits, np.arange(200) // 10)  # clusters that are all hits or none
-    fewer = wilson_interval(5, 20)
-    assert (whole.low, whole.high) == pytest.approx((fewer.low, fewer.high), abs=0.02)
-    none = proportion_interval(np.zeros(200, bool), np.arange(200) // 10)
-    assert (none.value, none.low, none.high) == pytest.approx((0, 0, wilson_interval(0, 20).high), abs=1e-9)
 
 
 def test_holm_is_that_of_statsmodels() -> None:
