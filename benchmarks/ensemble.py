@@ -7,8 +7,8 @@ FOLDER holds recordings and manifest.jsonl (path, lang, text where known). The s
 whose hypotheses are read from the store, and pocketsphinx, which hears the same turns here. The halves are parted by a
 digest of the recordings' paths. Printed as Markdown, for the half that was fitted on, the one set aside and both:
 
-* word errors of each system, of ROVER by default and as fitted, and the difference of ROVER to the best single system
-  with the 95% interval of a paired bootstrap over recordings;
+* word errors of each system, of ROVER by default and as fitted, and the difference of ROVER to the best single system,
+  all with the 95% interval of a bootstrap over recordings;
 * what changes with the order of the systems;
 * what planted words do: in one system after another, every tenth word is followed by one that nobody said, at
   confidence 0.9.
@@ -28,7 +28,7 @@ from typing import Any
 
 import jiwer
 import numpy as np
-from sample_truth import total
+from sample_truth import total, word_interval
 
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
@@ -112,11 +112,12 @@ def report(speech: Mapping[str, Speech]) -> None:
     print(f"Fitted: {fitted}")
     for title, several in (("fitted on", halves[0]), ("set aside", halves[1]), ("all", halves[0] + halves[1])):
         print(f"\n## {len(several)} English recordings with a text: {title}\n")
-        print("| system | WER | reference words | substitutions | deletions | insertions |\n|---|---|---|---|---|---|")
+        print("| system | WER | 95% over recordings | reference words | substitutions | deletions | insertions |")
+        print("|---|---|---|---|---|---|---|")
         for system in systems:
-            _print_row(system, total(word_errors([s.text], [s.heard[system]]) for s in several))
+            _print_row(system, [word_errors([s.text], [s.heard[system]]) for s in several])
         for name, weights in (("ROVER by default", RoverWeights()), ("ROVER as fitted", fitted)):
-            _print_row(name, _errors(several, weights))
+            _print_row(name, [word_errors([s.text], [s.voted(weights)]) for s in several])
         print_difference(several, fitted)
         print_orders(several, fitted)
         print_planted(several, fitted)
@@ -210,9 +211,11 @@ def _errors(several: Iterable[Speech], weights: RoverWeights) -> WordErrors:
     return total(word_errors([speech.text], [speech.voted(weights)]) for speech in several)
 
 
-def _print_row(name: str, e: WordErrors) -> None:
+def _print_row(name: str, errors: Sequence[WordErrors]) -> None:
+    e = total(errors)
     print(
-        f"| {name} | {100 * e.rate:.2f}% | {e.reference_words} | {e.substitutions} | {e.deletions} | {e.insertions} |"
+        f"| {name} | {100 * e.rate:.2f}% | {word_interval(errors, 2)} | {e.reference_words} | {e.substitutions} | "
+        f"{e.deletions} | {e.insertions} |"
     )
 
 

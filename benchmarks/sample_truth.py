@@ -29,6 +29,7 @@ from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.wer import WordErrors, word_errors
+from spelangy_model.eval.stats import ratio_bootstrap
 from spelangy_model.records import Chunk, DroppedTranscript, Recording, Reject, Transcript
 from spelangy_model.rng import stable_rng
 
@@ -193,6 +194,17 @@ def print_words(snapshots: Iterable[Snapshot], sentences: Mapping[str, Sequence[
             f"| {name} | {100 * e.rate:.1f}% | {e.reference_words} | {e.substitutions} | {e.deletions} | "
             f"{e.insertions} |"
         )
+
+
+def rate_interval(wrong: Sequence[float], units: Sequence[float], digits: int = 1) -> str:
+    """Return the 95% interval of an error rate by a bootstrap of recordings, each with what is wrong of how much."""
+    found = ratio_bootstrap(np.array(wrong), np.array(units), lambda ratio: ratio[0], 0, "recordings", resamples=10_000)
+    return f"{100 * found.low:.{digits}f} to {100 * found.high:.{digits}f}%"
+
+
+def word_interval(errors: Sequence[WordErrors], digits: int = 1) -> str:
+    """Return the 95% interval of the word error rate of recordings."""
+    return rate_interval([one.errors for one in errors], [one.reference_words for one in errors], digits)
 
 
 def total(errors: Iterable[WordErrors]) -> WordErrors:

@@ -5,7 +5,8 @@
 
 FOLDER holds recordings, manifest.jsonl (path, lang, text where known) and RTTM files beside the recordings whose turns
 are known. Printed as Markdown: word error rate of each ASR system, of ROVER and of what the filters keep; diarization
-error without and with a collar; languages as they were spoken and told; hours in and out by reason.
+error without and with a collar, both with 95% intervals over recordings; languages as they were spoken and told; hours
+in and out by reason.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
+
+from sample_truth import rate_interval, total, word_interval
 
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
@@ -77,20 +80,21 @@ def print_word_errors(truth, recordings, segments, hypotheses, transcripts) -> N
         return
     whole = [key for key in known if key in kept]
     print(f"\n## Words: {len(known)} English recordings with a text\n")
-    print("| system | WER | reference words | substitutions | deletions | insertions |\n|---|---|---|---|---|---|")
+    print("| system | WER | 95% over recordings | reference words | substitutions | deletions | insertions |")
+    print("|---|---|---|---|---|---|---|")
     for name, keys, texts in (
         *((name, known, found) for name, found in heard.items()),
         (f"what the filters keep ({len(whole)} recordings)", whole, kept),
     ):
         if not keys:
             continue  # the filters kept none of them
-        errors = word_errors(
-            [truth[recordings[key][0]]["text"] for key in keys],
-            [" ".join(text for _, text in sorted(texts.get(key, []))) for key in keys],
-        )
-        wrong = errors.substitutions + errors.deletions + errors.insertions
+        several = [
+            word_errors([truth[recordings[key][0]]["text"]], [" ".join(text for _, text in sorted(texts.get(key, [])))])
+            for key in keys
+        ]
+        errors = total(several)
         print(
-            f"| {name} | {100 * wrong / errors.reference_words:.1f}% | {errors.reference_words} | "
+            f"| {name} | {100 * errors.rate:.1f}% | {word_interval(several)} | {errors.reference_words} | "
             f"{errors.substitutions} | {errors.deletions} | {errors.insertions} |"
         )
 
@@ -110,15 +114,29 @@ def print_diarization(folder: Path, recordings, segments) -> None:
     if not reference:
         return
     print(f"\n## Turns: {len(reference)} recordings with RTTM\n")
-    print("| scored | DER | missed | false alarm | confusion |\n|---|---|---|---|---|")
+    print("| scored | DER | 95% over recordings | missed | false alarm | confusion |\n|---|---|---|---|---|---|")
     for words, collar_s, skip in (
         ("no collar, overlap counted", 0.0, False),
         ("0.25 s on each side, overlap counted", 0.25, False),
         ("0.25 s on each side, overlap left out", 0.25, True),
     ):
-        error = diarization_error(reference, found, duration_s=durations, collar_s=collar_s, skip_overlap=skip)
-        shares = [100 * part / error.total_s for part in (error.missed_s, error.false_alarm_s, error.confusion_s)]
-        print(f"| {words} | {sum(shares):.1f}% | " + " | ".join(f"{share:.1f}%" for share in shares) + " |")
+        errors = [
+            diarization_error(
+                {uri: reference[uri]},
+                {uri: found[uri]},
+                duration_s={uri: durations[uri]},
+                collar_s=collar_s,
+                skip_overlap=skip,
+            )
+            for uri in reference
+        ]
+        total_s = sum(error.total_s for error in errors)
+        parts = [(error.missed_s, error.false_alarm_s, error.confusion_s) for error in errors]
+        shares = [100 * sum(part) / total_s for part in zip(*parts, strict=True)]
+        interval = rate_interval([sum(part) for part in parts], [error.total_s for error in errors])
+        print(
+            f"| {words} | {sum(shares):.1f}% | {interval} | " + " | ".join(f"{share:.1f}%" for share in shares) + " |"
+        )
 
 
 def print_languages(truth, recordings, segments, hypotheses) -> None:

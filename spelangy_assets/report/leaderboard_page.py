@@ -7,7 +7,7 @@ metric that is given is somewhere on the page.
 Metric names that have a place of their own: sqa.all.accuracy, sqa.mean.accuracy, sqa.BENCHMARK.accuracy,
 sqa.BENCHMARK.SPLIT.accuracy, sqa.accent.ACCENT.accuracy, the same of text_qa, gap.reverse_kl,
 gap.BENCHMARK.SPLIT.reverse_kl, topic.TOPIC.share, topic.distance_to.SUBJECT, contamination.SPLIT.WHAT,
-scoring.SCORING.WHAT, sqa.all.WHAT and text_qa.WHAT of the right option, text_skill.TASK.METRIC,
+scoring.SCORING.WHAT, sqa.all.WHAT and text_qa.WHAT of the right option, talk.WHAT, text_skill.TASK.METRIC,
 text_skill.TASK.METRIC.drop. All others stand in a table at the end.
 """
 
@@ -26,6 +26,7 @@ from spelangy_assets.report.comparisons import (
     ON_THESE,
     RESOLVED,
     SEEN,
+    TALK,
     ArmComparison,
     ArmScore,
     ArmWork,
@@ -575,11 +576,12 @@ class _Board:
         placed_there = {name for _, names in benchmarks for name in names}
         gaps = [name for name in (*of("text_qa.", runs), *of("gap.", runs)) if name not in placed_there]
         scorings = of("scoring.", runs)
+        talk = of(TALK, runs)
         skill = of("text_skill.", [*self._bases, *runs])
         distances = of("topic.distance_to.", others)
         topics = [name for name in of("topic.", others) if name not in distances]
         overlap = of("contamination.", runs)
-        of_runs = {*named, *accents, *voices, *gaps, *scorings, *overlap, *placed_there}
+        of_runs = {*named, *accents, *voices, *gaps, *scorings, *talk, *overlap, *placed_there}
         placed = {*of_runs, *distances, *topics}
         placed |= set(skill)
         rest = [
@@ -603,6 +605,14 @@ class _Board:
                 "summed likelihood: they see differences that leave the choice as it is",
                 runs,
                 right,
+            ),
+            self._table(
+                "Held-out talk",
+                "Loss on the next sentence, nats a token, after one, two and three sentences that were heard, after "
+                "the same read, and alone; hearing gain is how much it grows when another talk is heard instead",
+                runs,
+                talk,
+                flip=True,
             ),
             self._table("Accents", "Spoken question answering by the accent that asks", runs, accents),
             self._table("Voices", "Spoken question answering by the voice that asks", runs, voices, flip=True),

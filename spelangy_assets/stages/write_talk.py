@@ -36,6 +36,7 @@ from spelangy_model.text.spoken import spoken_form
 
 VERSION = "1"
 TABLES: dict[str, type] = {"talk": SpokenPassage}
+_PAUSE_S = 0.15  # after each sentence, as between those of one speaker in conversations
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,6 @@ class Config:
     seed: int = 0
     synthesizer: SynthesizerChoice = field(default_factory=SynthesizerSpec)
     limits: SpeechLimits = field(default_factory=SpeechLimits)
-    pause_s: float = 0.15
     passages_per_unit: int = 512
 
 
@@ -117,7 +117,7 @@ def _speak(synthesizer: Synthesizer, config: Config, passage: Passage) -> Spoken
         voices[speaker] = choose_voice(free, config.seed, "talk", passage.passage_id, speaker)
     parts: list[np.ndarray] = []
     start_s: list[float] = []
-    pause = np.zeros(round(config.pause_s * SAMPLE_RATE_HZ), np.float32)
+    pause = np.zeros(round(_PAUSE_S * SAMPLE_RATE_HZ), np.float32)
     for speaker, sentence in spoken:
         start_s.append(sum(map(len, parts)) / SAMPLE_RATE_HZ)
         parts += [speak_line(synthesizer, spoken_form(sentence), voices[speaker], config.limits), pause]

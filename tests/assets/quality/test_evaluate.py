@@ -29,12 +29,14 @@ from spelangy_model.records import (
     PackedRow,
     Page,
     PageSignature,
+    PassageScore,
     QuestionScore,
     Recording,
     Reject,
     RowSpan,
     Script,
     Segment,
+    SpokenPassage,
     SpokenQuestion,
     SuppliedText,
     TextDocument,
@@ -60,6 +62,7 @@ ALL_CONTRACTS: dict[str, Contract] = {
     if isinstance(contract, Contract)
 }
 
+PASSAGE = SpokenPassage("p", "t", "c", ["A.", "B.", "C.", "D."], ["v"] * 3, [0.0, 1.0, 2.0], AUDIO)
 # One sound row of each table of each contract's stage.
 ROWS: dict[str, dict[str, Any]] = {
     "raw_audio": {
@@ -135,8 +138,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "scores": {
         "scores": SCORE,
         "gaps": TokenGap("q", "t", 0, "a", 0.5, 0.4, ["b"], [0.5], [0.1]),
+        "passages": PassageScore("p", "c", [4], [9.0], [8.0], [8.0], [9.0]),
         "metrics": Metric("run", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
     },
+    "talk": {"talk": PASSAGE},
     "system_scores": {
         "scores": SCORE,
         "metrics": Metric("cascade", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
@@ -155,6 +160,7 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 # What a contract asks for beside one row.
 MORE_ROWS: dict[str, dict[str, list[Any]]] = {
+    "talk": {"talk": [dataclasses.replace(PASSAGE, passage_id="q", cluster_id="d")]},
     "speech_tokenizer": {
         "metrics": [Metric("speech_tokenizer", "round_trip.character_error_rate", 0.1, math.nan, math.nan, 4)]
     },
@@ -343,6 +349,8 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("scores", "scores", {"option_log_likelihoods": [-1.0, 0.5]}, "impossible_log_likelihoods"),
         ("scores", "gaps", {"reverse_kl": -0.1}, "impossible_gaps"),
         ("scores", "gaps", {"forward_kl": math.inf}, "impossible_gaps"),
+        ("scores", "passages", {"spoken": [math.nan]}, "impossible_losses"),
+        ("scores", "passages", {"alone": [-0.5]}, "impossible_losses"),
         ("system_scores", "scores", {"option_log_likelihoods": [-1.0, 0.5]}, "impossible_log_likelihoods"),
         ("metrics", "metrics", {"low": 0.6}, "values_outside_their_interval"),
         ("metrics", "metrics", {"high": 0.4}, "values_outside_their_interval"),

@@ -33,7 +33,7 @@ SCORES = [
     *(score("swq", number, number < 6, modality) for number in range(12) for modality in ("speech", "text")),
     *(score("stq", number, number < 1, modality) for number in range(4) for modality in ("speech", "text")),
 ]
-METRICS = list(summarize(SCORES, [], {one.question_id: "v" for one in SCORES}, "run", 0))
+METRICS = list(summarize(SCORES, [], {one.question_id: "v" for one in SCORES}, "run"))
 
 
 def test_each_benchmark_is_measured_and_their_mean_counts_each_alike():
@@ -45,7 +45,7 @@ def test_each_benchmark_is_measured_and_their_mean_counts_each_alike():
     (mean,) = (metric for metric in METRICS if metric.metric == "sqa.mean.accuracy")
     assert mean.low < 0.375 < mean.high
     alone, voices = [one for one in SCORES if one.benchmark == "swq"], {one.question_id: "v" for one in SCORES}
-    assert "sqa.mean.accuracy" not in {metric.metric for metric in summarize(alone, [], voices, "run", 0)}
+    assert "sqa.mean.accuracy" not in {metric.metric for metric in summarize(alone, [], voices, "run")}
 
 
 def test_the_board_shows_the_mean_first_and_a_table_a_benchmark():

@@ -1,7 +1,7 @@
 """An arm is judged over its seeds: one lucky run does not make it good."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.report.comparisons import (
     ACCURACY,
     GAP,
+    HEARING_GAIN,
     NOT_SEEN,
     RESOLVED,
     SEEN,
@@ -39,7 +40,7 @@ from spelangy_assets.stages.leaderboard import (
     score_arm,
 )
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
-from spelangy_model.records import Metric, QuestionScore
+from spelangy_model.records import Metric, PassageScore, QuestionScore
 from spelangy_model.text.topics import jensen_shannon_distance
 
 QUESTIONS = 400
@@ -76,12 +77,18 @@ def scores_of(rates: dict[str, float], seed: int = 0) -> dict[str, list[Question
 
 def arm_of(rates: list[float], seed: int = 0) -> ArmScore:
     runs = {f"run_{number}": rate for number, rate in enumerate(rates)}
-    return score_arm(Arm("arm", tuple(runs)), Answers(scores_of(runs, seed)), 0.25)
+    return scored(Arm("arm", tuple(runs)), Answers(scores_of(runs, seed)))
+
+
+def scored(arm: Arm, answers: Answers) -> ArmScore:
+    found = score_arm(arm, answers, 0.25)
+    assert found is not None
+    return found
 
 
 def test_the_score_is_the_mean_over_seeds_with_the_worst_and_the_best() -> None:
     runs = {"run_a": 1.0, "run_b": 0.0, "run_c": 1.0}
-    score = score_arm(Arm("arm", tuple(runs)), Answers(scores_of(runs)), 0.25)
+    score = scored(Arm("arm", tuple(runs)), Answers(scores_of(runs)))
     assert score.accuracy == pytest.approx(2 / 3)
     assert (score.seeds, score.lowest_seed, score.highest_seed) == (3, 0.0, 1.0)
     assert score.low < 0.25 < score.high  # three seeds that far apart say little of the next
@@ -147,10 +154,62 @@ def test_clusters_not_questions_carry_a_comparison() -> None:
     assert by_cluster.high != by_text.high
 
 
+def correct(rows: Sequence[QuestionScore]) -> float:
+    return float(np.mean([row.predicted_index == row.answer_index for row in rows]))
+
+
+def test_an_arm_of_one_seed_has_the_interval_of_its_run() -> None:
+    """One method for one population: what stands in the table of runs stands in that of arms."""
+    (rows,) = scores_of({"run": 0.1}).values()
+    rows = [replace(row, cluster_id=row.text_id[-1]) for row in rows[:30]]
+    score = scored(Arm("arm", ("run",)), Answers({"run": rows}))
+    voices = {row.question_id: "v" for row in rows}
+    (of_run,) = [row for row in evaluate.summarize(rows, [], voices, "run") if row.metric == ACCURACY]
+    assert (score.accuracy, score.low, score.high) == (of_run.value, of_run.low, of_run.high)
+    assert 0 < score.low < score.accuracy < score.high < 1
+    assert (score.p_chance < 0.05) == (not score.low <= 0.25 <= score.high)
+
+
+def talk_of(gains: dict[str, float], seed: int = 0) -> dict[str, list[PassageScore]]:
+    """Simulate runs that lose so many nats a token when another talk is heard; 60 passages about 20 things."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(4, 9, (60, 3))
+    base = rng.normal(1.5, 0.2, (60, 3)) * tokens
+    return {
+        run: [
+            PassageScore(
+                *(f"{at:02}", f"{at % 20}", tokens[at].tolist(), (base[at] * 1.2).tolist(), base[at].tolist()),
+                *(base[at].tolist(), (base[at] + (gain + rng.normal(0, 0.05, 3)) * tokens[at]).tolist()),
+            )
+            for at in range(60)
+        ]
+        for run, gain in gains.items()
+    }
+
+
+def test_hearing_gain_compares_arms_on_the_same_passages_and_systems_without_it_are_left_out() -> None:
+    answers, arms = arms_of(a=[0.3, 0.3], b=[0.3, 0.3], system=[0.3])
+    talk = talk_of({"a_0": 0.02, "a_1": 0.03, "b_0": 0.11, "b_1": 0.10})
+    both = Answers(answers.scores, talk)
+    rows = [Ablation("x", "a", "b", metric=HEARING_GAIN, effect=0.02)]
+    gain, *others = compare_arms(both, arms, rows)
+    assert gain.difference == pytest.approx(0.08, abs=0.02)
+    assert (gain.verdict, gain.clusters, gain.effect) == (RESOLVED, 20, 0.02)
+    assert gain.needed_clusters > 0
+    by_run = {run: {m.metric: m for m in evaluate.summarize_talk(rows, "run")} for run, rows in talk.items()}
+    mean = (by_run["b_0"][HEARING_GAIN].value + by_run["b_1"][HEARING_GAIN].value) / 2
+    assert gain.first_value == pytest.approx(mean)
+    assert {(pair.first, pair.metric) for pair in others} <= {("a", ACCURACY), ("b", ACCURACY), ("system", ACCURACY)}
+    noise = {row.metric: row for row in metric_noise(both, arms[:2])}
+    assert {HEARING_GAIN, "talk.spoken_1.loss", "talk.written_3.loss", "talk.alone_2.loss", ACCURACY} <= noise.keys()
+    assert noise[HEARING_GAIN].spread == pytest.approx(gain.difference / np.sqrt(2))
+    assert HEARING_GAIN not in {row.metric for row in metric_noise(both, arms)}  # the system hears no talk
+
+
 def test_a_metric_is_judged_by_its_noise_and_its_decisions() -> None:
     answers, arms = arms_of(a=[0.3, 0.32], b=[0.5, 0.52], c=[0.7, 0.69])
     noise = {row.metric: row for row in metric_noise(answers, arms)}
-    by_seed = {arm.name: answers.values(arm, ACCURACY).mean(1) for arm in arms}
+    by_seed = {arm.name: np.array([correct(answers.scores[run]) for run in arm.runs]) for arm in arms}
     pooled = np.sqrt(sum(((found - found.mean()) ** 2).sum() for found in by_seed.values()) / 3)
     assert noise[ACCURACY].seed_sd == pytest.approx(pooled)
     assert (noise[ACCURACY].decision_accuracy, noise[ACCURACY].decisions) == (1.0, 12)

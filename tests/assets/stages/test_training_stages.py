@@ -19,7 +19,7 @@ from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.orchestration.stage_asset import materialization_metadata
 from spelangy_assets.sample.render import text_document
 from spelangy_assets.sample.sources import HELD_OUT as HELD_OUT_TEXTS
-from spelangy_assets.sample.sources import SampleWorld, WorldTexts
+from spelangy_assets.sample.sources import SampleWorld, WorldTalk, WorldTexts
 from spelangy_assets.sample.world import load_world
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages import (
@@ -35,6 +35,7 @@ from spelangy_assets.stages import (
     tokenize_text,
     train_lm,
     write_benchmark,
+    write_talk,
 )
 from spelangy_assets.stages.adopt_checkpoint import CONTRACTS, folder_digest
 from spelangy_assets.stages.evaluate import CONTRACT as SCORES
@@ -44,6 +45,7 @@ from spelangy_assets.stages.mix import CONTRACT as MIX
 from spelangy_assets.stages.roll_up import CONTRACT as ROLL_UP
 from spelangy_assets.stages.score_system import CONTRACT as SYSTEM_SCORES
 from spelangy_assets.stages.write_benchmark import CONTRACT as QUESTIONS
+from spelangy_assets.stages.write_talk import CONTRACT as TALK
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.asr import FasterWhisper
 from spelangy_model.audio.tts.espeak import voices_of
@@ -54,6 +56,7 @@ from spelangy_model.eval.systems import Cascade
 from spelangy_model.records import (
     Metric,
     PackedRow,
+    PassageScore,
     QuestionScore,
     SpokenQuestion,
     TextDocument,
@@ -211,12 +214,18 @@ def make_nodes() -> dict[str, Node]:
             write_benchmark.Config((SampleWorld(world=WORLD, max_questions_per_split=4),), VOICES, HELD_OUT),
             QUESTIONS,
         ),
+        node("talk", write_talk, write_talk.Config(WorldTalk(world=WORLD, seed=0, talks=2), VOICES), TALK),
         node(
             "eval_quest",
             evaluate,
             evaluate.Config(seed=0),
             SCORES,
-            inputs={"run": "run_quest", "questions": "questions", "speech_tokenizer": "speech_tokenizer"},
+            inputs={
+                "run": "run_quest",
+                "questions": "questions",
+                "speech_tokenizer": "speech_tokenizer",
+                "talk": "talk",
+            },
         ),
         node(
             "eval_cascade",
@@ -531,6 +540,12 @@ def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
     assert metrics["scoring.raw.sqa.accuracy"].value == metrics["sqa.all.accuracy"].value
     for metric in metrics.values():
         assert metric.low <= metric.value <= metric.high
+    passages = list(artifact.records("passages", PassageScore))
+    assert len(passages) == 8
+    tokens = sum(row.tokens[1] for row in passages)
+    assert metrics["talk.spoken_2.loss"].value == pytest.approx(sum(row.spoken[1] for row in passages) / tokens)
+    lost = sum(other - own for row in passages for own, other in zip(row.spoken, row.swapped, strict=True))
+    assert metrics["talk.hearing_gain"].value == pytest.approx(lost / sum(sum(row.tokens) for row in passages))
     assert len({score.cluster_id for score in scores}) < len({score.text_id for score in scores})
     right = [evaluate.right_option(score.option_log_likelihoods, score.answer_index) for score in spoken]
     for name in evaluate.RIGHT_OPTION:
