@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_all_but_the_last_sentence_are_spoken_one_by_one(tmp_path: Path) -> None
         sound = decode_flac(row.audio.bytes)
         starts = [*row.start_s, len(sound) / SAMPLE_RATE_HZ]
         assert starts[0] == 0
-        for start, end in zip(starts[:-1], starts[1:], strict=True):
+        for start, end in pairwise(starts):
             part = sound[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
             assert 0.3 < end - start < 6
             assert np.abs(part).max() > 0.05
