@@ -150,14 +150,22 @@ TOLERANCE = 0.05
 
 def unequal_work(before: ArmWork, after: ArmWork) -> dict[str, float]:
     """Return in what two arms of one ablation differ by more than 5%: after / before - 1, by its name in words."""
+    return {words: share for words, share in _work_shares(before, after).items() if abs(share) > TOLERANCE}
+
+
+def equal_work(before: ArmWork, after: ArmWork) -> list[str]:
+    """Return what two arms of one ablation share to within 5%, in words."""
+    return [words for words, share in _work_shares(before, after).items() if abs(share) <= TOLERANCE]
+
+
+def _work_shares(before: ArmWork, after: ArmWork) -> dict[str, float]:
+    """Return after / before - 1 of all that is known of both arms."""
     found = {}
     for name, words in _SHARED.items():
         one, other = getattr(before, name), getattr(after, name)
         if math.isnan(one) or math.isnan(other) or not max(one, other):
             continue
-        share = other / one - 1 if one else math.inf
-        if abs(share) > TOLERANCE:
-            found[words] = share
+        found[words] = other / one - 1 if one else math.inf
     return found
 
 

@@ -32,6 +32,7 @@ from spelangy_assets.report.comparisons import (
     ArmWork,
     MetricNoise,
     amount,
+    equal_work,
     interval,
     p_text,
     seeds_note,
@@ -221,7 +222,14 @@ def leaderboard_markdown(results: Results, *, chance: float = 0.25) -> str:
         f"* {markdown_text(row['change'])} ({markdown_text(row['arms'])}): **{row['verdict']}**, {row['metric']} "
         f"{row['difference']} {row['interval']} {row['unit']}".rstrip()
         + (f", on these questions {row['same']}" if row["same"] else "")
-        + f"; paper {row['paper_difference']}. {row['would_take']} {row['unequal']}".rstrip()
+        + (
+            f"; paper {row['paper']} ({row['paper_difference']}), {row['sign'] or 'no sign'}"
+            if row["paper"] != "-"
+            else "; no row of the paper"
+        )
+        + (f"; beside it {row['accuracy']}" if row["accuracy"] else "")
+        + ". "
+        + " ".join(filter(None, (row["would_take"], row["equal"], row["unequal"])))
         for row in _planned_rows(results, board)
     ]
     if note := seeds_note([pair for _, pair in results.planned if pair]):
@@ -295,6 +303,7 @@ def _planned_rows(results: Results, board: _Board) -> list[dict[str, str]]:
             "css": "quiet",
             "would_take": "",
             "unequal": _unequal(work.get(ablation.before), work.get(ablation.after)),
+            "equal": _equal(work.get(ablation.before), work.get(ablation.after)),
         }
         if pair is not None:
             row |= {
@@ -336,6 +345,12 @@ def _unequal(before: ArmWork | None, after: ArmWork | None) -> str:
     found = unequal_work(before, after)
     said = ", ".join(f"{100 * share:+.0f}% {words}" for words, share in found.items())
     return f"Not equal: {said}." if found else ""
+
+
+def _equal(before: ArmWork | None, after: ArmWork | None) -> str:
+    """Say what two arms share to within 5%; empty for nothing."""
+    found = equal_work(before, after) if before is not None and after is not None else []
+    return f"Equal within 5%: {', '.join(found)}." if found else ""
 
 
 def _noise_row(row: MetricNoise) -> dict[str, str]:
