@@ -56,7 +56,7 @@ class Size:
 
 def judging(world: str = WORLD, held_out_texts: int = 100, talks: int = 16) -> lab.Judging:
     """Return how the runs are judged; an experiment on top of the sample judges its own alike."""
-    talk = WorldTalk(world=world, seed=SEED, talks=talks)
+    talk = WorldTalk(world=world, seed=SEED, talks=talks, first=HELD_OUT)
     held_out = WorldTexts(world=world, seed=SEED, first=HELD_OUT, documents=held_out_texts)
     tasks = (lab.TaskChoice("own_questions"), lab.TaskChoice("held_out_text"))
     return lab.Judging(

@@ -70,7 +70,7 @@ class WorldTalk:
     world: str
     seed: int
     talks: int
-    first: int = HELD_OUT
+    first: int
 
     def check(self) -> None:
         """Raise SourceUnavailable when the installed world is another one."""

@@ -29,7 +29,7 @@ from spelangy_model.text.topics import (
 )
 from spelangy_model.weights import WeightsError, sentence_encoder
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"metrics": Metric}
 SUBJECT = "texts"  # of the metrics; the leaderboard knows which texts they are
 

@@ -214,7 +214,12 @@ def make_nodes() -> dict[str, Node]:
             write_benchmark.Config((SampleWorld(world=WORLD, max_questions_per_split=4),), VOICES, HELD_OUT),
             QUESTIONS,
         ),
-        node("talk", write_talk, write_talk.Config(WorldTalk(world=WORLD, seed=0, talks=2), VOICES), TALK),
+        node(
+            "talk",
+            write_talk,
+            write_talk.Config(WorldTalk(world=WORLD, seed=0, talks=2, first=HELD_OUT_TEXTS), VOICES),
+            TALK,
+        ),
         node(
             "eval_quest",
             evaluate,

@@ -22,7 +22,7 @@ from spelangy_model.audio.tts import Unspeakable
 from spelangy_model.audio.tts.espeak import voices_of
 from spelangy_model.records import Audio, SpokenPassage
 
-TALK = WorldTalk(world=WORLD, seed=SEED, talks=3)
+TALK = WorldTalk(world=WORLD, seed=SEED, talks=3, first=HELD_OUT)
 CONFIG = write_talk.Config(TALK, voices_of(("en-us", "en-us-nyc")), passages_per_unit=5)
 
 
