@@ -132,6 +132,7 @@ TRAIN = train_lm.Config(
 )
 
 
+PASSAGES = WorldTalk(world=WORLD, seed=0, talks=2, first=HELD_OUT_TEXTS)
 SKILL = text_skill.Config(
     tasks=(text_skill.TaskChoice("own_questions"), text_skill.TaskChoice("held_out_text")),
     held_out=WorldTexts(world=WORLD, seed=0, first=HELD_OUT_TEXTS, documents=4),
@@ -214,12 +215,7 @@ def make_nodes() -> dict[str, Node]:
             write_benchmark.Config((SampleWorld(world=WORLD, max_questions_per_split=4),), VOICES, HELD_OUT),
             QUESTIONS,
         ),
-        node(
-            "talk",
-            write_talk,
-            write_talk.Config(WorldTalk(world=WORLD, seed=0, talks=2, first=HELD_OUT_TEXTS), VOICES),
-            TALK,
-        ),
+        node("talk", write_talk, write_talk.Config(PASSAGES, VOICES), TALK),
         node(
             "eval_quest",
             evaluate,
