@@ -195,7 +195,8 @@ def test_hearing_gain_compares_arms_on_the_same_passages_and_systems_without_it_
     gain, *others = compare_arms(both, arms, rows)
     assert gain.difference == pytest.approx(0.08, abs=0.02)
     assert (gain.verdict, gain.clusters, gain.effect) == (RESOLVED, 20, 0.02)
-    assert gain.needed_clusters > 0
+    assert gain.smallest_effect > 0.02
+    assert gain.needed_seeds > 2
     by_run = {run: {m.metric: m for m in evaluate.summarize_talk(rows, "run")} for run, rows in talk.items()}
     mean = (by_run["b_0"][HEARING_GAIN].value + by_run["b_1"][HEARING_GAIN].value) / 2
     assert gain.first_value == pytest.approx(mean)

@@ -49,7 +49,7 @@ def test_passages_are_cut_from_conversations_that_training_does_not_hold() -> No
         assert passage.cluster in passage.sentences[0][1]
     for recipe in (SAMPLE, TINY):
         held_out = recipe["held_out_talk"].config.source
-        assert held_out.first > 10 * max(recipe.graph["raw_audio"].config.sources["talk"].recordings, 1000)
+        assert held_out.first > 10 * max(dict(recipe.graph["raw_audio"].snapshots)["talk"].recordings, 1000)
 
 
 def test_all_but_the_last_sentence_are_spoken_one_by_one(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_what_cannot_be_spoken_is_counted_and_what_is_missing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(synthesizer: object, text: str, voice: object, limits: object) -> np.ndarray:
-        raise Unspeakable("silent")
+        raise Unspeakable("silent", text)
 
     execution = Execution(cache_dir=tmp_path, launch=lambda *_: None)
     write_talk.preflight(CONFIG, execution)
