@@ -94,7 +94,7 @@ def miniature(name: str, description: str, dial: Dial) -> lab.Recipe:
         {arm: [run(arm, SEED + seed) for seed in range(dial.seeds)] for arm in dial.arms},
         lab.questions(world, **sample.ASKING),
         ablations=[row for row in ABLATIONS if {row.before, row.after} <= set(dial.arms)],
-        judging=sample.judging(dial.world, talks=dial.held_out_talks),
+        judging=sample.judging(dial.world, held_out_talks=dial.held_out_talks),
         title="The paper's data ablations in miniature",
         seed=SEED,
     )

@@ -50,12 +50,15 @@ class Size:
     max_epochs: float = 16.0
     questions_per_split: int = 0
     held_out_texts: int = 100
-    held_out_talks: int = 16
     questions_to_systems: int = 100
 
 
-def judging(world: str = WORLD, held_out_texts: int = 100, talks: int = 16) -> lab.Judging:
-    """Return how the runs are judged; an experiment on top of the sample judges its own alike."""
+def judging(world: str = WORLD, held_out_texts: int = 100, held_out_talks: int | None = None) -> lab.Judging:
+    """Return how the runs are judged; an experiment on top of the sample judges its own alike.
+
+    `held_out_talks` is a fifth of `held_out_texts` unless it is given.
+    """
+    talks = held_out_texts // 5 if held_out_talks is None else held_out_talks
     talk = WorldTalk(world=world, seed=SEED, talks=talks, first=HELD_OUT)
     held_out = WorldTexts(world=world, seed=SEED, first=HELD_OUT, documents=held_out_texts)
     tasks = (lab.TaskChoice("own_questions"), lab.TaskChoice("held_out_text"))
@@ -124,7 +127,7 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
         questions,
         ablations=(GRANULARITY, SAMPLING, QUEST),
         systems=(lab.system(questions, Cascade(WHISPER_BASE), name="cascade", text_lm=base, **asked),),
-        judging=judging(held_out_texts=size.held_out_texts, talks=size.held_out_talks),
+        judging=judging(held_out_texts=size.held_out_texts),
         seed=SEED,
     )
     return lab.Recipe(name, board, description=description, follows_snapshots=name == "sample")
@@ -145,7 +148,6 @@ TINY_SIZE = Size(
     max_epochs=64.0,  # a minute of talk, over and over
     questions_per_split=20,
     held_out_texts=10,
-    held_out_talks=4,
     questions_to_systems=20,
 )
 SAMPLE = build("sample", "The whole system in minutes on two cores, offline", Size())
