@@ -249,12 +249,12 @@ SETTINGS = [(seeds, sd) for seeds in (3, 5) for sd in (0.0, 0.005, 0.015)]
 
 @pytest.mark.parametrize(("seeds", "seed_sd"), SETTINGS)
 def test_intervals_cover_are_narrow_and_planned_comparisons_are_rarely_false(seeds: int, seed_sd: float) -> None:
-    """The limits leave three standard errors of 60 boards; the slow test below has the bars themselves."""
-    found = simulated(60, seeds, seed_sd)
-    assert found.coverage >= 0.93 - 0.04
+    """Coverage and width are held to the bars; the rest leaves two standard errors of 120 boards, see the slow test."""
+    found = simulated(120, seeds, seed_sd)
+    assert found.coverage >= 0.93
     assert found.width <= 1.3
-    assert found.false_boards <= 0.05 + 0.09
-    assert found.power >= found.oracle - 0.10
+    assert found.false_boards <= 0.05 + 0.04
+    assert found.power >= found.oracle - 0.075
 
 
 @pytest.mark.slow
@@ -265,6 +265,21 @@ def test_the_bars_hold_over_many_boards(seeds: int, seed_sd: float) -> None:
     assert found.width <= 1.3
     assert found.false_boards <= 0.065  # 5% and two standard errors of 1,000 boards
     assert found.power >= found.oracle - 0.07
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize(("seed_sd", "limit"), [(0.0, 0.07), (0.005, 0.07), (0.015, 0.08), (0.03, 0.12)])
+def test_guessing_is_called_a_skill_as_often_as_it_may_where_seeds_differ_by_up_to_one_and_a_half_points(
+    seeds: int, seed_sd: float, limit: float
+) -> None:
+    """600 arms that guess. Where seeds differ by more than questions do, few seeds err oftener: up to one in ten."""
+    rng = np.random.default_rng(1)
+    called = []
+    for _ in range(600):
+        rates = rng.normal(0.25, seed_sd, (seeds, 1))
+        hits = rng.random((seeds, 400)) < rates
+        called.append(mean_of(hits, np.arange(400) // 2, fraction=True).p_value(0.25) < 0.05)
+    assert np.mean(called) <= limit
 
 
 @pytest.mark.parametrize("seed_sd", [0.005, 0.015])
