@@ -260,11 +260,12 @@ def test_intervals_cover_are_narrow_and_planned_comparisons_are_rarely_false(see
 @pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "seed_sd"), SETTINGS)
 def test_the_bars_hold_over_many_boards(seeds: int, seed_sd: float) -> None:
+    """Power is within 5 points of the oracle's but for three seeds an arm that differ by 1.5 points: there it is 6 short."""
     found = simulated(1000, seeds, seed_sd)
     assert found.coverage >= 0.93
     assert found.width <= 1.3
     assert found.false_boards <= 0.065  # 5% and two standard errors of 1,000 boards
-    assert found.power >= found.oracle - 0.07
+    assert found.power >= found.oracle - (0.07 if (seeds, seed_sd) == (3, 0.015) else 0.055)
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
