@@ -260,7 +260,7 @@ def test_intervals_cover_are_narrow_and_planned_comparisons_are_rarely_false(see
 @pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "seed_sd"), SETTINGS)
 def test_the_bars_hold_over_many_boards(seeds: int, seed_sd: float) -> None:
-    """Power is within 5 points of the oracle's but for three seeds an arm that differ by 1.5 points: there it is 6 short."""
+    """Power is within 5 points of the oracle's; with three seeds that differ by 1.5 points 6 short."""
     found = simulated(1000, seeds, seed_sd)
     assert found.coverage >= 0.93
     assert found.width <= 1.3
