@@ -539,8 +539,8 @@ def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
         "gap.answer.forward_kl",
     } <= set(metrics)
     assert metrics["scoring.raw.sqa.accuracy"].value == metrics["sqa.all.accuracy"].value
-    for metric in metrics.values():
-        assert metric.low <= metric.value <= metric.high
+    for metric in metrics.values():  # one cluster says nothing of others
+        assert metric.low <= metric.value <= metric.high or (math.isnan(metric.low) and metric.count == 1)
     passages = list(artifact.records("passages", PassageScore))
     assert len(passages) == 8
     tokens = sum(row.tokens[1] for row in passages)
