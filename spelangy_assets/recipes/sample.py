@@ -14,6 +14,7 @@ from spelangy_assets.sample.notes import WrittenNotes
 from spelangy_assets.sample.sources import HELD_OUT, SampleWorld, SentenceKind, WorldSentences, WorldTexts
 from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_model.audio.asr import FasterWhisper, WhisperTimestamped
+from spelangy_model.audio.diarization.vad_diarize import VadSpec
 from spelangy_model.audio.tts import Voice
 from spelangy_model.audio.tts.espeak import ACCENTS, voices_of
 from spelangy_model.eval.systems import Cascade
@@ -24,7 +25,8 @@ SEED = 20260101
 TRAINED_VOICES = voices_of(tuple(accent for accent in ACCENTS if accent != "en-029"))
 HELD_OUT_VOICES = tuple(Voice(name=f"en-gb-x-gbclan+{variant}", accent="en-gb-x-gbclan") for variant in ("m1", "f5"))
 WHISPER_BASE = FasterWhisper(name="whisper-base", model="package:base", beam_size=1)
-WHISPER_TINY = WhisperTimestamped(name="whisper-tiny.en", model="package:tiny.en")
+WHISPER_TINY = FasterWhisper(name="whisper-tiny.en", model="package:tiny.en", beam_size=1)
+WHISPER_TIMESTAMPED = WhisperTimestamped(name="whisper-timestamped", model="package:tiny.en")
 ASKING: dict[str, Any] = {"seed": SEED, "trained_voices": TRAINED_VOICES, "held_out_voices": HELD_OUT_VOICES}
 ROW_TOKENS, BATCH_ROWS, BASE_BATCH_ROWS = 256, 5, 6
 GRANULARITY = lab.Ablation("Granularity", "coarse_stochastic", "fine_stochastic", "coarse to fine chunks", (37.6, 40.7))
@@ -51,6 +53,7 @@ class Size:
     questions_per_split: int = 0
     held_out_texts: int = 100
     questions_to_systems: int = 100
+    word_times: bool = True
 
 
 def judging(world: str = WORLD, held_out_texts: int = 100) -> lab.Judging:
@@ -124,7 +127,18 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
         judging=judging(held_out_texts=size.held_out_texts),
         seed=SEED,
     )
-    return lab.Recipe(name, board, description=description, follows_snapshots=name == "sample")
+    leaves = (board, word_times()) if size.word_times else (board,)
+    return lab.Recipe(name, *leaves, description=description, follows_snapshots=name == "sample")
+
+
+def word_times() -> lab.Dataset:
+    """Return the words of one recording with the times of two implementations of Whisper, on the same weights.
+
+    whisper-timestamped takes three times the processor time of CTranslate2 for a window, so it recognizes no more.
+    """
+    audio = lab.recordings({"one": lab.Packaged("tiny_snapshots/audio/2026-02")}, name="timed_audio")
+    spoken = lab.segments(audio, diarizer=VadSpec(speakers="one"), name="timed_segments")
+    return lab.corpus(lab.hypotheses(audio, spoken, systems=(WHISPER_TINY, WHISPER_TIMESTAMPED), name="word_times"))
 
 
 TINY_SIZE = Size(
@@ -143,6 +157,7 @@ TINY_SIZE = Size(
     questions_per_split=20,
     held_out_texts=10,
     questions_to_systems=20,
+    word_times=False,
 )
 SAMPLE = build("sample", "The whole system in minutes on two cores, offline", Size())
 TINY = build("tiny", "The program of the sample in minutes, for tests: its scores mean nothing", TINY_SIZE)
