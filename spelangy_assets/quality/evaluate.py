@@ -7,6 +7,7 @@ connections. An expectation that errors is an error, never a mere failure, and i
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import functools
 import math
@@ -34,13 +35,20 @@ class ContractError(Exception):
     """A contract that cannot be evaluated (its SQL fails, a bound names no column): our mistake, not the data's."""
 
 
+@functools.cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Open the database of this process: opening one takes 25 ms, a cursor of one 2. Views belong to their cursor."""
+    atexit.register(_database.cache_clear)  # what lives at the interpreter's end is reported as leaked
+    return duckdb.connect()
+
+
 @contextmanager
 def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open what the SQL of a contract sees of an artifact."""
     import pyarrow.dataset as pads  # imports pandas, which what only plans does without
 
     manifest = artifact.manifest
-    with duckdb.connect() as connection:
+    with _database().cursor() as connection:
         for table, record in tables.items():
             paths = [artifact.files.full(shard.path) for shard in artifact.shards(table)]
             dataset = pads.dataset(
