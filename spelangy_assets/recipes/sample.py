@@ -14,7 +14,6 @@ from spelangy_assets.sample.notes import WrittenNotes
 from spelangy_assets.sample.sources import HELD_OUT, SampleWorld, SentenceKind, WorldSentences, WorldTexts
 from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_model.audio.asr import FasterWhisper, WhisperTimestamped
-from spelangy_model.audio.diarization.vad_diarize import VadSpec
 from spelangy_model.audio.tts import Voice
 from spelangy_model.audio.tts.espeak import ACCENTS, voices_of
 from spelangy_model.eval.systems import Cascade
@@ -53,7 +52,7 @@ class Size:
     questions_per_split: int = 0
     held_out_texts: int = 100
     questions_to_systems: int = 100
-    word_times: bool = True
+    timed_windows: int = 2
 
 
 def judging(world: str = WORLD, held_out_texts: int = 100) -> lab.Judging:
@@ -127,18 +126,14 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
         judging=judging(held_out_texts=size.held_out_texts),
         seed=SEED,
     )
-    leaves = (board, word_times()) if size.word_times else (board,)
+    leaves = [board]
+    if size.timed_windows:
+        # The words of two implementations of Whisper on the same weights, side by side with their times. A window takes
+        # whisper-timestamped three times the processor time of CTranslate2, so it recognizes a few.
+        both = (WHISPER_TINY, WHISPER_TIMESTAMPED)
+        first = audio.on(size.crawls[0])
+        leaves.append(lab.corpus(lab.hypotheses(first, turns, both, max_windows=size.timed_windows, name="word_times")))
     return lab.Recipe(name, *leaves, description=description, follows_snapshots=name == "sample")
-
-
-def word_times() -> lab.Dataset:
-    """Return the words of one recording with the times of two implementations of Whisper, on the same weights.
-
-    whisper-timestamped takes three times the processor time of CTranslate2 for a window, so it recognizes no more.
-    """
-    audio = lab.recordings({"one": lab.Packaged("tiny_snapshots/audio/2026-02")}, name="timed_audio")
-    spoken = lab.segments(audio, diarizer=VadSpec(speakers="one"), name="timed_segments")
-    return lab.corpus(lab.hypotheses(audio, spoken, systems=(WHISPER_TINY, WHISPER_TIMESTAMPED), name="word_times"))
 
 
 TINY_SIZE = Size(
@@ -157,7 +152,7 @@ TINY_SIZE = Size(
     questions_per_split=20,
     held_out_texts=10,
     questions_to_systems=20,
-    word_times=False,
+    timed_windows=0,
 )
 SAMPLE = build("sample", "The whole system in minutes on two cores, offline", Size())
 TINY = build("tiny", "The program of the sample in minutes, for tests: its scores mean nothing", TINY_SIZE)

@@ -15,12 +15,12 @@ def test_training_asks_for_no_unit_that_a_processor_may_lack(name: str) -> None:
     assert precisions == {"float32"}
 
 
-def test_the_vote_is_over_batched_recognizers_and_whisper_timestamped_recognizes_one_recording() -> None:
+def test_the_vote_is_over_batched_recognizers_and_whisper_timestamped_recognizes_a_few_windows() -> None:
     graph = recipe_named("sample").graph
     systems = {node.name: node.config.systems for node in graph if isinstance(node.config, recognize.Config)}
     assert [type(one) for one in systems["transcript_hypotheses"]] == [FasterWhisper, FasterWhisper]
     assert [type(one) for one in systems["word_times"]] == [FasterWhisper, WhisperTimestamped]
-    assert ("word_times", "one") in required_places(graph), "the demo makes it"
+    assert [place for place in required_places(graph) if place[0] == "word_times"] == [("word_times", "2026-01")]
 
 
 def test_questions_are_tokenized_once_for_all_runs() -> None:

@@ -164,7 +164,10 @@ def test_chosen_records_come_in_order_and_of_the_row_groups_that_hold_them_alone
     writer = store.writer(NAME, identity, TABLES)
     with writer.unit(0) as out:
         out.write("metrics", [Metric(f"m{i}", "toy", i, 0, 0, 1) for i in range(2500)])
-    (shard,) = writer.commit().shards("metrics")
+    writer.commit()
+    artifact = store.find(ADDRESS, identity.build_key)
+    assert artifact is not None
+    (shard,) = artifact.shards("metrics")
     read: list[tuple[int, int]] = []
     whole = pq.ParquetFile.read_row_group
 
