@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-
 # What a rate is taken from: less says more of the start than of the work.
 _ENOUGH_SHARE = 0.01
 _ENOUGH_S = 300.0
