@@ -1,7 +1,7 @@
 """How far a long piece of work is, and about how long the rest takes.
 
-Put here: the one protocol by which work says so, and the words for it. Do not put here: who hears of it (a terminal, a
-log).
+Put here: the one protocol by which work says so, and the words for it. Do not put here: where it is shown (a
+terminal, a log).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from spelangy_model.progress import Progress, Standing, standing
 
-Told = Callable[[Standing], None]
+OnStanding = Callable[[Standing], None]
 
 
 class Meter:
@@ -22,8 +22,8 @@ class Meter:
     What a killed run left done counts as done, but not for the rate.
     """
 
-    def __init__(self, told: Told, clock: Callable[[], float] = time.monotonic):
-        self._told = told
+    def __init__(self, on_standing: OnStanding, clock: Callable[[], float] = time.monotonic):
+        self._on_standing = on_standing
         self._clock = clock
         self._units: tuple[int, int] | None = None
         self._part: tuple[float, float, str] | None = None
@@ -31,14 +31,14 @@ class Meter:
 
     def units(self, done: int, total: int) -> None:
         self._units, self._part = (done, total), None
-        self._tell()
+        self._report()
 
     def part(self, done: float, total: float, what: str) -> None:
         """Take how much of the present unit is done: a Progress, which a stage is given."""
         self._part = (done, total, what)
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         done, total = self._units or (0, 1)
         words = [f"{done} of {total} units"] if total > 1 else []
         share = done / total if total else 1.0
@@ -49,23 +49,23 @@ class Meter:
         now = self._clock()
         if self._start is None or share < self._start[0]:  # work that went back to its checkpoint begins there
             self._start = (share, now)
-        self._told(standing(share, now - self._start[1], ", ".join(words), self._start[0]))
+        self._on_standing(standing(share, now - self._start[1], ", ".join(words), self._start[0]))
 
 
 def now_and_then(
-    every_s: float, told: Told, at_once: bool = False, clock: Callable[[], float] = time.monotonic
-) -> Told:
+    every_s: float, on_standing: OnStanding, at_once: bool = False, clock: Callable[[], float] = time.monotonic
+) -> OnStanding:
     """Return a function that passes on at most one standing each `every_s` seconds, the first after that time unless
     `at_once`."""
     last = clock() - (every_s if at_once else 0.0)
 
-    def tell(one: Standing) -> None:
+    def pass_on(one: Standing) -> None:
         nonlocal last
         if clock() - last >= every_s:
             last = clock()
-            told(one)
+            on_standing(one)
 
-    return tell
+    return pass_on
 
 
 @contextmanager

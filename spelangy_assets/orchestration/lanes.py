@@ -167,11 +167,11 @@ def run_lanes(
     settings: Settings,
     runs: Sequence[Run],
     lanes: int,
-    told: Callable[[Message], None],
+    on_message: Callable[[Message], None],
 ) -> Outcome:
     """Do runs over lanes, parents first, the most urgent first; what is below a failure is not run and is named.
 
-    `told` hears what every lane says, as it says it.
+    `on_message` is called with every message of a lane, as it comes.
     When this is left by an exception, an interrupt among them, the lanes are killed with what they are at: the next
     run resumes from there.
     """
@@ -202,7 +202,7 @@ def run_lanes(
             if not busy:
                 break  # what waits is below a failure
             for message in _messages(results, processes):
-                told(message)
+                on_message(message)
                 if not isinstance(message, Ended):
                     continue
                 lane = busy.pop(message.run)

@@ -79,7 +79,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         log = now_and_then(_LOG_EVERY_S, lambda standing: context.log.info(standing.line))
         show = now_and_then(_SHOW_EVERY_S, lambda standing: laboratory.show(node.name, partition, standing), True)
 
-        def told(standing: Standing) -> None:
+        def on_standing(standing: Standing) -> None:
             log(standing)
             show(standing)
 
@@ -93,7 +93,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
                 source=laboratory.source(node, partition),
                 force=context.run.tags.get(FORCE_TAG, "false") != "false",
                 log=context.log.info,
-                told=told,
+                on_standing=on_standing,
             )
         except Exception as error:
             if is_transient(error) and not isinstance(error, _FINAL):

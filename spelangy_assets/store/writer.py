@@ -311,7 +311,7 @@ class ArtifactWriter:
         """
         if isinstance(items, Sized):
             self._units = sum(self._mine(unit) for unit in range(len(items)))
-            self._tell_units()
+            self._report_units()
         for unit, item in enumerate(items):
             if not self.done(unit) and self._mine(unit):
                 yield unit, item
@@ -319,7 +319,7 @@ class ArtifactWriter:
     def _mine(self, unit: int) -> bool:
         return self._share is None or self._share.has(unit)
 
-    def _tell_units(self) -> None:
+    def _report_units(self) -> None:
         if self._on_units is not None and self._units:
             self._on_units(sum(map(self._mine, self._receipts)), self._units)
 
@@ -370,7 +370,7 @@ class ArtifactWriter:
         self._files.sync(self.path)
         self._files.replace(f"{self.path}/unit-{unit:05d}.json", receipt.to_json())
         self._receipts[unit] = receipt
-        self._tell_units()
+        self._report_units()
 
     def _open_shard(self, unit: int, table: str) -> _ShardSink:
         if table not in self._tables:

@@ -14,7 +14,7 @@ from spelangy_model.records import Metric
 
 
 class Clock:
-    """A clock that stands until it is told to go on."""
+    """A clock that is set by hand."""
 
     now = 0.0
 
@@ -28,49 +28,49 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def told() -> list[Standing]:
+def standings() -> list[Standing]:
     return []
 
 
-def test_units_and_what_is_done_of_the_present_one_make_one_share(clock: Clock, told: list[Standing]):
-    meter = Meter(told.append, clock)
+def test_units_and_what_is_done_of_the_present_one_make_one_share(clock: Clock, standings: list[Standing]):
+    meter = Meter(standings.append, clock)
     meter.units(0, 4)
     clock.now = 60
     meter.units(1, 4)
-    assert told[-1].line == "1 of 4 units, 25%: 60.0 s gone, about 3.0 min left"
+    assert standings[-1].line == "1 of 4 units, 25%: 60.0 s gone, about 3.0 min left"
     clock.now = 90
     meter.part(200, 400, "steps")
-    assert told[-1].line == "1 of 4 units, 200 of 400 steps, 38%: 90.0 s gone, about 2.5 min left"
+    assert standings[-1].line == "1 of 4 units, 200 of 400 steps, 38%: 90.0 s gone, about 2.5 min left"
     meter.units(2, 4)
-    assert (told[-1].share, told[-1].text) == (0.5, "2 of 4 units")
+    assert (standings[-1].share, standings[-1].text) == (0.5, "2 of 4 units")
 
 
-def test_a_build_of_one_unit_speaks_of_its_parts_alone(clock: Clock, told: list[Standing]):
-    meter = Meter(told.append, clock)
+def test_a_build_of_one_unit_speaks_of_its_parts_alone(clock: Clock, standings: list[Standing]):
+    meter = Meter(standings.append, clock)
     meter.units(0, 1)
-    assert told[-1].line == "0%: 0.0 s gone, no rate yet"
+    assert standings[-1].line == "0%: 0.0 s gone, no rate yet"
     clock.now = 10
     meter.part(25, 100, "steps")
-    assert told[-1].line == "25 of 100 steps, 25%: 10.0 s gone, about 30.0 s left"
+    assert standings[-1].line == "25 of 100 steps, 25%: 10.0 s gone, about 30.0 s left"
 
 
-def test_what_was_done_before_a_kill_is_not_taken_for_speed(clock: Clock, told: list[Standing]):
-    meter = Meter(told.append, clock)
+def test_what_was_done_before_a_kill_is_not_taken_for_speed(clock: Clock, standings: list[Standing]):
+    meter = Meter(standings.append, clock)
     meter.units(8, 10)
-    assert told[-1].left_s is None
+    assert standings[-1].left_s is None
     clock.now = 5
     meter.units(9, 10)
-    assert told[-1].left_s == pytest.approx(5)
+    assert standings[-1].left_s == pytest.approx(5)
 
 
-def test_work_that_goes_back_to_its_checkpoint_starts_its_rate_there(clock: Clock, told: list[Standing]):
-    meter = Meter(told.append, clock)
+def test_work_that_goes_back_to_its_checkpoint_starts_its_rate_there(clock: Clock, standings: list[Standing]):
+    meter = Meter(standings.append, clock)
     meter.part(130, 200, "steps")
     clock.now = 4
     meter.part(100, 200, "steps")
     clock.now = 14
     meter.part(150, 200, "steps")
-    assert told[-1].left_s == pytest.approx(10)
+    assert standings[-1].left_s == pytest.approx(10)
 
 
 def test_a_log_gets_a_line_now_and_then_and_a_terminal_one_at_once(clock: Clock):
@@ -113,7 +113,7 @@ def test_a_build_says_how_far_it_is_and_counts_what_a_killed_one_left(toys: Any,
     fails = [2.0]
     first: list[Standing] = []
     with pytest.raises(KeyboardInterrupt):
-        build(store, graph, node, None, execution, told=first.append)
+        build(store, graph, node, None, execution, on_standing=first.append)
     assert [(one.share, one.text) for one in first] == [
         (0.0, "0 of 2 units"),
         (0.25, "0 of 2 units, 1 of 2 windows"),
@@ -122,5 +122,5 @@ def test_a_build_says_how_far_it_is_and_counts_what_a_killed_one_left(toys: Any,
     ]
     fails.clear()
     second: list[Standing] = []
-    build(store, graph, node, None, execution, told=second.append)
+    build(store, graph, node, None, execution, on_standing=second.append)
     assert [one.share for one in second] == [0.5, 0.75, 1.0]
