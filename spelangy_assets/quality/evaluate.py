@@ -7,6 +7,7 @@ connections. An expectation that errors is an error, never a mere failure, and i
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import functools
 import math
@@ -37,6 +38,7 @@ class ContractError(Exception):
 @functools.cache
 def _database() -> duckdb.DuckDBPyConnection:
     """Open the database of this process: opening one takes 25 ms, a cursor of one 2. Views belong to their cursor."""
+    atexit.register(_database.cache_clear)  # what lives at the interpreter's end is reported as leaked
     return duckdb.connect()
 
 
