@@ -80,7 +80,8 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         show = now_and_then(_SHOW_EVERY_S, lambda standing: laboratory.show(node.name, partition, standing), True)
 
         def on_standing(standing: Standing) -> None:
-            log(standing)
+            if standing.share < 1:
+                log(standing)
             show(standing)
 
         try:
