@@ -15,7 +15,7 @@ from typing import TextIO
 
 import dagster as dg
 
-from spelangy_assets.cli.progress_bar import Bar
+from spelangy_assets.cli.progress_bar import Bars
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, place_name, required_places
 from spelangy_assets.execution.recipe import Recipe
@@ -23,12 +23,15 @@ from spelangy_assets.execution.runs import runs_of
 from spelangy_assets.execution.stage import InputError
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.orchestration.lanes import Outcome, Progress, close_orphans, run_lanes
+from spelangy_assets.orchestration.lanes import Finished, Message, Outcome, Working, close_orphans, run_lanes
 from spelangy_assets.orchestration.partitions import add_partitions
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import DatasetName
 from spelangy_assets.store.names import check_name
+from spelangy_model.progress import standing
+
+_WHOLE = "all"
 
 
 def prepare_instance(settings: Settings) -> None:
@@ -49,32 +52,52 @@ def prepare_instance(settings: Settings) -> None:
 
 
 class Teller:
-    """Prints a line for each dataset as it is done, and on a terminal a bar below."""
+    """Prints a line for each dataset as it is done, and on a terminal a bar for each that is worked on and for all."""
 
     def __init__(self, weights: Mapping[str, int], places: list[Place], stream: TextIO):
         self._weights = weights
-        self._total = len(places)
+        self._places = places
         self._work = sum(weights[asset] for asset, _ in places)
-        self._bar = Bar(stream)
+        self._working: dict[Place, float] = {}
+        self._bars = Bars(stream)
         self._started = time.perf_counter()
-        self.done: list[Progress] = []
+        self.done: list[Finished] = []
 
-    def __call__(self, progress: Progress) -> None:
-        self.done.append(progress)
-        name = place_name(progress.asset, progress.partition)
-        drops = ", ".join(f"{reason} {count}" for reason, count in sorted(progress.dropped.items()))
-        how = "as it was" if progress.cached else f"{progress.seconds:6.1f} s"
-        state = "" if progress.passed else "  CONTRACT FAILED"
+    def __call__(self, message: Message) -> None:
+        if isinstance(message, Working):
+            place = (message.asset, message.partition)
+            self._working[place] = message.standing.share
+            self._bars.draw(place_name(*place), message.standing)
+        elif isinstance(message, Finished):
+            self._forget((message.asset, message.partition))
+            self.done.append(message)
+            self._bars.above(self._line(message))
+        else:  # what its run leaves behind when it has failed
+            for place in message.run.places:
+                self._forget(place)
+        if self._bars.shown:
+            finished = sum(self._weights[one.asset] for one in self.done)
+            under_way = sum(self._weights[asset] * share for (asset, _), share in self._working.items())
+            share = (finished + under_way) / self._work if self._work else 1.0
+            text = f"{len(self.done)} of {len(self._places)} datasets"
+            self._bars.draw(_WHOLE, standing(share, time.perf_counter() - self._started, text))
+
+    def _forget(self, place: Place) -> None:
+        self._working.pop(place, None)
+        self._bars.remove(place_name(*place))
+
+    def _line(self, one: Finished) -> str:
+        drops = ", ".join(f"{reason} {count}" for reason, count in sorted(one.dropped.items()))
+        how = "as it was" if one.cached else f"{one.seconds:6.1f} s"
+        state = "" if one.passed else "  CONTRACT FAILED"
         elapsed_s = time.perf_counter() - self._started
-        self._bar.above(
-            f"[{elapsed_s:5.0f} s {len(self.done):3}/{self._total}] {name:<44}{how:>10}"
-            f"{progress.rows:>8} kept" + (f"  dropped: {drops}" if drops else "") + state
+        return (
+            f"[{elapsed_s:5.0f} s {len(self.done):3}/{len(self._places)}] {place_name(one.asset, one.partition):<44}"
+            f"{how:>10}{one.rows:>8} kept" + (f"  dropped: {drops}" if drops else "") + state
         )
-        if len(self.done) < self._total:
-            self._bar.draw(sum(self._weights[one.asset] for one in self.done), self._work, elapsed_s)
 
     def close(self) -> None:
-        self._bar.close()
+        self._bars.close()
 
 
 def unfinished(instance: dg.DagsterInstance, recipe: str, graph: Graph, places: list[Place]) -> list[str]:
@@ -108,7 +131,7 @@ def _blocks(check: dg.AssetCheckEvaluation) -> bool:
 class Materialized:
     """What was brought up to date, and what was not."""
 
-    done: list[Progress]
+    done: list[Finished]
     outcome: Outcome
     problems: list[str]
 
@@ -216,13 +239,13 @@ def _print_leaderboard(recipe: Recipe, graph: Graph, laboratory: Laboratory, str
 def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, stream: TextIO) -> None:
     done, outcome = result.done, result.outcome
     by_asset: dict[str, dict[str, float]] = {}
-    for progress in done:
-        row = by_asset.setdefault(progress.asset, {"wall_s": 0.0, "cpu_s": 0.0, "partitions": 0, "computed": 0})
+    for one in done:
+        row = by_asset.setdefault(one.asset, {"wall_s": 0.0, "cpu_s": 0.0, "partitions": 0, "computed": 0})
         row["partitions"] += 1
-        if not progress.cached:
+        if not one.cached:
             row["computed"] += 1
-            row["wall_s"] += progress.seconds
-            row["cpu_s"] += progress.cpu_seconds
+            row["wall_s"] += one.seconds
+            row["cpu_s"] += one.cpu_seconds
     stages_cpu = sum(row["cpu_s"] for row in by_asset.values())
     print(f"{'asset':<28}{'partitions':>11}{'computed':>10}{'wall s':>9}{'CPU s':>9}", file=stream)
     for asset, row in by_asset.items():

@@ -28,12 +28,22 @@ from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
 from spelangy_assets.settings import Settings
+from spelangy_model.progress import Standing
 
 PROCESS_TAG = "spelangy/process"
 
 
 @dataclass(frozen=True)
-class Progress:
+class Working:
+    """How far a lane is with one dataset."""
+
+    asset: str
+    partition: str | None
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class Finished:
     """One dataset that a lane brought up to date, in the words of its manifest."""
 
     asset: str
@@ -57,6 +67,9 @@ class Ended:
     cpu_seconds: float
 
 
+Message = Working | Finished | Ended
+
+
 def _lane(recipe: str, reference: str, settings: Settings, inbox: Any, results: Any) -> None:
     """The body of a lane's process: take a run, do it, say how it ended; None ends the lane."""
     end_with_parent()
@@ -69,7 +82,7 @@ def _lane(recipe: str, reference: str, settings: Settings, inbox: Any, results: 
     def report(asset: str, partition: str | None, built: Built) -> None:
         manifest = built.artifact.manifest
         results.put(
-            Progress(
+            Finished(
                 asset,
                 partition,
                 built.cached,
@@ -82,8 +95,11 @@ def _lane(recipe: str, reference: str, settings: Settings, inbox: Any, results: 
             )
         )
 
+    def show(asset: str, partition: str | None, standing: Standing) -> None:
+        results.put(Working(asset, partition, standing))
+
     definitions = build_definitions(
-        settings, {"laboratory": Laboratory(settings, report=report)}, recipes=[recipe_named(reference)]
+        settings, {"laboratory": Laboratory(settings, report, show)}, recipes=[recipe_named(reference)]
     )
     with dg.DagsterInstance.get() as instance:
         while (run := inbox.get()) is not None:
@@ -151,10 +167,11 @@ def run_lanes(
     settings: Settings,
     runs: Sequence[Run],
     lanes: int,
-    on_progress: Callable[[Progress], None],
+    on_message: Callable[[Message], None],
 ) -> Outcome:
     """Do runs over lanes, parents first, the most urgent first; what is below a failure is not run and is named.
 
+    `on_message` is called with every message of a lane, as it comes.
     When this is left by an exception, an interrupt among them, the lanes are killed with what they are at: the next
     run resumes from there.
     """
@@ -185,8 +202,8 @@ def run_lanes(
             if not busy:
                 break  # what waits is below a failure
             for message in _messages(results, processes):
-                if isinstance(message, Progress):
-                    on_progress(message)
+                on_message(message)
+                if not isinstance(message, Ended):
                     continue
                 lane = busy.pop(message.run)
                 idle.append(lane)
@@ -236,7 +253,7 @@ def _kill(lanes: list[Any]) -> None:
             lane.join(timeout=2)
 
 
-def _messages(results: Any, processes: list[Any]) -> Iterator[Any]:
+def _messages(results: Any, processes: list[Any]) -> Iterator[Message]:
     try:
         yield results.get(timeout=0.5)
         while True:
