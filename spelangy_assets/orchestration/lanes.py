@@ -22,6 +22,7 @@ from typing import Any
 import dagster as dg
 import psutil
 
+from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.places import Place
 from spelangy_assets.execution.runs import Run, ready
 from spelangy_assets.orchestration.jobs import job_name
@@ -56,6 +57,22 @@ class Finished:
     cpu_seconds: float
     bytes: int
 
+    @classmethod
+    def of(cls, asset: str, partition: str | None, built: Built) -> "Finished":
+        """Return what a build says of a dataset."""
+        manifest = built.artifact.manifest
+        return cls(
+            asset,
+            partition,
+            built.cached,
+            built.verdict.accepted,
+            manifest.counts.records_kept,
+            manifest.counts.dropped,
+            manifest.seconds,
+            manifest.cpu_seconds,
+            sum(shard.bytes for shard in manifest.shards),
+        )
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -74,26 +91,12 @@ def _lane(recipe: str, reference: str, settings: Settings, inbox: Any, results: 
     """The body of a lane's process: take a run, do it, say how it ended; None ends the lane."""
     end_with_parent()
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
-    from spelangy_assets.execution.build import Built
     from spelangy_assets.orchestration.definitions import build_definitions
     from spelangy_assets.orchestration.laboratory import Laboratory
     from spelangy_assets.recipes.registry import recipe_named
 
     def report(asset: str, partition: str | None, built: Built) -> None:
-        manifest = built.artifact.manifest
-        results.put(
-            Finished(
-                asset,
-                partition,
-                built.cached,
-                built.verdict.accepted,
-                manifest.counts.records_kept,
-                manifest.counts.dropped,
-                manifest.seconds,
-                manifest.cpu_seconds,
-                sum(shard.bytes for shard in manifest.shards),
-            )
-        )
+        results.put(Finished.of(asset, partition, built))
 
     def show(asset: str, partition: str | None, standing: Standing) -> None:
         results.put(Working(asset, partition, standing))
