@@ -12,7 +12,6 @@ import os
 import queue
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -159,7 +158,6 @@ class Outcome:
     run_ids: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     not_run: list[str] = field(default_factory=list)
-    wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
 
@@ -178,7 +176,6 @@ def run_lanes(
     When this is left by an exception, an interrupt among them, the lanes are killed with what they are at: the next
     run resumes from there.
     """
-    started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
     _start_tracker()
     results = context.Queue()
@@ -187,7 +184,7 @@ def run_lanes(
         context.Process(target=_lane, args=(recipe, reference, settings, inbox, results), name=f"lane-{index}")
         for index, inbox in enumerate(inboxes)
     ]
-    outcome = Outcome()
+    outcome = Outcome(peak_memory_bytes=_memory_bytes())
     idle = list(range(len(inboxes)))
     busy: dict[Run, int] = {}  # run -> lane
     waiting, lane_cpu = list(runs), {}
@@ -228,7 +225,6 @@ def run_lanes(
         process.join(timeout=30)
     _kill(processes)
     outcome.not_run = sorted(run.title for run in waiting)
-    outcome.wall_seconds = time.perf_counter() - started
     outcome.cpu_seconds = sum(lane_cpu.values()) + sum(os.times()[:2])
     return outcome
 

@@ -19,7 +19,12 @@ def chain(toys: Any) -> list[Node]:
     """A crawl, what reads it at each snapshot, the roll-up of both and what reads that."""
     crawl = toys.node("crawl", partition="audio_snapshot")
     reader = toys.reader("reader", "crawl", partition="audio_snapshot")
-    return [crawl, reader, toys.roll_up("corpus", *(("reader", day) for day in DAYS)), toys.reader("mix", "corpus", toys.sum_members)]
+    return [
+        crawl,
+        reader,
+        toys.roll_up("corpus", *(("reader", day) for day in DAYS)),
+        toys.reader("mix", "corpus", toys.sum_members),
+    ]
 
 
 def places(nodes: list[Node]) -> list[tuple[str, str | None]]:
