@@ -3,10 +3,10 @@
 Put here: from questions to score rows, and from those to metrics. Do not put here: likelihoods, divergences or
 intervals (spelangy_model/eval).
 
-Inputs: `run` (a model folder), `questions` (SpokenQuestion), `speech_tokenizer` (files), and where there is some
-`talk` (SpokenPassage). Output: scores(QuestionScore), one row a recording and one for each question text (accent empty,
-question_id = text_id), gaps(TokenGap), one row a recording and token of its answer, passages(PassageScore), and
-metrics(Metric):
+Inputs: `run` (a model folder), `questions` (SpokenQuestion, of which the sound is not read) and `question_codes`, the
+same questions as speech codes; where there is held-out talk `talk` (SpokenPassage) and the `speech_tokenizer` of its
+sound. Output: scores(QuestionScore), one row a recording and one for each question text (accent empty, question_id =
+text_id), gaps(TokenGap), one row a recording and token of its answer, passages(PassageScore), and metrics(Metric):
 
     sqa.{benchmark}.{split}.accuracy  sqa.{benchmark}.accuracy              spoken, by the primary scoring; chance 0.25
     sqa.all.accuracy  sqa.accent.{accent}.accuracy  sqa.voice.{voice}.accuracy   all questions; by who asks
@@ -39,7 +39,16 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_model.audio.io import decode_flac
-from spelangy_model.records import Metric, PassageScore, QuestionScore, SpokenPassage, SpokenQuestion, TokenGap
+from spelangy_model.records import (
+    Metric,
+    PassageScore,
+    Question,
+    QuestionCodes,
+    QuestionScore,
+    SpokenPassage,
+    SpokenQuestion,
+    TokenGap,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,8 +112,9 @@ KIND = DatasetKind(
     takes={
         "run": "language_model",
         "questions": SpokenQuestion,
-        "speech_tokenizer": "speech_tokenizer",
+        "question_codes": QuestionCodes,
         "talk": SpokenPassage,
+        "speech_tokenizer": "speech_tokenizer",
     },
     makes="scores",
     columns={
@@ -114,7 +124,7 @@ KIND = DatasetKind(
         },
         **dict.fromkeys(
             ("option_log_likelihoods", "option_per_token", "option_per_character", "predicted_index", "reverse_kl"),
-            ("questions.audio", "questions.question", "questions.options"),
+            ("question_codes.codes", "questions.question", "questions.options"),
         ),
         "answer_index": ("questions.answer_index",),
     },
@@ -125,14 +135,26 @@ KIND = DatasetKind(
 def evaluation(
     run: Dataset,
     questions: Dataset,
-    speech_tokenizer: Dataset,
+    question_codes: Dataset,
     *,
     name: str,
     talk: Dataset | None = None,
+    speech_tokenizer: Dataset | None = None,
     **options: Any,
 ) -> Dataset:
-    """Return a run's scores on questions and on held-out `talk`; `options` are fields of Config."""
-    inputs = {"run": run, "questions": questions, "speech_tokenizer": speech_tokenizer, "talk": talk}
+    """Return a run's scores on questions and their speech codes; `options` are fields of Config.
+
+    With held-out `talk`, which needs `speech_tokenizer`, on that too.
+    """
+    if (talk is None) != (speech_tokenizer is None):
+        raise TypeError("talk= and speech_tokenizer= are given together")
+    inputs = {
+        "run": run,
+        "questions": questions,
+        "question_codes": question_codes,
+        "talk": talk,
+        "speech_tokenizer": speech_tokenizer,
+    }
     return dataset(__name__, Config(**options), name=name, inputs=inputs)
 
 
@@ -156,7 +178,7 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     """Score in one unit."""
     for unit, _ in ctx.out.pending(["scores"]):
-        questions = list(ctx.inputs["questions"].records("questions", SpokenQuestion))
+        questions = list(ctx.inputs["questions"].records("questions", Question))
         with ctx.out.unit(unit) as out:
             out.read(len(questions))
             checkpoint = _open(ctx)
@@ -175,19 +197,25 @@ def run(ctx: StageContext, config: Config) -> None:
 
 @dataclass(frozen=True)
 class _Checkpoint:
-    """A run's model with its vocabulary, and the codec of its speech."""
+    """A run's model with its vocabulary."""
 
     model: Any
     layout: Layout
     tokenizer: Any
-    codec: Any
+
+    def check(self, ctx: StageContext, codebook_size: int) -> None:
+        """Raise InputError where speech has other codes than the model knows."""
+        if codebook_size != self.layout.codebook_size:
+            raise InputError(
+                f"{ctx.inputs['run'].uri} knows {self.layout.codebook_size} speech codes, the speech tokenizer has "
+                f"{codebook_size}: score it with the tokenizer that it was trained on"
+            )
 
 
 def _open(ctx: StageContext) -> _Checkpoint:
     import torch
 
     from spelangy_model.lm.forward import load_model
-    from spelangy_model.tokenizer.open_codec import open_codec
     from spelangy_model.tokenizer.text import load_text_tokenizer
     from spelangy_model.tokenizer.vocab import check_checkpoint
 
@@ -200,23 +228,20 @@ def _open(ctx: StageContext) -> _Checkpoint:
     model.to(device)
     layout = check_checkpoint(model, folder)
     tokenizer = load_text_tokenizer(folder)
-    speech = open_codec(ctx.inputs["speech_tokenizer"].local_folder(cache_dir), ctx.execution.device)
-    if speech.codebook_size != layout.codebook_size:
-        raise InputError(
-            f"{ctx.inputs['run'].uri} knows {layout.codebook_size} speech codes, the speech tokenizer has "
-            f"{speech.codebook_size}: score it with the tokenizer that it was trained on"
-        )
-    return _Checkpoint(model, layout, tokenizer, speech)
+    return _Checkpoint(model, layout, tokenizer)
 
 
 def _score(
-    ctx: StageContext, checkpoint: _Checkpoint, config: Config, questions: list[SpokenQuestion]
+    ctx: StageContext, checkpoint: _Checkpoint, config: Config, questions: list[Question]
 ) -> tuple[list[QuestionScore], list[TokenGap]]:
     from spelangy_model.eval.gap import position_gaps
     from spelangy_model.eval.multiple_choice import score_prompts
     from spelangy_model.eval.prompts import spoken_prompt, text_prompt
 
     model, layout, tokenizer = checkpoint.model, checkpoint.layout, checkpoint.tokenizer
+    codes = {row.question_id: row for row in ctx.inputs["question_codes"].records("codes", QuestionCodes)}
+    for row in codes.values():
+        checkpoint.check(ctx, row.codebook_size)
     prefix = config.answer_prefix
     spoken_rows: list[QuestionScore] = []
     written_rows: list[QuestionScore] = []
@@ -225,17 +250,15 @@ def _score(
     for block in _blocks(list(texts), _TEXTS_AT_ONCE):
         chosen = set(block)
         heard = [question for question in questions if question.text_id in chosen]
-        codes = checkpoint.codec.encode([decode_flac(question.audio.bytes) for question in heard])
         spoken = [
-            spoken_prompt(layout, tokenizer, list(code), prefix, question.options, question.answer_index)
-            for question, code in zip(heard, codes, strict=True)
+            spoken_prompt(layout, tokenizer, codes[q.question_id].codes, prefix, q.options, q.answer_index)
+            for q in heard
         ]
         read = [texts[text_id] for text_id in block]
         written = [
             text_prompt(layout, tokenizer, question.question, prefix, question.options, question.answer_index)
             for question in read
         ]
-        ctx.log(f"scoring {len(spoken)} spoken and {len(written)} written questions")
         after_text = dict(zip(block, score_prompts(model, written, layout.pad), strict=True))
         for question, prompt, score in zip(heard, spoken, score_prompts(model, spoken, layout.pad), strict=True):
             reference = after_text[question.text_id]
@@ -256,20 +279,25 @@ def _score(
                 for position, (token, gap) in enumerate(zip(prompt.options[prompt.followed], found, strict=True))
             ]
         written_rows += [_row(question, "text", after_text[question.text_id], config, math.nan) for question in read]
+        ctx.progress(len(written_rows), len(texts), "questions")
     return spoken_rows + written_rows, gaps
 
 
 def _score_talk(ctx: StageContext, checkpoint: _Checkpoint, config: Config) -> list[PassageScore]:
     """Return how the run predicts the last sentence of each passage of held-out talk; none where none is given."""
     from spelangy_model.eval.passages import Heard, passage_losses
+    from spelangy_model.tokenizer.open_codec import open_codec
 
     if "talk" not in ctx.inputs:
         return []
     passages = list(ctx.inputs["talk"].records("talk", SpokenPassage))
+    folder = ctx.inputs["speech_tokenizer"].local_folder(ctx.execution.cache_dir)
+    codec = open_codec(folder, ctx.execution.device)
+    checkpoint.check(ctx, codec.codebook_size)
     heard = []
     for start in range(0, len(passages), _TEXTS_AT_ONCE):
         block = passages[start : start + _TEXTS_AT_ONCE]
-        codes = iter(checkpoint.codec.encode([sound for passage in block for sound in _sentences_of(passage)]))
+        codes = iter(codec.encode([sound for passage in block for sound in _sentences_of(passage)]))
         heard += [
             Heard(tuple(tuple(map(int, next(codes))) for _ in passage.start_s), tuple(passage.sentences))
             for passage in block
@@ -328,7 +356,7 @@ def _blocks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield items[start : start + size]
 
 
-def _row(question: SpokenQuestion, modality: str, score: PromptScore, config: Config, gap: float) -> QuestionScore:
+def _row(question: Question, modality: str, score: PromptScore, config: Config, gap: float) -> QuestionScore:
     spoken = modality == "speech"
     return QuestionScore(
         question_id=question.question_id if spoken else question.text_id,

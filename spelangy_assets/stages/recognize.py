@@ -17,7 +17,7 @@ inside its utterance by characters, its confidence is 1, and the language is tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,6 +58,8 @@ class Config:
     heard in a window shared with other recordings stands where its number of words differs from the first system's by
     at most `shared_difference` of the larger of the two. `trust_language`: the language that came with a recording is
     taken as true and nobody listens for it; else each window is asked: what a crawl says of itself is often wrong.
+    `max_windows` of each shard are recognized, for a look at systems that cost much; 0: all. The turns outside of them
+    have no hypothesis and are counted as `not_sampled`.
     """
 
     systems: tuple[AsrSystem, ...]
@@ -66,6 +68,7 @@ class Config:
     group_windows: int = 32
     shared_difference: float = 0.1
     trust_language: bool = False
+    max_windows: int = 0
 
     def __post_init__(self) -> None:
         names = [system.name for system in self.systems]
@@ -139,6 +142,12 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit a shard of recordings."""
     recognizers: list[tuple[AsrSystem, Recognizer]] = []
+    minutes_to_hear = minutes_heard = 0.0  # by each system
+
+    def heard_by_one(group: Sequence[_Heard]) -> None:
+        nonlocal minutes_heard
+        minutes_heard += _minutes(segment for heard in group for segment in heard.segments)
+        ctx.progress(round(minutes_heard, 1), round(minutes_to_hear, 1), "minutes of speech, system by system")
 
     def hear(group: list[_Heard], out: UnitWriter) -> None:
         nonlocal recognizers
@@ -146,7 +155,7 @@ def run(ctx: StageContext, config: Config) -> None:
             recognizers = recognizers or [
                 (system, system.load(ctx.execution.cache_dir, ctx.execution.device)) for system in config.systems
             ]
-            _write(_hear(group, recognizers, config, out), out)
+            _write(_hear(group, recognizers, config, out, heard_by_one), out)
         group.clear()
 
     shards = list(
@@ -157,19 +166,33 @@ def run(ctx: StageContext, config: Config) -> None:
             turns: dict[str, list[Segment]] = {}
             for segment in segments.iter_records(Segment):
                 turns.setdefault(segment.recording_id, []).append(segment)
+            minutes_heard = 0.0
+            minutes_to_hear = len(config.systems) * _minutes(one for own in turns.values() for one in own)
             group: list[_Heard] = []
+            count = 0
             for recording in recordings.iter_records(Recording, batch_rows=1):
                 own = turns.get(recording.recording_id, [])
                 out.read(len(own))
-                out.kept(len(own))
                 if not own:
                     continue
                 if recording.has_transcript:
+                    out.kept(len(own))
                     hear(group, out)
                     _write(_given(recording, own), out)
+                    minutes_to_hear -= len(config.systems) * _minutes(own)
+                    continue
+                if config.max_windows and count == config.max_windows:
+                    out.drop("not_sampled", len(own))
                     continue
                 samples = decode_flac(recording.audio.bytes)
                 windows = make_windows(samples, own, config.max_window_s, config.pause_s)
+                if config.max_windows and count + len(windows) > config.max_windows:
+                    windows = windows[: config.max_windows - count]
+                    inside = {piece.segment_id for window in windows for piece in window.pieces}
+                    out.drop("not_sampled", sum(one.segment_id not in inside for one in own))
+                    own = [one for one in own if one.segment_id in inside]
+                count += len(windows)
+                out.kept(len(own))
                 if config.trust_language:
                     windows = [replace(window, language=language_code(recording.language)) for window in windows]
                 group.append(_Heard(own, windows))
@@ -187,17 +210,26 @@ class _Heard:
     windows: list[Window]
 
 
+def _minutes(segments: Iterable[Segment]) -> float:
+    return sum(segment.end_s - segment.start_s for segment in segments) / 60
+
+
 def _write(hypotheses: list[Hypothesis], out: UnitWriter) -> None:
     out.write("hypotheses", hypotheses)
     out.add("words", sum(len(hypothesis.words) for hypothesis in hypotheses))
 
 
 def _hear(
-    group: Sequence[_Heard], recognizers: Sequence[tuple[AsrSystem, Recognizer]], config: Config, out: UnitWriter
+    group: Sequence[_Heard],
+    recognizers: Sequence[tuple[AsrSystem, Recognizer]],
+    config: Config,
+    out: UnitWriter,
+    heard_by_one: Callable[[Sequence[_Heard]], None],
 ) -> list[Hypothesis]:
     windows = [window for heard in group for window in heard.windows]
     (first, detector), *others = recognizers
     results = _listen(first, detector, windows, None, config, out)
+    heard_by_one(group)
     spoken = [result for result in results if result.decoded]
     told = [replace(w, language=r.language) for w, r in zip(windows, results, strict=True) if r.decoded]
     words = {first.name: _by_segment(told, spoken)}
@@ -208,6 +240,7 @@ def _hear(
 
     for system, recognizer in others:
         words[system.name] = _by_segment(told, _listen(system, recognizer, told, far_from_first, config, out))
+        heard_by_one(group)
     language = {
         piece.segment_id: (result.language, result.language_probability)
         for window, result in zip(windows, results, strict=True)

@@ -107,6 +107,7 @@ def run(ctx: StageContext, config: Config) -> None:
         cache_dir = ctx.execution.cache_dir
         text_lm = ctx.inputs["base_lm"].local_folder(cache_dir) if config.system.reads_text_lm else None
         system = config.system.load(cache_dir, ctx.execution.device, text_lm)
+        questions = ctx.inputs["questions"].manifest.rows("questions")
         scores: list[QuestionScore] = []
         heard: list[HeardQuestion] = []
         voices: dict[str, str] = {}
@@ -124,7 +125,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 ]
                 voices |= {row.question_id: row.voice for row in block}
                 clusters |= {row.question_id: row.cluster_id for row in block}
-                ctx.log(f"{len(scores)} questions")
+                ctx.progress(len(scores), config.max_questions or questions, "questions")
             out.read(len(scores))
             out.kept(len(scores))
             out.write("scores", scores)
@@ -145,7 +146,11 @@ def _chosen(ctx: StageContext, config: Config) -> Iterator[SpokenQuestion]:
     ]
     ranked = sorted(ids, key=lambda question_id: stable_hash("asked", config.seed, question_id))
     chosen = set(ranked[: config.max_questions or len(ranked)])
-    return (row for row in questions.records("questions", SpokenQuestion) if row.question_id in chosen)
+    return (
+        row
+        for shard in questions.shards("questions")
+        for row in shard.chosen_records(SpokenQuestion, "question_id", chosen)
+    )
 
 
 def _blocks(rows: Iterator[SpokenQuestion], seed: int) -> Iterator[list[SpokenQuestion]]:

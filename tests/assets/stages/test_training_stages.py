@@ -32,6 +32,7 @@ from spelangy_assets.stages import (
     score_system,
     text_skill,
     text_tokenizer,
+    tokenize_questions,
     tokenize_text,
     train_lm,
     write_benchmark,
@@ -217,6 +218,13 @@ def make_nodes() -> dict[str, Node]:
         ),
         node("talk", write_talk, write_talk.Config(PASSAGES, VOICES), TALK),
         node(
+            "question_codes",
+            tokenize_questions,
+            tokenize_questions.Config(),
+            tokenize_questions.CONTRACT,
+            inputs={"questions": "questions", "speech_tokenizer": "speech_tokenizer"},
+        ),
+        node(
             "eval_quest",
             evaluate,
             evaluate.Config(seed=0),
@@ -224,8 +232,9 @@ def make_nodes() -> dict[str, Node]:
             inputs={
                 "run": "run_quest",
                 "questions": "questions",
-                "speech_tokenizer": "speech_tokenizer",
+                "question_codes": "question_codes",
                 "talk": "talk",
+                "speech_tokenizer": "speech_tokenizer",
             },
         ),
         node(
