@@ -120,8 +120,11 @@ def load_weights(loader: Any, folder: Path | str, **options: Any) -> Any:
 
     Raises CheckpointRefused as `check_settings` and `weight_files` do.
     """
+    from transformers.utils.logging import disable_progress_bar
+
     check_settings(Path(folder))
     weight_files(Path(folder))
+    disable_progress_bar()  # its bar of weights has no place in a log
     return loader.from_pretrained(
         str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
     )

@@ -15,20 +15,25 @@ from typing import TextIO
 
 import dagster as dg
 
-from spelangy_assets.cli.progress_bar import Bar
+from spelangy_assets.cli.progress_bar import Bars
+from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, place_name, required_places
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.runs import runs_of
 from spelangy_assets.execution.stage import InputError
-from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.execution.status import status_of
+from spelangy_assets.orchestration.event_log import record_present, unfinished
 from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.orchestration.lanes import Outcome, Progress, close_orphans, run_lanes
-from spelangy_assets.orchestration.partitions import add_partitions
+from spelangy_assets.orchestration.lanes import Finished, Message, Outcome, Working, close_orphans, run_lanes
+from spelangy_assets.orchestration.partitions import add_partitions, snapshots
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import DatasetName
 from spelangy_assets.store.names import check_name
+from spelangy_model.progress import standing
+
+_WHOLE = "all"
 
 
 def prepare_instance(settings: Settings) -> None:
@@ -49,68 +54,66 @@ def prepare_instance(settings: Settings) -> None:
 
 
 class Teller:
-    """Prints a line for each dataset as it is done, and on a terminal a bar below."""
+    """Prints a line for each dataset as it is done, and on a terminal a bar for each that is worked on and for all."""
 
     def __init__(self, weights: Mapping[str, int], places: list[Place], stream: TextIO):
         self._weights = weights
-        self._total = len(places)
+        self._places = places
         self._work = sum(weights[asset] for asset, _ in places)
-        self._bar = Bar(stream)
+        self._working: dict[Place, float] = {}
+        self._bars = Bars(stream)
         self._started = time.perf_counter()
-        self.done: list[Progress] = []
+        self.done: list[Finished] = []
 
-    def __call__(self, progress: Progress) -> None:
-        self.done.append(progress)
-        name = place_name(progress.asset, progress.partition)
-        drops = ", ".join(f"{reason} {count}" for reason, count in sorted(progress.dropped.items()))
-        how = "as it was" if progress.cached else f"{progress.seconds:6.1f} s"
-        state = "" if progress.passed else "  CONTRACT FAILED"
+    def __call__(self, message: Message) -> None:
+        if isinstance(message, Working):
+            place = (message.asset, message.partition)
+            self._working[place] = message.standing.share
+            self._bars.draw(place_name(*place), message.standing)
+        elif isinstance(message, Finished):
+            self._forget((message.asset, message.partition))
+            self.done.append(message)
+            self._bars.above(self._line(message))
+        else:  # what its run leaves behind when it has failed
+            for place in message.run.places:
+                self._forget(place)
+        if self._bars.shown:
+            finished = sum(self._weights[one.asset] for one in self.done)
+            under_way = sum(self._weights[asset] * share for (asset, _), share in self._working.items())
+            share = (finished + under_way) / self._work if self._work else 1.0
+            text = f"{len(self.done)} of {len(self._places)} datasets"
+            self._bars.draw(_WHOLE, standing(share, time.perf_counter() - self._started, text))
+
+    def there(self, place: Place, built: Built) -> None:
+        """Count a dataset that needed no run, without a line of its own."""
+        self.done.append(Finished.of(*place, built))
+
+    def _forget(self, place: Place) -> None:
+        self._working.pop(place, None)
+        self._bars.remove(place_name(*place))
+
+    def _line(self, one: Finished) -> str:
+        drops = ", ".join(f"{reason} {count}" for reason, count in sorted(one.dropped.items()))
+        how = "as it was" if one.cached else f"{one.seconds:6.1f} s"
+        state = "" if one.passed else "  CONTRACT FAILED"
         elapsed_s = time.perf_counter() - self._started
-        self._bar.above(
-            f"[{elapsed_s:5.0f} s {len(self.done):3}/{self._total}] {name:<44}{how:>10}"
-            f"{progress.rows:>8} kept" + (f"  dropped: {drops}" if drops else "") + state
+        return (
+            f"[{elapsed_s:5.0f} s {len(self.done):3}/{len(self._places)}] {place_name(one.asset, one.partition):<44}"
+            f"{how:>10}{one.rows:>8} kept" + (f"  dropped: {drops}" if drops else "") + state
         )
-        if len(self.done) < self._total:
-            self._bar.draw(sum(self._weights[one.asset] for one in self.done), self._work, elapsed_s)
 
     def close(self) -> None:
-        self._bar.close()
-
-
-def unfinished(instance: dg.DagsterInstance, recipe: str, graph: Graph, places: list[Place]) -> list[str]:
-    """Read back from the event log what is not materialized, or has a blocking check that did not pass."""
-    problems = []
-    for name, partition in places:
-        title = place_name(name, partition)
-        records = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key(recipe, name), asset_partitions=[partition] if partition else None), limit=1
-        ).records
-        if not records:
-            problems.append(f"{title}: not materialized")
-            continue
-        checks = [
-            entry.dagster_event.asset_check_evaluation_data
-            for entry in instance.all_logs(records[0].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-            if entry.dagster_event is not None
-        ]
-        mine = [check for check in checks if check.asset_key == asset_key(recipe, name) and check.blocking]
-        if not mine:
-            problems.append(f"{title}: no blocking check was evaluated")
-        problems.extend(f"{title}: blocking check {check.check_name} failed" for check in mine if _blocks(check))
-    return problems
-
-
-def _blocks(check: dg.AssetCheckEvaluation) -> bool:
-    return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR  # an overruled one is a warning
+        self._bars.close()
 
 
 @dataclass
 class Materialized:
     """What was brought up to date, and what was not."""
 
-    done: list[Progress]
+    done: list[Finished]
     outcome: Outcome
     problems: list[str]
+    wall_s: float
 
     @property
     def complete(self) -> bool:
@@ -118,28 +121,42 @@ class Materialized:
 
 
 def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: int, stream: TextIO) -> Materialized:
-    """Materialize places through Dagster, told line by line, and read the result back from its event log."""
+    """Bring places up to date, line by line, and read the result back from Dagster's event log.
+
+    Runs make what is missing or out of date, and that alone. What is there already, made for this recipe or for
+    another, is written into the event log where it does not hold it yet.
+    """
+    started = time.perf_counter()
     prepare_instance(settings)
-    graph = recipe.graph
-    runs = runs_of(graph, places)
-    print(
-        f"recipe {recipe.name}: {len(places)} datasets in {len(runs)} runs over {lanes} lanes", file=stream, flush=True
-    )
+    graph, laboratory = recipe.graph, Laboratory(settings)
     teller = Teller({node.name: node.weight for node in graph}, places, stream)
     with dg.DagsterInstance.get() as instance:
         for run_id in close_orphans(instance):
             print(f"marked run {run_id} as failed: its process was killed", file=stream, flush=True)
         add_partitions(instance, recipe, settings)
+        partitions = snapshots(graph, settings, arrived=recipe.follows_snapshots)
+        statuses = status_of(laboratory.store, graph, partitions, laboratory.source)
+        there = {(one.asset, one.partition) for one in statuses if one.state in ("fresh", "shared")} & set(places)
+        to_make = [place for place in places if place not in there]
+        runs = runs_of(graph, to_make)
+        print(
+            f"recipe {recipe.name}: {len(there)} of {len(places)} datasets are there; "
+            f"{len(to_make)} to make in {len(runs)} runs over {lanes} lanes",
+            file=stream,
+            flush=True,
+        )
         try:
+            for place in (place for place in places if place in there):
+                teller.there(*record_present(instance, laboratory, graph, place))
             outcome = run_lanes(recipe.name, recipe.reference, settings, runs, lanes, teller)
         finally:
             teller.close()
-        problems = unfinished(instance, recipe.name, graph, places)
+        problems = unfinished(instance, recipe.name, to_make)
     for title, failure in outcome.failures.items():
         print(f"\nFAILED {title}: {failure}", file=stream)
     for problem in problems:
         print(f"not done: {problem}", file=stream)
-    return Materialized(teller.done, outcome, problems)
+    return Materialized(teller.done, outcome, problems, time.perf_counter() - started)
 
 
 def demo(
@@ -216,13 +233,13 @@ def _print_leaderboard(recipe: Recipe, graph: Graph, laboratory: Laboratory, str
 def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, stream: TextIO) -> None:
     done, outcome = result.done, result.outcome
     by_asset: dict[str, dict[str, float]] = {}
-    for progress in done:
-        row = by_asset.setdefault(progress.asset, {"wall_s": 0.0, "cpu_s": 0.0, "partitions": 0, "computed": 0})
+    for one in done:
+        row = by_asset.setdefault(one.asset, {"wall_s": 0.0, "cpu_s": 0.0, "partitions": 0, "computed": 0})
         row["partitions"] += 1
-        if not progress.cached:
+        if not one.cached:
             row["computed"] += 1
-            row["wall_s"] += progress.seconds
-            row["cpu_s"] += progress.cpu_seconds
+            row["wall_s"] += one.seconds
+            row["cpu_s"] += one.cpu_seconds
     stages_cpu = sum(row["cpu_s"] for row in by_asset.values())
     print(f"{'asset':<28}{'partitions':>11}{'computed':>10}{'wall s':>9}{'CPU s':>9}", file=stream)
     for asset, row in by_asset.items():
@@ -235,7 +252,7 @@ def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, strea
     summary = {
         "recipe": recipe.name,
         "assets": by_asset,
-        "wall_s": round(outcome.wall_seconds, 1),
+        "wall_s": round(result.wall_s, 1),
         "cpu_s": round(outcome.cpu_seconds, 1),
         "stages_cpu_s": round(stages_cpu, 1),
         "peak_memory_mib": round(outcome.peak_memory_bytes / 2**20),
@@ -249,7 +266,7 @@ def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, strea
     report.write_text(json.dumps(summary, indent=1, sort_keys=True))
     print(
         f"{'whole':<28}{len(done):>11}{sum(int(row['computed']) for row in by_asset.values()):>10}"
-        f"{outcome.wall_seconds:>9.1f}{outcome.cpu_seconds:>9.1f}\npeak memory {summary['peak_memory_mib']} MiB; "
+        f"{result.wall_s:>9.1f}{outcome.cpu_seconds:>9.1f}\npeak memory {summary['peak_memory_mib']} MiB; "
         f"the same as JSON: {report}",
         file=stream,
         flush=True,

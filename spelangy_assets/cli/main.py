@@ -6,7 +6,6 @@ Put here: commands, their arguments, and what they print. Do not put here: work;
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import json
 import os
 import sys
@@ -89,7 +88,9 @@ def _run(arguments: list[str] | None) -> int:
 
 def _version(shown: bool) -> None:
     if shown:
-        print(f"spelangy {importlib.metadata.version('spelangy')}")
+        from importlib.metadata import version
+
+        print(f"spelangy {version('spelangy')}")
         raise typer.Exit
 
 

@@ -1,46 +1,66 @@
-"""One line at the foot of a terminal: how much of a run is done, and about how long the rest takes.
+"""Bars at the foot of a terminal: how much of a run is done, how far each dataset of it is, how long the rest takes.
 
-Put here: the line, and where it may be drawn. Do not put here: what is counted (demo.py). Where the output is no
-terminal nothing is drawn, so that a log holds whole lines alone.
+Put here: where they are drawn. Do not put here: what is counted (demo.py). Where the output is no terminal nothing is
+drawn, so that a log holds whole lines alone.
 """
 
 from __future__ import annotations
 
 from typing import TextIO
 
-from spelangy_assets.report.render import duration
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-_CELLS = 24
+from spelangy_model.progress import Standing
 
-
-def bar_line(done: float, total: float, elapsed_s: float) -> str:
-    """Return the line for a part of the work that is done after some time; the rest is taken to go at the same rate."""
-    share = min(1.0, done / total) if total else 1.0
-    filled = round(share * _CELLS)
-    left = f"about {duration(elapsed_s * (1 - share) / share)} left" if share else "no rate yet"
-    return f"[{'#' * filled}{'.' * (_CELLS - filled)}] {100 * share:3.0f}%  {duration(elapsed_s)} gone, {left}"
+_WHOLE = 1000
 
 
-class Bar:
-    """The line of one stream: `above` prints a whole line over it, `draw` draws it anew, `close` removes it."""
+class Bars:
+    """The bars of one stream, each with a title: `above` prints a whole line over them, `close` removes them."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
-        self._drawn = False
         self.shown = stream.isatty()
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(24),
+            TextColumn("{task.percentage:3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[said]}", markup=False),
+            console=Console(file=stream),
+            refresh_per_second=2,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not self.shown,
+        )
 
     def above(self, line: str) -> None:
-        self.close()
-        print(line, file=self._stream, flush=True)
-
-    def draw(self, done: float, total: float, elapsed_s: float) -> None:
         if self.shown:
-            self._stream.write(f"\r\x1b[2K{bar_line(done, total, elapsed_s)}")
-            self._stream.flush()
-            self._drawn = True
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def draw(self, title: str, standing: Standing) -> None:
+        if not self.shown:
+            return
+        if not self._tasks:
+            self._progress.start()
+            self._progress.console.show_cursor(True)  # else a killed run leaves a terminal without one
+        said = ", ".join(filter(None, [standing.text, standing.left]))
+        done = round(_WHOLE * standing.share)
+        if title in self._tasks:
+            self._progress.update(self._tasks[title], completed=done, said=said)
+        else:
+            self._tasks[title] = self._progress.add_task(title, total=_WHOLE, completed=done, said=said)
+
+    def remove(self, title: str) -> None:
+        if title in self._tasks:
+            self._progress.remove_task(self._tasks.pop(title))
 
     def close(self) -> None:
-        if self._drawn:
-            self._stream.write("\r\x1b[2K")
-            self._stream.flush()
-            self._drawn = False
+        for title in list(self._tasks):
+            self.remove(title)
+        self._progress.stop()

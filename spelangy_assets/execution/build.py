@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.meter import Meter, OnStanding
 from spelangy_assets.execution.places import Place
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext, source_version, stage_name
 from spelangy_assets.quality.contracts import lost_to_a_service
@@ -169,6 +170,7 @@ def _context(
     execution: Execution,
     source: object,
     log: Callable[[str], None],
+    meter: Meter,
 ) -> StageContext:
     return StageContext(
         inputs=resolved.inputs,
@@ -182,6 +184,7 @@ def _context(
         partition=partition,
         source=source,
         log=log,
+        progress=meter.part,
         forgotten=resolved.forgotten,
     )
 
@@ -196,6 +199,7 @@ def build_share(
     share: Share,
     source: object = None,
     log: Callable[[str], None] = lambda text: None,
+    on_standing: OnStanding = lambda standing: None,
 ) -> None:
     """Do one process's share of the units of a version that another process commits.
 
@@ -213,8 +217,10 @@ def build_share(
     held = _held(identity, partition)
     with store.lease(f"{name}, share {share.index} of {share.count}", held), contextlib.suppress(CommittedMeanwhile):
         _look_again(store, held[1:])
-        writer = store.writer(name, identity, node.stage.TABLES, share)
-        node.stage.run(_context(store, graph, node, partition, resolved, writer, execution, source, log), node.config)
+        meter = Meter(on_standing)
+        writer = store.writer(name, identity, node.stage.TABLES, share, meter.units)
+        context = _context(store, graph, node, partition, resolved, writer, execution, source, log, meter)
+        node.stage.run(context, node.config)
 
 
 def build(
@@ -226,18 +232,19 @@ def build(
     source: object = None,
     force: bool = False,
     log: Callable[[str], None] = lambda text: None,
+    on_standing: OnStanding = lambda standing: None,
 ) -> Built:
     """Bring one dataset up to date and return it with its verdict.
 
     A committed version with the same build key is returned as it is (`cached`), and judged if it has no verdict of
     the present contract yet. `force` builds beside it again and publishes that, and so does a version that lost records
     to a service's bad hour, whose key does not say so. Where another process publishes another
-    version meanwhile, the inputs are resolved again: what they are now decides, not which process is the last. Raises
-    StoreError, PreflightError or InputError.
+    version meanwhile, the inputs are resolved again: what they are now decides, not which process is the last.
+    `on_standing` is called with how far the work is, often. Raises StoreError, PreflightError or InputError.
     """
     while True:
         try:
-            return _build(store, graph, node, partition, execution, source, force, log)
+            return _build(store, graph, node, partition, execution, source, force, log, on_standing)
         except ModuleNotFoundError as error:
             if not error.name or is_ours(error.name):
                 raise
@@ -272,6 +279,7 @@ def _build(
     source: object,
     force: bool,
     log: Callable[[str], None],
+    on_standing: OnStanding,
 ) -> Built:
     name = DatasetName(graph.recipe, node.name, partition)
     over = None if force else store.mark(name)
@@ -296,12 +304,12 @@ def _build(
         for one in [*resolved.inputs.values(), *([artifact] if artifact else [])]:
             store.use(one)
         if artifact is None:
-            artifact = _make(store, graph, node, partition, resolved, identity, execution, source, log)
+            artifact = _make(store, graph, node, partition, resolved, identity, execution, source, log, on_standing)
         verdict = _judge(store, name, artifact, node, contract, over)
     _look_at_takedowns(store, resolved)
     if cached and lost_to_a_service(verdict):
         log(f"{name} version {identity.build_key} lost records to a service's bad hour: making it again")
-        return _build(store, graph, node, partition, execution, source, True, log)
+        return _build(store, graph, node, partition, execution, source, True, log, on_standing)
     shared_from = artifact.made_for if artifact.made_for != name else None
     return Built(artifact, verdict, cached, shared_from)
 
@@ -334,14 +342,16 @@ def _make(
     execution: Execution,
     source: object,
     log: Callable[[str], None],
+    on_standing: OnStanding,
 ) -> Artifact:
     """Do the work of a version and commit it, or take what another process committed meanwhile."""
     name = DatasetName(graph.recipe, node.name, partition)
     if execution.spread is not None and getattr(node.stage, "INDEPENDENT_UNITS", False):
         execution.spread(node.name, partition, identity.build_key)
     # After others this finds every unit done, or does what they left.
-    writer = store.writer(name, identity, node.stage.TABLES)
-    context = _context(store, graph, node, partition, resolved, writer, execution, source, log)
+    meter = Meter(on_standing)
+    writer = store.writer(name, identity, node.stage.TABLES, on_units=meter.units)
+    context = _context(store, graph, node, partition, resolved, writer, execution, source, log, meter)
     try:
         node.stage.run(context, node.config)
         writer.commit()

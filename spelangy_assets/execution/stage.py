@@ -35,6 +35,7 @@ from typing import Any, Protocol, runtime_checkable
 from spelangy_assets.store.artifacts import Artifact, ArtifactWriter
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.forgotten import Forgotten
+from spelangy_model.progress import Progress, silent
 
 Spread = Callable[[str, str | None, str], None]  # asset, partition, build key
 
@@ -103,6 +104,7 @@ class StageContext:
     partition: str | None
     source: Any  # crawl stages only: a FolderSource, or the recipe's literal of a snapshot that is rendered at run time
     log: Callable[[str], None]
+    progress: Progress = silent  # how far the present unit is, where one takes long; units are counted by themselves
     forgotten: Forgotten = field(default_factory=Forgotten)  # crawl stages only: what was taken down
 
 

@@ -22,6 +22,7 @@ from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 from spelangy_assets.sources.files import Arriving, FolderSource, Packaged
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_assets.store.files import below
+from spelangy_model.progress import Standing
 
 
 class LaunchError(RuntimeError):
@@ -48,10 +49,14 @@ def write_spec(spec: Mapping[str, Any], folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Laboratory:
-    """An installation that works on recipes; `report` is told of each dataset that was brought up to date."""
+    """An installation that works on recipes.
+
+    `report` is called with each dataset that was brought up to date, `show` with how far one is.
+    """
 
     settings: Settings
     report: Callable[[str, str | None, Built], None] = lambda asset, partition, built: None
+    show: Callable[[str, str | None, Standing], None] = lambda asset, partition, standing: None
 
     @property
     def store(self) -> ArtifactStore:

@@ -12,7 +12,6 @@ import os
 import queue
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,18 +21,29 @@ from typing import Any
 import dagster as dg
 import psutil
 
+from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.places import Place
 from spelangy_assets.execution.runs import Run, ready
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
 from spelangy_assets.settings import Settings
+from spelangy_model.progress import Standing
 
 PROCESS_TAG = "spelangy/process"
 
 
 @dataclass(frozen=True)
-class Progress:
+class Working:
+    """How far a lane is with one dataset."""
+
+    asset: str
+    partition: str | None
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class Finished:
     """One dataset that a lane brought up to date, in the words of its manifest."""
 
     asset: str
@@ -46,6 +56,22 @@ class Progress:
     cpu_seconds: float
     bytes: int
 
+    @classmethod
+    def of(cls, asset: str, partition: str | None, built: Built) -> "Finished":
+        """Return what a build says of a dataset."""
+        manifest = built.artifact.manifest
+        return cls(
+            asset,
+            partition,
+            built.cached,
+            built.verdict.accepted,
+            manifest.counts.records_kept,
+            manifest.counts.dropped,
+            manifest.seconds,
+            manifest.cpu_seconds,
+            sum(shard.bytes for shard in manifest.shards),
+        )
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -57,33 +83,25 @@ class Ended:
     cpu_seconds: float
 
 
+Message = Working | Finished | Ended
+
+
 def _lane(recipe: str, reference: str, settings: Settings, inbox: Any, results: Any) -> None:
     """The body of a lane's process: take a run, do it, say how it ended; None ends the lane."""
     end_with_parent()
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
-    from spelangy_assets.execution.build import Built
     from spelangy_assets.orchestration.definitions import build_definitions
     from spelangy_assets.orchestration.laboratory import Laboratory
     from spelangy_assets.recipes.registry import recipe_named
 
     def report(asset: str, partition: str | None, built: Built) -> None:
-        manifest = built.artifact.manifest
-        results.put(
-            Progress(
-                asset,
-                partition,
-                built.cached,
-                built.verdict.accepted,
-                manifest.counts.records_kept,
-                manifest.counts.dropped,
-                manifest.seconds,
-                manifest.cpu_seconds,
-                sum(shard.bytes for shard in manifest.shards),
-            )
-        )
+        results.put(Finished.of(asset, partition, built))
+
+    def show(asset: str, partition: str | None, standing: Standing) -> None:
+        results.put(Working(asset, partition, standing))
 
     definitions = build_definitions(
-        settings, {"laboratory": Laboratory(settings, report=report)}, recipes=[recipe_named(reference)]
+        settings, {"laboratory": Laboratory(settings, report, show)}, recipes=[recipe_named(reference)]
     )
     with dg.DagsterInstance.get() as instance:
         while (run := inbox.get()) is not None:
@@ -140,7 +158,6 @@ class Outcome:
     run_ids: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     not_run: list[str] = field(default_factory=list)
-    wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
 
@@ -151,14 +168,14 @@ def run_lanes(
     settings: Settings,
     runs: Sequence[Run],
     lanes: int,
-    on_progress: Callable[[Progress], None],
+    on_message: Callable[[Message], None],
 ) -> Outcome:
     """Do runs over lanes, parents first, the most urgent first; what is below a failure is not run and is named.
 
+    `on_message` is called with every message of a lane, as it comes.
     When this is left by an exception, an interrupt among them, the lanes are killed with what they are at: the next
     run resumes from there.
     """
-    started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
     _start_tracker()
     results = context.Queue()
@@ -167,7 +184,7 @@ def run_lanes(
         context.Process(target=_lane, args=(recipe, reference, settings, inbox, results), name=f"lane-{index}")
         for index, inbox in enumerate(inboxes)
     ]
-    outcome = Outcome()
+    outcome = Outcome(peak_memory_bytes=_memory_bytes())
     idle = list(range(len(inboxes)))
     busy: dict[Run, int] = {}  # run -> lane
     waiting, lane_cpu = list(runs), {}
@@ -185,8 +202,8 @@ def run_lanes(
             if not busy:
                 break  # what waits is below a failure
             for message in _messages(results, processes):
-                if isinstance(message, Progress):
-                    on_progress(message)
+                on_message(message)
+                if not isinstance(message, Ended):
                     continue
                 lane = busy.pop(message.run)
                 idle.append(lane)
@@ -208,7 +225,6 @@ def run_lanes(
         process.join(timeout=30)
     _kill(processes)
     outcome.not_run = sorted(run.title for run in waiting)
-    outcome.wall_seconds = time.perf_counter() - started
     outcome.cpu_seconds = sum(lane_cpu.values()) + sum(os.times()[:2])
     return outcome
 
@@ -236,7 +252,7 @@ def _kill(lanes: list[Any]) -> None:
             lane.join(timeout=2)
 
 
-def _messages(results: Any, processes: list[Any]) -> Iterator[Any]:
+def _messages(results: Any, processes: list[Any]) -> Iterator[Message]:
     try:
         yield results.get(timeout=0.5)
         while True:

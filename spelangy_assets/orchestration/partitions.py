@@ -1,19 +1,23 @@
 """Which snapshots there are: those that a recipe names and those that lie in the snapshots folder or bucket.
 
-Put here: finding snapshots and adding them as partitions. Do not put here: reading them.
+Put here: finding snapshots and adding them as partitions. Do not put here: reading them. `status` and `plan` look for
+snapshots, too, and do without the second that Dagster takes to import.
 """
+
+from __future__ import annotations
 
 import warnings
 from pathlib import Path
-
-import dagster as dg
+from typing import TYPE_CHECKING
 
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.orchestration.keys import partitions_name
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.names import check_name
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 def snapshots(graph: Graph, settings: Settings, *, arrived: bool = True) -> dict[str, list[str]]:
@@ -51,6 +55,8 @@ def _is_name(name: str, folder: Path) -> bool:
 
 def add_partitions(instance: dg.DagsterInstance, recipe: Recipe, settings: Settings) -> None:
     """Make every snapshot of a recipe a partition of the instance; those that arrived where it follows them."""
+    from spelangy_assets.orchestration.keys import partitions_name
+
     found = snapshots(recipe.graph, settings, arrived=recipe.follows_snapshots)
     for crawl, names in found.items():
         instance.add_dynamic_partitions(partitions_name(recipe.name, crawl), names)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.columns import column_lineage
 from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.meter import now_and_then
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import InputError, PreflightError
 from spelangy_assets.orchestration.contract_check import check_results, check_specs
@@ -24,10 +25,13 @@ from spelangy_assets.orchestration.ray_cluster import ray_spread
 from spelangy_assets.report.markdown import markdown_table, without_pictures
 from spelangy_assets.store.artifacts import Artifact, StoreError
 from spelangy_assets.store.fingerprint import fingerprint, payload_of
+from spelangy_model.progress import Standing
 from spelangy_model.records import schema_of
 
 FORCE_TAG = "force"
 _FINAL = (StoreError, PreflightError, InputError)  # said in words for a person, whatever caused them
+_LOG_EVERY_S = 30.0
+_SHOW_EVERY_S = 0.5
 _PREVIEW_ROWS = 5
 _PREVIEW_CHARACTERS = 120
 
@@ -49,7 +53,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         description=node.description,
         partitions_def=partitions_def(graph.recipe, node),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1) if node.partition else None,
-        code_version=f"{node.stage.VERSION}+{fingerprint(node.config)[:8]}",
+        code_version=code_version(node),
         check_specs=check_specs(key, node.contract),
         owners=["team:model" if node.group in ("runs", "evals", "tokenizers") else "team:data"],
         kinds=set(node.kinds),
@@ -72,6 +76,14 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
             for message in child.get_custom_messages():
                 reports.update(message)
 
+        log = now_and_then(_LOG_EVERY_S, lambda standing: context.log.info(standing.line))
+        show = now_and_then(_SHOW_EVERY_S, lambda standing: laboratory.show(node.name, partition, standing), True)
+
+        def on_standing(standing: Standing) -> None:
+            if standing.share < 1:
+                log(standing)
+            show(standing)
+
         try:
             built = build(
                 laboratory.store,
@@ -82,6 +94,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
                 source=laboratory.source(node, partition),
                 force=context.run.tags.get(FORCE_TAG, "false") != "false",
                 log=context.log.info,
+                on_standing=on_standing,
             )
         except Exception as error:
             if is_transient(error) and not isinstance(error, _FINAL):
@@ -101,6 +114,11 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         )
 
     return materialize
+
+
+def code_version(node: Node) -> str:
+    """Return what Dagster compares to see that the code or the config of an asset changed."""
+    return f"{node.stage.VERSION}+{fingerprint(node.config)[:8]}"
 
 
 def _definition_metadata(node: Node, columns: dg.TableColumnLineage) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from spelangy_assets.report.render import clock, duration, render, share
+from spelangy_assets.report.render import clock, render, share
 from spelangy_assets.report.sound import AudioBudget
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.audio.turns import Turn, shared_spans
+from spelangy_model.progress import duration
 from spelangy_model.records import (
     Chunk,
     DroppedTranscript,

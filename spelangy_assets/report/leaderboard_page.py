@@ -40,7 +40,8 @@ from spelangy_assets.report.comparisons import (
     would_take,
 )
 from spelangy_assets.report.markdown import markdown_text
-from spelangy_assets.report.render import duration, number, render
+from spelangy_assets.report.render import number, render
+from spelangy_model.progress import duration
 from spelangy_model.records import Metric
 
 PRIMARY = ACCURACY

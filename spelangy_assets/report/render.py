@@ -39,13 +39,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{text}" if hours else text
 
 
-def duration(seconds: float) -> str:
-    """Write a length of time in the unit that suits it."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
-
-
 def share(part: float, whole: float) -> str:
     """Write a part as a percentage; nothing of nothing is a dash."""
     return f"{100 * part / whole:.1f}%" if whole else "-"

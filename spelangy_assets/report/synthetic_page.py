@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from spelangy_assets.report.render import duration, number, render
+from spelangy_assets.report.render import number, render
 from spelangy_assets.report.sound import AudioBudget
+from spelangy_model.progress import duration
 from spelangy_model.records import Chunk, HeardChunk, Metric, Reject, Script
 
 _CONTEXT_CHARACTERS = 400  # of the page's text on either side of the span

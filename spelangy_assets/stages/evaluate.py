@@ -186,7 +186,6 @@ def _score(ctx: StageContext, config: Config, questions: list[Question]) -> tupl
             text_prompt(layout, tokenizer, question.question, prefix, question.options, question.answer_index)
             for question in read
         ]
-        ctx.log(f"scoring {len(spoken)} spoken and {len(written)} written questions")
         after_text = dict(zip(block, score_prompts(model, written, layout.pad), strict=True))
         for question, prompt, score in zip(heard, spoken, score_prompts(model, spoken, layout.pad), strict=True):
             reference = after_text[question.text_id]
@@ -207,6 +206,7 @@ def _score(ctx: StageContext, config: Config, questions: list[Question]) -> tupl
                 for position, (token, gap) in enumerate(zip(prompt.options[prompt.followed], found, strict=True))
             ]
         written_rows += [_row(question, "text", after_text[question.text_id], config, math.nan) for question in read]
+        ctx.progress(len(written_rows), len(texts), "questions")
     return spoken_rows + written_rows, gaps
 
 

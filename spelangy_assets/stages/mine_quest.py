@@ -95,7 +95,9 @@ def run(ctx: StageContext, config: Config) -> None:
     done is mined again, which is cheap, and never sent to a model again."""
     client = make_client(config.model, ctx.execution) if config.model else None
     asked: set[str] = set()
-    for unit, shard in enumerate(ctx.inputs["raw_pages"].shards("pages")):
+    shards = ctx.inputs["raw_pages"].shards("pages")
+    for unit, shard in enumerate(shards):
+        ctx.progress(unit, len(shards), "shards")
         if ctx.out.done(unit):
             mined_again = _mined(shard, config, Counter())
             asked.update(normalize(mined.question) for _, mined in mined_again if _valid(mined, config))

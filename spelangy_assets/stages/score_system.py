@@ -107,6 +107,7 @@ def run(ctx: StageContext, config: Config) -> None:
         cache_dir = ctx.execution.cache_dir
         text_lm = ctx.inputs["base_lm"].local_folder(cache_dir) if config.system.reads_text_lm else None
         system = config.system.load(cache_dir, ctx.execution.device, text_lm)
+        questions = ctx.inputs["questions"].manifest.rows("questions")
         scores: list[QuestionScore] = []
         heard: list[HeardQuestion] = []
         voices: dict[str, str] = {}
@@ -124,7 +125,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 ]
                 voices |= {row.question_id: row.voice for row in block}
                 clusters |= {row.question_id: row.cluster_id for row in block}
-                ctx.log(f"{len(scores)} questions")
+                ctx.progress(len(scores), config.max_questions or questions, "questions")
             out.read(len(scores))
             out.kept(len(scores))
             out.write("scores", scores)

@@ -210,7 +210,7 @@ def _train(ctx: StageContext, config: Config) -> SpeechTokenizer:
             examples.append(example)
     ctx.log(f"training on {len(examples)} utterances; {unfit} have no letters or too many for their length")
     work = ctx.out.scratch / "training"
-    return train_speech_tokenizer(examples, model_config, config.training, ctx.log, work).model
+    return train_speech_tokenizer(examples, model_config, config.training, ctx.log, work, progress=ctx.progress).model
 
 
 def measure(model: SpeechCodec, chunks: Iterable[Chunk], measured_utterances: int) -> Iterator[Metric]:

@@ -17,9 +17,12 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spelangy_assets.execution.dataset import DatasetKind
+from spelangy_assets.execution.meter import watched
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.store.artifacts import Artifact
@@ -109,7 +112,9 @@ def run(ctx: StageContext, config: Config) -> None:
             raise InputError("a run starts from base_lm or from a preset: give exactly one of them")
         with ctx.out.unit(unit) as out:
             model = ctx.out.scratch / "model"
-            ctx.execution.launch("spelangy_model.train.run", _spec(ctx, options, mix, base), ctx.out.scratch)
+            steps_done = partial(_lines, ctx.out.scratch / "running" / "metrics.jsonl")
+            with watched(steps_done, options.steps, "steps", ctx.progress):
+                ctx.execution.launch("spelangy_model.train.run", _spec(ctx, options, mix, base), ctx.out.scratch)
             for path in sorted(item for item in model.rglob("*") if item.is_file()):
                 name = path.relative_to(model).as_posix()
                 out.write_file(
@@ -133,6 +138,10 @@ def run(ctx: StageContext, config: Config) -> None:
             for name, amount in work_of(mix.manifest.counts.stats, steps[-1]["positions_by_source"]).items():
                 out.add(name, amount)
         ctx.log(f"{len(steps)} steps, closing loss {sum(step['loss'] for step in closing) / len(closing):.4f} nats")
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _as_long_as(matched: Artifact, mix: Artifact, config: Config) -> Config:

@@ -41,6 +41,7 @@ from spelangy_assets.store.writer import (
     USED,
     ArtifactWriter,
     Identity,
+    OnUnits,
     Share,
     UnitWriter,
     damaged_files,
@@ -297,11 +298,19 @@ class ArtifactStore:
         return Artifact(self.files, address, manifest, name or made_for)
 
     def writer(
-        self, name: DatasetName, identity: Identity, tables: dict[str, type], share: Share | None = None
+        self,
+        name: DatasetName,
+        identity: Identity,
+        tables: dict[str, type],
+        share: Share | None = None,
+        on_units: OnUnits | None = None,
     ) -> ArtifactWriter:
-        """Return what writes a version; with a share it does that share's units, and another writer commits."""
+        """Return what writes a version; with a share it does that share's units, and another writer commits.
+
+        `on_units` is called as units are done.
+        """
         self._begin()
-        return ArtifactWriter(self.files, name, identity, tables, self._cache_dir, share)
+        return ArtifactWriter(self.files, name, identity, tables, self._cache_dir, share, on_units)
 
     def lease(self, build: str, held: Iterable[tuple[Address, str]]) -> AbstractContextManager[None]:
         """Hold versions against the garbage collector while a block runs; `build` says in words what works on them."""

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +38,7 @@ from spelangy_assets.store.provenance import provenance
 from spelangy_model.records import schema_of, to_table
 
 T = TypeVar("T")
+OnUnits = Callable[[int, int], None]  # how many units are done, and of how many
 
 # Fixed, because a data version is a digest of these bytes: other options are other bytes for the same records.
 _PARQUET = {"compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "1.0"}
@@ -246,9 +247,12 @@ class ArtifactWriter:
         tables: dict[str, type],
         cache_dir: Path,
         share: Share | None = None,
+        on_units: OnUnits | None = None,
     ):
         self._files = files
         self._name = name
+        self._on_units = on_units
+        self._units = 0  # how many there are to do here; 0 as long as it is not known
         self._address = address = Address(identity.stage, name.partition)
         self._identity = identity
         self._share = share
@@ -305,9 +309,19 @@ class ArtifactWriter:
 
         With a share, those of the share alone.
         """
+        if isinstance(items, Sized):
+            self._units = sum(self._mine(unit) for unit in range(len(items)))
+            self._report_units()
         for unit, item in enumerate(items):
-            if not self.done(unit) and (self._share is None or self._share.has(unit)):
+            if not self.done(unit) and self._mine(unit):
                 yield unit, item
+
+    def _mine(self, unit: int) -> bool:
+        return self._share is None or self._share.has(unit)
+
+    def _report_units(self) -> None:
+        if self._on_units is not None and self._units:
+            self._on_units(sum(map(self._mine, self._receipts)), self._units)
 
     @contextmanager
     def unit(self, unit: int) -> Iterator[UnitWriter]:
@@ -356,6 +370,7 @@ class ArtifactWriter:
         self._files.sync(self.path)
         self._files.replace(f"{self.path}/unit-{unit:05d}.json", receipt.to_json())
         self._receipts[unit] = receipt
+        self._report_units()
 
     def _open_shard(self, unit: int, table: str) -> _ShardSink:
         if table not in self._tables:

@@ -26,9 +26,7 @@ def load_model(folder: Path) -> PreTrainedModel:
     weights, which transformers would make up, or that is not loaded for its form (see pretrained.py).
     """
     from transformers import AutoModelForCausalLM
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # a log is no terminal
     loaded: Any = load_weights(
         AutoModelForCausalLM, folder, dtype=torch.float32, attn_implementation="sdpa", output_loading_info=True
     )

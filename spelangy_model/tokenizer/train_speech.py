@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spelangy_model.progress import Progress, silent
 from spelangy_model.rng import stable_rng, stable_seed
 from spelangy_model.tokenizer import speech_checkpoint
 from spelangy_model.tokenizer.features import log_mel
@@ -134,6 +135,7 @@ def train_speech_tokenizer(
     log: Callable[[str], None] = lambda text: None,
     work: Path | None = None,
     checkpoint_every_steps: int = CHECKPOINT_EVERY_STEPS,
+    progress: Progress = silent,
 ) -> TrainedSpeechTokenizer:
     """Train a speech tokenizer. On a CPU the same examples and literals give the same weights, to the bit.
 
@@ -144,7 +146,7 @@ def train_speech_tokenizer(
     if not examples:
         raise ValueError("there is no speech to train the tokenizer on: the examples are empty")
     with one_thread():
-        return _train(examples, config, training, log, work, checkpoint_every_steps)
+        return _train(examples, config, training, log, work, checkpoint_every_steps, progress)
 
 
 def _train(
@@ -154,6 +156,7 @@ def _train(
     log: Callable[[str], None],
     work: Path | None,
     checkpoint_every_steps: int,
+    progress: Progress,
 ) -> TrainedSpeechTokenizer:
     counts = Counter(word for example in examples for word in example.words)
     known = sorted(word for word, count in counts.items() if count >= training.min_word_occurrences)
@@ -215,6 +218,7 @@ def _train(
                 f"step {step}/{training.steps}: loss {value:.3f} a character, {word_loss.item():.3f} a word, "
                 f"{used:.0%} of the codes in the batch, correlation {apart.item():.4f}"
             )
+        progress(step + 1, training.steps, "steps")
         if work is not None and (step + 1) % checkpoint_every_steps == 0 and step + 1 < training.steps:
             reached = dataclasses.replace(state, step=step + 1, curve=tuple(curve), frames_seen=frames_seen)
             speech_checkpoint.save(work, reached, modules, optimizer)

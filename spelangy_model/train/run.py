@@ -168,7 +168,8 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
     recent: list[tuple[float, int]] = []
     with contextlib.ExitStack() as stack:
         if accelerator.is_main_process:
-            metrics = stack.enter_context(metrics_path.open("a"))
+            # Line by line: whoever waits for this process counts them.
+            metrics = stack.enter_context(metrics_path.open("a", buffering=1))
             timing = stack.enter_context(timing_path.open("a"))
             from torch.utils.tensorboard import SummaryWriter
 

@@ -1,6 +1,7 @@
-"""A new kind of dataset is one module, one line of a recipe, and its test: the rest of the package needs no edit."""
+"""The stage of docs/bring_your_own.md: a module and a line of a recipe, and the rest of the package needs no edit."""
 
 import importlib
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -16,81 +17,13 @@ from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 
-MODULE = '''"""Recordings that last longer than a limit."""
-
-from dataclasses import dataclass
-
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
-from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
-from spelangy_assets.quality.contracts import Bound, Contract, exactly
-from spelangy_model.records import Recording
-
-VERSION = "1"
-
-
-@dataclass(frozen=True, slots=True)
-class LongRecording:
-    """A recording that lasts long."""
-
-    recording_id: str
-    duration_s: float
-
-
-@dataclass(frozen=True)
-class Config:
-    """Recordings of `min_s` seconds and more are long."""
-
-    version = "1"  # of what it means; a type from outside of the package has one
-    min_s: float = 2.0
-
-
-TABLES: dict[str, type] = {"long": LongRecording}
-CONTRACT = Contract(
-    "long_recordings",
-    "SELECT count(*) AS recordings, count(*) - count(DISTINCT recording_id) AS duplicate_ids FROM long",
-    (Bound("recordings", 1), exactly("duplicate_ids")),
-)
-KIND = DatasetKind(
-    group="crawl",
-    description="Long recordings of {raw_audio}.",
-    contract=CONTRACT,
-    takes={"raw_audio": Recording},
-    columns={"recording_id": ("raw_audio.recording_id",), "duration_s": ("raw_audio.duration_s",)},
-)
-
-
-@word
-def long_recordings(audio: Dataset, **options: float) -> Dataset:
-    """Return the long recordings of a crawl."""
-    return dataset(__name__, Config(**options), name="long_recordings", inputs={"raw_audio": audio})
-
-
-def preflight(config: Config, execution: Execution) -> None:
-    if config.min_s <= 0:
-        raise PreflightError(f"min_s is {config.min_s}: take a length above 0")
-
-
-def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit a shard of recordings."""
-    for unit, shard in ctx.out.pending(ctx.inputs["raw_audio"].shards("recordings")):
-        with ctx.out.unit(unit) as out:
-            for recording in shard.iter_records(Recording, batch_rows=1):
-                out.read(1)
-                if recording.duration_s < config.min_s:
-                    out.drop("short")
-                else:
-                    out.write("long", [LongRecording(recording.recording_id, recording.duration_s)])
-'''
-RECIPE = """from count_long import long_recordings
-from spelangy_assets import lab
-
-RECIPE = lab.Recipe("long", long_recordings(lab.recordings({"mine": lab.Arriving()}), min_s=LIMIT))
-"""
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "bring_your_own.md").read_text()
+EXAMPLES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE))
 
 
 @pytest.fixture
 def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
-    (tmp_path / "count_long.py").write_text(MODULE)
+    (tmp_path / "count_long.py").write_text(EXAMPLES["count_long.py"])
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
     laboratory = Laboratory(Settings.at(tmp_path / "home"))
@@ -104,7 +37,7 @@ def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
 
 def test_a_stage_of_one_module_is_built_judged_drawn_and_shown(laboratory: Laboratory, tmp_path: Path) -> None:
     file = tmp_path / "long.py"
-    file.write_text(RECIPE.replace("LIMIT", "2.0"))
+    file.write_text(EXAMPLES["my_stage.py"])
     recipe = recipe_named(str(file))
     graph = recipe.graph
     node = graph["long_recordings"]
@@ -132,7 +65,7 @@ def test_a_stage_of_one_module_is_built_judged_drawn_and_shown(laboratory: Labor
     assert built.artifact.manifest.counts.records_kept == 2
 
     file = tmp_path / "longer.py"
-    file.write_text(RECIPE.replace("LIMIT", "60.0"))
+    file.write_text(EXAMPLES["my_stage.py"].replace("min_s=2.0", "min_s=60.0"))
     graph = recipe_named(str(file)).graph
     strict = build(
         laboratory.store, graph, graph["long_recordings"], "mine", execution=laboratory.execution(), log=print

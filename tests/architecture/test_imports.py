@@ -57,6 +57,21 @@ def test_the_definitions_load_without_heavy_libraries(project_dir: Path):
     assert imported_by("spelangy_assets.definitions", project_dir) == set()
 
 
+@pytest.mark.parametrize("command", ["recipes", "status", "plan"])
+def test_commands_that_only_read_do_without_dagster(command: str, project_dir: Path, tmp_path: Path):
+    arguments = [command] if command == "recipes" else [command, "tiny"]
+    code = (
+        f"import sys; from spelangy_assets.cli.main import main; main({arguments!r}); "
+        "print([name for name in ('dagster', 'rich') if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(project_dir), "SPELANGY_HOME": str(tmp_path)}
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+    )
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.splitlines()[-1] == "[]"
+
+
 def test_all_stages_load_without_heavy_libraries(project_dir: Path):
     together = ", ".join(f"spelangy_assets.stages.{info.name}" for info in pkgutil.iter_modules(stages.__path__))
     assert imported_by(together, project_dir) == set()

@@ -280,3 +280,11 @@ def test_a_pipeline_of_pyannote_names_classes_and_models_of_its_own(
     (tmp_path / "config.yaml").write_text(PIPELINE.format(**{**plain, **settings}))
     with pytest.raises(CheckpointRefused, match=words):
         check_pyannote(tmp_path)
+
+
+def test_loading_draws_no_bar_of_the_library(made: Path, capfd: pytest.CaptureFixture[str]):
+    from transformers.utils.logging import enable_progress_bar
+
+    enable_progress_bar()
+    load_weights(AutoModel, made)
+    assert "Loading weights" not in capfd.readouterr().err

@@ -1,6 +1,7 @@
 """The bridge from a node to an asset: what a materialization tells, and what stops."""
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import dagster as dg
 import pytest
 
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
+from spelangy_assets.orchestration import stage_asset
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.laboratory import LaunchError
 from spelangy_assets.quality.contracts import Bound, Contract
@@ -338,6 +340,27 @@ def test_a_subprocess_reports_back_to_the_materialization(bench: Any, toys: Any,
     told = bench.metadata(result)
     assert (told["child/loss"], told["child/threads"]) == (2.5, "1")
     assert [row.value for row in bench.store.resolve(toys.address()).records("metrics", Metric)] == [2.5]
+
+
+def test_the_log_of_a_run_and_the_laboratory_are_told_how_far_a_dataset_is(
+    bench: Any, toys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    def run(ctx: StageContext, config: Any) -> None:
+        for unit, value in ctx.out.pending([1.0, 2.0]):
+            with ctx.out.unit(unit) as out:
+                out.write("metrics", [Metric("a", f"m{unit}", value, value, value, 1)])
+
+    shown = []
+    monkeypatch.setattr(stage_asset, "_LOG_EVERY_S", 0.0)
+    monkeypatch.setattr(stage_asset, "_SHOW_EVERY_S", 0.0)
+    bench.laboratory = dataclasses.replace(bench.laboratory, show=lambda *told: shown.append(told))
+    result = bench.materialize(toys.node(stage=toys.make_stage(run)))
+    assert result.success, bench.failures(result)
+    assert [(asset, partition, standing.text) for asset, partition, standing in shown] == [
+        ("source", None, f"{done} of 2 units") for done in (0, 1, 2)
+    ]
+    logged = [entry.user_message for entry in bench.instance.all_logs(result.run_id)]
+    assert any(re.fullmatch(r"1 of 2 units, 50%: .* s gone, about .* s left", line) for line in logged)
 
 
 def test_a_plain_launch_needs_no_dagster_and_names_what_failed(bench: Any, tmp_path: Path, child_module: str):

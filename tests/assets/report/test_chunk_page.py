@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from spelangy_assets.report.chunk_page import PageLimits, write_chunk_page
-from spelangy_assets.report.render import clock, duration, number, share
+from spelangy_assets.report.render import clock, number, share
 from spelangy_model.audio.io import decode_flac, encode_flac
+from spelangy_model.progress import duration
 from spelangy_model.records import (
     Audio,
     Chunk,
