@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spelangy_assets.store.errors import CommittedMeanwhile, Damaged, PublishedMeanwhile, StoreError
@@ -128,12 +127,13 @@ class ShardFile:
 
         Holds a row group in memory, and reads only those that hold one of the values.
         """
-        names, wanted = schema_of(record).names, pa.array(sorted(values), pa.string())
+        names = schema_of(record).names
         with self._open() as parquet:
             for group in range(parquet.num_row_groups):
-                found = pc.is_in(parquet.read_row_group(group, [column]).column(column), wanted)
-                if pc.any(found).as_py():
-                    yield from from_table(parquet.read_row_group(group, names).filter(found), record)
+                there = parquet.read_row_group(group, [column]).column(column).to_pylist()
+                found = [value in values for value in there]
+                if any(found):
+                    yield from from_table(parquet.read_row_group(group, names).filter(pa.array(found)), record)
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class TrainedClassifier:
                     return_tensors="pt",
                 ).to(self._model.device)
                 for place, index in zip(places, self._model(**batch).logits.argmax(-1).tolist(), strict=True):
-                    found[place] = self.names[index]
+                    found[place] = self.names[int(index)]
         return found
 
 
