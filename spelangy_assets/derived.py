@@ -35,6 +35,7 @@ from spelangy_assets.stages.find_duplicate_recordings import repeated_recordings
 from spelangy_assets.stages.leaderboard import RunRow, SystemRow, TokenSetRow
 from spelangy_assets.stages.roll_up import corpus
 from spelangy_assets.stages.speak import spoken
+from spelangy_assets.stages.tokenize_questions import question_codes
 from spelangy_model.audio.chunking import ChunkRule
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
@@ -271,6 +272,14 @@ def leaderboard_of(
     sets: dict[str, tuple[int, Dataset]] = {}
     bases: dict[str, str] = {}
     labels: list[TokenSetRow] = []
+    codes: dict[str, Dataset] = {}  # the questions as codes of each speech tokenizer, once for all runs
+
+    def codes_for(tokenizer: Dataset) -> Dataset:
+        if tokenizer.identity not in codes:
+            other = f"_{tokenizer.name}" if codes else ""
+            codes[tokenizer.identity] = question_codes(questions, tokenizer, name=f"{questions.label}_codes{other}")
+        return codes[tokenizer.identity]
+
     for arm, given in arms.items():
         several = [given] if isinstance(given, Dataset) else list(given)
         for number, one in enumerate(several):
@@ -280,7 +289,7 @@ def leaderboard_of(
             inputs[f"run.{index}"] = run
             row: dict[str, Any] = {"label": label, "arm": arm, "run": run.name, "evaluation": f"eval_{run.label}"}
             inputs[f"eval.{index}"] = evaluation(
-                run, questions, _speech_tokenizer(run, arms), name=row["evaluation"], **judging.evaluation
+                run, questions, codes_for(_speech_tokenizer(run, arms)), name=row["evaluation"], **judging.evaluation
             )
             if judging.text_skill is not None:
                 base = run.inputs.get("base_lm")

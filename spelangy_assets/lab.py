@@ -19,6 +19,7 @@ from spelangy_assets.stages.ingest_pages import pages
 from spelangy_assets.stages.ingest_texts import texts
 from spelangy_assets.stages.mine_quest import quest
 from spelangy_assets.stages.recognize import hypotheses
+from spelangy_assets.stages.roll_up import corpus
 from spelangy_assets.stages.round_trip import Config as RoundTrip
 from spelangy_assets.stages.score_system import system
 from spelangy_assets.stages.segment_speech import segments
@@ -62,6 +63,7 @@ __all__ = [
     "adopted_chunks",
     "checkpoint",
     "chunks",
+    "corpus",
     "dataset",
     "documents",
     "hypotheses",

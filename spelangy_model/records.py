@@ -387,8 +387,8 @@ class PackedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class SpokenQuestion:
-    """A four-way multiple-choice question with its recording."""
+class Question:
+    """A four-way multiple-choice question and what is known of its recording; what reads no sound reads this much."""
 
     question_id: Annotated[str, "one recording of one question"]
     text_id: Annotated[str, "shared by all recordings of the same question text"]
@@ -402,7 +402,22 @@ class SpokenQuestion:
     options: list[str]
     answer_index: Int32
     relation: Annotated[str, "the type that the distractors share with the answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenQuestion(Question):
+    """A four-way multiple-choice question with its recording."""
+
     audio: Audio
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionCodes:
+    """A spoken question as codes of a speech tokenizer."""
+
+    question_id: str
+    codes: Annotated[list[Int32], "speech codes at the tokenizer's rate, 0 to codebook_size - 1"]
+    codebook_size: Annotated[Int32, "of the speech tokenizer, the same in all rows"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,17 @@ from typing import TextIO
 import dagster as dg
 
 from spelangy_assets.cli.progress_bar import Bars
+from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.places import Place, place_name, required_places
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.runs import runs_of
 from spelangy_assets.execution.stage import InputError
-from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.execution.status import status_of
+from spelangy_assets.orchestration.event_log import record_present, unfinished
 from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.lanes import Finished, Message, Outcome, Working, close_orphans, run_lanes
-from spelangy_assets.orchestration.partitions import add_partitions
+from spelangy_assets.orchestration.partitions import add_partitions, snapshots
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import DatasetName
@@ -82,6 +84,10 @@ class Teller:
             text = f"{len(self.done)} of {len(self._places)} datasets"
             self._bars.draw(_WHOLE, standing(share, time.perf_counter() - self._started, text))
 
+    def there(self, place: Place, built: Built) -> None:
+        """Count a dataset that needed no run, without a line of its own."""
+        self.done.append(Finished.of(*place, built))
+
     def _forget(self, place: Place) -> None:
         self._working.pop(place, None)
         self._bars.remove(place_name(*place))
@@ -100,33 +106,6 @@ class Teller:
         self._bars.close()
 
 
-def unfinished(instance: dg.DagsterInstance, recipe: str, graph: Graph, places: list[Place]) -> list[str]:
-    """Read back from the event log what is not materialized, or has a blocking check that did not pass."""
-    problems = []
-    for name, partition in places:
-        title = place_name(name, partition)
-        records = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key(recipe, name), asset_partitions=[partition] if partition else None), limit=1
-        ).records
-        if not records:
-            problems.append(f"{title}: not materialized")
-            continue
-        checks = [
-            entry.dagster_event.asset_check_evaluation_data
-            for entry in instance.all_logs(records[0].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-            if entry.dagster_event is not None
-        ]
-        mine = [check for check in checks if check.asset_key == asset_key(recipe, name) and check.blocking]
-        if not mine:
-            problems.append(f"{title}: no blocking check was evaluated")
-        problems.extend(f"{title}: blocking check {check.check_name} failed" for check in mine if _blocks(check))
-    return problems
-
-
-def _blocks(check: dg.AssetCheckEvaluation) -> bool:
-    return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR  # an overruled one is a warning
-
-
 @dataclass
 class Materialized:
     """What was brought up to date, and what was not."""
@@ -134,6 +113,7 @@ class Materialized:
     done: list[Finished]
     outcome: Outcome
     problems: list[str]
+    wall_s: float
 
     @property
     def complete(self) -> bool:
@@ -141,28 +121,42 @@ class Materialized:
 
 
 def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: int, stream: TextIO) -> Materialized:
-    """Materialize places through Dagster, told line by line, and read the result back from its event log."""
+    """Bring places up to date, line by line, and read the result back from Dagster's event log.
+
+    Runs make what is missing or out of date, and that alone. What is there already, made for this recipe or for
+    another, is written into the event log where it does not hold it yet.
+    """
+    started = time.perf_counter()
     prepare_instance(settings)
-    graph = recipe.graph
-    runs = runs_of(graph, places)
-    print(
-        f"recipe {recipe.name}: {len(places)} datasets in {len(runs)} runs over {lanes} lanes", file=stream, flush=True
-    )
+    graph, laboratory = recipe.graph, Laboratory(settings)
     teller = Teller({node.name: node.weight for node in graph}, places, stream)
     with dg.DagsterInstance.get() as instance:
         for run_id in close_orphans(instance):
             print(f"marked run {run_id} as failed: its process was killed", file=stream, flush=True)
         add_partitions(instance, recipe, settings)
+        partitions = snapshots(graph, settings, arrived=recipe.follows_snapshots)
+        statuses = status_of(laboratory.store, graph, partitions, laboratory.source)
+        there = {(one.asset, one.partition) for one in statuses if one.state in ("fresh", "shared")} & set(places)
+        to_make = [place for place in places if place not in there]
+        runs = runs_of(graph, to_make)
+        print(
+            f"recipe {recipe.name}: {len(there)} of {len(places)} datasets are there; "
+            f"{len(to_make)} to make in {len(runs)} runs over {lanes} lanes",
+            file=stream,
+            flush=True,
+        )
         try:
+            for place in (place for place in places if place in there):
+                teller.there(*record_present(instance, laboratory, graph, place))
             outcome = run_lanes(recipe.name, recipe.reference, settings, runs, lanes, teller)
         finally:
             teller.close()
-        problems = unfinished(instance, recipe.name, graph, places)
+        problems = unfinished(instance, recipe.name, to_make)
     for title, failure in outcome.failures.items():
         print(f"\nFAILED {title}: {failure}", file=stream)
     for problem in problems:
         print(f"not done: {problem}", file=stream)
-    return Materialized(teller.done, outcome, problems)
+    return Materialized(teller.done, outcome, problems, time.perf_counter() - started)
 
 
 def demo(
@@ -258,7 +252,7 @@ def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, strea
     summary = {
         "recipe": recipe.name,
         "assets": by_asset,
-        "wall_s": round(outcome.wall_seconds, 1),
+        "wall_s": round(result.wall_s, 1),
         "cpu_s": round(outcome.cpu_seconds, 1),
         "stages_cpu_s": round(stages_cpu, 1),
         "peak_memory_mib": round(outcome.peak_memory_bytes / 2**20),
@@ -272,7 +266,7 @@ def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, strea
     report.write_text(json.dumps(summary, indent=1, sort_keys=True))
     print(
         f"{'whole':<28}{len(done):>11}{sum(int(row['computed']) for row in by_asset.values()):>10}"
-        f"{outcome.wall_seconds:>9.1f}{outcome.cpu_seconds:>9.1f}\npeak memory {summary['peak_memory_mib']} MiB; "
+        f"{result.wall_s:>9.1f}{outcome.cpu_seconds:>9.1f}\npeak memory {summary['peak_memory_mib']} MiB; "
         f"the same as JSON: {report}",
         file=stream,
         flush=True,

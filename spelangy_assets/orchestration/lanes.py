@@ -12,7 +12,6 @@ import os
 import queue
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any
 import dagster as dg
 import psutil
 
+from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.places import Place
 from spelangy_assets.execution.runs import Run, ready
 from spelangy_assets.orchestration.jobs import job_name
@@ -56,6 +56,22 @@ class Finished:
     cpu_seconds: float
     bytes: int
 
+    @classmethod
+    def of(cls, asset: str, partition: str | None, built: Built) -> "Finished":
+        """Return what a build says of a dataset."""
+        manifest = built.artifact.manifest
+        return cls(
+            asset,
+            partition,
+            built.cached,
+            built.verdict.accepted,
+            manifest.counts.records_kept,
+            manifest.counts.dropped,
+            manifest.seconds,
+            manifest.cpu_seconds,
+            sum(shard.bytes for shard in manifest.shards),
+        )
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -74,26 +90,12 @@ def _lane(recipe: str, reference: str, settings: Settings, inbox: Any, results: 
     """The body of a lane's process: take a run, do it, say how it ended; None ends the lane."""
     end_with_parent()
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
-    from spelangy_assets.execution.build import Built
     from spelangy_assets.orchestration.definitions import build_definitions
     from spelangy_assets.orchestration.laboratory import Laboratory
     from spelangy_assets.recipes.registry import recipe_named
 
     def report(asset: str, partition: str | None, built: Built) -> None:
-        manifest = built.artifact.manifest
-        results.put(
-            Finished(
-                asset,
-                partition,
-                built.cached,
-                built.verdict.accepted,
-                manifest.counts.records_kept,
-                manifest.counts.dropped,
-                manifest.seconds,
-                manifest.cpu_seconds,
-                sum(shard.bytes for shard in manifest.shards),
-            )
-        )
+        results.put(Finished.of(asset, partition, built))
 
     def show(asset: str, partition: str | None, standing: Standing) -> None:
         results.put(Working(asset, partition, standing))
@@ -156,7 +158,6 @@ class Outcome:
     run_ids: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     not_run: list[str] = field(default_factory=list)
-    wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
 
@@ -175,7 +176,6 @@ def run_lanes(
     When this is left by an exception, an interrupt among them, the lanes are killed with what they are at: the next
     run resumes from there.
     """
-    started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
     _start_tracker()
     results = context.Queue()
@@ -184,7 +184,7 @@ def run_lanes(
         context.Process(target=_lane, args=(recipe, reference, settings, inbox, results), name=f"lane-{index}")
         for index, inbox in enumerate(inboxes)
     ]
-    outcome = Outcome()
+    outcome = Outcome(peak_memory_bytes=_memory_bytes())
     idle = list(range(len(inboxes)))
     busy: dict[Run, int] = {}  # run -> lane
     waiting, lane_cpu = list(runs), {}
@@ -225,7 +225,6 @@ def run_lanes(
         process.join(timeout=30)
     _kill(processes)
     outcome.not_run = sorted(run.title for run in waiting)
-    outcome.wall_seconds = time.perf_counter() - started
     outcome.cpu_seconds = sum(lane_cpu.values()) + sum(os.times()[:2])
     return outcome
 

@@ -53,7 +53,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         description=node.description,
         partitions_def=partitions_def(graph.recipe, node),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1) if node.partition else None,
-        code_version=f"{node.stage.VERSION}+{fingerprint(node.config)[:8]}",
+        code_version=code_version(node),
         check_specs=check_specs(key, node.contract),
         owners=["team:model" if node.group in ("runs", "evals", "tokenizers") else "team:data"],
         kinds=set(node.kinds),
@@ -114,6 +114,11 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         )
 
     return materialize
+
+
+def code_version(node: Node) -> str:
+    """Return what Dagster compares to see that the code or the config of an asset changed."""
+    return f"{node.stage.VERSION}+{fingerprint(node.config)[:8]}"
 
 
 def _definition_metadata(node: Node, columns: dg.TableColumnLineage) -> dict[str, Any]:

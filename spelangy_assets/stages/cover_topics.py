@@ -17,7 +17,7 @@ from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_assets.stages.find_contamination import share_metric
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.options import refuse_idle
-from spelangy_model.records import Metric, SpokenQuestion
+from spelangy_model.records import Metric, Question, SpokenQuestion
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.topics import (
     PrototypeClassifier,
@@ -29,7 +29,7 @@ from spelangy_model.text.topics import (
 )
 from spelangy_model.weights import WeightsError, sentence_encoder
 
-VERSION = "3"
+VERSION = "4"
 TABLES: dict[str, type] = {"metrics": Metric}
 SUBJECT = "texts"  # of the metrics; the leaderboard knows which texts they are
 
@@ -122,7 +122,7 @@ def _documents(ctx: StageContext) -> dict[str, Iterable[tuple[str, str, str]]]:
     """Return (id, text, cluster) of the input's documents, and of each benchmark where there are several."""
     if "texts" in ctx.members:
         return {SUBJECT: ((one, text, one) for one, text in document_texts(ctx, ctx.members["texts"]))}
-    rows = {row.text_id: row for row in ctx.inputs["texts"].records("questions", SpokenQuestion)}
+    rows = {row.text_id: row for row in ctx.inputs["texts"].records("questions", Question)}
     names = sorted({row.benchmark for row in rows.values()})
     questions = [(row.benchmark, (text_id, row.question, row.cluster_id)) for text_id, row in rows.items()]
     sets = {SUBJECT: [one for _, one in questions]}

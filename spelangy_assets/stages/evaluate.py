@@ -3,7 +3,8 @@
 Put here: from questions to score rows, and from those to metrics. Do not put here: likelihoods, divergences or
 intervals (spelangy_model/eval).
 
-Inputs: `run` (a model folder), `questions` (SpokenQuestion), `speech_tokenizer` (files). Output:
+Inputs: `run` (a model folder), `questions` (SpokenQuestion, of which the sound is not read) and `question_codes`, the
+same questions as speech codes. Output:
 scores(QuestionScore), one row a recording and one for each question text (accent empty, question_id = text_id),
 gaps(TokenGap), one row a recording and token of its answer, and metrics(Metric):
 
@@ -32,8 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
-from spelangy_model.audio.io import decode_flac
-from spelangy_model.records import Metric, QuestionScore, SpokenQuestion, TokenGap
+from spelangy_model.records import Metric, Question, QuestionCodes, QuestionScore, SpokenQuestion, TokenGap
 
 if TYPE_CHECKING:
     from spelangy_model.eval.multiple_choice import PromptScore
@@ -86,7 +86,7 @@ KIND = DatasetKind(
     contract=CONTRACT,
     pool="gpu",
     cost="heavy",
-    takes={"run": "language_model", "questions": SpokenQuestion, "speech_tokenizer": "speech_tokenizer"},
+    takes={"run": "language_model", "questions": SpokenQuestion, "question_codes": QuestionCodes},
     makes="scores",
     columns={
         **{
@@ -95,7 +95,7 @@ KIND = DatasetKind(
         },
         **dict.fromkeys(
             ("option_log_likelihoods", "option_per_token", "option_per_character", "predicted_index", "reverse_kl"),
-            ("questions.audio", "questions.question", "questions.options"),
+            ("question_codes.codes", "questions.question", "questions.options"),
         ),
         "answer_index": ("questions.answer_index",),
     },
@@ -103,9 +103,9 @@ KIND = DatasetKind(
 
 
 @word
-def evaluation(run: Dataset, questions: Dataset, speech_tokenizer: Dataset, *, name: str, **options: Any) -> Dataset:
-    """Return a run's scores on questions; `options` are fields of Config."""
-    inputs = {"run": run, "questions": questions, "speech_tokenizer": speech_tokenizer}
+def evaluation(run: Dataset, questions: Dataset, question_codes: Dataset, *, name: str, **options: Any) -> Dataset:
+    """Return a run's scores on questions and their speech codes; `options` are fields of Config."""
+    inputs = {"run": run, "questions": questions, "question_codes": question_codes}
     return dataset(__name__, Config(**options), name=name, inputs=inputs)
 
 
@@ -129,7 +129,7 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     """Score in one unit."""
     for unit, _ in ctx.out.pending(["scores"]):
-        questions = list(ctx.inputs["questions"].records("questions", SpokenQuestion))
+        questions = list(ctx.inputs["questions"].records("questions", Question))
         with ctx.out.unit(unit) as out:
             out.read(len(questions))
             scores, gaps = _score(ctx, config, questions)
@@ -143,16 +143,13 @@ def run(ctx: StageContext, config: Config) -> None:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
 
 
-def _score(
-    ctx: StageContext, config: Config, questions: list[SpokenQuestion]
-) -> tuple[list[QuestionScore], list[TokenGap]]:
+def _score(ctx: StageContext, config: Config, questions: list[Question]) -> tuple[list[QuestionScore], list[TokenGap]]:
     import torch
 
     from spelangy_model.eval.gap import position_gaps
     from spelangy_model.eval.multiple_choice import score_prompts
     from spelangy_model.eval.prompts import spoken_prompt, text_prompt
     from spelangy_model.lm.forward import load_model
-    from spelangy_model.tokenizer.open_codec import open_codec
     from spelangy_model.tokenizer.text import load_text_tokenizer
     from spelangy_model.tokenizer.vocab import check_checkpoint
 
@@ -165,12 +162,13 @@ def _score(
     model.to(device)
     layout = check_checkpoint(model, folder)
     tokenizer = load_text_tokenizer(folder)
-    speech = open_codec(ctx.inputs["speech_tokenizer"].local_folder(cache_dir), ctx.execution.device)
-    if speech.codebook_size != layout.codebook_size:
-        raise InputError(
-            f"{ctx.inputs['run'].uri} knows {layout.codebook_size} speech codes, the speech tokenizer has "
-            f"{speech.codebook_size}: score it with the tokenizer that it was trained on"
-        )
+    codes = {row.question_id: row for row in ctx.inputs["question_codes"].records("codes", QuestionCodes)}
+    for row in codes.values():
+        if row.codebook_size != layout.codebook_size:
+            raise InputError(
+                f"{ctx.inputs['run'].uri} knows {layout.codebook_size} speech codes, the speech tokenizer has "
+                f"{row.codebook_size}: score it with the tokenizer that it was trained on"
+            )
     prefix = config.answer_prefix
     spoken_rows: list[QuestionScore] = []
     written_rows: list[QuestionScore] = []
@@ -179,10 +177,9 @@ def _score(
     for block in _blocks(list(texts), _TEXTS_AT_ONCE):
         chosen = set(block)
         heard = [question for question in questions if question.text_id in chosen]
-        codes = speech.encode([decode_flac(question.audio.bytes) for question in heard])
         spoken = [
-            spoken_prompt(layout, tokenizer, list(code), prefix, question.options, question.answer_index)
-            for question, code in zip(heard, codes, strict=True)
+            spoken_prompt(layout, tokenizer, codes[q.question_id].codes, prefix, q.options, q.answer_index)
+            for q in heard
         ]
         read = [texts[text_id] for text_id in block]
         written = [
@@ -218,7 +215,7 @@ def _blocks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield items[start : start + size]
 
 
-def _row(question: SpokenQuestion, modality: str, score: PromptScore, config: Config, gap: float) -> QuestionScore:
+def _row(question: Question, modality: str, score: PromptScore, config: Config, gap: float) -> QuestionScore:
     spoken = modality == "speech"
     return QuestionScore(
         question_id=question.question_id if spoken else question.text_id,

@@ -18,7 +18,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stage_parts.document_texts import document_texts
-from spelangy_model.records import Int32, SpokenQuestion
+from spelangy_model.records import Int32, Question, SpokenQuestion
 from spelangy_model.text.contamination import Overlap, QuestionIndex, comparable_words
 
 VERSION = "2"
@@ -87,7 +87,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit."""
-    questions = {row.text_id: row.question for row in ctx.inputs["questions"].records("questions", SpokenQuestion)}
+    questions = {row.text_id: row.question for row in ctx.inputs["questions"].records("questions", Question)}
     long = {text_id: text for text_id, text in questions.items() if len(comparable_words(text)) >= config.min_words}
     index = QuestionIndex(long, config.min_words)
     for unit, members in ctx.out.pending([ctx.members["tokens"]]):

@@ -21,7 +21,7 @@ from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.document_texts import document_texts
 from spelangy_assets.store.artifacts import Artifact
-from spelangy_model.records import Int32, Metric, PackedRow, SpokenQuestion
+from spelangy_model.records import Int32, Metric, PackedRow, Question, SpokenQuestion
 from spelangy_model.text.contamination import MAX_NGRAM_WORDS, MIN_NGRAM_WORDS, Overlap, QuestionIndex, longest_overlaps
 
 VERSION = "4"
@@ -99,7 +99,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit. A question text counts once."""
-    questions = {row.text_id: row for row in ctx.inputs["questions"].records("questions", SpokenQuestion)}
+    questions = {row.text_id: row for row in ctx.inputs["questions"].records("questions", Question)}
     index = QuestionIndex({text_id: row.question for text_id, row in questions.items()}, config.min_words)
     for unit, _ in ctx.out.pending(["mix"]):
         with ctx.out.unit(unit) as out:
@@ -155,7 +155,7 @@ def _search(ctx: StageContext, index: QuestionIndex) -> tuple[Found, int]:
 
 
 def _statuses(
-    questions: Iterable[SpokenQuestion], index: QuestionIndex, overlaps: dict[str, Overlap]
+    questions: Iterable[Question], index: QuestionIndex, overlaps: dict[str, Overlap]
 ) -> list[QuestionOverlap]:
     return [
         QuestionOverlap(
@@ -172,7 +172,7 @@ def _statuses(
 
 
 def _metrics(
-    questions: dict[str, SpokenQuestion],
+    questions: dict[str, Question],
     index: QuestionIndex,
     overlaps: dict[str, Overlap],
     config: Config,
@@ -200,7 +200,7 @@ def _metrics(
     return metrics
 
 
-def _of_split(questions: dict[str, SpokenQuestion], split: str) -> set[str]:
+def _of_split(questions: dict[str, Question], split: str) -> set[str]:
     return {text_id for text_id, row in questions.items() if row.split == split}
 
 

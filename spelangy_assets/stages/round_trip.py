@@ -221,12 +221,12 @@ def _order(chunks: Artifact) -> dict[str, list[tuple[int, str]]]:
 
 
 def _read(chunks: Artifact, places: Sequence[tuple[int, str]]) -> list[Chunk]:
-    """Return chunks by their places, in that order. Opens only the shards that hold one."""
+    """Return chunks by their places, in that order. Reads only the row groups that hold one."""
     ids = {chunk_id for _, chunk_id in places}
     shards = chunks.shards("chunks")
     found: dict[str, Chunk] = {}
     for number in sorted({number for number, _ in places}):
-        found |= {chunk.chunk_id: chunk for chunk in shards[number].iter_records(Chunk) if chunk.chunk_id in ids}
+        found |= {chunk.chunk_id: chunk for chunk in shards[number].chosen_records(Chunk, "chunk_id", ids)}
     return [found[chunk_id] for _, chunk_id in places]
 
 

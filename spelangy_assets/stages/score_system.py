@@ -146,7 +146,11 @@ def _chosen(ctx: StageContext, config: Config) -> Iterator[SpokenQuestion]:
     ]
     ranked = sorted(ids, key=lambda question_id: stable_hash("asked", config.seed, question_id))
     chosen = set(ranked[: config.max_questions or len(ranked)])
-    return (row for row in questions.records("questions", SpokenQuestion) if row.question_id in chosen)
+    return (
+        row
+        for shard in questions.shards("questions")
+        for row in shard.chosen_records(SpokenQuestion, "question_id", chosen)
+    )
 
 
 def _blocks(rows: Iterator[SpokenQuestion], seed: int) -> Iterator[list[SpokenQuestion]]:

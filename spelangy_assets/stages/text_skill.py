@@ -27,7 +27,7 @@ from spelangy_assets.sources.texts import SourceUnavailable, TextSource
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.eval.stats import Interval
-from spelangy_model.records import Metric, SpokenQuestion
+from spelangy_model.records import Metric, Question, SpokenQuestion
 
 if TYPE_CHECKING:
     from spelangy_model.eval.harness import Task, TaskScore
@@ -122,7 +122,7 @@ def _tasks(ctx: StageContext, config: Config) -> Iterator[Task]:
         documents: list[dict[str, Any]] = []
         clusters: list[str] = []
         if choice.name == "own_questions":
-            texts = {row.text_id: row for row in ctx.inputs["questions"].records("questions", SpokenQuestion)}
+            texts = {row.text_id: row for row in ctx.inputs["questions"].records("questions", Question)}
             rows = list(texts.values())
             count = min(config.max_questions or len(rows), len(rows))
             chosen = [rows[index * len(rows) // count] for index in range(count)]

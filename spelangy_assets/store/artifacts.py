@@ -19,7 +19,7 @@ import contextlib
 import datetime
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spelangy_assets.store.errors import CommittedMeanwhile, Damaged, PublishedMeanwhile, StoreError
@@ -49,7 +50,7 @@ from spelangy_assets.store.writer import (
     manifest_of,
     missing_files,
 )
-from spelangy_model.records import from_table
+from spelangy_model.records import from_table, schema_of
 
 __all__ = [
     "Address",
@@ -117,10 +118,22 @@ class ShardFile:
         return from_table(self.table(), record)
 
     def iter_records(self, record: type[T], batch_rows: int = 64) -> Iterator[T]:
-        """Yield records in order, holding `batch_rows` of them in memory."""
+        """Yield records in order, holding `batch_rows` of them in memory; reads the record's columns alone."""
         with self._open() as parquet:
-            for batch in parquet.iter_batches(batch_size=batch_rows):
+            for batch in parquet.iter_batches(batch_size=batch_rows, columns=schema_of(record).names):
                 yield from from_table(batch, record)
+
+    def chosen_records(self, record: type[T], column: str, values: Collection[str]) -> Iterator[T]:
+        """Yield the records whose `column` is one of `values`, in order; no other becomes a record.
+
+        Holds a row group in memory, and reads only those that hold one of the values.
+        """
+        names, wanted = schema_of(record).names, pa.array(sorted(values), pa.string())
+        with self._open() as parquet:
+            for group in range(parquet.num_row_groups):
+                found = pc.is_in(parquet.read_row_group(group, [column]).column(column), wanted)
+                if pc.any(found).as_py():
+                    yield from from_table(parquet.read_row_group(group, names).filter(found), record)
 
 
 @dataclass(frozen=True)

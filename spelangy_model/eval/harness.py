@@ -11,6 +11,8 @@ which texts become ids here: <bos>, then the text with one space before it (toke
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import io
 import logging
 import math
@@ -32,6 +34,10 @@ _OF_RATIO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "byte_perplexity": lambda ratio: np.exp(-ratio),
     "word_perplexity": lambda ratio: np.exp(-ratio),
 }
+
+
+_MAX_KNOWN_TEXTS = 1 << 14
+_known_ids: dict[tuple[Any, ...], list[int]] = {}  # of texts by tokenizer: checkpoints of one are asked the same texts
 
 
 class HarnessUnavailable(RuntimeError):
@@ -96,6 +102,7 @@ def evaluate_checkpoint(
     from lm_eval.tasks import TaskManager
 
     evaluate: Any = simple_evaluate
+    _compile_templates_once()
     manager = TaskManager(include_defaults=any(not task.documents for task in tasks))
     model = open_checkpoint(folder, device, batch_size)
     scores: list[TaskScore] = []
@@ -137,7 +144,12 @@ def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
 
     class CheckpointLM(harness_lm):
         def tok_encode(self, string: str, add_special_tokens: bool | None = None, **more: Any) -> list[int]:
-            return super().tok_encode(_spaced(string), add_special_tokens=add_special_tokens, **more)
+            asked = (digest, string, add_special_tokens, self.add_bos_token, *sorted(more.items()))
+            if asked not in _known_ids:
+                if len(_known_ids) >= _MAX_KNOWN_TEXTS:
+                    _known_ids.clear()
+                _known_ids[asked] = super().tok_encode(_spaced(string), add_special_tokens=add_special_tokens, **more)
+            return list(_known_ids[asked])
 
         def tok_batch_encode(self, strings: list[str], *arguments: Any, **more: Any) -> Any:
             return super().tok_batch_encode([_spaced(string) for string in strings], *arguments, **more)
@@ -152,6 +164,7 @@ def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
     model: Any = load_model(folder)
     layout = check_checkpoint(model, folder)
     tokenizer = load_settings(PreTrainedTokenizerFast, folder)
+    digest = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
     bos: Any = tokenizer.convert_ids_to_tokens(layout.bos)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single=f"{bos} $A", special_tokens=[(bos, layout.bos)]
@@ -160,6 +173,15 @@ def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
         return CheckpointLM(
             pretrained=model.to(device), tokenizer=tokenizer, add_bos_token=True, device=device, batch_size=batch_size
         )
+
+
+def _compile_templates_once() -> None:
+    """Have the harness keep its compiled templates: it compiles one anew for each document, of a handful in all."""
+    from lm_eval import utils
+
+    environment: Any = utils.env
+    if not hasattr(environment.from_string, "cache_info"):
+        environment.from_string = functools.lru_cache(maxsize=256)(environment.from_string)
 
 
 @contextlib.contextmanager

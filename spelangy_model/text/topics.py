@@ -9,7 +9,7 @@ of the embedding: all-MiniLM-L6-v2 (Sentence-Transformers), mean pooling over it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -58,11 +58,11 @@ class SentenceEmbedder:
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         torch = self._torch
-        rows: list[np.ndarray] = []
+        rows = np.zeros((len(texts), self._model.config.hidden_size), np.float32)
         with torch.inference_mode():
-            for start in range(0, len(texts), self._batch_size):
+            for places in alike(texts, self._batch_size):
                 batch = self._tokenizer(
-                    list(texts[start : start + self._batch_size]),
+                    [texts[place] for place in places],
                     padding=True,
                     truncation=True,
                     max_length=self._max_tokens,
@@ -71,8 +71,8 @@ class SentenceEmbedder:
                 hidden = self._model(**batch).last_hidden_state
                 mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
                 mean = (hidden * mask).sum(1) / mask.sum(1)
-                rows.append(torch.nn.functional.normalize(mean, dim=1).numpy())
-        return np.concatenate(rows) if rows else np.zeros((0, self._model.config.hidden_size), np.float32)
+                rows[places] = torch.nn.functional.normalize(mean, dim=1).numpy()
+        return rows
 
 
 class PrototypeClassifier:
@@ -117,18 +117,26 @@ class TrainedClassifier:
 
     def classify(self, texts: Sequence[str]) -> list[str]:
         torch = self._torch
-        found: list[str] = []
+        found = [""] * len(texts)
         with torch.inference_mode():
-            for start in range(0, len(texts), self._batch_size):
+            for places in alike(texts, self._batch_size):
                 batch = self._tokenizer(
-                    list(texts[start : start + self._batch_size]),
+                    [texts[place] for place in places],
                     padding=True,
                     truncation=True,
                     max_length=self._max_tokens,
                     return_tensors="pt",
                 ).to(self._model.device)
-                found += [self.names[int(index)] for index in self._model(**batch).logits.argmax(-1)]
+                for place, index in zip(places, self._model(**batch).logits.argmax(-1).tolist(), strict=True):
+                    found[place] = self.names[index]
         return found
+
+
+def alike(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
+    """Yield the places of texts in batches of like length, since a batch is padded to its longest text."""
+    places = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    for start in range(0, len(places), batch_size):
+        yield places[start : start + batch_size]
 
 
 def check_classifier(folder: Path) -> None:

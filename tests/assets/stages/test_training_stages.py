@@ -32,6 +32,7 @@ from spelangy_assets.stages import (
     score_system,
     text_skill,
     text_tokenizer,
+    tokenize_questions,
     tokenize_text,
     train_lm,
     write_benchmark,
@@ -212,11 +213,18 @@ def make_nodes() -> dict[str, Node]:
             QUESTIONS,
         ),
         node(
+            "question_codes",
+            tokenize_questions,
+            tokenize_questions.Config(),
+            tokenize_questions.CONTRACT,
+            inputs={"questions": "questions", "speech_tokenizer": "speech_tokenizer"},
+        ),
+        node(
             "eval_quest",
             evaluate,
             evaluate.Config(seed=0),
             SCORES,
-            inputs={"run": "run_quest", "questions": "questions", "speech_tokenizer": "speech_tokenizer"},
+            inputs={"run": "run_quest", "questions": "questions", "question_codes": "question_codes"},
         ),
         node(
             "eval_cascade",

@@ -259,6 +259,19 @@ def test_a_recording_that_a_shared_window_lost_is_heard_again_by_itself(store: A
 
 
 @pytest.mark.usefixtures("known_turns")
+def test_a_look_at_systems_ends_after_so_many_windows_and_counts_the_turns_outside(
+    store: ArtifactStore, execution: Execution
+):
+    systems = (Scripted("one", "So it is like that."),)
+    config = recognize.Config(systems, max_windows=1)
+    heard = chain(store, execution, Talk(((), ())), heard=config, upto="transcript_hypotheses")["transcript_hypotheses"]
+    assert len(rows(heard.artifact, "hypotheses", Hypothesis)) == 3  # of the first recording
+    counts = heard.artifact.manifest.counts
+    assert (counts.records_in, counts.records_kept, counts.dropped) == (6, 3, {"not_sampled": 3})
+    assert counts.stats["windows"] == 1
+
+
+@pytest.mark.usefixtures("known_turns")
 def test_a_language_that_is_trusted_is_not_listened_for_and_lets_the_first_system_share_windows(
     store: ArtifactStore, execution: Execution, tmp_path: Path
 ):

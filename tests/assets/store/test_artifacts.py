@@ -158,6 +158,30 @@ def test_long_shards_come_back_batch_by_batch(store: ArtifactStore, identity: Id
     assert [row.value for row in shard.records(Metric)] == list(range(2500))
 
 
+def test_chosen_records_come_in_order_and_of_the_row_groups_that_hold_them_alone(
+    store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
+):
+    writer = store.writer(NAME, identity, TABLES)
+    with writer.unit(0) as out:
+        out.write("metrics", [Metric(f"m{i}", "toy", i, 0, 0, 1) for i in range(2500)])
+    writer.commit()
+    artifact = store.find(ADDRESS, identity.build_key)
+    assert artifact is not None
+    (shard,) = artifact.shards("metrics")
+    read: list[tuple[int, int]] = []
+    whole = pq.ParquetFile.read_row_group
+
+    def read_row_group(file: pq.ParquetFile, group: int, columns: list[str]):
+        read.append((group, len(columns)))
+        return whole(file, group, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", read_row_group)
+    found = list(shard.chosen_records(Metric, "subject", {"m2401", "m7", "m2400", "none"}))
+    assert [row.subject for row in found] == ["m7", "m2400", "m2401"]
+    groups = {group for group, _ in read}
+    assert len(groups) > 2 and {group for group, columns in read if columns > 1} == {min(groups), max(groups)}
+
+
 def test_drops_and_counts_add_up_over_units(store: ArtifactStore, identity: Identity):
     writer = store.writer(NAME, identity, TABLES)
     for unit, dropped in enumerate([{"too_short": 2}, {"too_short": 1, "no_speech": 3}, {}]):

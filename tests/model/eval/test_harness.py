@@ -111,6 +111,16 @@ def test_a_group_without_samples_has_no_interval() -> None:
     assert math.isnan(lost.low)
 
 
+def test_a_template_is_compiled_and_a_text_tokenized_once(checkpoint: Path, scores, monkeypatch) -> None:
+    from lm_eval import utils
+
+    assert scores and utils.env.from_string("{{question}}") is utils.env.from_string("{{question}}")
+    first, second = (open_checkpoint(checkpoint, "cpu", 8) for _ in range(2))
+    ids = first.tok_encode("A text that was not asked before")
+    monkeypatch.setattr(second.tokenizer, "encode", lambda *_, **__: pytest.fail("it was tokenized again"))
+    assert second.tok_encode("A text that was not asked before") == ids
+
+
 @pytest.mark.slow  # the harness lists thousands of tasks
 def test_unknown_tasks_are_named() -> None:
     check_tasks(["own_questions", "held_out_text"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from spelangy_model.text.topics import (
     SentenceEmbedder,
     Topic,
     TrainedClassifier,
+    alike,
     check_classifier,
     jensen_shannon_distance,
     topic_shares,
@@ -28,6 +30,14 @@ def test_shares_and_distances():
     assert jensen_shannon_distance(shares, shares) == 0
     assert jensen_shannon_distance(np.array([1.0, 0.0]), np.array([0.0, 1.0])) == pytest.approx(1)
     assert topic_shares([], names).tolist() == [0, 0]
+
+
+def test_batches_hold_texts_of_like_length_and_every_text_once():
+    batches = list(alike(TEXTS, 5))
+    assert [len(batch) for batch in batches] == [5, 5, 2]
+    assert sorted(sum(batches, [])) == list(range(len(TEXTS)))
+    lengths = [[len(TEXTS[place]) for place in batch] for batch in batches]
+    assert all(max(shorter) <= min(longer) for shorter, longer in itertools.pairwise(lengths))
 
 
 def test_a_folder_without_a_model_says_so(tmp_path):
