@@ -4,8 +4,6 @@ Put here: finding snapshots and adding them as partitions. Do not put here: read
 snapshots, too, and do without the second that Dagster takes to import.
 """
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +51,7 @@ def _is_name(name: str, folder: Path) -> bool:
     return True
 
 
-def add_partitions(instance: dg.DagsterInstance, recipe: Recipe, settings: Settings) -> None:
+def add_partitions(instance: "dg.DagsterInstance", recipe: Recipe, settings: Settings) -> None:
     """Make every snapshot of a recipe a partition of the instance; those that arrived where it follows them."""
     from spelangy_assets.orchestration.keys import partitions_name
 
