@@ -30,6 +30,7 @@ from spelangy_model.records import (
     Page,
     PageSignature,
     PassageScore,
+    QuestionCodes,
     QuestionScore,
     Recording,
     Reject,
@@ -116,6 +117,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "codebook": Metric("shard 0", "codebook.perplexity_share", 0.4, math.nan, math.nan, 600),
     },
     "mix": {"rows": PackedRow(0, "text", [1, 2], [0, 1], [0, 1], [RowSpan("d", "web", "r", 0, 0, 2, 0)])},
+    "question_codes": {"codes": QuestionCodes("q", [7, 0], 8)},
     "questions": {
         "questions": SpokenQuestion(
             *(
