@@ -98,10 +98,13 @@ def evaluate_checkpoint(
 
     Raises HarnessUnavailable when a task's data cannot be loaded.
     """
-    from lm_eval.evaluator import simple_evaluate
+    from lm_eval import evaluator
     from lm_eval.tasks import TaskManager
 
-    evaluate: Any = simple_evaluate
+    harness: Any = evaluator
+    # Nothing here reads what the harness says of its surroundings, which it asks git, pip and lscpu for each time.
+    harness.get_git_commit_hash = str
+    harness.add_env_info = dict
     _compile_templates_once()
     manager = TaskManager(include_defaults=any(not task.documents for task in tasks))
     model = open_checkpoint(folder, device, batch_size)
@@ -109,7 +112,7 @@ def evaluate_checkpoint(
     for task in tasks:
         try:
             with _quiet():
-                results = evaluate(
+                results = harness.simple_evaluate(
                     model=model,
                     tasks=[_local(task) if task.documents else task.name],
                     num_fewshot=task.fewshot,
