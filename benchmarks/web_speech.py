@@ -5,7 +5,7 @@
 
 FOLDER holds recordings, manifest.jsonl (path, lang, text where known) and RTTM files beside the recordings whose turns
 are known. Printed as Markdown: word error rate of each ASR system, of ROVER and of what the filters keep; diarization
-error without and with a collar, both with 95% intervals over recordings; languages as they were spoken and told; hours
+error without and with a collar, both with 95% intervals over recordings; languages spoken and detected; hours
 in and out by reason.
 """
 

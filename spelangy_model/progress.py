@@ -50,7 +50,7 @@ class Standing:
 
 
 def standing(share: float, elapsed_s: float, text: str = "", from_share: float = 0.0) -> Standing:
-    """Return the standing of work that went from one share to another in some time; the rest goes at the same rate."""
+    """Return the standing of work that got from one share to another in some time; the rest is taken to be as fast."""
     share = min(1.0, share)
     gained = share - from_share
     enough = gained >= _ENOUGH_SHARE or (gained > 0 and elapsed_s >= _ENOUGH_S)

@@ -285,7 +285,7 @@ def _score(
 
 def _score_talk(ctx: StageContext, checkpoint: _Checkpoint, config: Config) -> list[PassageScore]:
     """Return how the run predicts the last sentence of each passage of held-out talk; none where none is given."""
-    from spelangy_model.eval.passages import Heard, passage_losses
+    from spelangy_model.eval.passages import TokenizedPassage, passage_losses
     from spelangy_model.tokenizer.open_codec import open_codec
 
     if "talk" not in ctx.inputs:
@@ -299,7 +299,7 @@ def _score_talk(ctx: StageContext, checkpoint: _Checkpoint, config: Config) -> l
         block = passages[start : start + _TEXTS_AT_ONCE]
         codes = iter(codec.encode([sound for passage in block for sound in _sentences_of(passage)]))
         heard += [
-            Heard(tuple(tuple(map(int, next(codes))) for _ in passage.start_s), tuple(passage.sentences))
+            TokenizedPassage(tuple(tuple(map(int, next(codes))) for _ in passage.start_s), tuple(passage.sentences))
             for passage in block
         ]
     ctx.log(f"scoring {len(passages)} passages of held-out talk")

@@ -142,12 +142,12 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit a shard of recordings."""
     recognizers: list[tuple[AsrSystem, Recognizer]] = []
-    minutes_to_hear = minutes_heard = 0.0  # by each system
+    minutes_to_hear = minutes_recognized = 0.0  # by each system
 
-    def heard_by_one(group: Sequence[_Heard]) -> None:
-        nonlocal minutes_heard
-        minutes_heard += _minutes(segment for heard in group for segment in heard.segments)
-        ctx.progress(round(minutes_heard, 1), round(minutes_to_hear, 1), "minutes of speech, system by system")
+    def recognized_by_one(group: Sequence[_Heard]) -> None:
+        nonlocal minutes_recognized
+        minutes_recognized += _minutes(segment for heard in group for segment in heard.segments)
+        ctx.progress(round(minutes_recognized, 1), round(minutes_to_hear, 1), "minutes of speech, system by system")
 
     def hear(group: list[_Heard], out: UnitWriter) -> None:
         nonlocal recognizers
@@ -155,7 +155,7 @@ def run(ctx: StageContext, config: Config) -> None:
             recognizers = recognizers or [
                 (system, system.load(ctx.execution.cache_dir, ctx.execution.device)) for system in config.systems
             ]
-            _write(_hear(group, recognizers, config, out, heard_by_one), out)
+            _write(_hear(group, recognizers, config, out, recognized_by_one), out)
         group.clear()
 
     shards = list(
@@ -166,7 +166,7 @@ def run(ctx: StageContext, config: Config) -> None:
             turns: dict[str, list[Segment]] = {}
             for segment in segments.iter_records(Segment):
                 turns.setdefault(segment.recording_id, []).append(segment)
-            minutes_heard = 0.0
+            minutes_recognized = 0.0
             minutes_to_hear = len(config.systems) * _minutes(one for own in turns.values() for one in own)
             group: list[_Heard] = []
             count = 0
@@ -224,12 +224,12 @@ def _hear(
     recognizers: Sequence[tuple[AsrSystem, Recognizer]],
     config: Config,
     out: UnitWriter,
-    heard_by_one: Callable[[Sequence[_Heard]], None],
+    recognized_by_one: Callable[[Sequence[_Heard]], None],
 ) -> list[Hypothesis]:
     windows = [window for heard in group for window in heard.windows]
     (first, detector), *others = recognizers
     results = _listen(first, detector, windows, None, config, out)
-    heard_by_one(group)
+    recognized_by_one(group)
     spoken = [result for result in results if result.decoded]
     told = [replace(w, language=r.language) for w, r in zip(windows, results, strict=True) if r.decoded]
     words = {first.name: _by_segment(told, spoken)}
@@ -240,7 +240,7 @@ def _hear(
 
     for system, recognizer in others:
         words[system.name] = _by_segment(told, _listen(system, recognizer, told, far_from_first, config, out))
-        heard_by_one(group)
+        recognized_by_one(group)
     language = {
         piece.segment_id: (result.language, result.language_probability)
         for window, result in zip(windows, results, strict=True)

@@ -1,7 +1,7 @@
-"""How well a speech language model predicts the next sentence of talk after sentences that it heard, or read.
+"""How well a speech language model predicts the next sentence of talk after spoken or written sentences.
 
 Put here: the rows of a passage and the loss of its sentences. Do not put here: metrics or records of a run. The formats
-are those of the training sequences (data/interleave.py), sentences that are heard in a row between one pair of speech
+are those of the training sequences (data/interleave.py), spoken sentences in a row between one pair of speech
 markers, each sentence encoded alone, with one space before it. After k = 1, 2, ... sentences the next one, T, is read:
 
     alone    <bos> | T
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Heard:
+class TokenizedPassage:
     """A passage as a model meets it: the codes of each spoken sentence, and all sentences as text, one more."""
 
     codes: tuple[tuple[int, ...], ...]
@@ -51,7 +51,7 @@ class Losses:
 
 @torch.inference_mode()
 def passage_losses(
-    model: Any, layout: Layout, tokenizer: Tokenizer, passages: Sequence[Heard], swaps: Sequence[int]
+    model: Any, layout: Layout, tokenizer: Tokenizer, passages: Sequence[TokenizedPassage], swaps: Sequence[int]
 ) -> list[Losses]:
     """Return the losses of each passage, in order; `swaps` is the number of the passage whose speech stands in for its.
 
@@ -85,28 +85,28 @@ class _Row:
 _WAYS = 4  # rows of a passage: alone, spoken, written, swapped
 
 
-def _rows(layout: Layout, tokenizer: Tokenizer, passage: Heard, swapped: Heard) -> list[_Row]:
+def _rows(layout: Layout, tokenizer: Tokenizer, passage: TokenizedPassage, swapped: TokenizedPassage) -> list[_Row]:
     """Return the rows of a passage in the order of `Losses`."""
-    heard = len(passage.codes)
-    if not heard or len(passage.sentences) != heard + 1 or len(swapped.codes) != heard:
+    spoken = len(passage.codes)
+    if not spoken or len(passage.sentences) != spoken + 1 or len(swapped.codes) != spoken:
         raise ValueError("a passage has one sentence more than are spoken, and another as long to stand in for it")
     texts = encode_texts(tokenizer, list(passage.sentences))
     trunk = [layout.bos, *chain.from_iterable(texts)]
-    starts = [1 + sum(map(len, texts[:place])) for place in range(1, heard + 1)]
+    starts = [1 + sum(map(len, texts[:place])) for place in range(1, spoken + 1)]
     written = [
         _Target(text, list(range(start - 1, start - 1 + len(text))))
         for text, start in zip(texts[1:], starts, strict=True)
     ]
     read = BranchedRow(trunk[:-1], list(range(len(trunk) - 1)), [0] * (len(trunk) - 1))
     return [
-        _branched([[layout.bos], *[[]] * (heard - 1)], texts[1:], []),
+        _branched([[layout.bos], *[[]] * (spoken - 1)], texts[1:], []),
         _branched(_spoken(layout, passage), texts[1:], [layout.speech_end]),
         _Row(read, written),
         _branched(_spoken(layout, swapped), texts[1:], [layout.speech_end]),
     ]
 
 
-def _spoken(layout: Layout, passage: Heard) -> list[list[int]]:
+def _spoken(layout: Layout, passage: TokenizedPassage) -> list[list[int]]:
     """Return the parts of a trunk of speech, one a sentence."""
     codes = list(chain.from_iterable(passage.codes))
     if not all(passage.codes) or min(codes) < 0 or max(codes) >= layout.codebook_size:

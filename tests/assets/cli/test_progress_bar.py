@@ -62,20 +62,20 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Standing]:
 
 
 def test_the_whole_counts_datasets_by_their_weight_and_those_under_way_by_their_share(drawn: dict[str, Standing]):
-    teller = Teller({"cheap": 1, "dear": 3}, [("cheap", None), ("dear", None)], Terminal())
+    teller = Teller({"cheap": 1, "heavy": 3}, [("cheap", None), ("heavy", None)], Terminal())
     teller(finished("cheap"))
     assert (drawn["all"].share, drawn["all"].text) == (0.25, "1 of 2 datasets")
-    teller(Working("dear", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
+    teller(Working("heavy", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
     assert drawn["all"].share == pytest.approx(0.625)
-    assert drawn["dear"].text == "10 of 20 steps"
-    teller(finished("dear"))
+    assert drawn["heavy"].text == "10 of 20 steps"
+    teller(finished("heavy"))
     assert drawn["all"].share == 1 and set(drawn) == {"all"}
 
 
 def test_a_dataset_of_a_run_that_failed_has_no_bar_any_more(drawn: dict[str, Standing]):
-    teller = Teller({"dear": 3}, [("dear", None)], Terminal())
-    teller(Working("dear", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
-    teller(Ended(Run(None, None, ("dear",)), "id", "dear: no disk", 1.0))
+    teller = Teller({"heavy": 3}, [("heavy", None)], Terminal())
+    teller(Working("heavy", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
+    teller(Ended(Run(None, None, ("heavy",)), "id", "heavy: no disk", 1.0))
     assert set(drawn) == {"all"} and drawn["all"].share == 0
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spelangy_model.eval.passages import Heard, passage_losses
+from spelangy_model.eval.passages import TokenizedPassage, passage_losses
 from spelangy_model.lm.presets import new_model
 from spelangy_model.tokenizer.text import encode_texts, train_text_tokenizer
 from spelangy_model.tokenizer.vocab import Layout
@@ -22,10 +22,10 @@ def tokenizer():
     return train_text_tokenizer([f"The answer is word number {i}." for i in range(50)], 300)
 
 
-def random_passages(count: int) -> list[Heard]:
+def random_passages(count: int) -> list[TokenizedPassage]:
     rng = np.random.default_rng(0)
     return [
-        Heard(
+        TokenizedPassage(
             tuple(tuple(rng.integers(0, 20, rng.integers(1, 30)).tolist()) for _ in range(3)),
             tuple(f"It is number {rng.integers(1000)} of {rng.integers(1000)}."[: rng.integers(8, 30)] for _ in "1234"),
         )
@@ -40,7 +40,7 @@ def one_forward(model, context: list[int], text: list[int]) -> float:
     return -sum(float(log_probs[len(context) + step, token]) for step, token in enumerate(text))
 
 
-def speech(passage: Heard, count: int) -> list[int]:
+def speech(passage: TokenizedPassage, count: int) -> list[int]:
     codes = [LAYOUT.first_code + code for sentence in passage.codes[:count] for code in sentence]
     return [LAYOUT.speech_start, *codes, LAYOUT.speech_end]
 
@@ -69,10 +69,14 @@ def test_a_passage_that_stands_in_for_itself_gains_nothing(model, tokenizer) -> 
 
 
 def test_passages_that_are_none_are_refused(model, tokenizer) -> None:
-    good = Heard(((1,), (2,), (3,)), ("A.", "B.", "C.", "D."))
-    for bad in (Heard(((1,), (2,), (3,)), ("A.", "B.", "C.")), Heard((), ("A.",)), Heard(((1,),), ("A.", "B."))):
+    good = TokenizedPassage(((1,), (2,), (3,)), ("A.", "B.", "C.", "D."))
+    for bad in (
+        TokenizedPassage(((1,), (2,), (3,)), ("A.", "B.", "C.")),
+        TokenizedPassage((), ("A.",)),
+        TokenizedPassage(((1,),), ("A.", "B.")),
+    ):
         with pytest.raises(ValueError, match="one sentence more"):
             passage_losses(model, LAYOUT, tokenizer, [good, bad], [0, 0])
     for codes in (((1,), (), (3,)), ((1,), (20,), (3,)), ((1,), (-1,), (3,))):
         with pytest.raises(ValueError, match=r"codes in 0\.\.19"):
-            passage_losses(model, LAYOUT, tokenizer, [good, Heard(codes, good.sentences)], [0, 0])
+            passage_losses(model, LAYOUT, tokenizer, [good, TokenizedPassage(codes, good.sentences)], [0, 0])
