@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from spelangy_model.records import Page, TextDocument
 from spelangy_model.text.extract import ExtractionRules, extract_text
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, write_scripts
-from spelangy_model.text.normalize import words_of
+from spelangy_model.text.normalize import normalize, words_of
 from spelangy_model.text.questions import QuestRules, mine_questions, refuse_question, take_apart, write_quest_script
 from spelangy_model.text.spans import MAX_GAP_WORDS, NOWHERE, Words, find_in_order
 from spelangy_model.text.warc import read_archive
@@ -70,6 +70,9 @@ def test_the_spans_of_real_pages_hold_what_is_said_of_them(shared_dir):
             if refuse_question(mined, rules) is None:
                 script = write_quest_script(page, mined, take_apart(mined.answer, rules), rules, 0, words)
                 question, *reply = script.lines
+                if (question.start, question.end) == NOWHERE:  # the main text of the page leaves this heading out
+                    assert normalize(mined.question) not in normalize(text)
+                    continue
                 assert words_of(text[question.start : question.end]) == words_of(mined.question)
                 for line in reply:
                     span = SPEAKER_LABEL.sub("", text[line.start : line.end])  # answers are mined without labels
