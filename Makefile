@@ -13,7 +13,7 @@ UI ?=
 # Bytecode is written even where the environment says not to: tests and runs start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env dev demo test ui web-speech tokenizer lint types imports slow ci clean
+.PHONY: help env dev demo test ui web-speech tokenizer lint types imports slow nightly ci clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -67,8 +67,11 @@ imports: dev ## the layers: who may import whom
 
 # The end-to-end tests come after the others, since each takes both cores.
 slow: dev ## real models, subprocesses, a browser, a built wheel
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m slow --ignore tests/e2e
-	$(BIN)/python -m pytest -q -m slow tests/e2e
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m 'slow and not nightly' --ignore tests/e2e
+	$(BIN)/python -m pytest -q -m 'slow and not nightly' tests/e2e
+
+nightly: dev ## campaigns of minutes: kills, bombs, nodes, a failing S3
+	$(BIN)/python -m pytest -q -m nightly
 
 ci: lint types imports test slow ## all of the above
 

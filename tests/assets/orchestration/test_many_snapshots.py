@@ -53,6 +53,7 @@ def stale_status(instance: dg.DagsterInstance, definitions: dg.Definitions, key:
     return CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance)).get_status(key).name
 
 
+@pytest.mark.nightly
 def test_of_120_snapshots_each_change_is_told_and_none_is_made_up(bench: Any, toys: Any):
     nodes = [tokens(toys), *below(toys)]
     bench.instance.add_dynamic_partitions("recipe_audio_snapshot", DAYS)

@@ -177,6 +177,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_day_of_silence_is_streamed_and_refused(tmp_path: Path):
     _write_long(tmp_path / "x.flac", 24 * 3600, np.zeros(10 * RATE_HZ, np.int16))
     rule = ReadRule(0.25, 48 * 3600.0, PartRule())

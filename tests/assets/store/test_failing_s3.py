@@ -116,6 +116,7 @@ def test_a_small_file_is_read_whatever_the_length_of_the_errors_that_come_first(
         assert files.read(f"{number}.json") == str(number).encode()
 
 
+@pytest.mark.nightly
 def test_web_speech_on_a_failing_server_has_the_versions_that_it_has_on_a_disk(
     failing: FaultyServer, tmp_path: Path
 ) -> None:

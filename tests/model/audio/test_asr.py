@@ -34,7 +34,7 @@ from spelangy_model.audio.windows import Window, make_windows
 from spelangy_model.audio.words import text_of
 from spelangy_model.records import Segment, Word
 
-BASE = FasterWhisper("whisper-base", "package:base")
+BASE = FasterWhisper("whisper-base", "package:base", beam_size=1)  # as the sample has it
 TINY = WhisperTimestamped("whisper-tiny.en", "package:tiny.en")
 
 
