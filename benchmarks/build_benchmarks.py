@@ -25,7 +25,7 @@ from scipy.stats import chisquare
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import Execution
-from spelangy_assets.recipes.sample import HELD_OUT_VOICES, SEED, TRAINED_VOICES, WORLD
+from spelangy_assets.recipes.sample_parts import HELD_OUT_VOICES, SEED, TRAINED_VOICES, WORLD
 from spelangy_assets.sample.sources import SampleWorld
 from spelangy_assets.stages import write_benchmark
 from spelangy_assets.stages.write_benchmark import FOLDER_VARIABLE, QuestionSet

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spelangy_assets import lab
-from spelangy_assets.recipes import sample
-from spelangy_assets.recipes.sample import SEED
+from spelangy_assets.recipes import sample_parts as sample
+from spelangy_assets.recipes.sample_parts import SEED
 from spelangy_assets.report.comparisons import HEARING_GAIN, PROBABILITY
 from spelangy_assets.sample.notes import WrittenNotes
 from spelangy_assets.sample.site import WorldPages
@@ -66,11 +66,9 @@ def miniature(name: str, description: str, dial: Dial) -> lab.Recipe:
     clean = lab.transcripts(turns, lab.hypotheses(audio, turns, (sample.WHISPER_BASE, sample.WHISPER_TINY)))
     notes = WrittenNotes(documents=dial.notes, documents_per_page=1, **of_world)
     pages = lab.pages({"site": WorldPages(**of_world), "notes": notes})
-    site, check = pages.on("site"), lab.RoundTrip(recognizer=sample.WHISPER_BASE, max_word_error_rate=0.5)
+    site, check = pages.on("site"), lab.RoundTrip(sample.WHISPER_BASE, sample.MAX_WORD_ERROR_RATE)
     salad = WorldSentences(kind="word_salad", count=dial.salad, **of_world)
-    tokenizer_speech = lab.tokenizer_speech(salad, seed=SEED, voices=sample.TRAINED_VOICES)
-    texts = (WorldTexts(documents=2000, talks=500, **of_world),)
-    tokens = lab.Tokens(lab.speech_tokenizer(tokenizer_speech), lab.text_tokenizer(lab.Trained(texts, vocab_size=1300)))
+    tokens = sample.tokenizers([salad], WorldTexts(documents=2000, talks=500, **of_world))
     sets = {
         "coarse": tokens(lab.chunks(audio, clean, lab.Turns(max_s=16.0), name="web_coarse", seed=SEED)),
         "fine": tokens(lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=SEED)),
@@ -83,11 +81,10 @@ def miniature(name: str, description: str, dial: Dial) -> lab.Recipe:
 
     def run(arm: str, seed: int) -> lab.Dataset:
         shares, sampling, loss = ARMS[arm]
-        shape: dict[str, Any] = {"rows": dial.run_steps * sample.BATCH_ROWS, "text_share": 0.15, "max_epochs": 64.0}
+        how: dict[str, Any] = {"sampling": sampling, "loss_on_speech": loss, "text_share": 0.15, "max_epochs": 64.0}
         speech = {sets[one]: share for one, share in shares.items()}
-        rows = lab.mix(speech=speech, text=text, sampling=sampling, loss_on_speech=loss, seed=seed, **shape)
-        options: dict[str, Any] = sample.training(dial.run_steps, sample.BATCH_ROWS, 3e-3) | {"seed": seed}
-        return lab.train(rows, base=base, **options)
+        rows = lab.mix(speech=speech, text=text, rows=dial.run_steps * sample.BATCH_ROWS, seed=seed, **how)
+        return lab.train(rows, base=base, **sample.training(dial.run_steps, sample.BATCH_ROWS, 3e-3, seed=seed))
 
     world = SampleWorld(world=dial.world, name="miniature_world", max_questions_per_split=dial.questions_per_split)
     board = lab.leaderboard(
@@ -106,17 +103,9 @@ MINIATURE = miniature(
     "The paper's data ablations at toy scale over five seeds: a GPU hour, or a night on a CPU",
     Dial("larger/800/20260101/77f5184329c6b1c3", 2500, 40_000, 10_000, 2000, seeds=5, questions_per_split=2000),
 )
+LOW_ARMS = ("coarse_stochastic", "fine_stochastic", "fine", "quest")
 MINIATURE_LOW = miniature(
     "miniature_low",
     "The miniature with the dial down: four arms over three seeds in half an hour of a CPU",
-    Dial(
-        "larger/80/20260101/8adb40872f132212",
-        250,
-        4000,
-        1000,
-        400,
-        (*tuple(ARMS)[:3], "quest"),
-        salad=300,
-        held_out_talks=40,
-    ),
+    Dial("larger/80/20260101/8adb40872f132212", 250, 4000, 1000, 400, LOW_ARMS, salad=300, held_out_talks=40),
 )

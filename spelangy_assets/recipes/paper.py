@@ -17,7 +17,7 @@ from spelangy_assets.recipes.published import (
     TEXT_TASKS,
     WHISPER,
 )
-from spelangy_assets.recipes.sample import GRANULARITY, SAMPLING, SEED, WORLD
+from spelangy_assets.recipes.sample_parts import GRANULARITY, SAMPLING, SEED, WORLD
 from spelangy_assets.sample.sources import WorldSentences
 from spelangy_model.audio.filters import PAPER_LIMITS
 from spelangy_model.audio.rover import RoverWeights

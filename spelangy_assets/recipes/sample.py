@@ -7,30 +7,30 @@ model is by name: a part that is missing ends in a preflight error, never in a s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from spelangy_assets import lab
+from spelangy_assets.recipes.sample_parts import (
+    ASKING,
+    BASE_BATCH_ROWS,
+    BATCH_ROWS,
+    GRANULARITY,
+    MAX_WORD_ERROR_RATE,
+    QUEST,
+    ROW_TOKENS,
+    SAMPLING,
+    SEED,
+    WHISPER_BASE,
+    WHISPER_TIMESTAMPED,
+    WHISPER_TINY,
+    WORLD,
+    judging,
+    tokenizers,
+    training,
+)
 from spelangy_assets.sample.notes import WrittenNotes
-from spelangy_assets.sample.sources import HELD_OUT, SampleWorld, SentenceKind, WorldSentences, WorldTalk, WorldTexts
+from spelangy_assets.sample.sources import SampleWorld, SentenceKind, WorldSentences, WorldTexts
 from spelangy_assets.sample.spoken import SpokenConversations
-from spelangy_model.audio.asr import FasterWhisper, WhisperTimestamped
-from spelangy_model.audio.tts import Voice
-from spelangy_model.audio.tts.espeak import ACCENTS, voices_of
 from spelangy_model.eval.systems import Cascade
-
-WORLD = "c18c7832f160706203ee23bdae444832f4b4c30895140563837c1a954974a5e2"  # the facts and wordings of the sample world
-SEED = 20260101
-# Krist and Quest speak in five accents, the tokenizer is trained on four of them; a sixth is in the questions alone.
-TRAINED_VOICES = voices_of(tuple(accent for accent in ACCENTS if accent != "en-029"))
-HELD_OUT_VOICES = tuple(Voice(name=f"en-gb-x-gbclan+{variant}", accent="en-gb-x-gbclan") for variant in ("m1", "f5"))
-WHISPER_BASE = FasterWhisper(name="whisper-base", model="package:base", beam_size=1)
-WHISPER_TINY = FasterWhisper(name="whisper-tiny.en", model="package:tiny.en", beam_size=1)
-WHISPER_TIMESTAMPED = WhisperTimestamped(name="whisper-timestamped", model="package:tiny.en")
-ASKING: dict[str, Any] = {"seed": SEED, "trained_voices": TRAINED_VOICES, "held_out_voices": HELD_OUT_VOICES}
-ROW_TOKENS, BATCH_ROWS, BASE_BATCH_ROWS = 256, 5, 6
-GRANULARITY = lab.Ablation("Granularity", "coarse_stochastic", "fine_stochastic", "coarse to fine chunks", (37.6, 40.7))
-QUEST = lab.Ablation("Synthetic data", "fine", "quest", "with Quest, and some Krist")
-SAMPLING = lab.Ablation("Modality sampling", "fine_stochastic", "fine", "stochastic to deterministic", (41.4, 42.4))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,31 +55,6 @@ class Size:
     timed_windows: int = 2
 
 
-def judging(world: str = WORLD, held_out_texts: int = 100, held_out_talks: int | None = None) -> lab.Judging:
-    """Return how the runs are judged; an experiment on top of the sample judges its own alike.
-
-    `held_out_talks` is a fifth of `held_out_texts` unless it is given.
-    """
-    talks = held_out_texts // 5 if held_out_talks is None else held_out_talks
-    talk = WorldTalk(world=world, seed=SEED, talks=talks, first=HELD_OUT)
-    held_out = WorldTexts(world=world, seed=SEED, first=HELD_OUT, documents=held_out_texts)
-    tasks = (lab.TaskChoice("own_questions"), lab.TaskChoice("held_out_text"))
-    return lab.Judging(
-        evaluation={"seed": SEED},
-        text_skill=lab.TextSkill(seed=SEED, tasks=tasks, max_questions=400, held_out=held_out),
-        topics={"seed": SEED, "max_documents": 100},
-        talk=lab.held_out_talk(talk, seed=SEED, voices=TRAINED_VOICES),
-    )
-
-
-def training(steps: int, batch_rows: int, learning_rate: float, warmup: int = 16, decay: float = 0.5) -> dict[str, Any]:
-    """Return the options of a training run of the sample's shape; `warmup` and `decay` are parts of its steps."""
-    # In float32: in bfloat16 a step of this model takes a processor without units for it over ten times as long.
-    rates = {"learning_rate": learning_rate, "warmup_steps": steps // warmup, "decay_steps": int(decay * steps)}
-    rows = {"batch_rows": batch_rows, "micro_rows": batch_rows}
-    return {"steps": steps, "precision": "float32", "seed": SEED, **rows, **rates}
-
-
 def build(name: str, description: str, size: Size) -> lab.Recipe:
     """Return the recipe of a size."""
     talk = SpokenConversations(world=WORLD, seed=SEED, recordings=size.conversations)
@@ -93,18 +68,13 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
     notes = WrittenNotes(world=WORLD, seed=SEED, documents=size.notes, documents_per_page=size.notes_per_page)
     pages = lab.pages({**{one: lab.Packaged(f"snapshots/pages/{one}") for one in size.crawls}, "notes": notes})
     crawled = pages.on(*size.crawls)
-    # Of espeak-ng's words Whisper base gets 0.2 to 0.3 wrong.
-    check = lab.RoundTrip(recognizer=WHISPER_BASE, max_word_error_rate=0.5, sample_chunks=size.checked_chunks)
+    check = lab.RoundTrip(WHISPER_BASE, MAX_WORD_ERROR_RATE, sample_chunks=size.checked_chunks)
     krist = lab.speech(lab.krist(crawled), check, seed=SEED)
     quest = lab.speech(lab.quest(crawled, seed=SEED), check, seed=SEED, voices_per_document=size.quest_voices)
 
     sentences = [WorldSentences(world=WORLD, seed=SEED, kind=kind, count=count) for kind, count in size.sentences]
     documents, talks = size.tokenizer_texts
-    texts = WorldTexts(world=WORLD, seed=SEED, documents=documents, talks=talks)
-    tokens = lab.Tokens(
-        speech=lab.speech_tokenizer(lab.tokenizer_speech(*sentences, seed=SEED, voices=TRAINED_VOICES)),
-        text=lab.text_tokenizer(lab.Trained((texts,), vocab_size=1300)),
-    )
+    tokens = tokenizers(sentences, WorldTexts(world=WORLD, seed=SEED, documents=documents, talks=talks))
     text = tokens(lab.documents(pages))
     base_rows = lab.mix(text={text: 1.0}, rows=size.steps * BASE_BATCH_ROWS, row_tokens=ROW_TOKENS, seed=SEED)
     shape = {"text_share": 0.15, "rows": size.mix_rows, "row_tokens": ROW_TOKENS, "max_epochs": size.max_epochs}

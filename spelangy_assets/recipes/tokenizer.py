@@ -6,7 +6,7 @@ Put here: its literals. Do not put here: shipping it (cli/ship_tokenizer.py).
 from __future__ import annotations
 
 from spelangy_assets import lab
-from spelangy_assets.recipes.sample import SEED, TRAINED_VOICES, WORLD
+from spelangy_assets.recipes.sample_parts import SEED, TRAINED_VOICES, WORLD
 from spelangy_assets.sample.sources import SentenceKind, WorldSentences
 
 COUNTS: dict[SentenceKind, int] = {"word_salad": 7800, "talk": 2000, "questions": 2000}

@@ -34,7 +34,8 @@ from spelangy_model.records import TokenDocument
 
 RECIPE = """
 from spelangy_assets import lab
-from spelangy_assets.recipes.sample import ROW_TOKENS, SEED, TINY, TRAINED_VOICES, WORLD, judging, training
+from spelangy_assets.recipes.sample import TINY
+from spelangy_assets.recipes.sample_parts import ROW_TOKENS, SEED, TRAINED_VOICES, WORLD, judging, training
 from spelangy_assets.sample.notes import WrittenNotes
 from spelangy_assets.sample.sources import WorldSentences
 

@@ -18,8 +18,8 @@ COPY = lab.Recipe("again", *TINY.leaves)
 """
 SIBLINGS = """
 from spelangy_assets import lab
-from spelangy_assets.recipes.sample import BATCH_ROWS, HELD_OUT_VOICES, SEED, WHISPER_TINY, judging, training
 from spelangy_assets.recipes.sample import TINY as S
+from spelangy_assets.recipes.sample_parts import BATCH_ROWS, HELD_OUT_VOICES, SEED, WHISPER_TINY, judging, training
 
 tokens = lab.Tokens(speech=S["speech_tokenizer"], text=S["text_tokenizer"])
 audio, turns, clean = S["raw_audio"], S["speech_segments"], S["clean_transcripts"]

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.slow
     ("number", "to_group", "after_s", "name"),
     [
         (signal.SIGINT, True, 1.0, "Ctrl-C"),  # as a terminal sends it
-        (signal.SIGINT, False, 6.0, "Ctrl-C"),
+        pytest.param(signal.SIGINT, False, 6.0, "Ctrl-C", marks=pytest.mark.nightly),
         (signal.SIGTERM, False, 3.0, "SIGTERM"),
-        (signal.SIGHUP, True, 2.0, "SIGHUP"),
+        pytest.param(signal.SIGHUP, True, 2.0, "SIGHUP", marks=pytest.mark.nightly),
     ],
 )
 def test_an_interrupted_demo_ends_soon_and_says_so(

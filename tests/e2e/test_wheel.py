@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from homes import data_versions, summary
+from homes import data_versions, run_command, summary
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +54,14 @@ def test_the_wheel_is_what_runs_and_carries_its_licence(installed: Path, tmp_pat
     assert {"LICENSE", "NOTICE"} <= carried
 
 
+def test_the_wheel_plans_what_the_checkout_plans(installed: Path, tmp_path: Path) -> None:
+    plan = ["-m", "spelangy_assets", "plan", "tiny", "--json"]
+    ended, here = run(installed, tmp_path, *plan), run_command(tmp_path, *plan)
+    assert ended.returncode == here.returncode == 0, ended.stdout + ended.stderr + here.stderr
+    assert json.loads(ended.stdout) == json.loads(here.stdout)
+
+
+@pytest.mark.nightly
 @pytest.mark.timeout(1200)
 def test_tiny_from_the_wheel_is_tiny_from_the_checkout(installed: Path, tmp_path: Path, tiny_home: Path) -> None:
     ended = run(installed, tmp_path, "-m", "spelangy_assets", "run", "tiny")

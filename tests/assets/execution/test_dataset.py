@@ -14,6 +14,7 @@ from spelangy_assets.execution.dataset import Dataset
 from spelangy_assets.recipes import sample
 from spelangy_assets.recipes.sample import SAMPLE as S
 from spelangy_assets.recipes.sample import SEED, TINY
+from spelangy_assets.recipes.sample_parts import HELD_OUT_VOICES
 
 TOKENS = lab.Tokens(speech=S["speech_tokenizer"], text=S["text_tokenizer"])
 TRAINING = sample.training(400, 5, 3e-3)
@@ -79,7 +80,7 @@ def test_any_dataset_may_have_siblings() -> None:
     rules = {f"fine_{max_s}": lab.Sentences(max_s=max_s) for max_s in (4.0, 6.0, 8.0)}
     fine = [lab.chunks(S["raw_audio"], S["clean_transcripts"], rule, name=name) for name, rule in rules.items()]
     fine.append(lab.chunks(S["raw_audio"], alone, lab.Sentences(), name="fine_tiny"))
-    slow = lab.speech(lab.krist(S["raw_pages"].on("2026-01"), name="krist_b"), voices=sample.HELD_OUT_VOICES, seed=1)
+    slow = lab.speech(lab.krist(S["raw_pages"].on("2026-01"), name="krist_b"), voices=HELD_OUT_VOICES, seed=1)
     shares = {TOKENS(one): 0.2 for one in [*fine, slow]}
     graph = lab.Recipe("siblings", lab.mix(speech=shares, rows=100, name="mix_all")).graph
     assert {"fine_4.0_tokens", "fine_8.0_page", "fine_tiny_ledger", "krist_b_tokens"} <= {node.name for node in graph}
