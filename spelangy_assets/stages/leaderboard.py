@@ -55,7 +55,9 @@ from spelangy_model.records import Metric, PassageScore, QuestionScore
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = "11"
+    from spelangy_model.eval.stats import SeedNoise
+
+VERSION = "12"
 READS_MANIFESTS = True
 TABLES: dict[str, type] = {
     "metrics": Metric,
@@ -193,7 +195,8 @@ def run(ctx: StageContext, config: Config) -> None:
             answers = Answers(_spoken_scores(ctx, config), _passages(ctx, config))
             arms = [*config.arms, *(Arm(row.label, (row.label,)) for row in config.systems)]
             comparisons = compare_arms(answers, arms, config.ablations)
-            arm_scores = [found for arm in arms if (found := score_arm(arm, answers, config.chance)) is not None]
+            noise = _seed_noise(answers, arms, ACCURACY)
+            arm_scores = [found for arm in arms if (found := score_arm(arm, answers, config.chance, noise)) is not None]
             work = [arm_work(ctx, config, arm) for arm in config.arms]
             noise = metric_noise(answers, config.arms, *_larger(ctx, config))
             clean = [
@@ -453,10 +456,15 @@ def compare_arms(answers: Answers, arms: Sequence[Arm], ablations: Sequence[Abla
 
     known = {arm.name: arm for arm in arms}
     alpha = ALPHA / max(1, len(ablations))
+    noise = {metric: _seed_noise(answers, arms, metric) for metric in {ACCURACY, *(row.metric for row in ablations)}}
+
+    def compared(metric: str, first: Arm, second: Arm, effect: float = math.nan) -> ArmComparison | None:
+        return _comparison(answers, metric, first, second, alpha, effect, noise[metric])
+
     planned = [
         found
         for row in ablations
-        if (found := _comparison(answers, row.metric, known[row.after], known[row.before], alpha, row.looked_for))
+        if (found := compared(row.metric, known[row.after], known[row.before], row.looked_for))
     ]
     adjusted = holm([pair.p_value for pair in planned])
     several = [pair for pair in planned if not math.isnan(pair.same_questions_p_value)]
@@ -477,22 +485,25 @@ def compare_arms(answers: Answers, arms: Sequence[Arm], ablations: Sequence[Abla
     for one, other in combinations(arms, 2):
         if frozenset((one.name, other.name)) in named:
             continue
-        found = _comparison(answers, ACCURACY, one, other, alpha, math.nan)
+        found = compared(ACCURACY, one, other)
         if found is not None and found.difference < 0:
-            found = _comparison(answers, ACCURACY, other, one, alpha, math.nan)
+            found = compared(ACCURACY, other, one)
         if found is not None:
             judged.append(found)
     return judged
 
 
-def score_arm(arm: Arm, answers: Answers, chance: float) -> ArmScore | None:
-    """Return an arm's accuracy over its seeds, with the interval of a run where there is one; None: no answer."""
+def score_arm(arm: Arm, answers: Answers, chance: float, noise: SeedNoise | None = None) -> ArmScore | None:
+    """Return an arm's accuracy over its seeds, with the interval of a run where there is one; None: no answer.
+
+    `noise` is that between seeds by all arms.
+    """
     from spelangy_model.eval.stats import mean_of
 
     right = answers.measured(arm, ACCURACY)
     if right is None:
         return None
-    found = mean_of(right.values, right.clusters, fraction=True)
+    found = mean_of(right.values, right.clusters, fraction=True, noise=noise)
     ends, lowest, highest = found.interval, float(right.means.min()), float(right.means.max())
     return ArmScore(arm.name, len(arm.runs), ends.value, ends.low, ends.high, lowest, highest, found.p_value(chance))
 
@@ -570,8 +581,16 @@ def _means(answers: Answers, arm: Arm, metric: str) -> np.ndarray:
     return np.array([]) if found is None else found.means
 
 
+def _seed_noise(answers: Answers, arms: Sequence[Arm], metric: str) -> SeedNoise | None:
+    """Return the noise between seeds of a metric, by all arms that have several; None where no arm has."""
+    from spelangy_model.eval.stats import seed_noise
+
+    found = [one for arm in arms if len(arm.runs) > 1 and (one := answers.measured(arm, metric)) is not None]
+    return seed_noise([one.values for one in found], found[0].clusters, found[0].weights) if found else None
+
+
 def _comparison(
-    answers: Answers, metric: str, first: Arm, second: Arm, alpha: float, effect: float
+    answers: Answers, metric: str, first: Arm, second: Arm, alpha: float, effect: float, noise: SeedNoise | None
 ) -> ArmComparison | None:
     from spelangy_model.eval.stats import Needed, compare, needed, smallest_effect
 
@@ -582,7 +601,7 @@ def _comparison(
     one, other = one.of(both), other.of(both)
     if len(set(one.clusters.tolist())) < 2:
         return None
-    found = compare(one.values, other.values, one.clusters, one.weights)
+    found = compare(one.values, other.values, one.clusters, one.weights, noise)
     asked_for = needed(found, effect, alpha) if not math.isnan(effect) and effect else Needed(None, None)
     return ArmComparison(
         metric=metric,

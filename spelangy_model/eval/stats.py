@@ -75,17 +75,52 @@ class Mean:
         return float(2 * t.sf(abs(self.value - reference) / math.sqrt(variance), self.freedom))
 
 
+@dataclass(frozen=True)
+class SeedNoise:
+    """The variance that the seed gives the mean of one run on all questions alike, and its degrees of freedom."""
+
+    variance: float
+    freedom: int
+
+
+def seed_noise(arms: Sequence[np.ndarray], clusters: np.ndarray, weights: np.ndarray | None = None) -> SeedNoise | None:
+    """Estimate the noise between seeds from the values (seeds, items) of several arms on the same items.
+
+    The estimate is pooled, as in an analysis of variance: two arms of three seeds leave four degrees of freedom, seven
+    arms fourteen. It assumes that training is equally noisy in all arms. The interaction with clusters is taken off.
+    Returns None where no arm has two seeds.
+    """
+    index, count, weights = _clustered(clusters, weights)
+    of_clusters = np.bincount(index, weights, count) / weights.sum()
+    arms = [arm for arm in map(np.atleast_2d, arms) if len(arm) > 1]
+    if not arms or count < 2:
+        return None
+    squares, freedom = 0.0, 0
+    for arm in arms:
+        shares = _shares(np.asarray(arm, np.float64), index, count, weights)
+        means = shares.sum(1)
+        squares += (len(arm) - 1) * (float(means.var(ddof=1)) - _interaction(shares, means, of_clusters))
+        freedom += len(arm) - 1
+    return SeedNoise(max(0.0, squares / freedom), freedom)
+
+
 def mean_of(
-    values: np.ndarray, clusters: np.ndarray, *, weights: np.ndarray | None = None, fraction: bool = False
+    values: np.ndarray,
+    clusters: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    fraction: bool = False,
+    noise: SeedNoise | None = None,
 ) -> Mean:
     """Return the mean of values (items) or (seeds, items); items of one cluster are not independent.
 
     `weights` (items) make it the mean of so many units each. With two seeds or more the variance is that of `compare`:
-    over clusters and seeds, their interaction counted once. The interval of a `fraction`, the mean of values from 0 to
-    1, stays between 0 and 1 by construction: it is Wilson's for as many independent items as have that variance (Korn
-    and Graubard, 1998), at most as many as there are where values are 0 or 1; where all are 0 or all 1, as many as
-    there are clusters. In simulations of 5 to 80 clusters it covers where a t interval and a bootstrap of clusters
-    miss, and is narrower than a logit interval. Raises ValueError for no values, or for a fraction of others.
+    over clusters and seeds, their interaction counted once; `noise` is that between seeds by more arms than this one.
+    The interval of a `fraction`, the mean of values from 0 to 1, stays between 0 and 1 by construction: it is Wilson's
+    for as many independent items as have that variance (Korn and Graubard, 1998), at most as many as there are where
+    values are 0 or 1; where all are 0 or all 1, as many as there are clusters. In simulations of 5 to 80 clusters it
+    covers where a t interval and a bootstrap of clusters miss, and is narrower than a logit interval. Raises
+    ValueError for no values, or for a fraction of others.
     """
     values = np.atleast_2d(np.asarray(values, np.float64))
     if values.size == 0:
@@ -99,7 +134,7 @@ def mean_of(
     value = float(values.flat[0] if alike else shares.sum(1).mean())  # of all alike, a sum of shares is not exact
     if count < 2:
         return Mean(value, math.nan, math.nan)
-    parts = _Parts.of([shares], shares.mean(0) - of_clusters * value, of_clusters)
+    parts = _Parts.of([shares], shares.mean(0) - of_clusters * value, of_clusters, noise)
     if not fraction:
         return Mean(value, parts.variance, parts.freedom)
     if alike and value in (0.0, 1.0):
@@ -165,7 +200,8 @@ class Comparison:
 
     The variance of the difference has three parts: `cluster_variance` over clusters of questions (it falls with their
     number), `interaction_variance`, the part of it that falls with the seeds too, and `seed_variance`, what seeds
-    differ by on all questions alike. The last two are NaN with one seed. `freedom` is Student's.
+    differ by on all questions alike. The last two are NaN with one seed. `freedom` is Student's, `seed_freedom` that of
+    the estimate of the noise between seeds; 0 with one seed.
     """
 
     difference: Interval
@@ -178,18 +214,24 @@ class Comparison:
     interaction_variance: float
     seed_variance: float
     freedom: float
+    seed_freedom: float
 
 
 def compare(
-    first: np.ndarray, second: np.ndarray, clusters: np.ndarray, weights: np.ndarray | None = None
+    first: np.ndarray,
+    second: np.ndarray,
+    clusters: np.ndarray,
+    weights: np.ndarray | None = None,
+    noise: SeedNoise | None = None,
 ) -> Comparison:
     """Compare two arms by values (seeds, items) on the same items; items of one cluster are not independent.
 
     `weights` (items) make the values means of so many units each. Two-way random effects on the clusters' shares of
     each mean: the variance over clusters is that of the paired differences, and holds the interaction of seeds and
     clusters; the variance of the seeds' means holds it once more, so it is taken off there, estimated from the
-    residuals of both effects (no less than 0 is left). Student's t has Satterthwaite's degrees of freedom. Raises
-    ValueError for fewer than two clusters or unlike items.
+    residuals of both effects (no less than 0 is left). `noise` is the noise between seeds by more arms than these two;
+    None: by each of these alone. Student's t has Satterthwaite's degrees of freedom. Raises ValueError for fewer than
+    two clusters or unlike items.
     """
     first, second = np.atleast_2d(np.asarray(first, np.float64)), np.atleast_2d(np.asarray(second, np.float64))
     if first.shape[1] != second.shape[1] or first.shape[1] != len(clusters):
@@ -200,14 +242,15 @@ def compare(
     of_clusters = np.bincount(index, weights, count) / weights.sum()
     shares = [_shares(arm, index, count, weights) for arm in (first, second)]
     value = float(shares[0].sum(1).mean() - shares[1].sum(1).mean())
-    parts = _Parts.of(shares, shares[0].mean(0) - shares[1].mean(0) - of_clusters * value, of_clusters)
+    parts = _Parts.of(shares, shares[0].mean(0) - shares[1].mean(0) - of_clusters * value, of_clusters, noise)
     seeds = (len(first), len(second))
     of_both = _interval(value, parts.variance, parts.freedom)
     if math.isnan(parts.seeds):
         same: tuple[Interval, float] = Interval(value, math.nan, math.nan), math.nan
     else:
         same = _interval(value, parts.interaction + parts.seeds, parts.same_freedom)
-    return Comparison(*of_both, *same, count, seeds, parts.clusters, parts.interaction, parts.seeds, parts.freedom)
+    variances = parts.clusters, parts.interaction, parts.seeds
+    return Comparison(*of_both, *same, count, seeds, *variances, parts.freedom, parts.seed_freedom)
 
 
 @dataclass(frozen=True)
@@ -219,29 +262,35 @@ class _Parts:
     seeds: float
     freedom: float
     same_freedom: float
+    seed_freedom: float
 
     @property
     def variance(self) -> float:
         return self.clusters + (0.0 if math.isnan(self.seeds) else self.seeds)
 
     @classmethod
-    def of(cls, arms: Sequence[np.ndarray], deviations: np.ndarray, weights: np.ndarray) -> _Parts:
+    def of(
+        cls, arms: Sequence[np.ndarray], deviations: np.ndarray, weights: np.ndarray, noise: SeedNoise | None = None
+    ) -> _Parts:
         """Return the parts from the arms' shares (seeds, clusters) and the deviations of what is estimated."""
         count = len(weights)
         of_clusters = count / (count - 1) * float((deviations**2).sum())
         if min(len(arm) for arm in arms) < 2:
-            return cls(of_clusters, math.nan, math.nan, count - 1, math.nan)
-        # by arm, since arms need not be equally noisy
+            return cls(of_clusters, math.nan, math.nan, count - 1, math.nan, 0)
         shared = [_interaction(arm, arm.sum(1), weights) / len(arm) for arm in arms]
-        left = [
-            (max(0.0, float(arm.sum(1).var(ddof=1)) / len(arm) - once), len(arm) - 1)
-            for arm, once in zip(arms, shared, strict=True)
-        ]
+        if noise is not None:
+            left = [(noise.variance * sum(1 / len(arm) for arm in arms), noise.freedom)]
+        else:
+            left = [
+                (max(0.0, float(arm.sum(1).var(ddof=1)) / len(arm) - once), len(arm) - 1)
+                for arm, once in zip(arms, shared, strict=True)
+            ]
         freedom = _freedom([(of_clusters, count - 1), *left])
         same_freedom = _freedom(
-            [*((once, part * (count - 1)) for once, (_, part) in zip(shared, left, strict=True)), *left]
+            [*((once, (len(arm) - 1) * (count - 1)) for once, arm in zip(shared, arms, strict=True)), *left]
         )
-        return cls(of_clusters, sum(shared), sum(part for part, _ in left), freedom, same_freedom)
+        seeds, seed_freedom = (sum(column) for column in zip(*left, strict=True))
+        return cls(of_clusters, sum(shared), seeds, freedom, same_freedom, seed_freedom)
 
 
 def _interaction(shares: np.ndarray, means: np.ndarray, weights: np.ndarray) -> float:
@@ -322,10 +371,11 @@ def needed(comparison: Comparison, effect: float, alpha: float = 0.05, power: fl
     seeds = 2 / (1 / comparison.seeds[0] + 1 / comparison.seeds[1])  # of both arms, were they equal
     pure = max(0.0, comparison.cluster_variance - comparison.interaction_variance)
     interaction, between = comparison.interaction_variance * seeds, comparison.seed_variance * seeds
+    freedom_a_seed = comparison.seed_freedom / (seeds - 1)  # arms beside these two may have had a part in the estimate
 
     def clusters(seeds: float) -> int | None:
-        per_cluster = pure + interaction / seeds
-        return _clusters(comparison, abs(effect), per_cluster, between / seeds, 2 * (seeds - 1), alpha, power)
+        of_clusters, freedom = pure + interaction / seeds, freedom_a_seed * (seeds - 1)
+        return _clusters(comparison, abs(effect), of_clusters, between / seeds, freedom, alpha, power)
 
     def enough(seeds: int) -> bool:
         asked = clusters(seeds)

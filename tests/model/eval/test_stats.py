@@ -14,6 +14,7 @@ from spelangy_model.eval.stats import (
     needed,
     permutation_test,
     ratio_bootstrap,
+    seed_noise,
     smallest_effect,
     wilson_interval,
 )
@@ -190,7 +191,9 @@ PARTS = {"cluster": 0.12, "cluster_arm": 0.06, "question": 0.20, "question_arm":
 CLUSTER_OF = np.repeat(np.arange(CLUSTERS), QUESTIONS)
 
 
-def simulate(seed: tuple[int, ...], arms: int, seeds: int, seed_sd: float, effect: float = 0.0) -> np.ndarray:
+def simulate(
+    seed: tuple[int, ...], arms: int, seeds: int, seed_sd: float | np.ndarray, effect: float = 0.0
+) -> np.ndarray:
     """Return answers (arms, seeds, questions), right or wrong; the accuracy of arm a is `effect` * a higher."""
     from scipy.stats import norm
 
@@ -209,7 +212,8 @@ def simulate(seed: tuple[int, ...], arms: int, seeds: int, seed_sd: float, effec
 def planned(seed: tuple[int, ...], seeds: int, seed_sd: float, effect: float = 0.0, arms: int = 7) -> list[Comparison]:
     """Return the comparisons of each arm with the one before: the six rows of a board of seven arms."""
     answers = simulate(seed, arms, seeds, seed_sd, effect)
-    return [compare(answers[arm], answers[arm - 1], CLUSTER_OF) for arm in range(1, arms)]
+    noise = seed_noise(list(answers), CLUSTER_OF)
+    return [compare(answers[arm], answers[arm - 1], CLUSTER_OF, noise=noise) for arm in range(1, arms)]
 
 
 @dataclass(frozen=True)
@@ -254,18 +258,44 @@ def test_intervals_cover_are_narrow_and_planned_comparisons_are_rarely_false(see
     assert found.coverage >= 0.93
     assert found.width <= 1.3
     assert found.false_boards <= 0.05 + 0.04
-    assert found.power >= found.oracle - 0.075
+    assert found.power >= found.oracle - 0.06
+
+
+def test_noise_between_seeds_is_that_of_the_generator_and_is_pooled_over_arms() -> None:
+    found = [seed_noise(list(simulate((3, board), 7, 3, 0.015)), CLUSTER_OF) for board in range(60)]
+    assert {one.freedom for one in found if one} == {14}
+    assert np.mean([one.variance for one in found if one]) == pytest.approx(0.015**2, rel=0.15)
+    assert seed_noise([np.zeros((1, 4)), np.zeros((1, 4))], np.arange(4)) is None
+
+
+def test_more_arms_make_a_comparison_of_few_seeds_surer_and_change_no_difference() -> None:
+    answers = simulate((4,), 7, 3, 0.015)
+    alone = compare(answers[0], answers[1], CLUSTER_OF)
+    pooled = compare(answers[0], answers[1], CLUSTER_OF, noise=seed_noise(list(answers), CLUSTER_OF))
+    assert pooled.difference.value == alone.difference.value
+    assert pooled.cluster_variance == alone.cluster_variance
+    assert (alone.seed_freedom, pooled.seed_freedom) == (4, 14)
+
+
+def test_an_arm_whose_seeds_differ_three_times_as_much_as_the_others_is_rarely_called_different() -> None:
+    """What pooling costs where its assumption fails: 7.5% of 400 such boards, where 5% is what it should be."""
+    spread = np.array([[0.015], *[[0.005]] * 6])
+    called = []
+    for board in range(200):
+        answers = simulate((5, board), 7, 3, spread)
+        noise = seed_noise(list(answers), CLUSTER_OF)
+        called.append(compare(answers[0], answers[1], CLUSTER_OF, noise=noise).p_value < 0.05)
+    assert np.mean(called) <= 0.075 + 0.04
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "seed_sd"), SETTINGS)
 def test_the_bars_hold_over_many_boards(seeds: int, seed_sd: float) -> None:
-    """Power is within 5 points of the oracle's; with three seeds that differ by 1.5 points 6 short."""
     found = simulated(1000, seeds, seed_sd)
     assert found.coverage >= 0.93
     assert found.width <= 1.3
     assert found.false_boards <= 0.065  # 5% and two standard errors of 1,000 boards
-    assert found.power >= found.oracle - (0.07 if (seeds, seed_sd) == (3, 0.015) else 0.055)
+    assert found.power >= found.oracle - 0.05
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
