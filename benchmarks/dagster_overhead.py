@@ -21,12 +21,12 @@ import warnings
 from pathlib import Path
 
 from spelangy_assets.execution.build import build
-from spelangy_assets.execution.places import Place, required_places
 from spelangy_assets.execution.runs import runs_of
+from spelangy_assets.execution.targets import Target, required_targets
 from spelangy_assets.orchestration.definitions import build_definitions
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.partitions import add_partitions
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
@@ -81,12 +81,14 @@ def run_side(side: str, recipe_name: str, root: str) -> None:
     started = time.perf_counter()
     recipe, settings = recipe_named(recipe_name), Settings.from_environment()
     graph = recipe.graph
-    places = required_places(graph, [(root, None)] if root else None)
+    targets = required_targets(graph, [(root, None)] if root else None)
     runs = (
-        through_dagster(recipe_name, settings, places) if side == "dagster" else directly(recipe_name, settings, places)
+        through_dagster(recipe_name, settings, targets)
+        if side == "dagster"
+        else directly(recipe_name, settings, targets)
     )
     cpu_s = sum(os.times()[:4])
-    published = list(Laboratory(settings).store.published(recipe_name))
+    published = list(Installation(settings).store.published(recipe_name))
     print(
         json.dumps(
             {
@@ -100,27 +102,27 @@ def run_side(side: str, recipe_name: str, root: str) -> None:
     )
 
 
-def directly(recipe_name: str, settings: Settings, places: list[Place]) -> int:
-    recipe, laboratory = recipe_named(recipe_name), Laboratory(settings)
+def directly(recipe_name: str, settings: Settings, targets: list[Target]) -> int:
+    recipe, installation = recipe_named(recipe_name), Installation(settings)
     graph = recipe.graph
-    for name, partition in places:
+    for name, partition in targets:
         node = graph[name]
-        source = laboratory.source(node, partition)
-        built = build(laboratory.store, graph, node, partition, laboratory.execution(), source)
+        source = installation.source(node, partition)
+        built = build(installation.store, graph, node, partition, installation.execution(), source)
         if not built.verdict.passed:
             raise SystemExit(f"{name} failed its contract: {built.verdict.failures()}")
     return 0
 
 
-def through_dagster(recipe_name: str, settings: Settings, places: list[Place]) -> int:
+def through_dagster(recipe_name: str, settings: Settings, targets: list[Target]) -> int:
     import dagster as dg
 
     recipe = recipe_named(recipe_name)
     definitions = build_definitions(settings, recipes=[recipe])
-    runs = runs_of(recipe.graph, places)
+    runs = runs_of(recipe.graph, targets)
     with dg.DagsterInstance.get() as instance:
         add_partitions(instance, recipe, settings)
-        for run in runs:  # parents first, as the places are
+        for run in runs:  # parents first, as the targets are
             definitions.resolve_job_def(job_name(recipe_name, run.crawl)).execute_in_process(
                 instance=instance,
                 partition_key=run.partition,

@@ -38,7 +38,7 @@ from types import ModuleType
 from typing import Any
 
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.execution.places import Place
+from spelangy_assets.execution.targets import Target
 from spelangy_model.rng import stable_rng
 
 RECIPE = "tiny"
@@ -50,7 +50,7 @@ S3_SHARE = 0.05
 LATEST_KILL_S = 900.0  # after its moment no kill waits longer for a worker that says nothing
 # Imported once: what the definitions leave to the stages that need it.
 PRELOAD = (
-    "kills", "spelangy_assets.recipes.registry", "spelangy_assets.orchestration.laboratory", "torch", "transformers",
+    "kills", "spelangy_assets.recipes.registry", "spelangy_assets.orchestration.installation", "torch", "transformers",
     "duckdb", "pyarrow.parquet", "great_expectations", "soundfile", "scipy.signal", "numba", "sklearn.cluster",
     "trafilatura", "pysbd", "boto3", "spelangy_model.audio.word_network", "jinja2",
 )  # fmt: skip
@@ -58,9 +58,9 @@ PRELOAD = (
 
 @dataclass(frozen=True)
 class Kill:
-    """A kill of one kind, at a share of the time that the dataset at `place` took undisturbed."""
+    """A kill of one kind, at a share of the time that the dataset at `target` took undisturbed."""
 
-    place: int
+    target: int
     share: float
     kind: str
     seed: int
@@ -100,8 +100,8 @@ def work(home: str, store: str, told: Connection) -> None:
     """Build what is not built yet, and say of each dataset when it begins and when it is there."""
     from spelangy_assets.cli.interrupts import run_until_interrupted
     from spelangy_assets.execution.build import build
-    from spelangy_assets.execution.places import place_name
-    from spelangy_assets.orchestration.laboratory import Laboratory
+    from spelangy_assets.execution.targets import target_name
+    from spelangy_assets.orchestration.installation import Installation
     from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.settings import Settings
 
@@ -112,13 +112,13 @@ def work(home: str, store: str, told: Connection) -> None:
         os.dup2(quiet, descriptor)
 
     def command() -> int:
-        laboratory = Laboratory(Settings.at(Path(home), SPELANGY_STORE=store))
-        graph, execution = recipe_named(RECIPE).graph, laboratory.execution()
+        installation = Installation(Settings.at(Path(home), SPELANGY_STORE=store))
+        graph, execution = recipe_named(RECIPE).graph, installation.execution()
         told.send(("ready", os.getpid(), ""))
         for index, (name, partition) in enumerate(in_order(graph)):
             node = graph[name]
-            told.send(("begin", index, place_name(name, partition)))
-            built = build(laboratory.store, graph, node, partition, execution, laboratory.source(node, partition))
+            told.send(("begin", index, target_name(name, partition)))
+            built = build(installation.store, graph, node, partition, execution, installation.source(node, partition))
             told.send(("end", index, "" if built.verdict.passed else "contract failed"))
         return 0
 
@@ -130,14 +130,14 @@ def work(home: str, store: str, told: Connection) -> None:
     os._exit(status)
 
 
-def in_order(graph: Graph) -> list[Place]:
+def in_order(graph: Graph) -> list[Target]:
     """Return the datasets of a recipe, parents first, and what no training is needed for before all else."""
-    from spelangy_assets.execution.places import required_places
+    from spelangy_assets.execution.targets import required_targets
 
     trained = {
         name for node in graph if node.stage_name == "train_lm" for name in (node.name, *graph.descendants(node.name))
     }
-    return sorted(required_places(graph), key=lambda place: place[0] in trained)
+    return sorted(required_targets(graph), key=lambda target: target[0] in trained)
 
 
 def in_a_fork(target: Callable[..., None], *arguments: Any) -> tuple[multiprocessing.Process, Connection]:
@@ -164,13 +164,13 @@ def messages(told: Connection, until_s: Callable[[], float]) -> Iterator[tuple[s
 def undisturbed(home: Path) -> None:
     """Build all that is not built yet, in one go."""
     process, told = in_a_fork(work, str(home), str(home / "store"))
-    place = ""
+    target = ""
     for message in messages(told, lambda: float("inf")):
         match message:
             case ("begin", _, name):
-                place = name
+                target = name
             case ("end" | "failed", _, why) if why:
-                raise SystemExit(f"the undisturbed run failed at {place}: {why}")
+                raise SystemExit(f"the undisturbed run failed at {target}: {why}")
     process.join()
     if process.exitcode != 0:
         raise SystemExit(f"the undisturbed run ended with status {process.exitcode}")
@@ -179,16 +179,16 @@ def undisturbed(home: Path) -> None:
 # --- kills --------------------------------------------------------------------------------------------------------
 
 
-def drawn(places: list[tuple[str, float]], kinds: list[str], seed: int, track: str) -> list[Kill]:
+def drawn(targets: list[tuple[str, float]], kinds: list[str], seed: int, track: str) -> list[Kill]:
     """Draw one kill for each of `kinds`, on all datasets in turn."""
     rng = stable_rng(seed, "kills", track)
-    chosen = [int(place) for _ in range(-(-len(kinds) // len(places))) for place in rng.permutation(len(places))]
+    chosen = [int(target) for _ in range(-(-len(kinds) // len(targets))) for target in rng.permutation(len(targets))]
     order = [kinds[int(index)] for index in rng.permutation(len(kinds))]
     kills = [
-        Kill(place, float(rng.uniform(0.02, 1.0)), kind, int(rng.integers(2**31)))
-        for place, kind in zip(chosen, order, strict=False)
+        Kill(target, float(rng.uniform(0.02, 1.0)), kind, int(rng.integers(2**31)))
+        for target, kind in zip(chosen, order, strict=False)
     ]
-    return sorted(kills, key=lambda kill: (kill.place, kill.share))
+    return sorted(kills, key=lambda kill: (kill.target, kill.share))
 
 
 def group_of(leader: int) -> list[int]:
@@ -278,7 +278,7 @@ def run_track(
     track: Track, home: Path, store: str, calm: Calm, kills: list[Kill], run: Run, server: Any = None
 ) -> None:
     """Start the worker again and again until all kills are done and the recipe has ended, or the time is over."""
-    started, places = time.monotonic(), calm.places
+    started, targets = time.monotonic(), calm.targets
     waiting = list(kills)
     failures_in_a_row = 0
     while failures_in_a_row < 3 and time.monotonic() < run.until:
@@ -293,10 +293,10 @@ def run_track(
                     leader = pid
                 case ("begin", index, _):
                     at = index
-                    if waiting and waiting[0].place <= index and moment == run.until:
-                        moment = time.monotonic() + waiting[0].share * places[index][1]
+                    if waiting and waiting[0].target <= index and moment == run.until:
+                        moment = time.monotonic() + waiting[0].share * targets[index][1]
                 case (_, _, said) if said:
-                    why = f"{places[at][0]}: {said}"
+                    why = f"{targets[at][0]}: {said}"
         else:
             process.join()
             if process.exitcode == 0 and not why:
@@ -313,7 +313,7 @@ def run_track(
         failures_in_a_row = 0
         track.kills[kill.kind] += 1
         track.stages[calm.stages[at]] += 1
-        run.say(f"{track.name} {track.kills.total()}/{len(kills)}: {kill.kind} in {places[at][0]}")
+        run.say(f"{track.name} {track.kills.total()}/{len(kills)}: {kill.kind} in {targets[at][0]}")
     track.seconds = time.monotonic() - started
 
 
@@ -355,18 +355,18 @@ class Calm:
     """An undisturbed run: the stage of each dataset, its name with its seconds, the data versions."""
 
     stages: list[str]
-    places: list[tuple[str, float]]
+    targets: list[tuple[str, float]]
     versions: dict[str, str]
 
     @property
     def seconds(self) -> float:
-        return sum(seconds for _, seconds in self.places)
+        return sum(seconds for _, seconds in self.targets)
 
 
 def undisturbed_run(home: Path) -> Calm:
     """Run the recipe undisturbed in HOME/undisturbed, where it may have been run before (`SPELANGY_HOME=... spelangy
     run tiny`). The seconds of each dataset are those of its manifest."""
-    from spelangy_assets.execution.places import place_name
+    from spelangy_assets.execution.targets import target_name
     from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 
@@ -379,7 +379,7 @@ def undisturbed_run(home: Path) -> Calm:
     for name, partition in in_order(graph):
         calm.stages.append(graph[name].stage_name)
         manifest = store.resolve(DatasetName(RECIPE, name, partition)).manifest
-        calm.places.append((place_name(name, partition), manifest.seconds))
+        calm.targets.append((target_name(name, partition), manifest.seconds))
     return calm
 
 
@@ -387,7 +387,7 @@ def killed_on_disk(home: Path, calm: Calm, kills: int, run: Run) -> Track:
     """Run the recipe with its store on a disk, killed in all ways in turn."""
     track, home = Track("on a disk"), home / "killed"
     kinds = [ON_DISK[number % len(ON_DISK)] for number in range(kills)]
-    run_track(track, home, str(home / "store"), calm, drawn(calm.places, kinds, run.seed, "disk"), run)
+    run_track(track, home, str(home / "store"), calm, drawn(calm.targets, kinds, run.seed, "disk"), run)
     compare(track, calm.versions, data_versions(home / "store"))
     return track
 
@@ -400,7 +400,7 @@ def killed_on_s3(home: Path, calm: Calm, kills: int, run: Run) -> Track:
     with faulty_s3().FaultyServer(0.0, run.seed, slow_s=0.2) as server:
         boto3.client("s3", endpoint_url=f"http://{server.endpoint}").create_bucket(Bucket="bucket")
         server.share, store = S3_SHARE, server.uri("bucket/store")
-        run_track(track, home / "s3", store, calm, drawn(calm.places, [S3] * kills, run.seed, "s3"), run, server)
+        run_track(track, home / "s3", store, calm, drawn(calm.targets, [S3] * kills, run.seed, "s3"), run, server)
         server.share = 0.0
         track.requests = server.counts.copy()
         compare(track, calm.versions, data_versions(store))

@@ -26,8 +26,8 @@ import pyarrow as pa
 from spelangy_assets.execution.build import resolve
 from spelangy_assets.execution.dataset import Dataset
 from spelangy_assets.execution.graph import Graph, Node
-from spelangy_assets.execution.places import required_places
 from spelangy_assets.execution.recipe import Recipe
+from spelangy_assets.execution.targets import required_targets
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.sources.files import Arriving
 from spelangy_assets.store.artifacts import Address, ArtifactStore, DatasetName
@@ -77,7 +77,7 @@ def many_snapshots(recipe: Recipe) -> Recipe:
 def make_store(store: ArtifactStore) -> None:
     """Commit a version of every dataset that the corpora need, parents first."""
     graph = many_snapshots(SAMPLE).graph
-    for name, partition in required_places(graph):
+    for name, partition in required_targets(graph):
         node = graph[name]
         source = {"snapshot": partition} if node.has_source else None
         identity = resolve(store, graph, node, partition, source).identity

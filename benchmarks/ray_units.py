@@ -22,8 +22,8 @@ import pyarrow as pa  # noqa: F401 - before ray: both carry an Arrow
 
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.orchestration.ray_cluster import ray_spread
+from spelangy_assets.orchestration.installation import Installation
+from spelangy_assets.orchestration.ray_cluster import ray_distribute
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Artifact
@@ -57,12 +57,12 @@ def seconds_to_load(recipe: Recipe, cache_dir: Path) -> float:
 
 
 def build_all(recipe: Recipe, settings: Settings) -> dict[str, Artifact]:
-    laboratory, graph, built = Laboratory(settings), recipe.graph, {}
+    installation, graph, built = Installation(settings), recipe.graph, {}
     for name in STAGES:
         node = graph[name]
-        source = laboratory.source(node, "folder")
-        execution = laboratory.execution(spread=ray_spread(settings, recipe, node))
-        built[name] = build(laboratory.store, graph, node, "folder", execution, source=source).artifact
+        source = installation.source(node, "folder")
+        execution = installation.execution(distribute=ray_distribute(settings, recipe, node))
+        built[name] = build(installation.store, graph, node, "folder", execution, source=source).artifact
     return built
 
 

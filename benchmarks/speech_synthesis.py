@@ -29,7 +29,7 @@ from scipy.stats import chisquare
 
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.stage import Execution, StageContext
-from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages import speak
@@ -56,17 +56,17 @@ def main() -> None:
 
 def sample_scripts(asset: str, folder: Path) -> list[Script]:
     """Return the scripts of the sample recipe, made from its pages by its own stages."""
-    laboratory = Laboratory(Settings.at(folder / "home"))
+    installation = Installation(Settings.at(folder / "home"))
     graph = SAMPLE.graph
     execution = Execution(cache_dir=folder, launch=no_launch)
     for snapshot in SNAPSHOTS:
         for node in (graph["raw_pages"], graph[asset]):
-            source = laboratory.source(node, snapshot)
-            build(laboratory.store, graph, node, snapshot, execution, source=source)
+            source = installation.source(node, snapshot)
+            build(installation.store, graph, node, snapshot, execution, source=source)
     return [
         script
         for snapshot in SNAPSHOTS
-        for script in laboratory.store.resolve(DatasetName("sample", asset, snapshot)).records("scripts", Script)
+        for script in installation.store.resolve(DatasetName("sample", asset, snapshot)).records("scripts", Script)
     ]
 
 

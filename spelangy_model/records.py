@@ -240,7 +240,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardChunk:
+class CheckedChunk:
     """What a recognizer heard in a chunk of synthetic speech."""
 
     chunk_id: str

@@ -30,8 +30,8 @@ def bytes_below(folder: Path) -> dict[str, bytes]:
 
 def test_a_bad_input_is_a_function_of_its_seed_and_number(modules: Any, tmp_path: Path) -> None:
     made = []
-    for place in ("one", "two"):
-        folder = tmp_path / place
+    for target in ("one", "two"):
+        folder = tmp_path / target
         folder.mkdir()
         for number in range(5):
             for kind, write in (("n", modules.bad_inputs.write_name), ("m", modules.bad_inputs.write_manifest)):
@@ -69,14 +69,14 @@ def test_what_is_lost_or_has_no_reason_is_seen(modules: Any, monkeypatch: pytest
 
 
 def test_kills_come_to_all_datasets_in_turn(modules: Any) -> None:
-    places = [(f"d{number}", 1.0) for number in range(7)]
+    targets = [(f"d{number}", 1.0) for number in range(7)]
     kinds = ["SIGKILL", "power"] * 7
-    kills = modules.kills.drawn(places, kinds, 0, "disk")
-    assert Counter(kill.place for kill in kills) == dict.fromkeys(range(7), 2)
+    kills = modules.kills.drawn(targets, kinds, 0, "disk")
+    assert Counter(kill.target for kill in kills) == dict.fromkeys(range(7), 2)
     assert Counter(kill.kind for kill in kills) == {"SIGKILL": 7, "power": 7}
-    assert kills == sorted(kills, key=lambda kill: kill.place)
-    assert kills == modules.kills.drawn(places, kinds, 0, "disk")
-    assert kills != modules.kills.drawn(places, kinds, 1, "disk")
+    assert kills == sorted(kills, key=lambda kill: kill.target)
+    assert kills == modules.kills.drawn(targets, kinds, 0, "disk")
+    assert kills != modules.kills.drawn(targets, kinds, 1, "disk")
 
 
 def test_a_power_cut_takes_the_end_of_the_newest_files_alone(modules: Any, tmp_path: Path) -> None:
@@ -97,12 +97,12 @@ def test_a_power_cut_takes_the_end_of_the_newest_files_alone(modules: Any, tmp_p
 
 
 def test_the_order_of_the_datasets_keeps_parents_first(modules: Any) -> None:
-    from spelangy_assets.execution.places import parents_of, required_places
+    from spelangy_assets.execution.targets import parents_of, required_targets
     from spelangy_assets.recipes.registry import recipe_named
 
     graph = recipe_named("tiny").graph
     order = modules.kills.in_order(graph)
-    assert set(order) == set(required_places(graph))
+    assert set(order) == set(required_targets(graph))
     for at, (name, partition) in enumerate(order):
         assert set(parents_of(graph, graph[name], partition)) <= set(order[:at])
 

@@ -18,15 +18,15 @@ import dagster as dg
 from spelangy_assets.cli.progress_bar import Bars
 from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.execution.places import Place, place_name, required_places
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.runs import runs_of
 from spelangy_assets.execution.stage import InputError
 from spelangy_assets.execution.status import status_of
+from spelangy_assets.execution.targets import Target, required_targets, target_name
 from spelangy_assets.orchestration.event_log import record_present, unfinished
-from spelangy_assets.orchestration.laboratory import Laboratory
-from spelangy_assets.orchestration.lanes import Finished, Message, Outcome, Working, close_orphans, run_lanes
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.partitions import add_partitions, snapshots
+from spelangy_assets.orchestration.workers import Finished, Message, Outcome, Working, close_orphans, run_in_workers
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import DatasetName
@@ -39,7 +39,7 @@ _WHOLE = "all"
 def prepare_instance(settings: Settings) -> None:
     """Make this process and its children use the instance below the home folder, unless DAGSTER_HOME says another.
 
-    The configuration is dagster.yaml's of the working directory with the places of these settings, so that the pages
+    The configuration is dagster.yaml's of the working directory with the folders of these settings, so that the pages
     of `dagster dev` show what was run here.
     """
     if os.environ.get("DAGSTER_HOME"):
@@ -53,44 +53,44 @@ def prepare_instance(settings: Settings) -> None:
     os.environ["DAGSTER_HOME"] = str(home)
 
 
-class Teller:
+class ProgressPrinter:
     """Prints a line for each dataset as it is done, and on a terminal a bar for each that is worked on and for all."""
 
-    def __init__(self, weights: Mapping[str, int], places: list[Place], stream: TextIO):
+    def __init__(self, weights: Mapping[str, int], targets: list[Target], stream: TextIO):
         self._weights = weights
-        self._places = places
-        self._work = sum(weights[asset] for asset, _ in places)
-        self._working: dict[Place, float] = {}
+        self._targets = targets
+        self._work = sum(weights[asset] for asset, _ in targets)
+        self._working: dict[Target, float] = {}
         self._bars = Bars(stream)
         self._started = time.perf_counter()
         self.done: list[Finished] = []
 
     def __call__(self, message: Message) -> None:
         if isinstance(message, Working):
-            place = (message.asset, message.partition)
-            self._working[place] = message.standing.share
-            self._bars.draw(place_name(*place), message.standing)
+            target = (message.asset, message.partition)
+            self._working[target] = message.standing.share
+            self._bars.draw(target_name(*target), message.standing)
         elif isinstance(message, Finished):
             self._forget((message.asset, message.partition))
             self.done.append(message)
             self._bars.above(self._line(message))
         else:  # what its run leaves behind when it has failed
-            for place in message.run.places:
-                self._forget(place)
+            for target in message.run.targets:
+                self._forget(target)
         if self._bars.shown:
             finished = sum(self._weights[one.asset] for one in self.done)
             under_way = sum(self._weights[asset] * share for (asset, _), share in self._working.items())
             share = (finished + under_way) / self._work if self._work else 1.0
-            text = f"{len(self.done)} of {len(self._places)} datasets"
+            text = f"{len(self.done)} of {len(self._targets)} datasets"
             self._bars.draw(_WHOLE, standing(share, time.perf_counter() - self._started, text))
 
-    def there(self, place: Place, built: Built) -> None:
+    def there(self, target: Target, built: Built) -> None:
         """Count a dataset that needed no run, without a line of its own."""
-        self.done.append(Finished.of(*place, built))
+        self.done.append(Finished.of(*target, built))
 
-    def _forget(self, place: Place) -> None:
-        self._working.pop(place, None)
-        self._bars.remove(place_name(*place))
+    def _forget(self, target: Target) -> None:
+        self._working.pop(target, None)
+        self._bars.remove(target_name(*target))
 
     def _line(self, one: Finished) -> str:
         drops = ", ".join(f"{reason} {count}" for reason, count in sorted(one.dropped.items()))
@@ -98,7 +98,7 @@ class Teller:
         state = "" if one.passed else "  CONTRACT FAILED"
         elapsed_s = time.perf_counter() - self._started
         return (
-            f"[{elapsed_s:5.0f} s {len(self.done):3}/{len(self._places)}] {place_name(one.asset, one.partition):<44}"
+            f"[{elapsed_s:5.0f} s {len(self.done):3}/{len(self._targets)}] {target_name(one.asset, one.partition):<44}"
             f"{how:>10}{one.rows:>8} kept" + (f"  dropped: {drops}" if drops else "") + state
         )
 
@@ -120,60 +120,62 @@ class Materialized:
         return not self.problems and not self.outcome.failures
 
 
-def materialize(recipe: Recipe, settings: Settings, places: list[Place], lanes: int, stream: TextIO) -> Materialized:
-    """Bring places up to date, line by line, and read the result back from Dagster's event log.
+def materialize(
+    recipe: Recipe, settings: Settings, targets: list[Target], workers: int, stream: TextIO
+) -> Materialized:
+    """Bring targets up to date, line by line, and read the result back from Dagster's event log.
 
     Runs make what is missing or out of date, and that alone. What is there already, made for this recipe or for
     another, is written into the event log where it does not hold it yet.
     """
     started = time.perf_counter()
     prepare_instance(settings)
-    graph, laboratory = recipe.graph, Laboratory(settings)
-    teller = Teller({node.name: node.weight for node in graph}, places, stream)
+    graph, installation = recipe.graph, Installation(settings)
+    printer = ProgressPrinter({node.name: node.weight for node in graph}, targets, stream)
     with dg.DagsterInstance.get() as instance:
         for run_id in close_orphans(instance):
             print(f"marked run {run_id} as failed: its process was killed", file=stream, flush=True)
         add_partitions(instance, recipe, settings)
         partitions = snapshots(graph, settings, arrived=recipe.follows_snapshots)
-        statuses = status_of(laboratory.store, graph, partitions, laboratory.source)
-        there = {(one.asset, one.partition) for one in statuses if one.state in ("fresh", "shared")} & set(places)
-        to_make = [place for place in places if place not in there]
+        statuses = status_of(installation.store, graph, partitions, installation.source)
+        there = {(one.asset, one.partition) for one in statuses if one.state in ("fresh", "shared")} & set(targets)
+        to_make = [target for target in targets if target not in there]
         runs = runs_of(graph, to_make)
         print(
-            f"recipe {recipe.name}: {len(there)} of {len(places)} datasets are there; "
-            f"{len(to_make)} to make in {len(runs)} runs over {lanes} lanes",
+            f"recipe {recipe.name}: {len(there)} of {len(targets)} datasets are there; "
+            f"{len(to_make)} to make in {len(runs)} runs over {workers} workers",
             file=stream,
             flush=True,
         )
         try:
-            for place in (place for place in places if place in there):
-                teller.there(*record_present(instance, laboratory, graph, place))
-            outcome = run_lanes(recipe.name, recipe.reference, settings, runs, lanes, teller)
+            for target in (target for target in targets if target in there):
+                printer.there(*record_present(instance, installation, graph, target))
+            outcome = run_in_workers(recipe.name, recipe.reference, settings, runs, workers, printer)
         finally:
-            teller.close()
+            printer.close()
         problems = unfinished(instance, recipe.name, to_make)
     for title, failure in outcome.failures.items():
         print(f"\nFAILED {title}: {failure}", file=stream)
     for problem in problems:
         print(f"not done: {problem}", file=stream)
-    return Materialized(teller.done, outcome, problems, time.perf_counter() - started)
+    return Materialized(printer.done, outcome, problems, time.perf_counter() - started)
 
 
 def demo(
     recipe: Recipe,
     settings: Settings,
-    lanes: int = 2,
+    workers: int = 2,
     stream: TextIO = sys.stdout,
-    roots: list[Place] | None = None,
+    roots: list[Target] | None = None,
 ) -> int:
     """Materialize a recipe, or the `roots` of it, and print its leaderboard.
 
     Return 0 when all is there and every blocking check passed.
     """
     graph = recipe.graph
-    result = materialize(recipe, settings, required_places(graph, roots), lanes, stream)
+    result = materialize(recipe, settings, required_targets(graph, roots), workers, stream)
     if result.complete and roots is None:
-        _print_leaderboard(recipe, graph, Laboratory(settings), stream)
+        _print_leaderboard(recipe, graph, Installation(settings), stream)
     _print_costs(recipe, settings, result, stream)
     return 0 if result.complete else 1
 
@@ -198,11 +200,11 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
         raise InputError(f"the snapshot {name!r} is {link.resolve()} already; choose another name with --name")
     graph = SAMPLE.graph
     pages = [node.name for node in graph if node.stage_name == "write_chunk_page"]
-    roots: list[Place] = [(page, name) for page in pages]
-    result = materialize(SAMPLE, settings, required_places(graph, roots), 1, stream)
+    roots: list[Target] = [(page, name) for page in pages]
+    result = materialize(SAMPLE, settings, required_targets(graph, roots), 1, stream)
     if result.complete:
-        store = Laboratory(settings).store
-        for asset, _ in required_places(graph, roots):
+        store = Installation(settings).store
+        for asset, _ in required_targets(graph, roots):
             counts = store.resolve(DatasetName(SAMPLE.name, asset, name)).manifest.counts
             sums = ", ".join(f"{stat} {amount:.4g}" for stat, amount in counts.stats.items())
             print(
@@ -217,15 +219,15 @@ def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys
     return 0 if result.complete else 1
 
 
-def _print_leaderboard(recipe: Recipe, graph: Graph, laboratory: Laboratory, stream: TextIO) -> None:
+def _print_leaderboard(recipe: Recipe, graph: Graph, installation: Installation, stream: TextIO) -> None:
     if recipe.board is None:
         return
-    board = laboratory.store.resolve(DatasetName(recipe.name, recipe.board.name))
+    board = installation.store.resolve(DatasetName(recipe.name, recipe.board.name))
     print("\n" + board.read_file("leaderboard.md").decode(), file=stream)
     print(f"Leaderboard page: {board.uri}/leaderboard.html", file=stream)
-    for name, partition in required_places(graph):
+    for name, partition in required_targets(graph):
         if graph[name].stage_name == "write_chunk_page":
-            page = laboratory.store.resolve(DatasetName(recipe.name, name, partition))
+            page = installation.store.resolve(DatasetName(recipe.name, name, partition))
             print(f"Listening page:   {page.uri}/chunk_page.html", file=stream)
     print("Assets, lineage and checks: make ui, then http://127.0.0.1:3000\n", file=stream)
 

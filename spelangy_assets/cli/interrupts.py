@@ -1,6 +1,6 @@
 """What a command does when it is interrupted: it ends soon, and says one line.
 
-Put here: that. Do not put here: the ending of worker processes (orchestration/lanes.py).
+Put here: that. Do not put here: the ending of worker processes (orchestration/workers.py).
 """
 
 from __future__ import annotations

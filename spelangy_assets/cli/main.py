@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from spelangy_assets.execution.places import Place
     from spelangy_assets.execution.recipe import Recipe
     from spelangy_assets.execution.status import Status
+    from spelangy_assets.execution.targets import Target
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore
 
@@ -178,7 +178,7 @@ def status(
         print(json.dumps([_as_json(one) for one in shown], indent=1))
     else:
         for one in shown:
-            print(f"{one.state:<9}{one.place:<36}{'+'.join(one.causes):<22}  {one.why}")
+            print(f"{one.state:<9}{one.target:<36}{'+'.join(one.causes):<22}  {one.why}")
         print(", ".join(f"{count} {words}" for words, count in count_states(statuses).items()))
     return 0 if all(one.state == "fresh" for one in statuses) else 1
 
@@ -475,11 +475,11 @@ def _split(dataset: str) -> tuple[str, str | None]:
     return asset, partition or None
 
 
-def _roots(recipe: Recipe, datasets: list[str]) -> list[Place] | None:
+def _roots(recipe: Recipe, datasets: list[str]) -> list[Target] | None:
     """Return the datasets that a person named; None for all. A dataset of snapshots without one stands for all."""
     if not datasets:
         return None
-    roots: list[Place] = []
+    roots: list[Target] = []
     for text in datasets:
         name, partition = _split(text)
         one = recipe[name]
@@ -491,22 +491,22 @@ def _roots(recipe: Recipe, datasets: list[str]) -> list[Place] | None:
 
 def _statuses(recipe: Recipe, settings: Settings) -> list[Status]:
     from spelangy_assets.execution.status import status_of
-    from spelangy_assets.orchestration.laboratory import Laboratory
+    from spelangy_assets.orchestration.installation import Installation
     from spelangy_assets.orchestration.partitions import snapshots
 
-    laboratory = Laboratory(settings)
+    installation = Installation(settings)
     partitions = snapshots(recipe.graph, settings, arrived=recipe.follows_snapshots)
-    return status_of(laboratory.store, recipe.graph, partitions, laboratory.source)
+    return status_of(installation.store, recipe.graph, partitions, installation.source)
 
 
-def _show_needs(recipe: Recipe, settings: Settings, roots: list[Place] | None) -> int:
+def _show_needs(recipe: Recipe, settings: Settings, roots: list[Target] | None) -> int:
     """Print what of the datasets is missing on this machine."""
     from spelangy_assets.execution.needs import needs_lines, needs_of
-    from spelangy_assets.execution.places import required_places
-    from spelangy_assets.orchestration.laboratory import Laboratory
+    from spelangy_assets.execution.targets import required_targets
+    from spelangy_assets.orchestration.installation import Installation
 
-    names = dict.fromkeys(name for name, _ in required_places(recipe.graph, roots))
-    found = needs_of((recipe.graph[name] for name in names), Laboratory(settings).execution())
+    names = dict.fromkeys(name for name, _ in required_targets(recipe.graph, roots))
+    found = needs_of((recipe.graph[name] for name in names), Installation(settings).execution())
     if found:
         print("\n".join(needs_lines(found)))
     return 0

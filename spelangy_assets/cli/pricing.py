@@ -10,32 +10,32 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spelangy_assets.execution.places import Place
     from spelangy_assets.execution.plan import Plan
     from spelangy_assets.execution.price import Price
     from spelangy_assets.execution.recipe import Recipe
+    from spelangy_assets.execution.targets import Target
     from spelangy_assets.settings import Settings
 
 
 def plan_and_price(
-    recipe: Recipe, settings: Settings, roots: list[Place] | None = None, workers: int = 2
+    recipe: Recipe, settings: Settings, roots: list[Target] | None = None, workers: int = 2
 ) -> tuple[Plan, Price]:
     """Return what a run would make and what that would cost, by the store's versions and the reports of runs."""
     from spelangy_assets.execution.plan import make_plan
     from spelangy_assets.execution.price import price_of, run_reports
     from spelangy_assets.execution.status import status_of
-    from spelangy_assets.orchestration.laboratory import Laboratory
+    from spelangy_assets.orchestration.installation import Installation
     from spelangy_assets.orchestration.partitions import snapshots
 
-    laboratory = Laboratory(settings)
-    store, graph = laboratory.store, recipe.graph
+    installation = Installation(settings)
+    store, graph = installation.store, recipe.graph
     partitions = snapshots(graph, settings, arrived=recipe.follows_snapshots)
-    statuses = status_of(store, graph, partitions, laboratory.source)
+    statuses = status_of(store, graph, partitions, installation.source)
     plan = make_plan(graph, statuses, roots)
     return plan, price_of(plan, graph, statuses, store.versions(), run_reports(settings.home), workers)
 
 
-def show_plan(recipe: Recipe, settings: Settings, roots: list[Place] | None, workers: int, as_json: bool) -> int:
+def show_plan(recipe: Recipe, settings: Settings, roots: list[Target] | None, workers: int, as_json: bool) -> int:
     """Print what a run would make, and its price; return the exit status."""
     from spelangy_assets.execution.price import projected
 
@@ -45,7 +45,7 @@ def show_plan(recipe: Recipe, settings: Settings, roots: list[Place] | None, wor
     else:
         # A recipe of full size is not priced by what a sample's versions took, but by the projection that says so.
         projection = projected(recipe.name)
-        costs = {} if projection else {place: cost.cpu_s for place, cost in price.costs.items()}
+        costs = {} if projection else {target: cost.cpu_s for target, cost in price.costs.items()}
         print("\n".join([*plan.lines(costs), "", *(projection or price.lines())]))
     return 0
 

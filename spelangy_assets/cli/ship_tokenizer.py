@@ -7,9 +7,9 @@ import sys
 from typing import TextIO
 
 from spelangy_assets.cli.demo import materialize
-from spelangy_assets.execution.places import required_places
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.execution.targets import required_targets
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.recipes.tokenizer import TOKENIZER
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, SHIPPED_SHA256, checkpoint_digest
@@ -24,11 +24,11 @@ def build_tokenizer(settings: Settings, ship: bool, stream: TextIO = sys.stdout)
     stages/speech_tokenizer.py has to state.
     """
     graph = TOKENIZER.graph
-    places = required_places(graph, [("speech_tokenizer", None)])
-    result = materialize(TOKENIZER, settings, places, 1, stream)
+    targets = required_targets(graph, [("speech_tokenizer", None)])
+    result = materialize(TOKENIZER, settings, targets, 1, stream)
     if not result.complete:
         return 1
-    made = Laboratory(settings).store.resolve(DatasetName(TOKENIZER.name, "speech_tokenizer"))
+    made = Installation(settings).store.resolve(DatasetName(TOKENIZER.name, "speech_tokenizer"))
     files = {name: made.read_file(name) for name in CHECKPOINT_FILES}
     digest = checkpoint_digest(files)
     metrics = list(made.records("metrics", Metric))

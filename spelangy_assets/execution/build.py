@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.meter import Meter, OnStanding
-from spelangy_assets.execution.places import Place
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext, source_version, stage_name
+from spelangy_assets.execution.targets import Target
 from spelangy_assets.quality.contracts import lost_to_a_service
 from spelangy_assets.quality.evaluate import evaluate, evaluate_drift
 from spelangy_assets.store.artifacts import (
@@ -74,7 +74,7 @@ def resolve(
     node: Node,
     partition: str | None,
     source: object,
-    standing: Mapping[Place, Artifact] | None = None,
+    standing: Mapping[Target, Artifact] | None = None,
 ) -> Resolved:
     """Resolve a node's inputs to versions that passed, once, and derive the build key.
 
@@ -346,8 +346,8 @@ def _make(
 ) -> Artifact:
     """Do the work of a version and commit it, or take what another process committed meanwhile."""
     name = DatasetName(graph.recipe, node.name, partition)
-    if execution.spread is not None and getattr(node.stage, "INDEPENDENT_UNITS", False):
-        execution.spread(node.name, partition, identity.build_key)
+    if execution.distribute is not None and getattr(node.stage, "INDEPENDENT_UNITS", False):
+        execution.distribute(node.name, partition, identity.build_key)
     # After others this finds every unit done, or does what they left.
     meter = Meter(on_standing)
     writer = store.writer(name, identity, node.stage.TABLES, on_units=meter.units)

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.execution.places import Place, place_name, required_places
 from spelangy_assets.execution.runs import Run, runs_of
 from spelangy_assets.execution.status import Status
+from spelangy_assets.execution.targets import Target, required_targets, target_name
 
 
 @dataclass(frozen=True)
 class Planned:
     """One dataset of the plan."""
 
-    place: Place
+    target: Target
     group: str
     state: str
     why: str
@@ -44,10 +44,10 @@ class Plan:
     def made(self) -> list[Planned]:
         return [one for one in self.datasets if one.made]
 
-    def lines(self, cpu_s: Mapping[Place, float] | None = None) -> list[str]:
+    def lines(self, cpu_s: Mapping[Target, float] | None = None) -> list[str]:
         """Return the plan as text, with what each dataset would take in processor seconds where that is known."""
         known = cpu_s or {}
-        lines = [f"{place_name(*one.place):<36}{_seconds(known.get(one.place)):>12}  {one.why}" for one in self.made]
+        lines = [f"{target_name(*one.target):<36}{_seconds(known.get(one.target)):>12}  {one.why}" for one in self.made]
         groups: dict[str, Counter[str]] = {}
         for one in self.datasets:
             groups.setdefault(one.group, Counter())["made" if one.made else one.state] += 1
@@ -64,8 +64,8 @@ class Plan:
             "recipe": self.recipe,
             "datasets": [
                 {
-                    "dataset": one.place[0],
-                    "snapshot": one.place[1],
+                    "dataset": one.target[0],
+                    "snapshot": one.target[1],
                     "group": one.group,
                     "state": one.state,
                     "made": one.made,
@@ -76,15 +76,15 @@ class Plan:
         }
 
 
-def make_plan(graph: Graph, statuses: Sequence[Status], roots: list[Place] | None = None) -> Plan:
+def make_plan(graph: Graph, statuses: Sequence[Status], roots: list[Target] | None = None) -> Plan:
     """Return what a run of the roots (None: of all) would do, from the states of the recipe's datasets."""
     states = {(one.asset, one.partition): one for one in statuses}
     planned = tuple(
-        Planned(place, graph[place[0]].group, states[place].state, states[place].why)
-        for place in required_places(graph, roots)
-        if place in states
+        Planned(target, graph[target[0]].group, states[target].state, states[target].why)
+        for target in required_targets(graph, roots)
+        if target in states
     )
-    return Plan(graph.recipe, planned, tuple(runs_of(graph, [one.place for one in planned if one.made])))
+    return Plan(graph.recipe, planned, tuple(runs_of(graph, [one.target for one in planned if one.made])))
 
 
 def _seconds(cpu_s: float | None) -> str:

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.execution.places import Place, parents_of, place_name
 from spelangy_assets.execution.plan import Plan
 from spelangy_assets.execution.status import Status
+from spelangy_assets.execution.targets import Target, parents_of, target_name
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.fingerprint import payload_of
 from spelangy_assets.store.manifest import Manifest
@@ -66,8 +66,8 @@ class Price:
 
     recipe: str
     workers: int
-    costs: Mapping[Place, Cost]
-    unknown: tuple[Place, ...]
+    costs: Mapping[Target, Cost]
+    unknown: tuple[Target, ...]
     overhead_s: float
     wall_s: float
     reports: int
@@ -109,7 +109,7 @@ class Price:
         if self.reports:
             lines.append(f"{'':<16}the time around stages by the reports of {self.reports} runs below this home")
         if self.unknown:
-            names = [place_name(*place) for place in self.unknown]
+            names = [target_name(*target) for target in self.unknown]
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             lines.append(f"{'not counted':<16}no version of the stage in this store: {', '.join(names[:5])}{more}")
         return lines
@@ -125,10 +125,14 @@ class Price:
             "bytes": round(self.bytes),
             **{name: round(self.total(name), 4) for name in dict.fromkeys(_SUMS.values())},
             "datasets": {
-                place_name(*place): {"cpu_s": round(cost.cpu_s, 3), "basis": cost.basis, "scale": round(cost.scale, 4)}
-                for place, cost in self.costs.items()
+                target_name(*target): {
+                    "cpu_s": round(cost.cpu_s, 3),
+                    "basis": cost.basis,
+                    "scale": round(cost.scale, 4),
+                }
+                for target, cost in self.costs.items()
             },
-            "unknown": [place_name(*place) for place in self.unknown],
+            "unknown": [target_name(*target) for target in self.unknown],
         }
 
 
@@ -147,33 +151,33 @@ def price_of(
         manifest = version.manifest
         by_stage[manifest.stage].append(manifest)
         by_key[manifest.stage, manifest.partition, manifest.build_key] = manifest
-    bytes_of: dict[Place, float | None] = {}
+    bytes_of: dict[Target, float | None] = {}
     for status in statuses:
         there = by_key.get((graph[status.asset].stage_name, status.partition, status.build_key))
         bytes_of[status.asset, status.partition] = _data_bytes(there) if there else None
     amounts = _Amounts(by_key)
-    costs: dict[Place, Cost] = {}
+    costs: dict[Target, Cost] = {}
     unknown = []
     for planned in plan.datasets:
-        place, node = planned.place, graph[planned.place[0]]
+        target, node = planned.target, graph[planned.target[0]]
         if not planned.made:
             if node.members:
-                bytes_of[place] = _sum_of(bytes_of.get(parent) for parent in node.members)
+                bytes_of[target] = _sum_of(bytes_of.get(parent) for parent in node.members)
             continue
         config = payload_of(node.config)
-        own = [parent for parent in parents_of(graph, node, place[1]) if graph[parent[0]].stage_name not in _MODELS]
+        own = [parent for parent in parents_of(graph, node, target[1]) if graph[parent[0]].stage_name not in _MODELS]
         read = _sum_of(bytes_of.get(parent) for parent in own)
         if node.members:
-            bytes_of[place], costs[place] = read, Cost(0.0, 0.0, 0.0, basis="a roll-up holds no data")
+            bytes_of[target], costs[target] = read, Cost(0.0, 0.0, 0.0, basis="a roll-up holds no data")
             continue
         reference = amounts.nearest(by_stage.get(node.stage_name, []), config, _work(node.stage_name, config, read))
         if reference is None:
-            bytes_of[place] = None
-            unknown.append(place)
+            bytes_of[target] = None
+            unknown.append(target)
             continue
-        costs[place] = _scaled(reference, amounts.of(reference), _work(node.stage_name, config, read))
-        bytes_of[place] = costs[place].bytes
-    walls = {place: cost.wall_s for place, cost in costs.items()}
+        costs[target] = _scaled(reference, amounts.of(reference), _work(node.stage_name, config, read))
+        bytes_of[target] = costs[target].bytes
+    walls = {target: cost.wall_s for target, cost in costs.items()}
     around = overhead_of(reports)
     return Price(
         plan.recipe,
@@ -199,27 +203,27 @@ def run_reports(home: Path) -> list[dict[str, Any]]:
     return [report for report in found if sum(row["computed"] for row in report["assets"].values())]
 
 
-def wall_time(graph: Graph, wall_s: Mapping[Place, float], workers: int) -> float:
+def wall_time(graph: Graph, wall_s: Mapping[Target, float], workers: int) -> float:
     """Return when the last of the datasets is done, each begun by the first free worker once its parents are there."""
     parents = {
-        place: {one for one in parents_of(graph, graph[place[0]], place[1]) if one in wall_s} for place in wall_s
+        target: {one for one in parents_of(graph, graph[target[0]], target[1]) if one in wall_s} for target in wall_s
     }
-    children: dict[Place, list[Place]] = defaultdict(list)
-    for place, above in parents.items():
+    children: dict[Target, list[Target]] = defaultdict(list)
+    for target, above in parents.items():
         for one in above:
-            children[one].append(place)
-    rest: dict[Place, float] = {}  # from a dataset's begin to the end of the longest chain below it: the urgency
-    for place in reversed(list(wall_s)):
-        rest[place] = wall_s[place] + max((rest[child] for child in children[place]), default=0.0)
-    ready = [(-rest[place], index, place) for index, place in enumerate(wall_s) if not parents[place]]
+            children[one].append(target)
+    rest: dict[Target, float] = {}  # from a dataset's begin to the end of the longest chain below it: the urgency
+    for target in reversed(list(wall_s)):
+        rest[target] = wall_s[target] + max((rest[child] for child in children[target]), default=0.0)
+    ready = [(-rest[target], index, target) for index, target in enumerate(wall_s) if not parents[target]]
     heapq.heapify(ready)
-    order = {place: index for index, place in enumerate(wall_s)}
-    running: list[tuple[float, int, Place]] = []
+    order = {target: index for index, target in enumerate(wall_s)}
+    running: list[tuple[float, int, Target]] = []
     now = 0.0
     while ready or running:
         while ready and len(running) < workers:
-            place = heapq.heappop(ready)[2]
-            heapq.heappush(running, (now + wall_s[place], order[place], place))
+            target = heapq.heappop(ready)[2]
+            heapq.heappush(running, (now + wall_s[target], order[target], target))
         now, _, done = heapq.heappop(running)
         for child in children[done]:
             parents[child].discard(done)
@@ -302,7 +306,7 @@ def _scaled(reference: Manifest, amount: float | None, work: float | None) -> Co
         wall_s=reference.seconds * scale,
         bytes=_data_bytes(reference) * scale,
         sums=dict(counts),
-        basis=f"{reference.recipe}/{place_name(reference.dataset, reference.partition)}",
+        basis=f"{reference.recipe}/{target_name(reference.dataset, reference.partition)}",
         scale=scale,
     )
 

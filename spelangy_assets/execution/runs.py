@@ -1,7 +1,7 @@
 """How what is to be made is cut into runs, and in which order: the one planner behind `run`, the jobs and the repair.
 
-Put here: from a graph and its places, or their states, to runs. Do not put here: which places are asked for
-(places.py), their states (status.py), what they will cost (plan.py), or who runs the runs (orchestration/).
+Put here: from a graph and its targets, or their states, to runs. Do not put here: which targets are asked for
+(targets.py), their states (status.py), what they will cost (plan.py), or who runs the runs (orchestration/).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.execution.places import Place, parents_of, place_name
 from spelangy_assets.execution.status import Status
+from spelangy_assets.execution.targets import Target, parents_of, target_name
 from spelangy_assets.store.fingerprint import digest_of
 
 _WORST_FIRST = {"stale": 0, "missing": 1, "shared": 2}
@@ -21,7 +21,7 @@ _WORST_FIRST = {"stale": 0, "missing": 1, "shared": 2}
 class Run:
     """Datasets of one partition that are made one after the other, parents first.
 
-    `crawl` is what partitions them, None for what has no partition. `needs` are the places in other runs that have to
+    `crawl` is what partitions them, None for what has no partition. `needs` are the targets in other runs that have to
     be there before; `urgency` is the weight of its work and of the heaviest way below it. `state` is the worst of what
     it mends and `why` says it for each; `key` stays as long as the same is to be done. They are empty where no states
     were looked at.
@@ -30,32 +30,32 @@ class Run:
     crawl: str | None
     partition: str | None
     assets: tuple[str, ...]
-    needs: frozenset[Place] = frozenset()
+    needs: frozenset[Target] = frozenset()
     urgency: float = 0
     state: str = ""
     why: str = ""
     key: str = ""
 
     @property
-    def places(self) -> list[Place]:
+    def targets(self) -> list[Target]:
         return [(asset, self.partition) for asset in self.assets]
 
     @property
     def title(self) -> str:
-        return place_name(self.assets[0], self.partition)
+        return target_name(self.assets[0], self.partition)
 
 
-def runs_of(graph: Graph, places: Iterable[Place]) -> list[Run]:
-    """Cut places, parents first, into runs, few enough that their overhead is small; parents first, too.
+def runs_of(graph: Graph, targets: Iterable[Target]) -> list[Run]:
+    """Cut targets, parents first, into runs, few enough that their overhead is small; parents first, too.
 
     An asset joins its parents' run when all of them are in that one, at its partition; token sets that wait for the
     same runs are one run. Unpartitioned assets are runs of their own, so that they can be made side by side.
     """
-    members: list[list[Place]] = []
+    members: list[list[Target]] = []
     above: list[set[int]] = []
-    home: dict[Place, int] = {}
-    for place in places:
-        name, partition = place
+    home: dict[Target, int] = {}
+    for target in targets:
+        name, partition = target
         node = graph[name]
         parents = {home[parent] for parent in parents_of(graph, node, partition) if parent in home}
         if len(parents) == 1 and node.group != "tokens":
@@ -71,8 +71,8 @@ def runs_of(graph: Graph, places: Iterable[Place]) -> list[Run]:
             joined = len(members)
             members.append([])
             above.append(parents)
-        members[joined].append(place)
-        home[place] = joined
+        members[joined].append(target)
+        home[target] = joined
     urgency = [sum(graph[name].weight for name, _ in held) for held in members]
     for index in reversed(range(len(members))):
         below = [urgency[other] for other, needed in enumerate(above) if index in needed]
@@ -82,14 +82,14 @@ def runs_of(graph: Graph, places: Iterable[Place]) -> list[Run]:
             graph[held[0][0]].partition,
             held[0][1],
             tuple(name for name, _ in held),
-            frozenset(place for other in needed for place in members[other]),
+            frozenset(target for other in needed for target in members[other]),
             weight,
         )
         for held, needed, weight in zip(members, above, urgency, strict=True)
     ]
 
 
-def ready(runs: Sequence[Run], done: Collection[Place]) -> list[Run]:
+def ready(runs: Sequence[Run], done: Collection[Target]) -> list[Run]:
     """Return the runs whose needs are done, the most urgent first."""
     return sorted((run for run in runs if run.needs <= set(done)), key=lambda run: -run.urgency)
 
@@ -110,15 +110,15 @@ def repairs_of(
     first, as `status_of` gives them.
     """
     states = {(status.asset, status.partition): status for status in statuses}
-    chosen: dict[Place, Status] = {}
-    for place, status in states.items():
+    chosen: dict[Target, Status] = {}
+    for target, status in states.items():
         if graph[status.asset].partition != crawl or status.partition in busy:
             continue
         above = parents_of(graph, graph[status.asset], status.partition)
         unready = [parent for parent in above if parent in states and states[parent].state != "fresh"]
         follows = all(one in chosen and one[1] == status.partition for one in unready)
         if follows and (status.repairable or (status.state == "waiting" and unready)):
-            chosen[place] = status
+            chosen[target] = status
     by_partition: dict[str | None, list[Status]] = {}
     for status in chosen.values():
         by_partition.setdefault(status.partition, []).append(status)

@@ -37,7 +37,7 @@ from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.forgotten import Forgotten
 from spelangy_model.progress import Progress, silent
 
-Spread = Callable[[str, str | None, str], None]  # asset, partition, build key
+Distribute = Callable[[str, str | None, str], None]  # asset, partition, build key
 
 
 class PreflightError(Exception):
@@ -81,15 +81,15 @@ class Execution:
     elsewhere. `launch(module, spec, folder)` starts a module of
     spelangy_model as a subprocess with a JSON-able spec, which it leaves in `folder`, and returns when the process has
     ended. `environment` holds service addresses and secrets, which a stage reads by name and never writes anywhere.
-    `spread(asset, partition, build_key)` has other processes do the units of a version (build.build_share) and returns
-    when they have ended; None where there are no others.
+    `distribute(asset, partition, build_key)` has other processes do the units of a version (build.build_share) and
+    returns when they have ended; None where there are no others.
     """
 
     cache_dir: Path
     launch: Callable[[str, Mapping[str, Any], Path], None]
     device: str = "cpu"
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    spread: Spread | None = None
+    distribute: Distribute | None = None
     checkpoints: Path | None = None
 
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from spelangy_assets.execution.build import Resolved, committed, resolve
 from spelangy_assets.execution.graph import Graph, Node
-from spelangy_assets.execution.places import Partitions, Place, parents_of, place_name, wanted_places
 from spelangy_assets.execution.stage import InputError
+from spelangy_assets.execution.targets import Partitions, Target, parents_of, target_name, wanted_targets
 from spelangy_assets.quality.contracts import lost_to_a_service
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity, StoreError
 from spelangy_assets.store.fingerprint import fingerprint
@@ -33,7 +33,7 @@ class Status:
     for now, not judged by its contract of now, or without records that a service's bad hour took. failed: built as
     asked, but its contract failed. waiting: it cannot be decided before an input is up to date. fresh: nothing to do.
     `causes` are the kinds of what `why` says: never built, or since then the code, the config, an input or the contract
-    changed, or the quality failed. Of what waits they are those of the `roots`, the first places above it that are not
+    changed, or the quality failed. Of what waits they are those of the `roots`, the first targets above it that are not
     up to date.
     """
 
@@ -43,12 +43,12 @@ class Status:
     why: str
     build_key: str = ""
     causes: tuple[Cause, ...] = ()
-    roots: tuple[Place, ...] = ()
+    roots: tuple[Target, ...] = ()
     shared_from: DatasetName | None = None
 
     @property
-    def place(self) -> str:
-        return place_name(self.asset, self.partition)
+    def target(self) -> str:
+        return target_name(self.asset, self.partition)
 
     @property
     def repairable(self) -> bool:
@@ -63,9 +63,9 @@ def status_of(
     source_of: Callable[[Node, str | None], object],
 ) -> list[Status]:
     """Return the state of every dataset that the graph asks for, parents first."""
-    found: dict[Place, Status] = {}
-    shared: dict[Place, Artifact] = {}
-    for name, partition in wanted_places(graph, partitions):
+    found: dict[Target, Status] = {}
+    shared: dict[Target, Artifact] = {}
+    for name, partition in wanted_targets(graph, partitions):
         found[name, partition] = _status(store, graph, graph[name], partition, source_of, found, shared)
     return list(found.values())
 
@@ -76,8 +76,8 @@ def _status(
     node: Node,
     partition: str | None,
     source_of: Callable[[Node, str | None], object],
-    above: Mapping[Place, Status],
-    shared: dict[Place, Artifact],
+    above: Mapping[Target, Status],
+    shared: dict[Target, Artifact],
 ) -> Status:
     blocked = [
         above[parent]
@@ -100,7 +100,7 @@ def _status(
 
 
 def count_states(statuses: list[Status]) -> dict[str, int]:
-    """Return how many places are in each state, those out of date by cause too; states that none is in are left out."""
+    """Return how many targets are in each state, and by cause how many are out of date; empty states are left out."""
     counts: dict[str, int] = {}
     for status in statuses:
         for words in (status.state, *(f"{status.state} by {cause}" for cause in status.causes)):
@@ -108,10 +108,10 @@ def count_states(statuses: list[Status]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _waiting(node: Node, partition: str | None, blocked: list[Status], above: Mapping[Place, Status]) -> Status:
+def _waiting(node: Node, partition: str | None, blocked: list[Status], above: Mapping[Target, Status]) -> Status:
     roots = dict.fromkeys(root for one in blocked for root in one.roots or ((one.asset, one.partition),))
     causes: dict[Cause, None] = dict.fromkeys(cause for root in roots for cause in above[root].causes)
-    named = ", ".join(above[root].place for root in list(roots)[:_ROOTS_NAMED])
+    named = ", ".join(above[root].target for root in list(roots)[:_ROOTS_NAMED])
     why = f"waits for {named}" + (f" and {len(roots) - _ROOTS_NAMED} more" if len(roots) > _ROOTS_NAMED else "")
     return Status(node.name, partition, "waiting", why, causes=tuple(causes), roots=tuple(roots))
 
@@ -177,7 +177,7 @@ def difference(manifest: Manifest, wanted: Resolved) -> dict[Cause, str]:
         reasons["config"] = f"config: {', '.join(fields)}"
     before, after = _versions(manifest.inputs), _versions(identity.inputs)
     changed = {
-        place_name(name or role, partition)
+        target_name(name or role, partition)
         for role, name, partition in before.keys() | after.keys()
         if before.get((role, name, partition)) != after.get((role, name, partition))
     }
@@ -187,7 +187,7 @@ def difference(manifest: Manifest, wanted: Resolved) -> dict[Cause, str]:
         # Equal bytes in another build: only a roll-up asks for it, since it names the builds that are there.
         builds = {item.build_key for item in manifest.inputs}
         again = sorted(
-            place_name(item.name, item.partition) for item in identity.inputs if item.build_key not in builds
+            target_name(item.name, item.partition) for item in identity.inputs if item.build_key not in builds
         )
         reasons["inputs"] = f"a child was built again: {', '.join(again)}" if again else "inputs in another order"
     return reasons

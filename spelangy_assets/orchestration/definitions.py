@@ -11,8 +11,8 @@ import dagster as dg
 
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.executors import executor_of
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.jobs import arm_jobs, jobs_of
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.schedules import repair_schedules
 from spelangy_assets.orchestration.sensors import snapshot_sensor
 from spelangy_assets.orchestration.stage_asset import stage_asset
@@ -21,15 +21,15 @@ from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 
 
-def recipe_definitions(recipe: Recipe, laboratory: Laboratory) -> dg.Definitions:
+def recipe_definitions(recipe: Recipe, installation: Installation) -> dg.Definitions:
     """Return the definitions of one recipe, without resources."""
     graph = recipe.graph
-    jobs = jobs_of(graph, laboratory.settings)
+    jobs = jobs_of(graph, installation.settings)
     return dg.Definitions(
         assets=[*(stage_asset(recipe, graph, node) for node in graph), *upkeep_assets(recipe, graph)],
-        jobs=[*jobs.values(), *arm_jobs(graph, laboratory.settings)],
-        schedules=repair_schedules(recipe, graph, laboratory) if recipe.follows_snapshots else [],
-        sensors=[snapshot_sensor(recipe, graph, laboratory, jobs)] if recipe.follows_snapshots else [],
+        jobs=[*jobs.values(), *arm_jobs(graph, installation.settings)],
+        schedules=repair_schedules(recipe, graph, installation) if recipe.follows_snapshots else [],
+        sensors=[snapshot_sensor(recipe, graph, installation, jobs)] if recipe.follows_snapshots else [],
     )
 
 
@@ -41,14 +41,14 @@ def build_definitions(
     """Return all definitions of the installation.
 
     `settings` default to the environment's, `recipes` to those that the settings name; `overrides` replace resources by
-    key (tests give a laboratory of theirs). ValueError for a recipe that there is not.
+    key (tests give a installation of theirs). ValueError for a recipe that there is not.
     """
-    laboratory = Laboratory(settings or Settings.from_environment())
-    resources = {"laboratory": laboratory, **(overrides or {})}
-    chosen = recipes or [recipe_named(name) for name in laboratory.settings.recipes]
+    installation = Installation(settings or Settings.from_environment())
+    resources = {"installation": installation, **(overrides or {})}
+    chosen = recipes or [recipe_named(name) for name in installation.settings.recipes]
     return dg.Definitions.merge(
-        *(recipe_definitions(recipe, resources["laboratory"]) for recipe in chosen),
+        *(recipe_definitions(recipe, resources["installation"]) for recipe in chosen),
         dg.Definitions(
-            assets=[verified_asset()], resources=resources, executor=executor_of(resources["laboratory"].settings)
+            assets=[verified_asset()], resources=resources, executor=executor_of(resources["installation"].settings)
         ),
     )

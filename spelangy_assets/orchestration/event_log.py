@@ -1,7 +1,7 @@
 """What Dagster's event log holds of a recipe's datasets, and how a dataset gets there without a step.
 
 Put here: reading and writing events of datasets outside of a run. Do not put here: building (stage_asset.py), or runs
-(lanes.py). A dataset that another recipe made, or that the log does not know although it is published, needs no
+(workers.py). A dataset that another recipe made, or that the log does not know although it is published, needs no
 process that computes: its events are written as its step would have written them.
 """
 
@@ -18,27 +18,29 @@ from dagster._core.definitions.data_version import (
 
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
-from spelangy_assets.execution.places import Place, place_name
+from spelangy_assets.execution.targets import Target, target_name
 from spelangy_assets.orchestration.contract_check import check_results, check_specs
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.stage_asset import code_version, materialization_metadata
 
 
 def record_present(
-    instance: dg.DagsterInstance, laboratory: Laboratory, graph: Graph, place: Place
-) -> tuple[Place, Built]:
+    instance: dg.DagsterInstance, installation: Installation, graph: Graph, target: Target
+) -> tuple[Target, Built]:
     """Return a dataset that is there, and see to it that the log holds it; nothing is computed.
 
     Made for another recipe, it is published in this one.
     """
-    name, partition = place
+    name, partition = target
     node = graph[name]
-    built = build(laboratory.store, graph, node, partition, laboratory.execution(), laboratory.source(node, partition))
-    known = recorded_version(instance, graph.recipe, place) == built.artifact.data_version
+    built = build(
+        installation.store, graph, node, partition, installation.execution(), installation.source(node, partition)
+    )
+    known = recorded_version(instance, graph.recipe, target) == built.artifact.data_version
     if not known or _stands_failed(instance, asset_key(graph.recipe, name), node):
         record(instance, graph, node, partition, built)
-    return place, built
+    return target, built
 
 
 def _stands_failed(instance: dg.DagsterInstance, key: dg.AssetKey, node: Node) -> bool:
@@ -49,9 +51,9 @@ def _stands_failed(instance: dg.DagsterInstance, key: dg.AssetKey, node: Node) -
     return any(_blocks(event.asset_check_evaluation_data) for event in events if event is not None)
 
 
-def recorded_version(instance: dg.DagsterInstance, recipe: str, place: Place) -> str | None:
+def recorded_version(instance: dg.DagsterInstance, recipe: str, target: Target) -> str | None:
     """Return the data version of a dataset's latest materialization in the log; None where there is none."""
-    record = _latest(instance, recipe, place)
+    record = _latest(instance, recipe, target)
     version = extract_data_version_from_entry(record.event_log_entry) if record else None
     return version.value if version else None
 
@@ -85,12 +87,12 @@ def record(instance: dg.DagsterInstance, graph: Graph, node: Node, partition: st
         )
 
 
-def unfinished(instance: dg.DagsterInstance, recipe: str, places: list[Place]) -> list[str]:
-    """Return what of places that runs made is not materialized, or has a blocking check that did not pass."""
+def unfinished(instance: dg.DagsterInstance, recipe: str, targets: list[Target]) -> list[str]:
+    """Return what of targets that runs made is not materialized, or has a blocking check that did not pass."""
     problems = []
-    for place in places:
-        title = place_name(*place)
-        latest = _latest(instance, recipe, place)
+    for target in targets:
+        title = target_name(*target)
+        latest = _latest(instance, recipe, target)
         if latest is None:
             problems.append(f"{title}: not materialized")
             continue
@@ -99,7 +101,7 @@ def unfinished(instance: dg.DagsterInstance, recipe: str, places: list[Place]) -
             for entry in instance.all_logs(latest.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
             if entry.dagster_event is not None
         ]
-        mine = [check for check in checks if check.asset_key == asset_key(recipe, place[0]) and check.blocking]
+        mine = [check for check in checks if check.asset_key == asset_key(recipe, target[0]) and check.blocking]
         if not mine:
             problems.append(f"{title}: no blocking check was evaluated")
         problems.extend(f"{title}: blocking check {check.check_name} failed" for check in mine if _blocks(check))
@@ -110,8 +112,8 @@ def _blocks(check: dg.AssetCheckEvaluation) -> bool:
     return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR  # an overruled one is a warning
 
 
-def _latest(instance: dg.DagsterInstance, recipe: str, place: Place) -> dg.EventLogRecord | None:
-    name, partition = place
+def _latest(instance: dg.DagsterInstance, recipe: str, target: Target) -> dg.EventLogRecord | None:
+    name, partition = target
     found = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key(recipe, name), asset_partitions=[partition] if partition else None), limit=1
     )

@@ -1,6 +1,6 @@
 """A process that ends when the one that started it is gone, and the end of a process with all that it started.
 
-Put here: both. Do not put here: what is said of a run whose process was killed (lanes.py). A lane that outlives a
+Put here: both. Do not put here: what is said of a run whose process was killed (workers.py). A worker that outlives a
 killed `demo` would go on writing where the next one resumes, and a training that it started with it.
 """
 

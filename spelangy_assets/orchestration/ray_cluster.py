@@ -15,15 +15,15 @@ from dataclasses import replace
 from spelangy_assets.execution.build import build_share
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.execution.stage import Spread
-from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.execution.stage import Distribute
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.recipes.registry import recipe_sent, text_of
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Share
 
 
-def ray_spread(settings: Settings, recipe: Recipe, node: Node) -> Spread | None:
-    """Return the `spread` of an Execution: one share for each place that the cluster of `SPELANGY_RAY` has for it.
+def ray_distribute(settings: Settings, recipe: Recipe, node: Node) -> Distribute | None:
+    """Return the `distribute` of an Execution: one share for each place that the cluster of `SPELANGY_RAY` has for it.
 
     None where the settings name no cluster.
 
@@ -35,7 +35,7 @@ def ray_spread(settings: Settings, recipe: Recipe, node: Node) -> Spread | None:
     if not settings.ray_address:
         return None
 
-    def spread(asset: str, partition: str | None, build_key: str) -> None:
+    def distribute(asset: str, partition: str | None, build_key: str) -> None:
         import ray
         from ray.exceptions import RayTaskError
 
@@ -62,7 +62,7 @@ def ray_spread(settings: Settings, recipe: Recipe, node: Node) -> Spread | None:
         if failures:
             raise failures[0]
 
-    return spread
+    return distribute
 
 
 def _do_share(
@@ -78,14 +78,14 @@ def _do_share(
     """Do one share, in a process of the cluster; `text` is that of the recipe's file, which need not be there."""
     graph = recipe_sent(reference, text).graph
     node = graph[asset]
-    laboratory = Laboratory(replace(settings, environment=dict(os.environ)))
+    installation = Installation(replace(settings, environment=dict(os.environ)))
     build_share(
-        laboratory.store,
+        installation.store,
         graph,
         node,
         partition,
-        laboratory.execution(),
+        installation.execution(),
         build_key,
         Share(index, count),
-        source=laboratory.source(node, partition),
+        source=installation.source(node, partition),
     )

@@ -14,9 +14,9 @@ from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.runs import Run, repairs_of
 from spelangy_assets.execution.status import Status, status_of
 from spelangy_assets.orchestration.backfills import add_backfill, partitions_underway, tick_tags
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key, partitions_name
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.task_sizes import size_tags
 
 REPAIR_TAG = "spelangy/repair"
@@ -26,21 +26,25 @@ _RUNS_PER_NIGHT = 20
 _WHY_CHARACTERS = 200
 
 
-def recipe_statuses(instance: dg.DagsterInstance, recipe: Recipe, graph: Graph, laboratory: Laboratory) -> list[Status]:
+def recipe_statuses(
+    instance: dg.DagsterInstance, recipe: Recipe, graph: Graph, installation: Installation
+) -> list[Status]:
     """Return the state of every dataset that a recipe asks for at the snapshots that the instance knows."""
     partitions = {
         crawl: instance.get_dynamic_partitions(partitions_name(recipe.name, crawl))
         for crawl in dict.fromkeys(node.partition for node in graph)
         if crawl is not None
     }
-    return status_of(laboratory.store, graph, partitions, lambda node, partition: laboratory.source(node, partition))
+    return status_of(
+        installation.store, graph, partitions, lambda node, partition: installation.source(node, partition)
+    )
 
 
 class Repairs:
     """What to repair in the assets of a recipe that have one partitioning, and the tags of the runs that do it."""
 
-    def __init__(self, recipe: Recipe, graph: Graph, laboratory: Laboratory, kind: str | None):
-        self.recipe, self.graph, self.laboratory = recipe, graph, laboratory
+    def __init__(self, recipe: Recipe, graph: Graph, installation: Installation, kind: str | None):
+        self.recipe, self.graph, self.installation = recipe, graph, installation
         self.kind: str | None = kind
         self.job = job_name(recipe.name, kind)
         self.name = f"{self.job}_repair"
@@ -49,9 +53,9 @@ class Repairs:
         self, instance: dg.DagsterInstance, warn: Callable[[str], object], busy: Collection[str | None] = ()
     ) -> tuple[list[Run], str]:
         """Return what to run, and words for when that is nothing; `warn` is told each asset whose contract failed."""
-        statuses = recipe_statuses(instance, self.recipe, self.graph, self.laboratory)
+        statuses = recipe_statuses(instance, self.recipe, self.graph, self.installation)
         mine = [status for status in statuses if self.graph[status.asset].partition == self.kind]
-        failed = [f"{status.place}: {status.why}" for status in mine if status.state == "failed"]
+        failed = [f"{status.target}: {status.why}" for status in mine if status.state == "failed"]
         for words in failed:
             warn(f"not requested, another run would fail again: {words}")
         plan = repairs_of(self.graph, statuses, self.kind, _RUNS_PER_NIGHT, busy)
@@ -66,7 +70,7 @@ class Repairs:
         return {
             REPAIR_TAG: alike[0].state,
             WHY_TAG: " | ".join(dict.fromkeys(repair.why for repair in alike))[:_WHY_CHARACTERS],
-            **size_tags(nodes, self.laboratory.settings.device),
+            **size_tags(nodes, self.installation.settings.device),
         }
 
 

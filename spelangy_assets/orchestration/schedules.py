@@ -7,7 +7,7 @@ import dagster as dg
 
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.repair import REPAIR_TAG, Repairs, repair_job
 
 # Snapshots first; what is made of many of them three hours later, when most of them are there.
@@ -21,10 +21,10 @@ _UNFINISHED = [
 ]
 
 
-def repair_schedules(recipe: Recipe, graph: Graph, laboratory: Laboratory) -> list[dg.ScheduleDefinition]:
+def repair_schedules(recipe: Recipe, graph: Graph, installation: Installation) -> list[dg.ScheduleDefinition]:
     """Return the nightly repair of a recipe, one schedule a partitioning; off until somebody turns them on."""
     kinds = sorted({node.partition for node in graph}, key=str)
-    return [_schedule(Repairs(recipe, graph, laboratory, kind)) for kind in kinds]
+    return [_schedule(Repairs(recipe, graph, installation, kind)) for kind in kinds]
 
 
 def _schedule(repairs: Repairs) -> dg.ScheduleDefinition:

@@ -9,16 +9,16 @@ import dagster as dg
 
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.recipe import Recipe
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key, partitions_name
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.partitions import snapshots
 from spelangy_assets.orchestration.task_sizes import size_tags
 
 _SNAPSHOTS_PER_TICK = 10
 
 
-def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory, jobs: Mapping) -> dg.SensorDefinition:
+def snapshot_sensor(recipe: Recipe, graph: Graph, installation: Installation, jobs: Mapping) -> dg.SensorDefinition:
     """Return the sensor of a recipe. It adds at most ten new snapshots a tick and requests their first asset once.
 
     `jobs` are the recipe's, by partitioning; the sensor has those that its crawl assets are in.
@@ -34,7 +34,7 @@ def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory, jobs: 
     )
     def find_snapshots(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         requests, additions, room = [], [], _SNAPSHOTS_PER_TICK
-        found = snapshots(graph, laboratory.settings)
+        found = snapshots(graph, installation.settings)
         for crawl in graph.crawls:
             partition = str(crawl.partition)
             names = found[partition]
@@ -51,13 +51,13 @@ def snapshot_sensor(recipe: Recipe, graph: Graph, laboratory: Laboratory, jobs: 
                     partition_key=snapshot,
                     asset_selection=[asset_key(recipe.name, crawl.name)],
                     job_name=job_name(recipe.name, partition),
-                    tags={"snapshot": snapshot, **size_tags([crawl], laboratory.settings.device)},
+                    tags={"snapshot": snapshot, **size_tags([crawl], installation.settings.device)},
                 )
                 for snapshot in fresh
                 if snapshot not in crawl.snapshots
             )
         if not additions:
-            return dg.SkipReason(f"no new snapshot in {laboratory.settings.snapshots}")
+            return dg.SkipReason(f"no new snapshot in {installation.settings.snapshots}")
         return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=additions)
 
     return find_snapshots

@@ -18,10 +18,10 @@ from spelangy_assets.execution.meter import now_and_then
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import InputError, PreflightError
 from spelangy_assets.orchestration.contract_check import check_results, check_specs
+from spelangy_assets.orchestration.installation import Installation, child_command, write_spec
 from spelangy_assets.orchestration.keys import asset_key, group_name, partitions_def
-from spelangy_assets.orchestration.laboratory import Laboratory, child_command, write_spec
 from spelangy_assets.orchestration.policies import automation_of, is_transient, retry_policy
-from spelangy_assets.orchestration.ray_cluster import ray_spread
+from spelangy_assets.orchestration.ray_cluster import ray_distribute
 from spelangy_assets.report.markdown import markdown_table, without_pictures
 from spelangy_assets.store.artifacts import Artifact, StoreError
 from spelangy_assets.store.fingerprint import fingerprint, payload_of
@@ -64,20 +64,20 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         automation_condition=automation_of(node),
     )
     def materialize(
-        context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]
+        context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
     ) -> dg.MaterializeResult:
         partition = context.partition_key if node.partition else None
         reports: dict[str, Any] = {}
 
         def launch(module: str, spec: Mapping[str, Any], folder: Path) -> None:
-            command = child_command(laboratory.settings, module, write_spec(spec, folder))
-            client = dg.PipesSubprocessClient(env=laboratory.child_environment())
+            command = child_command(installation.settings, module, write_spec(spec, folder))
+            client = dg.PipesSubprocessClient(env=installation.child_environment())
             child = client.run(command=command, context=context)
             for message in child.get_custom_messages():
                 reports.update(message)
 
         log = now_and_then(_LOG_EVERY_S, lambda standing: context.log.info(standing.line))
-        show = now_and_then(_SHOW_EVERY_S, lambda standing: laboratory.show(node.name, partition, standing), True)
+        show = now_and_then(_SHOW_EVERY_S, lambda standing: installation.show(node.name, partition, standing), True)
 
         def on_standing(standing: Standing) -> None:
             if standing.share < 1:
@@ -86,12 +86,12 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
 
         try:
             built = build(
-                laboratory.store,
+                installation.store,
                 graph,
                 node,
                 partition,
-                laboratory.execution(launch, ray_spread(laboratory.settings, recipe, node)),
-                source=laboratory.source(node, partition),
+                installation.execution(launch, ray_distribute(installation.settings, recipe, node)),
+                source=installation.source(node, partition),
                 force=context.run.tags.get(FORCE_TAG, "false") != "false",
                 log=context.log.info,
                 on_standing=on_standing,
@@ -101,7 +101,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
                 raise
             # Another try would meet the same words: what is missing has to be brought, what is broken mended first.
             raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
-        laboratory.report(node.name, partition, built)
+        installation.report(node.name, partition, built)
         return dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(built.artifact.data_version),

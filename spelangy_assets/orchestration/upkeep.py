@@ -15,9 +15,9 @@ import dagster as dg
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.status import Status, count_states
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.repair import recipe_statuses
 from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.store.fingerprint import digest_of
@@ -44,17 +44,19 @@ def _freshness(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
         "What is out of date across the whole graph, and why: code, config, input, contract or quality.",
         dg.AssetCheckSpec("up_to_date", asset=key, description="Nothing is missing, stale or failed"),
     )
-    def freshness(context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]) -> dg.MaterializeResult:
-        statuses = recipe_statuses(context.instance, recipe, graph, laboratory)
+    def freshness(
+        context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
+    ) -> dg.MaterializeResult:
+        statuses = recipe_statuses(context.instance, recipe, graph, installation)
         behind = [status for status in statuses if status.state != "fresh"]
         return dg.MaterializeResult(
             asset_key=key,
-            data_version=dg.DataVersion(digest_of([[one.place, one.state, one.why] for one in behind])[:24]),
+            data_version=dg.DataVersion(digest_of([[one.target, one.state, one.why] for one in behind])[:24]),
             metadata={
                 **count_states(statuses),
                 "out_of_date": table(
                     [
-                        {"dataset": one.place, "state": one.state, "causes": ", ".join(one.causes), "why": one.why}
+                        {"dataset": one.target, "state": one.state, "causes": ", ".join(one.causes), "why": one.why}
                         for one in behind
                     ],
                     dataset="string",
@@ -79,7 +81,7 @@ def _freshness(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
 
 def _first(behind: list[Status]) -> str | None:
     roots = [one for one in behind if one.state != "waiting"] or behind
-    return f"{len(behind)} out of date; first {roots[0].place}: {roots[0].why}" if roots else None
+    return f"{len(behind)} out of date; first {roots[0].target}: {roots[0].why}" if roots else None
 
 
 def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
@@ -92,9 +94,9 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
         pool="duckdb",
     )
     def pipeline_metrics(
-        context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]
+        context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
     ) -> dg.MaterializeResult:
-        with connect(laboratory.store, recipe.name) as connection:
+        with connect(installation.store, recipe.name) as connection:
             stages = query(connection, THROUGHPUT_SQL)
             (stored,) = query(connection, "SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM artifacts")
         kinds = {node.partition for node in graph}
@@ -105,7 +107,7 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
             )
             for status in _OPEN
         }
-        published, budget = sum(row["bytes"] for row in stages), laboratory.settings.store_budget_gb
+        published, budget = sum(row["bytes"] for row in stages), installation.settings.store_budget_gb
         gigabytes = stored["bytes"] / 1e9
         return dg.MaterializeResult(
             asset_key=key,
@@ -154,8 +156,10 @@ def verified_asset() -> dg.AssetsDefinition:
         dg.AssetCheckSpec("undamaged", asset=VERIFIED_KEY, description="Every byte is as its manifest says"),
         cron=_NIGHTLY,
     )
-    def verified(context: dg.AssetExecutionContext, laboratory: dg.ResourceParam[Laboratory]) -> dg.MaterializeResult:
-        store, day = laboratory.store, datetime.datetime.now(datetime.UTC).date()
+    def verified(
+        context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
+    ) -> dg.MaterializeResult:
+        store, day = installation.store, datetime.datetime.now(datetime.UTC).date()
         found = verify(store, part_of_day(store, day), deep=True, repair=True)
         for damage in found.damages:
             context.log.error(f"{damage.artifact.path}: {damage.reason}; set aside: {damage.aside}")

@@ -13,7 +13,7 @@ from typing import Any
 from spelangy_assets.report.render import number, render
 from spelangy_assets.report.sound import AudioBudget
 from spelangy_model.progress import duration
-from spelangy_model.records import Chunk, HeardChunk, Metric, Reject, Script
+from spelangy_model.records import CheckedChunk, Chunk, Metric, Reject, Script
 
 _CONTEXT_CHARACTERS = 400  # of the page's text on either side of the span
 _VOICES_SHOWN = 8
@@ -38,7 +38,7 @@ class SpokenSet:
     dropped: Mapping[str, int]  # "asset: reason" -> records
     rejects: Sequence[Reject] = ()
     voices: Sequence[Metric] = ()  # of its round trip
-    heard: Mapping[str, HeardChunk] = field(default_factory=dict)
+    heard: Mapping[str, CheckedChunk] = field(default_factory=dict)
     max_word_error_rate: float = 1.0
 
 
@@ -125,7 +125,7 @@ def _document_view(document: SpokenDocument, one: SpokenSet, budget: AudioBudget
     }
 
 
-def _chunk_view(chunk: Chunk, heard: HeardChunk | None, budget: AudioBudget) -> dict[str, Any]:
+def _chunk_view(chunk: Chunk, heard: CheckedChunk | None, budget: AudioBudget) -> dict[str, Any]:
     view: dict[str, Any] = {
         "role": chunk.role,
         "number": chunk.index + 1,

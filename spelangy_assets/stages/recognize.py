@@ -29,7 +29,7 @@ from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.asr import (
     AsrError,
     AsrSystem,
-    Doubt,
+    IsDoubtful,
     Recognizer,
     WindowResult,
     recognize_all,
@@ -261,7 +261,7 @@ def _listen(
     system: AsrSystem,
     recognizer: Recognizer,
     windows: Sequence[Window],
-    doubtful: Doubt | None,
+    doubtful: IsDoubtful | None,
     config: Config,
     out: UnitWriter,
 ) -> list[WindowResult]:

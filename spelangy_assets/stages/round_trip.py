@@ -36,11 +36,11 @@ from spelangy_model.audio.io import decode_flac
 from spelangy_model.audio.round_trip import Sound, hear
 from spelangy_model.audio.wer import word_errors
 from spelangy_model.eval.stats import wilson_interval
-from spelangy_model.records import Chunk, HeardChunk, Metric, RejectedChunk
+from spelangy_model.records import CheckedChunk, Chunk, Metric, RejectedChunk
 from spelangy_model.rng import stable_hash
 
 VERSION = "3"
-TABLES: dict[str, type] = {"metrics": Metric, "heard": HeardChunk, "rejected": RejectedChunk}
+TABLES: dict[str, type] = {"metrics": Metric, "heard": CheckedChunk, "rejected": RejectedChunk}
 
 _BLOCK_CHUNKS = 256  # held as sound at once
 
@@ -167,7 +167,7 @@ def _listen_to_a_sample(ctx: StageContext, recognizer: Recognizer, config: Confi
     out.write("metrics", [_error_rate(v, "dropped_voice.word_error_rate", gone[v], effect) for v in sorted(gone)])
 
 
-def _chunks_of(chunks: Artifact, gone: Mapping[str, Sequence[HeardChunk]], limit: float) -> list[RejectedChunk]:
+def _chunks_of(chunks: Artifact, gone: Mapping[str, Sequence[CheckedChunk]], limit: float) -> list[RejectedChunk]:
     """Return every chunk of the voices that go; reads no sound. A voice speaks whole documents, so none is cut."""
     if not gone:
         return []
@@ -185,7 +185,7 @@ def _chunks_of(chunks: Artifact, gone: Mapping[str, Sequence[HeardChunk]], limit
 def _listen_to_all(
     shard: ShardFile, unit: int, limit: float, recognizer: Recognizer, config: Config, out: UnitWriter
 ) -> None:
-    heard: list[HeardChunk] = []
+    heard: list[CheckedChunk] = []
     chunks = shard.iter_records(Chunk)
     while block := list(itertools.islice(chunks, _BLOCK_CHUNKS)):
         for chunk, first in zip(block, _listen(recognizer, config, block, out), strict=True):
@@ -232,7 +232,7 @@ def _read(chunks: Artifact, places: Sequence[tuple[int, str]]) -> list[Chunk]:
 
 def _listen(
     recognizer: Recognizer, config: Config, chunks: Sequence[Chunk], out: UnitWriter, look: int = 1
-) -> list[HeardChunk]:
+) -> list[CheckedChunk]:
     sounds = [Sound(chunk.chunk_id, decode_flac(chunk.audio.bytes)) for chunk in chunks]
     texts = hear(config.recognizer.name, recognizer, sounds)
     out.add("hours_heard", sum(chunk.duration_s for chunk in chunks) / 3600)
@@ -240,7 +240,7 @@ def _listen(
     for chunk, text in zip(chunks, texts, strict=True):
         errors = word_errors([chunk.spoken_text], [text])
         heard.append(
-            HeardChunk(
+            CheckedChunk(
                 chunk_id=chunk.chunk_id,
                 document_id=chunk.document_id,
                 role=chunk.role,
@@ -256,18 +256,18 @@ def _listen(
     return heard
 
 
-def _rate(chunk: HeardChunk) -> float:
+def _rate(chunk: CheckedChunk) -> float:
     return chunk.word_errors / max(1, chunk.words)
 
 
-def _reject(chunk: HeardChunk, reason: str, detail: str) -> RejectedChunk:
+def _reject(chunk: CheckedChunk, reason: str, detail: str) -> RejectedChunk:
     return RejectedChunk(chunk.chunk_id, chunk.document_id, reason, detail)
 
 
 # --- word error rates -----------------------------------------------------------------------------------------
 
 
-def design_effect(heard: Sequence[HeardChunk]) -> float:
+def design_effect(heard: Sequence[CheckedChunk]) -> float:
     """Return by how much a voice's share of wrong words varies more than that of as many independent words would.
 
     Over all voices together: the variance of the ratio of errors to words over a voice's chunks, by p (1 - p) of its
@@ -287,7 +287,7 @@ def design_effect(heard: Sequence[HeardChunk]) -> float:
 
 
 def _metrics(
-    first: Sequence[HeardChunk], deciding: Mapping[str, list[HeardChunk]], effect: float, where: str = ""
+    first: Sequence[CheckedChunk], deciding: Mapping[str, list[CheckedChunk]], effect: float, where: str = ""
 ) -> list[Metric]:
     """Return the share of wrong words over all voices, by accent and, of the look that decides about it, by voice."""
     accents = _by(first, lambda chunk: chunk.accent)
@@ -298,14 +298,14 @@ def _metrics(
     ]
 
 
-def _by(heard: Sequence[HeardChunk], key: Callable[[HeardChunk], str]) -> dict[str, list[HeardChunk]]:
-    grouped: defaultdict[str, list[HeardChunk]] = defaultdict(list)
+def _by(heard: Sequence[CheckedChunk], key: Callable[[CheckedChunk], str]) -> dict[str, list[CheckedChunk]]:
+    grouped: defaultdict[str, list[CheckedChunk]] = defaultdict(list)
     for chunk in heard:
         grouped[key(chunk)].append(chunk)
     return grouped
 
 
-def _error_rate(subject: str, metric: str, heard: Sequence[HeardChunk], effect: float) -> Metric:
+def _error_rate(subject: str, metric: str, heard: Sequence[CheckedChunk], effect: float) -> Metric:
     """Return errors per reference word with Wilson's interval of the share of wrong words.
 
     The interval is that of words/`effect` independent words (rounded up); errors beyond the number of words count in

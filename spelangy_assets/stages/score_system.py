@@ -4,8 +4,8 @@ Put here: which questions are asked, and rows and metrics of the answers. Do not
 (spelangy_model/eval/systems.py) or scoring of runs (stages/evaluate.py, whose metrics these are).
 
 Inputs: `questions` (SpokenQuestion), and `base_lm` for a system that works on a text LM. Output: scores(QuestionScore),
-metrics(Metric) as of a run, without gaps, and heard(HeardQuestion), what a system wrote down before it answered, with
-asr.word_error_rate among the metrics.
+metrics(Metric) as of a run, without gaps, and heard(TranscribedQuestion), what a system wrote down before it answered,
+with asr.word_error_rate among the metrics.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AT_ONCE = 256  # questions held as sound
 
 
 @dataclass(frozen=True, slots=True)
-class HeardQuestion:
+class TranscribedQuestion:
     """What a system wrote down of a spoken question."""
 
     question_id: str
@@ -41,7 +41,7 @@ class HeardQuestion:
     words: Annotated[Int32, "of the spoken text, normalized"]
 
 
-TABLES: dict[str, type] = {"scores": QuestionScore, "metrics": Metric, "heard": HeardQuestion}
+TABLES: dict[str, type] = {"scores": QuestionScore, "metrics": Metric, "heard": TranscribedQuestion}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def run(ctx: StageContext, config: Config) -> None:
         system = config.system.load(cache_dir, ctx.execution.device, text_lm)
         questions = ctx.inputs["questions"].manifest.rows("questions")
         scores: list[QuestionScore] = []
-        heard: list[HeardQuestion] = []
+        heard: list[TranscribedQuestion] = []
         voices: dict[str, str] = {}
         clusters: dict[str, str] = {}
         with ctx.out.unit(unit) as out:
@@ -177,14 +177,14 @@ def _score(config: Config, row: SpokenQuestion, answer: Answered) -> QuestionSco
     )
 
 
-def _heard(row: SpokenQuestion, heard: str) -> HeardQuestion:
+def _heard(row: SpokenQuestion, heard: str) -> TranscribedQuestion:
     from spelangy_model.audio.wer import word_errors
 
     errors = word_errors([row.spoken_text], [heard])
-    return HeardQuestion(row.question_id, row.spoken_text, heard, errors.errors, errors.reference_words)
+    return TranscribedQuestion(row.question_id, row.spoken_text, heard, errors.errors, errors.reference_words)
 
 
-def _errors(name: str, heard: Sequence[HeardQuestion], clusters: Mapping[str, str]) -> Iterator[Metric]:
+def _errors(name: str, heard: Sequence[TranscribedQuestion], clusters: Mapping[str, str]) -> Iterator[Metric]:
     """Yield the word error rate with a bootstrap's interval over clusters of questions, by question_id."""
     import numpy as np
 

@@ -24,7 +24,7 @@ from spelangy_assets.stages.extract_text import Config as TextConfig
 from spelangy_assets.stages.extract_text import extract_document
 from spelangy_assets.stages.speak import spoken_ids
 from spelangy_assets.store.artifacts import Artifact
-from spelangy_model.records import Chunk, HeardChunk, Metric, Page, Reject, Script
+from spelangy_model.records import CheckedChunk, Chunk, Metric, Page, Reject, Script
 from spelangy_model.rng import stable_hash
 
 VERSION = "5"
@@ -108,7 +108,7 @@ def _gather(ctx: StageContext, config: Config) -> SpokenSet:
         },
         rejects=list(itertools.islice(speech.records("rejects", Reject), config.rejects)),
         voices=list(trip.records("metrics", Metric)),
-        heard={chunk.chunk_id: chunk for chunk in trip.records("heard", HeardChunk)},
+        heard={chunk.chunk_id: chunk for chunk in trip.records("heard", CheckedChunk)},
         max_word_error_rate=trip.manifest.config["max_word_error_rate"],
     )
 

@@ -12,8 +12,8 @@ import soundfile
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.columns import column_lineage
 from spelangy_assets.orchestration.definitions import recipe_definitions
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 
@@ -22,20 +22,20 @@ EXAMPLES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", DOCUMENT, re.D
 
 
 @pytest.fixture
-def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     (tmp_path / "count_long.py").write_text(EXAMPLES["count_long.py"])
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
-    laboratory = Laboratory(Settings.at(tmp_path / "home"))
-    folder = laboratory.settings.snapshots / "audio" / "mine"
+    installation = Installation(Settings.at(tmp_path / "home"))
+    folder = installation.settings.snapshots / "audio" / "mine"
     folder.mkdir(parents=True)
     for seconds in (1, 3, 4):
         noise = np.random.default_rng(seconds).uniform(-0.1, 0.1, seconds * 16_000)
         soundfile.write(folder / f"{seconds}.wav", noise, 16_000)
-    return laboratory
+    return installation
 
 
-def test_a_stage_of_one_module_is_built_judged_drawn_and_shown(laboratory: Laboratory, tmp_path: Path) -> None:
+def test_a_stage_of_one_module_is_built_judged_drawn_and_shown(installation: Installation, tmp_path: Path) -> None:
     file = tmp_path / "long.py"
     file.write_text(EXAMPLES["my_stage.py"])
     recipe = recipe_named(str(file))
@@ -47,7 +47,7 @@ def test_a_stage_of_one_module_is_built_judged_drawn_and_shown(laboratory: Labor
     }
 
     definitions = dg.Definitions.merge(
-        recipe_definitions(recipe, laboratory), dg.Definitions(resources={"laboratory": laboratory})
+        recipe_definitions(recipe, installation), dg.Definitions(resources={"installation": installation})
     )
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("long_raw_audio", ["mine"])
@@ -59,7 +59,7 @@ def test_a_stage_of_one_module_is_built_judged_drawn_and_shown(laboratory: Labor
         (check,) = [one for one in run.get_asset_check_evaluations() if one.asset_key == key and one.blocking]
         assert check.passed
 
-    built = build(laboratory.store, graph, node, "mine", execution=laboratory.execution(), log=lambda text: None)
+    built = build(installation.store, graph, node, "mine", execution=installation.execution(), log=lambda text: None)
     assert built.cached, "Dagster's run made the version that the recipe asks for"
     assert built.artifact.manifest.counts.dropped == {"short": 1}
     assert built.artifact.manifest.counts.records_kept == 2
@@ -68,6 +68,6 @@ def test_a_stage_of_one_module_is_built_judged_drawn_and_shown(laboratory: Labor
     file.write_text(EXAMPLES["my_stage.py"].replace("min_s=2.0", "min_s=60.0"))
     graph = recipe_named(str(file)).graph
     strict = build(
-        laboratory.store, graph, graph["long_recordings"], "mine", execution=laboratory.execution(), log=print
+        installation.store, graph, graph["long_recordings"], "mine", execution=installation.execution(), log=print
     )
     assert not strict.verdict.passed, "its own contract is what judges it"

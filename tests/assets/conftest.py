@@ -33,8 +33,8 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 
 from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.stage_asset import stage_asset
 from spelangy_assets.settings import Settings
 
@@ -49,7 +49,7 @@ class ToyRecipe:
 
 
 class Bench:
-    """Materializes toy nodes through Dagster; `reports` are what the laboratory was told."""
+    """Materializes toy nodes through Dagster; `reports` are what the installation was told."""
 
     recipe = ToyRecipe()
 
@@ -57,8 +57,8 @@ class Bench:
         self.settings = Settings.at(home)
         self.instance = instance
         self.reports: list[tuple[str, str | None, Built]] = []
-        self.laboratory = Laboratory(self.settings, report=lambda *told: self.reports.append(told))
-        self.store = self.laboratory.store
+        self.installation = Installation(self.settings, report=lambda *told: self.reports.append(told))
+        self.store = self.installation.store
 
     def graph(self, *nodes: Node) -> Graph:
         return Graph("recipe", list(nodes))
@@ -75,7 +75,7 @@ class Bench:
             self.assets(*nodes),
             selection=[asset_key("recipe", only)] if only else None,
             instance=self.instance,
-            resources={"laboratory": self.laboratory},
+            resources={"installation": self.installation},
             partition_key=partition,
             tags=tags,
             raise_on_error=False,

@@ -14,11 +14,11 @@ import soundfile
 import torch
 
 from spelangy_assets.cli.demo import materialize
-from spelangy_assets.execution.places import required_places
 from spelangy_assets.execution.status import status_of
+from spelangy_assets.execution.targets import required_targets
 from spelangy_assets.orchestration.definitions import build_definitions
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.partitions import snapshots
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.sample.render import text_document, word_salad
@@ -73,8 +73,8 @@ def write_chunks(folder: Path) -> int:
             spoken = synthesizer.speak(text, voices[talk % len(voices)])
             duration = len(spoken) / SAMPLE_RATE_HZ
             told = {"speaker": f"speaker-{talk}", "lang": "en", "licence": "CC0-1.0"}
-            place = {"audio_filepath": f"talk-{talk}.flac", "offset": round(offset, 3), "duration": round(duration, 3)}
-            lines.append({**place, "text": text, "url": f"https://talks.example/{talk}", **told})
+            target = {"audio_filepath": f"talk-{talk}.flac", "offset": round(offset, 3), "duration": round(duration, 3)}
+            lines.append({**target, "text": text, "url": f"https://talks.example/{talk}", **told})
             pieces += [spoken, np.zeros(SAMPLE_RATE_HZ // 2, np.float32)]
             offset += duration + 0.5
         soundfile.write(folder / f"talk-{talk}.flac", np.concatenate(pieces), SAMPLE_RATE_HZ)
@@ -119,12 +119,12 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
     dg.Definitions.validate_loadable(definitions)
     assert asset_key("ours", "adopted_chunks") in {spec.key for spec in definitions.resolve_all_asset_specs()}
 
-    places = required_places(recipe.graph, [("run_adopted", None)])
+    targets = required_targets(recipe.graph, [("run_adopted", None)])
     told = io.StringIO()
-    result = materialize(recipe, settings, places, 1, told)
+    result = materialize(recipe, settings, targets, 1, told)
     assert result.complete, told.getvalue()
 
-    store = Laboratory(settings).store
+    store = Installation(settings).store
     chunks = store.resolve(DatasetName("ours", "adopted_chunks", "elsewhere"))
     assert (chunks.manifest.counts.records_in, chunks.manifest.counts.dropped) == (said, {})
     tokens = store.resolve(DatasetName("ours", "adopted_tokens", "elsewhere"))
@@ -145,7 +145,7 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
     # what the folder is called is nothing; what it holds is all
     (tmp_path / "home" / "snapshots" / "audio" / "elsewhere").rename(tmp_path / "moved")
     (tmp_path / "home" / "snapshots" / "audio" / "elsewhere").symlink_to(tmp_path / "moved")
-    laboratory = Laboratory(settings)
-    statuses = status_of(store, recipe.graph, snapshots(recipe.graph, settings), laboratory.source)
+    installation = Installation(settings)
+    statuses = status_of(store, recipe.graph, snapshots(recipe.graph, settings), installation.source)
     states = {(status.asset, status.partition): status.state for status in statuses}
-    assert {states[place] for place in places} == {"fresh"}
+    assert {states[target] for target in targets} == {"fresh"}

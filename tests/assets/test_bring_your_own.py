@@ -21,7 +21,7 @@ from spelangy_assets import lab
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.dataset import Dataset
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.recipes.sample import SEED, WORLD
 from spelangy_assets.sample.sources import WorldSentences
@@ -98,18 +98,24 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Modu
 
 
 @pytest.fixture
-def laboratory(tmp_path: Path) -> Laboratory:
-    return Laboratory(Settings.at(tmp_path / "home", PARROT="here"))
+def installation(tmp_path: Path) -> Installation:
+    return Installation(Settings.at(tmp_path / "home", PARROT="here"))
 
 
-def made(laboratory: Laboratory, wanted: Dataset, partition: str | None = None) -> Built:
+def made(installation: Installation, wanted: Dataset, partition: str | None = None) -> Built:
     """Build a dataset with all that is above it."""
     graph = Recipe("own", wanted).graph
     for node in graph:
         at = partition if node.partition else None
-        source = laboratory.source(node, at)
+        source = installation.source(node, at)
         built = build(
-            laboratory.store, graph, node, at, execution=laboratory.execution(), log=lambda text: None, source=source
+            installation.store,
+            graph,
+            node,
+            at,
+            execution=installation.execution(),
+            log=lambda text: None,
+            source=source,
         )
         assert built.verdict.accepted, (node.name, built.verdict.failures())
         if node.name == wanted.name:
@@ -123,31 +129,31 @@ def test_an_example_is_a_recipe(own: Callable[[str], ModuleType], file: str, nam
 
 
 def test_the_recognizer_and_the_diarizer_hear_recordings(
-    own: Callable[[str], ModuleType], laboratory: Laboratory
+    own: Callable[[str], ModuleType], installation: Installation
 ) -> None:
-    folder = laboratory.settings.snapshots / "audio" / "mine"
+    folder = installation.settings.snapshots / "audio" / "mine"
     folder.mkdir(parents=True)
     noise = np.random.default_rng(0).uniform(-0.2, 0.2, 64_000)
     soundfile.write(folder / "a.wav", np.concatenate([noise, 0.01 * noise]), 16_000)
     ears, halves = own("my_asr"), own("my_diarizer")
     audio = lab.recordings({"mine": lab.Arriving()})
     turns = lab.segments(audio, diarizer=halves.Halves())
-    words = made(laboratory, lab.hypotheses(audio, turns, (ears.LoudSeconds(),)), "mine").artifact
+    words = made(installation, lab.hypotheses(audio, turns, (ears.LoudSeconds(),)), "mine").artifact
     said = [row.text for row in words.records("hypotheses", Hypothesis)]
     assert said == ["word word word word", ""]
     assert words.manifest.config["systems"][0]["type"] == "LoudSeconds"
     assert words.manifest.outside == {"my_asr": module_digest("my_asr")}
-    segments = made(laboratory, turns, "mine").artifact.records("segments", Segment)
+    segments = made(installation, turns, "mine").artifact.records("segments", Segment)
     assert [(row.start_s, row.end_s) for row in segments] == [(0.0, 4.0), (4.0, 8.0)]
 
 
 def test_the_voice_speaks_and_a_speech_tokenizer_of_ones_own_hears_it(
-    own: Callable[[str], ModuleType], laboratory: Laboratory, tmp_path: Path
+    own: Callable[[str], ModuleType], installation: Installation, tmp_path: Path
 ) -> None:
     sentences = WorldSentences(world=WORLD, seed=SEED, kind="talk", count=3)
     voices = (Voice(name="hum", accent="none"),)
     speech = lab.tokenizer_speech(sentences, seed=SEED, voices=voices, synthesizer=own("my_voice").Hum())
-    chunks = list(made(laboratory, speech).artifact.records("chunks", Chunk))
+    chunks = list(made(installation, speech).artifact.records("chunks", Chunk))
     assert len(chunks) == 3
     assert all(chunk.end_s == pytest.approx(0.1 * len(chunk.spoken_text), abs=0.01) for chunk in chunks)
 
@@ -155,21 +161,21 @@ def test_the_voice_speaks_and_a_speech_tokenizer_of_ones_own_hears_it(
     (tmp_path / "levels" / "config.json").write_text(json.dumps({"model_type": "levels_of_a_test", "levels": 50}))
     (tmp_path / "levels" / "model.safetensors").write_bytes(b"levels")
     levels = own("my_codec").Levels(str(tmp_path / "levels"))
-    tokenizer = made(laboratory, lab.speech_tokenizer(speech, codec=levels)).artifact
+    tokenizer = made(installation, lab.speech_tokenizer(speech, codec=levels)).artifact
     used = {row.metric: row.value for row in tokenizer.records("metrics", Metric)}
     assert 0.05 <= used["codebook.used_share"] < 1
     assert "round_trip.character_error_rate" not in used, "it has no head that reads its codes"
 
 
-def test_the_language_model_is_asked(own: Callable[[str], ModuleType], laboratory: Laboratory) -> None:
-    folder = laboratory.settings.snapshots / "pages" / "mine"
+def test_the_language_model_is_asked(own: Callable[[str], ModuleType], installation: Installation) -> None:
+    folder = installation.settings.snapshots / "pages" / "mine"
     folder.mkdir(parents=True)
     text = "".join(f"<p>{SENTENCE}{number} boats carry it.</p>" for number in range(8))
     (folder / "page.html").write_text(
         f"<html><head><title>Ferries</title></head><body><article>{text}</article></body></html>"
     )
     krist = lab.krist(lab.pages({"mine": lab.Arriving()}), model=own("my_client").Parrot())
-    artifact = made(laboratory, krist, "mine").artifact
+    artifact = made(installation, krist, "mine").artifact
     (script,) = artifact.records("scripts", Script)
     assert "ferry to the northern islands" in script.lines[0].text
     assert artifact.manifest.counts.stats["model_answered"] == 1

@@ -73,9 +73,9 @@ class FaultyServer:
         """HOST:PORT."""
         return f"127.0.0.1:{self._server.server_port}"
 
-    def uri(self, place: str) -> str:
+    def uri(self, target: str) -> str:
         """Return the URI of a bucket or prefix on this server."""
-        return f"s3://{place}?endpoint_override={self.endpoint}&scheme=http&region=us-east-1"
+        return f"s3://{target}?endpoint_override={self.endpoint}&scheme=http&region=us-east-1"
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         kind, error = self._draw()
@@ -144,7 +144,7 @@ def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) ->
     """Run a recipe with its store on the server, print what differs from a store on a disk, return whether nothing."""
     import boto3
 
-    from spelangy_assets.execution.places import place_name, required_places
+    from spelangy_assets.execution.targets import required_targets, target_name
     from spelangy_assets.recipes.registry import recipe_named
     from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 
@@ -164,8 +164,8 @@ def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) ->
 
     on_s3 = ArtifactStore(server.uri("bucket/store"), home / "cache")
     equal, same_builds, other = 0, 0, []
-    places = required_places(recipe_named(recipe_name).graph)
-    for asset, partition in places:
+    targets = required_targets(recipe_named(recipe_name).graph)
+    for asset, partition in targets:
         name = DatasetName(recipe_name, asset, partition)
         here = on_s3.latest(name)
         # The same build, or what other code or another config published there: that may be of equal bytes too.
@@ -179,12 +179,12 @@ def compare(server: FaultyServer, recipe_name: str, home: Path, against: str) ->
             equal += 1
             same_builds += here.manifest.build_key == there.manifest.build_key
             continue
-        other.append(f"{place_name(asset, partition)}: {why}")
+        other.append(f"{target_name(asset, partition)}: {why}")
     for line in other:
         print(line)
     failed = requests["error"] + requests["lost"]
     print(
-        f"recipe {recipe_name} on S3, {seconds:.0f} s: data versions equal {equal} of {len(places)} "
+        f"recipe {recipe_name} on S3, {seconds:.0f} s: data versions equal {equal} of {len(targets)} "
         f"(of {same_builds} the build keys too)"
     )
     print(

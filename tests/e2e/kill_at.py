@@ -1,8 +1,8 @@
-"""Runs `demo --recipe tiny` over one lane, and kills the process that writes the first file that matches a pattern.
+"""Runs `demo --recipe tiny` over one worker, and kills the process that writes the first file that matches a pattern.
 
     python kill_at.py PATTERN before|after
 
-The lanes are started by spawning, which runs this module's top level in each of them: the trap is set there too.
+The workers are started by spawning, which runs this module's top level in each of them: the trap is set there too.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from homes import data_versions, run_command, summary
 
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.execution.places import required_places
-from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.execution.targets import required_targets
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
@@ -23,7 +23,7 @@ from spelangy_assets.store.lineage_queries import SOURCES_SQL
 
 pytestmark = pytest.mark.slow
 
-# In the order in which one lane comes by: in six stages at a shard in their middle, and between last shard, manifest,
+# In the order in which one worker comes by: in six stages at a shard in their middle, and between last shard, manifest,
 # verdict and publication.
 KILLS = [
     (r"data/write_krist/.*manifest\.json", "before"),
@@ -69,12 +69,12 @@ def with_another_seed(recipe: str, mix: str) -> Graph:
 def test_changing_one_mix_recomputes_it_and_what_is_below_and_nothing_else(tiny_home: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(tiny_home, home)
-    graph, laboratory = with_another_seed("tiny", "mix_fine"), Laboratory(Settings.at(home))
+    graph, installation = with_another_seed("tiny", "mix_fine"), Installation(Settings.at(home))
     computed = set()
-    for name, partition in required_places(graph):
+    for name, partition in required_targets(graph):
         node = graph[name]
-        source = laboratory.source(node, partition)
-        built = build(laboratory.store, graph, node, partition, laboratory.execution(), source=source)
+        source = installation.source(node, partition)
+        built = build(installation.store, graph, node, partition, installation.execution(), source=source)
         if not built.cached:
             computed.add(name)
     assert computed == {"mix_fine", "fine_contamination", "run_fine", "eval_fine", "text_skill_fine", "leaderboard"}
@@ -108,7 +108,7 @@ def test_lineage_walks_from_a_score_to_urls_and_content_hashes(tiny_home: Path) 
     assert all(row["url"].startswith("http") for row in rows if row["kind"] == "page")
     assert all(len(row["content_hash"]) == 32 for row in rows)
     recorded = set()
-    for name, partition in required_places(recipe.graph):
+    for name, partition in required_targets(recipe.graph):
         if name in ("raw_audio", "raw_pages"):
             table = store.resolve(DatasetName("tiny", name, partition)).table(
                 "recordings" if name == "raw_audio" else "pages",

@@ -12,7 +12,7 @@ from spelangy_model.audio.asr.ct2_whisper import FasterWhisper
 from spelangy_model.audio.asr.openai_whisper import WhisperTimestamped
 from spelangy_model.audio.asr.protocol import AsrError, AsrSystem, Recognizer, WindowResult, recognize_all
 from spelangy_model.audio.asr.sphinx import PocketSphinx
-from spelangy_model.audio.asr.together import Doubt, recognize_together, unlike_speech
+from spelangy_model.audio.asr.together import IsDoubtful, recognize_together, unlike_speech
 from spelangy_model.audio.asr.transformers_canary import TransformersCanary
 from spelangy_model.audio.asr.transformers_ctc import TransformersCtc
 from spelangy_model.audio.asr.transformers_transducer import TransformersTransducer
@@ -20,8 +20,8 @@ from spelangy_model.audio.asr.transformers_transducer import TransformersTransdu
 __all__ = [
     "AsrError",
     "AsrSystem",
-    "Doubt",
     "FasterWhisper",
+    "IsDoubtful",
     "PocketSphinx",
     "Recognizer",
     "TransformersCanary",

@@ -19,11 +19,11 @@ from spelangy_model.audio.windows import MAX_WINDOW_S, PAUSE_S, Window, join_win
 # More letters and marks, without spaces, than anyone says in a second.
 MAX_CHARACTERS_PER_S = 25.0
 
-Doubt = Callable[[int, WindowResult], bool]
+IsDoubtful = Callable[[int, WindowResult], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class HeardTogether:
+class SharedResults:
     """`results` one a window, in their order, and the calls that it took: `shared` first, then `again`."""
 
     results: list[WindowResult]
@@ -42,10 +42,10 @@ def recognize_together(
     system: str,
     recognizer: Recognizer,
     windows: Sequence[Window],
-    doubtful: Doubt | None = None,
+    doubtful: IsDoubtful | None = None,
     max_s: float = MAX_WINDOW_S,
     pause_s: float = PAUSE_S,
-) -> HeardTogether:
+) -> SharedResults:
     """Recognize windows of known language, joined to at most `max_s` seconds; doubtful ones again, each by itself.
 
     `doubtful` is asked with the place of each window that shared a call, and its result; by default `unlike_speech`
@@ -62,4 +62,4 @@ def recognize_together(
     sharing = sorted(place for shared in joined if len(shared.parts) > 1 for place in shared.places)
     again = [place for place in sharing if doubtful(place, results[place])]
     results |= zip(again, recognize_all(system, recognizer, [windows[place] for place in again]), strict=True)
-    return HeardTogether([results[place] for place in range(len(windows))], len(joined), len(again))
+    return SharedResults([results[place] for place in range(len(windows))], len(joined), len(again))

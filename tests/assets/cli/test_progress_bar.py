@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from spelangy_assets.cli.demo import Teller
+from spelangy_assets.cli.demo import ProgressPrinter
 from spelangy_assets.cli.progress_bar import Bars
 from spelangy_assets.execution.runs import Run
-from spelangy_assets.orchestration.lanes import Ended, Finished, Working
+from spelangy_assets.orchestration.workers import Ended, Finished, Working
 from spelangy_model.progress import Standing, standing
 
 
@@ -62,7 +62,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Standing]:
 
 
 def test_the_whole_counts_datasets_by_their_weight_and_those_under_way_by_their_share(drawn: dict[str, Standing]):
-    teller = Teller({"cheap": 1, "heavy": 3}, [("cheap", None), ("heavy", None)], Terminal())
+    teller = ProgressPrinter({"cheap": 1, "heavy": 3}, [("cheap", None), ("heavy", None)], Terminal())
     teller(finished("cheap"))
     assert (drawn["all"].share, drawn["all"].text) == (0.25, "1 of 2 datasets")
     teller(Working("heavy", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
@@ -73,7 +73,7 @@ def test_the_whole_counts_datasets_by_their_weight_and_those_under_way_by_their_
 
 
 def test_a_dataset_of_a_run_that_failed_has_no_bar_any_more(drawn: dict[str, Standing]):
-    teller = Teller({"heavy": 3}, [("heavy", None)], Terminal())
+    teller = ProgressPrinter({"heavy": 3}, [("heavy", None)], Terminal())
     teller(Working("heavy", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
     teller(Ended(Run(None, None, ("heavy",)), "id", "heavy: no disk", 1.0))
     assert set(drawn) == {"all"} and drawn["all"].share == 0
@@ -81,7 +81,7 @@ def test_a_dataset_of_a_run_that_failed_has_no_bar_any_more(drawn: dict[str, Sta
 
 def test_a_line_for_each_dataset_is_printed_into_a_pipe():
     pipe = io.StringIO()
-    teller = Teller({"cheap": 1}, [("cheap", None)], pipe)
+    teller = ProgressPrinter({"cheap": 1}, [("cheap", None)], pipe)
     teller(Working("cheap", None, Standing(0.5, "1 of 2 units", 4.0, 4.0)))
     teller(finished("cheap"))
     teller.close()

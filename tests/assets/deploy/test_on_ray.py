@@ -124,9 +124,9 @@ def test_a_stage_over_two_nodes_gives_the_version_of_one_process(
         text = text.replace(there, here)
     (tmp_path / "dagster.yaml").write_text(text)
 
-    from spelangy_assets.orchestration.laboratory import Laboratory
+    from spelangy_assets.orchestration.installation import Installation
 
-    together = Laboratory(Settings.from_environment())
+    together = Installation(Settings.from_environment())
 
     def made(asset: str) -> Artifact | None:
         return together.store.latest(DatasetName("sample", asset, "clips"))
@@ -139,7 +139,7 @@ def test_a_stage_over_two_nodes_gives_the_version_of_one_process(
         places = finished_shares(f"http://127.0.0.1:{jobs_port}")
     assert len(places["sample/raw_audio"]) == len(places["sample/speech_segments"]) == NODES
 
-    alone = Laboratory(Settings.at(tmp_path / "alone", SPELANGY_SNAPSHOTS=str(clips.parents[1])))
+    alone = Installation(Settings.at(tmp_path / "alone", SPELANGY_SNAPSHOTS=str(clips.parents[1])))
     graph = SAMPLE.graph
     for asset, artifact in (("raw_audio", recordings), ("speech_segments", segments)):
         node = graph[asset]

@@ -542,14 +542,14 @@ def shared(toys: Any, store: ArtifactStore, node: Any, count: int, skip: tuple[i
     graph = Graph("recipe", [node])
     done: list[int] = []
 
-    def spread(asset: str, partition: str | None, build_key: str) -> None:
+    def distribute(asset: str, partition: str | None, build_key: str) -> None:
         for index in set(range(count)) - set(skip):
             build_share(
                 store, graph, node, partition, toys.execution, build_key, Share(index, count), log=toys.log.append
             )
         done.extend(int(said.split()[1]) for said in toys.log)
 
-    execution = dataclasses.replace(toys.execution, spread=spread)
+    execution = dataclasses.replace(toys.execution, distribute=distribute)
     return build(store, graph, node, None, execution, log=toys.log.append), done
 
 

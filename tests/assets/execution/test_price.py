@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from spelangy_assets.execution.graph import Graph
-from spelangy_assets.execution.places import Place
 from spelangy_assets.execution.plan import make_plan
 from spelangy_assets.execution.price import Price, compared, overhead_of, price_of, projected, wall_time
 from spelangy_assets.execution.status import status_of
+from spelangy_assets.execution.targets import Target
 from spelangy_assets.store.artifacts import ArtifactStore
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -79,7 +79,7 @@ def test_workers_share_what_does_not_wait(toys: Any):
     graph = Graph(
         "recipe", [toys.node("a"), toys.node("b"), toys.reader("c", "a"), toys.reader("d", "b"), toys.reader("e", "a")]
     )
-    took: dict[Place, float] = {("a", None): 3, ("b", None): 2, ("c", None): 4, ("d", None): 1, ("e", None): 1}
+    took: dict[Target, float] = {("a", None): 3, ("b", None): 2, ("c", None): 4, ("d", None): 1, ("e", None): 1}
     assert wall_time(graph, took, 1) == 11
     assert wall_time(graph, took, 2) == 7  # a, then c: the longest chain
     assert wall_time(graph, took, 5) == 7

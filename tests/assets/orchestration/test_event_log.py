@@ -38,12 +38,12 @@ def nodes(bench: Any, toys: Any) -> list[Node]:
     bench.instance.add_dynamic_partitions("recipe_audio_snapshot", DAYS)
     graph = bench.graph(*nodes)
     for name, day in places(nodes):
-        build(bench.store, graph, graph[name], day, bench.laboratory.execution())
+        build(bench.store, graph, graph[name], day, bench.installation.execution())
     return nodes
 
 
 def says(bench: Any, nodes: list[Node], place: tuple[str, str | None]) -> str:
-    definitions = dg.Definitions(bench.assets(*nodes), resources={"laboratory": bench.laboratory})
+    definitions = dg.Definitions(bench.assets(*nodes), resources={"installation": bench.installation})
     resolver = CachingStaleStatusResolver(
         bench.instance, definitions.resolve_asset_graph(), LoadingContextForTest(bench.instance)
     )
@@ -54,13 +54,13 @@ def test_what_is_recorded_looks_up_to_date_and_then_nothing_is_recorded_again(be
     graph = bench.graph(*nodes)
     assert {says(bench, nodes, place) for place in places(nodes)} == {"MISSING"}
     for place in places(nodes):
-        _, built = record_present(bench.instance, bench.laboratory, graph, place)
+        _, built = record_present(bench.instance, bench.installation, graph, place)
         assert built.cached
         assert recorded_version(bench.instance, "recipe", place) == built.artifact.data_version
     assert {says(bench, nodes, place) for place in places(nodes)} == {"FRESH"}
     before = events(bench)
     for place in places(nodes):
-        record_present(bench.instance, bench.laboratory, graph, place)
+        record_present(bench.instance, bench.installation, graph, place)
     assert events(bench) == before
 
 
@@ -70,7 +70,7 @@ def events(bench: Any) -> int:
 
 
 def test_the_checks_of_what_is_recorded_say_how_they_came_out(bench: Any, nodes: list[Node]) -> None:
-    record_present(bench.instance, bench.laboratory, bench.graph(*nodes), ("crawl", "mon"))
+    record_present(bench.instance, bench.installation, bench.graph(*nodes), ("crawl", "mon"))
     check = dg.AssetCheckKey(asset_key("recipe", "crawl"), "contract")
     found = bench.instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
     evaluation = found.event.dagster_event.asset_check_evaluation_data

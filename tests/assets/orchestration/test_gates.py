@@ -30,7 +30,7 @@ class Automation:
 
     def __init__(self, bench: Any, *nodes: Any):
         self.instance, self.cursor = bench.instance, None
-        self.definitions = dg.Definitions(assets=bench.assets(*nodes), resources={"laboratory": bench.laboratory})
+        self.definitions = dg.Definitions(assets=bench.assets(*nodes), resources={"installation": bench.installation})
         self.requested()
 
     def requested(self) -> int:

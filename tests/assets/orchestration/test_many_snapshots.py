@@ -40,7 +40,7 @@ def told(bench: Any, *nodes: Node) -> dict[str, tuple[str, str]]:
 
 def dagster_says(bench: Any, *nodes: Node) -> str:
     """Return Dagster's own word on the mix."""
-    definitions = dg.Definitions(bench.assets(*nodes), resources={"laboratory": bench.laboratory})
+    definitions = dg.Definitions(bench.assets(*nodes), resources={"installation": bench.installation})
     return stale_status(bench.instance, definitions, asset_key("recipe", "mix"))
 
 

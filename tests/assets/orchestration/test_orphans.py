@@ -1,4 +1,4 @@
-"""A lane goes with the process that started it, and takes along what it started."""
+"""A worker goes with the process that started it, and takes along what it started."""
 
 import subprocess
 import sys
@@ -13,14 +13,14 @@ PARENT = """
 import multiprocessing, os, subprocess, sys, time
 from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
 
-def lane():
+def worker():
     end_with_parent()
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     print(os.getpid(), child.pid, flush=True)
     time.sleep(60)
 
 if __name__ == "__main__":
-    multiprocessing.get_context("spawn").Process(target=lane).start()
+    multiprocessing.get_context("spawn").Process(target=worker).start()
     time.sleep(60)
 """
 

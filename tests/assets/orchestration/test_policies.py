@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from spelangy_assets.execution.stage import InputError
-from spelangy_assets.orchestration.laboratory import LaunchError
+from spelangy_assets.orchestration.installation import LaunchError
 from spelangy_assets.orchestration.policies import is_transient
 
 

@@ -24,8 +24,8 @@ class Nights:
         self.definitions = dg.Definitions(
             assets=bench.assets(*nodes),
             jobs=list(jobs_of(self.graph, bench.settings).values()),
-            schedules=repair_schedules(bench.recipe, self.graph, bench.laboratory),
-            resources={"laboratory": bench.laboratory},
+            schedules=repair_schedules(bench.recipe, self.graph, bench.installation),
+            resources={"installation": bench.installation},
         )
         deployment.load(self.definitions)
 
@@ -39,7 +39,7 @@ class Nights:
         return [backfill for backfill in self.deployment.backfills() if backfill.backfill_id not in known]
 
     def states(self) -> dict[str, str]:
-        statuses = recipe_statuses(self.deployment.instance, self.bench.recipe, self.graph, self.bench.laboratory)
+        statuses = recipe_statuses(self.deployment.instance, self.bench.recipe, self.graph, self.bench.installation)
         return {status.place: status.state for status in statuses}
 
 

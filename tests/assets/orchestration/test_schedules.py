@@ -16,12 +16,12 @@ class Night:
     def __init__(self, bench: Any, ticks: dg.DagsterInstance, *nodes: Node):
         self.bench, self.ticks = bench, ticks
         graph = bench.graph(*nodes)
-        self.schedules = repair_schedules(bench.recipe, graph, bench.laboratory)
+        self.schedules = repair_schedules(bench.recipe, graph, bench.installation)
         self.definitions = dg.Definitions(
             assets=bench.assets(*nodes),
             jobs=list(jobs_of(graph, bench.settings).values()),
             schedules=self.schedules,
-            resources={"laboratory": bench.laboratory},
+            resources={"installation": bench.installation},
         )
 
     def tick(self, name: str = "recipe_models_repair") -> Any:

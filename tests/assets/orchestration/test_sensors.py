@@ -26,12 +26,12 @@ class Watch:
         )
         bench.recipe = dataclasses.replace(bench.recipe, graph=graph)
         jobs = jobs_of(graph, bench.settings)
-        self.sensor = snapshot_sensor(bench.recipe, graph, bench.laboratory, jobs)
+        self.sensor = snapshot_sensor(bench.recipe, graph, bench.installation, jobs)
         self.definitions = dg.Definitions(
             assets=bench.assets(*graph),
             jobs=list(jobs.values()),
             sensors=[self.sensor],
-            resources={"laboratory": bench.laboratory},
+            resources={"installation": bench.installation},
         )
 
     def arrive(self, kind: str, *names: str) -> None:

@@ -22,10 +22,10 @@ from dagster._core.execution.backfill import BulkActionStatus
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.stage import StageContext
 from spelangy_assets.orchestration.jobs import jobs_of
-from spelangy_assets.orchestration.lanes import PROCESS_TAG, close_orphans
 from spelangy_assets.orchestration.repair import recipe_statuses
 from spelangy_assets.orchestration.schedules import repair_schedules
 from spelangy_assets.orchestration.sensors import snapshot_sensor
+from spelangy_assets.orchestration.workers import PROCESS_TAG, close_orphans
 from spelangy_model.records import Metric
 
 pytestmark = pytest.mark.slow
@@ -109,13 +109,13 @@ class Month:
         """Make the code of today what the daemons know."""
         graph = self.graph()
         jobs = jobs_of(graph, self.bench.settings)
-        self.sensor = snapshot_sensor(self.bench.recipe, graph, self.bench.laboratory, jobs)
+        self.sensor = snapshot_sensor(self.bench.recipe, graph, self.bench.installation, jobs)
         self.definitions = dg.Definitions(
             assets=self.bench.assets(*graph),
             jobs=list(jobs.values()),
             sensors=[self.sensor],
-            schedules=repair_schedules(self.bench.recipe, graph, self.bench.laboratory),
-            resources={"laboratory": self.bench.laboratory},
+            schedules=repair_schedules(self.bench.recipe, graph, self.bench.installation),
+            resources={"installation": self.bench.installation},
         )
         self.deployment.load(self.definitions)
 
@@ -165,7 +165,7 @@ class Month:
         return Counter(tuple(json.loads(line)) for line in self.log.read_text().splitlines())
 
     def states(self) -> dict[str, str]:
-        statuses = recipe_statuses(self.deployment.instance, self.bench.recipe, self.graph(), self.bench.laboratory)
+        statuses = recipe_statuses(self.deployment.instance, self.bench.recipe, self.graph(), self.bench.installation)
         return {status.place: status.state for status in statuses}
 
 

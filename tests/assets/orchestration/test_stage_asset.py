@@ -11,8 +11,8 @@ import pytest
 
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.orchestration import stage_asset
+from spelangy_assets.orchestration.installation import LaunchError
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.laboratory import LaunchError
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.stages import tokenize_text
 from spelangy_assets.store.artifacts import Address
@@ -353,7 +353,7 @@ def test_the_log_of_a_run_and_the_laboratory_are_told_how_far_a_dataset_is(
     shown = []
     monkeypatch.setattr(stage_asset, "_LOG_EVERY_S", 0.0)
     monkeypatch.setattr(stage_asset, "_SHOW_EVERY_S", 0.0)
-    bench.laboratory = dataclasses.replace(bench.laboratory, show=lambda *told: shown.append(told))
+    bench.installation = dataclasses.replace(bench.installation, show=lambda *told: shown.append(told))
     result = bench.materialize(toys.node(stage=toys.make_stage(run)))
     assert result.success, bench.failures(result)
     assert [(asset, partition, standing.text) for asset, partition, standing in shown] == [
@@ -365,14 +365,14 @@ def test_the_log_of_a_run_and_the_laboratory_are_told_how_far_a_dataset_is(
 
 def test_a_plain_launch_needs_no_dagster_and_names_what_failed(bench: Any, tmp_path: Path, child_module: str):
     spec = {"value": 1, "file": str(tmp_path / "said.txt")}
-    bench.laboratory.launch(child_module, spec, tmp_path / "scratch")
+    bench.installation.launch(child_module, spec, tmp_path / "scratch")
     assert (tmp_path / "said.txt").read_text() == "1"
     with pytest.raises(LaunchError, match="toy_child ended with exit status 3"):
-        bench.laboratory.launch(child_module, {**spec, "status": 3}, tmp_path / "scratch")
+        bench.installation.launch(child_module, {**spec, "status": 3}, tmp_path / "scratch")
 
 
 def test_a_configured_accelerate_is_the_launcher(bench: Any, tmp_path: Path):
-    from spelangy_assets.orchestration.laboratory import child_command
+    from spelangy_assets.orchestration.installation import child_command
 
     spec = tmp_path / "spec.json"
     assert child_command(bench.settings, "module", spec) == [sys.executable, "-m", "module", str(spec)]

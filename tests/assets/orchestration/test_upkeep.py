@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.laboratory import Laboratory
 from spelangy_assets.orchestration.upkeep import VERIFIED_KEY, upkeep_assets, verified_asset
 
 
@@ -17,7 +17,7 @@ def looked_at(bench: Any, name: str, *nodes: Any) -> tuple[dict[str, Any], dg.As
         upkeep_assets(bench.recipe, bench.graph(*nodes)),
         selection=[asset_key("recipe", name)],
         instance=bench.instance,
-        resources={"laboratory": bench.laboratory},
+        resources={"installation": bench.installation},
     )
     (check,) = result.get_asset_check_evaluations()
     told = bench.materialization(result, name).metadata
@@ -57,7 +57,7 @@ def test_what_is_out_of_date_is_a_table_of_places_states_causes_and_reasons(benc
 @pytest.mark.parametrize(("budget", "within"), [("", True), ("1", True), ("0.0000001", False)])
 def test_the_pipeline_tells_its_work_its_drops_and_its_size(bench: Any, toys: Any, budget: str, within: bool):
     assert bench.materialize(toys.node(), toys.reader("reader", "source")).success
-    bench.laboratory = Laboratory(bench.settings.at(bench.settings.home, SPELANGY_STORE_BUDGET_GB=budget))
+    bench.installation = Installation(bench.settings.at(bench.settings.home, SPELANGY_STORE_BUDGET_GB=budget))
     metadata, check = looked_at(bench, "pipeline_metrics", toys.node())
     rows = {record.data["stage"]: record.data for record in metadata["stages"]}
     assert rows["toy_stage"]["records_dropped"] == 2 and rows["toy_stage"]["records_kept"] == 3
@@ -84,7 +84,9 @@ def test_a_month_of_nights_reads_every_version_once_and_sets_the_damaged_one_asi
                 return datetime.datetime.combine(day, datetime.time(1), tz)
 
         monkeypatch.setattr("spelangy_assets.orchestration.upkeep.datetime.datetime", Then)
-        result = dg.materialize([verified_asset()], instance=bench.instance, resources={"laboratory": bench.laboratory})
+        result = dg.materialize(
+            [verified_asset()], instance=bench.instance, resources={"installation": bench.installation}
+        )
         (check,) = result.get_asset_check_evaluations()
         (event,) = result.get_asset_materialization_events()
         told: dict[str, Any] = dict(event.materialization.metadata)

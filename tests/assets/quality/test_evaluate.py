@@ -13,7 +13,7 @@ from spelangy_assets.quality.evaluate import ContractError, aggregate, drift_val
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages.clean_transcripts import CONTRACT as CLEAN_TRANSCRIPTS
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
-from spelangy_assets.stages.score_system import HeardQuestion
+from spelangy_assets.stages.score_system import TranscribedQuestion
 from spelangy_assets.stages.tokenize_chunks import CONTRACT as SPEECH_TOKENS
 from spelangy_assets.stages.train_lm import CONTRACT as RUN
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
@@ -147,7 +147,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "system_scores": {
         "scores": SCORE,
         "metrics": Metric("cascade", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
-        "heard": HeardQuestion("q", "Who?", "who", 0, 1),
+        "heard": TranscribedQuestion("q", "Who?", "who", 0, 1),
     },
     "contaminated": {"contaminated": ContaminatedDocument("d", "t", 6, "one two three four five six")},
     "metrics": {"metrics": Metric("run", "sqa.accuracy", 0.5, math.nan, math.nan, 4)},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spelangy_assets import lab
-from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.recipes import sample
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.recipes.sample import SAMPLE
@@ -50,11 +50,11 @@ def test_two_crawls_have_two_names():
 
 
 def test_a_recipe_says_of_a_folder_that_its_texts_are_what_is_said(tmp_path: Path):
-    laboratory, raw = Laboratory(Settings.at(tmp_path)), adopting("their_audio").graph["their_audio"]
+    installation, raw = Installation(Settings.at(tmp_path)), adopting("their_audio").graph["their_audio"]
     there = tmp_path / "snapshots" / "audio"
-    assert laboratory.source(raw, "elsewhere") == FolderSource(there / "elsewhere", texts=True)
-    assert laboratory.source(raw, "plain") == FolderSource(there / "plain")
-    assert laboratory.source(raw, "arrived later") == FolderSource(there / "arrived later")
+    assert installation.source(raw, "elsewhere") == FolderSource(there / "elsewhere", texts=True)
+    assert installation.source(raw, "plain") == FolderSource(there / "plain")
+    assert installation.source(raw, "arrived later") == FolderSource(there / "arrived later")
 
 
 def checkpoint(name: str = "theirs") -> lab.Checkpoint:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spelangy_assets.execution.places import required_places
+from spelangy_assets.execution.targets import required_targets
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.stages import evaluate, recognize, tokenize_questions, train_lm
 from spelangy_model.audio.asr import FasterWhisper, WhisperTimestamped
@@ -20,7 +20,7 @@ def test_the_vote_is_over_batched_recognizers_and_whisper_timestamped_recognizes
     systems = {node.name: node.config.systems for node in graph if isinstance(node.config, recognize.Config)}
     assert [type(one) for one in systems["transcript_hypotheses"]] == [FasterWhisper, FasterWhisper]
     assert [type(one) for one in systems["word_times"]] == [FasterWhisper, WhisperTimestamped]
-    assert [place for place in required_places(graph) if place[0] == "word_times"] == [("word_times", "2026-01")]
+    assert [target for target in required_targets(graph) if target[0] == "word_times"] == [("word_times", "2026-01")]
 
 
 def test_questions_are_tokenized_once_for_all_runs() -> None:

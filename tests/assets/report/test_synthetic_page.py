@@ -9,7 +9,7 @@ import pytest
 
 from spelangy_assets.report.synthetic_page import SpokenDocument, SpokenSet, surroundings, synthetic_page
 from spelangy_model.audio.io import encode_flac
-from spelangy_model.records import Audio, Chunk, HeardChunk, Line, Metric, Reject, Script
+from spelangy_model.records import Audio, CheckedChunk, Chunk, Line, Metric, Reject, Script
 
 NAN = float("nan")
 FLAC = encode_flac(0.1 * np.sin(np.arange(8000, dtype=np.float32) / 20).astype(np.float32))
@@ -44,7 +44,9 @@ QUEST = SpokenSet(
         Metric("en-us+m1", "voice.word_error_rate", 0.9, 0.7, 0.95, 20),
         Metric("en-us+m2", "voice.word_error_rate", 0.1, 0.0, 0.4, 20),
     ],
-    heard={"c1": HeardChunk("c1", "d1", "answer", "v", "en-us", "Wood, five dollars.", 1, "would five dollars", 1, 3)},
+    heard={
+        "c1": CheckedChunk("c1", "d1", "answer", "v", "en-us", "Wood, five dollars.", 1, "would five dollars", 1, 3)
+    },
     max_word_error_rate=0.5,
 )  # fmt: skip
 

@@ -191,7 +191,7 @@ def asking(stage, contract=None) -> Node:
     )  # fmt: skip
 
 
-class Laboratory:
+class Installation:
     """The pages and one stage that asks a model about them."""
 
     def __init__(self, toys, store, folder, tmp_path):
@@ -211,8 +211,8 @@ class Laboratory:
 
 
 @pytest.fixture
-def laboratory(toys, store, crawl, tmp_path):
-    return Laboratory(toys, store, crawl, tmp_path)
+def installation(toys, store, crawl, tmp_path):
+    return Installation(toys, store, crawl, tmp_path)
 
 
 def error(status, message, **more):
@@ -229,29 +229,29 @@ REFUSALS = {
 
 @pytest.mark.parametrize("stage", [write_krist, mine_quest])
 @pytest.mark.parametrize("name", REFUSALS)
-def test_what_the_service_refuses_of_all_ends_the_run_with_its_words_and_drops_no_page(laboratory, stage, name):
+def test_what_the_service_refuses_of_all_ends_the_run_with_its_words_and_drops_no_page(installation, stage, name):
     said, cure = REFUSALS[name]
     node = asking(stage)
     with Answering(lambda page, nth: said if nth >= 2 else None) as server:
         with pytest.raises(ServiceRefused) as told:
-            laboratory.build(node, server)
+            installation.build(node, server)
         assert not is_transient(told.value)
         words = said[1]["error"]["message"].replace("sk-of-the-project-12345", "***")
         assert words in str(told.value)
         assert cure in str(told.value)
         assert "sk-of-the-project" not in str(told.value)
         assert f"2 of this unit's {PAGES} requests have ended" in str(told.value)
-        assert laboratory.status(node).state == "missing"
+        assert installation.status(node).state == "missing"
         server.fault = lambda page, nth: None
         before = server.asked.total()
-        built = laboratory.build(node, server)
+        built = installation.build(node, server)
         assert (built.artifact.manifest.counts.records_kept, built.cached) == (PAGES, False)
         assert built.verdict.passed
         assert server.asked.total() - before == PAGES - 2  # those alone that were not answered
 
 
 @pytest.mark.parametrize("said", [error(503, "be back soon"), error(429, "slow down")])
-def test_a_service_that_is_away_ends_the_run_as_something_that_may_pass(laboratory, monkeypatch, said):
+def test_a_service_that_is_away_ends_the_run_as_something_that_may_pass(installation, monkeypatch, said):
     from spelangy_assets.stage_parts import language_model
 
     limits = language_model._server
@@ -263,24 +263,24 @@ def test_a_service_that_is_away_ends_the_run_as_something_that_may_pass(laborato
     node = asking(write_krist)
     with Answering(lambda page, nth: said if nth >= 3 else None) as server:
         with pytest.raises(ServiceLost, match=said[1]["error"]["message"]) as told:
-            laboratory.build(node, server)
+            installation.build(node, server)
         assert is_transient(told.value)
         server.fault = lambda page, nth: None
-        assert laboratory.build(node, server).artifact.manifest.counts.records_kept == PAGES
+        assert installation.build(node, server).artifact.manifest.counts.records_kept == PAGES
 
 
-def test_a_page_that_is_refused_for_what_it_says_stops_nothing(laboratory):
+def test_a_page_that_is_refused_for_what_it_says_stops_nothing(installation):
     refused = error(400, "The response was filtered", code="content_filter")
     with Answering(lambda page, nth: refused if page == "Mill 3" else None) as server:
-        counts = laboratory.build(asking(write_krist), server).artifact.manifest.counts
+        counts = installation.build(asking(write_krist), server).artifact.manifest.counts
     assert counts.records_kept == PAGES - 1
     assert counts.dropped == {"model_content_refused": 1}
 
 
-def test_a_parameter_that_is_refused_is_left_out_and_said_in_the_log(laboratory, toys):
+def test_a_parameter_that_is_refused_is_left_out_and_said_in_the_log(installation, toys):
     refused = error(400, "Unsupported value: 'temperature'", param="temperature", code="unsupported_value")
     with Answering(lambda page, nth: refused if nth == 0 else None) as server:
-        built = laboratory.build(asking(write_krist), server)
+        built = installation.build(asking(write_krist), server)
     assert built.artifact.manifest.counts.records_kept == PAGES
     assert built.artifact.manifest.counts.stats["model_parameters_left_out"] == 1
     assert any("temperature is refused: Unsupported value" in line for line in toys.log)
@@ -312,52 +312,52 @@ def thinned(reasons: dict[int, str]):
 
 @pytest.mark.parametrize("reasons", [dict.fromkeys(range(PAGES), "refused"), {2: "server_error"}, {4: "timeout"}])
 def test_a_dataset_that_was_published_without_what_a_service_refused_is_found_and_made_again(
-    laboratory, toys, monkeypatch, reasons
+    installation, toys, monkeypatch, reasons
 ):
     with Answering() as server:
         with monkeypatch.context() as earlier:
             earlier.setattr(write_krist, "ask_all", thinned(reasons))
-            old = laboratory.build(asking(write_krist, OLD_SCRIPTS), server)
+            old = installation.build(asking(write_krist, OLD_SCRIPTS), server)
         assert old.verdict.passed  # as it was published then
         assert old.artifact.manifest.counts.records_kept == PAGES - len(reasons)
         node = asking(write_krist, contracts.SCRIPTS)
         assert fingerprint(node.contract) != fingerprint(OLD_SCRIPTS)
-        found = laboratory.status(node)
+        found = installation.status(node)
         assert (found.state, found.why) == ("stale", "built, but not judged by its contract of now")
-        built = laboratory.build(node, server)
+        built = installation.build(node, server)
         assert not built.cached
         assert built.verdict.passed
         assert built.artifact.manifest.counts.records_kept == PAGES
         assert built.artifact.manifest.build_key == old.artifact.manifest.build_key + "-r2"
         assert any("lost records to a service's bad hour: making it again" in line for line in toys.log)
-        assert laboratory.status(node).state == "fresh"
-        assert laboratory.build(node, server).cached
+        assert installation.status(node).state == "fresh"
+        assert installation.build(node, server).cached
 
 
-def test_a_thinned_dataset_that_cannot_be_made_again_is_read_by_nothing_and_stays_found(laboratory, monkeypatch):
+def test_a_thinned_dataset_that_cannot_be_made_again_is_read_by_nothing_and_stays_found(installation, monkeypatch):
     node = asking(write_krist, contracts.SCRIPTS)
     with Answering(lambda page, nth: error(401, "no")) as server:
         with monkeypatch.context() as earlier:
             earlier.setattr(write_krist, "ask_all", thinned({0: "timeout"}))
-            laboratory.build(asking(write_krist, OLD_SCRIPTS), server)
+            installation.build(asking(write_krist, OLD_SCRIPTS), server)
         with pytest.raises(ServiceRefused):
-            laboratory.build(node, server)
-        found = laboratory.status(node)
+            installation.build(node, server)
+        found = installation.status(node)
         assert (found.state, found.causes, found.repairable) == ("stale", ("quality",), True)
         assert "records were lost to a service's bad hour" in found.why
         with pytest.raises(StoreError, match="failed its contract"):
-            laboratory.store.resolve(DatasetName("recipe", "write_krist"))
+            installation.store.resolve(DatasetName("recipe", "write_krist"))
 
 
-def test_a_dataset_that_lost_too_many_pages_to_bad_replies_is_blocked(laboratory):
+def test_a_dataset_that_lost_too_many_pages_to_bad_replies_is_blocked(installation):
     with Answering(lambda page, nth: (200, completion("prose")) if page in ("Mill 1", "Mill 2") else None) as server:
-        built = laboratory.build(asking(write_krist), server)
+        built = installation.build(asking(write_krist), server)
     assert built.artifact.manifest.counts.dropped == {"model_not_json": 2}
     assert [item.name for item in built.verdict.failures()] == [
         "share_dropped_by_model in [0, 0.25]", "share_dropped_by_model in [0, 0.05]"
     ]  # fmt: skip
     assert not built.verdict.accepted
-    assert laboratory.status(asking(write_krist)).state == "failed"
+    assert installation.status(asking(write_krist)).state == "failed"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from spelangy_model.audio.tts.espeak import EspeakSynthesizer, voices_of
 from spelangy_model.audio.tts.protocol import Voice
 from spelangy_model.audio.windows import Window
 from spelangy_model.audio.words import spread
-from spelangy_model.records import Audio, Chunk, HeardChunk, Metric, RejectedChunk
+from spelangy_model.records import Audio, CheckedChunk, Chunk, Metric, RejectedChunk
 
 TEXT = "the harp is an old instrument of wood"
 EIGHT_WRONG = "a b c d e f g h"
@@ -192,8 +192,8 @@ def test_the_design_effect_is_that_of_simulated_speech():
     """Whole chunks of n equal words are wrong or right: the effect is n. Words that are independent: it is 1."""
     rng = np.random.default_rng(0)
 
-    def heard(errors: int, words: int) -> HeardChunk:
-        return HeardChunk("c", "d", "sentence", "v", "a", "", 1, "", errors, words)
+    def heard(errors: int, words: int) -> CheckedChunk:
+        return CheckedChunk("c", "d", "sentence", "v", "a", "", 1, "", errors, words)
 
     lost_whole = [heard(10 * int(wrong), 10) for wrong in rng.random(400) < 0.3]
     assert round_trip.design_effect(lost_whole) == pytest.approx(10, rel=0.01)
@@ -212,7 +212,7 @@ def test_a_voice_that_was_unlucky_once_is_acquitted_by_the_second_look(tmp_path)
     artifact, verdict = Gate(tmp_path / "unlucky", chunks).pass_through(config)
     assert verdict.passed
     assert voices(artifact)["b+m1"].value == 0
-    assert {item.speaker for item in artifact.records("heard", HeardChunk) if item.look == 2} == {"b+m1"}
+    assert {item.speaker for item in artifact.records("heard", CheckedChunk) if item.look == 2} == {"b+m1"}
     overall = next(m for m in artifact.records("metrics", Metric) if m.metric == "word_error_rate")
     assert overall.value == pytest.approx(1 / 3)  # of the first look alone: the second is no fair sample of all voices
 
@@ -289,5 +289,5 @@ def test_whisper_tells_a_garbled_and_a_silent_voice_from_one_that_speaks(tmp_pat
         "silent",
     }
     assert voices(artifact)["good"].low < 0.5
-    assert {item.speaker for item in artifact.records("heard", HeardChunk)} == {"good", "backwards", "silent"}
+    assert {item.speaker for item in artifact.records("heard", CheckedChunk)} == {"good", "backwards", "silent"}
     assert heard("good")[1].passed

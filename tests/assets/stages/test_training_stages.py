@@ -292,7 +292,7 @@ def make_nodes() -> dict[str, Node]:
 
 
 @dataclass(frozen=True)
-class Laboratory:
+class Installation:
     store: ArtifactStore
     execution: Execution
     nodes: dict[str, Node]
@@ -300,11 +300,11 @@ class Laboratory:
 
 
 @pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Every node of the little graph, built; training runs in this process."""
     from spelangy_model.train.run import main
 
-    root = tmp_path_factory.mktemp("laboratory")
+    root = tmp_path_factory.mktemp("installation")
 
     def launch(module: str, spec: Mapping[str, Any], folder: Path) -> None:
         assert module == "spelangy_model.train.run"
@@ -316,20 +316,20 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     graph = Graph("recipe", list(nodes.values()))
     store = ArtifactStore(root / "store", root / "cache")
     built = {name: build(store, graph, node, None, execution) for name, node in nodes.items()}
-    return Laboratory(store, execution, nodes, built)
+    return Installation(store, execution, nodes, built)
 
 
-def test_every_dataset_keeps_its_contract(laboratory: Laboratory) -> None:
-    failures = {name: built.verdict.failures() for name, built in laboratory.built.items()}
+def test_every_dataset_keeps_its_contract(installation: Installation) -> None:
+    failures = {name: built.verdict.failures() for name, built in installation.built.items()}
     blocking = {name: [f for f in found if f.severity == "block"] for name, found in failures.items()}
     assert {name: found for name, found in blocking.items() if found and name != "mix_quest"} == {}
     # A mix this small misses its ratios by a document: the contract must say so for nothing else.
     assert {f.name for f in blocking["mix_quest"]} <= {"largest_share_error in [0, 0.005]"}
 
 
-def test_text_tokens_lose_nothing(laboratory: Laboratory) -> None:
-    built = laboratory.built
-    tokenizer = load_text_tokenizer(built["text_tokenizer"].artifact.local_folder(laboratory.execution.cache_dir))
+def test_text_tokens_lose_nothing(installation: Installation) -> None:
+    built = installation.built
+    tokenizer = load_text_tokenizer(built["text_tokenizer"].artifact.local_folder(installation.execution.cache_dir))
     texts = {
         document.document_id: document.text for document in built["texts"].artifact.records("documents", TextDocument)
     }
@@ -339,8 +339,8 @@ def test_text_tokens_lose_nothing(laboratory: Laboratory) -> None:
         assert tokenizer.decode(ids) == " " + texts[document.document_id]
 
 
-def test_a_mix_reports_what_it_achieved_and_names_its_layout(laboratory: Laboratory) -> None:
-    artifact = laboratory.built["mix_quest"].artifact
+def test_a_mix_reports_what_it_achieved_and_names_its_layout(installation: Installation) -> None:
+    artifact = installation.built["mix_quest"].artifact
     rows = list(artifact.records("rows", PackedRow))
     assert [row.row for row in rows] == list(range(30))
     assert [shard.rows for shard in artifact.shards("rows")] == [12, 12, 6]
@@ -356,16 +356,18 @@ def test_a_mix_reports_what_it_achieved_and_names_its_layout(laboratory: Laborat
     assert stats["text.0.tokens"] / stats["filled_positions"] == pytest.approx(0.4, abs=1 / 30)  # to within a row
 
 
-def test_a_mix_shows_its_tree_with_the_versions_of_its_data(laboratory: Laboratory) -> None:
-    built = laboratory.built["mix_quest"]
-    tree = materialization_metadata(built, laboratory.nodes["mix_quest"])["mixture"].value
+def test_a_mix_shows_its_tree_with_the_versions_of_its_data(installation: Installation) -> None:
+    built = installation.built["mix_quest"]
+    tree = materialization_metadata(built, installation.nodes["mix_quest"])["mixture"].value
     assert "speech_text: 16 rows (53.33%)" in tree
     for name in ("quest_tokens", "text_tokens"):
-        assert f"from recipe/{name}@{laboratory.built[name].artifact.data_version[:12]}" in tree
+        assert f"from recipe/{name}@{installation.built[name].artifact.data_version[:12]}" in tree
     assert "epochs" in tree
 
 
-def test_a_mix_that_was_killed_reads_no_shard_twice(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mix_that_was_killed_reads_no_shard_twice(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, units = mix.rows_of_plan, []
 
     def rows_until_killed(*arguments: Any) -> Any:
@@ -375,8 +377,10 @@ def test_a_mix_that_was_killed_reads_no_shard_twice(laboratory: Laboratory, monk
         return real(*arguments)
 
     def again() -> Built:
-        graph = Graph("recipe", list(laboratory.nodes.values()))
-        return build(laboratory.store, graph, laboratory.nodes["mix_quest"], None, laboratory.execution, force=True)
+        graph = Graph("recipe", list(installation.nodes.values()))
+        return build(
+            installation.store, graph, installation.nodes["mix_quest"], None, installation.execution, force=True
+        )
 
     monkeypatch.setattr(mix, "rows_of_plan", rows_until_killed)
     with pytest.raises(KeyboardInterrupt):
@@ -384,16 +388,16 @@ def test_a_mix_that_was_killed_reads_no_shard_twice(laboratory: Laboratory, monk
     monkeypatch.setattr(mix, "write_planned", lambda *arguments: pytest.fail("a shard was interleaved again"))
     built = again()
     assert units == [0, 12, 12, 24]  # the first shard of rows stands; the second is where it goes on
-    assert built.artifact.data_version == laboratory.built["mix_quest"].artifact.data_version
+    assert built.artifact.data_version == installation.built["mix_quest"].artifact.data_version
 
 
-def test_a_mix_off_its_ratio_by_more_than_half_a_per_cent_is_blocked(laboratory: Laboratory) -> None:
+def test_a_mix_off_its_ratio_by_more_than_half_a_per_cent_is_blocked(installation: Installation) -> None:
     for rows, passes in ((MIXTURE.rows, False), (1500, True)):
         config = mix.Config(dataclasses.replace(MIXTURE, rows=rows, max_epochs=999, text_share=0.38))
         # Under a name of its own: the runs of the other tests read the version of mix_quest that is published.
-        node = dataclasses.replace(laboratory.nodes["mix_quest"], name="mix_off_its_ratio", config=config)
-        graph = Graph("recipe", [*laboratory.nodes.values(), node])
-        built = build(laboratory.store, graph, node, None, laboratory.execution)
+        node = dataclasses.replace(installation.nodes["mix_quest"], name="mix_off_its_ratio", config=config)
+        graph = Graph("recipe", [*installation.nodes.values(), node])
+        built = build(installation.store, graph, node, None, installation.execution)
         share = built.artifact.manifest.counts.stats["text_share"]
         assert (abs(share - 0.38) <= 0.005) == passes
         assert built.verdict.passed == passes
@@ -402,11 +406,11 @@ def test_a_mix_off_its_ratio_by_more_than_half_a_per_cent_is_blocked(laboratory:
         ]
 
 
-def test_datasets_reads_a_mix(laboratory: Laboratory, tmp_path: Path) -> None:
+def test_datasets_reads_a_mix(installation: Installation, tmp_path: Path) -> None:
     import datasets
 
-    artifact = laboratory.built["mix_quest"].artifact
-    folder = artifact.local_folder(laboratory.execution.cache_dir)
+    artifact = installation.built["mix_quest"].artifact
+    folder = artifact.local_folder(installation.execution.cache_dir)
     files = str(folder / "rows-*.parquet")
     found = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
     rows = list(artifact.records("rows", PackedRow))
@@ -415,18 +419,18 @@ def test_datasets_reads_a_mix(laboratory: Laboratory, tmp_path: Path) -> None:
     assert [span["document_id"] for span in found[7]["spans"]] == [span.document_id for span in rows[7].spans]
 
 
-def test_the_loader_reads_a_mix_in_order(laboratory: Laboratory) -> None:
-    folder = laboratory.built["mix_quest"].artifact.local_folder(laboratory.execution.cache_dir)
+def test_the_loader_reads_a_mix_in_order(installation: Installation) -> None:
+    folder = installation.built["mix_quest"].artifact.local_folder(installation.execution.cache_dir)
     reader = RowReader(sorted(folder.glob("rows-*.parquet")))
     assert len(reader) == 30
     assert reader.batch(0, 30).input_ids.shape == (30, 160)
 
 
-def test_a_run_holds_a_model_and_its_curve(laboratory: Laboratory) -> None:
+def test_a_run_holds_a_model_and_its_curve(installation: Installation) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    artifact = laboratory.built["run_quest"].artifact
-    folder = artifact.local_folder(laboratory.execution.cache_dir)
+    artifact = installation.built["run_quest"].artifact
+    folder = artifact.local_folder(installation.execution.cache_dir)
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert model.config.vocab_size == len(tokenizer) == 500 + 5 + 1000
     prompt = tokenizer("<bos><|speech_start|><|speech_3|><|speech_end|> The answer", return_tensors="pt")
@@ -438,28 +442,28 @@ def test_a_run_holds_a_model_and_its_curve(laboratory: Laboratory) -> None:
     assert stats["speech.0.share"] + stats["text.0.share"] == pytest.approx(1, abs=1e-5)
     outside = sorted(shard.path.split("/")[0] for shard in artifact.manifest.attachments)
     assert outside == ["loss.md", "tensorboard", "timing.jsonl"]
-    metadata = materialization_metadata(laboratory.built["run_quest"], laboratory.nodes["run_quest"])
+    metadata = materialization_metadata(installation.built["run_quest"], installation.nodes["run_quest"])
     assert metadata["loss"].value.startswith("![loss over steps](data:image/png;base64,")
 
 
-def test_training_again_gives_the_same_data_version(laboratory: Laboratory) -> None:
-    graph = Graph("recipe", list(laboratory.nodes.values()))
-    again = build(laboratory.store, graph, laboratory.nodes["run_quest"], None, laboratory.execution, force=True)
+def test_training_again_gives_the_same_data_version(installation: Installation) -> None:
+    graph = Graph("recipe", list(installation.nodes.values()))
+    again = build(installation.store, graph, installation.nodes["run_quest"], None, installation.execution, force=True)
     assert not again.cached
-    assert again.artifact.data_version == laboratory.built["run_quest"].artifact.data_version
+    assert again.artifact.data_version == installation.built["run_quest"].artifact.data_version
 
 
 def test_a_speech_lm_and_a_base_lm_of_another_store_are_as_good_as_one_s_own(
-    laboratory: Laboratory, tmp_path: Path
+    installation: Installation, tmp_path: Path
 ) -> None:
     for name in ("run_quest", "base_lm"):
-        made = laboratory.built[name].artifact.local_folder(laboratory.execution.cache_dir)
+        made = installation.built[name].artifact.local_folder(installation.execution.cache_dir)
         (tmp_path / name).symlink_to(made, target_is_directory=True)
 
     def adopted(name: str, of: str) -> Node:
         checkpoint = adopt_checkpoint.Checkpoint(name=of, sha256=folder_digest(tmp_path / of), licence="MIT")
         return dataclasses.replace(
-            laboratory.nodes[of],
+            installation.nodes[of],
             name=name,
             stage=adopt_checkpoint,
             config=adopt_checkpoint.Config("language_model", checkpoint),
@@ -467,7 +471,7 @@ def test_a_speech_lm_and_a_base_lm_of_another_store_are_as_good_as_one_s_own(
             inputs={"text_tokenizer": "text_tokenizer"},
         )
 
-    nodes = laboratory.nodes
+    nodes = installation.nodes
     ours = [
         adopted("run_elsewhere", "run_quest"),
         adopted("base_elsewhere", "base_lm"),
@@ -481,16 +485,16 @@ def test_a_speech_lm_and_a_base_lm_of_another_store_are_as_good_as_one_s_own(
         ),
     ]
     graph = Graph("recipe", [*nodes.values(), *ours])
-    execution = dataclasses.replace(laboratory.execution, checkpoints=tmp_path)
-    built = {node.name: build(laboratory.store, graph, node, None, execution) for node in ours}
+    execution = dataclasses.replace(installation.execution, checkpoints=tmp_path)
+    built = {node.name: build(installation.store, graph, node, None, execution) for node in ours}
     assert all(one.verdict.passed for one in built.values())
 
     def metrics(one: Built) -> list[tuple[str, float]]:
         return [(metric.metric, metric.value) for metric in one.artifact.records("metrics", Metric)]
 
-    assert metrics(built["eval_elsewhere"]) == metrics(laboratory.built["eval_quest"])
+    assert metrics(built["eval_elsewhere"]) == metrics(installation.built["eval_quest"])
     weights = built["run_on_it"].artifact.read_file("model.safetensors")
-    assert weights == laboratory.built["run_quest"].artifact.read_file("model.safetensors")
+    assert weights == installation.built["run_quest"].artifact.read_file("model.safetensors")
     config = leaderboard.Config(runs=(leaderboard.RunRow("elsewhere", "elsewhere"),))
     board = dataclasses.replace(
         nodes["leaderboard"],
@@ -498,13 +502,13 @@ def test_a_speech_lm_and_a_base_lm_of_another_store_are_as_good_as_one_s_own(
         config=config,
         inputs={"run.0": "run_elsewhere", "eval.0": "eval_elsewhere"},
     )
-    shown = build(laboratory.store, Graph("recipe", [*graph, board]), board, None, execution)
+    shown = build(installation.store, Graph("recipe", [*graph, board]), board, None, execution)
     assert "trained elsewhere" in (page := shown.artifact.read_file(leaderboard.PAGE).decode())
     assert "parameters" in page
 
 
-def test_every_question_is_spoken_in_a_trained_and_in_a_held_out_accent(laboratory: Laboratory) -> None:
-    questions = list(laboratory.built["questions"].artifact.records("questions", SpokenQuestion))
+def test_every_question_is_spoken_in_a_trained_and_in_a_held_out_accent(installation: Installation) -> None:
+    questions = list(installation.built["questions"].artifact.records("questions", SpokenQuestion))
     assert len(questions) == 3 * 4 * 2
     assert {question.split for question in questions} == {"heard_wording", "unheard_wording", "new_wording"}
     accents: dict[str, set[str]] = {}
@@ -514,8 +518,8 @@ def test_every_question_is_spoken_in_a_trained_and_in_a_held_out_accent(laborato
     assert set(map(frozenset, accents.values())) == {frozenset({"en-us", "en-029"})}
 
 
-def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
-    artifact = laboratory.built["eval_quest"].artifact
+def test_scores_and_metrics_of_a_run(installation: Installation) -> None:
+    artifact = installation.built["eval_quest"].artifact
     scores = list(artifact.records("scores", QuestionScore))
     spoken = [score for score in scores if score.modality == "speech"]
     written = [score for score in scores if score.modality == "text"]
@@ -563,27 +567,27 @@ def test_scores_and_metrics_of_a_run(laboratory: Laboratory) -> None:
     assert all((one["margin"] > 0) == (one["probability"] > 0.5) for one in right if one["probability"] > 0.5)
 
 
-def test_what_a_run_was_trained_on_stands_in_its_manifest(laboratory: Laboratory) -> None:
-    stats = laboratory.built["run_quest"].artifact.manifest.counts.stats
-    rows = list(laboratory.built["mix_quest"].artifact.records("rows", PackedRow))[: TRAIN.steps * TRAIN.batch_rows]
+def test_what_a_run_was_trained_on_stands_in_its_manifest(installation: Installation) -> None:
+    stats = installation.built["run_quest"].artifact.manifest.counts.stats
+    rows = list(installation.built["mix_quest"].artifact.records("rows", PackedRow))[: TRAIN.steps * TRAIN.batch_rows]
     spans = [span for row in rows for span in row.spans]
     seen = sum(span.length for span in spans)
     assert stats["positions_seen"] == seen
     assert stats["padding_share"] == pytest.approx(1 - seen / (8 * 160))
     text = sum(span.length for span in spans if span.source == "text.0")
     assert stats["text_share_seen"] == pytest.approx(text / seen)
-    of_mix = laboratory.built["mix_quest"].artifact.manifest.counts.stats
+    of_mix = installation.built["mix_quest"].artifact.manifest.counts.stats
     share = (seen - text) / of_mix["speech.0.tokens"]
     assert stats["speech_s_seen"] == pytest.approx(share * of_mix["speech.0.speech_s"])
     assert stats["speech.0.epochs_seen"] == pytest.approx(share * of_mix["speech.0.epochs"])
 
 
-def test_a_cascade_answers_what_it_heard(laboratory: Laboratory) -> None:
-    artifact = laboratory.built["eval_cascade"].artifact
+def test_a_cascade_answers_what_it_heard(installation: Installation) -> None:
+    artifact = installation.built["eval_cascade"].artifact
     scores = {row.question_id: row for row in artifact.records("scores", QuestionScore)}
-    heard = list(artifact.records("heard", score_system.HeardQuestion))
+    heard = list(artifact.records("heard", score_system.TranscribedQuestion))
     questions = {
-        row.question_id: row for row in laboratory.built["questions"].artifact.records("questions", SpokenQuestion)
+        row.question_id: row for row in installation.built["questions"].artifact.records("questions", SpokenQuestion)
     }
     assert len(scores) == len(heard) == 10
     assert all(row.spoken_text == questions[row.question_id].spoken_text for row in heard)
@@ -594,9 +598,9 @@ def test_a_cascade_answers_what_it_heard(laboratory: Laboratory) -> None:
     assert all(scores[row.question_id].answer_index == questions[row.question_id].answer_index for row in heard)
 
 
-def test_text_skill_is_that_of_our_own_scoring_and_says_what_was_lost(laboratory: Laboratory) -> None:
+def test_text_skill_is_that_of_our_own_scoring_and_says_what_was_lost(installation: Installation) -> None:
     def metrics_of(name: str) -> dict[str, Metric]:
-        rows = list(laboratory.built[name].artifact.records("metrics", Metric))
+        rows = list(installation.built[name].artifact.records("metrics", Metric))
         assert len({metric.metric for metric in rows}) == len(rows)
         return {metric.metric: metric for metric in rows}
 
@@ -612,8 +616,8 @@ def test_text_skill_is_that_of_our_own_scoring_and_says_what_was_lost(laboratory
     assert not any(name.endswith(".drop") for name in base)
 
 
-def test_the_board_calls_what_it_shows_by_its_own_labels(laboratory: Laboratory) -> None:
-    artifact = laboratory.built["leaderboard"].artifact
+def test_the_board_calls_what_it_shows_by_its_own_labels(installation: Installation) -> None:
+    artifact = installation.built["leaderboard"].artifact
     subjects: dict[str, set[str]] = {}
     for metric in artifact.records("metrics", Metric):
         subjects.setdefault(metric.subject, set()).add(metric.metric)
@@ -627,20 +631,20 @@ def test_the_board_calls_what_it_shows_by_its_own_labels(laboratory: Laboratory)
     assert "answers by Cascade" in page
     for asset in ("eval_quest", "eval_cascade", "text_skill_base_lm", "text_skill_quest", "quest_contamination"):
         assert f"spelangy lineage {asset}" in page
-        assert asset in laboratory.nodes
+        assert asset in installation.nodes
     assert artifact.read_file(leaderboard.MARKDOWN).decode().startswith("| arm | seeds | spoken QA (%) |")
 
 
-def test_a_run_needs_exactly_one_start(laboratory: Laboratory) -> None:
-    node = dataclasses.replace(laboratory.nodes["run_quest"], config=dataclasses.replace(TRAIN, preset="tiny"))
-    graph = Graph("recipe", [node if other.name == node.name else other for other in laboratory.nodes.values()])
+def test_a_run_needs_exactly_one_start(installation: Installation) -> None:
+    node = dataclasses.replace(installation.nodes["run_quest"], config=dataclasses.replace(TRAIN, preset="tiny"))
+    graph = Graph("recipe", [node if other.name == node.name else other for other in installation.nodes.values()])
     with pytest.raises(InputError, match="give exactly one"):
-        build(laboratory.store, graph, node, None, laboratory.execution)
+        build(installation.store, graph, node, None, installation.execution)
 
 
-def test_a_mix_that_cannot_be_made_says_why(laboratory: Laboratory) -> None:
+def test_a_mix_that_cannot_be_made_says_why(installation: Installation) -> None:
     config = mix.Config(dataclasses.replace(MIXTURE, rows=4000, max_epochs=1))
-    node = dataclasses.replace(laboratory.nodes["mix_quest"], config=config)
-    graph = Graph("recipe", [node if other.name == node.name else other for other in laboratory.nodes.values()])
+    node = dataclasses.replace(installation.nodes["mix_quest"], config=config)
+    graph = Graph("recipe", [node if other.name == node.name else other for other in installation.nodes.values()])
     with pytest.raises(InputError, match="this mixture cannot be made: source"):
-        build(laboratory.store, graph, node, None, laboratory.execution)
+        build(installation.store, graph, node, None, installation.execution)

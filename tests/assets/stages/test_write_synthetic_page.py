@@ -15,7 +15,7 @@ from spelangy_assets.stages.extract_text import extract_document
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_assets.store.fingerprint import payload_of
 from spelangy_model.audio.io import encode_flac
-from spelangy_model.records import Audio, Chunk, HeardChunk, Line, Metric, Page, Reject, Script
+from spelangy_model.records import Audio, CheckedChunk, Chunk, Line, Metric, Page, Reject, Script
 
 ACCENTS = ("en-us", "en-029")
 FLAC = encode_flac(np.full(16_000, 0.1, np.float32))
@@ -60,7 +60,7 @@ class Shelf:
         self.store = ArtifactStore(folder / "store", folder / "cache")
         self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
         chunks = [chunk(i, n, "question") for n in range(3) for i in speak.spoken_ids(f"s{n}", 2)]
-        heard = [HeardChunk(chunks[0].chunk_id, "d", "question", "en-us+m1", "en-us", "Sentence 0.", 1, "", 2, 2)]
+        heard = [CheckedChunk(chunks[0].chunk_id, "d", "question", "en-us+m1", "en-us", "Sentence 0.", 1, "", 2, 2)]
         pages = [page(number) for number in range(9)] + [page(9, "<p>Too short.</p>")]
         self.inputs = {
             "raw_pages": self.commit("raw_pages", ingest_pages.TABLES, {"pages": pages}, dropped={"not_html": 2}),

@@ -13,8 +13,8 @@ import pytest
 from faulty_s3 import FaultyServer
 
 from spelangy_assets.execution.build import build
-from spelangy_assets.execution.places import required_places
-from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.execution.targets import required_targets
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.recipes.sample import TINY
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Address, ArtifactStore, DatasetName, StoreError
@@ -127,11 +127,11 @@ def test_web_speech_on_a_failing_server_has_the_versions_that_it_has_on_a_disk(
     }
     roots: list[tuple[str, str | None]] = [(f"{name}_ledger", "talk") for name in ("web_coarse", "web_fine")]
     for name, settings in homes.items():
-        laboratory = Laboratory(settings)
-        for asset, partition in required_places(graph, roots):
+        installation = Installation(settings)
+        for asset, partition in required_targets(graph, roots):
             node = graph[asset]
-            source = laboratory.source(node, partition)
-            built = build(laboratory.store, graph, node, partition, laboratory.execution(), source)
+            source = installation.source(node, partition)
+            built = build(installation.store, graph, node, partition, installation.execution(), source)
             versions[name, asset] = (built.artifact.data_version, built.verdict.passed)
     assets = {asset for _, asset in versions}
     assert len(assets) == 8

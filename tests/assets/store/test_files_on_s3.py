@@ -15,7 +15,7 @@ import soundfile
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.stage import Execution, InputError
-from spelangy_assets.orchestration.laboratory import Laboratory
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.partitions import snapshots
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.recipes.sample import SAMPLE
@@ -172,7 +172,7 @@ def test_a_snapshot_in_a_bucket_is_ingested_as_one_on_disk(
     settings = Settings.at(tmp_path / "home", SPELANGY_SNAPSHOTS_S3=root)
     assert "monday" in snapshots(SAMPLE.graph, settings)["raw_audio"]
     node = SAMPLE.graph["raw_audio"]
-    source = Laboratory(settings).source(node, "monday")
+    source = Installation(settings).source(node, "monday")
     graph = Graph("sample", [node])
     on_s3 = build(store, graph, node, "monday", execution, source).artifact
     on_disk = ArtifactStore(tmp_path / "disk", tmp_path)
@@ -210,7 +210,7 @@ def test_pages_of_a_prefix_are_those_of_the_same_files_in_a_folder(
     graph = Graph("sample", [node])
     settings = Settings.at(tmp_path / "home", SPELANGY_SNAPSHOTS_S3=root)
     assert "monday" in snapshots(SAMPLE.graph, settings)["raw_pages"]
-    source = Laboratory(settings).source(node, "monday")
+    source = Installation(settings).source(node, "monday")
     on_s3 = build(store, graph, node, "monday", execution, source).artifact
     on_disk = build(
         ArtifactStore(tmp_path / "disk", tmp_path), graph, node, "monday", execution, FolderSource(folder)

@@ -17,7 +17,7 @@ from typing import Any
 
 from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.graph import Node
-from spelangy_assets.execution.stage import Execution, Spread
+from spelangy_assets.execution.stage import Distribute, Execution
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 from spelangy_assets.sources.files import Arriving, FolderSource, Packaged
 from spelangy_assets.store.artifacts import ArtifactStore
@@ -48,7 +48,7 @@ def write_spec(spec: Mapping[str, Any], folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Laboratory:
+class Installation:
     """An installation that works on recipes.
 
     `report` is called with each dataset that was brought up to date, `show` with how far one is.
@@ -78,13 +78,13 @@ class Laboratory:
         threads = {} if self.settings.device != "cpu" else {"OMP_NUM_THREADS": "1"}
         return {**os.environ, **threads}
 
-    def execution(self, launch: Any = None, spread: Spread | None = None) -> Execution:
+    def execution(self, launch: Any = None, distribute: Distribute | None = None) -> Execution:
         return Execution(
             cache_dir=self.settings.cache_dir,
             launch=launch or self.launch,
             device=self.settings.device,
             environment=self.settings.environment,
-            spread=spread,
+            distribute=distribute,
             checkpoints=self.settings.checkpoints,
         )
 

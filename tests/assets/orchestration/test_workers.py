@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from spelangy_assets.cli.demo import materialize
-from spelangy_assets.execution.places import parents_of, required_places
 from spelangy_assets.execution.runs import ready, runs_of
-from spelangy_assets.orchestration.lanes import PROCESS_TAG, close_orphans
+from spelangy_assets.execution.targets import parents_of, required_targets
+from spelangy_assets.orchestration.workers import PROCESS_TAG, close_orphans
 from spelangy_assets.recipes.paper import PAPER
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
@@ -23,25 +23,25 @@ from spelangy_assets.settings import PACKAGE_FOLDER, Settings
 @pytest.mark.parametrize("name", ["sample", "tiny", "paper"])
 def test_runs_hold_every_place_once_and_need_only_earlier_runs(name: str) -> None:
     graph = recipe_named(name).graph
-    places = required_places(graph)
-    runs = runs_of(graph, places)
-    assert sorted((place for run in runs for place in run.places), key=str) == sorted(places, key=str)
+    targets = required_targets(graph)
+    runs = runs_of(graph, targets)
+    assert sorted((target for run in runs for target in run.targets), key=str) == sorted(targets, key=str)
     done: set[tuple[str, str | None]] = set()
     for run in runs:
         assert run in ready(runs, done), "runs stand in an order in which each can be done"
-        for asset, partition in run.places:
+        for asset, partition in run.targets:
             assert set(parents_of(graph, graph[asset], partition)) <= done, asset
             done.add((asset, partition))
 
 
 def test_every_asset_of_the_recipe_is_required() -> None:
     graph = recipe_named("sample").graph
-    assert {asset for asset, _ in required_places(graph)} == {node.name for node in graph}
+    assert {asset for asset, _ in required_targets(graph)} == {node.name for node in graph}
 
 
 def test_roots_need_what_is_above_them_and_nothing_else() -> None:
     graph = recipe_named("sample").graph
-    assert required_places(graph, [("web_fine", "2026-01"), ("text_tokenizer", None)]) == [
+    assert required_targets(graph, [("web_fine", "2026-01"), ("text_tokenizer", None)]) == [
         ("raw_audio", "2026-01"),
         ("speech_segments", "2026-01"),
         ("transcript_hypotheses", "2026-01"),
@@ -54,13 +54,13 @@ def test_roots_need_what_is_above_them_and_nothing_else() -> None:
 def test_a_corpus_needs_the_snapshots_that_its_handle_names() -> None:
     graph = recipe_named("sample").graph
     for token_set, named in (("krist", ["2026-01", "2026-02"]), ("text", ["2026-01", "2026-02", "notes"])):
-        places = required_places(graph, [(f"{token_set}_corpus", None)])
-        assert [key for asset, key in places if asset == f"{token_set}_tokens"] == named
+        targets = required_targets(graph, [(f"{token_set}_corpus", None)])
+        assert [key for asset, key in targets if asset == f"{token_set}_tokens"] == named
 
 
 def test_a_chain_of_one_snapshot_is_one_run() -> None:
     graph = recipe_named("sample").graph
-    (run,) = runs_of(graph, required_places(graph, [("web_fine_page", "2026-01")]))
+    (run,) = runs_of(graph, required_targets(graph, [("web_fine_page", "2026-01")]))
     assert (run.title, run.partition, run.needs) == ("raw_audio[2026-01]", "2026-01", set())
     assert run.assets[-1] == "web_fine_page"
 
@@ -79,22 +79,22 @@ def test_what_is_below_a_failure_is_not_run_and_is_named(tmp_path: Path, monkeyp
     monkeypatch.delenv("SPELANGY_LLM_BASE_URL", raising=False)
     monkeypatch.setenv("SPELANGY_HOME", str(settings.home))
     graph = PAPER.graph
-    places = required_places(graph, [("quest_corpus", None)])
+    targets = required_targets(graph, [("quest_corpus", None)])
     told = io.StringIO()
-    result = materialize(PAPER, settings, places, 1, told)
+    result = materialize(PAPER, settings, targets, 1, told)
     assert not result.complete
     assert "SPELANGY_LLM_BASE_URL is not set" in result.outcome.failures["raw_pages[cc-2025-05]"]
     assert "hf download" in result.outcome.failures["text_tokenizer"]
     assert [one.asset for one in result.done] == ["raw_pages"]  # above the failure, and so done
     assert set(result.outcome.not_run) == {"quest_tokens[cc-2025-05]", "quest_corpus", "speech_tokenizer"}
     missing = [problem for problem in result.problems if "not materialized" in problem]
-    assert len(missing) == len(places) - 1
+    assert len(missing) == len(targets) - 1
     assert "FAILED raw_pages[cc-2025-05]: paper__quest_pairs: PreflightError" in told.getvalue()
 
 
 def test_what_many_runs_wait_for_is_more_urgent() -> None:
     graph = recipe_named("sample").graph
-    runs = {run.assets[0]: run for run in runs_of(graph, required_places(graph))}
+    runs = {run.assets[0]: run for run in runs_of(graph, required_targets(graph))}
     assert runs["base_lm"].urgency > runs["run_quest"].urgency > runs["leaderboard"].urgency
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spelangy_assets.execution.places import required_places, wanted_places
+from spelangy_assets.execution.targets import required_targets, wanted_targets
 from spelangy_assets.recipes.registry import recipe_named
 
 NAMED = {"raw_audio": ["2026-01", "2026-02", "talk"], "raw_pages": ["2026-01", "2026-02", "notes"]}
@@ -10,11 +10,11 @@ NAMED = {"raw_audio": ["2026-01", "2026-02", "talk"], "raw_pages": ["2026-01", "
 
 def test_of_the_corpora_s_snapshots_no_more_is_wanted_than_they_need() -> None:
     graph = recipe_named("sample").graph
-    wanted = wanted_places(graph, NAMED)
-    assert sorted(wanted, key=str) == sorted(required_places(graph), key=str)
+    wanted = wanted_targets(graph, NAMED)
+    assert sorted(wanted, key=str) == sorted(required_targets(graph), key=str)
     assert ("text_documents", "notes") in wanted
     assert ("krist_documents", "notes") not in wanted  # no corpus draws Krist from it
-    pages = {place for place in wanted if place[0].endswith("_page")}
+    pages = {target for target in wanted if target[0].endswith("_page")}
     assert pages == {
         *((page, snapshot) for page in ("web_coarse_page", "web_fine_page") for snapshot in NAMED["raw_audio"]),
         *((page, snapshot) for page in ("krist_page", "quest_page") for snapshot in ("2026-01", "2026-02")),
@@ -24,13 +24,13 @@ def test_of_the_corpora_s_snapshots_no_more_is_wanted_than_they_need() -> None:
 def test_a_snapshot_that_arrived_is_wanted_whole() -> None:
     graph = recipe_named("sample").graph
     arrived = {**NAMED, "raw_pages": [*NAMED["raw_pages"], "2026-03"]}
-    more = set(wanted_places(graph, arrived)) - set(wanted_places(graph, NAMED))
+    more = set(wanted_targets(graph, arrived)) - set(wanted_targets(graph, NAMED))
     assert more == {(node.name, "2026-03") for node in graph if node.partition == "raw_pages"}
 
 
 def test_parents_stand_before_their_children() -> None:
     graph = recipe_named("sample").graph
-    places = wanted_places(graph, NAMED)
-    for position, (name, partition) in enumerate(places):
+    targets = wanted_targets(graph, NAMED)
+    for position, (name, partition) in enumerate(targets):
         above = [(parent, partition if graph[parent].partition else None) for parent in graph[name].inputs.values()]
-        assert all(places.index(parent) < position for parent in above)
+        assert all(targets.index(parent) < position for parent in above)

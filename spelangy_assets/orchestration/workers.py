@@ -1,8 +1,8 @@
 """Materializes a whole recipe through Dagster in a few long-lived processes.
 
-Put here: running runs in parents-first order over parallel lanes. Do not put here: how a graph is cut into runs
+Put here: running runs in parents-first order over parallel workers. Do not put here: how a graph is cut into runs
 (execution/runs.py), or what is printed (demo.py). A step process of its own for each asset costs seconds of imports; a
-lane imports once and runs many Dagster runs in process, one torch thread each, which on two cores is the quickest way
+worker imports once and runs many Dagster runs in process, one torch thread each, which on two cores is the quickest way
 through the sample.
 """
 
@@ -22,8 +22,8 @@ import dagster as dg
 import psutil
 
 from spelangy_assets.execution.build import Built
-from spelangy_assets.execution.places import Place
 from spelangy_assets.execution.runs import Run, ready
+from spelangy_assets.execution.targets import Target
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
@@ -35,7 +35,7 @@ PROCESS_TAG = "spelangy/process"
 
 @dataclass(frozen=True)
 class Working:
-    """How far a lane is with one dataset."""
+    """How far a worker is with one dataset."""
 
     asset: str
     partition: str | None
@@ -44,7 +44,7 @@ class Working:
 
 @dataclass(frozen=True)
 class Finished:
-    """One dataset that a lane brought up to date, in the words of its manifest."""
+    """One dataset that a worker brought up to date, in the words of its manifest."""
 
     asset: str
     partition: str | None
@@ -86,12 +86,12 @@ class Ended:
 Message = Working | Finished | Ended
 
 
-def _lane(recipe: str, reference: str, settings: Settings, inbox: Any, results: Any) -> None:
-    """The body of a lane's process: take a run, do it, say how it ended; None ends the lane."""
+def _worker(recipe: str, reference: str, settings: Settings, inbox: Any, results: Any) -> None:
+    """The body of a worker's process: take a run, do it, say how it ended; None ends the worker."""
     end_with_parent()
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
     from spelangy_assets.orchestration.definitions import build_definitions
-    from spelangy_assets.orchestration.laboratory import Laboratory
+    from spelangy_assets.orchestration.installation import Installation
     from spelangy_assets.recipes.registry import recipe_named
 
     def report(asset: str, partition: str | None, built: Built) -> None:
@@ -101,7 +101,7 @@ def _lane(recipe: str, reference: str, settings: Settings, inbox: Any, results: 
         results.put(Working(asset, partition, standing))
 
     definitions = build_definitions(
-        settings, {"laboratory": Laboratory(settings, report, show)}, recipes=[recipe_named(reference)]
+        settings, {"installation": Installation(settings, report, show)}, recipes=[recipe_named(reference)]
     )
     with dg.DagsterInstance.get() as instance:
         while (run := inbox.get()) is not None:
@@ -131,7 +131,7 @@ def _failure_text(event: dg.DagsterEvent) -> str:
 
 
 def close_orphans(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs as failed whose lane process is gone: without a daemon a killed run stays open for ever."""
+    """Mark runs as failed whose worker process is gone: without a daemon a killed run stays open for ever."""
     closed = []
     filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     for run in instance.get_runs(filters):
@@ -162,42 +162,42 @@ class Outcome:
     peak_memory_bytes: int = 0
 
 
-def run_lanes(
+def run_in_workers(
     recipe: str,
     reference: str,
     settings: Settings,
     runs: Sequence[Run],
-    lanes: int,
+    workers: int,
     on_message: Callable[[Message], None],
 ) -> Outcome:
-    """Do runs over lanes, parents first, the most urgent first; what is below a failure is not run and is named.
+    """Do runs over workers, parents first, the most urgent first; what is below a failure is not run and is named.
 
-    `on_message` is called with every message of a lane, as it comes.
-    When this is left by an exception, an interrupt among them, the lanes are killed with what they are at: the next
+    `on_message` is called with every message of a worker, as it comes.
+    When this is left by an exception, an interrupt among them, the workers are killed with what they are at: the next
     run resumes from there.
     """
     context = multiprocessing.get_context("spawn")
     _start_tracker()
     results = context.Queue()
-    inboxes = [context.Queue() for _ in range(min(lanes, len(runs)))]
+    inboxes = [context.Queue() for _ in range(min(workers, len(runs)))]
     processes = [
-        context.Process(target=_lane, args=(recipe, reference, settings, inbox, results), name=f"lane-{index}")
+        context.Process(target=_worker, args=(recipe, reference, settings, inbox, results), name=f"worker-{index}")
         for index, inbox in enumerate(inboxes)
     ]
     outcome = Outcome(peak_memory_bytes=_memory_bytes())
     idle = list(range(len(inboxes)))
-    busy: dict[Run, int] = {}  # run -> lane
-    waiting, lane_cpu = list(runs), {}
-    done: set[Place] = set()
+    busy: dict[Run, int] = {}  # run -> worker
+    waiting, worker_cpu = list(runs), {}
+    done: set[Target] = set()
     try:
         with _OneThread(), _ParentInterrupts():
             for process in processes:
                 process.start()
         while waiting or busy:
             for run in ready(waiting, done)[: len(idle)]:
-                lane = idle.pop(0)
-                inboxes[lane].put(run)
-                busy[run] = lane
+                worker = idle.pop(0)
+                inboxes[worker].put(run)
+                busy[run] = worker
                 waiting.remove(run)
             if not busy:
                 break  # what waits is below a failure
@@ -205,14 +205,14 @@ def run_lanes(
                 on_message(message)
                 if not isinstance(message, Ended):
                     continue
-                lane = busy.pop(message.run)
-                idle.append(lane)
-                lane_cpu[lane] = message.cpu_seconds
+                worker = busy.pop(message.run)
+                idle.append(worker)
+                worker_cpu[worker] = message.cpu_seconds
                 outcome.run_ids.append(message.run_id)
                 if message.failure:
                     outcome.failures[message.run.title] = message.failure
                 else:
-                    done |= set(message.run.places)
+                    done |= set(message.run.targets)
             outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, _memory_bytes())
     except BaseException:
         _kill(processes)
@@ -225,12 +225,12 @@ def run_lanes(
         process.join(timeout=30)
     _kill(processes)
     outcome.not_run = sorted(run.title for run in waiting)
-    outcome.cpu_seconds = sum(lane_cpu.values()) + sum(os.times()[:2])
+    outcome.cpu_seconds = sum(worker_cpu.values()) + sum(os.times()[:2])
     return outcome
 
 
 def _start_tracker() -> None:
-    """Start the process of multiprocessing that removes the semaphores which killed lanes leave.
+    """Start the process of multiprocessing that removes the semaphores which killed workers leave.
 
     It does so without a word on stderr, and an interrupt of the terminal does not end it before they are gone.
     """
@@ -240,16 +240,16 @@ def _start_tracker() -> None:
     sys.warnoptions.pop()
 
 
-def _kill(lanes: list[Any]) -> None:
+def _kill(workers: list[Any]) -> None:
     alive = []
-    for lane in lanes:
+    for worker in workers:
         with contextlib.suppress(psutil.NoSuchProcess):
-            if lane.is_alive():
-                alive.append(psutil.Process(lane.pid))
+            if worker.is_alive():
+                alive.append(psutil.Process(worker.pid))
     kill_trees(alive)
-    for lane in lanes:
-        if lane.pid is not None:
-            lane.join(timeout=2)
+    for worker in workers:
+        if worker.pid is not None:
+            worker.join(timeout=2)
 
 
 def _messages(results: Any, processes: list[Any]) -> Iterator[Message]:

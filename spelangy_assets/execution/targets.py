@@ -1,7 +1,7 @@
 """Which datasets at which snapshots a graph asks for.
 
-Put here: places, and what stands above them. Do not put here: whether a place is up to date (execution/status.py), or
-how places are cut into runs (runs.py).
+Put here: targets, and what stands above them. Do not put here: whether a target is up to date (execution/status.py), or
+how targets are cut into runs (runs.py).
 """
 
 from __future__ import annotations
@@ -10,36 +10,36 @@ from collections.abc import Iterable, Mapping
 
 from spelangy_assets.execution.graph import Graph, Node
 
-Place = tuple[str, str | None]  # an asset at a partition
+Target = tuple[str, str | None]  # an asset at a partition
 Partitions = Mapping[str, Iterable[str]]  # by crawl
 
 
-def place_name(asset: str, partition: str | None) -> str:
+def target_name(asset: str, partition: str | None) -> str:
     """Return the words for a dataset at a partition."""
     return f"{asset}[{partition}]" if partition else asset
 
 
-def parents_of(graph: Graph, node: Node, partition: str | None) -> list[Place]:
-    """Return the places that a node reads directly, each once."""
+def parents_of(graph: Graph, node: Node, partition: str | None) -> list[Target]:
+    """Return the targets that a node reads directly, each once."""
     own = [(asset, partition if graph[asset].partition else None) for asset in node.inputs.values()]
     return list(dict.fromkeys(own + list(node.members)))
 
 
-def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Place]:
+def required_targets(graph: Graph, roots: list[Target] | None = None) -> list[Target]:
     """Return what the roots need, parents first.
 
     By default the roots are all unpartitioned assets, and then what none of them is made from (accounts, pages to look
     at), at every snapshot at which all that it shows is needed.
     """
-    needed: dict[Place, None] = {}
+    needed: dict[Target, None] = {}
 
-    def visit(place: Place) -> None:
-        if place in needed:
+    def visit(target: Target) -> None:
+        if target in needed:
             return
-        name, partition = place
+        name, partition = target
         for parent in parents_of(graph, graph[name], partition):
             visit(parent)
-        needed[place] = None
+        needed[target] = None
 
     for root in roots if roots is not None else [(node.name, None) for node in graph if node.partition is None]:
         visit(root)
@@ -53,13 +53,13 @@ def required_places(graph: Graph, roots: list[Place] | None = None) -> list[Plac
     return list(needed)
 
 
-def wanted_places(graph: Graph, partitions: Partitions) -> list[Place]:
-    """Return every place that should be up to date, in the graph's order.
+def wanted_targets(graph: Graph, partitions: Partitions) -> list[Target]:
+    """Return every target that should be up to date, in the graph's order.
 
     A snapshot that a corpus names is wanted as far as the corpora need it; one that has arrived and is in no corpus
     yet is wanted whole, so that it can be looked at and chosen. A snapshot that is no partition yet is left out.
     """
-    required = set(required_places(graph))
+    required = set(required_targets(graph))
     chosen = {(graph[asset].partition, partition) for asset, partition in required}
     return [
         (node.name, key)
