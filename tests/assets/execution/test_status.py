@@ -18,7 +18,7 @@ DAYS = {"audio_snapshot": ["mon", "tue"], "page_snapshot": []}
 
 def states(store: ArtifactStore, *nodes: Node, source: Any = None) -> dict[str, Status]:
     statuses = status_of(store, Graph("recipe", list(nodes)), DAYS, lambda node, partition: source)
-    return {status.place: status for status in statuses}
+    return {status.target: status for status in statuses}
 
 
 def told(statuses: dict[str, Status]) -> dict[str, str]:

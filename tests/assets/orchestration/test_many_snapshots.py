@@ -35,7 +35,7 @@ def below(toys: Any) -> list[Node]:
 def told(bench: Any, *nodes: Node) -> dict[str, tuple[str, str]]:
     partitions = {"audio_snapshot": DAYS, "page_snapshot": []}
     statuses = status_of(bench.store, bench.graph(*nodes), partitions, lambda node, partition: None)
-    return {status.place: (status.state, status.why) for status in statuses}
+    return {status.target: (status.state, status.why) for status in statuses}
 
 
 def dagster_says(bench: Any, *nodes: Node) -> str:

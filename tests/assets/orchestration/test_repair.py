@@ -40,7 +40,7 @@ class Nights:
 
     def states(self) -> dict[str, str]:
         statuses = recipe_statuses(self.deployment.instance, self.bench.recipe, self.graph, self.bench.installation)
-        return {status.place: status.state for status in statuses}
+        return {status.target: status.state for status in statuses}
 
 
 def asked(backfills: list[PartitionBackfill]) -> list[tuple[list[str], list[str]]]:

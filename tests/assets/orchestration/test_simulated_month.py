@@ -166,7 +166,7 @@ class Month:
 
     def states(self) -> dict[str, str]:
         statuses = recipe_statuses(self.deployment.instance, self.bench.recipe, self.graph(), self.bench.installation)
-        return {status.place: status.state for status in statuses}
+        return {status.target: status.state for status in statuses}
 
 
 @pytest.fixture

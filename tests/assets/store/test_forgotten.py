@@ -72,7 +72,7 @@ class Crawl:
 
     def states(self, *days: str) -> dict[str, Status]:
         found = status_of(self.store, self.graph, {"raw_audio": days}, lambda node, day: self.source(node.name, day))
-        return {status.place: status for status in found}
+        return {status.target: status for status in found}
 
     def urls(self, day: str) -> list[str]:
         rows = self.store.resolve(DatasetName("sample", "raw_audio", day)).records("recordings", Recording)
