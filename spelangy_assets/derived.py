@@ -147,7 +147,7 @@ def packed_mix(
     text_tokenizer = _common("text_tokenizer", [one for *_, one, _ in sets])
     if text_share is None:
         if speech and text:
-            raise TypeError("text_share= says which share of the tokens is text-only")
+            raise TypeError("text_share= must state which share of the tokens is text-only")
         text_share = 0.0 if speech else 1.0
     inputs: dict[str, Dataset] = {"text_tokenizer": text_tokenizer}
     if speech:

@@ -1,9 +1,10 @@
-"""From which columns of its inputs a dataset's columns come: what the UI draws as the lineage of a column.
+"""Column lineage: which input columns each column of a dataset comes from, as the UI draws it.
 
 Put here: following the columns that a stage states (`KIND.columns`) through the graph. Do not put here: a stage's
-columns, or how Dagster shows them (orchestration/stage_asset.py). A column that a stage leaves out is made by it (a
-count, an order, a model's belief in its own output). A column comes from ROLE.COLUMN: the first table of the input in
-that role; of a roll-up, that of its members. `*` stands for every roll-up among the inputs.
+columns, or how Dagster shows them (orchestration/stage_asset.py). A column that a stage does not list is computed by
+the stage (a count, a position, a model's confidence in its own output). ROLE.COLUMN names a column of the first table
+of the input in that role, or of its members' first table where the input is a roll-up. `*` means every roll-up among
+the inputs.
 """
 
 from __future__ import annotations

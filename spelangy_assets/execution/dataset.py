@@ -5,7 +5,7 @@ a rule by which one dataset follows from another (derived.py), or the graph that
 
 A handle names a stage, its config and its inputs, which are handles. Equal calls give equal handles. A crawl handle
 (`recordings`, `pages`) names its snapshots; every handle made from it is partitioned by them, and `.on(...)` narrows
-what a roll-up of it stands for.
+the snapshots that a roll-up of it covers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# Code of these rooms speaks for whoever called it: an error names the line outside of them.
+# Code in these folders is called from recipes: an error names the calling line outside of them.
 _OWN = tuple(str(_PACKAGE / name) for name in ("execution", "stages", "derived.py", "lab.py"))
 
 
@@ -36,7 +36,7 @@ class RecipeError(ValueError):
 
 
 def caller() -> str:
-    """Return FILE:LINE of the innermost call that stands in a recipe."""
+    """Return FILE:LINE of the innermost call in a recipe."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_OWN):
         frame = frame.f_back
@@ -69,7 +69,7 @@ class DatasetKind:
 
     group: str
     description: str
-    """What the UI says of a dataset; `{name}` and names of inputs in braces are filled in."""
+    """The dataset's description in the UI; `{name}` and names of inputs in braces are filled in."""
     contract: Contract | Callable[[Any], Contract]
     kinds: tuple[str, ...] = ("table",)
     pool: str | None = None
@@ -86,10 +86,10 @@ class DatasetKind:
 class Dataset:
     """A handle.
 
-    `inputs`: handles by role. `members`: of a roll-up, what it stands for. `sources`: of a crawl, what each snapshot is
-    read from. `snapshots`: those that a roll-up of this handle stands for; `home` those that it had when it was made.
-    `label` is what derived datasets are named after. `companions` are derived datasets that nothing else is made from
-    (pages, accounts), and those that a rule finds again by role; they bear no identity.
+    `inputs`: handles by role. `members`: the members of a roll-up. `sources`: for a crawl, the source of each snapshot.
+    `snapshots`: the snapshots that a roll-up of this handle covers; `home`: its snapshots when it was made.
+    `label`: the prefix of the names of derived datasets. `companions`: derived datasets that no other dataset reads
+    (pages, accounts) and datasets that a rule looks up by role; they are not part of the identity.
     """
 
     name: str
@@ -207,7 +207,7 @@ def dataset(
         wanted = kind.takes.get(role, kind.takes.get(role.split(".")[0]))
         makes = _member_of(one).makes
         if wanted is not None and makes not in (wanted if isinstance(wanted, tuple) else (wanted,)):
-            raise RecipeError(f"{where}: {name}: {role} takes {_said(wanted)}, but {one.name} is {_said(makes)}")
+            raise RecipeError(f"{where}: {name}: {role} takes {_shown(wanted)}, but {one.name} is {_shown(makes)}")
     partitioned = [one for one in given.values() if one.crawl is not None]
     crawls = {one.crawl.identity: one.crawl for one in partitioned if one.crawl is not None}
     if len(crawls) > 1:
@@ -232,7 +232,7 @@ def dataset(
 
 
 def _member_of(one: Dataset) -> Dataset:
-    """Return what a roll-up stands for, or the dataset itself."""
+    """Return the dataset that a roll-up collects, or the dataset itself."""
     return one.members[0][0] if one.members else one
 
 
@@ -240,9 +240,9 @@ def _names(some: Any) -> str:
     return " and ".join(one.name for one in some)
 
 
-def _said(kind: Any) -> str:
+def _shown(kind: Any) -> str:
     if isinstance(kind, tuple):
-        return " or ".join(_said(one) for one in kind)
+        return " or ".join(_shown(one) for one in kind)
     return kind.__name__ if isinstance(kind, type) else str(kind).replace("_", " ")
 
 

@@ -55,7 +55,7 @@ class Node:
 
 
 class Graph:
-    """The nodes of one recipe in an order in which every parent stands before its children."""
+    """The nodes of one recipe, every parent before its children."""
 
     def __init__(self, recipe: str, nodes: list[Node]):
         self.recipe = recipe

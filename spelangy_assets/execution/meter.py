@@ -1,7 +1,7 @@
-"""How far a build is: from the units of its writer, and from what the stage says inside of a unit.
+"""The progress of a build: the units that its writer has done, and the stage's own progress inside a unit.
 
-Put here: joining the two, and passing on what comes too often now and then. Do not put here: where it is shown (the
-bridge writes it to Dagster's log, the command line draws it).
+Put here: joining the two, and limiting how often progress is reported. Do not put here: display (the bridge writes it
+to Dagster's log, the command line draws it).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ OnStanding = Callable[[Standing], None]
 
 
 class Meter:
-    """Takes how many units of one build are done, and how much of the present one, and says how far the whole is.
+    """Computes the progress of one build from its finished units and the finished part of the current unit.
 
-    What a killed run left done counts as done, but not for the rate.
+    Units that a killed run finished count as done, but not for the rate.
     """
 
     def __init__(self, on_standing: OnStanding, clock: Callable[[], float] = time.monotonic):
@@ -34,7 +34,7 @@ class Meter:
         self._report()
 
     def part(self, done: float, total: float, what: str) -> None:
-        """Take how much of the present unit is done: a Progress, which a stage is given."""
+        """Set how much of the current unit is done. A stage gets this method as its Progress."""
         self._part = (done, total, what)
         self._report()
 
@@ -47,7 +47,7 @@ class Meter:
             words.append(f"{part_done:g} of {part_total:g} {what}")
             share += min(1.0, part_done / part_total) / total if part_total and total else 0.0
         now = self._clock()
-        if self._start is None or share < self._start[0]:  # work that went back to its checkpoint begins there
+        if self._start is None or share < self._start[0]:  # work that restarted from a checkpoint begins there
             self._start = (share, now)
         self._on_standing(standing(share, now - self._start[1], ", ".join(words), self._start[0]))
 

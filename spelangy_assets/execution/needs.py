@@ -1,7 +1,7 @@
-"""What a recipe needs and this machine has not: models, services, question sets, credentials, packages.
+"""What a recipe needs and this machine lacks: models, services, question sets, credentials, packages.
 
-Put here: asking the preflight of every dataset, and the list. Do not put here: what a stage needs (its preflight says),
-or what is known of a model (spelangy_model/catalogue.py).
+Put here: running the preflight of every dataset, and the list. Do not put here: what a stage needs (its preflight
+states it), or facts about models (spelangy_model/catalogue.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spelangy_model.catalogue import KNOWN, known_in
 
 @dataclass(frozen=True)
 class Need:
-    """One thing that is missing, in the words of the preflight, and the datasets that wait for it."""
+    """One missing thing, as the preflight states it, and the datasets that wait for it."""
 
     what: str
     datasets: tuple[str, ...]
@@ -48,8 +48,8 @@ class Need:
 
 
 def needs_of(nodes: Iterable[Node], execution: Execution) -> list[Need]:
-    """Return all that the preflights of datasets miss, each thing once, in the order of the datasets."""
-    asked: dict[tuple[str, str], tuple[str, ...]] = {}  # equal configs miss the same; some preflights take seconds
+    """Return everything that the datasets' preflights find missing, each thing once, in the order of the datasets."""
+    asked: dict[tuple[str, str], tuple[str, ...]] = {}  # equal configs lack the same; some preflights take seconds
     found: dict[str, list[str]] = {}
     for node in nodes:
         key = (node.stage.__name__, fingerprint(node.config))

@@ -322,7 +322,7 @@ def _work(stage: str, config: Any, read: float | None) -> float | None:
 
 
 def _option(config: Any, name: str) -> float | None:
-    """Return the number that an option has, wherever in a config it stands."""
+    """Return the numeric value of an option, at any depth of a config."""
     if isinstance(config, dict):
         for key, value in config.items():
             if key == name and isinstance(value, int | float):

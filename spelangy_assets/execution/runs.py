@@ -1,7 +1,7 @@
-"""How what is to be made is cut into runs, and in which order: the one planner behind `run`, the jobs and the repair.
+"""Divides targets into runs and orders them: the one planner behind `run`, the jobs and the repair.
 
-Put here: from a graph and its targets, or their states, to runs. Do not put here: which targets are asked for
-(targets.py), their states (status.py), what they will cost (plan.py), or who runs the runs (orchestration/).
+Put here: from a graph and its targets, or their states, to runs. Do not put here: which targets are requested
+(targets.py), their states (status.py), their cost (price.py), or the execution of runs (orchestration/).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _WORST_FIRST = {"stale": 0, "missing": 1, "shared": 2}
 class Run:
     """Datasets of one partition that are made one after the other, parents first.
 
-    `crawl` is what partitions them, None for what has no partition. `needs` are the targets in other runs that have to
-    be there before; `urgency` is the weight of its work and of the heaviest way below it. `state` is the worst of what
-    it mends and `why` says it for each; `key` stays as long as the same is to be done. They are empty where no states
-    were looked at.
+    `crawl` is the crawl that partitions them, None for datasets without partitions. `needs` are the targets of other
+    runs that must exist first. `urgency` is the weight of the run's work plus that of the heaviest path below it.
+    `state` is the worst state among its targets, and `why` states the reason for each. `key` is equal for runs with
+    the same work. All three are empty where the run was planned without states.
     """
 
     crawl: str | None

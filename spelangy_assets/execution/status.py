@@ -1,7 +1,7 @@
-"""What is out of date, and why: told from the manifests, across the whole graph.
+"""Which datasets are out of date, and why, determined from the manifests of the whole graph.
 
-Put here: the comparison of what is published with what the recipe asks for now. Do not put here: repairing it
-(schedules request runs) or Dagster, which stops telling staleness at 100 partitions and never tells it in depth.
+Put here: the comparison of the published versions with what the recipe asks for now. Do not put here: repairs
+(schedules request runs) or Dagster, which stops reporting staleness at 100 partitions and looks only one level up.
 """
 
 from __future__ import annotations
@@ -28,13 +28,18 @@ _ROOTS_NAMED = 3
 class Status:
     """The state of one dataset of one partition.
 
-    shared: the version that is wanted was made for another dataset and passed; to publish it costs nothing, and what is
-    below is judged as if it were published. missing: not published. stale: published, but not what the recipe asks
-    for now, not judged by its contract of now, or without records that a service's bad hour took. failed: built as
-    asked, but its contract failed. waiting: it cannot be decided before an input is up to date. fresh: nothing to do.
-    `causes` are the kinds of what `why` says: never built, or since then the code, the config, an input or the contract
-    changed, or the quality failed. Of what waits they are those of the `roots`, the first targets above it that are not
-    up to date.
+    shared: the wanted version was made for another dataset and passed. Publishing it costs nothing, and its
+    descendants are judged as if it were published.
+    missing: not published.
+    stale: published, but not the version that the recipe asks for now, not judged by the current contract, or without
+    the records that were lost while a service was down.
+    failed: built as asked, but its contract failed.
+    waiting: undecided until an input is up to date.
+    fresh: up to date.
+
+    `why` states the reasons, and `causes` gives their kinds: it was never built; the code, the config, an input or the
+    contract changed; or the quality failed. For a waiting dataset these are the causes of its `roots`, the first
+    targets above it that are not up to date.
     """
 
     asset: str
@@ -100,7 +105,7 @@ def _status(
 
 
 def count_states(statuses: list[Status]) -> dict[str, int]:
-    """Return how many targets are in each state, and by cause how many are out of date; empty states are left out."""
+    """Return the number of targets in each state, and of those out of date by cause; empty states are left out."""
     counts: dict[str, int] = {}
     for status in statuses:
         for words in (status.state, *(f"{status.state} by {cause}" for cause in status.causes)):
@@ -184,7 +189,7 @@ def difference(manifest: Manifest, wanted: Resolved) -> dict[Cause, str]:
     if changed:
         reasons["inputs"] = f"inputs: {', '.join(sorted(changed))}"
     if not reasons:
-        # Equal bytes in another build: only a roll-up asks for it, since it names the builds that are there.
+        # Equal bytes in another build matter to a roll-up only, since it names the builds of its members.
         builds = {item.build_key for item in manifest.inputs}
         again = sorted(
             target_name(item.name, item.partition) for item in identity.inputs if item.build_key not in builds

@@ -1,7 +1,7 @@
 """Which datasets at which snapshots a graph asks for.
 
-Put here: targets, and what stands above them. Do not put here: whether a target is up to date (execution/status.py), or
-how targets are cut into runs (runs.py).
+Put here: targets and their ancestors. Do not put here: whether a target is up to date (status.py), or how targets are
+divided into runs (runs.py).
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def required_targets(graph: Graph, roots: list[Target] | None = None) -> list[Ta
 def wanted_targets(graph: Graph, partitions: Partitions) -> list[Target]:
     """Return every target that should be up to date, in the graph's order.
 
-    A snapshot that a corpus names is wanted as far as the corpora need it; one that has arrived and is in no corpus
-    yet is wanted whole, so that it can be looked at and chosen. A snapshot that is no partition yet is left out.
+    For a snapshot that a corpus names, only the datasets that the corpora need are wanted. For a snapshot that has
+    arrived and is in no corpus yet, all are wanted, so that a person can inspect and choose it. A snapshot that is not
+    a partition yet is left out.
     """
     required = set(required_targets(graph))
     chosen = {(graph[asset].partition, partition) for asset, partition in required}

@@ -4,8 +4,8 @@ The backfill is a job's, as the page of a job and `dagster job backfill` make it
 given, with the job's executor and tags. Those of assets, which automation sensors emit, are without order or tags for
 the sizes of machines, and where partitions lack different assets, one partition's work falls apart into several runs.
 
-Put here: what is internal to Dagster; the tests run its own daemons over it, so that a release that changes it is
-noticed. Do not put here: what is to be run (repair.py).
+Put here: calls of Dagster's internals. The tests run Dagster's own daemons on them, so that a release that changes the
+internals fails a test. Do not put here: the choice of what to run (repair.py).
 """
 
 import time
@@ -70,7 +70,7 @@ def tick_tags(run: dg.DagsterRun) -> dict[str, str]:
 
 
 def partitions_underway(instance: dg.DagsterInstance, job: str) -> set[str]:
-    """Return the partitions that the unfinished backfills of a job, whoever asked for them, have not run to an end."""
+    """Return the partitions of a job that its unfinished backfills, started by any requester, have still to finish."""
     found: set[str] = set()
     for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=_UNDERWAY)):
         if backfill.job_name == job:

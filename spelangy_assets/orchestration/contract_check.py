@@ -1,7 +1,7 @@
 """The one bridge contract -> asset check: a blocking check for structure, a warning check for drift.
 
-Put here: how a verdict is told to Dagster. Do not put here: evaluation; the check reports the verdict that the
-artifact bears, so that the page, the read guard and the file never disagree.
+Put here: reporting a verdict to Dagster. Do not put here: evaluation. The check reports the verdict stored with the
+artifact, so that the page, the read guard and the file always agree.
 """
 
 from collections.abc import Iterator
@@ -37,18 +37,18 @@ def check_specs(key: dg.AssetKey, contract: Contract) -> list[dg.AssetCheckSpec]
 def check_results(key: dg.AssetKey, contract: Contract, verdict: Verdict) -> Iterator[dg.AssetCheckResult]:
     for spec in check_specs(key, contract):
         severity: Severity = "block" if spec.blocking else "warn"
-        # An expectation that could not be evaluated blocks whatever its severity was.
+        # An expectation that could not be evaluated blocks, whatever its severity.
         mine = [item for item in verdict.expectations if item.severity == severity or (item.error and spec.blocking)]
         failed = "; ".join(f"{item.name}: {item.observed}" for item in mine if not item.success)
         overruled = verdict.overruled if spec.blocking else None
-        said = f"overruled by {overruled.by}: {overruled.reason}; {failed}" if overruled else failed
+        description = f"overruled by {overruled.by}: {overruled.reason}; {failed}" if overruled else failed
         yield dg.AssetCheckResult(
             check_name=spec.name,
             asset_key=key,
             passed=all(item.success for item in mine),
-            # It still has not passed, so automation keeps away from what is below; but a warning blocks no run.
+            # The check still has not passed, so automation skips its descendants; but a warning blocks no run.
             severity=dg.AssetCheckSeverity.WARN if overruled else _SEVERITIES[severity],
-            description=markdown_text(said) if said else None,
+            description=markdown_text(description) if description else None,
             metadata={
                 "expectations": dg.TableMetadataValue(
                     records=[

@@ -1,7 +1,7 @@
-"""A process that ends when the one that started it is gone, and the end of a process with all that it started.
+"""Ends a process when its parent is gone, and kills a process together with all of its descendants.
 
-Put here: both. Do not put here: what is said of a run whose process was killed (workers.py). A worker that outlives a
-killed `demo` would go on writing where the next one resumes, and a training that it started with it.
+Put here: both. Do not put here: how a run whose process was killed is reported (workers.py). A worker that outlived a
+killed `demo`, or a training that the worker started, would keep writing to the files from which the next run resumes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import psutil
 
 
 def end_with_parent() -> None:
-    """Kill this process and all that it started as soon as its parent process (of multiprocessing) has ended.
+    """Kill this process and its descendants as soon as its parent process (of multiprocessing) has ended.
 
     Raises RuntimeError in a process that multiprocessing did not start.
     """
@@ -37,7 +37,7 @@ def end_with_parent() -> None:
 def kill_trees(roots: Iterable[psutil.Process]) -> None:
     """Kill processes and all that they started.
 
-    They are stopped before any is killed: what a killed process has started is nobody's child and cannot be found.
+    All are stopped before any is killed: once a process is killed, its children lose their parent and cannot be found.
     """
     stopped: set[psutil.Process] = set()
     found = set(roots)

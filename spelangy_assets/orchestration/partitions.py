@@ -1,4 +1,4 @@
-"""Which snapshots there are: those that a recipe names and those that lie in the snapshots folder or bucket.
+"""The snapshots of a recipe: those that it names and those in the snapshots folder or bucket.
 
 Put here: finding snapshots and adding them as partitions. Do not put here: reading them. `status` and `plan` look for
 snapshots, too, and do without the second that Dagster takes to import.

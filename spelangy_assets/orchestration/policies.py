@@ -41,7 +41,7 @@ def retry_policy(node: Node) -> dg.RetryPolicy:
 def is_transient(error: BaseException) -> bool:
     """Whether another try may go better: a connection that was lost, a service that was busy, a child that was killed.
 
-    A bad file, a missing model, a broken contract or a mistake in code gives the same words again and is not.
+    A bad file, a missing model, a broken contract or a mistake in code gives the same error again and is not transient.
     """
     return any(_is_lost(one) for one in _chain(error))
 
@@ -60,7 +60,7 @@ def _is_lost(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno in _LOST_ERRNOS:
         return True
-    # S3's words also come wrapped in an error of DuckDB, which reads through PyArrow.
+    # S3's error texts also come wrapped in an error of DuckDB, which reads through PyArrow.
     return bool(LOST_ON_S3.search(str(error)) or _KILLED.search(str(error)))
 
 

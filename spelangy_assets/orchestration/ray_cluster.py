@@ -1,9 +1,9 @@
-"""The units of a stage over the machines of a Ray cluster.
+"""Distributes the units of a stage over the machines of a Ray cluster.
 
-Put here: who does which share of the units, and what a machine is told. Do not put here: how runs come to the cluster
-(deploy/ray/dagster.yaml gives that to dagster-ray's run launcher), or the work: each share is the ordinary stage over
-some of its units (execution/build.py), and the process that asked finds them done, does what a lost machine left, and
-commits. The store has to be one that every machine sees. Ray is imported where it is used.
+Put here: the division into shares, and what is sent to a machine. Do not put here: how runs reach the cluster
+(dagster-ray's run launcher does that, see deploy/ray/dagster.yaml), or the work: each share is the ordinary stage over
+some of its units (execution/build.py). The requesting process then finds these units done, does those that a lost
+machine left, and commits. Every machine must be able to reach the store. Ray is imported where it is used.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def ray_distribute(settings: Settings, recipe: Recipe, node: Node) -> Distribute
 
     None where the settings name no cluster.
 
-    A share needs one CPU, and one GPU where the device is cuda and the node's pool uses one. A machine that is lost
-    takes its share's present unit with it; Ray starts the share again elsewhere, and it goes on at its first missing
-    unit. An error of the work itself is raised as it is, once all shares have ended.
+    A share needs one CPU, and one GPU where the device is cuda and the node's pool uses one. When a machine is lost,
+    the current unit of its share is lost; Ray restarts the share elsewhere, and it continues at its first missing
+    unit. An error of the work itself is raised unchanged, once all shares have ended.
     """
 
     if not settings.ray_address:
@@ -48,9 +48,9 @@ def ray_distribute(settings: Settings, recipe: Recipe, node: Node) -> Distribute
             num_cpus=1, num_gpus=int(on_gpu), scheduling_strategy="SPREAD", max_retries=3, name=f"{recipe.name}/{asset}"
         )
         # Service addresses and secrets are those of each machine's own environment.
-        told, text = replace(settings, environment={}), text_of(recipe.reference)
+        sent, text = replace(settings, environment={}), text_of(recipe.reference)
         shares = [
-            do_share.remote(told, recipe.reference, text, asset, partition, build_key, index, places)
+            do_share.remote(sent, recipe.reference, text, asset, partition, build_key, index, places)
             for index in range(places)
         ]
         failures = []

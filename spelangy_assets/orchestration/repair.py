@@ -1,7 +1,7 @@
-"""The repair: asks the manifests what is missing or stale and requests exactly that, within a budget.
+"""The repair: finds in the manifests what is missing or stale and requests exactly that, within a budget.
 
-Put here: how a plan becomes requests to Dagster. Do not put here: the question itself (execution/status.py), the plan
-(execution/runs.py), when it is asked (schedules.py), or how Dagster makes a backfill (backfills.py).
+Put here: how a plan becomes requests to Dagster. Do not put here: the states (execution/status.py), the plan
+(execution/runs.py), when repairs run (schedules.py), or how Dagster makes a backfill (backfills.py).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -52,7 +52,7 @@ class Repairs:
     def plan(
         self, instance: dg.DagsterInstance, warn: Callable[[str], object], busy: Collection[str | None] = ()
     ) -> tuple[list[Run], str]:
-        """Return what to run, and words for when that is nothing; `warn` is told each asset whose contract failed."""
+        """Return what to run, and the reason when that is nothing; `warn` is called for each failed contract."""
         statuses = recipe_statuses(instance, self.recipe, self.graph, self.installation)
         mine = [status for status in statuses if self.graph[status.asset].partition == self.kind]
         failed = [f"{status.target}: {status.why}" for status in mine if status.state == "failed"]
@@ -77,8 +77,8 @@ class Repairs:
 def repair_job(repairs: Repairs) -> dg.JobDefinition:
     """Return the job that requests the repair of snapshots: a backfill for each set of assets that some of them lack.
 
-    Its run only plans and asks, which takes seconds; its log says what was asked for and what was not, and why. What an
-    earlier backfill of the same assets still has to do is not asked for again.
+    Its run only plans and requests, which takes seconds. Its log states what was requested, what was not, and why.
+    Partitions that an earlier backfill of the same assets has still to do are not requested again.
     """
 
     @dg.op(name=f"{repairs.name}_plan", out=dg.Out(dg.Nothing))
@@ -88,7 +88,7 @@ def repair_job(repairs: Repairs) -> dg.JobDefinition:
         if not plan:
             context.log.info(nothing)
         asked_by = {ASKED_BY_TAG: context.run.run_id, **tick_tags(context.run)}
-        # Equals stand together in a plan, so that its order, the worst first, is the order of the backfills too.
+        # A plan groups equal runs, so that its order, the worst first, is the order of the backfills too.
         for (state, _), members in groupby(plan, key=lambda repair: (repair.state, repair.assets)):
             alike = list(members)
             backfill = add_backfill(

@@ -1,4 +1,4 @@
-"""The nightly repair: when the manifests are asked what is missing or stale.
+"""The nightly repair: when missing and stale datasets are looked for.
 
 Put here: schedules. Do not put here: what they request (repair.py).
 """
@@ -22,7 +22,7 @@ _UNFINISHED = [
 
 
 def repair_schedules(recipe: Recipe, graph: Graph, installation: Installation) -> list[dg.ScheduleDefinition]:
-    """Return the nightly repair of a recipe, one schedule a partitioning; off until somebody turns them on."""
+    """Return the nightly repair of a recipe, one schedule a partitioning; off until a person turns them on."""
     kinds = sorted({node.partition for node in graph}, key=str)
     return [_schedule(Repairs(recipe, graph, installation, kind)) for kind in kinds]
 

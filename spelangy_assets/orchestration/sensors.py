@@ -1,4 +1,4 @@
-"""The snapshot sensor: what lies in the snapshots folder becomes a partition, and its crawl asset is requested.
+"""The snapshot sensor: adds each snapshot of the snapshots folder as a partition and requests its crawl asset.
 
 Put here: sensors. Do not put here: what a snapshot is (partitions.py).
 """

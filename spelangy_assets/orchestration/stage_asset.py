@@ -1,7 +1,7 @@
 """The one bridge Stage -> asset: a node of a graph becomes an asset with versions, checks, metadata and lineage.
 
-Put here: how a build is started by and told to Dagster. Do not put here: any dataset's own matter; what differs from
-asset to asset is in its node. No postponed annotations here: Dagster reads those of the context.
+Put here: how Dagster starts a build and how the build reports to Dagster. Do not put here: anything specific to one
+dataset; what differs between assets is in their nodes. No postponed annotations here: Dagster reads the context's.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from spelangy_model.progress import Standing
 from spelangy_model.records import schema_of
 
 FORCE_TAG = "force"
-_FINAL = (StoreError, PreflightError, InputError)  # said in words for a person, whatever caused them
+_FINAL = (StoreError, PreflightError, InputError)  # their texts are written for a person, whatever caused them
 _LOG_EVERY_S = 30.0
 _SHOW_EVERY_S = 0.5
 _PREVIEW_ROWS = 5
@@ -99,7 +99,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         except Exception as error:
             if is_transient(error) and not isinstance(error, _FINAL):
                 raise
-            # Another try would meet the same words: what is missing has to be brought, what is broken mended first.
+            # A retry would give the same error: a person must first add what is missing or repair what is broken.
             raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
         installation.report(node.name, partition, built)
         return dg.MaterializeResult(
@@ -162,7 +162,7 @@ def _short_type(kind: pa.DataType) -> str:
 
 
 def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
-    """Return what a materialization tells: counts, drops, sums, versions, a preview of the first rows."""
+    """Return the metadata of a materialization: counts, drops, sums, versions, a preview of the first rows."""
     manifest = built.artifact.manifest
     counts = manifest.counts
     rows = {table: manifest.rows(table) for table in node.stage.TABLES}

@@ -20,7 +20,7 @@ class TaskSize:
 
     cpu_units  1,024 are one virtual CPU
     memory_mib
-    gpus       above 0 the task goes to the GPU instances
+    gpus       above 0 the task runs on the GPU instances
     """
 
     cpu_units: int

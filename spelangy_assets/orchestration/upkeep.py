@@ -1,9 +1,9 @@
-"""Assets about the pipeline itself: what is out of date and why, what it makes of an hour of a processor, and whether
-the store still holds what was written.
+"""Assets about the pipeline itself: what is out of date and why, its output per processor hour, and whether the store
+still holds what was written.
 
 Put here: assets that report on a recipe's store and runs. Do not put here: data, or the questions (execution/status.py,
-store/lineage_queries.py). They have no version to keep: every run of them looks again. They depend on nothing, so that
-the lineage page shows how data flows and nothing else.
+store/lineage_queries.py). They have no stored version: every run computes them again. They depend on no asset, so that
+the lineage page shows only how data flows.
 """
 
 import datetime
@@ -136,7 +136,7 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
                     asset_key=key,
                     passed=gigabytes <= budget,
                     severity=dg.AssetCheckSeverity.WARN,
-                    description=f"{gigabytes:.2f} GB of {budget:g}; `spelangy gc` says what may go",
+                    description=f"{gigabytes:.2f} GB of {budget:g}; `spelangy gc` lists what can be deleted",
                 )
             ],
         )
@@ -147,13 +147,13 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
 def verified_asset() -> dg.AssetsDefinition:
     """Return `store/verified`: each night a thirtieth of the store is read and compared with its manifests.
 
-    So every byte is looked at once in a month. What is damaged is set aside with the reason, and the next run makes it.
+    So every byte is read once a month. A damaged version is set aside with the reason, and the next run makes it again.
     """
 
     @_upkeep_asset(
         VERIFIED_KEY,
         "Whether the store still holds what was written: a thirtieth of it each night, byte by byte.",
-        dg.AssetCheckSpec("undamaged", asset=VERIFIED_KEY, description="Every byte is as its manifest says"),
+        dg.AssetCheckSpec("undamaged", asset=VERIFIED_KEY, description="Every file has the bytes of its manifest"),
         cron=_NIGHTLY,
     )
     def verified(

@@ -44,7 +44,7 @@ class Working:
 
 @dataclass(frozen=True)
 class Finished:
-    """One dataset that a worker brought up to date, in the words of its manifest."""
+    """One dataset that a worker brought up to date, as its manifest describes it."""
 
     asset: str
     partition: str | None
@@ -58,7 +58,7 @@ class Finished:
 
     @classmethod
     def of(cls, asset: str, partition: str | None, built: Built) -> "Finished":
-        """Return what a build says of a dataset."""
+        """Return the record of a finished build."""
         manifest = built.artifact.manifest
         return cls(
             asset,
@@ -75,7 +75,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that ended, with the words of its failure when it has failed."""
+    """A run that ended, with the error text when it failed."""
 
     run: Run
     run_id: str
@@ -173,7 +173,7 @@ def run_in_workers(
     """Do runs over workers, parents first, the most urgent first; what is below a failure is not run and is named.
 
     `on_message` is called with every message of a worker, as it comes.
-    When this is left by an exception, an interrupt among them, the workers are killed with what they are at: the next
+    When an exception or an interrupt ends this function, the workers are killed in the middle of their work: the next
     run resumes from there.
     """
     context = multiprocessing.get_context("spawn")
@@ -232,7 +232,7 @@ def run_in_workers(
 def _start_tracker() -> None:
     """Start the process of multiprocessing that removes the semaphores which killed workers leave.
 
-    It does so without a word on stderr, and an interrupt of the terminal does not end it before they are gone.
+    It writes nothing to stderr, and an interrupt of the terminal does not end it before the semaphores are gone.
     """
     sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")  # is passed on to it
     with _ParentInterrupts():
@@ -276,7 +276,7 @@ def _memory_bytes() -> int:
 
 
 class _ParentInterrupts:
-    """Children that start inside the block get no interrupt of the terminal: it is their parent that ends them.
+    """Children that start inside the block get no interrupt of the terminal: their parent ends them.
 
     A blocked signal stays blocked in a child. Dagster would raise it inside of a step, wherever the step is.
     """

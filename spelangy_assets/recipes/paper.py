@@ -1,6 +1,6 @@
 """Recipe `paper`: the full-scale definition, after "Data-Centric Lessons To Improve Speech-Language Pretraining".
 
-Put here: the literals of the paper's system, and our own choice where the paper leaves one open (said at its place).
+Put here: the literals of the paper's system, and our own choice where the paper leaves one open (noted beside it).
 It loads, validates and shows its lineage anywhere; a stage of it that is started without its model or service fails at
 once in preflight, with what is missing and how to get it.
 """
@@ -36,8 +36,9 @@ SHAPE = {"rows": BATCH_ROWS * STEPS, "row_tokens": ROW_TOKENS, "max_epochs": 4.0
 # The paper does not state its learning rate; this is usual at this size.
 TRAINING = {"steps": STEPS, "batch_rows": BATCH_ROWS, "micro_rows": 1, "learning_rate": 3e-4, "seed": SEED}
 TRAINING |= {"warmup_steps": 2_000, "decay_steps": 40_000}
-# The paper votes over Whisper, SIRI and Parakeet TDT-CTC. SIRI is not public: Canary stands in for it, of Whisper's
-# kind, by other people on other data, open (CC BY 4.0) and carried by transformers. All three write case and marks.
+# The paper votes over Whisper, SIRI and Parakeet TDT-CTC. SIRI is not public: Canary takes its place. Canary is
+# an encoder-decoder like Whisper, trained by others on other data, open (CC BY 4.0) and supported by transformers. All
+# three write capital letters and punctuation.
 RECOGNIZERS = (WHISPER, PARAKEET, CANARY)
 COQUI = SynthesizerSpec(backend="coqui", model=VCTK_VITS, batch_utterances=32)
 SPEAKING = {"seed": SEED, "voices": VCTK_VOICES, "synthesizer": COQUI, "loudness_lufs": -23.0}
@@ -101,9 +102,9 @@ ARMS = {
     "masked_coarse_stochastic": run({web_coarse: 1.0}, "stochastic", masked=True),
     "masked": run(ALL_THREE, masked=True),
 }
-# 40.7 stands both for fine chunks and for web speech alone, 42.4 both for deterministic sampling and for all
-# interventions with the loss on speech too: rows of the paper's tables share runs, and it does not say which.
-NOT_SAID = " (the paper does not say with which sampling)"
+# 40.7 is the figure both of fine chunks and of web speech alone, 42.4 both of deterministic sampling and of all
+# interventions with the loss on speech too: rows of the paper's tables share runs, and it does not state which.
+UNSTATED = " (the paper does not say with which sampling)"
 questions = lab.questions(
     *SPOKEN_QUESTIONS,
     seed=SEED,
@@ -124,9 +125,9 @@ PAPER = lab.Recipe(
         ablations=(
             GRANULARITY,
             SAMPLING,
-            lab.Ablation("Synthetic data", "fine", "fine_krist", f"with Krist{NOT_SAID}", (40.7, 41.5)),
-            lab.Ablation("Synthetic data", "fine", "fine_quest", f"with Quest{NOT_SAID}", (40.7, 47.9)),
-            lab.Ablation("Synthetic data", "fine", "fine_krist_quest", f"with Krist and Quest{NOT_SAID}", (40.7, 42.1)),
+            lab.Ablation("Synthetic data", "fine", "fine_krist", f"with Krist{UNSTATED}", (40.7, 41.5)),
+            lab.Ablation("Synthetic data", "fine", "fine_quest", f"with Quest{UNSTATED}", (40.7, 47.9)),
+            lab.Ablation("Synthetic data", "fine", "fine_krist_quest", f"with Krist and Quest{UNSTATED}", (40.7, 42.1)),
             lab.Ablation("Loss", "fine_krist_quest", "masked", "on text alone instead of on speech too", (42.4, 51.8)),
             lab.Ablation(
                 "All of them",

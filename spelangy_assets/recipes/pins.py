@@ -1,8 +1,8 @@
 """Digests that an installation states for what an embedded recipe names and cannot carry: question sets, models.
 
 Put here: reading the file that SPELANGY_PINS names, a JSON object of name: digest. Do not put here: a recipe. A digest
-that is stated here bears identity as one that stands in a recipe does; where none is stated, preflight refuses the
-thing and says which digest it has.
+that is stated here is part of the identity, as one in a recipe is. Where none is stated, preflight refuses the set or
+model and names the digest that it has.
 """
 
 from __future__ import annotations

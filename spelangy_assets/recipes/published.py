@@ -30,7 +30,7 @@ TEXT_TASKS = (
     *(lab.TaskChoice(name) for name in ("arc_easy", "arc_challenge", "boolq", "hellaswag")),
     *(lab.TaskChoice(name) for name in ("lambada_openai", "piqa", "sciq", "winogrande")),
 )
-# As OpenAudioBench lays them out: 1,000, 1,000 and 300 recorded questions. docs/questions.md says how to state digests.
+# In OpenAudioBench's layout: 1,000, 1,000 and 300 recorded questions. docs/questions.md shows how to state digests.
 SPOKEN_QUESTIONS = tuple(
     lab.QuestionSet(name, "table", f"OpenAudioBench/eval_datas/{folder}/{folder}.csv", pin(name))
     for name, folder in (

@@ -53,7 +53,7 @@ def known_recipes() -> dict[str, Recipe]:
 def recipe_named(reference: str) -> Recipe:
     """Return a recipe: by its name, or as FILE.py or FILE.py:NAME.
 
-    ValueError names those that there are; RecipeError says what is wrong with a file, in one line.
+    ValueError lists the recipes that exist; RecipeError states in one line what is wrong with a file.
     """
     if ".py" in reference:
         return _from_file(reference)
