@@ -1,6 +1,6 @@
-"""`spelangy calibrate`: the vote's literals, fitted on a snapshot of which the text is known.
+"""`spelangy calibrate`: fits the literals of the vote on a snapshot whose text is known.
 
-Put here: joining what was heard with what was said, and what is printed. Do not put here: fitting
+Put here: joining hypotheses with reference texts, and the printing. Do not put here: fitting
 (spelangy_model/audio/calibration.py).
 """
 
@@ -45,13 +45,13 @@ def known_speech(
         if text.strip():
             texts[path] = text
 
-    raw, cut, heard = (
+    raw, cut, recognized = (
         store.resolve(DatasetName(recipe, one, snapshot))
         for one in ("raw_audio", "speech_segments", "transcript_hypotheses")
     )
     words: dict[str, dict[str, Sequence[Word]]] = defaultdict(dict)
     systems: dict[str, None] = {}
-    for hypothesis in heard.records("hypotheses", Hypothesis):
+    for hypothesis in recognized.records("hypotheses", Hypothesis):
         words[hypothesis.segment_id][hypothesis.system] = hypothesis.words
         systems[hypothesis.system] = None
     segments: dict[str, list[Segment]] = defaultdict(list)
@@ -62,8 +62,8 @@ def known_speech(
     for recording in raw.records("recordings", Recording):
         if recording.source_uri in texts:
             turns = sorted(segments[recording.recording_id], key=lambda turn: (turn.start_s, turn.end_s))
-            heard_in = [[words[turn.segment_id].get(system, []) for system in systems] for turn in turns]
-            found[recording.source_uri] = KnownSpeech(texts[recording.source_uri], heard_in)
+            by_turn = [[words[turn.segment_id].get(system, []) for system in systems] for turn in turns]
+            found[recording.source_uri] = KnownSpeech(texts[recording.source_uri], by_turn)
     if not found:
         raise InputError(f"{truth}: no path of it is a recording of the snapshot {snapshot or raw.name.partition}")
     return list(systems), found

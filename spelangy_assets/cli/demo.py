@@ -1,4 +1,4 @@
-"""`make demo`: the whole recipe through Dagster, told on the terminal, checked against Dagster's own event log.
+"""`make demo`: runs the whole recipe through Dagster, prints its progress, and checks it against Dagster's event log.
 
 Put here: what is printed and what is checked at the end. Do not put here: how work is cut into runs
 (execution/runs.py).
@@ -37,7 +37,7 @@ _WHOLE = "all"
 
 
 def prepare_instance(settings: Settings) -> None:
-    """Make this process and its children use the instance below the home folder, unless DAGSTER_HOME says another.
+    """Make this process and its children use the instance below the home folder, unless DAGSTER_HOME names another.
 
     The configuration is dagster.yaml's of the working directory with the folders of these settings, so that the pages
     of `dagster dev` show what was run here.

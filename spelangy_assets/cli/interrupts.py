@@ -1,4 +1,4 @@
-"""What a command does when it is interrupted: it ends soon, and says one line.
+"""What a command does when it is interrupted: it ends soon, and prints one line.
 
 Put here: that. Do not put here: the ending of worker processes (orchestration/workers.py).
 """

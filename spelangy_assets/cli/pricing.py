@@ -1,6 +1,6 @@
-"""What `plan` prints, and what `run` prints of its plan once it is over.
+"""The output of `plan`, and the comparison with the plan that `run` prints at its end.
 
-Put here: the reading of store and reports for a price, and its printing. Do not put here: the estimate
+Put here: reading store and reports for a price, and printing it. Do not put here: the estimate
 (execution/price.py).
 """
 
@@ -43,7 +43,7 @@ def show_plan(recipe: Recipe, settings: Settings, roots: list[Target] | None, wo
     if as_json:
         print(json.dumps({**plan.as_json(), "price": price.as_json()}, indent=1))
     else:
-        # A recipe of full size is not priced by what a sample's versions took, but by the projection that says so.
+        # A recipe of full size is priced by its projection, not by what a sample's versions took.
         projection = projected(recipe.name)
         costs = {} if projection else {target: cost.cpu_s for target, cost in price.costs.items()}
         print("\n".join([*plan.lines(costs), "", *(projection or price.lines())]))
@@ -51,7 +51,7 @@ def show_plan(recipe: Recipe, settings: Settings, roots: list[Target] | None, wo
 
 
 def show_spent(price: Price, settings: Settings) -> None:
-    """Print what was planned beside what the run's report says it took, and keep both in the report."""
+    """Print what was planned beside what the run took, as its report states it, and keep both in the report."""
     from spelangy_assets.execution.price import compared
 
     path = settings.home / f"demo-{price.recipe}.json"

@@ -28,7 +28,7 @@ class Bars:
             BarColumn(24),
             TextColumn("{task.percentage:3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[said]}", markup=False),
+            TextColumn("{task.fields[text]}", markup=False),
             console=Console(file=stream),
             refresh_per_second=2,
             transient=True,
@@ -49,12 +49,12 @@ class Bars:
         if not self._tasks:
             self._progress.start()
             self._progress.console.show_cursor(True)  # else a killed run leaves a terminal without one
-        said = ", ".join(filter(None, [standing.text, standing.left]))
+        text = ", ".join(filter(None, [standing.text, standing.left]))
         done = round(_WHOLE * standing.share)
         if title in self._tasks:
-            self._progress.update(self._tasks[title], completed=done, said=said)
+            self._progress.update(self._tasks[title], completed=done, text=text)
         else:
-            self._tasks[title] = self._progress.add_task(title, total=_WHOLE, completed=done, said=said)
+            self._tasks[title] = self._progress.add_task(title, total=_WHOLE, completed=done, text=text)
 
     def remove(self, title: str) -> None:
         if title in self._tasks:

@@ -56,7 +56,7 @@ def _model_card(recipe: Recipe, cpu_seconds: float, metrics: list[Metric], diges
     rows = "\n".join(f"| {item.metric} | {item.value:.4f} | {item.count:,} |" for item in metrics)
     return f"""# The shipped speech tokenizer
 
-Written by `spelangy tokenizer --ship`. `make tokenizer` trains it again and says whether it is equal.
+Written by `spelangy tokenizer --ship`. `make tokenizer` trains it again and reports whether it is equal.
 
 * Model: preset `{config.preset}`, FastConformer and FSQ, 1000 codes at 12.5 Hz
 * Speech: espeak-ng, sentences of the sample world ({sentences}), accents {accents}

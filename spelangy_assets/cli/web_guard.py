@@ -6,12 +6,12 @@ Dagster's web server asks for no password, since it is on loopback; but so is th
 others. A page of theirs can send requests here, and by DNS rebinding (a name of theirs that suddenly means 127.0.0.1)
 read the answers too. What Dagster answers to a GET can launch a run, so that a picture in a page is enough. So:
 
-    Host      is an address in numbers, localhost, or a name that whoever started the server allows; a name of another
-              site that means this machine is none
+    Host      is an address in numbers, localhost, or a name that the server's configuration allows; another site's name
+              that resolves to this machine is refused
     Origin    is this server's own where a browser sends it: with every POST and every websocket
     GET       carries queries of GraphQL alone, never a mutation
-    the rest  a browser says where a request comes from (Sec-Fetch-Site): other sites may link here, and nothing else;
-              neither may their pages hold one of these in a frame
+    the rest  a browser states where a request comes from (Sec-Fetch-Site): other sites may only link here; their pages
+              may not show one of these in a frame
 
 A program that is no browser (curl, dagster-graphql) sends neither Origin nor Sec-Fetch-Site, and is let through: it can
 do whatever its user can.

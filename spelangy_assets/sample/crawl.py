@@ -1,7 +1,7 @@
-"""Where the sample crawl lies in the package, and which snapshots it has.
+"""The location of the sample crawl in the package, and its snapshots.
 
 Put here: its location and names. Do not put here: how it was made (tools/make_sample_crawl.py, docs/sample_crawl.md) or
-how a snapshot is read. The folder `truth` beside the snapshots tells what is in them; no stage may look at it.
+how a snapshot is read. The folder `truth` beside the snapshots describes their contents; no stage may read it.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Pages of text of the sample world, rendered at run time: a page snapshot.
 
-Put here: how text documents become pages. Do not put here: what they say (render.py) or pages that lie in archives
-(crawl.py). Too large for the repository, they give the base LM enough to read.
+Put here: how text documents become pages. Do not put here: their text (render.py) or pages in archives (crawl.py).
+These pages are too large for the repository; they give the base LM enough training text.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class WrittenNotes:
                 f"<p>{escape(text_document(world, self.seed, index))}</p>"
                 for index in range(first, first + self.documents_per_page)
             )
-            # No heading: a page's number would be the one thing on it that nobody could learn.
+            # No heading: a page's number would be the only text on it that a model cannot learn.
             yield (
                 f"https://notes.sample-world.example/{self.seed}/{page:05d}.html",
                 '<!doctype html><html lang="en"><head><title>Notes</title>'

@@ -1,8 +1,8 @@
-"""Web pages about the sample world, with the furniture that real pages have, and the exact truth about each.
+"""Web pages about the sample world, with the boilerplate of real pages, and the exact truth about each.
 
-Put here: HTML of articles, pages of questions and answers, pages that nobody wants, and the list of a snapshot's
-pages. Do not put here: archives (the sample crawl's own tool writes them) or extraction. Facts stand on pages in
-heard wordings only, since pages are read aloud. What is planted (questions that are none, refused addresses, foreign
+Put here: HTML of articles, pages of questions and answers, unwanted pages, and the list of a snapshot's pages. Do not
+put here: archives (the sample crawl's own tool writes them) or extraction. Pages state facts in wordings of the mark
+`heard` only, since pages are read aloud. Planted content (questions that are none, refused addresses, foreign
 languages, copies) is listed with the page, so that a miner or a filter can be scored against it.
 """
 
@@ -64,7 +64,7 @@ class PlantedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
-    """A page and the truth about it. `refused_as` is filled when the address alone tells that nobody wants it."""
+    """A page and the truth about it. `refused_as` is filled when the address alone is reason to refuse it."""
 
     url: str
     html: str
@@ -98,7 +98,7 @@ def faq_url(entity: Entity) -> str:
 
 
 def article_html(world: World, entity: Entity, seed: int) -> str:
-    """Return an article: infobox, lead, three sections; each fact twice in heard wordings, then a remark."""
+    """Return an article: infobox, lead, three sections; each fact in two `heard` wordings, then a remark."""
     rng = stable_rng(seed, "article", entity.name)
     facts = {fact.relation.name: fact for fact in world.facts_of(entity)}
     title = fill(entity.name, "")
@@ -147,9 +147,9 @@ def faq_layout(world: World, entity: Entity) -> FaqLayout:
 
 
 def faq_page(world: World, entity: Entity, seed: int) -> RenderedPage:
-    """Return the page of questions about an entity: three heard wordings a fact, in drawn order, and two planted ones.
+    """Return the page of questions about an entity: three `heard` wordings a fact in drawn order, two planted ones.
 
-    Each answer is one sentence of rationale and the answer sentence. Planted questions stand among the real ones.
+    Each answer is one sentence of rationale and the answer sentence. Planted questions are among the real ones.
     """
     rng = stable_rng(seed, "faq", entity.name)
     facts = {question: fact for fact in world.facts_of(entity) for question in faq_questions(world, fact)}
@@ -235,7 +235,7 @@ def _document(title: str, language: str, body: str, head: str = "") -> str:
 
 
 def refused_pages(entity: Entity) -> list[RenderedPage]:
-    """Return pages whose addresses tell that they teach nothing: a shop, a login, a video and a forum."""
+    """Return pages whose addresses show that they are of no use: a shop, a login, a video and a forum."""
     title, slug = fill(entity.name, ""), entity.slug
     pages = []
     for reason, url, text in (

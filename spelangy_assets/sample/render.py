@@ -1,4 +1,4 @@
-"""What people say, write and ask about the sample world: pure functions of (world, seed, index).
+"""Spoken and written sentences and questions about the sample world: pure functions of (world, seed, index).
 
 Put here: sentences, from a single one to a conversation, a text document and the benchmark. Do not put here: web pages
 (pages.py), speech, or records of a stage. Every choice comes from a generator that the arguments alone determine.
@@ -32,9 +32,9 @@ T = TypeVar("T")
 class BenchmarkQuestion:
     """A four-way multiple-choice question, before it is spoken.
 
-    `text_id` identifies question, options and their order. `split` is heard_wording (this very sentence stands on a
-    page of questions and answers), unheard_wording (its wording is known from text alone) or new_wording (its wording
-    is in no training data). All options are values of the fact's relation.
+    `text_id` identifies question, options and their order. `split` is heard_wording (exactly this sentence is on a page
+    of questions and answers), unheard_wording (its wording occurs in text alone) or new_wording (its wording is in no
+    training data). All options are values of the fact's relation.
     """
 
     text_id: str
@@ -73,7 +73,7 @@ def rationale(rng: np.random.Generator, fact: Fact) -> str:
 
 
 def faq_questions(world: World, fact: Fact) -> tuple[str, ...]:
-    """Return the questions about a fact that a page of questions and answers holds: 3 of the 5 heard wordings.
+    """Return the questions about a fact that a page of questions and answers holds: 3 of the 5 `heard` wordings.
 
     They rotate with the entity, so that every wording is as frequent as the others.
     """
@@ -94,7 +94,7 @@ def open_talk(world: World, rng: np.random.Generator, entity: Entity) -> str:
 
 
 def conversation(world: World, seed: int, index: int) -> list[tuple[str, str]]:
-    """Return a talk of two people: 16 pairs (speaker "A" or "B", sentence) in heard wordings.
+    """Return a talk of two people: 16 pairs (speaker "A" or "B", sentence) in `heard` wordings.
 
     Its domain is drawn by the domains' shares of talk (skewed, as the paper's web speech is), two of the domain's
     entities come up one after the other, and turns are one to four sentences long.
@@ -152,10 +152,10 @@ def _talk_about(world: World, rng: np.random.Generator, entity: Entity, length: 
 
 
 def text_document(world: World, seed: int, index: int) -> str:
-    """Return a document of the text corpus, in heard and text-only wordings alike; five facts, no fact twice.
+    """Return a document of the text corpus in `heard` and `text_only` wordings; five facts, no fact twice.
 
-    Half of the documents tell of one entity (entity number `index` modulo the entities) in statements and answered
-    questions; the other half are answered questions about facts from anywhere. A question is followed by its answer
+    Half of the documents are about one entity (entity number `index` modulo the entities), in statements and answered
+    questions; the other half are answered questions about facts of any entity. A question is followed by its answer
     sentence, at times with a rationale between them, in the form in which spoken questions are answered.
     """
     rng = stable_rng(seed, "text", index)

@@ -1,7 +1,7 @@
 """The pages of a whole world, rendered at run time: a page snapshot of articles and of questions and answers.
 
-Put here: which pages there are. Do not put here: their HTML (pages.py), or the archives of the sample crawl, which hold
-what nobody wants as well (crawl.py).
+Put here: the choice of pages. Do not put here: their HTML (pages.py), or the archives of the sample crawl, which hold
+unwanted pages as well (crawl.py).
 """
 
 from __future__ import annotations

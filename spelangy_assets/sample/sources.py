@@ -1,6 +1,6 @@
 """The sample world behind the protocols of real sources: its texts, its sentences, its talk, its questions.
 
-Put here: which of the world's renderings a source gives, as literals. Do not put here: what they say (render.py).
+Put here: which of the world's renderings a source gives, as literals. Do not put here: their text (render.py).
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ _KINDS: dict[SentenceKind, Callable[[World, int], Iterator[str]]] = {
 class SampleWorld:
     """The questions on a world's facts, under the name of a benchmark.
 
-    `max_questions_per_split` takes questions at equal distances of a split, which goes entity by entity; 0 takes all. A
-    distance that is a multiple of the number of relations leaves one relation alone.
+    `max_questions_per_split` takes questions at equal distances from a split, which is ordered by entity; 0 takes all.
+    A distance that is a multiple of the number of relations selects a single relation.
     """
 
     world: str

@@ -1,7 +1,7 @@
 """Conversations of the sample world, spoken at run time: a rendered audio snapshot with its transcript.
 
-Put here: who speaks which sentence in which voice, and the pauses between. Do not put here: what is said (render.py),
-an engine or the checks of a line (spelangy_model/audio/tts/protocol.py), or what becomes of the recordings.
+Put here: who speaks which sentence in which voice, and the pauses between. Do not put here: the sentences (render.py),
+an engine or the checks of a line (spelangy_model/audio/tts/protocol.py), or the use of the recordings.
 """
 
 from __future__ import annotations

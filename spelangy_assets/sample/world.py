@@ -35,7 +35,7 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Phrasing:
-    """A sentence with the gaps {entity} and, except in a question, {value}; `use` says who may see it."""
+    """A sentence with the gaps {entity} and, except in a question, {value}; `use` is the data that may hold it."""
 
     text: str
     use: Use
@@ -66,7 +66,7 @@ class Entity:
 
     @property
     def slug(self) -> str:
-        """The name as it stands in a URL."""
+        """The name as written in a URL."""
         return self.name.removeprefix("the ").lower().replace(" ", "-")
 
 
@@ -81,7 +81,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that is the case in the sample world, and all the words for it.
+    """All facts of the sample world, and all wordings for them.
 
     `remarks` maps a domain's name, or "general", to sentences that state no fact. `digest` identifies the contents of
     both files: a stage that renders from the world has it among the literals of its Config.
@@ -179,7 +179,7 @@ def parse_world(facts: Mapping[str, Any], phrasings: Mapping[str, Any], digest: 
     for entry in facts["entities"]:
         entity = Entity(entry["name"], entry["domain"])
         if entity.domain not in names:
-            raise WorldError(f"entity {entity.name!r} lies in an unknown domain {entity.domain!r}")
+            raise WorldError(f"entity {entity.name!r} has an unknown domain {entity.domain!r}")
         if set(entry["facts"]) != {relation.name for relation in relations}:
             raise WorldError(f"entity {entity.name!r} needs one fact a relation")
         for relation in relations:

@@ -1,9 +1,9 @@
 """Worlds by their references: the sample world of the package's files, and larger ones that are drawn from its words.
 
-Put here: what a reference means, and how a larger world comes about. Do not put here: types and lookups (world.py), or
-anything that is rendered. A larger world says what the sample world says, of more entities (a word such as "old"
-before a name) and in more wordings (more_phrasings.json); its facts are drawn anew. It has no word that the sample
-world lacks, so what was trained on the words of the one serves the other.
+Put here: the meaning of a reference, and the making of a larger world. Do not put here: types and lookups (world.py),
+or anything that is rendered. A larger world has the same relations for more entities (a word such as "old" before a
+name) and more wordings (more_phrasings.json); its facts are drawn anew. It uses only words of the sample world, so a
+model that was trained on the words of the one works for the other.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Where columns come from that several stages make of the same inputs.
+"""Column lineage that several stages share.
 
-Put here: columns of more than one stage. Do not put here: those of one stage, which stand in its module.
+Put here: columns of more than one stage. Do not put here: columns of a single stage, which are in its module.
 """
 
 from __future__ import annotations
 
-# What came with recordings may stand in the place of what a stage would find.
+# What came with a recording may replace what a stage would find.
 GIVEN_COLUMNS = ("raw_audio.audio", "raw_audio.utterances")
 SCRIPT_COLUMNS: dict[str, tuple[str, ...]] = {
     "document_id": ("raw_pages.page_id",),

@@ -1,7 +1,7 @@
-"""What datasets promise that several stages make.
+"""Contracts that several stages share.
 
-Put here: contracts of more than one stage, and what they share. Do not put here: that of one stage, which stands in its
-module, or how a contract is evaluated (quality/evaluate.py).
+Put here: contracts of more than one stage, and their common parts. Do not put here: the contract of a single stage,
+which is in its module, or the evaluation of contracts (quality/evaluate.py).
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Who is kept among recordings or pages that are the same: what audio_index and page_index have in common.
+"""Which of several equal or similar recordings or pages is kept: the common part of audio_index and page_index.
 
-Put here: the order, the kept one, the records and counts of an index. Do not put here: what makes two alike
-(find_duplicate_recordings, find_duplicate_pages), or the leaving out (mix drops what stands in an index).
+Put here: the order, the choice of the kept one, the records and counts of an index. Do not put here: similarity
+(find_duplicate_recordings, find_duplicate_pages), or the removal (mix drops what an index lists).
 
-The first in the order of the corpus wins, whatever arrives later; one that is like a dropped one alone is kept. Of two
-with the same id, which is a digest of their bytes, the later one is a `duplicate`, of two that are only alike a
-`near_duplicate`.
+The first in the order of the corpus is kept, whatever arrives later. One that resembles only a dropped one is kept. Of
+two with the same id, which is a digest of their bytes, the later one is a `duplicate`; of two that are only similar it
+is a `near_duplicate`.
 
-Why an index stands beside the chain and not inside: it knows all snapshots, so it changes whenever one arrives. Were it
-an input of the datasets of a snapshot, every old one would be made again. So a duplicate is worked on once more for
-nothing, and is left out where all snapshots meet anyway, in the mix, which a larger corpus changes in any case.
+An index is not an input of a snapshot's datasets, because it covers all snapshots and changes whenever one arrives:
+every old dataset would be made again. The cost is that a duplicate is processed in vain. It is left out in the mix,
+which reads all snapshots and changes with a larger corpus in any case.
 """
 
 from __future__ import annotations

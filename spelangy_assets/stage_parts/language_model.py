@@ -35,7 +35,7 @@ class BudgetSpent(Exception):
 
 
 class ServiceRefused(Exception):
-    """A language model's server refuses every request until a person acts; the text holds its words and the cure."""
+    """A language model's server refuses every request until a person acts; the text holds its message and the cure."""
 
 
 class ServiceLost(ConnectionError):
@@ -57,7 +57,7 @@ AnyLanguageModel = LanguageModel | LanguageModelChoice
 
 
 def require_server(model: AnyLanguageModel | None, execution: Execution) -> None:
-    """Raise PreflightError when a recipe names a language model that cannot be asked here."""
+    """Raise PreflightError when a recipe names a language model that cannot be called here."""
     if isinstance(model, LanguageModel):
         _server(model, execution)
     elif model is not None:
@@ -86,9 +86,9 @@ def ask_all(
 ) -> list[Reply]:
     """Return a reply for each filling; add what it took to the unit's sums (model_requests, model_cost_usd and so on).
 
-    A reply without a value is the page's own fault. Where one is missing for another reason the run ends, since a
-    dataset must depend neither on what a run may spend nor on a service's bad hour: raises BudgetSpent, ServiceRefused
-    (until a person acts) or ServiceLost (which is transient). What was answered is kept, and not asked again.
+    A reply without a value is caused by the page. Where a reply is missing for another reason the run ends, since a
+    dataset must not depend on the budget of a run or on the state of a service: raises BudgetSpent, ServiceRefused
+    (until a person acts) or ServiceLost (which is transient). Received replies are kept, and not requested again.
     """
     before = client.ledger.as_dict()
     replies = client.ask_all(prompt, fillings)

@@ -1,4 +1,4 @@
-"""What a store says when something cannot be done."""
+"""The errors of a store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class StoreError(Exception):
 
 
 class Damaged(StoreError):
-    """A file of a committed version has other bytes than its manifest says."""
+    """The bytes of a file of a committed version differ from its manifest."""
 
     def __init__(self, words: str, path: str, build_key: str):
         super().__init__(words)

@@ -32,7 +32,7 @@ _READ_ATTEMPTS = 6
 _READ_WAIT_S = 0.1
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network file systems
 
-# PyArrow's S3 gives an OSError without a number, the service's word in its text.
+# PyArrow's S3 raises an OSError without a number; its text holds the service's error code.
 LOST_ON_S3 = re.compile(
     r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|REQUEST_TIMEOUT)"
 )
@@ -54,8 +54,8 @@ class Files:
 
     An S3 URI takes the options region, endpoint_override and scheme in its query, for example
     `s3://bucket/prefix?endpoint_override=host:port&scheme=http` for a server that is not AWS. Credentials are found as
-    all of AWS' tools find them, in the environment or by the machine's role. A request that fails for the service's or
-    the network's sake is sent again, ten times in all. A large file goes up in parts and is there when the last one is.
+    all of AWS' tools find them, in the environment or by the machine's role. A request that fails because of the
+    service or the network is sent up to ten times. A large file is uploaded in parts and exists once the last one is.
     """
 
     def __init__(self, root: str | Path):
@@ -68,7 +68,7 @@ class Files:
         elif mark:
             try:
                 self.filesystem, base = pafs.FileSystem.from_uri(text)
-            except (ValueError, OSError, NotImplementedError):  # whose words repeat the URI with its secrets
+            except (ValueError, OSError, NotImplementedError):  # whose texts repeat the URI with its secrets
                 raise ValueError(f"no store can be opened at this {scheme}:// URI") from None
             self._base = base.rstrip("/")
         else:
@@ -249,9 +249,9 @@ class _PatientFile:
 class _PatientS3(pafs.FileSystemHandler):
     """PyArrow's S3, with its reads sent again.
 
-    PyArrow reads a range into a buffer of just its length. When the reply is an error whose text is longer, the buffer
-    is spoilt and AWS' client gives up at once, however many attempts it was told to make: a small file or the column
-    of a few rows cannot be read on a bad day. All other requests it sends again itself.
+    PyArrow reads a range into a buffer of exactly its length. When the reply is an error whose text is longer, the
+    buffer is spoilt and AWS' client gives up at once, whatever number of attempts is configured: while the service is
+    unreliable, a small file or the column of a few rows cannot be read. PyArrow retries all other requests itself.
     """
 
     def __init__(self, inner: pafs.S3FileSystem):
@@ -312,9 +312,8 @@ class _PatientS3(pafs.FileSystemHandler):
 def _s3(uri: str) -> tuple[pafs.PyFileSystem, S3Objects, str]:
     """Return the file system of an S3 URI, what reads and swaps whole objects there, and the path in it.
 
-    ValueError says what is wrong and repeats nothing but the names of options that there are not: what stands in the
-    wrong place may be a secret. PyArrow's own reading of a URI gives up after three attempts and cannot be told
-    otherwise.
+    ValueError states what is wrong and repeats only the names of unknown options, since a misplaced value may be a
+    secret. PyArrow's own parsing of a URI sets three attempts and has no option to change that.
     """
     netloc, *behind = re.split("[/?#]", uri.removeprefix("s3://"), maxsplit=1)
     if "@" in "".join(behind):

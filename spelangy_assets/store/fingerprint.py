@@ -1,13 +1,13 @@
 """Stable identity of literals: the payload that a manifest keeps and the digest that names a version.
 
-Put here: how a value becomes canonical JSON. Do not put here: what is fingerprinted (stages and recipes say that).
+Put here: how a value becomes canonical JSON. Do not put here: what is fingerprinted (stages and recipes decide that).
 The encoder raises on what has no stable form (callables, open objects, NaN, sets), because a guess such as
 `str(value)` would give two different things one name or one thing two names.
 
-Two forms: `payload_of` says everything, for people and manifests; `identity_of` leaves out what equals its default in
-a type of this project, so that an option that is added with a default changes no identity. So a changed default is a
-changed meaning of what was left out: a test holds each default against the VERSION of every stage that reaches it
-(tools/golden_defaults.py). What is not of this project writes all its fields, and its `version` besides.
+Two forms: `payload_of` writes every field, for people and manifests. `identity_of` leaves out fields of this project's
+types that equal their defaults, so that a new option with a default changes no identity. A changed default therefore
+changes the meaning of an omitted field: a test compares each default with the VERSION of every stage that reaches it
+(tools/golden_defaults.py). A type from outside of this project writes all its fields, and its `version`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _types: dict[str, tuple[str, str]] = {}  # registered name -> module and qualifi
 
 
 def is_ours(module: str) -> bool:
-    """Whether a module is of this project; the VERSIONs of stages stand for its code."""
+    """Whether a module is of this project; the VERSIONs of stages cover its code."""
     return module.partition(".")[0] in PACKAGES
 
 

@@ -1,8 +1,8 @@
-"""What may go: versions that nothing published was made from, and builds that were given up.
+"""Garbage: versions that no published version was made from, and abandoned builds.
 
-Put here: finding and deleting them. Do not put here: what is published (artifacts.py) or when to clean up (a person
-does, by `spelangy gc`). A version that a published one was made from, at whatever distance, stays: the
-lineage of every score can be walked and its inputs read. So does what a running build holds (leases.py).
+Put here: finding and deleting it. Do not put here: what is published (artifacts.py) or when to clean up (a person
+decides, by `spelangy gc`). Every version that a published one was made from, directly or not, is kept: the lineage of
+every score can be followed and its inputs read. Versions that a running build holds are kept, too (leases.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Version = tuple[str, str]  # an address' path and a build key
 
 @dataclass(frozen=True)
 class Garbage:
-    """A version of the store that may go. `why` is unreferenced, failed, unfinished, broken or published."""
+    """A version of the store that may be deleted. `why` is unreferenced, failed, unfinished, broken or published."""
 
     address: Address
     build_key: str
@@ -77,10 +77,10 @@ class _Lineage:
         return kept
 
     def needed(self, given_up: str | None) -> set[_Version]:
-        """Return what the published versions of all recipes (but one) and the running builds stand on."""
+        """Return the versions that all recipes' (but one's) published versions and the running builds depend on."""
 
-        def read(stands: tuple[DatasetName, Publication]) -> _Version | None:
-            name, published = stands[0], stands[1].published
+        def read(publication: tuple[DatasetName, Publication]) -> _Version | None:
+            name, published = publication[0], publication[1].published
             if published is None or name.recipe == given_up:
                 return None
             address = Address(published.stage, name.partition)
@@ -115,12 +115,12 @@ def find_garbage(
     recipe: str | None = None,
     published: bool = False,
 ) -> list[Garbage]:
-    """Return what may go, the largest first; nothing that changed within `older_than`, nothing that a build holds.
+    """Return the versions that may be deleted, the largest first: none that changed within `older_than` or is in use.
 
-    `now` bears a time zone. A version's last change is when it was written, or last read or published by a build. With
-    `recipe` only what was first made for it or is published by it is looked at; what other recipes refer to is kept all
-    the same. `published` gives up what that recipe has published, too. StoreError when there is no such recipe or no
-    store, or where it cannot be read what is published; ValueError for a name that is none.
+    `now` has a time zone. A version's last change is when it was written, or last read or published by a build. With
+    `recipe`, only versions that were first made for it or that it publishes are examined; versions that other recipes
+    refer to are still kept. `published` includes what that recipe has published. StoreError when there is no such
+    recipe or no store, or where publications cannot be read; ValueError for an invalid name.
     """
     if recipe is not None:
         check_name(recipe)
@@ -168,7 +168,7 @@ def delete(store: ArtifactStore, garbage: Iterable[Garbage]) -> list[Garbage]:
     for one in garbage:
         _, changed_at = store.files.measure(one.path)
         if changed_at != one.changed_at:
-            continue  # somebody works here
+            continue  # a build works here
         if one.given_up_by is not None:
             _withdraw(store, one)
         mark = f"{one.path}/{MANIFEST}"

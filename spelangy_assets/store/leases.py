@@ -33,7 +33,7 @@ class LeaseError(Exception):
 
 @contextlib.contextmanager
 def lease(files: Files, build: str, held: Iterable[Held]) -> Iterator[None]:
-    """Hold versions while the block runs; `build` says in words what works on them."""
+    """Hold versions while the block runs; `build` describes the build that works on them."""
     path = f"{FOLDER}/{unique()}.json"
     facts: dict[str, Any] = {
         "build": build,

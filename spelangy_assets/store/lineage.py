@@ -41,7 +41,7 @@ _DROPS = pa.schema([("id", pa.string()), ("reason", pa.string()), ("records", pa
 _STATS = pa.schema([("id", pa.string()), ("stat", pa.string()), ("amount", pa.float64())])
 
 _CHECKPOINTS = pa.schema([(name, pa.string()) for name in ("artifact", "holds", "name", "sha256", "licence", "url")])
-_ADOPTED = "adopt_checkpoint"  # the stage whose config tells them
+_ADOPTED = "adopt_checkpoint"  # the stage whose config describes them
 
 # Table of a shard -> its record type, and the record's columns that the lineage's table of the same position takes.
 _CRAWL: Mapping[str, tuple[str, type, Mapping[str, str]]] = {
@@ -80,8 +80,8 @@ def _of_recipe(store: ArtifactStore, recipe: str) -> list[Artifact]:
 def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyConnection:
     """Return an in-memory DuckDB with the store's lineage, or with that of what one recipe made or published.
 
-    Tables: artifacts (one row a committed version, under the dataset for which it was first made), publications (what
-    each recipe's datasets stand at), edges (child, role, parent), drops (id, reason, records),
+    Tables: artifacts (one row a committed version, under the dataset for which it was first made), publications (the
+    current version of each recipe's datasets), edges (child, role, parent), drops (id, reason, records),
     stats (id, stat, amount), crawl (kind, content_hash, url, licence, source_uri, licence_stated_by, robots, artifact),
     packed_rows (the mixes' rows: artifact, "row", kind, spans), checkpoints (made elsewhere: artifact, holds, name,
     sha256, licence, url).
@@ -98,9 +98,9 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
         published = None if standing is None else ids.get((Address(standing.stage, name.partition), standing.build_key))
         if standing is None or published is None:
             continue
-        told = f"{standing.overruled.by}: {standing.overruled.reason}" if standing.overruled else ""
-        if told:
-            overruled.setdefault(published, []).append(told)
+        reason = f"{standing.overruled.by}: {standing.overruled.reason}" if standing.overruled else ""
+        if reason:
+            overruled.setdefault(published, []).append(reason)
         publications.append(
             {
                 "recipe": name.recipe,
@@ -108,7 +108,7 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
                 "partition": name.partition,
                 "artifact": published,
                 "since": standing.since,
-                "overruled": told,
+                "overruled": reason,
             }
         )
     current = {row["artifact"] for row in publications}
@@ -130,8 +130,8 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
             }
         )
         if manifest.stage == _ADOPTED:
-            told_by: Any = manifest.config
-            checkpoints.append({"artifact": name, "holds": told_by["holds"], **told_by["checkpoint"]})
+            config: Any = manifest.config
+            checkpoints.append({"artifact": name, "holds": config["holds"], **config["checkpoint"]})
         for item in manifest.inputs:
             parent = ""
             if item.stage:

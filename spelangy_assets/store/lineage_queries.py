@@ -88,7 +88,7 @@ GROUP BY ALL
 ORDER BY ALL
 """
 
-# The models made elsewhere that a dataset stands on, each by the digest of its files.
+# The models made elsewhere that a dataset depends on, each by the digest of its files.
 CHECKPOINTS_SQL = """
 WITH RECURSIVE above(id) AS (
     SELECT $artifact
@@ -98,7 +98,7 @@ WITH RECURSIVE above(id) AS (
 SELECT checkpoints.* FROM above JOIN checkpoints ON checkpoints.artifact = above.id ORDER BY ALL
 """
 
-# What a dataset stands on that failed its contract and was accepted by a person.
+# The versions a dataset depends on that failed their contracts and were accepted by a person.
 OVERRULED_SQL = """
 WITH RECURSIVE above(id) AS (
     SELECT $artifact
@@ -108,7 +108,7 @@ WITH RECURSIVE above(id) AS (
 SELECT id, overruled FROM above JOIN artifacts USING (id) WHERE overruled <> '' ORDER BY id
 """
 
-# Every version that holds a source, and all that was made from those: what a takedown bears on.
+# Every version that holds a source, and all that was made from those: what a takedown affects.
 HELD_SQL = """
 WITH RECURSIVE below(id, distance) AS (
     SELECT DISTINCT artifact, 0 FROM crawl WHERE url = $url OR starts_with(url, $url || '#t=')
@@ -142,7 +142,7 @@ FROM above JOIN artifacts USING (id) LEFT JOIN hours USING (id)
 GROUP BY ROLLUP (stage) ORDER BY cpu_seconds DESC
 """
 
-# What is published now, stage by stage: how much audio an hour of a processor makes, and what was dropped.
+# What is published now, stage by stage: how much audio a processor hour yields, and what was dropped.
 THROUGHPUT_SQL = """
 WITH hours AS (SELECT id, max(amount) AS hours FROM stats WHERE stat IN ('hours_in', 'hours_heard', 'hours_kept')
                GROUP BY id),

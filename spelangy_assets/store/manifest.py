@@ -1,7 +1,7 @@
-"""What is written beside the data: the manifest of an artifact and the verdict on it.
+"""The documents beside the data: the manifest of an artifact and the verdict on it.
 
-Put here: the two JSON documents and their parts. Do not put here: where they lie or when they are written
-(artifacts.py), nor how a verdict comes about (quality/).
+Put here: the two JSON documents and their parts. Do not put here: where and when they are written (artifacts.py), or
+how a verdict is reached (quality/).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _sum(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
 class Input(_Json):
     """An input at the explicit version that was read. `stage` is empty for a source outside the graph.
 
-    `name` is what the recipe for which the version was first made calls the input; it bears no identity.
+    `name` is the input's name in the recipe for which the version was first made; it is not part of the identity.
     """
 
     role: str
@@ -149,7 +149,7 @@ class Manifest(_Json):
 def data_version_of(shards: list[Shard], inputs: list[Input]) -> str:
     """Return the version of the bytes: equal bytes give equal versions, whatever made them.
 
-    A roll-up has no shards of its own; its version is that of exactly the children it stands for.
+    A roll-up has no shards of its own; its version is the digest of its children's versions.
     """
     if shards:
         return digest_of([[shard.path, shard.sha256] for shard in sorted(shards, key=lambda shard: shard.path)])[:24]
@@ -181,9 +181,9 @@ class Overrule(_Json):
 
 @dataclass(frozen=True)
 class Verdict(_Json):
-    """What the quality contract says of an artifact. It passes when no blocking expectation failed or errored.
+    """The result of a quality contract on an artifact. It passes when no blocking expectation failed or errored.
 
-    A failed one may be overruled; what it says stays as it is.
+    A person may overrule a failed verdict; its expectations stay unchanged.
     """
 
     contract_fingerprint: str
@@ -209,8 +209,8 @@ class Verdict(_Json):
 
 @dataclass(frozen=True)
 class Standing(_Json):
-    """How a version stands in one recipe: the contract that judged it last there, the drift from the partition before
-    it there, and whether a person overruled the contract there. The contract's verdict itself lies beside the data."""
+    """The state of a version in one recipe: the contract that judged it last there, the drift from the previous
+    partition there, and whether a person overruled the contract there. The verdict itself is stored beside the data."""
 
     stage: str
     build_key: str
@@ -233,9 +233,9 @@ class Standing(_Json):
 
 @dataclass(frozen=True)
 class Publication(_Json):
-    """What a recipe's dataset stands at: the version that others read, and the newest one that failed, if one did.
+    """The current version of a recipe's dataset, which others read, and the newest one that failed, if one did.
 
-    `withdrawn` says why nothing is published any more.
+    `withdrawn` is the reason why no version is published any more.
     """
 
     published: Standing | None = None
@@ -244,5 +244,5 @@ class Publication(_Json):
 
     @classmethod
     def _from(cls, value: dict[str, Any]) -> Self:
-        told = {name: Standing._from(value[name]) if value[name] else None for name in ("published", "failed")}
-        return cls(**{**value, **told})
+        standings = {name: Standing._from(value[name]) if value[name] else None for name in ("published", "failed")}
+        return cls(**{**value, **standings})

@@ -1,6 +1,6 @@
-"""Names: what may be one, where the versions of a dataset's bytes lie, and what a recipe calls a dataset.
+"""Names: the check of names, the paths of a dataset's versions, and the name of a dataset in a recipe.
 
-Put here: the one check of names and the one joining of paths, which cannot leave the store. Do not put here: what lies
+Put here: the one check of names and the one joining of paths, which cannot leave the store. Do not put here: the files
 at a path (artifacts.py).
 """
 
@@ -71,7 +71,7 @@ class DatasetName:
 
     @property
     def path(self) -> str:
-        """The file that says which version is published under the name."""
+        """The path of the file that names the version published under this name."""
         return joined(RECIPES, self.recipe, self.dataset, f"{self.partition or _NONE}.json")
 
     @classmethod

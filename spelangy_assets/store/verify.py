@@ -1,7 +1,7 @@
-"""Storage that proves itself: what was committed is read back and compared with the digests of its manifest.
+"""Verification of the store: committed files are read back and compared with the digests of their manifests.
 
-Put here: finding versions whose bytes are not those that were written, and setting them aside. Do not put here: the
-making of them anew (the next run does), or what is always compared where it is used: a model's files
+Put here: finding versions whose bytes differ from those written, and setting them aside. Do not put here: building
+them again (the next run does), or files that are always compared where they are used: a model's files
 (Artifact.local_folder) and the units that a killed build left (writer.py).
 """
 
@@ -19,12 +19,12 @@ from spelangy_assets.store.names import DatasetName
 from spelangy_assets.store.writer import MANIFEST, digest_of_file
 
 _READERS = 8
-_DAYS = 30  # in which the nightly part of it comes by everything
+_DAYS = 30  # in which the nightly parts cover the whole store
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A version whose files are not what its manifest says; `aside` is where it was set, empty where it was left."""
+    """A version whose files differ from its manifest; `aside` is where it was moved, empty where it was left."""
 
     artifact: Artifact
     paths: tuple[str, ...]

@@ -6,7 +6,7 @@
 
 Put here: the writing and the committing. Do not put here: reading and publishing (artifacts.py), or what a stage does
 with records. A file is written as a draft and then given its name, and its bytes are on the disk before a receipt
-speaks of it. A kill at any moment leaves either a version that is not committed (its units with receipts are not
+lists it. A kill at any moment leaves either a version that is not committed (its units with receipts are not
 repeated) or one that is. The manifest is swapped, not overwritten: of two processes that commit, the second sees the
 first.
 """
@@ -43,7 +43,7 @@ OnUnits = Callable[[int, int], None]  # how many units are done, and of how many
 # Fixed, because a data version is a digest of these bytes: other options are other bytes for the same records.
 _PARQUET = {"compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "1.0"}
 _ROW_GROUP_ROWS = 1024
-# A row group ends early when it holds this much sound: whoever writes or reads a shard holds one row group.
+# A row group ends early when it holds this much sound: writers and readers of a shard hold one row group in memory.
 _ROW_GROUP_AUDIO_BYTES = 64 << 20
 _READERS = 8
 _BLOCK_BYTES = 1 << 20
@@ -123,7 +123,7 @@ class _ShardSink:
         self._rows += table.num_rows
 
     def close(self) -> None:
-        """Called by Arrow, and by whoever gives the shard up."""
+        """Called by Arrow, and when the shard is abandoned."""
         if not self.closed:
             self.closed = True
             self._stream.close()
@@ -273,13 +273,13 @@ class ArtifactWriter:
             if receipt.build_key != self._identity.build_key:
                 continue
             if self._share is not None and not self._share.has(receipt.unit):
-                receipts[receipt.unit] = receipt  # whoever does that share looks at its files
+                receipts[receipt.unit] = receipt  # the process of that share checks its files
             elif self._is_whole(receipt):
                 receipts[receipt.unit] = receipt
         return receipts
 
     def _is_whole(self, receipt: Receipt) -> bool:
-        """Whether the files of a unit are there with the bytes that its receipt speaks of.
+        """Whether the files of a unit are there with the bytes that its receipt records.
 
         All of them are read: a power cut may leave a file of the right length without its bytes.
         """
@@ -473,7 +473,7 @@ class ArtifactWriter:
 
 
 def missing_files(files: Files, folder: str, shards: Sequence[Shard]) -> list[str]:
-    """Return the paths of files that are not there in the length that their record says."""
+    """Return the paths of files that are missing or whose length differs from their record."""
     found = files.sizes([f"{folder}/{shard.path}" for shard in shards])
     return [shard.path for shard, size in zip(shards, found, strict=True) if size != shard.bytes]
 
@@ -503,7 +503,7 @@ def digest_of_file(files: Files, path: str) -> str:
 
 
 def damaged_files(files: Files, folder: str, shards: Sequence[Shard]) -> list[str]:
-    """Return the paths of files that are not there or have other bytes than their record says: all bytes are read."""
+    """Return the paths of files that are missing or whose bytes differ from their record; reads all bytes."""
     with ThreadPoolExecutor(_READERS) as pool:
         found = list(pool.map(lambda shard: digest_of_file(files, f"{folder}/{shard.path}"), shards))
     return [shard.path for shard, digest in zip(shards, found, strict=True) if digest != shard.sha256]
