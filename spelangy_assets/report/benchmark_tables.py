@@ -1,4 +1,4 @@
-"""Which metrics of runs stand in the first table of a leaderboard, and which in the table of a benchmark.
+"""The metrics of runs in the first table of a leaderboard, and those in the table of a benchmark.
 
 Put here: the names of metrics by benchmark. Do not put here: measuring (stages/evaluate.py), or layout
 (leaderboard_page.py).
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MEAN, TEXT_MEAN = "sqa.mean.accuracy", "text_qa.mean.accuracy"
-NO_BENCHMARK = ("all", "mean", "accent", "voice", "answer")  # words that stand where a benchmark's name would
+NO_BENCHMARK = ("all", "mean", "accent", "voice", "answer")  # words in the place of a benchmark's name
 
 
 def _benchmarks(names: Sequence[str]) -> list[str]:

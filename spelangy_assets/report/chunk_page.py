@@ -1,7 +1,7 @@
 """The listening page of a snapshot: waveform, turns, votes, chunks with their sound, and what was dropped and why.
 
 Put here: how the records of web speech are laid out for a person. Do not put here: reading artifacts (the stage does),
-sums (stages/account_speech.py makes them) or any decision about the data: the page shows what the records say.
+sums (stages/account_speech.py makes them) or any decision about the data: the page shows what the records hold.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ def write_chunk_page(
     """Return the page as HTML. Equal records give equal bytes.
 
     `chunks` holds the sets of chunks by name; sound is embedded in that order, chunk by chunk of each recording, until
-    the limit is reached, which the page says. Recordings stand in the order given.
+    the limit is reached, which the page states. Recordings are in the order given.
     """
     limits = limits or PageLimits()
     shown = list(recordings[: limits.recordings])
     budget = AudioBudget(limits.audio_bytes)
-    heard = _group(hypotheses, lambda item: item.segment_id)
+    by_segment = _group(hypotheses, lambda item: item.segment_id)
     turns = _group(segments, lambda item: item.recording_id)
     agreed = _group(transcripts, lambda item: item.recording_id)
     gone = _group(dropped, lambda item: item.recording_id)
@@ -81,7 +81,7 @@ def write_chunk_page(
         _recording_view(
             recording,
             turns[recording.recording_id],
-            heard,
+            by_segment,
             agreed[recording.recording_id],
             gone[recording.recording_id],
             {name: items[recording.recording_id] for name, items in cut.items()},
@@ -218,7 +218,7 @@ def _bin(label: str) -> str:
 def _recording_view(
     recording: Recording,
     segments: Sequence[Segment],
-    heard: Mapping[str, Sequence[Hypothesis]],
+    hypotheses: Mapping[str, Sequence[Hypothesis]],
     transcripts: Sequence[Transcript],
     dropped: Sequence[DroppedTranscript],
     chunks: Mapping[str, Sequence[Chunk]],
@@ -293,7 +293,7 @@ def _recording_view(
                 "reason": item.reason,
                 "detail": item.detail,
                 "text": item.text,
-                "heard": [h for h in heard.get(item.segment_id, []) if h.text],
+                "hypotheses": [h for h in hypotheses.get(item.segment_id, []) if h.text],
             }
             for item in dropped
         ],
@@ -301,21 +301,21 @@ def _recording_view(
 
 
 def _slot_view(vote: Vote) -> dict[str, Any]:
-    """Return a slot as it is shown: the word that won over what each system said, marked by how many said the same."""
-    said = [_bare(candidate) for candidate in vote.candidates]
-    agreeing = said.count(_bare(vote.winner))
+    """Return a slot as it is shown: the winning word above each system's word, marked by how many systems agree."""
+    candidates = [_bare(candidate) for candidate in vote.candidates]
+    agreeing = candidates.count(_bare(vote.winner))
     if not vote.winner:
         css = "gone"
-    elif agreeing == len(said):
+    elif agreeing == len(candidates):
         css = "all"
     else:
-        css = "most" if 2 * agreeing > len(said) else "split"
+        css = "most" if 2 * agreeing > len(candidates) else "split"
     return {
         "winner": vote.winner or next((text for text in vote.candidates if text), ""),
         "css": css,
-        "said": [
+        "candidates": [
             {"text": text, "css": "" if bare == _bare(vote.winner) else "other"}
-            for text, bare in zip(vote.candidates, said, strict=True)
+            for text, bare in zip(vote.candidates, candidates, strict=True)
         ],
     }
 

@@ -1,11 +1,11 @@
-"""What a difference between arms is, how sure it is, and how a report says so.
+"""Differences between arms: their size, their certainty, and how a report states them.
 
 Put here: the records of comparisons and their wording. Do not put here: the statistics (spelangy_model/eval/stats.py),
 or where the scores come from (stages/leaderboard.py).
 
-A verdict is of one of two populations. "Resolved" is said of questions like these and of the next seeds; "resolved on
-these questions" of the next seeds on this benchmark alone. An arm with one seed says nothing of the next: its verdict
-is "seen in these models". Only planned comparisons have a verdict; all others are exploratory.
+A verdict holds for one of two populations. "Resolved" holds for questions like these and for further seeds; "resolved
+on these questions" holds for further seeds on this benchmark alone. An arm with one seed gives no evidence about
+further seeds: its verdict is "seen in these models". Only planned comparisons have a verdict; others are exploratory.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ SEEN, NOT_SEEN = "seen in these models", "not seen in these models"
 class ArmComparison:
     """Two arms on the same questions, by one metric. An arm is a run, or several runs that differ by their seed alone.
 
-    Intervals are of 95% and of the difference. With one seed an arm, all is said of the trained models that are there.
+    Intervals are of 95% and of the difference. With one seed an arm, they hold for the trained models alone.
     """
 
     metric: str
@@ -131,7 +131,7 @@ class ArmWork:
 
 @dataclass(frozen=True, slots=True)
 class MetricNoise:
-    """What a metric tells arms apart by, and how often it orders two of them as accuracy does."""
+    """How well a metric distinguishes arms, and how often it orders two of them as accuracy does."""
 
     metric: str
     arms: Int32
@@ -198,7 +198,7 @@ def p_text(p_value: float) -> str:
 
 
 def sentence(pair: ArmComparison) -> str:
-    """Say what came out of a comparison and how sure it is."""
+    """Return a sentence on the result of a comparison and its certainty."""
     text = (
         f"{pair.first} over {pair.second} by {with_unit(pair.metric, pair.difference, signed=True)} "
         f"{interval(pair.metric, pair.low, pair.high)}"
@@ -209,7 +209,7 @@ def sentence(pair: ArmComparison) -> str:
 
 
 def would_take(pair: ArmComparison) -> str:
-    """Say what the design finds, and what it would take to find the effect that is looked for."""
+    """Return a sentence on what the design can detect, and what it would take to detect the effect looked for."""
     text = f"This design finds {with_unit(pair.metric, pair.smallest_effect)} four times in five."
     if math.isnan(pair.effect):
         return f"{text} No effect is named to be found."
@@ -245,7 +245,7 @@ def _seeds(pair: ArmComparison) -> str:
 
 
 def seeds_note(pairs: Sequence[ArmComparison]) -> str:
-    """Say once, for a list of pairs, what single seeds leave open; empty where every arm has several."""
+    """Return a note on what single seeds leave open, once for a list of pairs; empty where every arm has several."""
     if all(min(pair.first_seeds, pair.second_seeds) > 1 for pair in pairs):
         return ""
     return (

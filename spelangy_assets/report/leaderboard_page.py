@@ -1,4 +1,4 @@
-"""The leaderboard: what was asked, what came out, how sure, what it would take; then all numbers, as page and Markdown.
+"""The leaderboard as page and Markdown: the questions, the results, their certainty, what it would take; all numbers.
 
 Put here: how comparisons, metrics of runs, topics and contamination are laid out. Do not put here: measuring (the
 evaluation stages do), comparing (stages/leaderboard.py does) or the wording of a comparison (comparisons.py). Every
@@ -8,7 +8,7 @@ Metric names that have a place of their own: sqa.all.accuracy, sqa.mean.accuracy
 sqa.BENCHMARK.SPLIT.accuracy, sqa.accent.ACCENT.accuracy, the same of text_qa, gap.reverse_kl,
 gap.BENCHMARK.SPLIT.reverse_kl, topic.TOPIC.share, topic.distance_to.SUBJECT, contamination.SPLIT.WHAT,
 scoring.SCORING.WHAT, sqa.all.WHAT and text_qa.WHAT of the right option, talk.WHAT, text_skill.TASK.METRIC,
-text_skill.TASK.METRIC.drop. All others stand in a table at the end.
+text_skill.TASK.METRIC.drop. All others are in a table at the end.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ _FRACTIONS = (
 class Ablation:
     """An intervention on the data that a recipe tests: which arm is without it, which with it.
 
-    `change` says in words what differs. `paper`: the mean SQA in percent that the paper has before and after; None
-    where it has no such row. `metric` is the one by which the pair is tested, named before looking; `effect` is the
-    difference that the design is to find, in the metric's own unit (accuracies from 0 to 1); None: the paper's, where
-    the metric is accuracy. ValueError for a metric that arms cannot be compared by.
+    `change` describes the difference. `paper`: the paper's mean SQA in percent before and after; None where it has no
+    such row. `metric` is the metric of the test, named in advance. `effect` is the difference that the design must
+    detect, in the metric's own unit (accuracies from 0 to 1); None: the paper's, where the metric is accuracy.
+    ValueError for a metric that arms cannot be compared by.
     """
 
     intervention: str
@@ -97,7 +97,7 @@ class Ablation:
 
 @dataclass(frozen=True, slots=True)
 class CleanScore:
-    """A run's spoken accuracy without the questions that stand in a document of its mix, by question text."""
+    """A run's spoken accuracy without the questions that occur in a document of its mix, by question text."""
 
     run: str
     known: Annotated[bool, "false of what was trained elsewhere: then all questions count as clean"]
@@ -115,7 +115,7 @@ class CleanScore:
 class RunDescription:
     """A run as a row: `name` is the subject of its metrics, `facts` what it was trained on, in the order to show.
 
-    `lineage_command` is what a person types to see every source behind the run's scores.
+    `lineage_command` is the command that prints every source behind the run's scores.
     """
 
     name: str
@@ -143,7 +143,7 @@ class Provenance:
 
 
 def lineage_command(asset: str) -> str:
-    """Return what a person types to see all above a dataset."""
+    """Return the command that prints a dataset's ancestors."""
     return f"spelangy lineage {asset}"
 
 
@@ -332,7 +332,7 @@ def _planned_rows(results: Results, board: _Board) -> list[dict[str, str]]:
 
 
 def _sign(pair: ArmComparison, paper: tuple[float, float] | None) -> str:
-    """Say whether a difference goes the paper's way, whatever its verdict."""
+    """Return whether a difference has the paper's sign, whatever its verdict."""
     if paper is None or not pair.difference:
         return ""
     better = (pair.difference > 0) == INSTRUMENTS[pair.metric].higher_is_better
@@ -340,16 +340,16 @@ def _sign(pair: ArmComparison, paper: tuple[float, float] | None) -> str:
 
 
 def _unequal(before: ArmWork | None, after: ArmWork | None) -> str:
-    """Say what differs by more than 5% between two arms that should differ by one thing; empty for nothing."""
+    """Return what differs by more than 5% between two arms that should differ by one thing; empty for nothing."""
     if before is None or after is None:
         return ""
     found = unequal_work(before, after)
-    said = ", ".join(f"{100 * share:+.0f}% {words}" for words, share in found.items())
-    return f"Not equal: {said}." if found else ""
+    differences = ", ".join(f"{100 * share:+.0f}% {words}" for words, share in found.items())
+    return f"Not equal: {differences}." if found else ""
 
 
 def _equal(before: ArmWork | None, after: ArmWork | None) -> str:
-    """Say what two arms share to within 5%; empty for nothing."""
+    """Return what two arms share to within 5%; empty for nothing."""
     found = equal_work(before, after) if before is not None and after is not None else []
     return f"Equal within 5%: {', '.join(found)}." if found else ""
 
@@ -441,7 +441,7 @@ def _clean_row(score: CleanScore, anchor: str) -> dict[str, str]:
 
 
 class _Board:
-    """The metrics by subject and name, and what the tables and the plots say of them."""
+    """The metrics by subject and name, and their tables and plots."""
 
     def __init__(
         self,
@@ -498,7 +498,7 @@ class _Board:
         if math.isnan(metric.low) or metric.low <= self._chance <= metric.high:
             return {"css": "warn", "text": "not resolved from chance"}
         if metric.low > self._chance:
-            return {"css": "good", "text": "above chance"}  # said of this one trained model
+            return {"css": "good", "text": "above chance"}  # holds for this one trained model
         return {"css": "bad", "text": "below chance"}
 
     def plot(self, name: str) -> dict[str, Any]:
@@ -550,14 +550,14 @@ class _Board:
         lines = []
         for place, (subject, row) in enumerate(sorted(shares.items())):
             points = [point(words, share) for words, share in sorted(row.items())]
-            said = ", ".join(f"{words} words {100 * share:.1f}%" for words, share in sorted(row.items()))
+            summary = ", ".join(f"{words} words {100 * share:.1f}%" for words, share in sorted(row.items()))
             lines.append(
                 {
                     "name": subject,
                     "colour": f"--speaker-{place % 6}",
                     "points": " ".join(f"{x},{y}" for x, y in points),
                     "dots": points,
-                    "said": said,
+                    "summary": summary,
                 }
             )
         return {
@@ -565,7 +565,7 @@ class _Board:
             "ticks": [{"x": point(words, 0)[0], "text": words} for words in sizes],
             "top": f"{100 * top:.1f}%",
             "label": "Share of questions by length of the shared run: "
-            + "; ".join(f"{line['name']}: {line['said']}" for line in lines),
+            + "; ".join(f"{line['name']}: {line['summary']}" for line in lines),
         }
 
     # --- further tables ---------------------------------------------------------------------------------------
@@ -667,7 +667,7 @@ class _Board:
     def _table(
         self, title: str, caption: str, subjects: Sequence[str], names: Sequence[str], flip: bool = False
     ) -> dict[str, Any]:
-        """Return a table of subjects by metrics, or with `flip` of metrics by subjects; rows without a value go."""
+        """Return a table of subjects by metrics, or with `flip` of metrics by subjects, without empty rows."""
         subjects = [s for s in dict.fromkeys(subjects) if any((s, name) in self._values for name in names)]
 
         if flip:
@@ -721,7 +721,7 @@ _HEADINGS = {PRIMARY: "spoken QA, all (%)", TEXT: "text QA (%)", GAP: "gap, reve
 
 
 def _heading(name: str) -> str:
-    """Return what a column is called: the parts of a metric's name that tell it from its neighbours."""
+    """Return a column's heading: the parts of the metric's name that distinguish it from its neighbours."""
     if name in _HEADINGS:
         return _HEADINGS[name]
     parts = name.split(".")

@@ -1,10 +1,10 @@
-"""Text that was not written here, in Markdown: it is read as text and never acts.
+"""Escaping of foreign text in Markdown: it is shown as text and has no effect as markup.
 
-Put here: that text as Markdown, and tables of it. Do not put here: pages of HTML, whose templates escape by themselves
-(render.py), or what a table says.
+Put here: foreign text as Markdown, and tables of it. Do not put here: pages of HTML, whose templates escape by
+themselves (render.py), or the contents of a table.
 
-Dagster's UI renders Markdown in metadata, in what a check says and in descriptions, images included: a title of a
-crawled page that holds one would make the browser of whoever looks send a request.
+Dagster's UI renders Markdown in metadata, check results and descriptions, images included: an image in the title of a
+crawled page would make the reader's browser send a request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLAIN = re.compile(
 )
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?%?")
 _SPACES = re.compile(r"[\s\x1c-\x1f\x85\u2028\u2029]+")
-# What is not there on a page, or turns the order of what stands beside it around; halves of a character.
+# Characters that are invisible on a page or change the order of their neighbours; halves of a character.
 _UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # Words alone as its name: a link or code in there could end it elsewhere.
 _PICTURE = re.compile(r"!(?=\[)(?!\[[\w ,.-]*\]\(data:image/png;base64,[A-Za-z0-9+/=]+\))")
@@ -29,9 +29,9 @@ _PICTURE = re.compile(r"!(?=\[)(?!\[[\w ,.-]*\]\(data:image/png;base64,[A-Za-z0-
 def markdown_text(text: object) -> str:
     """Return Markdown of one line that shows a text, in a paragraph as in a cell of a table.
 
-    Names, numbers and prose stay as they are. Anything in which Markdown could see more becomes code, where it sees
-    nothing; a "|" stands outside of it, since code does not keep one from ending a cell. White space becomes a space,
-    and what has no picture, or changes the order of letters, the replacement character.
+    Names, numbers and prose stay as they are. Text that Markdown could interpret becomes code, which it does not
+    interpret; a "|" is placed outside of the code, since even inside of code it would end a cell. White space becomes a
+    space. Characters that are invisible or change the order of letters become the replacement character.
     """
     line = _UNSEEN.sub("\ufffd", _SPACES.sub(" ", str(text))).strip()
     if _NUMBER.fullmatch(line) or (line[:1].isalnum() and _PLAIN.fullmatch(line)):

@@ -1,6 +1,6 @@
-"""How a report becomes a page: the templates, and how numbers and times are written in them.
+"""Renders a report as a page: the templates, and the format of numbers and times.
 
-Put here: what all pages share. Do not put here: what a page says. A page is one file of HTML that opens from disk: its
+Put here: what all pages share. Do not put here: a page's contents. A page is one file of HTML that opens from disk: its
 policy (a meta tag of the base template) forbids scripts and every request, its colours follow light and dark.
 """
 

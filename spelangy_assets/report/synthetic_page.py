@@ -67,8 +67,8 @@ def _set_view(one: SpokenSet, budget: AudioBudget) -> dict[str, Any]:
     by_name = {
         name: [m for m in one.voices if m.metric == name] for name in dict.fromkeys(m.metric for m in one.voices)
     }
-    heard = [*by_name.get("voice.word_error_rate", []), *by_name.get("dropped_voice.word_error_rate", [])]
-    worst = sorted(heard, key=lambda metric: (-metric.value, metric.subject))
+    rates = [*by_name.get("voice.word_error_rate", []), *by_name.get("dropped_voice.word_error_rate", [])]
+    worst = sorted(rates, key=lambda metric: (-metric.value, metric.subject))
     return {
         "name": one.name,
         "anchor": one.name.lower(),
@@ -125,7 +125,7 @@ def _document_view(document: SpokenDocument, one: SpokenSet, budget: AudioBudget
     }
 
 
-def _chunk_view(chunk: Chunk, heard: CheckedChunk | None, budget: AudioBudget) -> dict[str, Any]:
+def _chunk_view(chunk: Chunk, checked: CheckedChunk | None, budget: AudioBudget) -> dict[str, Any]:
     view: dict[str, Any] = {
         "role": chunk.role,
         "number": chunk.index + 1,
@@ -135,16 +135,17 @@ def _chunk_view(chunk: Chunk, heard: CheckedChunk | None, budget: AudioBudget) -
         "spoken": chunk.spoken_text if chunk.spoken_text != chunk.text else "",
         "heard": "",
     }
-    if heard is not None:
-        view |= {"heard": heard.heard or "(nothing)", "errors": f"{heard.word_errors} of {heard.words} words wrong"}
-        view["right"] = heard.word_errors == 0
+    if checked is not None:
+        view["heard"] = checked.heard or "(nothing)"
+        view["errors"] = f"{checked.word_errors} of {checked.words} words wrong"
+        view["right"] = checked.word_errors == 0
     return view
 
 
 def surroundings(document: SpokenDocument) -> tuple[str, str, str]:
-    """Return (what stands before the evidence in the page's text, the evidence, what stands after), each cut to size.
+    """Return (the page's text before the evidence, the evidence, the text after it), each cut to size.
 
-    Evidence that is not in the text (it stands in the page's markup alone) comes without surroundings.
+    Evidence that is not in the text (only in the page's markup) has no surroundings.
     """
     found = [line for line in document.script.lines if line.start >= 0]
     if not found or not document.page_text:

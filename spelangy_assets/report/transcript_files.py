@@ -37,13 +37,13 @@ def _label(speaker: str) -> str:
 
 
 def export_transcripts(store: ArtifactStore, recipe: str, snapshot: str | None, folder: Path) -> list[Path]:
-    """Write what a snapshot's published datasets say into `folder`, and return the files.
+    """Write a snapshot's published turns and words into `folder`, and return the files.
 
-    turns.rttm: the turns of speech_segments. hypotheses/SYSTEM.ctm: what each ASR system heard, as NIST's `rover` and
-    `sclite` read it. transcripts.ctm and transcripts/RECORDING.srt: the words that were kept. A recording is called by
-    its place in the snapshot, percent-encoded, so that the name holds no space and no separator; a speaker's spaces are
-    percent-encoded, too. A name that no file can have for its length is cut, with a digest of the whole after it;
-    shortened_names.tsv says which file is whose. Raises what the store raises when one of the datasets is not
+    turns.rttm: the turns of speech_segments. hypotheses/SYSTEM.ctm: the words of each ASR system, as NIST's `rover` and
+    `sclite` read them. transcripts.ctm and transcripts/RECORDING.srt: the words that were kept. A recording's name is
+    its path in the snapshot, percent-encoded, so that it holds no space and no separator; a speaker's spaces are
+    percent-encoded, too. A name that is too long for a file is cut, followed by a digest of the whole;
+    shortened_names.tsv maps the files to the full names. Raises what the store raises when one of the datasets is not
     published, and OSError, which names the file, when one cannot be written.
     """
 
@@ -57,22 +57,23 @@ def export_transcripts(store: ArtifactStore, recipe: str, snapshot: str | None, 
     turns: dict[str, list[Turn]] = {name: [] for name in names.values()}
     for segment in artifact("speech_segments").records("segments", Segment):
         turns[names[segment.recording_id]].append(Turn(segment.start_s, segment.end_s, _label(segment.speaker)))
-    heard: dict[str, dict[str, list[Word]]] = {}
+    recognized: dict[str, dict[str, list[Word]]] = {}
     for hypothesis in artifact("transcript_hypotheses").records("hypotheses", Hypothesis):
-        heard.setdefault(hypothesis.system, {}).setdefault(names[hypothesis.recording_id], []).extend(hypothesis.words)
+        of_system = recognized.setdefault(hypothesis.system, {})
+        of_system.setdefault(names[hypothesis.recording_id], []).extend(hypothesis.words)
     kept: dict[str, list[Word]] = {}
     captions: dict[str, list[Caption]] = {}
     for transcript in artifact("clean_transcripts").records("transcripts", Transcript):
         name = names[transcript.recording_id]
         kept.setdefault(name, []).extend(transcript.words)
         captions.setdefault(name, []).extend(captions_of(transcript.words, transcript.speaker))
-    system_files = {system: _file_name(quote(system, safe=""), ".ctm") for system in heard}
+    system_files = {system: _file_name(quote(system, safe=""), ".ctm") for system in recognized}
     caption_files = {name: _file_name(name, ".srt") for name in captions}
     shortened = {file: name for name, file in {**system_files, **caption_files}.items() if _SHORTENED.search(file)}
     texts = {
         "turns.rttm": write_rttm({name: found for name, found in turns.items() if found}),
         "transcripts.ctm": write_ctm(kept),
-        **{f"hypotheses/{system_files[system]}": write_ctm(words) for system, words in heard.items()},
+        **{f"hypotheses/{system_files[system]}": write_ctm(words) for system, words in recognized.items()},
         **{f"transcripts/{caption_files[name]}": write_srt(lines) for name, lines in captions.items()},
     }
     if shortened:

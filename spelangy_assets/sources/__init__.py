@@ -1,4 +1,4 @@
-"""What lies in a snapshot: files, manifests, archives, the turns and texts that somebody gave with them.
+"""The contents of a snapshot: files, manifests, archives, and the turns and texts that came with them.
 
-Put here: reading it. Do not put here: what a stage makes of it.
+Put here: reading them. Do not put here: what a stage makes of them.
 """

@@ -1,9 +1,9 @@
-"""What manifests say of the recordings of a snapshot, in the forms that the field writes.
+"""Reads the manifests of a snapshot's recordings, in the formats of the field.
 
-Put here: reading those forms. Do not put here: looking for the files (audio_snapshot.py), which file of a snapshot a
-name means (manifest_names.py), JSON itself (spelangy_model/guarded_json.py).
+Put here: reading those formats. Do not put here: finding the files (audio_snapshot.py), resolving names in a snapshot
+(manifest_names.py), JSON itself (spelangy_model/guarded_json.py).
 
-The keys of a line of JSON give its form, so that forms may stand side by side:
+The keys of a line of JSON give its form, so that a manifest may mix forms:
 
     own       {"file": "talks/one.opus", "url": "https://...", "licence": "CC-BY-4.0", "language": "en",
                "utterances": [{"speaker": "a", "text": "Hello.", "start_s": 0.2, "end_s": 0.9}]}
@@ -13,15 +13,16 @@ The keys of a line of JSON give its form, so that forms may stand side by side:
               SupervisionSegment {"recording_id", "start", "duration", "channel", "text"}, or a cut with both inside
 
 `path` and `file_name` mean `file`, `source` means `url`, `license` means `licence`, `lang` means `language`; other keys
-are passed over; null, and the NaN that pandas writes for a missing text, mean that a key is not there. A transcript is
-what `utterances`, NeMo's `text` and lhotse's supervisions hold: with it neither diarization nor ASR is asked. A NeMo
-line or a supervision is one utterance, so many may name one file; without a duration it lasts to the end of the
-recording. Lines without text say where a file comes from, and it is read whole. `rttm` (NeMo's `rttm_filepath`) names a
-file of turns, which spares diarization alone; beside it the "-" that NeMo writes for an unknown text is none. `channel`
-(of a supervision, a NeMo line, one of `utterances`; NeMo's `channel_selector`) is the channel, from 0, that holds it.
+are ignored; null, and the NaN that pandas writes for a missing text, mean that a key is absent. The transcript is in
+`utterances`, NeMo's `text` or lhotse's supervisions; a recording that has one needs neither diarization nor ASR. A NeMo
+line or a supervision is one utterance, so several may name one file; without a duration it lasts to the end of the
+recording. Lines without text state where a file comes from, and the file is read whole. `rttm` (NeMo's `rttm_filepath`)
+names a file of turns, which replaces diarization only; beside it, the "-" that NeMo writes for an unknown text means no
+text. `channel` (of a supervision, a NeMo line, one of `utterances`; NeMo's `channel_selector`) is the channel, from 0,
+that holds the utterance.
 
-What cannot be understood costs itself: a line is a bad line, an utterance a bad utterance, each with its place. A file
-of which all that is said cannot be understood is refused as `bad_metadata`; it is not read as if nothing were known.
+An entry that cannot be parsed is rejected alone, with its place: a line as a bad line, an utterance as a bad utterance.
+A file whose metadata cannot be parsed at all is refused as `bad_metadata`; it is not read as if it had no metadata.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ MAX_BAD_LINES = 100_000  # of one file; it is no manifest, and memory is kept fo
 
 @dataclass(frozen=True)
 class Entry:
-    """What a manifest says of a file. An utterance that ends at infinity ends with the recording.
+    """A manifest's facts about a file. An utterance that ends at infinity ends with the recording.
 
-    `rttm` is the file that holds its turns, when they are known and its words are not (see given_turns.py).
-    `by_channel` are the utterances that belong to one channel of the file; `channels` is how many the file has, 0 where
-    no manifest says so.
+    `rttm` is the file of its turns, when they are known and its words are not (see given_turns.py). `by_channel` are
+    the utterances that belong to one channel of the file; `channels` is the file's number of channels, 0 where no
+    manifest states it.
     """
 
     url: str = ""
@@ -70,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class BadLine:
-    """What is not read: what it names (else its place), why in a fixed word, and in words with its place."""
+    """An entry that is not read: the name in it (else its place), a fixed reason, and an error text with its place."""
 
     name: str
     reason: str
@@ -79,7 +80,7 @@ class BadLine:
 
 @dataclass
 class Listing:
-    """All that the manifests of a snapshot say: entries by file name, in the order of the names.
+    """The contents of a snapshot's manifests: entries by file name, in the order of the names.
 
     `refused` are files that only bad lines name, by their name.
     """
@@ -90,9 +91,9 @@ class Listing:
 
 
 class ManifestError(Exception):
-    """A value that is not of the type that its key has. The text is the place and why.
+    """A value of the wrong type for its key. The text is the place and why.
 
-    `reason` is that of a file of which nothing else is known: bad_metadata or bad_utterances.
+    `reason` is the reject reason of a file without other metadata: bad_metadata or bad_utterances.
     """
 
     def __init__(self, where: str, why: str, reason: str = "bad_metadata"):
@@ -107,7 +108,7 @@ def is_manifest(name: str) -> bool:
 
 
 def manifests_of(names: Iterable[str]) -> list[str]:
-    """Return the manifests among a snapshot's files: those at its top, and those of NeMo's shards where the shards lie.
+    """Return the manifests among a snapshot's files: those at its top, and those beside NeMo's shards.
 
     NeMo writes FOLDER/audio_0.tar with FOLDER/tarred_audio_manifest.json or FOLDER/sharded_manifests/manifest_0.json.
     """
@@ -128,13 +129,13 @@ def read_manifests(
     texts: bool = False,
     names: ManifestNames | None = None,
 ) -> Listing:
-    """Return what manifests say, given as (name, content). `roots` are the snapshot's own places, absolute.
+    """Return the contents of manifests, given as (name, content). `roots` are the snapshot's own absolute paths.
 
-    With `texts` the own form's `text`, `transcription` or `sentence` is what is said in the whole file. Without, it is
-    passed over: it may be the truth that a recognizer is measured by. `names` finds the file that a name means.
+    With `texts`, the own form's `text`, `transcription` or `sentence` is the transcript of the whole file. Without, it
+    is ignored: it may be the reference that a recognizer is evaluated against. `names` resolves file names.
 
-    Whatever cannot be read is a bad line: one that lies outside of the snapshot, has another record's id, is of a kind
-    that cannot be read, is no JSON object or has a value of another type. Streams are closed.
+    A line is bad when its file is outside of the snapshot, its id is another record's, its kind cannot be read, it is
+    no JSON object, or a value has the wrong type. Streams are closed.
     """
     reader = _Reader(names or ManifestNames((), roots=roots), texts)
     for name, content in manifests:
@@ -144,18 +145,18 @@ def read_manifests(
 
 
 def entry_of(row: Mapping[str, Any], where: str, text: str = "", bad: list[BadLine] | None = None) -> Entry:
-    """Return what one object in NeMo's or our own form says of its recording; `text` stands in for its own.
+    """Return the entry of one object in NeMo's or our own form; `text` is used where the object has none.
 
-    Utterances that cannot be understood go to `bad`. Raises ManifestError for any other value, and where no utterance
-    is left.
+    Utterances that cannot be parsed are added to `bad`. Raises ManifestError for any other bad value, and where no
+    utterance is left.
     """
     own = _utterances(row.get("utterances"), where, [] if bad is None else bad)
     rttm = _text(row, ("rttm", "rttm_filepath"), "", where)
-    said = _text(row, ("text",), text, where) if not own else ""
-    if rttm and said == NO_TEXT:
-        said = ""
-    if said:
-        own = [_timed(row, said, ("offset", "duration"), 0.0, where)]
+    transcript = _text(row, ("text",), text, where) if not own else ""
+    if rttm and transcript == NO_TEXT:
+        transcript = ""
+    if transcript:
+        own = [_timed(row, transcript, ("offset", "duration"), 0.0, where)]
     entry = Entry(
         url=without_credentials(replaced(_text(row, ("url", "source_url", "source"), "", where))),
         licence=replaced(_text(row, ("licence", "license"), UNKNOWN_LICENCE, where)),
@@ -165,13 +166,13 @@ def entry_of(row: Mapping[str, Any], where: str, text: str = "", bad: list[BadLi
     return _with(entry, own)
 
 
-_Said = tuple[int | None, Utterance]  # the channel that holds it, None: no one says which
+_ChannelUtterance = tuple[int | None, Utterance]  # the channel that holds it; None: the manifest names no channel
 
 
-def _with(entry: Entry, said: Iterable[_Said]) -> Entry:
+def _with(entry: Entry, utterances: Iterable[_ChannelUtterance]) -> Entry:
     """Return an entry with utterances in order of time; of those at the same time the first comes first."""
     by_channel: dict[int | None, dict[Utterance, None]] = {}
-    for channel, utterance in said:
+    for channel, utterance in utterances:
         by_channel.setdefault(channel, {})[utterance] = None
     ordered = {channel: tuple(sorted(found, key=_time)) for channel, found in by_channel.items()}
     whole = ordered.pop(None, ())
@@ -180,7 +181,7 @@ def _with(entry: Entry, said: Iterable[_Said]) -> Entry:
     )
 
 
-def _said_in(entry: Entry) -> Iterator[_Said]:
+def _utterances_of(entry: Entry) -> Iterator[_ChannelUtterance]:
     yield from ((None, utterance) for utterance in entry.utterances)
     for channel, found in entry.by_channel:
         yield from ((channel, utterance) for utterance in found)
@@ -205,7 +206,7 @@ class _Supervision:
 
 
 class _Reader:
-    """Reads the lines, and joins at the end what stands in several."""
+    """Reads the lines, and joins those of one file at the end."""
 
     def __init__(self, names: ManifestNames, texts: bool):
         self._names = names
@@ -216,7 +217,7 @@ class _Reader:
         self._files: dict[str, tuple[tuple[_Source, ...], Entry]] = {}  # lhotse's recordings, by id
         self._supervisions: dict[str, dict[str, _Supervision]] = {}  # by recording id, then their own
         self._bad: list[BadLine] = []
-        self._not_understood: list[tuple[str, ManifestError]] = []  # files by name, and what is wrong with a line
+        self._not_understood: list[tuple[str, ManifestError]] = []  # files by name, and the error of a line
         self._bad_supervisions: list[tuple[str, ManifestError]] = []  # recordings by id
 
     def read(self, manifest: str, stream: IO[bytes]) -> None:
@@ -268,7 +269,7 @@ class _Reader:
             self._segments.setdefault(name, []).append(entry)
 
     def _shards(self, row: Mapping[str, Any], where: str) -> None:
-        """Look whether the shards are there that a line of NeMo's data configuration names."""
+        """Check that the shards named by a line of NeMo's data configuration exist."""
         for key in ("tarred_audio_filepaths", "manifest_filepath"):
             for pattern in _strings(row.get(key) or (), key, where):
                 for name in expanded(pattern):
@@ -278,16 +279,16 @@ class _Reader:
     def _whole_file(self, row: Mapping[str, Any], where: str) -> None:
         name = self._names.find(_text(row, ("file", "path", "file_name"), "", where), self._manifest)
         try:
-            said = _text(row, ("text", "transcription", "sentence"), "", where) if self._texts else ""
+            text = _text(row, ("text", "transcription", "sentence"), "", where) if self._texts else ""
         except ManifestError as error:
             self._not_understood.append((name, error))
             return
-        entry = self._entry({**row, "text": said}, name, where)
+        entry = self._entry({**row, "text": text}, name, where)
         if entry is not None and self._own.setdefault(name, entry) != entry:
             self._refuse(name, "duplicate_id", f"{where}: says something else of {name} than a line before")
 
     def _entry(self, row: Mapping[str, Any], name: str, where: str) -> Entry | None:
-        """Return what a line says of a file; None, and remembered, when it cannot be understood."""
+        """Return the entry of a line; None when it cannot be parsed, and the error is kept for the listing."""
         try:
             entry = entry_of(row, where, bad=self._bad)
         except ManifestError as error:
@@ -331,18 +332,18 @@ class _Reader:
     def _supervision(self, row: Mapping[str, Any], origin_s: float, where: str) -> None:
         recording_id = _text(row, ("recording_id",), "", where)
         try:
-            said = _text(row, ("text",), "", where)
-            if not said:
+            text = _text(row, ("text",), "", where)
+            if not text:
                 return
-            utterance = _timed(row, said, ("start", "duration"), origin_s, where)[1]
+            utterance = _timed(row, text, ("start", "duration"), origin_s, where)[1]
             own_id = _text(row, ("id",), f"{utterance.speaker}@{utterance.start_s}", where)
             language = replaced(_text(row, ("language",), "", where))
             supervision = _Supervision(utterance, _channels({"channels": row.get("channel")}, where), language, where)
         except ManifestError as error:
             self._bad_supervisions.append((recording_id, error))
             return
-        told = self._supervisions.setdefault(recording_id, {})
-        first = told.setdefault(own_id, supervision)
+        known = self._supervisions.setdefault(recording_id, {})
+        first = known.setdefault(own_id, supervision)
         if (first.utterance, first.channels) != (utterance, supervision.channels):
             self._refuse(recording_id, "duplicate_id", f"{where}: the id {own_id} is that of {first.where} too")
 
@@ -392,7 +393,7 @@ class _Reader:
         return Listing(dict(sorted(entries.items())), order, refused)
 
     def _not_read(self, entries: dict[str, Entry]) -> dict[str, BadLine]:
-        """Sort what was not understood: of a file of which nothing else is known all is refused, else the line is."""
+        """Refuse each file whose only lines could not be parsed, and return these files; else reject the line alone."""
         refused: dict[str, BadLine] = {}
         for name, error in self._not_understood:
             if name not in entries and name not in refused:
@@ -401,9 +402,9 @@ class _Reader:
                 self._refuse(error.where, "bad_line", str(error))
         for recording_id, error in self._bad_supervisions:
             files = self._files.get(recording_id, ((), None))[0]
-            untold = [file.name for file in files if not entries[file.name].is_transcribed]
-            if untold and untold[0] not in refused:
-                refused[untold[0]] = BadLine(untold[0], "bad_utterances", str(error))
+            untranscribed = [file.name for file in files if not entries[file.name].is_transcribed]
+            if untranscribed and untranscribed[0] not in refused:
+                refused[untranscribed[0]] = BadLine(untranscribed[0], "bad_utterances", str(error))
             else:
                 self._refuse(error.where, "bad_utterance", str(error))
         return refused
@@ -411,18 +412,19 @@ class _Reader:
     def _joined(self) -> Iterator[tuple[str, Entry]]:
         for name, parts in self._segments.items():
             if parts:
-                yield name, _with(parts[0], (said for part in parts for said in _said_in(part)))
+                yield name, _with(parts[0], (found for part in parts for found in _utterances_of(part)))
         for recording_id, (files, entry) in self._files.items():
-            told = self._supervisions.get(recording_id, {}).values()
-            languages = {item.language for item in told if item.language}
-            said: dict[str, list[_Said]] = {file.name: [] for file in files}
-            for item in told:
+            supervisions = self._supervisions.get(recording_id, {}).values()
+            languages = {item.language for item in supervisions if item.language}
+            utterances: dict[str, list[_ChannelUtterance]] = {file.name: [] for file in files}
+            for item in supervisions:
                 if (place := self._placed(files, item)) is not None:
-                    said[place[0]].append((place[1], item.utterance))
+                    utterances[place[0]].append((place[1], item.utterance))
             language = entry.language or (languages.pop() if len(languages) == 1 else "")
             for file in files:
                 about = replace(entry, language=language, channels=len(file.channels))
-                yield file.name, _with(about if len(file.channels) > 1 else replace(about, channels=0), said[file.name])
+                about = about if len(file.channels) > 1 else replace(about, channels=0)
+                yield file.name, _with(about, utterances[file.name])
 
     def _placed(self, files: Sequence[_Source], item: _Supervision) -> tuple[str, int | None] | None:
         """Return the file and the channel in it that hold a supervision; None, and a bad line, when none does."""
@@ -462,7 +464,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as words of bounded length."""
+    """Return a value as text of bounded length."""
     text = replaced(repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -471,7 +473,7 @@ def _time(utterance: Utterance) -> tuple[float, float, str]:
     return utterance.start_s, utterance.end_s, utterance.speaker
 
 
-def _timed(row: Mapping[str, Any], text: str, keys: tuple[str, str], origin_s: float, where: str) -> _Said:
+def _timed(row: Mapping[str, Any], text: str, keys: tuple[str, str], origin_s: float, where: str) -> _ChannelUtterance:
     if not is_text(text):
         raise ManifestError(where, f"the text holds half a character ({_shown(text)}); write UTF-8", "bad_utterances")
     start = row.get(keys[0])
@@ -507,7 +509,7 @@ def _whole_number(row: Mapping[str, Any], key: str, where: str) -> int | None:
 
 
 def _channel(row: Mapping[str, Any], where: str) -> int | None:
-    """Return the one channel that a line means; None when it means the file as a whole."""
+    """Return the one channel that a line names; None when it names none or means the whole file."""
     value = row.get("channel", row.get("channel_selector"))
     if value == "average":  # NeMo's word
         return None
@@ -536,26 +538,26 @@ def _text(row: Mapping[str, Any], keys: Sequence[str], default: str, where: str)
     return default
 
 
-def _utterances(rows: Any, where: str, bad: list[BadLine]) -> list[_Said]:
+def _utterances(rows: Any, where: str, bad: list[BadLine]) -> list[_ChannelUtterance]:
     if rows is None:
         return []
     if not isinstance(rows, list):
         raise ManifestError(where, "utterances is no list; write a list of objects")
-    said: list[_Said] = []
+    found: list[_ChannelUtterance] = []
     errors = []
     for number, item in enumerate(rows, start=1):
         place = f"{where}, utterance {number}"
         try:
-            said.append(_utterance(item, place))
+            found.append(_utterance(item, place))
         except ManifestError as error:
             errors.append(BadLine(place, "bad_utterance", str(error)))
-    if errors and not said:
+    if errors and not found:
         raise ManifestError(where, f"no utterance can be read: {errors[0].error}", "bad_utterances")
     bad += errors
-    return said
+    return found
 
 
-def _utterance(item: Any, where: str) -> _Said:
+def _utterance(item: Any, where: str) -> _ChannelUtterance:
     if not _is_object(item) or not {"speaker", "text", "start_s", "end_s"} <= item.keys():
         raise ManifestError(where, f"an utterance has speaker, text, start_s and end_s, not {_shown(item)}")
     speaker, text = item["speaker"], item["text"]

@@ -1,13 +1,13 @@
-"""Who speaks when, where a snapshot says so itself: RTTM in place of diarization.
+"""Given speaker turns: RTTM files of a snapshot, which replace diarization.
 
-Put here: which RTTM file speaks of which recording. Do not put here: the format (spelangy_model/audio/rttm.py), what a
-manifest says besides (audio_manifests.py), segments.
+Put here: which RTTM file belongs to which recording. Do not put here: the format (spelangy_model/audio/rttm.py), other
+facts of a manifest (audio_manifests.py), segments.
 
-Two places are looked at. A manifest names an RTTM file for a recording (`rttm`, in NeMo's form `rttm_filepath`): one
-that speaks of a single file is taken for that recording whatever it calls it. And `turns.rttm` at the top of a snapshot
-speaks of any of its recordings; `export` writes that file. RTTM calls a recording by its place in the snapshot,
-percent-encoded or not, with or without suffix, or by its bare name. Other RTTM files are no instruction, since they may
-be the truth that a diarizer is measured by. A transcript, which has turns of its own, goes before RTTM.
+Two places are read. A manifest names an RTTM file for a recording (`rttm`, in NeMo's form `rttm_filepath`): one that
+describes a single file is taken for that recording, whatever name it uses. And `turns.rttm` at the top of a snapshot
+may describe any of its recordings; `export` writes that file. RTTM names a recording by its path in the snapshot,
+percent-encoded or not, with or without suffix, or by its bare file name. Other RTTM files are not used, since they may
+be the reference that a diarizer is evaluated against. A transcript, which has turns of its own, precedes RTTM.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_RTTM_BYTES = 256 << 20  # 5 million turns
 
 @dataclass
 class GivenTurns:
-    """What RTTM says of a snapshot: the files that were read, turns by recording, and what is wrong by name."""
+    """The given turns of a snapshot: the RTTM files that were read, turns by recording, and errors by name."""
 
     files: set[str] = field(default_factory=set)
     by_recording: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
@@ -40,9 +40,8 @@ class GivenTurns:
 def read_turns(read: Callable[[str], bytes], names: Sequence[str], recordings: Mapping[str, str]) -> GivenTurns:
     """Return the turns of a snapshot's recordings, given as {source_uri: the RTTM file that a manifest names, or ""}.
 
-    `names` are the snapshot's files, `read` returns one. A recording whose RTTM is not there or names no turn of it
-    is bad, and so is what `turns.rttm` says of no recording, or of one that it does not name exactly, and each line
-    that is no RTTM.
+    `names` are the snapshot's files, `read` returns one. Bad are: a recording whose RTTM is missing or names no turn of
+    it; turns in `turns.rttm` of no recording, or of several that the name could mean; each line that is not RTTM.
     """
     given = GivenTurns()
     there = set(names)
@@ -60,13 +59,13 @@ def read_turns(read: Callable[[str], bytes], names: Sequence[str], recordings: M
         if rttm not in there:
             given.bad[uri] = BadLine(uri, "missing_file", f"its manifest names {rttm} for turns, and it is not there")
             continue
-        told = turns_of(rttm)
+        turns = turns_of(rttm)
         mine = _Called([uri])
-        own = [found for name, found in told.items() if len(told) == 1 or mine.find(name)]
+        own = [found for name, found in turns.items() if len(turns) == 1 or mine.find(name)]
         if len(own) == 1:
             given.by_recording[uri] = _utterances(own[0])
         else:
-            speaks_of = ", ".join(sorted(told)[:5]) or "no file"
+            speaks_of = ", ".join(sorted(turns)[:5]) or "no file"
             why = f"{rttm} speaks of {speaks_of}; without it in the manifest the recording is diarized"
             given.bad[uri] = BadLine(uri, "no_turns", why)
     if TURNS in there and TURNS not in given.files:
@@ -103,7 +102,7 @@ def _parsed(data: bytes, name: str, bad: dict[str, BadLine]) -> dict[str, list[T
 
 
 class _Called:
-    """Finds recordings by what RTTM calls them."""
+    """Finds recordings by their names in RTTM."""
 
     def __init__(self, uris: Iterable[str]):
         self._by_form: list[dict[str, list[str]]] = []

@@ -1,4 +1,4 @@
-"""A given transcript, or given turns, against the sound that they belong to: what fits, and why the rest does not.
+"""Checks a given transcript, or given turns, against the recording: which utterances fit, and why the rest do not.
 
 Put here: the rules for one utterance beside its recording. Do not put here: where utterances come from
 (audio_manifests.py, given_turns.py), or what an utterance is worth (adopt_chunks).
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from spelangy_model.audio.io import AudioError
 from spelangy_model.records import Utterance
 
-_SLACK_S = 0.1  # by which a manifest's end may lie beyond the sound: its times are rounded, or of another decoder
+_SLACK_S = 0.1  # by which a manifest's end may exceed the sound: its times are rounded, or of another decoder
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,24 @@ class Fitted:
 def fit(utterances: Sequence[Utterance], duration_s: float) -> Fitted:
     """Fit a given transcript, or given turns, to a recording of `duration_s` seconds.
 
-    An end at infinity, or one that lies beyond the recording's by no more than rounding, is the recording's. Left out
-    are utterances without speaker, or without text where others have one, those that are not inside of the recording,
-    and what one speaker says at exactly the time of an utterance before. Raises AudioError (bad_utterances) when none
-    is left of those that were given.
+    An end at infinity, or later than the recording's end by no more than rounding, becomes the recording's end. Left
+    out are utterances without speaker, or without text where others have one, those that are not inside of the
+    recording, and a second utterance of one speaker at exactly the same time. Raises AudioError (bad_utterances) when
+    none of the given utterances is left.
     """
     kept: dict[tuple[str, float, float], Utterance] = {}
     misfits = []
     words = any(item.text for item in utterances)
     for item in utterances:
         end_s = duration_s if math.isinf(item.end_s) or 0 < item.end_s - duration_s <= _SLACK_S else item.end_s
-        said = f"{item.speaker!r} from {item.start_s} to {item.end_s} s"
+        shown = f"{item.speaker!r} from {item.start_s} to {item.end_s} s"
         if not item.speaker or (words and not item.text.strip()):
-            misfits.append(Misfit(item, "utterance_without_text", f"{said}: without speaker or text"))
+            misfits.append(Misfit(item, "utterance_without_text", f"{shown}: without speaker or text"))
         elif not 0 <= item.start_s < end_s <= duration_s:
-            why = f"{said}: not inside of the recording's {duration_s:.3f} s"
+            why = f"{shown}: not inside of the recording's {duration_s:.3f} s"
             misfits.append(Misfit(item, "utterance_outside", why))
         elif (item.speaker, item.start_s, end_s) in kept:
-            misfits.append(Misfit(item, "utterance_twice", f"{said}: one speaker says two things at once"))
+            misfits.append(Misfit(item, "utterance_twice", f"{shown}: one speaker says two things at once"))
         else:
             kept[item.speaker, item.start_s, end_s] = replace(item, end_s=end_s)
     if misfits and not kept:

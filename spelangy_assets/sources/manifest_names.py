@@ -1,6 +1,6 @@
 """Which file of a snapshot a manifest means: Unicode's normal forms, absolute names, members of NeMo's tar shards.
 
-Put here: names. Do not put here: what a manifest says of the file (audio_manifests.py), or what lies in a snapshot
+Put here: names. Do not put here: a manifest's facts about a file (audio_manifests.py), or the files of a snapshot
 (audio_snapshot.py).
 
 NeMo names a member of a tar shard by its name inside of the shard, and the shard by `shard_id`: the number in the name
@@ -35,7 +35,7 @@ class UnknownName(Exception):
 
 
 class ManifestNames:
-    """Finds the files of a snapshot, and the members of its shards, by what manifests call them.
+    """Finds the files of a snapshot, and the members of its shards, by their names in manifests.
 
     `names` are its files, `members` those of each tar shard, `roots` the absolute places of the snapshot.
     """
@@ -60,7 +60,7 @@ class ManifestNames:
         if not name:
             raise UnknownName("", "bad_line", 'names no file; add "file": "NAME", relative to the snapshot')
         if shard is None and name in self._files:
-            return name  # as most are, at a tenth of the cost of what follows
+            return name  # the usual case, at a tenth of the cost of the code below
         path = PurePosixPath(os.path.normpath(name))
         for root in self._roots:
             if path.is_absolute() and path.is_relative_to(root):
@@ -96,7 +96,7 @@ class ManifestNames:
             if not shards:
                 continue
             number = shard if shard is not None and shard >= 0 else _number_of(manifest) if len(shards) > 1 else None
-            # A shard whose number says otherwise is never taken; shards without numbers are chosen by what they hold.
+            # A shard with another number is never taken; shards without numbers are chosen by their members.
             fitting = [one for one in shards if number is None or _number_of(one) in (number, None)]
             fitting = [one for one in fitting if _is_near(one, manifest)] or fitting
             if len(fitting) > 1:
@@ -123,7 +123,7 @@ def _number_of(name: str) -> int | None:
 
 
 def expanded(pattern: str) -> Iterator[str]:
-    """Yield the names that NeMo's pattern stands for: audio__OP_0..3_CL_.tar, audio_{0..3}.tar, {a,b}.tar.
+    """Yield the names that NeMo's pattern denotes: audio__OP_0..3_CL_.tar, audio_{0..3}.tar, {a,b}.tar.
 
     Of more than 100,000 names the first are yielded.
     """

@@ -1,6 +1,6 @@
-"""What gives questions to a benchmark.
+"""The protocol of sources that give questions to a benchmark.
 
-Put here: the protocol. Do not put here: a source (the sample world is one; files of questions stand with the stage).
+Put here: the protocol. Do not put here: a source (the sample world is one; files of questions are with the stage).
 """
 
 from __future__ import annotations

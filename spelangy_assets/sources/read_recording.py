@@ -1,12 +1,12 @@
-"""One file of sound -> the rows that it becomes: streamed, measured, cut into parts, all of it or nothing.
+"""Reads one audio file into its rows: streamed, measured and cut into parts, either completely or not at all.
 
-Put here: from a file and what is known of it to Recordings. Do not put here: which files there are (audio_snapshot.py),
-decoding and measuring (spelangy_model/audio).
+Put here: from a file and the known facts about it to Recordings. Do not put here: the list of files
+(audio_snapshot.py), decoding and measuring (spelangy_model/audio).
 
 A file of any length is read within the memory of one part. Its parts wait in a temporary file, as FLAC, until its end
-has been seen, because a file that breaks off in its sixth hour is a reject as a whole. Sound beyond full scale (float
-files, lossy codecs) is scaled to a peak of 1 over the whole file, and channels whose average would lose what they hold
-are not averaged; for either of the two a file is read again.
+has been read, because a file that breaks off in its sixth hour is rejected as a whole. Sound beyond full scale (float
+files, lossy codecs) is scaled to a peak of 1 over the whole file, and channels that would cancel in the average are not
+averaged; in either case the file is read again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ReadRule:
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A part that lies in the temporary file."""
+    """A part in the temporary file."""
 
     index: int
     offset_s: float
@@ -80,17 +80,16 @@ def read_recordings(
     facts: Facts,
     rule: ReadRule,
     scratch: Path,
-    tell: Callable[[str, float], None] = lambda stat, amount: None,
+    count: Callable[[str, float], None] = lambda stat, amount: None,
     leave_out: Callable[[Misfit], None] = lambda misfit: None,
 ) -> Iterator[tuple[Recording, Fingerprint]]:
     """Yield the rows of a file, in order of time. Raises AudioError before the first one, or not at all.
 
-    Parts in which nothing can be heard are left out; a file of nothing else is `silent`. So are those in which nobody
-    speaks, when turns were given. `tell` gets the hours of a file that is kept (hours_in), of those parts
-    (hours_silent, hours_without_turns) and of silence that was put where its times leave a gap (hours_of_gaps); the
-    streams that follow its first (joined_streams), its other tracks of sound (other_tracks), and its channels that
-    are not in the average (channels_left_out). `leave_out` gets each given utterance that does not fit a file that is
-    kept.
+    Silent parts are left out; a file of silent parts only is refused as `silent`. When turns were given, parts without
+    a turn are left out, too. For a file that is kept, `count` gets its hours (hours_in), the hours of the parts left
+    out (hours_silent, hours_without_turns) and of silence inserted where its timestamps leave a gap (hours_of_gaps);
+    the streams after its first (joined_streams), its other audio tracks (other_tracks), and its channels that are not
+    in the average (channels_left_out). `leave_out` gets each given utterance that does not fit the file.
     """
     with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(scratch)) as spool:
         reading = _Reading(path, facts, rule)
@@ -101,26 +100,26 @@ def read_recordings(
             waiting = reading.to_spool(spool)
         reading.check(found_sound=bool(waiting))
         for stat, amount in reading.oddities():
-            tell(stat, amount)
+            count(stat, amount)
         many = reading.parts > 1
-        tell("hours_in", reading.duration_s / 3600)
+        count("hours_in", reading.duration_s / 3600)
         for misfit in reading.misfits:
             leave_out(misfit)
         silent_s = reading.duration_s - sum(part.duration_s for part in waiting)
         if silent_s > 1e-6:
-            tell("hours_silent", silent_s / 3600)
+            count("hours_silent", silent_s / 3600)
         for part in waiting:
             spool.seek(part.begin)
             row = reading.row(part, spool.read(part.size), many)
             if facts.utterances and not row.utterances and not any(item.text for item in facts.utterances):
-                tell("hours_without_turns", row.duration_s / 3600)  # it is known that nobody speaks in this part
+                count("hours_without_turns", row.duration_s / 3600)  # the given turns leave this part without speech
                 continue
             hashes, frames = part.landmarks
             yield row, Fingerprint(row.recording_id, hashes.tolist(), frames.tolist())
 
 
 class _Reading:
-    """A file that is gone through, again when the last time has shown what to do otherwise."""
+    """One pass through a file, repeated with other settings where the last pass shows that they are needed."""
 
     def __init__(self, path: Path, facts: Facts, rule: ReadRule):
         self._path, self._facts, self._rule = path, facts, rule
@@ -183,7 +182,7 @@ class _Reading:
         return _Waiting(part.index, part.offset_s, duration_s, measures, marks, begin, len(data))
 
     def check(self, found_sound: bool) -> None:
-        """Raise AudioError when what was read is nothing, too little or too much, or is not what was said of it."""
+        """Raise AudioError when the sound is empty, silent, too short or too long, or does not fit the given facts."""
         if not self.duration_s:
             raise AudioError("empty", "the file holds no sample")
         if not found_sound:
@@ -196,7 +195,7 @@ class _Reading:
         facts = self._facts
         recording_id = f"{facts.recording_id}-{part.index:04d}" if many else facts.recording_id
         end_s = part.offset_s + part.duration_s
-        # A media fragment (W3C Media Fragments URI 1.0) says which part of the original it is.
+        # A media fragment (W3C Media Fragments URI 1.0) states which part of the original it is.
         fragment = f"#t={part.offset_s:.3f},{end_s:.3f}" if many else ""
         joint = "&" if facts.source_uri.endswith(f"#channel={facts.channel}") else "#"
         return Recording(

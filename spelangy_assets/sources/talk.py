@@ -1,4 +1,4 @@
-"""What gives passages of held-out talk to an evaluation.
+"""The protocol of sources that give passages of held-out talk to an evaluation.
 
 Put here: the protocol. Do not put here: a source (the sample world is one).
 """

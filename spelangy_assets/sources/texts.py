@@ -1,6 +1,6 @@
-"""What gives sentences, texts and questions to the stages that need some beside a snapshot.
+"""The protocols of sources that give sentences and texts to stages beside a snapshot.
 
-Put here: the protocols. Do not put here: a source (the sample world is one; a file of questions stands with its stage).
+Put here: the protocols. Do not put here: a source (the sample world is one).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 
 class SourceUnavailable(Exception):
-    """A source's file, package or world is not there, or not the one that the recipe states; the text says the cure."""
+    """A source's file, package or world is missing, or not the one that the recipe states; the text has the cure."""
 
 
 @runtime_checkable
@@ -27,7 +27,7 @@ class TextSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence to be spoken. `sentence_id` identifies it, `source_id` and `url` say where it is from."""
+    """A sentence to be spoken. `sentence_id` identifies it, `source_id` and `url` state where it is from."""
 
     sentence_id: str
     source_id: str
