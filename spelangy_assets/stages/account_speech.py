@@ -2,11 +2,11 @@
 
 Put here: adding up the records of all steps of web speech. Do not put here: any decision about them, or the pages.
 
-Inputs: `raw_audio`, `speech_segments`, `clean_transcripts`, `chunks`. What came into a step is counted
-on the records of the step before, what it kept and dropped on its own, so that the contract's sums can fail. Times are
-whole milliseconds. Of segments, what is kept is when somebody speaks, once however many do; the rest is
-`nobody_speaks`. Chunks keep all: in and kept are words, and `made` are the chunks, which reach a little over their
-words into pauses.
+Inputs: `raw_audio`, `speech_segments`, `clean_transcripts`, `chunks`. The input of a step is counted on the records of
+the step before, its kept and dropped parts on its own records, so that the contract's sums can fail. Times are whole
+milliseconds. Of segments, the time with at least one speaker is kept and counted once; the rest is `nobody_speaks`.
+Chunks keep all: in and kept count words, and `made` counts chunks, which extend a little into the pauses beside their
+words.
 
 The metrics of a chunking: its lengths (mean, percentiles, histogram) beside the recipe's target, and how often
 sequences made of its documents change modality, drawn with the coins that a mix with this seed draws
@@ -282,8 +282,8 @@ def chunk_metrics(chunks: Sequence[Chunk], config: Config) -> list[Metric]:
 def _switches(document_id: str, chunks: int, sampling: Sampling, seed: int) -> int:
     """Count the changes of modality of a document's first epoch."""
     document = TokenDocument(document_id, "", "", "", [TokenChunk("speech", [0], [0])] * chunks)
-    heard = choose_speech(arrays_of_records([document]), sampling, epoch=0, seed=seed)
-    return int(np.count_nonzero(heard[1:] != heard[:-1]))
+    as_speech = choose_speech(arrays_of_records([document]), sampling, epoch=0, seed=seed)
+    return int(np.count_nonzero(as_speech[1:] != as_speech[:-1]))
 
 
 # --- for people -------------------------------------------------------------------------------------------------

@@ -1,18 +1,18 @@
-"""A checkpoint that was made elsewhere, in the place of the stage that would make it.
+"""Adopts a checkpoint that was made elsewhere, in place of the stage that would make it.
 
-Put here: finding the folder, proving by its digest that it is the one that the recipe means, and taking it over. Do not
-put here: what a model is (spelangy_model).
+Put here: finding the folder, verifying by its digest that it is the one that the recipe names, and copying it. Do not
+put here: the models themselves (spelangy_model).
 
-The recipe names a digest, and so the content is what bears identity; where the folder lies is settings. It is looked
-for in the folder of checkpoints (SPELANGY_CHECKPOINTS) and then in the local Hugging Face cache. It holds one of
+The recipe names a digest, so the identity is that of the content; the folder's place is a setting. The folder is looked
+for below the folder of checkpoints (SPELANGY_CHECKPOINTS) and then in the local Hugging Face cache. It holds one of
 
     language_model    a causal LM of Hugging Face, which is widened to the markers of this project; or one that this
                       project trained, which is taken as it is. Input: `text_tokenizer`, whose ids have to be its own.
     text_tokenizer    the tokenizer of such a folder, without markers and codes
     speech_tokenizer  what `open_codec` reads. Input: `tokenizer_speech`, on which it is measured.
 
-Output: the files that the stage in whose place it stands would have written. A unit is a file, so that no more than one
-is in memory, and a killed run goes on at the next one.
+Output: the files that the replaced stage would have written. A unit is a file, so that no more than one is in memory,
+and a killed run continues at the next one.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _MEASURES = "measures"
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a recipe says of a folder that was made elsewhere.
+    """A recipe's reference to a folder that was made elsewhere.
 
-    `name`: the folder's in SPELANGY_CHECKPOINTS, or the one that the local Hugging Face cache knows. `sha256`: of its
-    content, as `spelangy checkpoint FOLDER` prints it. the lineage shows `url` and `licence`.
+    `name`: the folder's name in SPELANGY_CHECKPOINTS, or its name in the local Hugging Face cache. `sha256`: the digest
+    of its content, as `spelangy checkpoint FOLDER` prints it. The lineage shows `url` and `licence`.
     """
 
     name: str
@@ -92,7 +92,7 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-# A model whose weights were never looked at must not read as a good one.
+# A model whose weights were not inspected must fail the contract.
 _LANGUAGE_MODEL = Contract(
     "adopted_language_model",
     f"""
@@ -110,7 +110,7 @@ _LANGUAGE_MODEL = Contract(
         exactly("described_by", 3),
         Bound("parameters", 1),
         exactly("nonfinite_parameters"),
-        exactly("finite_losses", 1),  # none where the model says NaN
+        exactly("finite_losses", 1),  # missing where the model gives NaN
         Bound("plain_english_share_of_uniform_nats", 0, 0.9, "warn"),
     ),
 )

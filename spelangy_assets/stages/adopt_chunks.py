@@ -1,13 +1,13 @@
-"""adopted_chunks: chunks that another pipeline made, taken as they are, each looked at first.
+"""adopted_chunks: chunks that another pipeline made, kept unchanged after a check of each.
 
 Put here: from utterances that came with recordings to chunks. Do not put here: reading manifests, shards or sound
-(ingest_audio and its readers), or cutting anew: chunk_speech does that, for recordings with a transcript too.
+(ingest_audio and its readers), or new boundaries: chunk_speech makes them, for recordings with a transcript too.
 
-Input `raw_audio`. An utterance of a manifest is a chunk: its times, speaker and words stay, whoever made them. What is
-believed of it is what can be measured: a chunk lasts as long as its sound, and the filters of web speech (paces, loops,
-durations, languages) decide with the same words for a drop. A language that came with the recording is believed, else
-its text is asked where it is long enough. A document is a run of chunks of one recording. An utterance that is alone in
-its file is a document of one chunk, which interleaving always hears and never reads.
+Input `raw_audio`. An utterance of a manifest is a chunk: its times, speaker and words are kept. They are checked as far
+as they can be measured: a chunk lasts as long as its sound, and the filters of web speech (paces, loops, durations,
+languages) apply with the same drop reasons. A language that came with the recording is taken as true; otherwise it is
+detected in the text where that is long enough. A document is a run of chunks of one recording. An utterance that is
+alone in its file is a document of one chunk, which interleaving always takes as speech and never as text.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Config:
     max_document_chunks: int = 64
 
 
-# Of chunks that were made elsewhere most are good, or what was said of them is wrong: keys, times, the language.
+# Most chunks that were made elsewhere are good; otherwise the manifest is wrong: its keys, times or language.
 CONTRACT = Contract(
     "adopted_chunks",
     CHUNKS_SQL.format(
@@ -71,7 +71,7 @@ CONTRACT = Contract(
         Bound("share_dropped", 0, 0.5),
         Bound("share_dropped", 0, 0.1, "warn"),
         Bound("share_of_unknown_licence", 0, 0.5, "warn"),
-        Bound("share_of_documents_of_one_chunk", 0, 0.5, "warn"),  # they are heard and never read
+        Bound("share_of_documents_of_one_chunk", 0, 0.5, "warn"),  # they are always taken as speech
     ),
     CHUNKS_DRIFTS,
 )
@@ -146,12 +146,12 @@ def _chunks(recording: Recording, config: Config, out: UnitWriter) -> Iterator[C
         index, ended_s = index + 1, max(ended_s, end_s)
 
 
-def _transcript(recording: Recording, said: Utterance, start_s: float, end_s: float, language: str) -> Transcript:
-    words = spread(said.text, start_s, end_s)
+def _transcript(recording: Recording, utterance: Utterance, start_s: float, end_s: float, language: str) -> Transcript:
+    words = spread(utterance.text, start_s, end_s)
     return Transcript(
-        segment_id=segment_id(recording.recording_id, Turn(start_s, end_s, said.speaker)),
+        segment_id=segment_id(recording.recording_id, Turn(start_s, end_s, utterance.speaker)),
         recording_id=recording.recording_id,
-        speaker=said.speaker,
+        speaker=utterance.speaker,
         start_s=start_s,
         end_s=end_s,
         language=language,

@@ -29,7 +29,7 @@ INDEPENDENT_UNITS = True
 
 @dataclass(frozen=True)
 class Config:
-    """The rule that says where chunks begin and end."""
+    """The rule that decides where chunks begin and end."""
 
     rule: ChunkRule
 

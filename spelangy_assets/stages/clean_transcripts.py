@@ -56,7 +56,7 @@ CONTRACT = Contract(
         Bound("transcripts", 1, None, "warn"),
         Bound("mean_agreement", 0.6, 1, "warn"),
         Bound("mean_confidence", 0.5, 1, "warn"),
-        # Nobody talks for ten seconds without an end: systems that write no punctuation decided how it is written.
+        # Speech of ten seconds has sentence ends: without any, systems that write no punctuation won the vote.
         Bound("share_with_a_sentence_mark_over_10_s", 0.2, 1),
         Bound("share_with_a_sentence_mark_over_10_s", 0.7, 1, "warn"),
     ),
@@ -107,19 +107,19 @@ def run(ctx: StageContext, config: Config) -> None:
     )
     for unit, (segments, hypotheses) in ctx.out.pending(shards):
         with ctx.out.unit(unit) as out:
-            heard: dict[str, list[Hypothesis]] = {}
+            by_segment: dict[str, list[Hypothesis]] = {}
             for hypothesis in hypotheses.iter_records(Hypothesis):
-                heard.setdefault(hypothesis.segment_id, []).append(hypothesis)
+                by_segment.setdefault(hypothesis.segment_id, []).append(hypothesis)
             for segment in segments.iter_records(Segment):
                 hours = (segment.end_s - segment.start_s) / 3600
                 out.read(1)
                 out.add("hours_in", hours)
-                if segment.segment_id not in heard:
+                if segment.segment_id not in by_segment:
                     raise InputError(
                         f"segment {segment.segment_id} of recording {segment.recording_id} has no hypothesis; "
                         "build transcript_hypotheses again"
                     )
-                transcript = agree(segment, heard[segment.segment_id], config)
+                transcript = agree(segment, by_segment[segment.segment_id], config)
                 drop = first_drop(transcript, segment, config.limits)
                 if drop is None:
                     out.write("transcripts", [transcript])

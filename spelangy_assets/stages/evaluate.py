@@ -18,13 +18,13 @@ text_id), gaps(TokenGap), one row a recording and token of its answer, passages(
     gap.reverse_kl  gap.{benchmark}.{split}.reverse_kl  gap.forward_kl      nats, at the answer's first token
     gap.answer.reverse_kl  gap.answer.forward_kl                            nats, mean over all the answer's tokens
     talk.spoken_K.loss  talk.written_K.loss                 nats a token of the next sentence of held-out talk after its
-                                                            first K = 1, 2, 3 sentences, heard or read
+                                                            first K = 1, 2, 3 sentences, as speech or as text
     talk.alone_K.loss                                       of the same sentence with nothing before it
-    talk.spoken_K.hearing_gain  talk.hearing_gain           how much the loss grows when K sentences of another talk are
-                                                            heard instead; over all K
+    talk.spoken_K.hearing_gain  talk.hearing_gain           how much the loss grows when the K spoken sentences are
+                                                            another talk's; over all K
 
-Intervals are over clusters (cluster_id): what is asked or said about one entity in several wordings and recordings is
-not independent. Those of accuracies and probabilities stay between 0 and 1 (spelangy_model/eval/stats.py, mean_of).
+Intervals are over clusters (cluster_id): questions or talk about one entity in several wordings and recordings are not
+independent. Those of accuracies and probabilities stay between 0 and 1 (spelangy_model/eval/stats.py, mean_of).
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ _TEXTS_AT_ONCE = 512  # question texts whose distributions are in memory togethe
 
 @dataclass(frozen=True)
 class Config:
-    """`answer_prefix` stands between the question and the option; it is how training texts begin an answer.
+    """`answer_prefix` is the text between the question and the option, with which training texts begin an answer.
 
     `prompt_format` names the layout of the prompt (spelangy_model/eval/prompts.py), `primary` the scoring that judges a
     run. Benchmarks whose options differ much in length are judged better per token or per character. `seed` draws which
-    passage's speech stands in for which.
+    passage's speech replaces which.
     """
 
     seed: int = 0
@@ -249,10 +249,10 @@ def _score(
     texts = {question.text_id: question for question in questions}
     for block in _blocks(list(texts), _TEXTS_AT_ONCE):
         chosen = set(block)
-        heard = [question for question in questions if question.text_id in chosen]
+        recorded = [question for question in questions if question.text_id in chosen]
         spoken = [
             spoken_prompt(layout, tokenizer, codes[q.question_id].codes, prefix, q.options, q.answer_index)
-            for q in heard
+            for q in recorded
         ]
         read = [texts[text_id] for text_id in block]
         written = [
@@ -260,7 +260,7 @@ def _score(
             for question in read
         ]
         after_text = dict(zip(block, score_prompts(model, written, layout.pad), strict=True))
-        for question, prompt, score in zip(heard, spoken, score_prompts(model, spoken, layout.pad), strict=True):
+        for question, prompt, score in zip(recorded, spoken, score_prompts(model, spoken, layout.pad), strict=True):
             reference = after_text[question.text_id]
             found = position_gaps(score.followed_log_probs, reference.followed_log_probs, layout.text_size)
             spoken_rows.append(_row(question, "speech", score, config, found[0].reverse_kl))
@@ -294,17 +294,17 @@ def _score_talk(ctx: StageContext, checkpoint: _Checkpoint, config: Config) -> l
     folder = ctx.inputs["speech_tokenizer"].local_folder(ctx.execution.cache_dir)
     codec = open_codec(folder, ctx.execution.device)
     checkpoint.check(ctx, codec.codebook_size)
-    heard = []
+    tokenized = []
     for start in range(0, len(passages), _TEXTS_AT_ONCE):
         block = passages[start : start + _TEXTS_AT_ONCE]
         codes = iter(codec.encode([sound for passage in block for sound in _sentences_of(passage)]))
-        heard += [
+        tokenized += [
             TokenizedPassage(tuple(tuple(map(int, next(codes))) for _ in passage.start_s), tuple(passage.sentences))
             for passage in block
         ]
     ctx.log(f"scoring {len(passages)} passages of held-out talk")
     losses = passage_losses(
-        checkpoint.model, checkpoint.layout, checkpoint.tokenizer, heard, swaps_of(passages, config.seed)
+        checkpoint.model, checkpoint.layout, checkpoint.tokenizer, tokenized, swaps_of(passages, config.seed)
     )
     return [
         PassageScore(

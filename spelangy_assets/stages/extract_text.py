@@ -1,7 +1,7 @@
 """text_documents: the main text of each page, for text-only training and for Krist.
 
-Put here: extraction page by page and the filters on what comes out. Do not put here: how text is told from
-furniture (text.extract).
+Put here: extraction page by page and the filters on its results. Do not put here: how text is distinguished from
+boilerplate (text.extract).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Contaminated documents: training documents that hold a run of words of a benchmark question; mixes leave them out.
 
-Put here: from token sets to the documents that go. Do not put here: the search (text.contamination), the report of how
-much of a benchmark stands in the training texts (find_contamination), or leaving out (mix).
+Put here: from token sets to contaminated documents. Do not put here: the search (text.contamination), the report of how
+much of a benchmark occurs in the training texts (find_contamination), or leaving documents out (mix).
 
 Inputs: `tokens` (a roll-up of token sets), `text_tokenizer`, `questions`. Output: contaminated(ContaminatedDocument),
 each document once, with the longest run that it shares with any question.
@@ -40,9 +40,9 @@ TABLES: dict[str, type] = {"contaminated": ContaminatedDocument}
 
 @dataclass(frozen=True)
 class Config:
-    """A document goes when it shares `min_words` words in a row with a question, one of the paper's 6 to 13.
+    """A document is contaminated when it shares `min_words` words in a row with a question, one of the paper's 6 to 13.
 
-    Questions that are shorter are not looked for: what is asked in a few words stands anywhere.
+    Shorter questions are not searched for: a few words occur in any text.
     """
 
     min_words: int = 8

@@ -1,11 +1,11 @@
-"""contamination: benchmark questions that stand in what a mix draws, with the hits to read and what is left clean.
+"""contamination: benchmark questions that occur in the documents of a mix, the hits to read, and the clean questions.
 
 Put here: going through the documents of a mix and counting. Do not put here: the search (text.contamination), or what
 scores become without the hits (leaderboard).
 
 Inputs: `mix`, and its roll-ups of token sets by the mix's own roles (`speech.0`, `text.0` and so on), of which the
 documents that the mix draws are read. Output: metrics(Metric), hits(ContaminationHit), questions(QuestionOverlap), one
-row a question text: the rows that are `clean` are the clean variant of the benchmark for whoever trains on the mix.
+row a question text: the rows that are `clean` are the clean variant of the benchmark for models trained on the mix.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ContaminationHit:
 
 @dataclass(frozen=True, slots=True)
 class QuestionOverlap:
-    """How much of a benchmark question stands in any document that a mix draws."""
+    """How much of a benchmark question occurs in any document that a mix draws."""
 
     benchmark: str
     split: str
@@ -87,7 +87,7 @@ KIND = DatasetKind(
 
 @word
 def contamination(mix: Dataset, questions: Dataset, **options: Any) -> Dataset:
-    """Return how much of the questions stands in the documents of a mix; `options` are fields of Config."""
+    """Return how much of the questions occurs in the documents of a mix; `options` are fields of Config."""
     sources = {role: one for role, one in mix.inputs.items() if role.startswith(SOURCES)}
     inputs = {"mix": mix, "questions": questions, "text_tokenizer": mix.inputs["text_tokenizer"], **sources}
     return dataset(__name__, Config(**options), name=f"{mix.label}_contamination", inputs=inputs)
@@ -129,7 +129,7 @@ def run(ctx: StageContext, config: Config) -> None:
 
 
 def drawn_documents(mix: Artifact) -> dict[str, set[str]]:
-    """Return the ids of the documents that stand in the rows of a mix, by the role of their source."""
+    """Return the ids of the documents in the rows of a mix, by the role of their source."""
     found: dict[str, set[str]] = {}
     for shard in mix.shards("rows"):
         spans = shard.table(["spans"]).column("spans").combine_chunks().flatten()

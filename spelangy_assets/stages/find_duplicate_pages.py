@@ -1,12 +1,12 @@
-"""page_index: which pages of the corpus say nearly the same again, within a snapshot and across snapshots.
+"""page_index: near-duplicate pages of the corpus, within a snapshot and across snapshots.
 
-Put here: comparing pages. Do not put here: who is kept (duplicates.py), signatures (spelangy_model/text/minhash.py,
-computed once by raw_pages), or the leaving out (mix.py).
+Put here: comparing pages. Do not put here: which page is kept (duplicates.py), signatures
+(spelangy_model/text/minhash.py, computed once by raw_pages), or leaving pages out (mix.py).
 
-A page is a near duplicate when its text has most word n-grams in common with that of a page before it: a print view, a
-mirror with another frame, last month's capture with another date. Before means: in a snapshot that the corpus names
-first, or in the same one captured earlier, then by the address; so it is the same whatever the shards. Pages with few
-words are never near duplicates, nor are rendered pages: that they are two is known from their addresses.
+A page is a near duplicate when its text shares most word n-grams with that of an earlier page: a print view, a mirror
+with another frame, last month's capture with another date. Earlier means: in a snapshot that the corpus names first,
+or captured earlier in the same one, then by address; so the order does not depend on the shards. Pages with few words
+are never near duplicates, nor are rendered pages, whose addresses show that they differ.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Config:
 
 KIND = DatasetKind(
     group="crawl",
-    description="Pages or texts that say nearly what one before says, in any snapshot; mixes leave them out.",
+    description="Pages or texts that nearly repeat an earlier one, in any snapshot; mixes leave them out.",
     contract=contracts.DUPLICATES,
     takes={"pages": (Page, SuppliedText)},
 )
@@ -60,11 +60,11 @@ def repeated_pages(pages: Dataset, **options: Any) -> Dataset:
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError when the literals do not fit."""
     if not 0 < config.min_similarity <= 1 or config.bands < 1 or config.max_pages_per_band < 1:
-        raise PreflightError(f"{config}: a similarity lies above 0 and up to 1; bands and pages are at least 1")
+        raise PreflightError(f"{config}: a similarity is above 0 and at most 1; bands and pages are at least 1")
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit: the whole corpus is compared at once, by DuckDB, which goes to disk where memory ends."""
+    """Do one unit: the whole corpus is compared at once, by DuckDB, which spills to disk where memory ends."""
     import duckdb
 
     for unit, members in ctx.out.pending([ctx.members["pages"]]):

@@ -1,6 +1,6 @@
-"""audio_index: which recordings of the corpus are the same sound again, within a snapshot and across snapshots.
+"""audio_index: near-duplicate recordings of the corpus, within a snapshot and across snapshots.
 
-Put here: comparing recordings. Do not put here: who is kept (duplicates.py), fingerprints
+Put here: comparing recordings. Do not put here: which recording is kept (duplicates.py), fingerprints
 (spelangy_model/audio/fingerprint.py, computed once by raw_audio), or the leaving out (mix.py).
 
 A recording is a near duplicate when recordings before it, in the order of the corpus' snapshots and of their rows, hold
@@ -34,11 +34,11 @@ TABLES: dict[str, type] = {"duplicates": Duplicate}
 
 @dataclass(frozen=True)
 class Config:
-    """When a recording counts as heard before.
+    """When a recording counts as a duplicate.
 
     `min_share` of its stretches of `stretch_s` each must hold a landmark of an earlier one, `min_matches` in all. A
-    hash that more than `max_recordings_per_hash` recordings have says nothing of any (a hum, a jingle), and is passed
-    over, which keeps the work linear.
+    hash that more than `max_recordings_per_hash` recordings have (a hum, a jingle) identifies none of them and is
+    ignored, which keeps the work linear.
     """
 
     min_share: float = 0.6
@@ -68,7 +68,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit: the whole corpus is compared at once, by DuckDB, which goes to disk where memory ends."""
+    """Do one unit: the whole corpus is compared at once, by DuckDB, which spills to disk where memory ends."""
     import duckdb
 
     for unit, members in ctx.out.pending([ctx.members["recordings"]]):
@@ -133,22 +133,22 @@ def _most_alike(
     number: int,
     gone: set[int],
 ) -> tuple[int, float]:
-    """Return which kept recording holds most of one, and the share of it that all of them hold together."""
+    """Return the kept recording that holds most of a recording, and the share that all of them hold together."""
     kept = [(earlier, distance) for earlier, distance in alike.get(number, []) if earlier not in gone]
     if not kept:
         return number, 0.0
     own = _landmarks(connection, number)
     stretch = config.stretch_s / HOP_S
-    heard: set[int] = set()
+    matched: set[int] = set()
     most, original = 0, number
     for earlier, distance in kept:
         frames = matched_frames(_landmarks(connection, earlier), own, distance)
         if len(frames) < config.min_matches:
             continue
-        heard.update((frames // stretch).astype(int).tolist())
+        matched.update((frames // stretch).astype(int).tolist())
         if len(frames) > most:
             most, original = len(frames), earlier
-    return original, len(heard) / len(np.unique(own[1] // stretch))
+    return original, len(matched) / len(np.unique(own[1] // stretch))
 
 
 def _landmarks(connection: duckdb.DuckDBPyConnection, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
-"""raw_pages: the captures of a snapshot that are pages worth reading, and why the others are not.
+"""raw_pages: the captures of a snapshot that are usable pages, and why the others are not.
 
 Put here: going through the files of a snapshot, the URL filter, exact duplicates, the language, the signatures by which
 near duplicates are found. Do not put here: reading an archive or a file (text.warc, text.html_files), the rules
-(text.urls), finding near duplicates (find_duplicate_pages) or what is said on a page (extract_text).
+(text.urls), finding near duplicates (find_duplicate_pages) or the text of a page (extract_text).
 
 A snapshot is a folder or an s3:// prefix of WARC and ARC archives and of pages as files (saved by hand, by a browser,
 by wget --mirror), or a source that renders pages at run time.
@@ -51,8 +51,8 @@ class PageSource(Protocol):
 class Config:
     """`languages` are ISO 639-1 codes; a page in none of them is dropped as language_CODE.
 
-    A page that tells robots one of `refused_directives` (see rights.robots_of) is dropped as robots_DIRECTIVE; the two
-    given reserve the use of a text for models. The rules for addresses do not judge a file of unknown web address.
+    A page with one of the robots directives `refused_directives` (see rights.robots_of) is dropped as robots_DIRECTIVE;
+    the two defaults reserve the use of a text for models. The rules for addresses skip a file of unknown web address.
     """
 
     urls: UrlRules = field(default_factory=UrlRules)
@@ -130,16 +130,16 @@ def run(ctx: StageContext, config: Config) -> None:
 
 
 def refuse_unread(page: Page, config: Config, forgotten: Forgotten) -> str | None:
-    """Return why a page is not wanted, by a takedown, its address and what it tells robots, else None."""
+    """Return why a page is refused: a takedown, its address or its robots directives; else None."""
     if forgotten.holds(page.url, page.page_id):
         return "forgotten"
     reason = None if page.url.startswith("file:") else refuse_url(page.url, config.urls)
-    told = page.robots.split(", ")
-    return reason or next((f"robots_{word}" for word in config.refused_directives if word in told), None)
+    directives = page.robots.split(", ")
+    return reason or next((f"robots_{word}" for word in config.refused_directives if word in directives), None)
 
 
 def plain_text(page: Page) -> str:
-    """Return the words of a page, those of its main part when it has one: enough to tell what language it is in."""
+    """Return the text of a page, that of its main part when it has one: enough to detect its language."""
     from resiliparse.extract.html2text import extract_plain_text
 
     text = extract_plain_text(page.html, main_content=True, alt_texts=False, list_bullets=False)

@@ -41,9 +41,9 @@ _OF_THE_NAME = ("readme", "license", "licence", "_", "dataset_infos")  # files t
 
 @dataclass(frozen=True)
 class Config:
-    """Where the texts stand in a row, and which are kept.
+    """The columns of the texts, and which texts are kept.
 
-    `licence` is that of a text whose row states none: what the publisher of the shards says of all of them. Lengths are
+    `licence` applies to a text whose row states none: the licence that the publisher states for all shards. Lengths are
     in words of text.normalize, `languages` ISO 639-1 codes. The `quality` rules are applied in order; none by default,
     since the corpora of the field come filtered.
     """
@@ -106,7 +106,7 @@ def texts(snapshots: Mapping[str, Any], *, name: str = "supplied_texts", **optio
 
 def preflight(config: Config, execution: Execution) -> None:
     if unknown := set(config.languages) - set(LANGUAGES):
-        raise PreflightError(f"languages {sorted(unknown)} are not told apart: choose of {', '.join(LANGUAGES)}")
+        raise PreflightError(f"languages {sorted(unknown)} cannot be distinguished; choose of {', '.join(LANGUAGES)}")
     if not 0 <= config.min_words <= config.max_words:
         raise PreflightError(f"min_words {config.min_words} is above max_words {config.max_words}")
     for rule in config.quality:

@@ -7,7 +7,7 @@ Inputs, numbered as the config lists them: `run.N`, `eval.N`, `skill.N`, `contam
 `base_skill.N` of each base LM; `system.N` (by score_system); `topics.N` of each token set; `topics.questions`;
 `larger`, a leaderboard of the same arms on a larger dial. Output: metrics(Metric), all of them in one table;
 comparisons(ArmComparison), the recipe's ablations and all other pairs of arms; arms(ArmScore), each arm over its
-seeds; work(ArmWork), what each arm was trained on; noise(MetricNoise), what each metric tells arms apart by;
+seeds; work(ArmWork), what each arm was trained on; noise(MetricNoise), how well each metric distinguishes arms;
 clean(CleanScore), the test of contamination; leaderboard.md; leaderboard.html.
 """
 
@@ -357,7 +357,7 @@ def _passages(ctx: StageContext, config: Config) -> dict[str, list[PassageScore]
 
 
 def _overlaps(ctx: StageContext, config: Config, run: str) -> list[QuestionOverlap] | None:
-    """Return how much of each question stands in what a run was trained on; None where that is not known."""
+    """Return how much of each question occurs in the training texts of a run; None where that is not known."""
     place = next((index for index, row in enumerate(config.runs) if row.label == run), None)
     found = ctx.inputs.get(f"contamination.{place}")
     return list(found.records("questions", QuestionOverlap)) if found is not None else None
@@ -637,8 +637,8 @@ def clean_score(
 ) -> CleanScore:
     """Return a run's accuracy on clean and on contaminated question texts, with the test that the latter is higher.
 
-    One value a question text; a permutation test at the paper's alpha of 0.01, NaN where it has no say. Where each
-    split is wholly clean or wholly contaminated, wording and contamination cannot be told apart.
+    One value a question text; a permutation test at the paper's alpha of 0.01, NaN where it does not apply. Where
+    each split is wholly clean or wholly contaminated, wording and contamination are confounded.
     """
     import numpy as np
 

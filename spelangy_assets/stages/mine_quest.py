@@ -52,9 +52,9 @@ _REPLY = {
 
 @dataclass(frozen=True)
 class Config:
-    """`model` judges and answers what the rules let through; None: the page's own answer is taken apart.
+    """`model` judges and answers the questions that pass the rules; None: the page's own answer is split.
 
-    `prompt_digest` is filled in: it ties what a model said to the words of its prompt. A model sees at most
+    `prompt_digest` is filled in: it ties a model's replies to the text of its prompt. A model sees at most
     `max_model_characters` of the page's text. `seed` draws which scripts answer without rationale.
     """
 

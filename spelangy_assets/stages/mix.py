@@ -7,14 +7,15 @@ Inputs: for each source of the mixture, by its role (`speech.0`, `text.0` and so
 with a table documents(TokenDocument)); `text_tokenizer`; `speech_tokenizer` where a source has speech; and the indexes
 of duplicates of the crawls that the sources are made from (`duplicates.0` and so on): documents of the recordings and
 pages that they name are left out, and counted as near_duplicate. `contaminated.SOURCE` names documents of a source that
-hold words of a benchmark; they go as contaminated. What a source's licences refuse goes as licence_refused.
+hold words of a benchmark; they are dropped as contaminated. Documents of refused licences are dropped as
+licence_refused.
 Output: rows(PackedRow), the vocabulary's layout (vocabulary_layout.json), which the tokenizers determine, and
 mixture.json: shares wanted and achieved, epochs, fill.
 
 The mix is planned on lengths; then each shard of a source is read once, and the sequences that are drawn from it are
 written into a file of the scratch folder, in the order of the rows that want them; then each shard of rows takes its
 sequences from those files. What is held at any time is the plan, one shard of documents and one shard of rows. A unit
-is a shard of rows; a killed run goes on with the files that are there.
+is a shard of rows; a killed run continues with the files that are there.
 """
 
 from __future__ import annotations
@@ -192,8 +193,8 @@ def _starts(rows: int, config: Config) -> Iterator[tuple[int, int]]:
 def repeated_sources(snapshots: Collection[str | None], duplicates: Iterable[Duplicate]) -> dict[str | None, set[str]]:
     """Return by snapshot the recordings and pages that a source with these snapshots has twice.
 
-    An index may know more snapshots than a source has: where the kept one lies in none of them, the first of its
-    duplicates stands in for it.
+    An index may cover more snapshots than a source has: where the kept one is in none of the source's snapshots, the
+    first of its duplicates takes its place.
     """
     repeated: dict[str | None, set[str]] = {}
     stood_in_for: set[tuple[str, str]] = set()

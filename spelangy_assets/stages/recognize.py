@@ -1,17 +1,17 @@
-"""transcript_hypotheses: what each ASR system heard in each segment.
+"""transcript_hypotheses: the words that each ASR system recognized in each segment.
 
-Put here: which recordings are listened to, by whom, and the rows that come of it. Do not put here: windows
+Put here: which recordings each system recognizes, and the rows of the results. Do not put here: windows
 (spelangy_model/audio/windows.py), recognizers (asr.py), the vote over systems (clean_transcripts).
 
-Inputs `raw_audio` and `speech_segments`. The first system of the recipe listens first and says the language of each
-window; a window of surely another language than it decodes is decoded by nobody, and all systems then have a
-hypothesis without words there, so that the languages of a crawl are known without the cost of transcribing them.
-Windows of a known language are joined across recordings, up to a full one, for systems whose call costs the same
-whatever its length: a crawl of short clips then takes a fraction of the calls. A recording in which such a window
-lost its place is heard again by itself: one whose number of words is far from the first system's; for the first system
-one in which nothing was heard, or more than anyone can say in its time.
+Inputs `raw_audio` and `speech_segments`. The first system of the recipe runs first and detects the language of each
+window. When a window is surely of a language that this system does not decode, no system decodes it, and all systems
+have a hypothesis without words there: the languages of a crawl are known without the cost of transcribing them.
+Some systems take equally long for a window of any length. For these, windows of a known language are joined across
+recordings up to a full window, so that a crawl of short clips takes a fraction of the calls. A recording is recognized
+again by itself when the joined result is doubtful: its number of words is far from the first system's; or, for the
+first system, it has no words, or more than a person can speak in its time.
 
-A recording that came with a transcript is not listened to: its system is 'given', each word's times are interpolated
+A recording that came with a transcript is not recognized: its system is 'given', each word's times are interpolated
 inside its utterance by characters, its confidence is 1, and the language is that of the recording's whole transcript.
 """
 
@@ -53,12 +53,12 @@ GIVEN = "given"
 class Config:
     """The literals.
 
-    `systems` in order of trust: the first one finds the language, and ties of the vote go to the earliest. Recordings
-    are heard together until they make `group_windows` windows, each of which holds up to 1.8 MB of sound. What was
-    heard in a window shared with other recordings stands where its number of words differs from the first system's by
-    at most `shared_difference` of the larger of the two. `trust_language`: the language that came with a recording is
-    taken as true and nobody listens for it; else each window is asked: what a crawl says of itself is often wrong.
-    `max_windows` of each shard are recognized, for a look at systems that cost much; 0: all. The turns outside of them
+    `systems` are in order of trust: the first one detects the language, and the earliest wins a tie of the vote.
+    Recordings are recognized together in groups of `group_windows` windows, each of up to 1.8 MB of sound. The result
+    of a window that recordings share is kept where its number of words differs from the first system's by at most
+    `shared_difference` of the larger of the two. `trust_language`: the language that came with a recording is taken as
+    true; otherwise it is detected in each window, since a crawl's own statement of language is often wrong.
+    `max_windows` of each shard are recognized, to try expensive systems on a sample; 0: all. The turns outside of them
     have no hypothesis and are counted as `not_sampled`.
     """
 
@@ -142,20 +142,20 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit a shard of recordings."""
     recognizers: list[tuple[AsrSystem, Recognizer]] = []
-    minutes_to_hear = minutes_recognized = 0.0  # by each system
+    minutes_total = minutes_recognized = 0.0  # summed over systems
 
-    def recognized_by_one(group: Sequence[_Heard]) -> None:
+    def recognized_by_one(group: Sequence[_Turns]) -> None:
         nonlocal minutes_recognized
-        minutes_recognized += _minutes(segment for heard in group for segment in heard.segments)
-        ctx.progress(round(minutes_recognized, 1), round(minutes_to_hear, 1), "minutes of speech, system by system")
+        minutes_recognized += _minutes(segment for turns in group for segment in turns.segments)
+        ctx.progress(round(minutes_recognized, 1), round(minutes_total, 1), "minutes of speech, system by system")
 
-    def hear(group: list[_Heard], out: UnitWriter) -> None:
+    def recognize_group(group: list[_Turns], out: UnitWriter) -> None:
         nonlocal recognizers
         if group:
             recognizers = recognizers or [
                 (system, system.load(ctx.execution.cache_dir, ctx.execution.device)) for system in config.systems
             ]
-            _write(_hear(group, recognizers, config, out, recognized_by_one), out)
+            _write(_recognize(group, recognizers, config, out, recognized_by_one), out)
         group.clear()
 
     shards = list(
@@ -167,8 +167,8 @@ def run(ctx: StageContext, config: Config) -> None:
             for segment in segments.iter_records(Segment):
                 turns.setdefault(segment.recording_id, []).append(segment)
             minutes_recognized = 0.0
-            minutes_to_hear = len(config.systems) * _minutes(one for own in turns.values() for one in own)
-            group: list[_Heard] = []
+            minutes_total = len(config.systems) * _minutes(one for own in turns.values() for one in own)
+            group: list[_Turns] = []
             count = 0
             for recording in recordings.iter_records(Recording, batch_rows=1):
                 own = turns.get(recording.recording_id, [])
@@ -177,9 +177,9 @@ def run(ctx: StageContext, config: Config) -> None:
                     continue
                 if recording.has_transcript:
                     out.kept(len(own))
-                    hear(group, out)
+                    recognize_group(group, out)
                     _write(_given(recording, own), out)
-                    minutes_to_hear -= len(config.systems) * _minutes(own)
+                    minutes_total -= len(config.systems) * _minutes(own)
                     continue
                 if config.max_windows and count == config.max_windows:
                     out.drop("not_sampled", len(own))
@@ -195,15 +195,15 @@ def run(ctx: StageContext, config: Config) -> None:
                 out.kept(len(own))
                 if config.trust_language:
                     windows = [replace(window, language=language_code(recording.language)) for window in windows]
-                group.append(_Heard(own, windows))
-                if sum(len(heard.windows) for heard in group) >= config.group_windows:
-                    hear(group, out)
-            hear(group, out)
+                group.append(_Turns(own, windows))
+                if sum(len(one.windows) for one in group) >= config.group_windows:
+                    recognize_group(group, out)
+            recognize_group(group, out)
         ctx.log(f"recognized shard {unit + 1} of {len(shards)}")
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Turns:
     """The turns of a recording, and the windows that hold them."""
 
     segments: list[Segment]
@@ -219,27 +219,27 @@ def _write(hypotheses: list[Hypothesis], out: UnitWriter) -> None:
     out.add("words", sum(len(hypothesis.words) for hypothesis in hypotheses))
 
 
-def _hear(
-    group: Sequence[_Heard],
+def _recognize(
+    group: Sequence[_Turns],
     recognizers: Sequence[tuple[AsrSystem, Recognizer]],
     config: Config,
     out: UnitWriter,
-    recognized_by_one: Callable[[Sequence[_Heard]], None],
+    recognized_by_one: Callable[[Sequence[_Turns]], None],
 ) -> list[Hypothesis]:
-    windows = [window for heard in group for window in heard.windows]
+    windows = [window for turns in group for window in turns.windows]
     (first, detector), *others = recognizers
     results = _listen(first, detector, windows, None, config, out)
     recognized_by_one(group)
     spoken = [result for result in results if result.decoded]
-    told = [replace(w, language=r.language) for w, r in zip(windows, results, strict=True) if r.decoded]
-    words = {first.name: _by_segment(told, spoken)}
+    decoded = [replace(w, language=r.language) for w, r in zip(windows, results, strict=True) if r.decoded]
+    words = {first.name: _by_segment(decoded, spoken)}
 
     def far_from_first(place: int, result: WindowResult) -> bool:
         one, two = len(spoken[place].words), len(result.words)
         return abs(one - two) > config.shared_difference * max(one, two)
 
     for system, recognizer in others:
-        words[system.name] = _by_segment(told, _listen(system, recognizer, told, far_from_first, config, out))
+        words[system.name] = _by_segment(decoded, _listen(system, recognizer, decoded, far_from_first, config, out))
         recognized_by_one(group)
     language = {
         piece.segment_id: (result.language, result.language_probability)
@@ -247,12 +247,12 @@ def _hear(
         for piece in window.pieces
     }
     out.add("windows", len(windows))
-    out.add("windows_not_decoded", len(windows) - len(told))
+    out.add("windows_not_decoded", len(windows) - len(decoded))
     out.add("hours_heard", sum(len(window.samples) for window in windows) / SAMPLE_RATE_HZ / 3600)
     return [
         _hypothesis(segment, system.name, words[system.name].get(segment.segment_id, []), *language[segment.segment_id])
-        for heard in group
-        for segment in heard.segments
+        for turns in group
+        for segment in turns.segments
         for system, _ in recognizers
     ]
 
@@ -265,13 +265,13 @@ def _listen(
     config: Config,
     out: UnitWriter,
 ) -> list[WindowResult]:
-    """Return a system's results, one a window: together where its call is worth it and the language is known."""
+    """Return a system's results, one a window; windows of known language are joined where the system gains by it."""
     known = [place for place, window in enumerate(windows) if system.joins_recordings and window.language]
     alone = sorted(set(range(len(windows))) - set(known))
     results = dict(zip(alone, recognize_all(system.name, recognizer, [windows[p] for p in alone]), strict=True))
     out.add(f"windows_of_{system.name}", len(alone))
     if known:
-        heard = recognize_together(
+        joined = recognize_together(
             system.name,
             recognizer,
             [windows[place] for place in known],
@@ -279,9 +279,9 @@ def _listen(
             config.max_window_s,
             config.pause_s,
         )
-        results |= zip(known, heard.results, strict=True)
-        out.add(f"windows_of_{system.name}", heard.shared + heard.again)
-        out.add(f"windows_again_of_{system.name}", heard.again)
+        results |= zip(known, joined.results, strict=True)
+        out.add(f"windows_of_{system.name}", joined.shared + joined.again)
+        out.add(f"windows_again_of_{system.name}", joined.again)
     return [results[place] for place in range(len(windows))]
 
 
@@ -293,11 +293,11 @@ def _by_segment(windows: Sequence[Window], results: Sequence[WindowResult]) -> d
 
 
 def _given(recording: Recording, segments: Sequence[Segment]) -> list[Hypothesis]:
-    said = {(u.speaker, u.start_s, u.end_s): u.text for u in recording.utterances}
-    language = detect_language("\n".join(said.values()))
+    texts = {(u.speaker, u.start_s, u.end_s): u.text for u in recording.utterances}
+    language = detect_language("\n".join(texts.values()))
     hypotheses = []
     for segment in segments:
-        text = said.get((segment.speaker, segment.start_s, segment.end_s))
+        text = texts.get((segment.speaker, segment.start_s, segment.end_s))
         if text is None:
             raise InputError(
                 f"{recording.source_uri}: segment {segment.segment_id} ({segment.speaker}, {segment.start_s} to "

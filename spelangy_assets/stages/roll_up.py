@@ -1,8 +1,8 @@
 """A corpus: exactly the versions of one dataset over the snapshots that the recipe names.
 
-Put here: nothing but the counting of members. The roll-up holds no data of its own; its manifest's inputs name the
-children, its data version is the digest of theirs. It stands between partitioned datasets and what draws on many of
-them, because Dagster stops tracking input versions at 100 partitions.
+Put here: only the counting of members. The roll-up holds no data of its own; its manifest's inputs name the children,
+and its data version is the digest of theirs. It connects partitioned datasets with datasets that read many partitions,
+because Dagster stops tracking input versions at 100 partitions.
 """
 
 from __future__ import annotations

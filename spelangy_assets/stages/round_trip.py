@@ -1,20 +1,20 @@
-"""krist_round_trip, quest_round_trip: synthetic speech is recognized again, and its words decide about its voices.
+"""krist_round_trip, quest_round_trip: recognizes synthetic speech and drops voices with too many word errors.
 
-Put here: which chunks are listened to, what is counted against each voice, and which chunks go. Do not put here:
-recognizers (spelangy_model/audio/asr.py), the checks that need no recognizer (speech_fault, in speak), or the limit's
-judgement (`contract`). Token sets read speech beside its round trip, and so read neither before it passed.
+Put here: which chunks are recognized, the word errors of each voice, and which chunks are dropped. Do not put here:
+recognizers (spelangy_model/audio/asr.py), the checks that need no recognizer (speech_fault, in speak), or the limit
+(`contract`). Token sets read speech together with its round trip, so they read neither before the round trip passes.
 
-Input `chunks`. Word errors are those of what was heard against what the voice was given to read (`spoken_text`), both
-as Whisper's normalizer writes them. A sample takes as many chunks of each voice as of any other, drawn by their ids.
-A voice that would fail on the few words of the first look is heard again, on further chunks and each by itself, since a
-recognizer that loses its way in a window misses what follows; then the second look decides about it. A voice that fails
-there goes with all its chunks (`voice_not_understood`), counted and listed; its rate is the metric dropped_voice.*. The
-share over all voices is that of the first look, without the voices that went.
+Input `chunks`. Word errors compare the recognized text with the text that the voice was given (`spoken_text`), both
+normalized by Whisper's normalizer. A sample takes equally many chunks of each voice, drawn by their ids. A voice that
+would fail on the few words of the first look is recognized a second time, on further chunks, each alone, since a
+recognizer that loses its place in a window misses the words that follow. This second look decides about the voice. A
+voice that fails it is dropped with all its chunks (`voice_not_understood`), counted and listed; its rate is the metric
+dropped_voice.*. The rate over all voices is that of the first look, without the dropped voices.
 
-Words of one chunk are heard well or badly together (a heading of names, a lost window), so a voice's interval is that
-of fewer words than there are: by Kish's design effect, which is measured over all chunks that decide.
-With `max_chunk_word_error_rate` every chunk is listened to; one that lies above it is heard again alone, and if it
-still does, goes as `misheard`: a sentence by itself, a question, rationale or answer with the rest of its document
+Word errors are correlated within a chunk (a heading of names, a lost window), so a voice's interval uses an effective
+number of words: Kish's design effect, measured over all chunks of the deciding looks.
+With `max_chunk_word_error_rate` every chunk is recognized. A chunk above it is recognized again alone, and is dropped
+as `misheard` if it is still above: a sentence by itself, a question, rationale or answer with the rest of its document
 (`document_incomplete`).
 """
 
@@ -47,8 +47,8 @@ _BLOCK_CHUNKS = 256  # held as sound at once
 
 @dataclass(frozen=True)
 class Config:
-    """`max_word_error_rate` is the backend's limit: a small recognizer hears espeak-ng with 0.2 to 0.4, and a natural
-    voice with less than 0.1. The sample holds one chunk of each voice at least, and `sample_chunks` where it can.
+    """`max_word_error_rate` is the synthesizer's limit: a small recognizer has a rate of 0.2 to 0.4 on espeak-ng, and
+    below 0.1 on a natural voice. The sample has at least one chunk of each voice, and `sample_chunks` where it can.
     """
 
     recognizer: AsrSystem
@@ -59,11 +59,11 @@ class Config:
 
 
 def contract(config: Config) -> Contract:
-    """Return the promise that a recognizer understands the voices of a dataset.
+    """Return the contract that a recognizer understands the voices of a dataset.
 
-    A voice breaks it when even the lower end of its interval lies above the limit, all voices together when the upper
-    end does: a voice is heard in few words and is not to fail by chance, the whole is heard in many. The stage drops
-    such voices; one that goes is a warning, and half of the chunks is more than a dataset may lose.
+    A voice breaks it when the lower end of its interval is above the limit, since it has few words and must not fail by
+    chance. All voices together, which have many words, break it when the upper end is above the limit. The stage drops
+    such voices: a dropped voice is a warning, and the contract fails when more than half of the chunks are dropped.
     """
     return Contract(
         "round_trip",
@@ -105,7 +105,7 @@ KIND = DatasetKind(
 
 @word
 def round_trip(speech: Dataset, config: Config) -> Dataset:
-    """Return what a recognizer makes of synthetic speech."""
+    """Return the round trip of synthetic speech."""
     return dataset(__name__, config, name=f"{speech.label}_round_trip", inputs={"chunks": speech})
 
 
@@ -118,7 +118,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Listen to a sample in one unit, or to every chunk, a shard a unit."""
+    """Recognize a sample in one unit, or every chunk, a shard a unit."""
     limit = config.max_chunk_word_error_rate
     works: list[ShardFile | None] = [None] if limit is None else [*ctx.inputs["chunks"].shards("chunks")]
     recognizer: Recognizer | None = None
@@ -152,7 +152,7 @@ def _listen_to_a_sample(ctx: StageContext, recognizer: Recognizer, config: Confi
         out.write("heard", deciding[voice])
         out.add("voices_heard_again", 1)
         ctx.log(f"listened to {voice} again: {len(further)} chunks")
-    effect = design_effect([chunk for heard in deciding.values() for chunk in heard])
+    effect = design_effect([chunk for checked in deciding.values() for chunk in checked])
     bad = [v for v in suspects if _error_rate(v, "", deciding[v], effect).low > config.max_word_error_rate]
     gone = {voice: deciding.pop(voice) for voice in bad}
     rejected = _chunks_of(chunks, gone, config.max_word_error_rate)
@@ -168,10 +168,10 @@ def _listen_to_a_sample(ctx: StageContext, recognizer: Recognizer, config: Confi
 
 
 def _chunks_of(chunks: Artifact, gone: Mapping[str, Sequence[CheckedChunk]], limit: float) -> list[RejectedChunk]:
-    """Return every chunk of the voices that go; reads no sound. A voice speaks whole documents, so none is cut."""
+    """Return every chunk of the dropped voices; reads no sound. A voice speaks whole documents, so none is cut."""
     if not gone:
         return []
-    rates = {voice: sum(c.word_errors for c in heard) / sum(c.words for c in heard) for voice, heard in gone.items()}
+    rates = {voice: sum(c.word_errors for c in own) / sum(c.words for c in own) for voice, own in gone.items()}
     rejected = []
     for shard in chunks.shards("chunks"):
         columns = shard.table(["chunk_id", "document_id", "speaker"]).to_pydict()
@@ -185,14 +185,14 @@ def _chunks_of(chunks: Artifact, gone: Mapping[str, Sequence[CheckedChunk]], lim
 def _listen_to_all(
     shard: ShardFile, unit: int, limit: float, recognizer: Recognizer, config: Config, out: UnitWriter
 ) -> None:
-    heard: list[CheckedChunk] = []
+    checked: list[CheckedChunk] = []
     chunks = shard.iter_records(Chunk)
     while block := list(itertools.islice(chunks, _BLOCK_CHUNKS)):
         for chunk, first in zip(block, _listen(recognizer, config, block, out), strict=True):
             alone = _rate(first) > limit
-            heard += _listen(recognizer, config, [chunk], out, look=2) if alone else [first]
+            checked += _listen(recognizer, config, [chunk], out, look=2) if alone else [first]
     rejected: list[RejectedChunk] = []
-    for _, document in itertools.groupby(heard, key=lambda chunk: chunk.document_id):
+    for _, document in itertools.groupby(checked, key=lambda chunk: chunk.document_id):
         members = list(document)
         bad = [chunk for chunk in members if _rate(chunk) > limit]
         rejected += [_reject(chunk, "misheard", f"word error rate {_rate(chunk):.2f} > {limit}") for chunk in bad]
@@ -201,13 +201,13 @@ def _listen_to_all(
             rejected += [_reject(chunk, "document_incomplete", "another line was misheard") for chunk in rest]
     for chunk in rejected:
         out.drop(chunk.reason)
-    out.read(len(heard))
-    out.write("heard", heard)
+    out.read(len(checked))
+    out.write("heard", checked)
     out.write("rejected", rejected)
-    out.kept(len(heard) - len(rejected))
-    out.add("chunks_heard", len(heard))
-    voices = _by(heard, lambda chunk: chunk.speaker)
-    out.write("metrics", _metrics(heard, voices, design_effect(heard), f" shard {unit}"))
+    out.kept(len(checked) - len(rejected))
+    out.add("chunks_heard", len(checked))
+    voices = _by(checked, lambda chunk: chunk.speaker)
+    out.write("metrics", _metrics(checked, voices, design_effect(checked), f" shard {unit}"))
 
 
 def _order(chunks: Artifact) -> dict[str, list[tuple[int, str]]]:
@@ -236,10 +236,10 @@ def _listen(
     sounds = [Sound(chunk.chunk_id, decode_flac(chunk.audio.bytes)) for chunk in chunks]
     texts = hear(config.recognizer.name, recognizer, sounds)
     out.add("hours_heard", sum(chunk.duration_s for chunk in chunks) / 3600)
-    heard = []
+    checked = []
     for chunk, text in zip(chunks, texts, strict=True):
         errors = word_errors([chunk.spoken_text], [text])
-        heard.append(
+        checked.append(
             CheckedChunk(
                 chunk_id=chunk.chunk_id,
                 document_id=chunk.document_id,
@@ -253,7 +253,7 @@ def _listen(
                 words=errors.reference_words,
             )
         )
-    return heard
+    return checked
 
 
 def _rate(chunk: CheckedChunk) -> float:
@@ -267,14 +267,14 @@ def _reject(chunk: CheckedChunk, reason: str, detail: str) -> RejectedChunk:
 # --- word error rates -----------------------------------------------------------------------------------------
 
 
-def design_effect(heard: Sequence[CheckedChunk]) -> float:
-    """Return by how much a voice's share of wrong words varies more than that of as many independent words would.
+def design_effect(checked: Sequence[CheckedChunk]) -> float:
+    """Return the variance of a voice's share of wrong words relative to that of as many independent words.
 
-    Over all voices together: the variance of the ratio of errors to words over a voice's chunks, by p (1 - p) of its
-    words; 1 at least, and 1 where no voice has two chunks. Source: L. Kish, Survey Sampling (1965), 8.2.
+    Over all voices together: the variance of the ratio of errors to words over a voice's chunks, divided by p (1 - p)
+    of its words; at least 1, and 1 where no voice has two chunks. Source: L. Kish, Survey Sampling (1965), 8.2.
     """
     scatter = independent = 0.0
-    for chunks in _by(heard, lambda chunk: chunk.speaker).values():
+    for chunks in _by(checked, lambda chunk: chunk.speaker).values():
         words = sum(chunk.words for chunk in chunks)
         if len(chunks) < 2 or not words:
             continue
@@ -289,7 +289,7 @@ def design_effect(heard: Sequence[CheckedChunk]) -> float:
 def _metrics(
     first: Sequence[CheckedChunk], deciding: Mapping[str, list[CheckedChunk]], effect: float, where: str = ""
 ) -> list[Metric]:
-    """Return the share of wrong words over all voices, by accent and, of the look that decides about it, by voice."""
+    """Return the share of wrong words over all voices, by accent, and by voice from its deciding look."""
     accents = _by(first, lambda chunk: chunk.accent)
     return [
         *([_error_rate(f"all voices{where}", "word_error_rate", first, effect)] if first else []),
@@ -298,20 +298,20 @@ def _metrics(
     ]
 
 
-def _by(heard: Sequence[CheckedChunk], key: Callable[[CheckedChunk], str]) -> dict[str, list[CheckedChunk]]:
+def _by(checked: Sequence[CheckedChunk], key: Callable[[CheckedChunk], str]) -> dict[str, list[CheckedChunk]]:
     grouped: defaultdict[str, list[CheckedChunk]] = defaultdict(list)
-    for chunk in heard:
+    for chunk in checked:
         grouped[key(chunk)].append(chunk)
     return grouped
 
 
-def _error_rate(subject: str, metric: str, heard: Sequence[CheckedChunk], effect: float) -> Metric:
+def _error_rate(subject: str, metric: str, checked: Sequence[CheckedChunk], effect: float) -> Metric:
     """Return errors per reference word with Wilson's interval of the share of wrong words.
 
     The interval is that of words/`effect` independent words (rounded up); errors beyond the number of words count in
     the value alone.
     """
-    errors, words = sum(chunk.word_errors for chunk in heard), max(1, sum(chunk.words for chunk in heard))
+    errors, words = sum(chunk.word_errors for chunk in checked), max(1, sum(chunk.words for chunk in checked))
     value = errors / words
     independent = math.ceil(words / effect)
     interval = wilson_interval(round(min(value, 1.0) * independent), independent)

@@ -4,8 +4,8 @@ Put here: which questions are asked, and rows and metrics of the answers. Do not
 (spelangy_model/eval/systems.py) or scoring of runs (stages/evaluate.py, whose metrics these are).
 
 Inputs: `questions` (SpokenQuestion), and `base_lm` for a system that works on a text LM. Output: scores(QuestionScore),
-metrics(Metric) as of a run, without gaps, and heard(TranscribedQuestion), what a system wrote down before it answered,
-with asr.word_error_rate among the metrics.
+metrics(Metric) as of a run, without gaps, and heard(TranscribedQuestion), the transcript that a system made before it
+answered, with asr.word_error_rate among the metrics.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def run(ctx: StageContext, config: Config) -> None:
         system = config.system.load(cache_dir, ctx.execution.device, text_lm)
         questions = ctx.inputs["questions"].manifest.rows("questions")
         scores: list[QuestionScore] = []
-        heard: list[TranscribedQuestion] = []
+        transcripts: list[TranscribedQuestion] = []
         voices: dict[str, str] = {}
         clusters: dict[str, str] = {}
         with ctx.out.unit(unit) as out:
@@ -118,8 +118,8 @@ def run(ctx: StageContext, config: Config) -> None:
                     [Asked(row.question_id, decode_flac(row.audio.bytes), tuple(row.options)) for row in block]
                 )
                 scores += [_score(config, row, answer) for row, answer in zip(block, answers, strict=True)]
-                heard += [
-                    _heard(row, answer.heard)
+                transcripts += [
+                    _transcribed(row, answer.heard)
                     for row, answer in zip(block, answers, strict=True)
                     if answer.heard is not None
                 ]
@@ -129,8 +129,8 @@ def run(ctx: StageContext, config: Config) -> None:
             out.read(len(scores))
             out.kept(len(scores))
             out.write("scores", scores)
-            out.write("heard", heard)
-            metrics = [*summarize(scores, [], voices, SUBJECT), *_errors(SUBJECT, heard, clusters)]
+            out.write("heard", transcripts)
+            metrics = [*summarize(scores, [], voices, SUBJECT), *_errors(SUBJECT, transcripts, clusters)]
             out.write("metrics", metrics)
         for metric in metrics:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
@@ -154,7 +154,7 @@ def _chosen(ctx: StageContext, config: Config) -> Iterator[SpokenQuestion]:
 
 
 def _blocks(rows: Iterator[SpokenQuestion], seed: int) -> Iterator[list[SpokenQuestion]]:
-    """Yield blocks in mixed order: a recognizer that hears like questions one after another repeats itself."""
+    """Yield blocks in mixed order: a recognizer that gets similar questions in a row repeats itself."""
     while block := list(itertools.islice(rows, _AT_ONCE)):
         yield sorted(block, key=lambda row: stable_hash("asked", seed, row.question_id))
 
@@ -177,23 +177,22 @@ def _score(config: Config, row: SpokenQuestion, answer: Answered) -> QuestionSco
     )
 
 
-def _heard(row: SpokenQuestion, heard: str) -> TranscribedQuestion:
+def _transcribed(row: SpokenQuestion, transcript: str) -> TranscribedQuestion:
     from spelangy_model.audio.wer import word_errors
 
-    errors = word_errors([row.spoken_text], [heard])
-    return TranscribedQuestion(row.question_id, row.spoken_text, heard, errors.errors, errors.reference_words)
+    errors = word_errors([row.spoken_text], [transcript])
+    return TranscribedQuestion(row.question_id, row.spoken_text, transcript, errors.errors, errors.reference_words)
 
 
-def _errors(name: str, heard: Sequence[TranscribedQuestion], clusters: Mapping[str, str]) -> Iterator[Metric]:
+def _errors(name: str, transcripts: Sequence[TranscribedQuestion], clusters: Mapping[str, str]) -> Iterator[Metric]:
     """Yield the word error rate with a bootstrap's interval over clusters of questions, by question_id."""
     import numpy as np
 
     from spelangy_model.eval.stats import ratio_bootstrap
 
-    if not heard:
+    if not transcripts:
         return
-    errors, words = np.array([[row.word_errors, row.words] for row in heard]).T
-    found = ratio_bootstrap(
-        errors, words, lambda ratio: ratio[0], 0, name, clusters=np.array([clusters[row.question_id] for row in heard])
-    )
-    yield Metric(name, "asr.word_error_rate", found.value, found.low, found.high, len(heard))
+    errors, words = np.array([[row.word_errors, row.words] for row in transcripts]).T
+    groups = np.array([clusters[row.question_id] for row in transcripts])
+    found = ratio_bootstrap(errors, words, lambda ratio: ratio[0], 0, name, clusters=groups)
+    yield Metric(name, "asr.word_error_rate", found.value, found.low, found.high, len(transcripts))

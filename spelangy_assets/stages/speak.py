@@ -1,14 +1,14 @@
 """Synthetic speech: documents to be spoken -> chunks of (audio, text).
 
-Put here: which voice speaks which document, and what is done about a line that cannot be spoken well. Do not put
-here: an engine, a voice's sound or the checks of a line (audio/tts/protocol.py), or what the documents say.
+Put here: which voice speaks which document, and the handling of a line that cannot be spoken well. Do not put here: an
+engine, a voice's sound or the checks of a line (audio/tts/protocol.py), or the text of the documents.
 
 Input `scripts`: an artifact with a table scripts(Script). All lines of a document are spoken in one voice, drawn by
 the document's id. With several voices a document, each is a document of its own whose id is derived from the
 script's id and the voice's number; no voice speaks a script twice before all have spoken it once.
-A line of the role `sentence` stands for itself: it alone is dropped when it cannot be spoken well. Questions,
-rationales and answers need each other: the document goes with any one of them (`document_incomplete`). Each line that
-is not spoken is a row of `rejects`, with what was measured of it.
+A line of the role `sentence` is independent: it alone is dropped when it cannot be spoken well. Questions, rationales
+and answers need each other: when one of them is dropped, so is the document (`document_incomplete`). Each line that is
+not spoken is a row of `rejects`, with its measured value.
 """
 
 from __future__ import annotations

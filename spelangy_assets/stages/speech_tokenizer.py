@@ -6,7 +6,7 @@ here: the model and its training (spelangy_model/tokenizer), or shipping a check
 Input: `tokenizer_speech` (Chunk): what it is trained on, but for the texts that are held out to measure it; a shipped
 checkpoint is measured on the same texts and may do without the input. Output: the files that `open_codec` reads, at
 the root of the artifact. Mimi has no head that reads its codes, so no error rate is measured of it. A training leaves
-its checkpoints in the artifact's scratch folder: one that was cut off goes on at the last of them.
+its checkpoints in the artifact's scratch folder: an interrupted training continues from the last of them.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ KIND = DatasetKind(
 def text_skill(
     model: Dataset, questions: Dataset, config: Config, *, name: str, base: Dataset | None = None
 ) -> Dataset:
-    """Return what a language model knows as a text model; `base`, its base LM's skill, tells what it lost."""
+    """Return what a language model knows as a text model; `base`, its base LM's skill, shows its losses."""
     return dataset(__name__, config, name=name, inputs={"model": model, "base": base, "questions": questions})
 
 

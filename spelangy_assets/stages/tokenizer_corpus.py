@@ -3,8 +3,8 @@
 Put here: which sentences are spoken in which voices. Do not put here: training (tokenizer/train_speech.py), or speech
 of any snapshot: the tokenizer never depends on a crawl, else every night's crawl would make all tokens stale.
 
-Random sentences teach it words (a recognizer that hears only whole sentences learns those by heart); sentences as
-they are said teach it how words run together. Each sentence is a document of one chunk.
+Random sentences teach it words (a recognizer that is trained only on whole sentences learns those by heart); natural
+sentences teach it how words run together. Each sentence is a document of one chunk.
 """
 
 from __future__ import annotations

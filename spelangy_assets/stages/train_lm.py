@@ -6,7 +6,7 @@ training loop (spelangy_model/train), which runs alone so that Dagster's process
 Inputs: `mix` (rows, vocabulary_layout.json), `text_tokenizer` (files), and `base_lm` (an artifact of this stage)
 unless the model starts from a preset. With `matched`, another run, the steps are as many as see its loss tokens.
 Output: a Hugging Face model folder at the root of the artifact, with
-metrics.jsonl (one line a step) and, outside the data version, timing.jsonl. A killed run goes on from its newest
+metrics.jsonl (one line a step) and, outside the data version, timing.jsonl. A killed run continues from its newest
 checkpoint.
 """
 

@@ -1,10 +1,9 @@
-"""The benchmarks: four-way multiple-choice questions of any source, files of one's own among them, spoken anew.
+"""The benchmarks: four-way multiple-choice questions of any source, including the user's files, spoken anew.
 
 Put here: which questions are spoken in which voices. Do not put here: their wording (their source), the formats of
-files and the choice of distractors (spelangy_model/eval), an engine, or scoring. Every question is spoken twice: in a
-voice of the accents that training heard, and in one of the accents that nothing was trained on; a question that comes
-with a recording is heard as it was recorded. The recordings are new ones: rate and pitch are drawn for the benchmark
-alone.
+files and the choice of distractors (spelangy_model/eval), an engine, or scoring. Every question is spoken twice: in
+a voice of an accent of the training data, and in one of an accent that no model was trained on; a question that comes
+with a recording keeps it. The spoken recordings are new: rate and pitch are drawn for the benchmark alone.
 """
 
 from __future__ import annotations
@@ -50,9 +49,9 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """A file of questions: `path` lies below the folder that SPELANGY_BENCHMARKS names, `digest` is what it must hold.
+    """A file of questions: `path` is below the folder that SPELANGY_BENCHMARKS names, `digest` is that of its content.
 
-    `name` stands in metrics (sqa.NAME.SPLIT.accuracy). `format` is one of spelangy_model/eval/question_files.py.
+    `name` is part of metric names (sqa.NAME.SPLIT.accuracy). `format` is one of spelangy_model/eval/question_files.py.
     `max_questions` draws so many by the seed, 0 takes all; distractors are drawn from the whole file all the same.
     An empty digest is refused before anything is spoken, with the digest to state (`spelangy questions FILE` prints
     it, too).
@@ -69,7 +68,7 @@ class QuestionSet:
         for what, written in (("name", self.name), ("split", self.split)):
             if not _PLAIN.fullmatch(written) or written in NO_BENCHMARK:
                 raise ValueError(
-                    f"{what}={written!r} of a question set stands in names of metrics: write it in lower-case letters, "
+                    f"{what}={written!r} of a question set is part of metric names: write it in lower-case letters, "
                     f"digits, - and _, and not as {', '.join(NO_BENCHMARK)}"
                 )
 
@@ -118,7 +117,7 @@ class QuestionSet:
 
     @property
     def _cure(self) -> str:
-        """Return in words where the file of a set that is known lies, and how to get it."""
+        """Return where a known set is published and how to get it, as text."""
         known = KNOWN.get(self.name)
         return f", where {self.path} holds it; get it with: {known.get}" if known else ""
 

@@ -34,9 +34,9 @@ _REPLY = {
 
 @dataclass(frozen=True)
 class Config:
-    """`text` says which main texts are taken; `model` rewrites them; None: the rules do.
+    """`text` selects the main texts; `model` rewrites them; None: the rules do.
 
-    `prompt_digest` is filled in: it ties what a model wrote to the words of its prompt.
+    `prompt_digest` is filled in: it ties a model's texts to the text of its prompt.
 
     A text longer than `max_model_characters` is not sent to a model and is dropped as too_long_for_model.
     """
@@ -52,7 +52,7 @@ class Config:
             object.__setattr__(self, "prompt_digest", load_prompt(PROMPT, _REPLY).digest)
 
 
-# Numbers and names of the pages that their Krist still says; one that was never counted must not read as a good one.
+# The share of a page's numbers and names that its Krist keeps; a count that is missing must fail the bound.
 CONTRACT = Contract(
     "krist",
     SCRIPTS_SQL.format(

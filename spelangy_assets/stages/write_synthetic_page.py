@@ -1,7 +1,7 @@
 """The page of a set of synthetic speech: documents to read and listen to beside their pages, and the accounts.
 
-Put here: gathering the records, the sample that is shown, the sums. Do not put here: how they are laid out
-(report/synthetic_page.py). What it cost in processor time stands in the manifests: it is no part of the data.
+Put here: gathering the records, the sample that is shown, the sums. Do not put here: layout
+(report/synthetic_page.py). The processor time is in the manifests: it is not part of the data.
 
 Inputs: `raw_pages`, `scripts`, `speech`, `round_trip`. Output: the page, and the accounts as metrics: counts, hours,
 words, and dropped.STEP.REASON.
@@ -149,7 +149,7 @@ def _text_of(page: Page, config: TextConfig) -> str:
 
 
 def _accounts(pages: Artifact, scripts: Artifact, speech: Artifact, trip: Artifact) -> list[Metric]:
-    written, spoken, heard = (step.manifest.counts for step in (scripts, speech, trip))
+    written, spoken, recognized = (step.manifest.counts for step in (scripts, speech, trip))
     page_ids = [i for shard in scripts.shards("scripts") for i in shard.table(["page_id"])["page_id"].to_pylist()]
     hours, words = spoken.stats.get("hours_kept", 0.0), spoken.stats.get("words_kept", 0.0)
     whole = pages.manifest.counts.records_kept
@@ -166,7 +166,7 @@ def _accounts(pages: Artifact, scripts: Artifact, speech: Artifact, trip: Artifa
         "seconds_per_chunk": 3600 * hours / spoken.records_kept if spoken.records_kept else math.nan,
         "words_per_minute": words / (60 * hours) if hours else math.nan,
         "seconds_per_page": 3600 * hours / whole if whole else math.nan,
-        "chunks_heard_again": heard.stats.get("chunks_heard", 0.0),
+        "chunks_heard_again": recognized.stats.get("chunks_heard", 0.0),
         **{stat: amount for stat, amount in written.stats.items() if stat.startswith(("model_", "facts", "sentences"))},
         **{stat: amount for stat, amount in written.stats.items() if stat == "scripts_in_text"},
     }

@@ -1,4 +1,4 @@
-"""Held-out talk: passages of a few sentences, spoken, to ask what a model makes of what it hears.
+"""Held-out talk: spoken passages of a few sentences, to evaluate how well a model understands speech.
 
 Put here: which passages are spoken in which voices. Do not put here: their wording (their source), an engine, or
 scoring (stages/evaluate.py). The last sentence of a passage is only read, so it is not spoken. Recordings are new ones:

@@ -276,7 +276,7 @@ def test_a_folder_without_shards_and_options_that_do_not_fit_are_named(toys, sto
     with pytest.raises(InputError, match="holds no shard of texts"):
         build(toys, store, corpus)
     write_lines(corpus / "a.jsonl", [{"text": prose(1)}])
-    with pytest.raises(PreflightError, match=r"\['xx'\] are not told apart"):
+    with pytest.raises(PreflightError, match=r"\['xx'\] cannot be distinguished"):
         build(toys, store, corpus, languages=("xx",))
     with pytest.raises(PreflightError, match="min_words 9 is above max_words 2"):
         build(toys, store, corpus, min_words=9, max_words=2)

@@ -235,7 +235,7 @@ def test_options_that_differ_in_signs_alone_stay_and_those_that_differ_in_case_g
 
 def test_names_that_would_not_stand_in_a_metric_and_names_given_twice_are_refused() -> None:
     for name in ("all", "mean", "Own", "a.b", ""):
-        with pytest.raises(ValueError, match="of a question set stands in names of metrics"):
+        with pytest.raises(ValueError, match="of a question set is part of metric names"):
             QuestionSet(name, "jsonl", "own.jsonl", "0")
     one = QuestionSet("own", "jsonl", "own.jsonl", "0")
     with pytest.raises(RecipeError, match="two question sets are called 'own'"):
