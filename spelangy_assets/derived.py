@@ -1,8 +1,8 @@
-"""The datasets that follow from others by rule: roll-ups, indexes, tokens, accounts, pages, evaluations.
+"""Derived datasets, which follow from others by rule: roll-ups, indexes, tokens, accounts, pages, evaluations.
 
 Put here: which derived dataset follows from which handle, each rule once. Do not put here: a stage's own work or facts
-(its module), or any recipe. A derived dataset follows from its own parents, never from what else a recipe holds; the
-leaderboard alone sees all.
+(its module), or any recipe. A derived dataset depends on its own parents only, never on other datasets of a recipe; the
+leaderboard alone depends on all.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def chunks(audio: Dataset, transcripts: Dataset, rule: ChunkRule, *, name: str, 
 def speech(scripts: Dataset, check: round_trip.Config | None = None, *, name: str = "", **options: Any) -> Dataset:
     """Return scripts as synthetic speech, with its round trip and its listening page.
 
-    `check`: the recognizer that listens to a sample of each voice, and what it may get wrong; what it rejects enters no
-    token set. None: nothing is checked. `options` are fields of stages/speak.py's Config.
+    `check`: the recognizer of a sample of each voice, and its limit of word errors; speech that it rejects enters no
+    token set. None: no check. `options` are fields of stages/speak.py's Config.
     """
     made = spoken(scripts, name=name, **options)
     if check is None:
@@ -201,7 +201,7 @@ def train(
 
     A run that an arm of a leaderboard names needs no name of its own. `options` are fields of the Config of
     stages/train_lm.py. With `match_loss_tokens_of`, another run, it sees as many loss tokens as that one: the steps and
-    their schedule are scaled, so that an arm whose rows teach more can be held against one whose rows teach less.
+    their schedule are scaled, so that arms whose rows hold different numbers of loss tokens can be compared.
     """
     config = train_lm.Config(**options)
     if (base is None) == (not config.preset):
@@ -259,7 +259,7 @@ def leaderboard_of(
 
     From each run follow its evaluation, its text skill and the contamination of its mix, from each token set of the mix
     its topics. `ablations` are the planned comparisons, each of two arms by one metric; other pairs are exploratory.
-    `systems` are what a user would take instead. `larger` is a board of the same arms on a larger dial: metrics are
+    `systems` are the alternatives that a user has. `larger` is a board of the same arms on a larger dial: metrics are
     judged by how often they order arms as accuracy does there. `options` are fields of stages/leaderboard.py's Config
     (title, chance, seed).
     """

@@ -1,4 +1,4 @@
 """The command line.
 
-Put here: commands, arguments and printing. Do not put here: work; each command is a function of another room.
+Put here: commands, arguments and printing. Do not put here: work; each command calls a function of another package.
 """

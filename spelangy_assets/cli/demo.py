@@ -181,7 +181,7 @@ def demo(
 
 
 def web_speech(folder: Path, name: str, settings: Settings, stream: TextIO = sys.stdout) -> int:
-    """Run the web-speech part of the sample recipe on a folder of one's own recordings; return the exit status.
+    """Run the web-speech part of the sample recipe on a folder of the user's recordings; return the exit status.
 
     The folder becomes the audio snapshot `name` (a link in the snapshots folder), so that the UI knows it too.
     Raises InputError when there is no such folder, or the name cannot be a snapshot's or is taken by another one.

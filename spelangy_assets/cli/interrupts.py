@@ -42,7 +42,7 @@ def run_until_interrupted(command: Callable[[], int]) -> int:
     def end(number: int) -> NoReturn:
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         with contextlib.suppress(OSError):  # of a terminal that is closed
-            print(f"\ninterrupted by {name}; run again to go on", file=sys.stderr, flush=True)
+            print(f"\ninterrupted by {name}; run again to continue", file=sys.stderr, flush=True)
         os._exit(128 + number)  # the interpreter takes seconds to take its modules down
 
     def again(number: int, _: FrameType | None) -> None:

@@ -1,10 +1,10 @@
 """Who may ask the Dagster UI: a guard in front of its web server, against pages of other sites in the same browser.
 
-Put here: what a request has to be like. Do not put here: how the server is started (web_server.py, ui.py).
+Put here: the conditions on a request. Do not put here: how the server is started (web_server.py, ui.py).
 
-Dagster's web server asks for no password, since it is on loopback; but so is the browser, which also shows pages of
-others. A page of theirs can send requests here, and by DNS rebinding (a name of theirs that suddenly means 127.0.0.1)
-read the answers too. What Dagster answers to a GET can launch a run, so that a picture in a page is enough. So:
+Dagster's web server requires no password, since it is on loopback. But so is the browser, which also shows pages of
+other sites. Such a page can send requests here, and by DNS rebinding (its name then resolves to 127.0.0.1) read the
+answers too. Dagster's answer to a GET can launch a run, so that an image in a page is enough for an attack. Therefore:
 
     Host      is an address in numbers, localhost, or a name that the server's configuration allows; another site's name
               that resolves to this machine is refused
@@ -34,7 +34,7 @@ _POLICY_VIOLATION = 1008
 
 
 class WebGuard:
-    """An ASGI application that hands on what `refusal` has nothing against, and answers the rest with a 403."""
+    """An ASGI application that forwards the requests that `refusal` accepts, and answers the rest with a 403."""
 
     def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] = ()):
         self._app = app

@@ -61,10 +61,10 @@ def word(function: Callable[P, R]) -> Callable[P, R]:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetKind:
-    """What is constant for all datasets of a stage; each stage module has one, `KIND`.
+    """The facts that all datasets of a stage share; each stage module has one, `KIND`.
 
-    `makes`: what the dataset is to those that read it: the record type of its first table by default, else a word such
-    as "language_model", or a function of the config. `takes`: for each role what its input has to be (any of several).
+    `makes`: the dataset's kind for its readers: the record type of its first table by default, else a word such as
+    "language_model", or a function of the config. `takes`: for each role the kinds of input that it accepts.
     """
 
     group: str
@@ -113,7 +113,7 @@ class Dataset:
 
     @property
     def makes(self) -> Any:
-        """What this dataset is to those that read it."""
+        """The dataset's kind for its readers."""
         made = self.kind.makes
         if made is None:
             return next(iter(self.stage.TABLES.values()), self.stage_name)
@@ -132,7 +132,7 @@ class Dataset:
 
     @functools.cached_property
     def identity(self) -> str:
-        """Return the digest of all that makes the dataset what it is, its name among it."""
+        """Return the digest of all that defines the dataset, including its name."""
         return digest_of(
             [
                 self.name,
@@ -192,7 +192,7 @@ def dataset(
     sources: Mapping[str, Any] | None = None,
     label: str = "",
 ) -> Dataset:
-    """Return the handle of a stage, of the package or of one's own (a module, or its name).
+    """Return the handle of a stage, which is the package's or the user's (a module, or its name).
 
     A role whose input is None is left out. RecipeError for an input of another kind than the stage takes, inputs of two
     crawls, or a partitioned input of a dataset that is read by snapshots and by none at once.

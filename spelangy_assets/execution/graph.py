@@ -50,7 +50,7 @@ class Node:
 
     @property
     def weight(self) -> int:
-        """How much work a build is, roughly: what orders runs, never what bears identity."""
+        """The approximate amount of work of a build: it orders runs and is not part of the identity."""
         return 20 if self.cost == "heavy" else 1
 
 

@@ -1,4 +1,4 @@
-"""What a run of a recipe would do: which datasets are to be made, which are there.
+"""What a run of a recipe would do: which datasets it would make, and which exist.
 
 Put here: the set. Do not put here: states (status.py), what it would cost (price.py), or how the work is cut into runs
 (runs.py).

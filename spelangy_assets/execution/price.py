@@ -1,12 +1,12 @@
 """What a plan would cost: processor time, bytes, tokens, dollars and time, by what versions in the store took.
 
-Put here: the estimate and what it rests on, and a plan beside what a run then took. Do not put here: which datasets are
-to be made (plan.py).
+Put here: the estimate and its basis, and the comparison of a plan with what a run then took. Do not put here: which
+datasets a plan makes (plan.py).
 
-Each dataset that is to be made is measured against a version of its stage in the store: the one whose config has the
-most equal options, and of those the one of the nearest amount of work. Its cost is that version's, times the ratio of
-the amounts of work. The amount is the bytes of data read, models left out; of a run it is the rows that it trains on,
-of a mix the rows that it draws. The bytes of what is to be made are estimated in the same way, parents first.
+Each dataset that the plan makes is compared with a version of its stage in the store: the one whose config has the most
+equal options, and of those the one of the nearest amount of work. Its cost is that version's, times the ratio of the
+amounts of work. The amount is the bytes of data read, without models; for a training run it is the rows that it trains
+on, for a mix the rows that it draws. The bytes of the new datasets are estimated in the same way, parents first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A recipe: what its leaves reach.
+"""A recipe: its leaves and all datasets that they reach.
 
-Put here: a recipe as an object, and its graph. Do not put here: any recipe, or the words that one is written with
-(lab.py).
+Put here: a recipe as an object, and its graph. Do not put here: any recipe, or the functions that recipes are written
+with (lab.py).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from spelangy_assets.execution.graph import Graph
 
 
 class Recipe:
-    """An experiment by the datasets that it is after, most often one leaderboard.
+    """An experiment, defined by its final datasets, most often one leaderboard.
 
-    `follows_snapshots`: snapshots that arrive become partitions, and schedules and automation keep what it names up to
-    date. `recipe[NAME]` gives a handle of it, to make another experiment from.
+    `follows_snapshots`: snapshots that arrive become partitions, and schedules and automation keep the recipe's
+    datasets up to date. `recipe[NAME]` gives a handle of the recipe, from which another experiment can be made.
     """
 
     def __init__(self, name: str, *leaves: Dataset, description: str = "", follows_snapshots: bool = False):
         self.where = caller()
         if not leaves or not all(isinstance(leaf, Dataset) for leaf in leaves):
-            raise RecipeError(f"{self.where}: recipe {name!r} needs at least one dataset that it is after")
+            raise RecipeError(f"{self.where}: recipe {name!r} needs at least one final dataset")
         self.name = name
         self.leaves = leaves
         self.description = description
-        self.reference = name  # what another process finds it by: the name, or the file with its digest
+        self.reference = name  # by which another process finds it: the name, or the file with its digest
         self.follows_snapshots = follows_snapshots
 
     def __repr__(self) -> str:

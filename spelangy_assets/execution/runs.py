@@ -102,12 +102,12 @@ def repairs_of(
     busy: Collection[str | None] = (),
 ) -> list[Run]:
     """Return at most `budget` runs that bring a recipe up to date: stale before missing, then the most work first, so
-    that the long ones start early; runs of equal state and assets stand together.
+    that the long ones start early; runs of equal state and assets are adjacent.
 
-    Only assets of one partitioning (`crawl`) and of partitions that are not `busy`. A run holds all of a partition that
-    can be repaired, and what waits for nothing but that. What waits for another partition, or for a contract that
-    failed, is left to the next round: its inputs' versions are not known yet. `statuses` are the whole graph's, parents
-    first, as `status_of` gives them.
+    Only assets of one partitioning (`crawl`) and of partitions that are not `busy`. A run holds all datasets of a
+    partition that can be repaired, and those that wait for these alone. Datasets that wait for another partition, or
+    for a failed contract, are left to the next round: their inputs' versions are not known yet. `statuses` are the
+    whole graph's, parents first, as `status_of` gives them.
     """
     states = {(status.asset, status.partition): status for status in statuses}
     chosen: dict[Target, Status] = {}

@@ -15,7 +15,7 @@ Partitions = Mapping[str, Iterable[str]]  # by crawl
 
 
 def target_name(asset: str, partition: str | None) -> str:
-    """Return the words for a dataset at a partition."""
+    """Return the display name of a dataset at a partition."""
     return f"{asset}[{partition}]" if partition else asset
 
 

@@ -1,7 +1,7 @@
 """How large a machine a run asks for, as run tags that Dagster's ECS run launcher reads; others pass over them.
 
-Put here: the sizes, one a pool. Do not put here: where runs are launched (deploy/aws/dagster.yaml), or what bears
-identity: the size of a machine changes no byte.
+Put here: the sizes, one a pool. Do not put here: where runs are launched (deploy/aws/dagster.yaml), or anything
+that is part of an identity: the size of a machine changes no byte.
 """
 
 import json

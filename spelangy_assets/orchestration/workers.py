@@ -260,7 +260,7 @@ def _messages(results: Any, processes: list[Any]) -> Iterator[Message]:
     except queue.Empty:
         dead = [process.name for process in processes if process.exitcode not in (None, 0)]
         if dead:
-            raise RuntimeError(f"{', '.join(dead)} died (killed, or out of memory); run again to go on") from None
+            raise RuntimeError(f"{', '.join(dead)} died (killed, or out of memory); run again to continue") from None
 
 
 def _memory_bytes() -> int:

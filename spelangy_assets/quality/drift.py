@@ -1,4 +1,4 @@
-"""How far a dataset's values have moved since the snapshot before.
+"""Drift: how far a dataset's values have moved since the previous snapshot.
 
 Put here: the comparison of two samples of values. Do not put here: which values are compared and what is too far
 (contracts.py), where the samples come from (evaluate.py), or which snapshot comes before (store/artifacts.py).
@@ -20,8 +20,8 @@ def compare(drift: Drift, now: np.ndarray, before: np.ndarray, than: str) -> tup
     """Return the measures of a drift from the values `before` (of the snapshot `than`) to `now`, and their bounds.
 
     `now` and `before` (n,), (m,) are finite. The distance is that of Kolmogorov and Smirnov (of shares, values 0 and 1:
-    their difference) less what chance alone exceeds once in a thousand at these sizes, so that small snapshots do not
-    cry wolf. Nothing is compared with nothing: without values on a side there is neither measure nor bound.
+    their difference) less what chance alone exceeds once in a thousand at these sizes, so that small snapshots raise
+    no false alarm. Without values on a side there is neither measure nor bound.
     """
     from scipy.stats import ks_2samp
 

@@ -102,9 +102,9 @@ def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[du
 
 
 def _audio_bytes(artifact: Artifact, table: str) -> np.ndarray:
-    """Return the sizes of a table's sounds in bytes, int64 (rows,), holding one or a few of them in memory.
+    """Return the sizes of a table's sounds in bytes, int64 (rows,), with one or a few of them in memory.
 
-    DuckDB would have Arrow read many row groups ahead, each as large as what the stage held of hours of sound.
+    DuckDB would have Arrow read many row groups ahead, each as large as the audio that a stage holds in memory.
     """
     shard_bytes = {f"{artifact.path}/{shard.path}": shard.bytes for shard in artifact.manifest.shards}
     sizes = [np.zeros(0, np.int64)]
@@ -185,7 +185,7 @@ def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) ->
 def evaluate_drift(
     artifact: Artifact, contract: Contract, tables: dict[str, type], previous: Artifact | None
 ) -> list[Expectation]:
-    """Return what the contract's drifts say of the way from `previous` to the artifact; nothing without a previous one.
+    """Return the outcome of the contract's drifts from `previous` to the artifact; nothing without a previous one.
 
     ContractError when they cannot be evaluated.
     """

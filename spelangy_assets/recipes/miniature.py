@@ -29,8 +29,9 @@ ARMS: dict[str, tuple[dict[str, float], lab.Sampling, bool]] = {
     "krist_quest": ({"fine": 0.25, "krist": 0.25, "quest": 0.5}, "deterministic", False),
     "unmasked": ({"fine": 0.25, "krist": 0.25, "quest": 0.5}, "deterministic", True),
 }
-# Each metric was chosen by a pilot of two seeds an arm, before any run of this recipe, whose own seeds are to confirm
-# it: accuracy shows no effect as small as the paper's of chunks, sampling and Krist. `effect` is what is worth finding.
+# Each metric was chosen by a pilot of two seeds an arm, before any run of this recipe, whose own seeds must confirm it:
+# accuracy cannot show effects as small as the paper's of chunks, sampling and Krist. `effect` is the smallest one of
+# interest.
 FINER: dict[str, Any] = {"metric": HEARING_GAIN, "effect": 0.02}  # nats a token
 ABLATIONS = (
     replace(sample.GRANULARITY, **FINER),

@@ -43,7 +43,7 @@ RECOGNIZERS = (WHISPER, PARAKEET, CANARY)
 COQUI = SynthesizerSpec(backend="coqui", model=VCTK_VITS, batch_utterances=32)
 SPEAKING = {"seed": SEED, "voices": VCTK_VOICES, "synthesizer": COQUI, "loudness_lufs": -23.0}
 
-# Snapshots lie in SPELANGY_SNAPSHOTS (folders of recordings, folders of WARC archives), one name a crawl.
+# Snapshots are in SPELANGY_SNAPSHOTS (folders of recordings, folders of WARC archives), one name a crawl.
 audio = lab.recordings(
     {"web-2025-01": lab.Arriving()}, max_duration_s=12 * 3600.0, recordings_per_unit=256, bytes_per_unit=1_000_000_000
 )
@@ -54,8 +54,8 @@ clean = lab.transcripts(
     rover=RoverWeights(written=tuple(system.name for system in RECOGNIZERS)),
     limits=PAPER_LIMITS,
 )
-# The paper gives the means of its chunks, 19.2 and 5.2 s, not its limits: these reach them on turns of 1 to 4 sentences
-# of 1 to 4 s, and the ledgers set what came of them beside the paper's means.
+# The paper gives the means of its chunks, 19.2 and 5.2 s, not its limits: these limits reach the means on turns of 1 to
+# 4 sentences of 1 to 4 s, and the ledgers compare the results with the paper's means.
 coarse = lab.chunks(audio, clean, lab.Turns(max_s=24.0), name="web_coarse", seed=SEED)
 fine = lab.chunks(audio, clean, lab.Sentences(min_sentence_s=3.5), name="web_fine", seed=SEED)
 
@@ -75,7 +75,7 @@ tokens = lab.Tokens(
     max_text_chunk_tokens=8_192,
 )
 web_coarse, web_fine, spoken_krist, spoken_quest = tokens(coarse), tokens(fine), tokens(krist), tokens(quest)
-# The paper's text is a set of its own of 2.2T tokens, not the pages of its Krist; which one it does not say.
+# The paper's text is a set of its own of 2.2T tokens, not the pages of its Krist; it does not state which.
 text = tokens(lab.texts({"fineweb-edu": lab.Arriving()}, name="given_texts", licence="ODC-By-1.0"))
 # The paper starts from a text LM of 2.8B that others trained: the nearest open one whose tokenizer this recipe has.
 base = lab.checkpoint("language_model", name="base_lm", checkpoint=LLAMA_3B, text_tokenizer=tokens.text)

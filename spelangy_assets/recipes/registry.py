@@ -1,4 +1,4 @@
-"""The recipes that there are: the package's by name, those of a user's modules, and those of a file.
+"""The known recipes: the package's by name, those of a user's modules, and those of a file.
 
 Put here: looking a recipe up. Do not put here: a recipe. A file is code: it is loaded only where a person names it.
 """

@@ -1,7 +1,7 @@
 """Recipe `sample`: the whole system in minutes on two cores, offline; `tiny` is the same program in less.
 
 Put here: the literals of the embedded recipes. Do not put here: anything computed from the machine. Every choice of a
-model is by name: a part that is missing ends in a preflight error, never in a silent stand-in.
+model is by name: a missing part causes a preflight error, never a silent replacement.
 """
 
 from __future__ import annotations

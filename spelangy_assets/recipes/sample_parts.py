@@ -1,6 +1,6 @@
 """What the embedded recipes share: the sample world, its voices and recognizers, how runs are trained and judged.
 
-Put here: literals and calls that stand in `sample` and in `miniature` alike, and that experiments on top of them take.
+Put here: literals and calls that `sample` and `miniature` share, and that experiments based on them use.
 Do not put here: a dataset of one recipe.
 """
 
@@ -27,12 +27,12 @@ ROW_TOKENS, BATCH_ROWS, BASE_BATCH_ROWS = 256, 5, 6
 GRANULARITY = lab.Ablation("Granularity", "coarse_stochastic", "fine_stochastic", "coarse to fine chunks", (37.6, 40.7))
 QUEST = lab.Ablation("Synthetic data", "fine", "quest", "with Quest, and some Krist")
 SAMPLING = lab.Ablation("Modality sampling", "fine_stochastic", "fine", "stochastic to deterministic", (41.4, 42.4))
-# Of espeak-ng's words Whisper base gets 0.2 to 0.3 wrong.
+# Whisper base has a word error rate of 0.2 to 0.3 on espeak-ng.
 MAX_WORD_ERROR_RATE = 0.5
 
 
 def judging(world: str = WORLD, held_out_texts: int = 100, held_out_talks: int | None = None) -> lab.Judging:
-    """Return how the runs are judged; an experiment on top of the sample judges its own alike.
+    """Return how the runs are judged; an experiment based on the sample judges its own runs alike.
 
     `held_out_talks` is a fifth of `held_out_texts` unless it is given.
     """

@@ -24,7 +24,7 @@ HEARING_GAIN = "talk.hearing_gain"
 
 @dataclass(frozen=True)
 class Instrument:
-    """A metric by which arms can be compared: its name in words, the unit of a difference, and its direction."""
+    """A metric by which arms can be compared: its display name, the unit of a difference, and its direction."""
 
     words: str
     unit: str
@@ -149,17 +149,17 @@ TOLERANCE = 0.05
 
 
 def unequal_work(before: ArmWork, after: ArmWork) -> dict[str, float]:
-    """Return in what two arms of one ablation differ by more than 5%: after / before - 1, by its name in words."""
+    """Return the quantities in which two arms differ by more than 5%: after / before - 1, by display name."""
     return {words: share for words, share in _work_shares(before, after).items() if abs(share) > TOLERANCE}
 
 
 def equal_work(before: ArmWork, after: ArmWork) -> list[str]:
-    """Return what two arms of one ablation share to within 5%, in words."""
+    """Return the display names of the quantities that differ by at most 5% between two arms of one ablation."""
     return [words for words, share in _work_shares(before, after).items() if abs(share) <= TOLERANCE]
 
 
 def _work_shares(before: ArmWork, after: ArmWork) -> dict[str, float]:
-    """Return after / before - 1 of all that is known of both arms."""
+    """Return after / before - 1 of all quantities that are known of both arms."""
     found = {}
     for name, words in _SHARED.items():
         one, other = getattr(before, name), getattr(after, name)

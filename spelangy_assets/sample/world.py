@@ -52,7 +52,7 @@ class Relation:
     rationales: tuple[Phrasing, ...]
 
     def wordings(self, kind: PhrasingKind, *uses: Use) -> tuple[str, ...]:
-        """Return the sentences of a kind that bear one of the marks, in the order of the file."""
+        """Return the sentences of a kind that have one of the marks, in the order of the file."""
         phrasings: tuple[Phrasing, ...] = getattr(self, kind)
         return tuple(phrasing.text for phrasing in phrasings if phrasing.use in uses)
 
@@ -153,7 +153,7 @@ def fill(wording: str, entity: str, value: str = "") -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text, lower-case, without punctuation; the gaps of a wording are no words."""
+    """Return the words of a text, lower-case, without punctuation; the gaps of a wording are not words."""
     return _WORD.findall(re.sub(r"\{\w+\}", " ", text).lower())
 
 

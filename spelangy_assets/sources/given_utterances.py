@@ -1,7 +1,7 @@
 """Checks a given transcript, or given turns, against the recording: which utterances fit, and why the rest do not.
 
-Put here: the rules for one utterance beside its recording. Do not put here: where utterances come from
-(audio_manifests.py, given_turns.py), or what an utterance is worth (adopt_chunks).
+Put here: the rules for one utterance and its recording. Do not put here: where utterances come from
+(audio_manifests.py, given_turns.py), or the quality of an utterance (adopt_chunks).
 """
 
 from __future__ import annotations

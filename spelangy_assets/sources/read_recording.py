@@ -130,7 +130,7 @@ class _Reading:
         self.duration_s = 0.0
 
     def to_spool(self, spool: IO[bytes]) -> list[_Waiting]:
-        """Encode the parts into the spool; with `again` they have to be made once more."""
+        """Encode the parts into the spool; with `again` they must be made once more."""
         gain = np.float32(1 / self._peak)
         peak = self._peak
         self._stream = open_stream(self._path)

@@ -1,4 +1,4 @@
-"""The ledger of a set of chunks: where the hours of its recordings went, and how long the chunks are.
+"""The ledger of a set of chunks: how many hours each step kept and dropped, and how long the chunks are.
 
 Put here: adding up the records of all steps of web speech. Do not put here: any decision about them, or the pages.
 

@@ -7,7 +7,7 @@ The recipe names a digest, so the identity is that of the content; the folder's 
 for below the folder of checkpoints (SPELANGY_CHECKPOINTS) and then in the local Hugging Face cache. It holds one of
 
     language_model    a causal LM of Hugging Face, which is widened to the markers of this project; or one that this
-                      project trained, which is taken as it is. Input: `text_tokenizer`, whose ids have to be its own.
+                      project trained, which is kept unchanged. Input: `text_tokenizer`, whose ids must be the model's.
     text_tokenizer    the tokenizer of such a folder, without markers and codes
     speech_tokenizer  what `open_codec` reads. Input: `tokenizer_speech`, on which it is measured.
 
@@ -269,7 +269,7 @@ def _vocabulary(folder: Path) -> set[str]:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Take it over: a unit for each file, then one for what is measured of it."""
+    """Copy the checkpoint: a unit for each file, then one for its measures."""
     folder = _only_taken(_folder(config.checkpoint, ctx.execution), ctx.out.scratch / "taken")
     if config.holds == "language_model":
         folder = _language_model(ctx, config.checkpoint.name, folder)

@@ -133,7 +133,7 @@ def run(ctx: StageContext, config: Config) -> None:
 
 
 def agree(segment: Segment, hypotheses: Sequence[Hypothesis], config: Config) -> Transcript:
-    """Return the transcript that the hypotheses of a segment vote for, whatever it is worth."""
+    """Return the transcript that the hypotheses of a segment vote for, whatever its quality."""
     systems = [hypothesis.system for hypothesis in hypotheses]
     agreed = rover([hypothesis.words for hypothesis in hypotheses], config.rover, systems)
     text = text_of(agreed.words)

@@ -1,6 +1,6 @@
-"""What a token set, or the questions, are about.
+"""The topics of a token set, or of the questions.
 
-Put here: drawing texts, counting topics. Do not put here: the classifier (text.topics), or how far sets lie apart
+Put here: drawing texts, counting topics. Do not put here: the classifier (text.topics), or distances between sets
 (leaderboard).
 """
 

@@ -82,7 +82,7 @@ def contaminated(tokens: Dataset, questions: Dataset, text_tokenizer: Dataset, *
 
 def preflight(config: Config, execution: Execution) -> None:
     if config.min_words < 2:
-        raise PreflightError(f"min_words is {config.min_words}: single words stand in every document; take 6 to 13")
+        raise PreflightError(f"min_words is {config.min_words}: single words occur in every document; take 6 to 13")
 
 
 def run(ctx: StageContext, config: Config) -> None:
@@ -91,7 +91,7 @@ def run(ctx: StageContext, config: Config) -> None:
     long = {text_id: text for text_id, text in questions.items() if len(comparable_words(text)) >= config.min_words}
     index = QuestionIndex(long, config.min_words)
     for unit, members in ctx.out.pending([ctx.members["tokens"]]):
-        named: set[str] = set()  # a document may lie in two snapshots
+        named: set[str] = set()  # a document may be in two snapshots
         found = 0
         with ctx.out.unit(unit) as out:
             documents = document_texts(ctx, members)

@@ -165,7 +165,7 @@ def _units(source: object, config: Config) -> Iterator[Iterable[Page | Reject]]:
             yield _archive(files, name, config)
         for several in _batched(name for name in names if not _ARCHIVE.search(name)):
             yield (_file(files, name, config) for name in several)
-        # An empty folder is worth a word where an archive was meant.
+        # An empty folder is a reject only where its name is an archive's.
         odd = [item for item in odd if item.reason != "empty_folder" or _ARCHIVE.search(item.name)]
         for several in _batched(odd):
             yield [Reject(printable(item.name), "", item.reason, item.detail) for item in several]

@@ -4,10 +4,10 @@ Put here: going through the files of a snapshot, exact duplicates, lengths, lang
 by which near duplicates are found. Do not put here: reading a shard (spelangy_model/text/text_shards.py), the rules
 (spelangy_model/text/quality.py), or near duplicates (find_duplicate_pages.py).
 
-A snapshot is a folder or an s3:// prefix of shards; a shard is a unit, and what is held of it is a row group of what it
-gives. A text is left out in this order: taken down, the same words as one before it, too short or too long, another
-language, a quality rule. The sums of characters stand beside those of documents: `characters_read` is
-`characters_kept`, `characters_cut` (by rules that take lines away) and `characters_dropped.REASON` together.
+A snapshot is a folder or an s3:// prefix of shards. A shard is a unit, of which one row group at a time is in memory. A
+text is left out for these reasons, in this order: taken down, equal to an earlier one, too short or too long, another
+language, a quality rule. Characters are counted like documents: `characters_read` is the sum of `characters_kept`,
+`characters_cut` (by rules that remove lines) and `characters_dropped.REASON`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ VERSION = "1"
 TABLES: dict[str, type] = {"texts": SuppliedText, "rejects": Reject, "signatures": PageSignature}
 _READ_BYTES = 1 << 20
 _LANGUAGE_CHARACTERS = 600  # of the middle of a text: prose, where a page's are menus as well
-_OF_THE_NAME = ("readme", "license", "licence", "_", "dataset_infos")  # files that lie beside shards and hold no text
+_OF_THE_NAME = ("readme", "license", "licence", "_", "dataset_infos")  # files beside shards that hold no text
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _ingest(
 
 
 def _judge(ctx: StageContext, config: Config, item: SuppliedText, seen: Seen, unit: int) -> tuple[SuppliedText, str]:
-    """Return a text as it is kept, and the reason why it is not."""
+    """Return the kept form of a text, and the drop reason where it is dropped."""
     if ctx.forgotten.holds(item.url, item.page_id):
         return item, "forgotten"
     words = words_of(item.text)

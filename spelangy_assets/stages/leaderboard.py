@@ -116,11 +116,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Config:
-    """What the board calls its inputs, in the order of their roles, and what is compared.
+    """The board's labels for its inputs, in the order of their roles, and the comparisons.
 
-    `ablations` are the comparisons that are planned, tested together; `chance` is the accuracy of guessing; `title`
-    heads the page; `larger` is what the board of the role `larger` is called. All labels are printed, and bear identity
-    here alone.
+    `ablations` are the planned comparisons, tested together; `chance` is the accuracy of guessing; `title` heads the
+    page; `larger` is the label of the board of the role `larger`. All labels are printed, and are part of the identity
+    of this stage alone.
     """
 
     runs: tuple[RunRow, ...]
@@ -229,7 +229,7 @@ def run(ctx: StageContext, config: Config) -> None:
 
 
 def _subject(config: Config, role: str, subject: str) -> tuple[str, str]:
-    """Return what a metric of an input is about, and what the board calls that input."""
+    """Return the subject of a metric of an input, and the board's name of that input."""
     kind, _, place = role.partition(".")
     if kind in ("eval", "skill", "contamination"):
         row = config.runs[int(place)]
@@ -272,7 +272,7 @@ def _provenance(asset: str, artifact: Artifact) -> Provenance:
 
 
 def _distances(metrics: Sequence[Metric]) -> list[Metric]:
-    """Return how far the topics of each two token sets, and of the questions, lie apart."""
+    """Return the distances between the topics of each two token sets, and of the questions."""
     import numpy as np
 
     from spelangy_model.text.topics import jensen_shannon_distance

@@ -164,7 +164,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 codes = int((part.ids >= layout.first_code).sum())
                 out.add(f"{mixture.sources[number].name}.speech_s", codes / CODES_PER_S)
             out.kept(0)
-            if unit == 0:  # counts and ratios are of the whole mix: they stand in one unit's receipt
+            if unit == 0:  # counts and ratios are of the whole mix: one unit's receipt holds them
                 documents = sum(source.documents_drawn for source in report.sources)
                 left_out = Counter[str]()
                 for one in (one for found in shards.values() for one in found):

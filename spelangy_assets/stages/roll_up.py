@@ -19,7 +19,7 @@ TABLES: dict[str, type] = {}
 
 @dataclass(frozen=True)
 class Config:
-    """The recipe's corpus bears the identity through the members; there is nothing else to choose."""
+    """Empty: the members make the identity of the recipe's corpus."""
 
 
 CONTRACT = Contract(

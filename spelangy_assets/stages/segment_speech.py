@@ -4,8 +4,8 @@ Put here: from turns to segments, the counts. Do not put here: diarization
 (spelangy_model/audio/diarization/diarize.py), the cutting of turns (turns.py), words.
 
 Input `raw_audio`: recordings. A recording that came with a transcript is not diarized: each utterance is a segment with
-the utterance's times and speaker. One that came with turns (RTTM) is not either: its turns stand for a diarizer's.
-What is counted are turns; a recording without any counts as one, `no_speech`.
+the utterance's times and speaker. One that came with turns (RTTM) is not either: its turns replace a diarizer's.
+Turns are counted; a recording without any counts as one, `no_speech`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""text_skill: what a language model knows as a text model, by lm-evaluation-harness, and what it lost of its base's.
+"""text_skill: the text skill of a language model, by lm-evaluation-harness, and its loss relative to the base LM.
 
 Put here: which tasks, and the documents of the local tasks. Do not put here: the harness
 (spelangy_model/eval/harness.py) or scoring of our own (stages/evaluate.py scores the same questions by its own means).
@@ -78,7 +78,7 @@ KIND = DatasetKind(
 def text_skill(
     model: Dataset, questions: Dataset, config: Config, *, name: str, base: Dataset | None = None
 ) -> Dataset:
-    """Return what a language model knows as a text model; `base`, its base LM's skill, shows its losses."""
+    """Return the text skill of a language model; `base`, its base LM's skill, shows its losses."""
     return dataset(__name__, config, name=name, inputs={"model": model, "base": base, "questions": questions})
 
 

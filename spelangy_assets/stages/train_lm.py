@@ -1,6 +1,6 @@
 """A training run: a language model from a mix, by a subprocess.
 
-Put here: the literals of a run, the spec that the process gets, and what is kept of its output. Do not put here: the
+Put here: the literals of a run, the spec of the process, and the files kept from its output. Do not put here: the
 training loop (spelangy_model/train), which runs alone so that Dagster's process never loads a model.
 
 Inputs: `mix` (rows, vocabulary_layout.json), `text_tokenizer` (files), and `base_lm` (an artifact of this stage)

@@ -1,4 +1,4 @@
-"""The page on which a snapshot's chunks are looked at and listened to.
+"""The page on which a person inspects and listens to a snapshot's chunks.
 
 Put here: gathering the records. Do not put here: how they are laid out (report/chunk_page.py).
 

@@ -74,7 +74,7 @@ class Files:
         else:
             self.filesystem, self._base = pafs.LocalFileSystem(), str(Path(text).absolute())
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
-        # Without the options and the secrets that a URI may bear (s3://key:secret@bucket/prefix?region=...).
+        # Without the options and the secrets that a URI may hold (s3://key:secret@bucket/prefix?region=...).
         self.uri = self._base if self.is_local else f"{scheme.lower()}://{self._base}"
 
     def full(self, path: str) -> str:
@@ -128,7 +128,7 @@ class Files:
         self.local(draft).replace(self.local(path))
 
     def sync(self, folder: str) -> None:
-        """Have the names in a folder on the disk before a control file speaks of them."""
+        """Flush the names in a folder to the disk before a control file lists them."""
         if self.is_local and self.local(folder).is_dir():  # a unit may have written nothing
             descriptor = os.open(self.local(folder), os.O_RDONLY)
             try:

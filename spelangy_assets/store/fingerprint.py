@@ -57,7 +57,7 @@ def payload_of(value: Any, where: str = "value") -> Payload:
 
 
 def identity_of(value: Any, where: str = "value") -> Payload:
-    """Return the JSON form of what bears identity in a literal; TypeError as `payload_of`, and for a type from outside
+    """Return the JSON form of a literal's identity; TypeError as `payload_of`, and for a type from outside
     of the project that has no `version`."""
     return _encode(value, where, _bearing_fields)
 
@@ -122,7 +122,7 @@ def digest_of(payload: Payload) -> str:
 
 
 def fingerprint(value: Any) -> str:
-    """Return the digest of what bears identity in a literal."""
+    """Return the digest of a literal's identity."""
     return digest_of(identity_of(value))
 
 

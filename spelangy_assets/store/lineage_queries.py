@@ -1,4 +1,4 @@
-"""The questions that are asked of the lineage, as SQL; docs/lineage.md shows each of them, word for word.
+"""The SQL queries on the lineage; docs/lineage.md shows each of them verbatim.
 
 Put here: queries over the tables of lineage.py. Do not put here: those tables. `$artifact` is an id of a version,
 `$url` where a recording or a page was published.
@@ -60,7 +60,7 @@ ORDER BY ALL
 """
 
 # Every training row, and the runs whose weights it went into: those that read so far into their mix, and all that start
-# from them. A part of a long recording bears its URL with #t= after it.
+# from them. A part of a long recording has its URL with #t= after it.
 ROWS_OF_URL_SQL = """
 WITH RECURSIVE held AS (
     SELECT packed.artifact AS mix, packed.row, span.document_id, span.source, span.epoch, span.length AS positions

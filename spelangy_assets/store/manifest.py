@@ -42,7 +42,7 @@ class Shard(_Json):
 
 @dataclass(frozen=True)
 class Counts(_Json):
-    """What went in, what was kept and why the rest was not; `stats` are sums of measured quantities (hours, tokens)."""
+    """Records read, kept, and dropped by reason; `stats` are sums of measured quantities (hours, tokens)."""
 
     records_in: int = 0
     records_kept: int = 0
@@ -105,8 +105,8 @@ class Receipt(_Json):
 class Manifest(_Json):
     """The commit mark of an artifact, written last: everything that is known about this version of a dataset.
 
-    `recipe` and `dataset` say for what it was first made, `outside` the digests of the modules from outside of the
-    package that made it, by name; these bear no identity.
+    `recipe` and `dataset` name the dataset for which it was first made; `outside` holds the digests of the modules from
+    outside of the package that made it, by name. These are not part of the identity.
     """
 
     stage: str

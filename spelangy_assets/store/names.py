@@ -34,7 +34,7 @@ def joined(*parts: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class Address:
-    """Where the versions of what one stage makes (of one partition) lie, whatever recipes call it."""
+    """The place of one stage's versions (of one partition), whatever name recipes give them."""
 
     stage: str
     partition: str | None = None
@@ -59,7 +59,7 @@ class Address:
 
 @dataclass(frozen=True, order=True)
 class DatasetName:
-    """What a recipe calls a dataset (of one partition). It bears no identity."""
+    """The name of a dataset (of one partition) in a recipe. It is not part of the identity."""
 
     recipe: str
     dataset: str

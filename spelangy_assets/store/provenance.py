@@ -1,4 +1,4 @@
-"""Where and by what an artifact was made: facts for the manifest that bear no identity."""
+"""Where and by what an artifact was made: facts for the manifest that are not part of the identity."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ class UnitWriter:
         self._dropped[reason] = self._dropped.get(reason, 0) + records
 
     def add(self, stat: str, amount: float) -> None:
-        """Add to a summed quantity; its name bears its unit (hours_kept, speech_tokens)."""
+        """Add to a summed quantity; its name has its unit (hours_kept, speech_tokens)."""
         self._stats[stat] = self._stats.get(stat, 0.0) + amount
 
 

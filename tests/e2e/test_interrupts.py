@@ -55,7 +55,7 @@ def test_an_interrupted_demo_ends_soon_and_says_so(
     _, stderr = demo.communicate(timeout=60)
     _, left = psutil.wait_procs(below, timeout=max(0.0, started + LIMIT_S - time.monotonic()))
     ended = time.monotonic() - started
-    assert stderr.strip() == f"interrupted by {name}; run again to go on"
+    assert stderr.strip() == f"interrupted by {name}; run again to continue"
     assert demo.returncode == 128 + number
     assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
     assert ended < LIMIT_S + 1.0

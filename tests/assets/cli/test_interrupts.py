@@ -55,9 +55,9 @@ def _run(kind: str) -> tuple[int, list[str]]:
 @pytest.mark.parametrize(
     ("kind", "status", "line"),
     [
-        ("usual", 128 + signal.SIGTERM, "interrupted by SIGTERM; run again to go on"),
-        ("swallowed", 128 + signal.SIGTERM, "interrupted by SIGTERM; run again to go on"),
-        ("twice", 128 + signal.SIGHUP, "interrupted by SIGHUP; run again to go on"),
+        ("usual", 128 + signal.SIGTERM, "interrupted by SIGTERM; run again to continue"),
+        ("swallowed", 128 + signal.SIGTERM, "interrupted by SIGTERM; run again to continue"),
+        ("twice", 128 + signal.SIGHUP, "interrupted by SIGHUP; run again to continue"),
         ("ignored", 3, ""),
     ],
 )
