@@ -45,7 +45,7 @@ _INDEXES = {"ingest_audio": repeated_recordings, "ingest_pages": repeated_pages,
 
 
 def duplicates_of(one: Dataset) -> Dataset:
-    """Return the index of what is repeated in the crawl that a dataset is made from, over all its named snapshots."""
+    """Return the index of duplicates in the crawl that a dataset is made from, over all its named snapshots."""
     crawl = one.crawl
     if crawl is None:
         raise ValueError(f"{one.name} is made from no crawl")

@@ -1,6 +1,6 @@
 """`make demo`: runs the whole recipe through Dagster, prints its progress, and checks it against Dagster's event log.
 
-Put here: what is printed and what is checked at the end. Do not put here: how work is cut into runs
+Put here: the printing, and the check at the end. Do not put here: how work is divided into runs
 (execution/runs.py).
 """
 
@@ -74,7 +74,7 @@ class ProgressPrinter:
             self._forget((message.asset, message.partition))
             self.done.append(message)
             self._bars.above(self._line(message))
-        else:  # what its run leaves behind when it has failed
+        else:  # the bar of a dataset whose run has failed
             for target in message.run.targets:
                 self._forget(target)
         if self._bars.shown:
@@ -108,7 +108,7 @@ class ProgressPrinter:
 
 @dataclass
 class Materialized:
-    """What was brought up to date, and what was not."""
+    """The datasets that were brought up to date, and those that were not."""
 
     done: list[Finished]
     outcome: Outcome
@@ -125,7 +125,7 @@ def materialize(
 ) -> Materialized:
     """Bring targets up to date, line by line, and read the result back from Dagster's event log.
 
-    Runs make what is missing or out of date, and that alone. What is there already, made for this recipe or for
+    Runs make only the datasets that are missing or out of date. A dataset that exists, made for this recipe or for
     another, is written into the event log where it does not hold it yet.
     """
     started = time.perf_counter()

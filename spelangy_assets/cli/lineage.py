@@ -1,4 +1,4 @@
-"""The command `lineage`: what a dataset was made from, or made into.
+"""The command `lineage`: the ancestors of a dataset, or the training rows that hold a source.
 
 Put here: its printing. Do not put here: the queries (store/lineage_queries.py).
 """

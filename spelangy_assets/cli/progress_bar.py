@@ -1,7 +1,7 @@
 """Bars at the foot of a terminal: how much of a run is done, how far each dataset of it is, how long the rest takes.
 
-Put here: where they are drawn. Do not put here: what is counted (demo.py). Where the output is no terminal nothing is
-drawn, so that a log holds whole lines alone.
+Put here: drawing them. Do not put here: the counting (demo.py). Where the output is not a terminal, no bar is drawn, so
+that a log holds whole lines only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who may ask the Dagster UI: a guard in front of its web server, against pages of other sites in the same browser.
+"""Protects the Dagster UI: a guard in front of its web server, against pages of other sites in the same browser.
 
 Put here: the conditions on a request. Do not put here: how the server is started (web_server.py, ui.py).
 

@@ -1,7 +1,7 @@
 """Dagster's own web server behind the guard: `python -m spelangy_assets.cli.web_server`, with its own arguments.
 
-Put here: that one change. Do not put here: what the guard refuses (web_guard.py), or how the services of a installation
-are started together (ui.py).
+Put here: that one change. Do not put here: the guard's rules (web_guard.py), or how the services of an installation are
+started together (ui.py).
 
 SPELANGY_UI_HOSTS names the hosts besides localhost and addresses in numbers, by comma.
 """

@@ -1,4 +1,4 @@
-"""How datasets come about: the graph, what is wanted of it, building one dataset, what is out of date, what to repair.
+"""How datasets are made: the graph, its targets, building one dataset, finding what is out of date, and repairing it.
 
-Put here: what is the same for every stage. Do not put here: a stage's work, a recipe, or Dagster.
+Put here: code that is the same for every stage. Do not put here: a stage's work, a recipe, or Dagster.
 """

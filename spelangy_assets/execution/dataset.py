@@ -1,6 +1,6 @@
 """Handles: a dataset of a recipe as a value, before there is a graph.
 
-Put here: what a handle is, how a stage makes one, and what is refused when a recipe is read. Do not put here: a stage,
+Put here: handles, how a stage makes one, and the errors of a recipe as it is read. Do not put here: a stage,
 a rule by which one dataset follows from another (derived.py), or the graph that Dagster and the store see (graph.py).
 
 A handle names a stage, its config and its inputs, which are handles. Equal calls give equal handles. A crawl handle
@@ -44,7 +44,7 @@ def caller() -> str:
 
 
 def word(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a word of the recipe language: what a person gets wrong becomes one RecipeError with file and line."""
+    """Decorate a function of the recipe language: a mistake in a call becomes one RecipeError with file and line."""
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -154,13 +154,13 @@ class Dataset:
 
     @word
     def on(self, *snapshots: str) -> Dataset:
-        """Return this handle over some of its snapshots: what is made of it in a roll-up is made of those alone."""
+        """Return this handle over some of its snapshots: a roll-up of it then covers those alone."""
         if unknown := [name for name in snapshots if name not in self.snapshots]:
             raise ValueError(f"{self.name} has no snapshot {unknown[0]!r}: take one of {', '.join(self.snapshots)}")
         return replace(self, snapshots=tuple(name for name in self.snapshots if name in snapshots))
 
     def node(self) -> Node:
-        """Return what the graph holds of this handle."""
+        """Return the graph's node of this handle."""
         kind, crawl = self.kind, self.crawl
         names = {role: one.name for role, one in self.inputs.items()}
         return Node(

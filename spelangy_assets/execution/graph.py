@@ -1,6 +1,6 @@
 """The graph of a recipe as plain data: nodes, their stages, configs and inputs.
 
-Put here: what a node is and what makes a graph valid. Do not put here: how a recipe is written (dataset.py, recipe.py)
+Put here: nodes and the conditions of a valid graph. Do not put here: how a recipe is written (dataset.py, recipe.py)
 or Dagster. Both the Dagster bridge and a plain loop read this.
 """
 
@@ -95,7 +95,7 @@ class Graph:
 
     @property
     def crawls(self) -> list[Node]:
-        """Return the nodes that read snapshots; each gives its name to the partitions of what is made from it."""
+        """Return the nodes that read snapshots; each names the partitions of its descendants."""
         return [node for node in self if node.has_source]
 
     def children(self, name: str) -> list[Node]:

@@ -72,7 +72,7 @@ def now_and_then(
 def watched(
     count: Callable[[], float], total: float, what: str, progress: Progress, every_s: float = 1.0
 ) -> Iterator[None]:
-    """Say how far a process of its own is, as long as the block runs: `count` reads what it has done."""
+    """Report the progress of a separate process while the block runs: `count` reads how much it has done."""
     ended = threading.Event()
 
     def watch() -> None:

@@ -24,7 +24,7 @@ class Need:
     datasets: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Return it as text: what is missing, for whom, and what is known of it."""
+        """Return it as text: the missing thing, the datasets that need it, and the known facts about it."""
         lines = [f"* {self.what}", f"  for {', '.join(self.datasets)}"]
         for name in known_in(self.what):
             one = KNOWN[name]

@@ -1,6 +1,6 @@
 """What a run of a recipe would do: which datasets it would make, and which exist.
 
-Put here: the set. Do not put here: states (status.py), what it would cost (price.py), or how the work is cut into runs
+Put here: the set. Do not put here: states (status.py), its cost (price.py), or how the work is divided into runs
 (runs.py).
 """
 
@@ -77,7 +77,7 @@ class Plan:
 
 
 def make_plan(graph: Graph, statuses: Sequence[Status], roots: list[Target] | None = None) -> Plan:
-    """Return what a run of the roots (None: of all) would do, from the states of the recipe's datasets."""
+    """Return the plan of a run of the roots (None: of all), from the states of the recipe's datasets."""
     states = {(one.asset, one.partition): one for one in statuses}
     planned = tuple(
         Planned(target, graph[target[0]].group, states[target].state, states[target].why)

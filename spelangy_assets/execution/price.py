@@ -31,7 +31,7 @@ from spelangy_assets.store.manifest import Manifest
 # What is read whole whatever the data: its bytes are no amount of work.
 _MODELS = {"train_lm", "adopt_checkpoint", "speech_tokenizer", "text_tokenizer", "leaderboard"}
 _PROJECTION = Path(__file__).with_name("projected_rates.json")
-# Sums of manifests that a price adds up, and what they are called in it.
+# Sums of manifests that a price adds up, and their names in it.
 _SUMS = {
     "speech_tokens": "tokens",
     "text_tokens": "tokens",
@@ -86,7 +86,7 @@ class Price:
         return sum(cost.sums.get(name, 0.0) for cost in self.costs.values())
 
     def lines(self) -> list[str]:
-        """Return the price as text: what it comes to, and what it rests on."""
+        """Return the price as text: the totals, and their basis."""
         made = len(self.costs) + len(self.unknown)
         around = self.overhead_s * made
         lines = [
@@ -144,7 +144,7 @@ def price_of(
     reports: Sequence[Mapping[str, Any]] = (),
     workers: int = 2,
 ) -> Price:
-    """Return what the plan's datasets would cost, by the versions of a store and the reports of runs."""
+    """Return the cost of the plan's datasets, by the versions of a store and the reports of runs."""
     by_stage: dict[str, list[Manifest]] = defaultdict(list)
     by_key: dict[tuple[str, str | None, str], Manifest] = {}
     for version in versions:
@@ -233,7 +233,7 @@ def wall_time(graph: Graph, wall_s: Mapping[Target, float], workers: int) -> flo
 
 
 def compared(price: Price, report: Mapping[str, Any]) -> list[str]:
-    """Return a table of what was planned beside what a run took, from its report."""
+    """Return a table of the planned and the actual cost of a run, from its report."""
     made = sum(row["computed"] for row in report["assets"].values())
     around = price.overhead_s * (len(price.costs) + len(price.unknown))
     rows = [
@@ -266,7 +266,7 @@ def projected(recipe: str) -> list[str]:
 
 
 class _Amounts:
-    """The amounts of work of versions, from the bytes of what they read."""
+    """The amounts of work of versions, from the bytes that they read."""
 
     def __init__(self, by_key: Mapping[tuple[str, str | None, str], Manifest]):
         self._by_key = by_key

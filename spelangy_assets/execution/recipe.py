@@ -23,7 +23,7 @@ class Recipe:
     def __init__(self, name: str, *leaves: Dataset, description: str = "", follows_snapshots: bool = False):
         self.where = caller()
         if not leaves or not all(isinstance(leaf, Dataset) for leaf in leaves):
-            raise RecipeError(f"{self.where}: recipe {name!r} needs at least one final dataset")
+            raise RecipeError(f"{self.where}: recipe {name!r} needs at least one dataset")
         self.name = name
         self.leaves = leaves
         self.description = description

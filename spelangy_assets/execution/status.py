@@ -170,7 +170,7 @@ def _stale(manifest: Manifest, wanted: Resolved) -> tuple[State, str, tuple[Caus
 
 
 def difference(manifest: Manifest, wanted: Resolved) -> dict[Cause, str]:
-    """Say what changed between a published version and what is wanted: stage, config fields, inputs."""
+    """Return what changed between a published version and the wanted one: stage, config fields, inputs."""
     identity = wanted.identity
     reasons: dict[Cause, str] = {}
     if (manifest.stage, manifest.stage_version) != (identity.stage, identity.stage_version):

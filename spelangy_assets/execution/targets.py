@@ -1,4 +1,4 @@
-"""Which datasets at which snapshots a graph asks for.
+"""The targets of a graph: which datasets it needs at which snapshots.
 
 Put here: targets and their ancestors. Do not put here: whether a target is up to date (status.py), or how targets are
 divided into runs (runs.py).
@@ -26,7 +26,7 @@ def parents_of(graph: Graph, node: Node, partition: str | None) -> list[Target]:
 
 
 def required_targets(graph: Graph, roots: list[Target] | None = None) -> list[Target]:
-    """Return what the roots need, parents first.
+    """Return the targets that the roots need, parents first.
 
     By default the roots are all unpartitioned assets, and then what none of them is made from (accounts, pages to look
     at), at every snapshot at which all that it shows is needed.

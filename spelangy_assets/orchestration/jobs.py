@@ -20,7 +20,7 @@ _NO_JOB_NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
 def job_name(recipe: str, crawl: str | None) -> str:
-    """Return the name of the job of what is partitioned by a crawl; None: of what is not partitioned."""
+    """Return the name of the job of the assets that a crawl partitions; None: of the unpartitioned assets."""
     return f"{recipe}_{crawl or 'models'}"
 
 

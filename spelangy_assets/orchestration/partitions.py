@@ -41,7 +41,7 @@ def _arrived(crawl: Node, settings: Settings) -> list[str]:
 
 
 def _is_name(name: str, folder: Path) -> bool:
-    """Whether a folder can be a snapshot; one that cannot is passed over with a warning, a hidden one without."""
+    """Whether a folder can be a snapshot; one that cannot is skipped with a warning, a hidden one without."""
     try:
         check_name(name)
     except ValueError as error:

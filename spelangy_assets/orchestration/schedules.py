@@ -10,7 +10,7 @@ from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.repair import REPAIR_TAG, Repairs, repair_job
 
-# Snapshots first; what is made of many of them three hours later, when most of them are there.
+# Snapshots first; datasets over many snapshots three hours later, when most snapshots are done.
 _SNAPSHOTS_CRON = "0 2 * * *"
 _MODELS_CRON = "0 5 * * *"
 _UNFINISHED = [

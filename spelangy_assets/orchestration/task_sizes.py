@@ -1,4 +1,4 @@
-"""How large a machine a run asks for, as run tags that Dagster's ECS run launcher reads; others pass over them.
+"""The machine size that a run requests, as run tags that Dagster's ECS run launcher reads; others ignore them.
 
 Put here: the sizes, one a pool. Do not put here: where runs are launched (deploy/aws/dagster.yaml), or anything
 that is part of an identity: the size of a machine changes no byte.

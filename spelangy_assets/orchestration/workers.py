@@ -170,7 +170,7 @@ def run_in_workers(
     workers: int,
     on_message: Callable[[Message], None],
 ) -> Outcome:
-    """Do runs over workers, parents first, the most urgent first; what is below a failure is not run and is named.
+    """Do runs over workers, parents first, the most urgent first. Descendants of a failure are not run and are named.
 
     `on_message` is called with every message of a worker, as it comes.
     When an exception or an interrupt ends this function, the workers are killed in the middle of their work: the next

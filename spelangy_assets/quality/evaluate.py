@@ -44,7 +44,7 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open what the SQL of a contract sees of an artifact."""
+    """Open the views of an artifact for the SQL of a contract."""
     import pyarrow.dataset as pads  # imports pandas, which what only plans does without
 
     manifest = artifact.manifest

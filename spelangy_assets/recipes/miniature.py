@@ -45,7 +45,7 @@ ABLATIONS = (
 
 @dataclass(frozen=True)
 class Dial:
-    """How large a miniature is; `base_steps` grow with the facts: what the base LM does not know no arm can answer."""
+    """The size of a miniature. `base_steps` grow with the facts: no arm can answer what the base LM does not know."""
 
     world: str  # larger/N/...: 5 N facts
     conversations: int

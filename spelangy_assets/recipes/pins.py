@@ -1,4 +1,4 @@
-"""Digests that an installation states for what an embedded recipe names and cannot carry: question sets, models.
+"""Digests that an installation states for the question sets and models that an embedded recipe names but cannot ship.
 
 Put here: reading the file that SPELANGY_PINS names, a JSON object of name: digest. Do not put here: a recipe. A digest
 that is stated here is part of the identity, as one in a recipe is. Where none is stated, preflight refuses the set or

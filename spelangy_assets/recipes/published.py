@@ -1,6 +1,6 @@
 """Models, text tasks and question sets that others published, by the names that their publishers gave them.
 
-Put here: what recipe `paper` names and the package cannot carry. Do not put here: datasets that a recipe makes.
+Put here: names that recipe `paper` uses and the package cannot ship. Do not put here: datasets that a recipe makes.
 """
 
 from __future__ import annotations

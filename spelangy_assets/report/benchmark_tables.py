@@ -19,7 +19,7 @@ def _benchmarks(names: Sequence[str]) -> list[str]:
 
 
 def columns_of_benchmarks(names: Sequence[str]) -> list[str]:
-    """Return what the first table shows: of several benchmarks their mean and each one, of one its splits."""
+    """Return the columns of the first table: the mean and each of several benchmarks, or the splits of a single one."""
     benchmarks = _benchmarks(names)
     if len(benchmarks) > 1:
         return [MEAN, *(f"sqa.{benchmark}.accuracy" for benchmark in benchmarks), TEXT_MEAN]

@@ -261,7 +261,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 @dataclass(frozen=True)
 class RecipesDifference:
-    """Datasets that one recipe has and the other has not, by what they are made from; and those of one name."""
+    """Datasets that only one of two recipes has, compared by their definitions; and datasets of equal names."""
 
     first: str
     second: str
@@ -333,7 +333,7 @@ def _leaves_of(node: Node) -> dict[str, str]:
 
 
 def _digests(graph: Graph) -> dict[str, str]:
-    """Return for each dataset the digest of what it is made from; no name is in it."""
+    """Return for each dataset the digest of its definition, without names."""
     found: dict[str, str] = {}
     for node in graph:
         found[node.name] = digest_of(

@@ -216,7 +216,7 @@ def leaderboard_page(
 
 
 def leaderboard_markdown(results: Results, *, chance: float = 0.25) -> str:
-    """Return what was asked, what came out and the table of runs as Markdown. ValueError as `leaderboard_page`."""
+    """Return the questions, the results and the table of runs as Markdown. ValueError as `leaderboard_page`."""
     board = _Board(results.metrics, results.runs, chance)
     columns = board.columns
     lines = [
@@ -270,7 +270,7 @@ _SOME = (ON_THESE, SEEN)
 
 
 def _planned_rows(results: Results, board: _Board) -> list[dict[str, str]]:
-    """Return the recipe's ablations: the paper's numbers, ours, the verdict, and what was not equal."""
+    """Return the recipe's ablations: the paper's numbers, ours, the verdict, and unequal quantities."""
     by_accuracy = {
         frozenset((pair.first, pair.second)): pair for pair in results.comparisons if pair.metric == ACCURACY
     }
@@ -476,7 +476,7 @@ class _Board:
         return self._anchors.get((subject, name), "")
 
     def look(self, subject: str, name: str) -> dict[str, str]:
-        """Return what a cell shows and where its number comes from."""
+        """Return a cell's text and the source of its number."""
         return {**_look(self.get(subject, name)), "anchor": self.anchor(subject, name)}
 
     # --- the runs ---------------------------------------------------------------------------------------------
@@ -700,7 +700,7 @@ def _high(metric: Metric) -> float:
 
 
 def _look(metric: Metric | None) -> dict[str, str]:
-    """Return what a table's cell shows; fractions in percent, shares with a bar behind them."""
+    """Return the view of a table's cell; fractions in percent, shares with a bar behind them."""
     if metric is None:
         return {"value": "-", "interval": "", "bar": ""}
     if metric.metric.endswith(_FRACTIONS):

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 # Letters, digits and marks that Markdown gives no meaning inside of a line that begins with a letter or a digit. An
-# underscore is between two of these; what begins as a list does, and what begins as an address, is none.
+# underscore is between two of these; text that begins like a list or an address is not plain.
 _PLAIN = re.compile(
     r"(?!\d+[.)])(?!.*\bwww\.)(?:[^\W_]|(?<=[^\W_])_(?=[^\W_])|[ ,.;?'\"()%/=+-])*",
     re.IGNORECASE,

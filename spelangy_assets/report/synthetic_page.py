@@ -1,4 +1,4 @@
-"""The page of a snapshot's synthetic speech: what was spoken, beside the page that it came from, and what was not.
+"""The page of a snapshot's synthetic speech: spoken documents beside their source pages, and the rejected lines.
 
 Put here: how Krist and Quest are laid out for a person. Do not put here: reading artifacts or drawing the sample (the
 stage does), or any figure that the records do not hold.
@@ -30,7 +30,7 @@ class SpokenDocument:
 
 @dataclass(frozen=True)
 class SpokenSet:
-    """One synthetic dataset: a sample of its documents, and all that is known of what it did not keep."""
+    """One synthetic dataset: a sample of its documents, and the records that it dropped."""
 
     name: str
     documents: Sequence[SpokenDocument]

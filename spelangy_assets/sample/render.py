@@ -83,7 +83,7 @@ def faq_questions(world: World, fact: Fact) -> tuple[str, ...]:
 
 
 def kind_phrase(world: World, entity: Entity) -> str:
-    """Return what the entity is: a band, an animal, ..."""
+    """Return the entity's kind: a band, an animal, ..."""
     noun = world.domain(entity.domain).noun
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 

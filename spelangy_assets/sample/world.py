@@ -26,7 +26,7 @@ class WorldError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A field of knowledge; `noun` is what its entities are, `talk_percent` its share of web talk."""
+    """A field of knowledge; `noun` names the kind of its entities, `talk_percent` its share of web talk."""
 
     name: str
     noun: str

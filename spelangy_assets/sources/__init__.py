@@ -1,4 +1,4 @@
 """The contents of a snapshot: files, manifests, archives, and the turns and texts that came with them.
 
-Put here: reading them. Do not put here: what a stage makes of them.
+Put here: reading them. Do not put here: the processing of them in stages.
 """

@@ -45,7 +45,7 @@ class ManifestNames:
     ):
         self._files = Names(names)
         self._roots = [PurePosixPath(root) for root in roots]
-        self._sources: dict[str, str] = {}  # members by shard and name, as they are called in the snapshot
+        self._sources: dict[str, str] = {}  # members by shard and name, by their names in the snapshot
         self._shards: dict[str, list[str]] = {}  # the shards that hold a member of a name
         for shard, found in (members or {}).items():
             for member in dict.fromkeys(found):

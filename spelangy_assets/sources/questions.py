@@ -31,7 +31,7 @@ class Asked:
 
     @property
     def cluster_id(self) -> str:
-        """Return what the records call the cluster: unique over benchmarks, the question's own id for a lone one."""
+        """Return the cluster's id in the records: unique over benchmarks, the question's own id for a lone one."""
         return f"{self.benchmark}: {self.cluster}" if self.cluster else self.text_id
 
 

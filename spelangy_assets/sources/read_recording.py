@@ -160,7 +160,7 @@ class _Reading:
         return waiting
 
     def oddities(self) -> Iterator[tuple[str, float]]:
-        """Yield what is counted of a file that is more, or less, than one plain stream."""
+        """Yield the counts of a file's additional or missing streams, tracks and channels."""
         found = self._stream.found
         if found.gaps_s:
             yield "hours_of_gaps", found.gaps_s / 3600

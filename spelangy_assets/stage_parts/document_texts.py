@@ -1,7 +1,7 @@
-"""The texts of token sets, document by document: what the analyses of training data read.
+"""The texts of token sets, document by document, for analyses of the training data.
 
-Put here: decoding token documents. Do not put here: what is done with the texts.
-Analyses read the token sets, not what they were made from: that is what a run is trained on.
+Put here: decoding token documents. Do not put here: the analyses.
+Analyses read the token sets, not the datasets above them, because runs are trained on the token sets.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the stages that may ask a language model share: the choice in the recipe, the preflight, the client, the sums.
+"""Shared parts of the stages that may call a language model: the choice in the recipe, preflight, client and sums.
 
-Put here: that. Do not put here: the client itself (text.llm) or what is asked.
+Put here: these parts. Do not put here: the client itself (text.llm) or the prompts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TIMEOUT_VARIABLE = "SPELANGY_LLM_TIMEOUT_S"
 
 
 class BudgetSpent(Exception):
-    """A run has spent what it was allowed; what was answered is kept, and the next run asks only for the rest."""
+    """A run has spent its budget. Received replies are kept, and the next run requests only the rest."""
 
 
 class ServiceRefused(Exception):
@@ -84,7 +84,7 @@ def ask_all(
     out: UnitWriter,
     log: Callable[[str], None],
 ) -> list[Reply]:
-    """Return a reply for each filling; add what it took to the unit's sums (model_requests, model_cost_usd and so on).
+    """Return a reply for each filling; add the cost to the unit's sums (model_requests, model_cost_usd and so on).
 
     A reply without a value is caused by the page. Where a reply is missing for another reason the run ends, since a
     dataset must not depend on the budget of a run or on the state of a service: raises BudgetSpent, ServiceRefused
@@ -101,7 +101,7 @@ def ask_all(
     missing = [(filling, reply) for filling, reply in zip(fillings, replies, strict=True) if reply.failure in ends]
     if not missing:
         return replies
-    # What needs a person comes before what may pass, and that before what only costs.
+    # Errors that need a person come first, then those that may pass, then a spent budget.
     filling, first = min(
         missing, key=lambda one: (one[1].failure == "budget_spent", one[1].failure in TRANSIENT_FAILURES)
     )

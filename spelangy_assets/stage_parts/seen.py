@@ -1,8 +1,8 @@
-"""What a snapshot has read already, by digest, on disk: exact duplicates found with flat memory.
+"""Digests of the items that a snapshot has read, on disk: finds exact duplicates in constant memory.
 
-Put here: the remembering, over units and over kills. Do not put here: what is digested. The digests of a unit are on
-the disk before its receipt is written, so that a rerun neither forgets them nor takes a unit that is done again for its
-own duplicate.
+Put here: storing digests, across units and kills. Do not put here: the digested content. The digests of a unit are on
+the disk before its receipt is written, so that a rerun neither forgets them nor mistakes a unit that is done again for
+its own duplicate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Seen:
         return self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", row).rowcount == 1
 
     def keep(self, unit: int) -> None:
-        """Put what a unit brought on the disk: call it before the unit's receipt is written."""
+        """Write a unit's new digests to the disk: call it before the unit's receipt is written."""
         self._connection.execute("INSERT OR IGNORE INTO units VALUES (?)", (unit,))
         self._connection.commit()
 

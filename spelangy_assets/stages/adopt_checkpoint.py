@@ -65,7 +65,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Config:
-    """The checkpoint, and what it holds; at most so many held-out utterances measure a speech tokenizer."""
+    """The checkpoint and its kind; at most so many held-out utterances measure a speech tokenizer."""
 
     holds: Holds
     checkpoint: Checkpoint
@@ -75,7 +75,7 @@ class Config:
 def taken_files(folder: Path) -> list[Path]:
     """Return the files of a checkpoint that count: those of its top whose names end as weights and settings do.
 
-    The folder may be an artifact of another store, whose own files are passed over.
+    The folder may be an artifact of another store, whose own files are skipped.
     """
     found = (path for path in folder.iterdir() if path.suffix in _TAKEN and path.is_file())
     return sorted(path for path in found if not _OF_A_STORE.fullmatch(path.name))
@@ -166,7 +166,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def check_kind(folder: Path, holds: Holds) -> None:
-    """Raise PreflightError when a folder does not hold what it should, by the looks of its files."""
+    """Raise PreflightError when a folder does not hold what it should, judging by its files."""
     config = _json(folder / "config.json") if holds != "text_tokenizer" else {}
     try:
         check_settings(folder)

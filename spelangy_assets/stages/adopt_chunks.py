@@ -104,7 +104,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit a shard of recordings; what is held of it is one recording."""
+    """Do one unit a shard of recordings, with one recording in memory at a time."""
     shards = ctx.inputs["raw_audio"].shards("recordings")
     for unit, shard in ctx.out.pending(shards):
         with ctx.out.unit(unit) as out:

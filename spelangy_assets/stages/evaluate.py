@@ -396,7 +396,7 @@ def right_option(log_likelihoods: Sequence[float], answer: int) -> dict[str, flo
 
 
 def talk_values(score: PassageScore) -> dict[str, tuple[float, int]]:
-    """Return what a passage gives to each metric of talk: nats a token, and of how many tokens."""
+    """Return a passage's value for each metric of talk: nats a token, and the number of tokens."""
     gains = [swapped - spoken for spoken, swapped in zip(score.spoken, score.swapped, strict=True)]
     nats = {
         f"talk.{way}_{count}.{what}": (value, score.tokens[count - 1])

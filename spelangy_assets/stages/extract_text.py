@@ -94,7 +94,7 @@ def run(ctx: StageContext, config: Config) -> None:
 
 
 def extract_document(page: Page, config: Config) -> TextDocument | str:
-    """Return the main text of a page, or the reason why it is none to learn from."""
+    """Return the main text of a page, or the drop reason where it is not usable."""
     text = extract_text(page.html, config.extraction)
     words = len(words_of(text))
     if words == 0:

@@ -25,7 +25,7 @@ from spelangy_model.records import Int32, Metric, PackedRow, Question, SpokenQue
 from spelangy_model.text.contamination import MAX_NGRAM_WORDS, MIN_NGRAM_WORDS, Overlap, QuestionIndex, longest_overlaps
 
 VERSION = "5"
-SOURCES = ("speech.", "text.")  # what the roles of a mix's token sets begin with
+SOURCES = ("speech.", "text.")  # prefixes of the roles of a mix's token sets
 SUBJECT = "mix"  # of the metrics; the leaderboard knows which run it is
 
 

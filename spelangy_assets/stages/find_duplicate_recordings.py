@@ -117,7 +117,7 @@ def _candidates(connection: duckdb.DuckDBPyConnection, config: Config) -> dict[i
         SELECT later, earlier, arg_max(place, (matches, -place)) * 3 + 1 FROM places
         GROUP BY later, earlier HAVING max(matches) >= $least ORDER BY later, earlier
         """,
-        # A displaced landmark may fall into the place beside: half of what is asked for makes a candidate.
+        # A displaced landmark may fall into the adjacent bin: half of `min_matches` makes a candidate.
         {"most": config.max_recordings_per_hash, "least": max(2, config.min_matches // 2)},
     ).fetchall()
     found: dict[int, list[tuple[int, int]]] = {}

@@ -84,7 +84,7 @@ KIND = DatasetKind(
 
 @word
 def pages(snapshots: Mapping[str, Any], *, name: str = "raw_pages", **options: Any) -> Dataset:
-    """Return the crawl of pages whose snapshots are named here, each with what it is read from.
+    """Return the crawl of pages whose snapshots are named here, each with its source.
 
     A source is `Packaged`, `Arriving` (a folder of SPELANGY_SNAPSHOTS/pages), or a PageSource that renders its pages.
     `options` are fields of Config.

@@ -115,7 +115,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit a shard, and a last one for what is no shard."""
+    """Do one unit a shard, and a last one for files that are not shards."""
     files = SnapshotFiles(cast(FolderSource, ctx.source).path)
     names, odd = files.listing()
     shards = [name for name in names if is_shard(name)]

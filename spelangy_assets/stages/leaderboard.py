@@ -92,7 +92,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class TokenSetRow:
-    """A token set as the board calls it, and what its topics are called in the recipe."""
+    """A token set's label on the board, and the name of its topics in the recipe."""
 
     label: str
     topics: str = ""
@@ -100,7 +100,7 @@ class TokenSetRow:
 
 @dataclass(frozen=True)
 class SystemRow:
-    """Another system as the board calls it, and what its scores are called in the recipe."""
+    """Another system's label on the board, and the name of its scores in the recipe."""
 
     label: str
     scores: str = ""
@@ -156,7 +156,7 @@ CONTRACT = Contract(
         Bound("subjects", 1),
         exactly("duplicate_metrics"),
         Bound("pages", 1),
-        Bound("ablations_of_unequal_work", 0, 0, "warn"),  # arms that differ by more than 5% in what they share
+        Bound("ablations_of_unequal_work", 0, 0, "warn"),  # arms that differ by more than 5% in a shared quantity
     ),
 )
 
@@ -241,7 +241,7 @@ def _subject(config: Config, role: str, subject: str) -> tuple[str, str]:
     if role == "topics.questions":
         return ("questions" if subject == TOPICS else f"questions of {subject}"), config.questions_topics
     tokens = config.token_sets[int(place)]
-    return f"{tokens.label}_tokens", tokens.topics  # an arm may be called as what it is trained on
+    return f"{tokens.label}_tokens", tokens.topics  # an arm may have the name of its token set
 
 
 def _labelled(ctx: StageContext, config: Config) -> Iterator[tuple[Metric, Provenance]]:
@@ -364,7 +364,7 @@ def _overlaps(ctx: StageContext, config: Config, run: str) -> list[QuestionOverl
 
 
 def _larger(ctx: StageContext, config: Config) -> tuple[dict[str, float] | None, str]:
-    """Return the accuracy of the arms on the board of a larger dial, and what it is called; None without one."""
+    """Return the accuracy of the arms on the board of a larger dial, and its label; None without one."""
     board = ctx.inputs.get("larger")
     if board is None:
         return None, ""
@@ -509,7 +509,7 @@ def score_arm(arm: Arm, answers: Answers, chance: float, noise: SeedNoise | None
 
 
 def arm_work(ctx: StageContext, config: Config, arm: Arm) -> ArmWork:
-    """Return what an arm was trained on; NaN where a run was trained elsewhere."""
+    """Return the training work of an arm; NaN where a run was trained elsewhere."""
     rows = [(row, ctx.inputs[f"run.{index}"].manifest.counts.stats) for index, row in enumerate(config.runs)]
     mine = [(row, stats) for row, stats in rows if row.label in arm.runs]
 

@@ -91,8 +91,8 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Do one unit a shard of pages. The first page that asks a question keeps it; what was asked in a unit that is
-    done is mined again, which is cheap, and never sent to a model again."""
+    """Do one unit a shard of pages. The first page that asks a question keeps it; the questions of a unit that is
+    done are mined again, which is cheap, but never sent to a model again."""
     client = make_client(config.model, ctx.execution) if config.model else None
     asked: set[str] = set()
     shards = ctx.inputs["raw_pages"].shards("pages")
@@ -131,7 +131,7 @@ def run(ctx: StageContext, config: Config) -> None:
 
 
 def _mined(shard: ShardFile, config: Config, unread: Counter[str]) -> Iterator[tuple[Page, MinedQuestion]]:
-    """Yield what the pages of a shard ask; count what asks and has no answer there, by reason, into `unread`."""
+    """Yield the questions of a shard's pages; count questions without an answer there, by reason, into `unread`."""
     for page in shard.iter_records(Page):
         mined = mine_page(page.html, config.rules.patterns)
         unread.update(mined.reasons)

@@ -1,6 +1,6 @@
 """A mix: packed training rows, in training order, drawn from token sets in stated ratios.
 
-Put here: from corpora to shards of rows, and the report of what was achieved. Do not put here: drawing, interleaving
+Put here: from corpora to shards of rows, and the report of the achieved shares. Do not put here: drawing, interleaving
 and packing (spelangy_model/data).
 
 Inputs: for each source of the mixture, by its role (`speech.0`, `text.0` and so on), a roll-up of token sets (members

@@ -3,8 +3,8 @@
 Put here: choosing, checking or training the checkpoint, and measuring it on the recipe's own speech. Do not put
 here: the model and its training (spelangy_model/tokenizer), or shipping a checkpoint (ship_tokenizer.py).
 
-Input: `tokenizer_speech` (Chunk): what it is trained on, but for the texts that are held out to measure it; a shipped
-checkpoint is measured on the same texts and may do without the input. Output: the files that `open_codec` reads, at
+Input: `tokenizer_speech` (Chunk): its training data, except for the texts that are held out to measure it; a shipped
+checkpoint is measured on the same texts and does not require the input. Output: the files that `open_codec` reads, at
 the root of the artifact. Mimi has no head that reads its codes, so no error rate is measured of it. A training leaves
 its checkpoints in the artifact's scratch folder: an interrupted training continues from the last of them.
 """
@@ -160,7 +160,7 @@ def _mimi_folder(model: str) -> Path:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    """Write the checkpoint's files, and what was measured of it when there is speech to measure it on."""
+    """Write the checkpoint's files, and its measures when there is speech to measure it on."""
     for unit, _ in ctx.out.pending(["checkpoint"]):
         from spelangy_model.tokenizer.open_codec import open_codec
 
@@ -214,7 +214,7 @@ def _train(ctx: StageContext, config: Config) -> SpeechTokenizer:
 
 
 def measure(model: SpeechCodec, chunks: Iterable[Chunk], measured_utterances: int) -> Iterator[Metric]:
-    """Yield how the codes are used over all chunks, and what is read back of those whose texts are held out."""
+    """Yield the use of codes over all chunks, and the error rate on chunks whose texts are held out."""
     from spelangy_model.tokenizer.speech import SpeechTokenizer
     from spelangy_model.tokenizer.speech_health import codebook_health
     from spelangy_model.tokenizer.train_speech import round_trip

@@ -83,7 +83,7 @@ def text_skill(
 
 
 def preflight(config: Config, execution: Execution) -> None:
-    """Raise PreflightError when the harness or a task is not there, or held_out_text has no world to be of."""
+    """Raise PreflightError when the harness or a task is not there, or held_out_text has no source of texts."""
     from spelangy_model.eval.harness import HarnessUnavailable, check_tasks
 
     names = [task.name for task in config.tasks]

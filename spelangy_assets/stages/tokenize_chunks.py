@@ -3,7 +3,7 @@
 Put here: one shard of chunks in, one shard of documents out, the counts, and the health of the codebook on that
 shard. Do not put here: the tokenizers (spelangy_model/tokenizer), or markers and the order of modalities (mixing
 decides them). A document is kept whole or not at all: a hole would shift the alternation of speech and text.
-Codes do not depend on what is tokenized together, so the blocks in which a shard is worked off leave no trace.
+Codes do not depend on which chunks are tokenized together, so the size of the blocks does not change the result.
 
 Inputs: `chunks` (Chunk), `speech_tokenizer` and `text_tokenizer` (files); `round_trip` where the chunks have one: what
 it rejected is passed over, with its reason.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 TABLES: dict[str, type] = {}
-_CHECKPOINT_EVERY = 100  # steps: what a kill may cost; where it falls does not change the result
+_CHECKPOINT_EVERY = 100  # steps: the most that a kill may lose; its time does not change the result
 _TIMING = "timing.jsonl"
 _CLOSING_STEPS = 25
 

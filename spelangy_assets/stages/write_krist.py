@@ -1,6 +1,6 @@
 """krist_documents: the main texts of knowledge-rich pages as sentences to be spoken.
 
-Put here: rewriting page by page, by rules or by a language model, and what is kept. Do not put here: the
+Put here: rewriting page by page, by rules or by a language model, and the choice of kept texts. Do not put here: the
 rules (text.krist), the client (text.llm) or voices (speak).
 """
 

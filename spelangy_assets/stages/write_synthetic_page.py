@@ -39,7 +39,7 @@ STEPS = ("raw_pages", "scripts", "speech", "round_trip")
 class Config:
     """How many documents are shown, as many of each accent as of any other, and how many rejected lines.
 
-    `text` is how the scripts' pages were read, so that what is shown is what was rewritten.
+    `text` is how the scripts' pages were read, so that the page shows the text that was rewritten.
     """
 
     documents: int = 10

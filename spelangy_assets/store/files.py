@@ -178,7 +178,7 @@ class Files:
             yield
 
     def is_there(self) -> bool:
-        """Whether there is anything at the root; false too for a bucket that there is not."""
+        """Whether there is anything at the root; false too for a missing bucket."""
         return self.filesystem.get_file_info(self._base).type == pafs.FileType.Directory
 
     def names(self, folder: str) -> list[tuple[str, bool]]:
@@ -341,7 +341,7 @@ def _s3(uri: str) -> tuple[pafs.PyFileSystem, S3Objects, str]:
     secrets = {"access_key": unquote(user), "secret_key": unquote(password)} if user and password else {}
     system = pafs.S3FileSystem(
         retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
-        allow_delayed_open=True,  # what is smaller than a part is one PUT, not the three requests of an upload in parts
+        allow_delayed_open=True,  # a file smaller than a part is one PUT, not the three requests of an upload in parts
         **options,
         **secrets,
     )

@@ -35,7 +35,7 @@ def is_ours(module: str) -> bool:
 
 
 def type_name(kind: type) -> str:
-    """Return the registered name of a type: its own `registered_name`, or else what its class is called.
+    """Return the registered name of a type: its own `registered_name`, or else the name of its class.
 
     TypeError when another type has it: two things would have one name.
     """

@@ -39,7 +39,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at, and what is damaged; `bytes` are those that were read."""
+    """The versions that were checked, and those that are damaged; `bytes` are those that were read."""
 
     versions: int
     bytes: int
@@ -81,7 +81,7 @@ def verify(store: ArtifactStore, artifacts: Iterable[Artifact], deep: bool = Fal
 
 
 def versions_of(store: ArtifactStore, recipe: str, dataset: str, partition: str | None = None) -> list[Artifact]:
-    """Return what a recipe has published of a dataset, of all its partitions or of one; StoreError when nothing."""
+    """Return a dataset's published versions in a recipe, of all partitions or of one; StoreError without any."""
     name = DatasetName(recipe, dataset, partition)
     found = [
         one

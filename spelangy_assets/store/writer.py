@@ -4,8 +4,8 @@
                                               unit-{unit}.json        receipt: this unit of work is done
                                               manifest.json           the commit mark, written last
 
-Put here: the writing and the committing. Do not put here: reading and publishing (artifacts.py), or what a stage does
-with records. A file is written as a draft and then given its name, and its bytes are on the disk before a receipt
+Put here: the writing and the committing. Do not put here: reading and publishing (artifacts.py), or the processing of
+records in a stage. A file is written as a draft and then given its name, and its bytes are on the disk before a receipt
 lists it. A kill at any moment leaves either a version that is not committed (its units with receipts are not
 repeated) or one that is. The manifest is swapped, not overwritten: of two processes that commit, the second sees the
 first.
@@ -129,7 +129,7 @@ class _ShardSink:
             self._stream.close()
 
     def finish(self) -> Shard:
-        """Write what is left to the draft."""
+        """Write the remaining rows to the draft."""
         self._parquet.close()
         self.close()
         return Shard(self._path, self._table, self._rows, self._bytes, self._digest.hexdigest())
@@ -194,7 +194,7 @@ class UnitWriter:
         held.clear()
 
     def _finish(self, tables: Iterable[str]) -> list[Shard]:
-        """Write what is still held and return the shard of each table, empty ones too."""
+        """Write the rows still in memory and return the shard of each table, empty ones too."""
         for table in tables:
             self._open(table)
             self._append(table)
@@ -252,7 +252,7 @@ class ArtifactWriter:
         self._files = files
         self._name = name
         self._on_units = on_units
-        self._units = 0  # how many there are to do here; 0 as long as it is not known
+        self._units = 0  # the number of units to do here; 0 while it is not known
         self._address = address = Address(identity.stage, name.partition)
         self._identity = identity
         self._share = share
@@ -342,7 +342,7 @@ class ArtifactWriter:
                 self._look_for_a_commit()
             writer._put_in_place()
         except BaseException as error:
-            writer._give_up()  # what is there of its shards has no receipt, so it is nothing
+            writer._give_up()  # its partial shards have no receipt, so they do not count
             if isinstance(error, FileNotFoundError):
                 self._look_for_a_commit()  # which took the drafts away
             raise
@@ -397,7 +397,7 @@ class ArtifactWriter:
             )
 
     def _delete_drafts(self) -> None:
-        """Delete what a kill left of files that have no name yet."""
+        """Delete the drafts that a kill left."""
         folders = {"", *(shard.path.rpartition("/")[0] for r in self._receipts.values() for shard in r.shards)}
         for folder in folders:
             path = f"{self.path}/{folder}".rstrip("/")
