@@ -1,0 +1,109 @@
+"""The documents: their links lead somewhere, their names are the code's, and their words are plain."""
+
+import importlib
+import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from markdown_it import MarkdownIt
+
+PROJECT = Path(__file__).resolve().parents[2]
+GENERATED = ("licences.md", "options.md", "record_tables.md", "reliability.md")  # by tools and by a benchmark
+PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md")), *PROJECT.glob("deploy/**/*.md")]
+WRITTEN = [path for path in PAGES if path.name not in (*GENERATED, "CHANGELOG.md")]
+README = PROJECT / "README.md"
+IDS = [path.relative_to(PROJECT).as_posix() for path in PAGES]
+
+
+@cache
+def tokens_of(path: Path) -> list:
+    return MarkdownIt("commonmark").enable("table").parse(path.read_text(encoding="utf-8"))
+
+
+def anchors_of(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as repository hosts make them."""
+    tokens = tokens_of(path)
+    titles = [after.content for token, after in zip(tokens, tokens[1:], strict=False) if token.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links_of(path: Path) -> list[str]:
+    inline = [child for token in tokens_of(path) for child in token.children or ()]
+    found = [child.attrGet("href") or child.attrGet("src") for child in inline if child.type in ("link_open", "image")]
+    return [str(link) for link in found if link and not re.match(r"[a-z]+:", str(link))]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=IDS)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    broken = []
+    for link in links_of(path):
+        name, _, anchor = unquote(link).partition("#")
+        target = path.parent / name if name else path
+        if not target.exists():
+            broken.append(f"{link}: no such file")
+        elif anchor and anchor not in anchors_of(target):
+            broken.append(f"{link}: {target.name} has no such heading")
+    assert not broken, "\n".join(broken)
+
+
+def test_a_link_into_nothing_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One `thing`, twice\n\n[a](#one-thing-twice) [b](#two) [c](none.md) [d](https://example.org)\n")
+    assert links_of(page) == ["#one-thing-twice", "#two", "none.md"]
+    with pytest.raises(AssertionError, match="#two: page.md has no such heading\nnone.md: no such file"):
+        test_every_link_leads_somewhere(page)
+
+
+def test_the_readme_is_short_and_shows_the_example_of_the_repository() -> None:
+    text = README.read_text()
+    assert len(text.splitlines()) <= 120
+    (shown,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    example = (PROJECT / "examples" / "chunk_length.py").read_text()
+    assert example.endswith(shown)
+    assert set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)) <= set(
+        re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    )
+
+
+def test_the_glossary_names_what_the_code_has() -> None:
+    rows = re.findall(r"^\| (?!term|-)([^|]+) \| `([^|`]+)` \| [A-Z0-9]", (PROJECT / "docs/glossary.md").read_text(), re.M)
+    assert len(rows) >= 40
+    missing = []
+    for term, name in rows:
+        parts = f"spelangy_assets.{name}".split(".") if name.startswith("lab.") else name.split(".")
+        try:
+            found = importlib.import_module(".".join(parts))
+        except ModuleNotFoundError:
+            found = getattr(importlib.import_module(".".join(parts[:-1])), parts[-1], None)
+        if found is None:
+            missing.append(f"{term}: {name}")
+    assert not missing, "\n".join(missing)
+
+
+# Words of a private dialect, and what to write instead. Code keeps its names: what stands in backticks is not looked at.
+DIALECT = {
+    r"\bheard?\b(?! (?:about|of)\b)": "recognized, listened to, spoken",
+    r"\btold\b": "reported, given, distinguished",
+    r"\bwords of\b": "names of, terms of, text of",
+    r"\bnobody\b": "no one; better: name who or what",
+    r"\bdear(?:er|est)?\b": "costly, expensive",
+    r"\bmended?\b": "fix, repair",
+    r"\bof one's own\b": "of your own",
+    r"\blies? (?:in|on|at|below|beside|outside|there|elsewhere)\b": "is, is stored",
+    r"\bstands? in\b(?! for)": "is in",
+    r"\ball that\b": "everything that",
+    r"\bsays? so\b": "states it",
+}
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=[path.relative_to(PROJECT).as_posix() for path in WRITTEN])
+def test_documents_are_in_plain_words(path: Path) -> None:
+    prose = re.sub(r"```.*?```|`[^`\n]*`|<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found = [
+        f"line {prose[: match.start()].count(chr(10)) + 1}: {match[0]!r} ({instead})"
+        for pattern, instead in DIALECT.items()
+        for match in re.finditer(pattern, prose, re.IGNORECASE)
+    ]
+    assert not found, "\n".join(found)
