@@ -85,9 +85,13 @@ def names_of(module: Path) -> set[str]:
 
 
 def exists(name: str) -> bool:
-    path = PROJECT.joinpath(*name.split("."))
-    module = path.parent / "__init__.py" if path.parent.is_dir() else path.parent.with_suffix(".py")
-    return path.with_suffix(".py").is_file() or (module.is_file() and path.name in names_of(module))
+    """Return whether a dotted name, relative to one of the packages, is a module or stands at the top level of one."""
+    for package in ("spelangy_assets", "spelangy_model"):
+        path = PROJECT.joinpath(package, *name.split("."))
+        module = path.parent / "__init__.py" if path.parent.is_dir() else path.parent.with_suffix(".py")
+        if path.with_suffix(".py").is_file() or (module.is_file() and path.name in names_of(module)):
+            return True
+    return False
 
 
 def test_the_glossary_names_what_the_code_has() -> None:
@@ -95,8 +99,16 @@ def test_the_glossary_names_what_the_code_has() -> None:
     rows = re.findall(r"^\| ([^|]+) \| `([^|`]+)` \| [A-Z]", table, re.MULTILINE)
     assert len(rows) >= 40
     assert len(rows) == sum(line.startswith("| ") for line in table.splitlines()) - table.count("\n## ")
-    lab = {name: f"spelangy_assets.{name}" if name.startswith("lab.") else name for _, name in rows}
-    assert not [f"{term}: {name}" for term, name in rows if not exists(lab[name])]
+    assert not [f"{term}: {name}" for term, name in rows if not exists(name)]
+
+
+def test_the_api_page_has_every_name_of_a_recipe() -> None:
+    shown = re.findall(r"^::: ([\w.]+)$", (PROJECT / "docs" / "api.md").read_text(), re.MULTILINE)
+    lab = ast.parse((PROJECT / "spelangy_assets" / "lab.py").read_text())
+    (listed,) = [node.value for node in lab.body if isinstance(node, ast.Assign)]
+    wanted = {f"spelangy_assets.lab.{name}" for name in ast.literal_eval(listed)}
+    assert wanted == {name for name in shown if name.startswith("spelangy_assets.lab.")}
+    assert len(shown) == len(set(shown))
 
 
 # Words of a private dialect, and what to write instead. Code keeps its names: text in backticks is not searched.
