@@ -3,6 +3,7 @@
 import ast
 import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -26,7 +27,7 @@ def tokens_of(path: Path) -> list:
 def anchors_of(path: Path) -> set[str]:
     """Return the anchors of a page's headings, as repository hosts make them."""
     tokens = tokens_of(path)
-    titles = [after.content for token, after in zip(tokens, tokens[1:], strict=False) if token.type == "heading_open"]
+    titles = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
