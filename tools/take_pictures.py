@@ -1,14 +1,15 @@
 """Takes docs/pictures/ from the real pages of a store: the leaderboard, and the listening page of a snapshot.
 
-    python tools/take_pictures.py --recipe sample --snapshot 2026-02
+    spelangy run tiny && python tools/take_pictures.py listening_page.png chunks.png
+    spelangy run sample && python tools/take_pictures.py board.png
 
-Needs the extra `docs` and Chromium. `spelangy run RECIPE` makes the pages.
+Needs the extra `docs` and Chromium. Without names it takes all pictures.
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
+import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -19,37 +20,31 @@ from spelangy_assets.store.names import DatasetName
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 WIDTH, HEIGHT = 1280, 900
-# Dataset, its page, the picture, and the part of the page at its top (empty: the beginning).
-TAKEN = (
-    ("leaderboard", "leaderboard.html", "board.png", ""),
-    ("web_fine_page", "chunk_page.html", "listening_page.png", ""),
-    ("web_fine_page", "chunk_page.html", "chunks.png", "section[id^='r-']"),
-)
+BOARD, CHUNKS = DatasetName("sample", "leaderboard", None), DatasetName("tiny", "web_fine_page", "2026-02")
+# Picture: the dataset, its page, and the part of the page at its top (empty: the beginning).
+TAKEN = {
+    "board.png": (BOARD, "leaderboard.html", ""),
+    "listening_page.png": (CHUNKS, "chunk_page.html", ""),
+    "chunks.png": (CHUNKS, "chunk_page.html", "section[id^='r-']"),
+}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="sample")
-    parser.add_argument("--snapshot", default="2026-02")
-    parser.add_argument("--into", type=Path, default=PICTURES)
-    given = parser.parse_args()
+def main(pictures: list[str]) -> None:
     settings = Settings.from_environment()
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
     program = shutil.which("chromium") or shutil.which("google-chrome")
-    given.into.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
-        for dataset, file, picture, part in TAKEN:
-            snapshot = given.snapshot if dataset.endswith("_page") else None
-            artifact = store.resolve(DatasetName(given.recipe, dataset, snapshot))
-            page.goto((artifact.local_folder(settings.cache_dir) / file).as_uri())
+        for picture in pictures or TAKEN:
+            name, file, part = TAKEN[picture]
+            page.goto((store.resolve(name).local_folder(settings.cache_dir) / file).as_uri())
             if part:
                 page.locator(part).first.evaluate("part => part.scrollIntoView()")
-            page.screenshot(path=given.into / picture)
-            print(given.into / picture)
+            page.screenshot(path=PICTURES / picture)
+            print(PICTURES / picture)
         browser.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
