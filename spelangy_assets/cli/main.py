@@ -340,6 +340,38 @@ def gc(
 
 
 @app.command()
+def fetch(
+    recipe: RecipeArgument,
+    only: Annotated[list[str] | None, typer.Option(help="this snapshot; may be given several times")] = None,
+) -> int:
+    """Ask every address of a recipe's downloads whether it has changed, and fetch what has; `run` then takes it.
+
+    A run fetches by itself what was never fetched. What failed is asked again; what an address gave before stays.
+    """
+    from spelangy_assets.execution.stage import RemoteSource
+    from spelangy_assets.orchestration.laboratory import Laboratory
+
+    found, laboratory = _recipe(recipe), Laboratory(_settings())
+    remote = {
+        (node.name, snapshot): source
+        for node in found.graph.crawls
+        for snapshot in node.snapshots
+        if isinstance(source := laboratory.source(node, snapshot), RemoteSource)
+    }
+    names = {snapshot for _, snapshot in remote}
+    if unknown := [name for name in only or () if name not in names]:
+        raise ValueError(
+            f"{found.name} fetches no snapshot {unknown[0]!r}: {', '.join(sorted(names)) or 'it has none'}"
+        )
+    for (name, snapshot), source in remote.items():
+        if only and snapshot not in only:
+            continue
+        ended = source.fetch(lambda text: print(text, flush=True), again=True)
+        print(f"{name}@{snapshot}: {', '.join(f'{count} {word}' for word, count in sorted(ended.items()))}")
+    return 0
+
+
+@app.command()
 def forget(
     url: Annotated[str, typer.Argument(help="where the recording or page was published")],
     by: By,
@@ -361,6 +393,10 @@ def forget(
     print(f"{len(held)} versions hold it or were made from one that does")
     if not dry_run:
         take_down(store, url, by, reason)
+        if (folder := _settings().downloads).is_dir():
+            from spelangy_assets.sources.download_shelf import Shelf
+
+            Shelf(folder).forget(without_credentials(url))
         print("taken down, and published nowhere: `gc --days 0 --delete` removes it, another run builds without it")
     return 0
 
