@@ -64,7 +64,7 @@ class Settings:
 
     @property
     def downloads(self) -> Path:
-        """What was fetched from addresses, for all recipes."""
+        """Where what was fetched from addresses lies, for all recipes."""
         return self.home / "downloads"
 
     @property

@@ -344,9 +344,10 @@ def fetch(
     recipe: RecipeArgument,
     only: Annotated[list[str] | None, typer.Option(help="this snapshot; may be given several times")] = None,
 ) -> int:
-    """Ask every address of a recipe's downloads whether it has changed, and fetch what has; `run` then takes it.
+    """Fetch a recipe's downloads; where all are there, ask every address again whether it has changed.
 
-    A run fetches by itself what was never fetched. What failed is asked again; what an address gave before stays.
+    A run fetches by itself what was never fetched, and takes what this brings. What failed is asked again, too. What an
+    address gave before stays when it fails now.
     """
     from spelangy_assets.execution.stage import RemoteSource
     from spelangy_assets.orchestration.laboratory import Laboratory
@@ -358,11 +359,11 @@ def fetch(
         for snapshot in node.snapshots
         if isinstance(source := laboratory.source(node, snapshot), RemoteSource)
     }
-    names = {snapshot for _, snapshot in remote}
+    if not remote:
+        raise ValueError(f"{found.name} fetches nothing: give a snapshot lab.Downloads(...)")
+    names = sorted({snapshot for _, snapshot in remote})
     if unknown := [name for name in only or () if name not in names]:
-        raise ValueError(
-            f"{found.name} fetches no snapshot {unknown[0]!r}: {', '.join(sorted(names)) or 'it has none'}"
-        )
+        raise ValueError(f"{found.name} fetches no snapshot {unknown[0]!r}; it fetches {', '.join(names)}")
     for (name, snapshot), source in remote.items():
         if only and snapshot not in only:
             continue

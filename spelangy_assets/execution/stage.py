@@ -70,7 +70,7 @@ class RemoteSource(Source, Protocol):
     def fetch(
         self, log: Callable[[str], None], on_units: Callable[[int, int], None] = ..., again: bool = False
     ) -> Mapping[str, int]:
-        """Bring what is not here yet, or with `again` what changed where it lies, and count how that ended.
+        """Bring what is not here yet, and where all is here and with `again` what changed; count how that ended.
 
         Raises InputError when nothing can be reached.
         """

@@ -3,7 +3,8 @@
 Put here: what a recipe says of it, what was fetched for it, and its items. Do not put here: lists and feeds
 (addresses.py), how a fetch is done (download_queue.py, download.py), or what becomes of the sound (ingest_audio.py).
 
-A snapshot is fetched once: when it is built, or by `spelangy fetch`, which asks every address again. What came of each
+A snapshot is fetched once, when it is built or by `spelangy fetch`; where all is fetched, that asks every address
+again. What came of each
 address stands in a journal of the snapshot, a line an address, and the last line counts; so a killed fetch goes on
 where it was. The version of the snapshot follows from the journal: from the bytes, from what is stated of them, and
 from which addresses failed in which way. It does not follow from the list: neither its form nor its order counts, nor
@@ -191,17 +192,18 @@ class DownloadedSource:
         on_units: Callable[[int, int], None] = lambda done, total: None,
         again: bool = False,
     ) -> dict[str, int]:
-        """Fetch what is not fetched yet, or with `again` ask every address whether it has changed.
+        """Fetch what is not fetched yet. With `again`, where all is fetched, ask every address whether it has changed.
 
         Returns how many addresses ended in which way: fetched, unchanged, kept (it failed, and what it gave before
         stays), or a reason. `on_units` is called with how many are done.
         Raises InputError (NetworkDown: nothing can be reached) and OSError of this machine's disk.
         """
-        if not again and self._is_whole(self._told()):
+        is_whole = self._is_whole(self._told())
+        if is_whole and not again:
             return {}
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder / "lock", log):
-            return self._fetch(log, on_units, again)
+            return self._fetch(log, on_units, again=is_whole)
 
     def _fetch(self, log: Callable[[str], None], on_units: Callable[[int, int], None], again: bool) -> dict[str, int]:
         ended: collections.Counter[str] = collections.Counter()

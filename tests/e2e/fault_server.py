@@ -109,8 +109,14 @@ def body(
 
     def page(handler: Handler, asked: Asked) -> None:
         given = asked.headers
-        told = {**({"ETag": etag} if etag else {}), **({"Last-Modified": modified} if modified else {}), **(headers or {})}
-        same = (etag and given.get("if-none-match") == etag) or (modified and given.get("if-modified-since") == modified)
+        told = {
+            **({"ETag": etag} if etag else {}),
+            **({"Last-Modified": modified} if modified else {}),
+            **(headers or {}),
+        }
+        same = (etag and given.get("if-none-match") == etag) or (
+            modified and given.get("if-modified-since") == modified
+        )
         if same:
             handler.head(asked, 304, told)
             return

@@ -341,7 +341,9 @@ class Launched:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sharded", [pytest.param(False, id="ddp", marks=pytest.mark.nightly), pytest.param(True, id="fsdp2")])
+@pytest.mark.parametrize(
+    "sharded", [pytest.param(False, id="ddp", marks=pytest.mark.nightly), pytest.param(True, id="fsdp2")]
+)
 def test_two_processes_that_were_killed_go_on_to_the_bit(spec: TrainSpec, tmp_path: Path, sharded: bool) -> None:
     two = {"micro_rows": 1, "steps": 8, "checkpoint_every": 2}  # two rows a process and step: accumulated
     whole = Launched(at(spec, tmp_path / "whole", **two), tmp_path / "whole", sharded).finish()
