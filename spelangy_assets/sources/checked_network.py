@@ -259,11 +259,12 @@ def _failures(url: httpx2.URL, clock: _Clock, max_s: float) -> Iterator[None]:
     try:
         yield
     except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-        cause = error.__cause__ or error
+        # The pool raises it anew without its cause, which it holds as its argument.
+        cause = next((one for one in error.args if isinstance(one, BaseException)), error)
         if isinstance(cause, OSError) and cause.errno in _OF_THIS_MACHINE:
             raise cause from error
         if isinstance(cause, ssl.SSLError):
-            raise Failure("bad_certificate", f"{url.host}: {_words(cause)}") from error
+            raise Failure("tls_failed", f"{url.host}: {_words(cause)}") from error
         why = "no answer" if isinstance(error, httpcore2.ConnectTimeout) else _words(cause)
         raise Failure("unreachable", f"{url.host}: {why}", "unreachable") from error
     except httpcore2.TimeoutException as error:

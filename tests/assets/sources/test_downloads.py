@@ -324,6 +324,7 @@ def test_every_failure_is_a_reject_with_its_status(
     server.pages["/endless"] = chunked
     expected = {server.url(path): reason for path, (_, reason) in pages.items()} | {server.url("/endless"): "too_large"}
     expected[f"http://127.0.0.2:{dead}/a.wav"] = "unreachable"
+    expected[server.url("/a.wav").replace("http:", "https:")] = "tls_failed"
     source = fetching(*expected, max_bytes=2 * len(TONE), connections_per_host=16)
     # Of the two with equal bytes the second is a duplicate of the first.
     assert ended(source) == expected | {server.url("/untyped"): "duplicate"}
