@@ -74,6 +74,7 @@ def download(
         headers = {"If-Modified-Since": held.last_modified}
     with web.opened(address, headers, limits.max_s, before) as response:
         if response.status == HTTPStatus.NOT_MODIFIED and held is not None:
+            _check_size(held.size, limits)
             return held
         if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and proof:
             part.unlink()
@@ -122,7 +123,7 @@ def _take(
             size += len(piece)
             if size > limits.max_bytes:
                 part.unlink()
-                raise Failure("too_large", f"more than the {limits.max_bytes} bytes that are allowed")
+            _check_size(size, limits)
             stream.write(piece)
             if not is_looked_at and size >= HEAD_BYTES:
                 is_looked_at = True
@@ -183,9 +184,13 @@ def _check_head(response: httpcore2.Response, name: str, offset: int, limits: Li
         raise Failure("not_audio", f"the server says that it is {media_type}")
     length = header(response, "content-length")
     total = offset + int(length) if length.isascii() and length.isdecimal() else None
-    if total is not None and total > limits.max_bytes:
-        raise Failure("too_large", f"{total} bytes, more than the {limits.max_bytes} that are allowed")
+    _check_size(total or 0, limits)
     return total
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    if size > limits.max_bytes:
+        raise Failure("too_large", f"more than the {limits.max_bytes} bytes that are allowed")
 
 
 def _refused(response: httpcore2.Response) -> Failure:

@@ -3,7 +3,8 @@
 Put here: order and manners, and whose fault it is that nothing came. Do not put here: one address (download.py).
 
 A round asks every address once. What may go better later is asked again in the next round. What no connection came
-about for is a failure of its address only when another host answers: else it is the network here, which stops the run.
+about for, or what broke off at last, is a failure of its address only when another host answers afterwards: else it is
+the network here, which stops the run.
 robots.txt is read as RFC 9309 says: what is not there allows all, a server that fails forbids all for now.
 """
 
@@ -28,6 +29,7 @@ from spelangy_assets.sources.download_shelf import Held, Shelf
 ROUNDS = 3
 _PAUSE_BETWEEN_ROUNDS_S = 2.0
 _PROGRESS_BYTES = 1 << 20  # a connection that breaks after so much is taken up again at once
+_BROKEN = ("timeout", "cut_off")  # there was a connection, and the network here may have gone since
 _UNREACHABLE_IN_A_ROW = 32  # then the network here is looked at
 _PROBES = 3
 _ROBOTS = Limits(max_bytes=500 << 10, max_s=60.0, types=("*",))
@@ -124,7 +126,7 @@ class Queue:
             again: list[tuple[Job, Failure]] = []
             self._robots = {origin: told for origin, told in self._robots.items() if not isinstance(told, Failure)}
             answered = self._round(jobs, again, settle)
-            lost = [one for one in again if one[1].kind == "unreachable"]
+            lost = [one for one in again if one[1].kind == "unreachable" or (is_last and one[1].reason in _BROKEN)]
             if lost and not answered and not self._network_works():
                 raise _down(lost)
             if is_last:
@@ -136,7 +138,7 @@ class Queue:
             jobs = [job for job, _ in again]
 
     def _round(self, jobs: Sequence[Job], again: list[tuple[Job, Failure]], settle: Settle) -> bool:
-        """Ask every job once; return whether the last that could not be reached was followed by an answer."""
+        """Ask every job once; return whether a host answered after the last one that did not."""
         line = _Line(jobs, self._manners.connections_per_host)
         running: dict[Future[Held], Job] = {}
         answered, in_a_row = False, 0
@@ -160,7 +162,7 @@ class Queue:
                                 raise _down(again)
                             answered, in_a_row = True, 0
                         continue
-                    answered, in_a_row = True, 0
+                    answered, in_a_row = not isinstance(result, Failure) or result.reason not in _BROKEN, 0
                     if isinstance(result, Failure) and result.kind == "passing":
                         self._hold(job.host, result.wait_s)
                         again.append((job, result))

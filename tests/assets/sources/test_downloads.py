@@ -475,6 +475,25 @@ def test_a_network_that_goes_away_on_the_way_costs_no_address(
     assert {one.path for one in server.log[4:]} == {"/robots.txt"}, "what was fetched stays"
 
 
+def test_a_network_that_breaks_off_at_last_costs_no_address(
+    server: FaultServer, fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = socket.getaddrinfo
+
+    def names(host: str, *args: object, **named: object) -> object:
+        if len(server.asked("/a.wav")) >= download_queue.ROUNDS:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return real(host, *args, **named)  # type: ignore[arg-type]
+
+    server.pages = {"/a.wav": reset}
+    source = fetching(server.url("/a.wav"))
+    monkeypatch.setattr(socket, "getaddrinfo", names)
+    with pytest.raises(NetworkDown):
+        source.fetch(quiet)
+    monkeypatch.setattr(socket, "getaddrinfo", real)
+    assert ended(source) == {server.url("/a.wav"): "cut_off"}
+
+
 # --- a second time --------------------------------------------------------------------------------------------------
 
 
@@ -498,6 +517,10 @@ def test_a_second_fetch_moves_nothing(server: FaultServer, fetching: Fetching) -
     assert source.fetch(quiet, again=True) == {"fetched": 2, "kept": 1}
     assert source.content_version() != version
     assert later.content_version() == version, "another snapshot stays as it was fetched"
+    # Another limit holds for what is there, too.
+    server.pages = {"/a.wav": body(wav(500), etag='"2"')}
+    assert only(fetching(server.url("/a.wav"), snapshot="small", max_bytes=1000))[0] == "too_large"
+    assert server.asked("/a.wav")[-1].status == 304
 
 
 def test_the_version_follows_from_the_bytes_and_not_from_the_list(
