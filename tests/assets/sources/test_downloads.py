@@ -654,6 +654,19 @@ def test_bytes_that_were_lost_are_fetched_again(server: FaultServer, fetching: F
     assert [one.status for one in server.asked("/a.wav")] == [200, 200]
 
 
+def test_a_line_that_a_kill_tore_is_passed_over(server: FaultServer, fetching: Fetching) -> None:
+    server.pages = {"/a.wav": body(TONE), "/b.wav": body(wav(400))}
+    source = fetching(*map(server.url, server.pages))
+    source.fetch(quiet)
+    version = source.content_version()
+    (journal,) = (source.folder / "snapshots").iterdir()
+    journal.write_bytes(journal.read_bytes()[:-20])
+    assert source.content_version() != version
+    assert source.fetch(quiet) == {"fetched": 1}
+    assert source.content_version() == version
+    assert len(journal.read_bytes().splitlines()) == 2
+
+
 def test_downloads_are_audio() -> None:
     downloads = lab.Downloads(lists=("talks.csv",))
     assert lab.recordings({"talks": downloads}).sources == {"talks": downloads}
