@@ -13,7 +13,7 @@ UI ?=
 # Bytecode is written even where the environment says not to: tests and runs start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env dev demo test ui web-speech tokenizer lint types imports slow nightly ci clean
+.PHONY: help env dev demo test ui web-speech tokenizer docs lint types imports slow nightly ci clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -54,7 +54,10 @@ web-speech: env ## raw audio to fine chunks and the listening page, on a folder 
 tokenizer: env ## train the shipped speech tokenizer again from the recipe
 	$(BIN)/spelangy tokenizer
 
-lint: dev ## style, and that every import is declared
+docs: dev ## the documentation as a site in build/site; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+lint: dev docs ## style, that every import is declared, and the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/deptry spelangy_assets spelangy_model
@@ -76,4 +79,4 @@ nightly: dev ## campaigns of minutes: kills, bombs, nodes, a failing S3
 ci: lint types imports test slow ## all of the above
 
 clean: ## remove the environment, and all that was made
-	rm -rf $(VENV) .spelangy
+	rm -rf $(VENV) .spelangy build

@@ -9,6 +9,7 @@ from spelangy_assets.derived import packed_mix as mix
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, RecipeError, dataset
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.report.leaderboard_page import Ablation
+from spelangy_assets.sources.downloads import Downloads
 from spelangy_assets.sources.files import Arriving, Packaged
 from spelangy_assets.stages.adopt_checkpoint import Checkpoint, checkpoint
 from spelangy_assets.stages.adopt_chunks import adopted_chunks
@@ -43,6 +44,7 @@ __all__ = [
     "Checkpoint",
     "Dataset",
     "DatasetKind",
+    "Downloads",
     "FineWeb",
     "GopherQuality",
     "GopherRepetition",

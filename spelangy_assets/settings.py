@@ -63,6 +63,11 @@ class Settings:
         return self.home / "cache"
 
     @property
+    def downloads(self) -> Path:
+        """Where what was fetched from addresses lies, for all recipes."""
+        return self.home / "downloads"
+
+    @property
     def dagster_dir(self) -> Path:
         return self.home / "dagster"
 

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core; torch and BLAS would start a thread for every core
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +23,9 @@ from spelangy_assets.stages import roll_up
 from spelangy_assets.store import fingerprint
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, Identity
 from spelangy_model.records import Metric, Reject
+
+settings.register_profile("untimed", deadline=None)  # a loaded machine is slow, and no test is timed
+settings.load_profile("untimed")
 
 PROJECT = Path(__file__).resolve().parents[1]
 

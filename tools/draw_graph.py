@@ -2,7 +2,7 @@
 
     python tools/draw_graph.py > docs/graph.svg
 
-One column a group, in the order in which data flows; an arrow from each input to what reads it.
+One column per group, in the order in which data flows; an arrow from each input to what reads it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from spelangy_assets.recipes.sample import SAMPLE
 WIDTH, GAP_X, HEIGHT, GAP_Y, TOP = 168, 46, 30, 14, 64
 GROUPS = ["crawl", "transcripts", "chunks", "synthetic", "tokenizers", "tokens", "corpora", "mixes", "runs", "evals"]
 FILLS = {"raw_audio": "#d7e8f7", "raw_pages": "#dff0d8", None: "#f4e7c8"}
+CHARACTER = 7.2  # the width of a character at font size 13
 LEGEND = {"raw_audio": "per audio snapshot", "raw_pages": "per page snapshot", None: "not partitioned"}
 
 
@@ -55,7 +56,9 @@ def main() -> None:
         x, y = places[node.name]
         fill = FILLS[node.partition]
         print(f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="5" fill="{fill}" stroke="#556"/>')
-        print(f'<text x="{x + WIDTH / 2}" y="{y + 20}" text-anchor="middle" fill="#111">{escape(node.name)}</text>')
+        size = min(13, 13 * (WIDTH - 8) / (CHARACTER * len(node.name)))  # a long name stays in its box
+        style = f'text-anchor="middle" font-size="{size:.3g}" fill="#111"'
+        print(f'<text x="{x + WIDTH / 2}" y="{y + 20}" {style}>{escape(node.name)}</text>')
     x = GAP_X
     for kind, words in LEGEND.items():
         print(f'<rect x="{x}" y="{height - 34}" width="16" height="16" fill="{FILLS[kind]}" stroke="#556"/>')

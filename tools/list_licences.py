@@ -28,7 +28,7 @@ STATED = {
 }
 
 BEHIND_ADAPTERS = """
-## Copyleft parts, and where they stand
+## Copyleft parts, and where they are used
 
 | part | licence | where it is used | how to do without |
 |---|---|---|---|
@@ -37,8 +37,8 @@ BEHIND_ADAPTERS = """
 | chardet (through lm-eval) | LGPL-2.1 | by lm-eval's tables, behind `spelangy_model/eval/harness.py` | it is used unchanged, as a library |
 | coqui-tts | MPL-2.0 | `spelangy_model/audio/tts/coqui.py`, imported when a recipe names a coqui voice | name espeak voices in the recipe |
 
-None of them is imported by the definitions, and none of their code is in this repository. Who serves a modified
-whisper-timestamped over a network, or distributes a work together with espeak-ng, has their terms to keep.
+The definitions import none of them, and none of their code is in this repository. Whoever serves a modified whisper-timestamped
+over a network, or distributes a work together with espeak-ng, must follow their terms.
 """
 
 MODELS = """

@@ -184,9 +184,9 @@ def page() -> str:
     lines = [
         "# Options",
         "",
-        "Every option of every stage; written by `tools/list_options.py`. `-` as default: it has to be given. Asked by:",
-        "the recipes of the package that set it, tests that vary it, or the reason why it stands. What nothing asks for is",
-        "a constant of its type, and changes with the stage's VERSION.",
+        "Every option of every stage; written by `tools/list_options.py`. The default `-` means that the option is",
+        "required. *Asked by* names the package's recipes that set it, says that tests vary it, or gives the reason why it",
+        "exists. A value that nothing asks for is a constant of its type; it changes with the stage's VERSION.",
     ]
     for kind, reached_by in found.items():
         own = [row for row in rows if row.kind == type_name(kind)]

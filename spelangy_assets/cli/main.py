@@ -340,6 +340,39 @@ def gc(
 
 
 @app.command()
+def fetch(
+    recipe: RecipeArgument,
+    only: Annotated[list[str] | None, typer.Option(help="this snapshot; may be given several times")] = None,
+) -> int:
+    """Fetch a recipe's downloads; where all are there, ask every address again whether it has changed.
+
+    A run fetches by itself what was never fetched, and takes what this brings. What failed is asked again, too. What an
+    address gave before stays when it fails now.
+    """
+    from spelangy_assets.execution.stage import RemoteSource
+    from spelangy_assets.orchestration.installation import Installation
+
+    found, installation = _recipe(recipe), Installation(_settings())
+    remote = {
+        (node.name, snapshot): source
+        for node in found.graph.crawls
+        for snapshot in node.snapshots
+        if isinstance(source := installation.source(node, snapshot), RemoteSource)
+    }
+    if not remote:
+        raise ValueError(f"{found.name} fetches nothing: give a snapshot lab.Downloads(...)")
+    names = sorted({snapshot for _, snapshot in remote})
+    if unknown := [name for name in only or () if name not in names]:
+        raise ValueError(f"{found.name} fetches no snapshot {unknown[0]!r}; it fetches {', '.join(names)}")
+    for (name, snapshot), source in remote.items():
+        if only and snapshot not in only:
+            continue
+        ended = source.fetch(lambda text: print(text, flush=True), again=True)
+        print(f"{name}@{snapshot}: {', '.join(f'{count} {word}' for word, count in sorted(ended.items()))}")
+    return 0
+
+
+@app.command()
 def forget(
     url: Annotated[str, typer.Argument(help="where the recording or page was published")],
     by: By,
@@ -361,6 +394,10 @@ def forget(
     print(f"{len(held)} versions hold it or were made from one that does")
     if not dry_run:
         take_down(store, url, by, reason)
+        if (folder := _settings().downloads).is_dir():
+            from spelangy_assets.sources.download_shelf import Shelf
+
+            Shelf(folder).forget(without_credentials(url))
         print("taken down, and published nowhere: `gc --days 0 --delete` removes it, another run builds without it")
     return 0
 

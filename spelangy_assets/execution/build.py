@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.meter import Meter, OnStanding
-from spelangy_assets.execution.stage import Execution, PreflightError, StageContext, source_version, stage_name
+from spelangy_assets.execution.stage import (
+    Execution,
+    PreflightError,
+    RemoteSource,
+    StageContext,
+    source_version,
+    stage_name,
+)
 from spelangy_assets.execution.targets import Target
 from spelangy_assets.quality.contracts import lost_to_a_service
 from spelangy_assets.quality.evaluate import evaluate, evaluate_drift
@@ -283,6 +290,8 @@ def _build(
 ) -> Built:
     name = DatasetName(graph.recipe, node.name, partition)
     over = None if force else store.mark(name)
+    if isinstance(source, RemoteSource):
+        source.fetch(log, Meter(on_standing).units)
     resolved = resolve(store, graph, node, partition, source)
     identity, contract = resolved.identity, fingerprint(node.contract)
     address = Address(identity.stage, partition)

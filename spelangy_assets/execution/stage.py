@@ -63,6 +63,20 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class RemoteSource(Source, Protocol):
+    """A source that lies elsewhere: it is brought here before its version is asked for."""
+
+    def fetch(
+        self, log: Callable[[str], None], on_units: Callable[[int, int], None] = ..., again: bool = False
+    ) -> Mapping[str, int]:
+        """Bring what is not here yet, and where all is here and with `again` what changed; count how that ended.
+
+        Raises InputError when nothing can be reached.
+        """
+        ...
+
+
 def stage_name(stage: ModuleType) -> str:
     """Return what a stage is called in identities: its module's own name, wherever the module lies."""
     return stage.__name__.rpartition(".")[2]

@@ -19,6 +19,7 @@ from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.stage import Distribute, Execution
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
+from spelangy_assets.sources.downloads import DownloadedSource, Downloads
 from spelangy_assets.sources.files import Arriving, FolderSource, Packaged
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_assets.store.files import below
@@ -95,6 +96,8 @@ class Installation:
         source = node.snapshots.get(partition, Arriving())
         if isinstance(source, Packaged):
             return FolderSource(PACKAGE_FOLDER / "sample" / source.path, digests=self._digests)
+        if isinstance(source, Downloads):
+            return DownloadedSource(source, self.settings.downloads, partition)
         if not isinstance(source, Arriving):
             return source
         folder, bucket = self.settings.snapshots / node.folder / partition, self.settings.snapshots_s3

@@ -56,7 +56,8 @@ class Item:
     """A piece of sound to be read. With a `reason` (and `detail`) it need not be opened, and is a reject.
 
     `file` is the file that holds it, from `begin` on when it is a member of a shard (-1: it is the file). `channel` is
-    the one that is to be read, None where the file is read as a whole; `name` is that of the file or member.
+    the one that is to be read, None where the file is read as a whole; `name` is that of the file or member. `about`
+    is what describes it beside: the title of an episode, the feed that names it.
     """
 
     source_uri: str
@@ -68,6 +69,7 @@ class Item:
     reason: str = ""
     detail: str = ""
     channel: int | None = None
+    about: tuple[tuple[str, str], ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -102,6 +104,12 @@ def items_of(files: SnapshotFiles, texts: bool = False) -> list[Item]:
     items = _with_entries(items, listing)
     items = _with_turns(files, names, items)
     items += [_bad(line) for line in (*listing.bad, *unread)]
+    return told_apart(items)
+
+
+def told_apart(items: Iterable[Item]) -> list[Item]:
+    """Return items in their order: of those with equal bytes the first is kept, and one with words of single channels
+    becomes one item a channel."""
     seen: set[str] = set()
     unique: list[Item] = []
     for item in items:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import IO, Any
 
 import pyarrow.fs as pafs
@@ -256,13 +257,16 @@ class Arriving:
     texts: bool = False
 
 
-def checked_sources(snapshots: Mapping[str, Any], rendered: type) -> dict[str, Any]:
-    """Return the sources of a crawl's snapshots. TypeError for what is none, ValueError for a name of no folder."""
+def checked_sources(snapshots: Mapping[str, Any], others: type | UnionType) -> dict[str, Any]:
+    """Return the sources of a crawl's snapshots, which are files or of the types `others`.
+
+    TypeError for what is none, ValueError for a name of no folder.
+    """
     if not isinstance(snapshots, Mapping):
         raise TypeError(f"snapshots are a mapping from names to sources, not {type(snapshots).__name__}")
     for name, source in snapshots.items():
         check_name(name)
-        if not isinstance(source, Packaged | Arriving | rendered):
+        if not isinstance(source, Packaged | Arriving | others):
             raise TypeError(
                 f"snapshot {name!r}: {type(source).__name__} is no source; take Packaged, Arriving or one that renders"
             )

@@ -3,13 +3,15 @@
 Put here: units of work, what is kept and what is not, and the contract of a rendered snapshot. Do not put here: what
 a folder or bucket holds (audio_snapshot.py), how a file becomes rows (read_recording.py), anything about words.
 
-A snapshot is a folder or s3:// prefix of recordings, with manifests and tar shards where there are any, or a source
-that renders recordings at run time.
+A snapshot is a folder or s3:// prefix of recordings, with manifests and tar shards where there are any, what was
+fetched from addresses, or a source that renders recordings at run time. What describes the episodes of a podcast lies
+beside the tables in episodes-UNIT.jsonl, outside of the data version.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_assets.sources.audio_snapshot import Item, items_of, on_disk
+from spelangy_assets.sources.downloads import DownloadedSource, Downloads
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources, named
 from spelangy_assets.sources.given_utterances import Misfit, fit
 from spelangy_assets.sources.read_recording import Facts, ReadRule, check_duration, read_recordings
@@ -120,10 +123,11 @@ KIND = DatasetKind(
 def recordings(snapshots: Mapping[str, Any], *, name: str = "raw_audio", **options: Any) -> Dataset:
     """Return the crawl of recordings whose snapshots are named here, each with what it is read from.
 
-    A source is `Packaged`, `Arriving` (a folder of SPELANGY_SNAPSHOTS/audio), or an AudioSource that renders its
-    recordings. `options` are fields of Config.
+    A source is `Packaged`, `Arriving` (a folder of SPELANGY_SNAPSHOTS/audio), `Downloads` (addresses), or an
+    AudioSource that renders its recordings. `options` are fields of Config.
     """
-    return dataset(__name__, Config(**options), name=name, sources=checked_sources(snapshots, AudioSource))
+    sources = checked_sources(snapshots, Downloads | AudioSource)
+    return dataset(__name__, Config(**options), name=name, sources=sources)
 
 
 def preflight(config: Config, execution: Execution) -> None:
@@ -133,7 +137,10 @@ def preflight(config: Config, execution: Execution) -> None:
 def run(ctx: StageContext, config: Config) -> None:
     """Do one unit for so many recordings (see Config)."""
     if isinstance(ctx.source, FolderSource):
-        _ingest_files(ctx, config, SnapshotFiles(ctx.source.path), ctx.source.texts)
+        files = SnapshotFiles(ctx.source.path)
+        _ingest_files(ctx, config, files, items_of(files, ctx.source.texts))
+    elif isinstance(ctx.source, DownloadedSource):
+        _ingest_files(ctx, config, ctx.source.files, ctx.source.items())
     elif isinstance(ctx.source, AudioSource):
         _ingest_rendered(ctx, config, ctx.source)
     else:
@@ -143,17 +150,19 @@ def run(ctx: StageContext, config: Config) -> None:
 # --- files -----------------------------------------------------------------------------------------------
 
 
-def _ingest_files(ctx: StageContext, config: Config, files: SnapshotFiles, texts: bool) -> None:
-    units = list(_units(items_of(files, texts), config))
+def _ingest_files(ctx: StageContext, config: Config, files: SnapshotFiles, found: Sequence[Item]) -> None:
+    units = list(_units(found, config))
     if not units:
         raise InputError(f"{files.where} holds no file: put recordings there (WAV, FLAC, MP3, Ogg, M4A, WebM ...)")
     for unit, items in ctx.out.pending(units):
         with ctx.out.unit(unit) as out:
+            described: list[Item] = []
             for item in items:
                 out.read(1)
                 if ctx.forgotten.holds(item.entry.url, item.digest):
                     out.drop("forgotten")
                     continue
+                described += [item] if item.about else []
                 try:
                     for recording, fingerprint in _read(files, item, config, ctx.out.scratch, out):
                         _keep(out, recording)
@@ -161,6 +170,10 @@ def _ingest_files(ctx: StageContext, config: Config, files: SnapshotFiles, texts
                     out.kept(1)
                 except AudioError as error:
                     _reject(out, item.source_uri, item.digest, error)
+            if described:
+                rows = ({"url": one.source_uri, "recording_id": one.digest, **dict(one.about)} for one in described)
+                text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                out.write_file(f"episodes-{unit:05d}.jsonl", text.encode(), identity=False)
         ctx.log(f"read {sum(len(done) for done in units[: unit + 1])} of {sum(map(len, units))} files")
 
 

@@ -71,7 +71,7 @@ class Answer:
 class MinedPage:
     """The questions of a page, and what asked and was left alone, by reason.
 
-    Reasons: `no_question`, JSON-LD that states one without words; `no_answer`, nothing follows that could be one;
+    Reasons: `no_question`, markup that states one without words; `no_answer`, nothing follows that could be one;
     `answer_removed`, what follows stands behind an element that was taken away (a script, a frame, a form, code, an
     advertisement); `page_title` and `heads_sections`, the whole page, or parts with headings of their own, are about
     the question; `json_ld_unreadable`, a script with questions that is no JSON, or half of it.
@@ -111,7 +111,11 @@ def mine_page(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> MinedPage:
         for question, answer in pairs:
             question, answer = _asked(question), _ANSWER_LABEL.sub("", quest_view.clean(answer))
             key = normalize(question)
-            if key and answer and key not in found:
+            if not key:
+                mined.reasons["no_question"] += 1
+            elif not answer:
+                mined.reasons["no_answer"] += 1
+            elif key not in found:
                 found[key] = MinedQuestion(question, answer, pattern)
     return MinedPage(list(found.values()), +mined.reasons)
 

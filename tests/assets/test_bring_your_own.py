@@ -3,6 +3,7 @@
 Beside them a speech tokenizer of one's own. The example of a stage is run by tests/architecture/test_a_new_stage.py.
 """
 
+import dataclasses
 import importlib
 import json
 import re
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from fault_server import body, serving, wav
 
 from spelangy_assets import lab
 from spelangy_assets.execution.build import Built, build
@@ -30,7 +32,7 @@ from spelangy_assets.sources.questions import QuestionSource
 from spelangy_assets.sources.texts import SourceUnavailable, TextSource
 from spelangy_assets.store.fingerprint import module_digest
 from spelangy_model.audio.tts import Voice
-from spelangy_model.records import Chunk, Hypothesis, Metric, Script, Segment
+from spelangy_model.records import Chunk, Hypothesis, Metric, Recording, Script, Segment
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "bring_your_own.md").read_text()
 EXAMPLES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE))
@@ -145,6 +147,22 @@ def test_the_recognizer_and_the_diarizer_hear_recordings(
     assert words.manifest.outside == {"my_asr": module_digest("my_asr")}
     segments = made(installation, turns, "mine").artifact.records("segments", Segment)
     assert [(row.start_s, row.end_s) for row in segments] == [(0.0, 4.0), (4.0, 8.0)]
+
+
+def test_the_talks_are_fetched(
+    own: Callable[[str], ModuleType], installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talks = own("my_talks").talks
+    assert talks.feeds
+    head = DOCUMENT.partition("```\nurl,licence")[2].partition("\n")[0]
+    with serving() as server:
+        server.pages = {"/a.wav": body(wav(300))}
+        (tmp_path / "talks.csv").write_text(f"url,licence{head}\n{server.url('/a.wav')},CC0-1.0,en,A tone\n")
+        monkeypatch.chdir(tmp_path)
+        here = dataclasses.replace(talks, feeds=(), private_networks=("127.0.0.2",))
+        audio = made(installation, lab.recordings({"2026-11": here}), "2026-11").artifact
+        (row,) = audio.records("recordings", Recording)
+        assert (row.source_url, row.licence, row.language) == (server.url("/a.wav"), "CC0-1.0", "en")
 
 
 def test_the_voice_speaks_and_a_speech_tokenizer_of_ones_own_hears_it(

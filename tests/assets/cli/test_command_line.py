@@ -75,6 +75,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["retire", "nosuch"], "there is no store at"),
         (["overrule", "web_fine@2026-01", "--by", "A. Person"], "Missing option '--reason'"),
         (["overrule", "web_fine@2026-01", "--by", "A. Person", "--reason", "known"], "web_fine"),
+        (["fetch", "sample"], "sample fetches nothing: give a snapshot lab.Downloads(...)"),
         (["ui", "nosuch.py"], "no recipe can be read there"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -94,7 +95,7 @@ def test_every_command_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     for command in (
         *("run", "plan", "recipes", "status", "lineage", "export", "speech", "ui", "verify", "gc", "forget", "retire"),
-        *("overrule", "checkpoint"),
+        *("overrule", "checkpoint", "fetch"),
     ):
         assert f"\n  {command} " in shown
         assert main([command, "--help"]) == 0

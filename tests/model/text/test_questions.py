@@ -302,6 +302,8 @@ def test_a_question_in_any_json_ld_is_mined_or_has_a_reason(node: dict[str, obje
 def test_json_ld_of_a_question_without_words_is_counted():
     html = json_ld([{"@type": "Question", "name": None, "acceptedAnswer": {"text": "It is so."}}, {"@id": "#why"}])
     assert mine_page(html + "?").reasons == {"no_question": 1}
+    half_a_character = json_ld({**asked({"text": "It is so."}), "name": "\ud83d"})
+    assert mine_page(half_a_character + "?").reasons == {"no_question": 1}
     stands_for_another = json_ld({"@type": "WebPage", "mainEntity": {"@type": "Question", "@id": "#why"}})
     assert mine_page(stands_for_another + "?").reasons == {}
 
