@@ -132,7 +132,7 @@ class Dataset:
 
     @functools.cached_property
     def identity(self) -> str:
-        """Return the digest of all that defines the dataset, including its name."""
+        """Return the digest of everything that defines the dataset, including its name."""
         return digest_of(
             [
                 self.name,

@@ -35,7 +35,7 @@ class Recipe:
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
-        """Return all that the leaves reach, by name, parents first. RecipeError where two datasets have one name."""
+        """Return the datasets that the leaves reach, by name, parents first. RecipeError for a name used twice."""
         return {one.name: one for one in reached(self.leaves)}
 
     @cached_property

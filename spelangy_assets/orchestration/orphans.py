@@ -35,7 +35,7 @@ def end_with_parent() -> None:
 
 
 def kill_trees(roots: Iterable[psutil.Process]) -> None:
-    """Kill processes and all that they started.
+    """Kill processes and their descendants.
 
     All are stopped before any is killed: once a process is killed, its children lose their parent and cannot be found.
     """

@@ -134,7 +134,7 @@ def _texts(amounts: dict[str, Any]) -> dict[str, str]:
 
 
 def _options(side: Sequence[Artifact]) -> dict[str, str]:
-    """Return stage, version and every option of a side; where its snapshots differ, all that there are."""
+    """Return stage, version and every option of a side; where its snapshots differ, all values."""
     found: dict[str, dict[str, None]] = {}
     for artifact in side:
         manifest = artifact.manifest

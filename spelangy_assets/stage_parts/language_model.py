@@ -44,9 +44,9 @@ class ServiceLost(ConnectionError):
 
 _CURES = {
     "key_refused": f"set {API_KEY_VARIABLE} to a key that the server takes, and the model to one that it may use",
-    "quota_spent": "the account has no credit or too low a limit: mend that",
-    "model_unknown": f"name a model of the server in the recipe, or mend {BASE_URL_VARIABLE}, its address up to /v1",
-    "requests_refused": "even a harmless page is refused: mend what the server's words say, or take another server",
+    "quota_spent": "the account has no credit or too low a limit: add credit or raise the limit",
+    "model_unknown": f"name a model of the server in the recipe, or correct {BASE_URL_VARIABLE}, its address up to /v1",
+    "requests_refused": "even a harmless page is refused: fix what the server's message states, or use another server",
     "timeout": f"see to the server, or set {TIMEOUT_VARIABLE} higher",
     "rate_limited": f"wait, or set {CONCURRENCY_VARIABLE} lower",
     "server_error": "see to the server",

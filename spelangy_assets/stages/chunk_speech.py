@@ -3,7 +3,7 @@
 Put here: from spans to chunks with sound and ids. Do not put here: where a chunk begins and ends
 (spelangy_model/audio/chunking.py).
 
-Inputs `raw_audio` and `clean_transcripts`. What is counted are transcripts: all that come in are kept.
+Inputs `raw_audio` and `clean_transcripts`. Transcripts are counted, and all of them are kept.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ shard. Do not put here: the tokenizers (spelangy_model/tokenizer), or markers an
 decides them). A document is kept whole or not at all: a hole would shift the alternation of speech and text.
 Codes do not depend on which chunks are tokenized together, so the size of the blocks does not change the result.
 
-Inputs: `chunks` (Chunk), `speech_tokenizer` and `text_tokenizer` (files); `round_trip` where the chunks have one: what
-it rejected is passed over, with its reason.
+Inputs: `chunks` (Chunk), `speech_tokenizer` and `text_tokenizer` (files); `round_trip` where the chunks have one: its
+rejected chunks are dropped, with its reason.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ WHERE crawl.artifact IN (SELECT id FROM above)
 ORDER BY ALL
 """
 
-# The same for one row of a leaderboard: from its own score, not from all that the board compares.
+# The same for one row of a leaderboard: from its own score, not from everything on the board.
 CELL_SQL = """
 WITH RECURSIVE above(id) AS (
     SELECT edges.parent FROM edges JOIN publications ON publications.artifact = edges.parent
@@ -59,8 +59,8 @@ WHERE crawl.artifact IN (SELECT id FROM above) AND crawl.content_hash IN (SELECT
 ORDER BY ALL
 """
 
-# Every training row, and the runs whose weights it went into: those that read so far into their mix, and all that start
-# from them. A part of a long recording has its URL with #t= after it.
+# Every training row, and the runs whose weights it went into: those that read so far into their mix, and every run that
+# starts from them. A part of a long recording has its URL with #t= after it.
 ROWS_OF_URL_SQL = """
 WITH RECURSIVE held AS (
     SELECT packed.artifact AS mix, packed.row, span.document_id, span.source, span.epoch, span.length AS positions
@@ -108,7 +108,7 @@ WITH RECURSIVE above(id) AS (
 SELECT id, overruled FROM above JOIN artifacts USING (id) WHERE overruled <> '' ORDER BY id
 """
 
-# Every version that holds a source, and all that was made from those: what a takedown affects.
+# Every version that holds a source, and its descendants: what a takedown affects.
 HELD_SQL = """
 WITH RECURSIVE below(id, distance) AS (
     SELECT DISTINCT artifact, 0 FROM crawl WHERE url = $url OR starts_with(url, $url || '#t=')
