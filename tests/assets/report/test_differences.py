@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spelangy_assets.cli.diff import show_difference, versions_named
+from spelangy_assets.cli.diff import show_difference
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.stage import StageContext
 from spelangy_assets.report.differences import difference_of, recipes_difference
