@@ -225,11 +225,15 @@ def diff(
 def export(
     dataset: Annotated[str, typer.Argument(help="[RECIPE/]NAME or NAME@SNAPSHOT", metavar="DATASET")],
     folder: Annotated[str, typer.Argument(help="where the files go: a folder, or an s3:// prefix")],
-    to: Annotated[str, typer.Option("--to", help="hf, lhotse, nemo, webdataset; ctm: turns and words as RTTM, CTM, SRT")],
+    to: Annotated[
+        str, typer.Option("--to", help="hf, lhotse, nemo, webdataset; ctm: turns and words as RTTM, CTM, SRT")
+    ],
     recipe: RecipeOption = "sample",
     table: Annotated[str, typer.Option(help="of a dataset that has several; default: the one that it is for")] = "",
     consent: Annotated[str, typer.Option(help="how those whose voices are in it agreed; it stands on the card")] = "",
-    push: Annotated[str, typer.Option(metavar="OWNER/NAME", help="say what would go to this repository of the Hub")] = "",
+    push: Annotated[
+        str, typer.Option(metavar="OWNER/NAME", help="say what would go to this repository of the Hub")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="with --push: send it")] = False,
     public: Annotated[bool, typer.Option("--public", help="with --push: everybody can read it")] = False,
     permit: Annotated[

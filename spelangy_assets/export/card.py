@@ -12,19 +12,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from spelangy_assets.export.facts import ASPECTS, Amounts, Facts
+from spelangy_assets.export.facts import ASPECTS, Amounts, Facts, Score
 from spelangy_assets.export.formats import Format
 from spelangy_assets.export.rights import judge
 from spelangy_assets.report.markdown import markdown_table, markdown_text
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.selection import Selection
-
-if TYPE_CHECKING:
-    from spelangy_assets.export.models import Score
 
 _LISTED = 20
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
@@ -211,11 +208,11 @@ def _aspects(amounts: Amounts) -> list[str]:
     unit = "rows" if amounts.hours is None else "hours"
     found = []
     for aspect in ASPECTS:
-        values = amounts.by.get(aspect, Counter())
+        values = sorted(amounts.by.get(aspect, {}).items(), key=lambda one: (-one[1], one[0]))
         if values:
-            listed: list[tuple[str, str]] = [(name, _amount(n, unit)) for name, n in values.most_common(_LISTED)]
+            listed = [(name, _amount(amount, unit)) for name, amount in values[:_LISTED]]
             if len(values) > _LISTED:
-                rest = sum(values.values()) - sum(n for _, n in values.most_common(_LISTED))
+                rest = sum(amount for _, amount in values[_LISTED:])
                 listed.append((f"{len(values) - _LISTED} others", _amount(rest, unit)))
             found.append(markdown_table((aspect, unit), listed, (1,)))
     return found
@@ -235,7 +232,9 @@ def _positions(facts: Facts) -> list[str]:
 def _limits(facts: Facts, amounts: Amounts) -> list[str]:
     stages, found = facts.stages(), []
     if "recognize" in stages:
-        found.append("Words of recordings are those on which speech recognizers agree, unless a transcript came with them.")
+        found.append(
+            "Words of recordings are those on which speech recognizers agree, unless a transcript came with them."
+        )
     if "speak" in stages or amounts.by.get("accent"):
         found.append("Synthetic speech is of a text-to-speech system; its accents are those that the system calls so.")
     if unknown := sum(one.licence == "unknown" for one in facts.sources):

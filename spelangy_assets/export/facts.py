@@ -5,14 +5,13 @@ Put here: gathering it. Do not put here: words (card.py).
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from spelangy_assets.export.rights import SourceRow
 from spelangy_assets.store.artifacts import Artifact, ArtifactStore
@@ -31,7 +30,7 @@ class Amounts:
 
     rows: int = 0
     hours: float | None = None
-    by: dict[str, Counter[str]] = field(default_factory=dict)
+    by: dict[str, dict[str, float]] = field(default_factory=dict)
     """Aspect -> value -> hours, or rows where these have no times."""
     speakers: int = 0
     largest_speaker_share: float = 0.0
@@ -62,6 +61,18 @@ class Facts:
 
     def stages(self) -> set[str]:
         return {row["stage"] for row in self.ancestors}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of a dataset that judges the run."""
+
+    by: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    count: int
 
 
 def facts_of(store: ArtifactStore, versions: tuple[Artifact, ...], held_ids: set[str] | None) -> Facts:
@@ -112,7 +123,7 @@ def held_ids(selection: Selection) -> set[str] | None:
     column = next((name for name in _ID_COLUMNS if shards and name in shards[0][1].schema().names), None)
     if column is None:
         return None
-    return {value for _, shard in shards for value in pc.unique(shard.table([column]).column(0)).to_pylist()}
+    return {value for _, shard in shards for value in shard.table([column]).column(0).unique().to_pylist()}
 
 
 def amounts_of(selection: Selection, sources: Mapping[str, SourceRow]) -> Amounts:
@@ -122,7 +133,7 @@ def amounts_of(selection: Selection, sources: Mapping[str, SourceRow]) -> Amount
     a diarizer counts within its recording; a voice of a TTS is one wherever it speaks.
     """
     found = Amounts()
-    speakers: Counter[tuple[str, str]] = Counter()
+    speakers: defaultdict[tuple[str, str], float] = defaultdict(float)
     for _, shard in selection.shards():
         names = shard.schema().names
         wanted = ("source_url", "url", "licence", "language", "accent", "speaker", "voice", *_ID_COLUMNS)
@@ -132,9 +143,11 @@ def amounts_of(selection: Selection, sources: Mapping[str, SourceRow]) -> Amount
         if not columns:
             continue
         table = shard.table([*columns, *(["start_s", "end_s"] if timed else [])])
-        length = pc.divide(pc.subtract(table.column("end_s"), table.column("start_s")), 3600.0) if timed else None
-        weights = length if length is not None else pa.array([1.0] * len(table))
-        grouped = table.select(columns).append_column("weight", weights).group_by(columns).aggregate([("weight", "sum")])
+        start, end = (table.column(name).to_numpy() if timed else 0.0 for name in ("start_s", "end_s"))
+        weights = pa.array((end - start) / 3600 if timed else [1.0] * len(table), pa.float64())
+        grouped = (
+            table.select(columns).append_column("weight", weights).group_by(columns).aggregate([("weight", "sum")])
+        )
         for row in grouped.to_pylist():
             amount = row.pop("weight_sum")
             _add(found, speakers, row, amount, sources)
@@ -148,7 +161,7 @@ def amounts_of(selection: Selection, sources: Mapping[str, SourceRow]) -> Amount
 
 def _add(
     found: Amounts,
-    speakers: Counter[tuple[str, str]],
+    speakers: defaultdict[tuple[str, str], float],
     row: dict[str, str],
     amount: float,
     sources: Mapping[str, SourceRow],
@@ -166,7 +179,8 @@ def _add(
     }
     for aspect, value in told.items():
         if value:
-            found.by.setdefault(aspect, Counter())[value] += amount
+            amounts = found.by.setdefault(aspect, {})
+            amounts[value] = amounts.get(value, 0.0) + amount
     speaker = voice or row.get("speaker", "")
     if speaker:
         speakers["" if voice else source_id, speaker] += amount

@@ -98,14 +98,14 @@ def upload(one: Upload, environment: Mapping[str, str], endpoint: str | None = N
 
     token = environment.get(TOKEN, "").strip()
     if not token:
-        raise HubError(f"{TOKEN} is not set: put a token with write access there (https://huggingface.co/settings/tokens)")
+        raise HubError(
+            f"{TOKEN} is not set: put a token with write access there (https://huggingface.co/settings/tokens)"
+        )
     api = HfApi(endpoint=endpoint, token=token, library_name="spelangy")
     try:
         api.create_repo(one.repository, repo_type=one.kind, private=not one.public, exist_ok=True)
         if not one.public and not api.repo_info(one.repository, repo_type=one.kind).private:
-            raise HubError(
-                f"{one.address} is public: make it private there, name another repository, or say --public"
-            )
+            raise HubError(f"{one.address} is public: make it private there, name another repository, or say --public")
         commit = api.upload_folder(
             repo_id=one.repository,
             repo_type=one.kind,

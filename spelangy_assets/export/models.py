@@ -5,10 +5,8 @@ Put here: which files and scores belong to a run. Do not put here: the card's wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from spelangy_assets.export.card import model_card
-from spelangy_assets.export.facts import Facts, facts_of
+from spelangy_assets.export.facts import Score, facts_of
 from spelangy_assets.export.rights import check_takedowns
 from spelangy_assets.export.write import CARD, Written, note
 from spelangy_assets.store.artifacts import Artifact, ArtifactStore
@@ -20,18 +18,6 @@ from spelangy_model.records import Metric
 
 STAGES = ("train_lm", "adopt_checkpoint")
 _BLOCK_BYTES = 1 << 22
-
-
-@dataclass(frozen=True)
-class Score:
-    """A metric of a dataset that judges the run."""
-
-    by: str
-    metric: str
-    value: float
-    low: float
-    high: float
-    count: int
 
 
 def is_model(selection: Selection) -> bool:

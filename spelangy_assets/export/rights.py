@@ -51,7 +51,7 @@ def check_takedowns(sources: Iterable[SourceRow], taken_down: Forgotten) -> None
     gone = [one.url or one.content_hash for one in sources if taken_down.holds(one.url, one.content_hash)]
     if gone:
         raise ValueError(
-            f"{len(gone)} of its sources were taken down ({_some(gone)}): run the recipe again, which makes it without them"
+            f"{len(gone)} of its sources were taken down ({_some(gone)}): run the recipe again, which leaves them out"
         )
 
 

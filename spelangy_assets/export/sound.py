@@ -27,7 +27,7 @@ _SPEAKABLE_KEY = re.compile(r"[0-9A-Za-z_-]+")
 
 @dataclass(frozen=True)
 class Sounded:
-    """A row: `key` is its name in an archive, `data` its FLAC file (empty where it has none), `row` all else as JSON."""
+    """A row: `key` is its name in an archive, `data` its FLAC file (empty: it has none), `row` all else, as in JSON."""
 
     key: str
     data: bytes

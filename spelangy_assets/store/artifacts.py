@@ -291,6 +291,11 @@ class ArtifactStore:
                 _known_layouts.add(self._root)
         return files
 
+    @property
+    def cache_dir(self) -> Path:
+        """Where files of a store on S3 are copied to before a library reads them from the disk."""
+        return self._cache_dir
+
     def _begin(self) -> None:
         """Mark the layout before the first file is written."""
         files = self.files

@@ -88,8 +88,7 @@ def versions_named(store: ArtifactStore, text: str, recipe: str) -> list[Artifac
 
 
 def select(store: ArtifactStore, text: str, recipe: str, table: str = "") -> Selection:
-    """Return what [RECIPE/]DATASET[@SNAPSHOT] publishes, guarded as a stage's inputs are: what did not pass its contract
-    is not read.
+    """Return what [RECIPE/]DATASET[@SNAPSHOT] publishes. As for a stage, what did not pass its contract is not read.
 
     `table` is one of the dataset's tables; by default the one that it is known for. ValueError or StoreError says what
     there is.

@@ -11,6 +11,7 @@ from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.stage import StageContext
 from spelangy_assets.report.differences import difference_of, recipes_difference
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
+from spelangy_assets.store.selection import versions_named
 from spelangy_model.records import Audio, Chunk
 
 
