@@ -82,7 +82,7 @@ def _timed_text(store: ArtifactStore, dataset: str, target: str, recipe: str, pu
     name, _, snapshot = name.partition("@")
     if name != "clean_transcripts" or push is not None:
         raise ValueError(
-            f"--to {TIMED_TEXT} writes the turns and words of one snapshot into a folder: name clean_transcripts@SNAPSHOT"
+            f"--to {TIMED_TEXT} writes a snapshot's turns and words into a folder: name clean_transcripts@SNAPSHOT"
         )
     for path in transcript_files.export_transcripts(store, of or recipe, snapshot or None, Path(target)):
         print(path)

@@ -364,7 +364,10 @@ def forget(
     reason: Reason,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say which datasets hold it")] = False,
 ) -> int:
-    """Take down what was published at a URL, for every recipe; later builds leave it out. Exports that hold it are named."""
+    """Take down what was published at a URL, for every recipe; later builds leave it out.
+
+    Exports that hold it are named.
+    """
     from spelangy_assets.store.exports import exports_with
     from spelangy_assets.store.forgotten import forget as take_down
     from spelangy_assets.store.forgotten import hashes_at, held_in

@@ -53,7 +53,7 @@ def dataset_card(
     selection: Selection, facts: Facts, amounts: Amounts, how: Format, split: str, consent: str = ""
 ) -> str:
     """Return the card of exported rows. `consent`: how those whose voices it holds agreed; empty: it is not stated."""
-    title = selection.dataset
+    title, last = selection.dataset, len(selection.shards()) - 1
     metadata = {
         "pretty_name": title,
         **licence_metadata(facts.licences),
@@ -84,7 +84,7 @@ def dataset_card(
         "## Versions",
         versions_section(selection.recipe, facts.versions),
         "## How to load",
-        "```python\n" + how.loading.format(folder="FOLDER", split=split).strip() + "\n```",
+        "```python\n" + how.loading.format(folder="FOLDER", split=split, last=last).strip() + "\n```",
     ]
     return front_matter(metadata) + "\n\n".join(part for part in parts if part) + "\n"
 

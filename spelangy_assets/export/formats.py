@@ -8,12 +8,11 @@ stand in a row and share their name up to the first dot. Archives hold no time a
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ from spelangy_assets.store.files import Files
 
 _PLAYED = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _FEATURES = json.dumps({"info": {"features": {AUDIO: {"_type": "Audio"}}}}).encode()
+_SHAR = (("cuts", "jsonl.gz"), ("recording", "tar"))
 NEMO_MANIFEST = "tarred_audio_manifest.json"
 
 
@@ -48,7 +48,7 @@ class Format:
     needs_sound: bool
     write: Callable[[Files, Part, pa.Schema, Batches], list[str]]
     loading: str
-    """Python that reads the folder, with {folder} and {split} in it."""
+    """Python that reads the folder, with {folder}, {split} and the number of the {last} shard in it."""
     finish: Callable[[Files, list[list[str]]], list[str]] = lambda files, shards: []
 
 
@@ -105,17 +105,15 @@ def _finish_nemo(files: Files, shards: list[list[str]]) -> list[str]:
 
 
 def _write_lhotse(files: Files, part: Part, schema: pa.Schema, batches: Batches) -> list[str]:
-    cuts, recordings = f"cuts.{part.number:06d}.jsonl.gz", f"recording.{part.number:06d}.tar"
-    with ExitStack() as stack:
-        add = stack.enter_context(_archive(files, recordings))
-        stream = stack.enter_context(files.open_output(cuts))
-        packed: Any = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
-        stack.enter_context(packed)
+    # In a folder of their own: lhotse takes every file beside them for a field of the cuts.
+    cuts, recordings = (f"shar/{name}.{part.number:06d}.{end}" for name, end in _SHAR)
+    # PyArrow compresses what is written to a file whose name ends in .gz.
+    with _archive(files, recordings) as add, files.open_output(cuts) as lines:
         for one in _rows(batches):
             cut = _cut(one)
             add(f"{one.key}.flac", one.data)
             add(f"{one.key}.json", _json(cut["recording"]))
-            packed.write(_json(cut) + b"\n")
+            lines.write(_json(cut) + b"\n")
     return [cuts, recordings]
 
 
@@ -202,23 +200,23 @@ FORMATS = {
             "lhotse",
             True,
             _write_lhotse,
-            'from lhotse import CutSet\n\ncuts = CutSet.from_shar(in_dir="{folder}")\n',
+            'from lhotse import CutSet\n\ncuts = CutSet.from_shar(in_dir="{folder}/shar")\n',
         ),
         Format(
             "nemo",
             True,
             _write_nemo,
-            "# in the configuration of a NeMo data set; N is the number of the last shard\n"
-            'is_tarred = True\ntarred_audio_filepaths = "{folder}/audio__OP_0..N_CL_.tar"\n'
-            'manifest_filepath = "{folder}/sharded_manifests/manifest__OP_0..N_CL_.json"\n',
+            "# in the configuration of a data set of NeMo\n"
+            'is_tarred = True\ntarred_audio_filepaths = "{folder}/audio__OP_0..{last}_CL_.tar"\n'
+            'manifest_filepath = "{folder}/sharded_manifests/manifest__OP_0..{last}_CL_.json"\n',
             _finish_nemo,
         ),
         Format(
             "webdataset",
             False,
             _write_webdataset,
-            'import webdataset\n\nrows = webdataset.WebDataset("{folder}/{split}-{{000000..N}}.tar", shardshuffle=False)'
-            ".decode()\n",
+            'import webdataset\n\nshards = "{folder}/{split}-{{000000..{last:06d}}}.tar"\n'
+            "rows = webdataset.WebDataset(shards, shardshuffle=False).decode()\n",
         ),
     )
 }
