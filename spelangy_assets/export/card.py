@@ -200,7 +200,7 @@ def _counts(facts: Facts, amounts: Amounts) -> str:
     if amounts.speakers:
         rows += [("speakers or voices", amounts.speakers), ("largest share", f"{amounts.largest_speaker_share:.1%}")]
     rows += [("recordings and pages that they are from", len(facts.sources))] if facts.sources else []
-    rows += [(f"dropped by the last step: {reason}", count) for reason, count in sorted(facts.counts.dropped.items())]
+    rows += [(f"dropped by the last step, {reason}", count) for reason, count in sorted(facts.counts.dropped.items())]
     return markdown_table(("", ""), rows, (1,))
 
 

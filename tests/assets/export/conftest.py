@@ -99,10 +99,11 @@ def tokenize(ctx: StageContext, config: Any) -> None:
 
 
 def pack(ctx: StageContext, config: Any) -> None:
-    """A row a document, of two sources alone: what the mix does not draw is no source of it."""
+    """A row a document, none of the recording c: what the mix does not draw is no source of it."""
     with ctx.out.unit(0) as out:
         (member,) = ctx.members["tokens"]
-        for row, document in enumerate(list(member.records("documents", TokenDocument))[:4]):
+        drawn = [one for one in member.records("documents", TokenDocument) if not one.source_url.endswith("/c")]
+        for row, document in enumerate(drawn):
             span = RowSpan(document.document_id, "speech.0", document.source_id, 0, 0, 4, 1)
             out.write("rows", [PackedRow(row, "speech_text", [1, 2, 3, row], [0, 1, 2, 3], [0, 1, 1, 1], [span])])
         out.add("speech.0.tokens", 16)
