@@ -33,7 +33,7 @@ def write_passages(ctx: Any, config: Any) -> None:
 
 @pytest.fixture
 def opened(store: ArtifactStore, toys: Any) -> Store:
-    """A store that holds passages with sound in three shards, of two snapshots, and metrics."""
+    """A store that holds passages with sound in three shards, and metrics with rejects."""
     crawl = toys.node("crawl")
     stage = toys.make_stage(write_passages, {"passages": SpokenPassage})
     contract = dataclasses.replace(toys.make_contract(), sql="SELECT count(*) AS metrics FROM passages")
