@@ -8,6 +8,7 @@ stand in a row and share their name up to the first dot. Archives hold no time a
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -98,7 +99,7 @@ def _write_nemo(files: Files, part: Part, schema: pa.Schema, batches: Batches) -
 def _finish_nemo(files: Files, shards: list[list[str]]) -> list[str]:
     with files.open_output(NEMO_MANIFEST) as stream:
         for _, manifest in shards:
-            with files.filesystem.open_input_stream(files.full(manifest)) as lines:
+            with files.open_input(manifest) as lines:
                 while block := lines.read(1 << 20):
                     stream.write(block)
     return [NEMO_MANIFEST]
@@ -107,8 +108,7 @@ def _finish_nemo(files: Files, shards: list[list[str]]) -> list[str]:
 def _write_lhotse(files: Files, part: Part, schema: pa.Schema, batches: Batches) -> list[str]:
     # In a folder of their own: lhotse takes every file beside them for a field of the cuts.
     cuts, recordings = (f"shar/{name}.{part.number:06d}.{end}" for name, end in _SHAR)
-    # PyArrow compresses what is written to a file whose name ends in .gz.
-    with _archive(files, recordings) as add, files.open_output(cuts) as lines:
+    with _archive(files, recordings) as add, _packed(files, cuts) as lines:
         for one in _rows(batches):
             cut = _cut(one)
             add(f"{one.key}.flac", one.data)
@@ -181,6 +181,13 @@ def _archive(files: Files, path: str) -> Iterator[Callable[[str, bytes], None]]:
             archive.addfile(member, io.BytesIO(data))
 
         yield add
+
+
+@contextmanager
+def _packed(files: Files, path: str) -> Iterator[Any]:
+    """Give a stream whose bytes are compressed by gzip, without a time."""
+    with files.open_output(path) as stream, gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed:  # type: ignore[call-overload]
+        yield packed
 
 
 def _json(value: Any) -> bytes:

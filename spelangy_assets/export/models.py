@@ -39,10 +39,7 @@ def write_model(store: ArtifactStore, selection: Selection, target: Files, conse
     if strange:
         raise ValueError(f"{target.uri} holds something already ({strange[0]}): name an empty folder")
     for path in files:
-        with (
-            store.files.filesystem.open_input_stream(store.files.full(f"{run.path}/{path}")) as source,
-            target.open_output(path) as stream,
-        ):
+        with store.files.open_input(f"{run.path}/{path}") as source, target.open_output(path) as stream:
             while block := source.read(_BLOCK_BYTES):
                 stream.write(block)
     mix = next((store.open(item, run.name.recipe) for item in run.manifest.inputs if item.role == "mix"), None)

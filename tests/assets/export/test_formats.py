@@ -127,9 +127,7 @@ def test_what_left_comes_in_again(form: str, small: Any, rows_in: Any, exported:
     found = small.store.resolve(DatasetName("again", "raw_audio", "again")).records("recordings", Recording)
     read = sorted((one.utterances[0].text, decode_flac(one.audio.bytes).tolist()) for one in found)
     wanted, sounds = rows_in("web_fine")
-    assert read == sorted(
-        (row["text"], decode_flac(sound).tolist()) for row, sound in zip(wanted, sounds, strict=True)
-    )
+    assert read == sorted((row["text"], decode_flac(sound).tolist()) for row, sound in zip(wanted, sounds, strict=True))
 
 
 @pytest.mark.slow
@@ -168,5 +166,5 @@ def test_a_transcript_leaves_with_its_stretch_of_the_recording(small: Any, expor
 
 @pytest.mark.parametrize("form", ["nemo", "lhotse"])
 def test_rows_without_sound_are_refused_where_all_is_sound(form: str, exported: Any) -> None:
-    with pytest.raises(ValueError, match=rf"{form} describes sound, and the rows of small/rows have none: take --to hf"):
+    with pytest.raises(ValueError, match=f"{form} describes sound, and the rows of small/rows have none: take --to hf"):
         exported("rows", form)

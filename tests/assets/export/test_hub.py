@@ -102,9 +102,7 @@ def written(small: Any, tmp_path: Path) -> Any:
     return write_dataset(small.store, selection, "webdataset", Files(tmp_path / "out"), CONSENT)
 
 
-def test_an_upload_is_private_and_whole_and_its_token_goes_nowhere_else(
-    written: Any, hub: Hub, tmp_path: Path
-) -> None:
+def test_an_upload_is_private_and_whole_and_its_token_goes_nowhere_else(written: Any, hub: Hub, tmp_path: Path) -> None:
     one = upload_of(written, "me/web-fine", "dataset", tmp_path / "out", CONSENT)
     (tmp_path / "out" / "mine.txt").write_text("not a part of the export")
     address = upload(one, {"HF_TOKEN": TOKEN}, hub.endpoint)
@@ -127,7 +125,7 @@ def test_a_model_goes_as_one(small: Any, hub: Hub, tmp_path: Path) -> None:
 def test_a_failed_upload_is_one_line_without_the_token_and_goes_on(written: Any, hub: Hub, tmp_path: Path) -> None:
     one = upload_of(written, "me/web-fine", "dataset", tmp_path / "out", CONSENT)
     hub.refused = "/commit/main"
-    with pytest.raises(HubError, match="the upload failed .* start it again, it goes on there") as failed:
+    with pytest.raises(HubError, match=r"the upload failed .* start it again, it goes on there") as failed:
         upload(one, {"HF_TOKEN": TOKEN}, hub.endpoint)
     assert TOKEN not in str(failed.value)
     assert "\n" not in str(failed.value)

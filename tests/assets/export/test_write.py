@@ -83,11 +83,11 @@ def test_a_source_that_was_taken_down_does_not_leave(small: Any, tmp_path: Path)
     chosen = {name: select(small.store, name, "small") for name in ("web_fine", "rows", "run")}
     forget(small.store, URL, "A. Person", "the publisher asks")
     for name, selection in chosen.items():  # what was opened before the takedown, too
+        target = Files(tmp_path / name)
         with pytest.raises(ValueError, match=rf"1 of its sources were taken down \({URL}\)"):
-            if name == "run":
-                write_model(small.store, selection, Files(tmp_path / name))
-            else:
-                write_dataset(small.store, selection, "hf", Files(tmp_path / name))
+            write_model(small.store, selection, target) if name == "run" else write_dataset(
+                small.store, selection, "hf", target
+            )
         assert not (tmp_path / name).exists()
     with pytest.raises(Exception, match="withdrawn: it held a source that was taken down"):
         select(small.store, "web_fine", "small")
