@@ -25,7 +25,7 @@ def is_model(selection: Selection) -> bool:
 
 
 def write_model(store: ArtifactStore, selection: Selection, target: Files, consent: str = "") -> Written:
-    """Write a run's files and its card into a target, and note the export in the store.
+    """Write a run's files and its card into a target; the store notes it first.
 
     ValueError for a source that was taken down, or a target that holds something else.
     """
@@ -38,6 +38,7 @@ def write_model(store: ArtifactStore, selection: Selection, target: Files, conse
     ]
     if strange:
         raise ValueError(f"{target.uri} holds something already ({strange[0]}): name an empty folder")
+    note(store, selection, facts, "model", target.uri)
     for path in files:
         with store.files.open_input(f"{run.path}/{path}") as source, target.open_output(path) as stream:
             while block := source.read(_BLOCK_BYTES):
@@ -45,7 +46,6 @@ def write_model(store: ArtifactStore, selection: Selection, target: Files, conse
     mix = next((store.open(item, run.name.recipe) for item in run.manifest.inputs if item.role == "mix"), None)
     card = model_card(run, facts, mix, scores_of(store, run), _base(store, run), consent)
     target.replace(CARD, card.encode())
-    note(store, selection, facts, "model", target.uri)
     return Written(facts, (*files, CARD), 0)
 
 

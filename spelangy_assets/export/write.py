@@ -52,7 +52,7 @@ def write_dataset(
     consent: str = "",
     log: Callable[[str], None] = lambda text: None,
 ) -> Written:
-    """Write the rows of a selection into a target, and note the export in the store.
+    """Write the rows of a selection into a target; the store notes it first.
 
     ValueError says why it is not done: an unknown form, rows without sound in a form that is made of sound, no rows, a
     source that was taken down, a target that holds something else.
@@ -69,7 +69,8 @@ def write_dataset(
         )
     facts = facts_of(store, selection.versions, held_ids(selection))
     check_takedowns(facts.sources, forgotten(store))
-    progress = _Progress(target, _identity(selection, how), len(shards))
+    progress = _Progress(target, _identity(selection, how))
+    note(store, selection, facts, how.name, target.uri)  # before: of an export that is killed, a part lies there
     split = split_of(selection.table)
     for number, (version, shard) in enumerate(shards):
         if number < progress.done:
@@ -85,7 +86,6 @@ def write_dataset(
     amounts = amounts_of(selection, {one.content_hash: one for one in facts.sources})
     target.replace(CARD, dataset_card(selection, facts, amounts, how, split, consent).encode())
     progress.finish()
-    note(store, selection, facts, how.name, target.uri)
     return Written(facts, (*files, CARD, CONTROL), sum(one["rows"] for one in progress.shards))
 
 
@@ -128,8 +128,8 @@ class _Counted:
 class _Progress:
     """The control file of an export: what it is, and its shards that are whole."""
 
-    def __init__(self, target: Files, identity: dict[str, Any], of: int):
-        self._target, self._identity, self._of = target, identity, of
+    def __init__(self, target: Files, identity: dict[str, Any]):
+        self._target, self._identity = target, identity
         self.shards: list[dict[str, Any]] = []
         text = target.read_if_there(CONTROL)
         if text is None:
