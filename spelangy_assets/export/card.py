@@ -41,6 +41,11 @@ _WHAT = {
     "rows": "Packed training rows of a mix of speech codes and text: token ids, positions, loss masks, sources.",
     "documents": "Documents as token ids: speech codes and text ids of each chunk.",
 }
+# What the Hub asks of whoever wants to read voices of people, where access to a repository is gated.
+_GATE = {
+    "extra_gated_prompt": "Voices are personal data of the people who speak.",
+    "extra_gated_fields": {"I will not use the voices to identify or to imitate a person": "checkbox"},
+}
 # What the Hub calls a licence, where that is not its SPDX id in small letters.
 _HUB_NAMES = {"mit-0": "mit", "odc-by-1.0": "odc-by", "odbl-1.0": "odbl", "cc-pddc": "pddl", "pddl-1.0": "pddl"}
 _HUB_LICENCES = re.compile(
@@ -62,6 +67,8 @@ def dataset_card(
         **({"task_categories": _TASKS[selection.table]} if selection.table in _TASKS else {}),
         "tags": ["spelangy", *(["audio"] if how.needs_sound or selection.table in ("chunks", "questions") else [])],
     }
+    if facts.holds_recordings:
+        metadata |= _GATE
     if how.name == "hf":
         files = [{"split": split, "path": f"data/{split}-*.parquet"}]
         metadata["configs"] = [{"config_name": "default", "data_files": files}]
@@ -98,6 +105,7 @@ def model_card(
         **licence_metadata(facts.licences),
         "library_name": "transformers",
         "tags": ["spelangy", "speech-language-model"],
+        **(_GATE if facts.holds_recordings else {}),
         **({"model-index": [_model_index(run.name.dataset, scores)]} if _judging(scores) else {}),
     }
     stats = run.manifest.counts.stats

@@ -26,13 +26,14 @@ class HubError(ValueError):
 
 @dataclass(frozen=True)
 class Upload:
-    """What goes to the Hub, and where."""
+    """What goes to the Hub, and where. `gated`: who wants to read it has to agree to the terms on its card."""
 
     repository: str
     kind: Literal["dataset", "model"]
     folder: Path
     files: tuple[str, ...]
     public: bool
+    gated: bool = False
 
     @property
     def address(self) -> str:
@@ -44,7 +45,8 @@ class Upload:
 
     def lines(self) -> list[str]:
         """Return what a person reads before it goes."""
-        seen = "public: everybody can read it" if self.public else "private"
+        readers = "whoever agrees to the terms on voices" if self.gated else "everybody"
+        seen = f"public: {readers} can read it" if self.public else "private"
         return [
             f"{self.address} ({self.kind}, {seen})",
             *(f"{(self.folder / name).stat().st_size / 1e6:>12.3f} MB  {name}" for name in self.files),
@@ -75,7 +77,7 @@ def upload_of(
     validate_repo_id(repository)
     check_consent(written.facts, consent)
     check_licences(written.facts.sources, permitted)
-    return Upload(repository, kind, folder, written.files, public)
+    return Upload(repository, kind, folder, written.files, public, public and written.facts.holds_recordings)
 
 
 def check_consent(facts: Facts, consent: str) -> None:
@@ -106,6 +108,8 @@ def upload(one: Upload, environment: Mapping[str, str], endpoint: str | None = N
         api.create_repo(one.repository, repo_type=one.kind, private=not one.public, exist_ok=True)
         if not one.public and not api.repo_info(one.repository, repo_type=one.kind).private:
             raise HubError(f"{one.address} is public: make it private there, name another repository, or say --public")
+        if one.gated:
+            api.update_repo_settings(one.repository, repo_type=one.kind, gated="auto")
         commit = api.upload_folder(
             repo_id=one.repository,
             repo_type=one.kind,

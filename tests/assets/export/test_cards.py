@@ -37,6 +37,8 @@ def test_the_card_of_chunks_has_what_the_hub_reads(small: Any, tmp_path: Path) -
     assert data.to_dict()["configs"] == [
         {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
     ]
+    (asked,) = data.to_dict()["extra_gated_fields"]
+    assert asked == "I will not use the voices to identify or to imitate a person"
     lines = text.splitlines()
     assert "| rows | 6 |" in lines
     assert f"| hours of sound | {6 * 0.5 / 3600:.4g} |" in lines
@@ -88,6 +90,7 @@ def test_every_card_is_one_of_the_hub(name: str, form: str, small: Any, tmp_path
     if name == "questions":
         assert "It was made from no recording and no page of a crawl." in text
         assert "personal data" not in text
+        assert "extra_gated_fields" not in data
     if name == "rows":
         assert "| CC-BY-4.0 | 16 | 2 |" in text.splitlines(), "positions and sources by licence"
 

@@ -46,7 +46,7 @@ class Hub:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST
+            do_GET = do_PUT = do_POST
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -69,6 +69,9 @@ class Hub:
             kind = "datasets/" if asked.get("type") == "dataset" else ""
             answer = {"url": f"https://huggingface.co/{kind}{name}", "id": name, "private": there["private"]}
             return (200 if there is public else 409), answer
+        if path.endswith("/settings"):
+            self.repositories["/".join(path.split("/")[3:5])] |= json.loads(body)
+            return 200, {}
         if path == "/api/validate-yaml":
             return 200, {"errors": [], "warnings": []}
         name = "/".join(path.split("/")[3:5])
@@ -119,6 +122,8 @@ def test_a_model_goes_as_one(small: Any, hub: Hub, tmp_path: Path) -> None:
     upload(one, {"HF_TOKEN": TOKEN}, hub.endpoint)
     there = hub.repositories["me/run"]
     assert there["private"] is False
+    assert there["gated"] == "auto", "who wants to read voices of people has to agree to something"
+    assert "whoever agrees to the terms on voices can read it" in one.lines()[0]
     assert set(there["files"]) == {"README.md", "config.json", "model.safetensors"}
 
 
