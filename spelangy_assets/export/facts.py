@@ -170,14 +170,14 @@ def _add(
     source = sources.get(source_id)
     url = row.get("source_url") or row.get("url") or (source.url if source else "")
     voice = row.get("voice") or (row.get("speaker", "") if row.get("accent") else "")
-    told = {
+    values = {
         "source": (urlsplit(url).hostname or "no address") if source_id else "",
         "licence": row.get("licence") or (source.licence if source else ""),
         "language": row.get("language", ""),
         "accent": row.get("accent", ""),
         "voice": voice,
     }
-    for aspect, value in told.items():
+    for aspect, value in values.items():
         if value:
             amounts = found.by.setdefault(aspect, {})
             amounts[value] = amounts.get(value, 0.0) + amount

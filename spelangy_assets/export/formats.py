@@ -172,7 +172,7 @@ def _rows(batches: Batches) -> Iterator[Sounded]:
 
 @contextmanager
 def _archive(files: Files, path: str) -> Iterator[Callable[[str, bytes], None]]:
-    """Give what adds a file to a tar archive, which goes out as a stream."""
+    """Give what adds a file to a tar archive, which is written as a stream."""
     with files.open_output(path) as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
 
         def add(name: str, data: bytes) -> None:

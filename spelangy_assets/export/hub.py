@@ -2,7 +2,7 @@
 
 Put here: that. Do not put here: which licences allow it (rights.py), or the files (write.py, models.py). The token
 comes from the environment (HF_TOKEN) and is named nowhere; a repository is private unless it is asked for as public.
-An upload that was killed goes on where it was when it is started again: huggingface_hub passes over what is there.
+A killed upload continues when it is started again: huggingface_hub skips what is there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class HubError(ValueError):
 
 @dataclass(frozen=True)
 class Upload:
-    """What goes to the Hub, and where. `gated`: who wants to read it has to agree to the terms on its card."""
+    """What is uploaded to the Hub, and where. `gated`: who wants to read it has to agree to the terms on its card."""
 
     repository: str
     kind: Literal["dataset", "model"]
@@ -44,7 +44,7 @@ class Upload:
         return sum((self.folder / name).stat().st_size for name in self.files)
 
     def lines(self) -> list[str]:
-        """Return what a person reads before it goes."""
+        """Return what a person reads before the upload."""
         readers = "whoever agrees to the terms on voices" if self.gated else "everybody"
         seen = f"public: {readers} can read it" if self.public else "private"
         return [
@@ -119,5 +119,5 @@ def upload(one: Upload, environment: Mapping[str, str], endpoint: str | None = N
         )
     except (HfHubHTTPError, OSError) as error:
         line = " ".join(str(error).split()).replace(token, "***")
-        raise HubError(f"{one.address}: the upload failed ({line[:300]}); start it again, it goes on there") from error
+        raise HubError(f"{one.address}: the upload failed ({line[:300]}); start it again, it continues") from error
     return str(commit.commit_url)

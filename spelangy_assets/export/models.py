@@ -74,6 +74,6 @@ def _base(store: ArtifactStore, run: Artifact) -> str:
     for item in run.manifest.inputs:
         if item.role == "base_lm":
             base = store.open(item, run.name.recipe)
-            told = base.manifest.config.get("checkpoint") if isinstance(base.manifest.config, dict) else None
-            return str(told["name"]) if isinstance(told, dict) and told.get("name") else str(base.name)
+            adopted = base.manifest.config.get("checkpoint") if isinstance(base.manifest.config, dict) else None
+            return str(adopted["name"]) if isinstance(adopted, dict) and adopted.get("name") else str(base.name)
     return ""

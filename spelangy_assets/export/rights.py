@@ -1,4 +1,4 @@
-"""What may be handed on: not what was taken down, and not what a licence forbids or nobody licensed.
+"""What may be handed on: not what was taken down, and not what a licence forbids or has no licence.
 
 Put here: that judgement of sources, by the licence that their publishers state. Do not put here: what a page or a
 manifest states (spelangy_model/text/rights.py, sources/audio_manifests.py), or the upload (hub.py). It is a rule of

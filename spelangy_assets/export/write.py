@@ -1,7 +1,7 @@
 """Writes an export: rows shard by shard in one form, its card, and the note of it in the store.
 
 Put here: the order of the work, and going on after a kill. Do not put here: a form (formats.py) or words (card.py).
-`export.json` in the target says what is being written and which shards are whole: a killed export goes on at the next
+`export.json` in the target says what is being written and which shards are whole: a killed export continues at the next
 shard; a target that holds anything else is refused.
 """
 
@@ -155,5 +155,5 @@ class _Progress:
         self._save(complete=True)
 
     def _save(self, complete: bool) -> None:
-        told = {"export": self._identity, "complete": complete, "shards": self.shards}
-        self._target.replace(CONTROL, json.dumps(told, indent=1).encode())
+        state = {"export": self._identity, "complete": complete, "shards": self.shards}
+        self._target.replace(CONTROL, json.dumps(state, indent=1).encode())

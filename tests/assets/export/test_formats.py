@@ -100,7 +100,7 @@ def test_manifests_of_nemo_keep_its_rules(rows_in: Any, exported: Any) -> None:
     wanted, sounds = rows_in("web_fine")
     shards = range(len(list(folder.glob("audio_*.tar"))))
     assert len(shards) == 3
-    read, heard, everything = [], [], ""
+    read, sound, everything = [], [], ""
     for shard in shards:
         archive = dict(members(folder / f"audio_{shard}.tar"))
         text = (folder / "sharded_manifests" / f"manifest_{shard}.json").read_text(encoding="utf-8")
@@ -111,10 +111,10 @@ def test_manifests_of_nemo_keep_its_rules(rows_in: Any, exported: Any) -> None:
             assert "/" not in line["audio_filepath"]
             assert line["shard_id"] == shard
             assert line["duration"] == pytest.approx(info.frames / info.samplerate)
-            heard.append(data)
+            sound.append(data)
             read.append({name: line[name] for name in wanted[0]})
     assert read == wanted
-    assert heard == sounds
+    assert sound == sounds
     assert (folder / "tarred_audio_manifest.json").read_text(encoding="utf-8") == everything
 
 

@@ -127,10 +127,10 @@ def test_a_model_goes_as_one(small: Any, hub: Hub, tmp_path: Path) -> None:
     assert set(there["files"]) == {"README.md", "config.json", "model.safetensors"}
 
 
-def test_a_failed_upload_is_one_line_without_the_token_and_goes_on(written: Any, hub: Hub, tmp_path: Path) -> None:
+def test_a_failed_upload_is_one_line_without_the_token_and_continues(written: Any, hub: Hub, tmp_path: Path) -> None:
     one = upload_of(written, "me/web-fine", "dataset", tmp_path / "out", CONSENT)
     hub.refused = "/commit/main"
-    with pytest.raises(HubError, match=r"the upload failed .* start it again, it goes on there") as failed:
+    with pytest.raises(HubError, match=r"the upload failed .* start it again, it continues") as failed:
         upload(one, {"HF_TOKEN": TOKEN}, hub.endpoint)
     assert TOKEN not in str(failed.value)
     assert "\n" not in str(failed.value)

@@ -81,7 +81,7 @@ def test_load_dataset_plays_the_sound(small: Any, tmp_path: Path) -> None:
         env={**os.environ, "LD_LIBRARY_PATH": str(links), "HF_HUB_OFFLINE": "1"},
     )
     assert said.returncode == 0, said.stderr[-2000:]
-    heard = json.loads(said.stdout)
+    played = json.loads(said.stdout)
     sounds = [row["audio"]["bytes"] for _, shard in selection.shards() for row in shard.table(["audio"]).to_pylist()]
-    assert [rate for rate, _ in heard] == [16_000] * 6
-    assert [samples for _, samples in heard] == [decode_flac(sound).tolist() for sound in sounds]
+    assert [rate for rate, _ in played] == [16_000] * 6
+    assert [samples for _, samples in played] == [decode_flac(sound).tolist() for sound in sounds]

@@ -30,7 +30,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_killed_export_goes_on_to_the_same_bytes(
+def test_a_killed_export_continues_to_the_same_bytes(
     form: str, small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write.batches_with_sound
