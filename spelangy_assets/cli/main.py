@@ -223,16 +223,34 @@ def diff(
 
 @app.command()
 def export(
-    snapshot: Annotated[str, typer.Argument(help="for example 2026-01")],
-    folder: Annotated[Path, typer.Argument(help="where the files go")],
+    dataset: Annotated[str, typer.Argument(help="[RECIPE/]NAME or NAME@SNAPSHOT", metavar="DATASET")],
+    folder: Annotated[str, typer.Argument(help="where the files go: a folder, or an s3:// prefix")],
+    to: Annotated[
+        str, typer.Option("--to", help="hf, lhotse, nemo, webdataset; ctm: turns and words as RTTM, CTM, SRT")
+    ],
     recipe: RecipeOption = "sample",
+    table: Annotated[str, typer.Option(help="of a dataset that has several; default: the one that it is for")] = "",
+    consent: Annotated[str, typer.Option(help="how those whose voices are in it agreed; it stands on the card")] = "",
+    push: Annotated[
+        str, typer.Option(metavar="OWNER/NAME", help="say what would go to this repository of the Hub")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="with --push: send it")] = False,
+    public: Annotated[bool, typer.Option("--public", help="with --push: everybody can read it")] = False,
+    permit: Annotated[
+        list[str] | None, typer.Option(metavar="LICENCE", help="with --push: a stated licence that allows it, too")
+    ] = None,
 ) -> int:
-    """Write a snapshot's turns and words as RTTM, CTM and SRT."""
-    from spelangy_assets.report.transcript_files import export_transcripts
+    """Write a dataset or a run, with its card, in a form that other tools read, and upload it.
 
-    for path in export_transcripts(_store(), _name(recipe), snapshot, folder):
-        print(path)
-    return 0
+    Examples: spelangy export web_fine out --to hf; spelangy export run_fine model --to hf --push me/run-fine
+    """
+    from spelangy_assets.cli.export import Push
+    from spelangy_assets.cli.export import export as write
+
+    if not push and (yes or public or permit):
+        raise typer.BadParameter("--yes, --public and --permit belong to --push")
+    asked = Push(push, permit or [], public, yes) if push else None
+    return write(_store(), dataset, folder, to, _name(recipe), table, consent, asked)
 
 
 @app.command()
@@ -379,9 +397,13 @@ def forget(
     reason: Reason,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say which datasets hold it")] = False,
 ) -> int:
-    """Take down what was published at a URL, for every recipe; later builds leave it out."""
+    """Take down what was published at a URL, for every recipe; later builds leave it out.
+
+    Exports that hold it are named.
+    """
+    from spelangy_assets.store.exports import exports_with
     from spelangy_assets.store.forgotten import forget as take_down
-    from spelangy_assets.store.forgotten import held_in
+    from spelangy_assets.store.forgotten import hashes_at, held_in
     from spelangy_model.credentials import without_credentials
 
     store = _store()
@@ -392,6 +414,11 @@ def forget(
     for row in held:
         print(f"{'  ' * row['distance']}{row['id']}{'' if row['published'] else '  (not published)'}")
     print(f"{len(held)} versions hold it or were made from one that does")
+    left = exports_with(store, url, hashes_at(store, url))
+    for one in left:
+        print(f"exported {one.at}: {one.dataset} as {one.format} to {one.place}")
+    if left:
+        print(f"{len(left)} exports hold it: take it out there by hand")
     if not dry_run:
         take_down(store, url, by, reason)
         if (folder := _settings().downloads).is_dir():

@@ -116,11 +116,29 @@ class ShardFile:
     def records(self, record: type[T]) -> list[T]:
         return from_table(self.table(), record)
 
+    def batches(self, columns: Sequence[str] | None = None, batch_rows: int = 64) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in order, `batch_rows` of them at once."""
+        with self._open() as parquet:
+            yield from parquet.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+
+    def slice(self, start: int, stop: int) -> pa.Table:
+        """Return the rows `start` to `stop`, without `stop`; reads the row groups that hold them."""
+        with self._open() as parquet:
+            begin, wanted = 0, []
+            for group in range(parquet.num_row_groups):
+                end = begin + parquet.metadata.row_group(group).num_rows
+                if begin < stop and end > start:
+                    wanted.append((group, begin))
+                begin = end
+            if not wanted:
+                return parquet.schema_arrow.empty_table()
+            found = parquet.read_row_groups([group for group, _ in wanted])
+            return found.slice(start - wanted[0][1], stop - start)
+
     def iter_records(self, record: type[T], batch_rows: int = 64) -> Iterator[T]:
         """Yield records in order, holding `batch_rows` of them in memory; reads the record's columns alone."""
-        with self._open() as parquet:
-            for batch in parquet.iter_batches(batch_size=batch_rows, columns=schema_of(record).names):
-                yield from from_table(batch, record)
+        for batch in self.batches(schema_of(record).names, batch_rows):
+            yield from from_table(batch, record)
 
     def chosen_records(self, record: type[T], column: str, values: Collection[str]) -> Iterator[T]:
         """Yield the records whose `column` is one of `values`, in order; no other becomes a record.
@@ -272,6 +290,11 @@ class ArtifactStore:
             if found is not None:
                 _known_layouts.add(self._root)
         return files
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where files of a store on S3 are copied to before a library reads them from the disk."""
+        return self._cache_dir
 
     def _begin(self) -> None:
         """Mark the layout before the first file is written."""

@@ -44,6 +44,9 @@ def below(root: str, *names: str) -> str:
     return "/".join([place.rstrip("/"), *names]) + mark + options
 
 
+_AS_IT_IS = None  # else PyArrow compresses and opens what has a name that ends in .gz, on S3 twice
+
+
 def unique() -> str:
     """Return a text that no other process or thread gives: for names of drafts and leases, never of data."""
     return f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}-{time.time_ns()}"
@@ -90,7 +93,7 @@ class Files:
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
         if self._objects is None:
-            with self.filesystem.open_input_stream(self.full(path)) as stream:
+            with self.open_input(path) as stream:
                 return stream.read()
         data = self._objects.read(self.full(path))
         if data is None:
@@ -103,11 +106,15 @@ class Files:
         except FileNotFoundError:
             return None
 
+    def open_input(self, path: str) -> pa.NativeFile:
+        """Open a file to be read from its beginning on; FileNotFoundError when there is none."""
+        return self.filesystem.open_input_stream(self.full(path), compression=_AS_IT_IS)
+
     def open_output(self, path: str) -> pa.NativeFile:
         """Open a file to be written in place. A kill leaves it torn: only a control file written after it counts."""
         if self.is_local:
             self.local(path).parent.mkdir(parents=True, exist_ok=True)
-        return self.filesystem.open_output_stream(self.full(path))
+        return self.filesystem.open_output_stream(self.full(path), compression=_AS_IT_IS)
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file in place, from bytes that are in memory."""
@@ -303,7 +310,7 @@ class _PatientS3(pafs.FileSystemHandler):
         return pa.PythonFile(_PatientFile(self._inner.open_input_file(path)), mode="r")
 
     def open_output_stream(self, path: str, metadata: Any) -> pa.NativeFile:
-        return self._inner.open_output_stream(path, metadata=metadata)
+        return self._inner.open_output_stream(path, metadata=metadata, compression=_AS_IT_IS)
 
     def open_append_stream(self, path: str, metadata: Any) -> pa.NativeFile:
         raise NotImplementedError("S3 appends to no object")

@@ -83,6 +83,22 @@ def forgotten_at(store: ArtifactStore, read: str) -> Forgotten:
     return _forgotten([one for one in takedowns(store) if read not in one.spared])
 
 
+def forgotten(store: ArtifactStore) -> Forgotten:
+    """Return all that was ever taken down, whatever snapshots held it."""
+    return _forgotten(takedowns(store))
+
+
+def hashes_at(store: ArtifactStore, url: str) -> set[str]:
+    """Return the content hashes of what the store holds from an address."""
+    with connect(store) as connection:
+        rows = query(connection, "SELECT url, content_hash FROM crawl")
+    return _hashes_at(rows, url.partition("#t=")[0])
+
+
+def _hashes_at(rows: list[dict], url: str) -> set[str]:
+    return {row["content_hash"].partition("-")[0] for row in rows if row["url"].partition("#t=")[0] == url}
+
+
 def _forgotten(several: list[Takedown]) -> Forgotten:
     return Forgotten(
         frozenset(one.url for one in several), frozenset(digest for one in several for digest in one.content_hashes)
@@ -131,7 +147,7 @@ def forget(store: ArtifactStore, url: str, by: str, reason: str) -> Takedown:
     with connect(store) as connection:
         rows = query(connection, "SELECT url, content_hash, artifact FROM crawl")
         artifacts = query(connection, "SELECT id, stage, partition, build_key FROM artifacts")
-    hashes = {row["content_hash"].partition("-")[0] for row in rows if row["url"].partition("#t=")[0] == url}
+    hashes = _hashes_at(rows, url)
     probe = Forgotten(frozenset([url]), frozenset(hashes))
     holding = {row["artifact"] for row in rows if probe.holds(row["url"], row["content_hash"])}
     ids = {(Address(row["stage"], row["partition"]), row["build_key"]): row["id"] for row in artifacts}

@@ -494,7 +494,7 @@ def digest_of_file(files: Files, path: str) -> str:
     """Return the SHA-256 of a file's bytes, reading a block at a time; empty when it is not there."""
     digest = hashlib.sha256()
     try:
-        with files.filesystem.open_input_stream(files.full(path)) as stream:
+        with files.open_input(path) as stream:
             while block := stream.read(_BLOCK_BYTES):
                 digest.update(block)
     except FileNotFoundError:

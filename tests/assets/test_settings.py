@@ -46,5 +46,5 @@ def test_a_full_or_closed_disk_is_told_in_one_line(
         raise OSError(number, "as the system says it", "/data/out/turns.rttm")
 
     monkeypatch.setattr(transcript_files, "export_transcripts", fail)
-    assert command_line.main(["export", "2026-01", "out"]) == 2
+    assert command_line.main(["export", "clean_transcripts@2026-01", "out", "--to", "ctm"]) == 2
     assert capsys.readouterr().err == "spelangy: /data/out/turns.rttm: as the system says it\n"

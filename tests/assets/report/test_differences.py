@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from spelangy_assets.cli.diff import show_difference, versions_named
+from spelangy_assets.cli.diff import show_difference
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.stage import StageContext
 from spelangy_assets.report.differences import difference_of, recipes_difference
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
+from spelangy_assets.store.selection import versions_named
 from spelangy_model.records import Audio, Chunk
 
 

@@ -24,6 +24,11 @@ def test_what_was_written_is_read(files: Files):
     assert files.sizes(["a/b/data.bin", "a/none", "a/mark.json"]) == [2, None, 1]
 
 
+def test_bytes_are_as_they_were_given_whatever_the_name(files: Files):
+    files.write("notes.json.gz", b"not packed")
+    assert files.local("notes.json.gz").read_bytes() == files.read("notes.json.gz") == b"not packed"
+
+
 def test_the_uri_leads_back_to_the_same_files(files: Files):
     files.write("a.bin", b"1")
     assert Files(files.uri).read("a.bin") == b"1"

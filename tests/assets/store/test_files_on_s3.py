@@ -62,6 +62,10 @@ def test_files_are_written_listed_and_deleted(root: str):
     assert files.read("a/mark.json") == b"2"
     assert files.names("a") == [("b", True), ("mark.json", False)]
     assert files.names("") == [("a", True)]
+    files.write("notes.json.gz", b"not packed")
+    with files.open_input("notes.json.gz") as stream:
+        assert stream.read() == files.read("notes.json.gz") == b"not packed"
+    files.delete_file("notes.json.gz")
     assert files.sizes(["a/b/data.bin", "a/none", "a/mark.json"]) == [2, None, 1]
     files.delete("a/b")
     assert [name for name, _ in files.names("a")] == ["mark.json"]

@@ -1,0 +1,78 @@
+"""Which data left the store: where each export lies, and the sources that it holds.
+
+    {root}/exports/{id}.parquet    the sources of an export: kind, content_hash, url, licence
+    {root}/exports/{id}.json       the export, written after it
+
+Put here: the record of exports, and which of them hold a source. Do not put here: the export itself (export/). The
+record stays when the version that was exported is collected as garbage: what left does not come back by that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_assets.store.fingerprint import digest_of
+from spelangy_assets.store.forgotten import Forgotten
+
+_FOLDER = "exports"
+_SOURCES = pa.schema([(name, pa.string()) for name in ("kind", "content_hash", "url", "licence")])
+
+
+@dataclass(frozen=True)
+class Export:
+    """Data that left. `place` is a folder, an s3:// prefix or a repository of the Hub; `versions` are data versions."""
+
+    dataset: str
+    format: str
+    place: str
+    versions: tuple[str, ...]
+    at: str
+
+    @property
+    def id(self) -> str:
+        return digest_of([self.dataset, self.format, self.place, list(self.versions)])[:24]
+
+
+def record_export(store: ArtifactStore, export: Export, sources: Iterable[Mapping[str, str]]) -> None:
+    """Note an export with its sources; the same export to the same place is noted once."""
+    table = pa.Table.from_pylist([dict(one) for one in sources], schema=_SOURCES)
+    packed = io.BytesIO()
+    pq.write_table(table, packed)
+    store.files.write(f"{_FOLDER}/{export.id}.parquet", packed.getvalue())
+    store.files.replace(f"{_FOLDER}/{export.id}.json", json.dumps(asdict(export), indent=1).encode())
+
+
+def exports(store: ArtifactStore) -> Iterator[Export]:
+    """Yield the exports of a store."""
+    for name, is_folder in store.files.names(_FOLDER):
+        if not is_folder and name.endswith(".json") and not name.startswith("."):
+            found = json.loads(store.files.read(f"{_FOLDER}/{name}"))
+            yield Export(**{**found, "versions": tuple(found["versions"])})
+
+
+def exports_with(store: ArtifactStore, url: str, content_hashes: Iterable[str] = ()) -> list[Export]:
+    """Return the exports that hold what was published at an address, or equal bytes from another one, oldest first."""
+    url = url.partition("#t=")[0]
+    held = [(one, _sources(store, one)) for one in exports(store)]
+    hashes = {digest.partition("-")[0] for digest in content_hashes}
+    hashes |= {
+        digest.partition("-")[0] for _, rows in held for digest, where in rows if where.partition("#t=")[0] == url
+    }
+    probe = Forgotten(frozenset([url]), frozenset(hashes))
+    found = [one for one, rows in held if any(probe.holds(where, digest) for digest, where in rows)]
+    return sorted(found, key=lambda one: (one.at, one.place))
+
+
+def _sources(store: ArtifactStore, export: Export) -> list[tuple[str, str]]:
+    with contextlib.suppress(FileNotFoundError):
+        table = pq.read_table(io.BytesIO(store.files.read(f"{_FOLDER}/{export.id}.parquet")))
+        return list(zip(table.column("content_hash").to_pylist(), table.column("url").to_pylist(), strict=True))
+    return []
