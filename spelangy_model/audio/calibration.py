@@ -6,9 +6,9 @@ not put here: the vote (rover.py), where hypotheses and texts come from.
 A recognizer's confidence is on a scale of its own: 0.9 of one is right as often as 0.6 of another. Each system's is
 mapped to the share of such words that are right (J. Platt, "Probabilistic outputs for support vector machines", 1999:
 a logistic curve, here over the confidence's logit). alpha and null_confidence are then those of a small grid with the
-fewest word errors; of equal ones, those whose neighbours err least. With three systems or more only such are tried with
-which a word that one system alone says at a confidence of 0.9 loses to another's silence, whatever a third says there:
-speech without insertions teaches nothing of them.
+fewest word errors; of equal ones, those whose neighbours err least. With three systems or more, the grid
+holds only values with which a word of one system alone, at a confidence of 0.9, loses to another system's silence:
+speech without insertions does not show their cost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from spelangy_model.records import Word
 
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 NULL_CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-SURE = 0.9  # of a word that nobody said, as a recognizer that makes words up is of it
+SURE = 0.9  # the confidence of a recognizer in a word that it made up
 PRIOR_WORDS = 10.0  # how many words the curve of no change weighs: few words move it little
 
 
@@ -43,9 +43,9 @@ def right_words(words: Sequence[Word], text: str) -> np.ndarray:
     """Return which words stand in a text at their place in a cheapest alignment, bool (n,); marks alone do not."""
     from spelangy_model.audio import word_network
 
-    said = [place for place, word in enumerate(words) if normalized(word.text)]
+    worded = [place for place, word in enumerate(words) if normalized(word.text)]
     true = [word for word in text.split() if normalized(word)]
-    folded = fold([[words[place].text for place in said], true])
+    folded = fold([[words[place].text for place in worded], true])
     codes: dict[str, int] = {}
     keys = np.array([codes.setdefault(key, len(codes)) for row in folded for one in row for key in one], np.int64)
     count = sum(map(len, folded[0]))
@@ -56,7 +56,7 @@ def right_words(words: Sequence[Word], text: str) -> np.ndarray:
     equal[both[:, 0]] = keys[both[:, 0]] == keys[both[:, 1]]
     right = np.zeros(len(words), bool)
     at = 0
-    for place, reading in zip(said, folded[0], strict=True):
+    for place, reading in zip(worded, folded[0], strict=True):
         right[place] = equal[at : at + len(reading)].all()
         at += len(reading)
     return right
@@ -79,16 +79,16 @@ def fit_calibration(system: str, confidences: np.ndarray, right: np.ndarray) -> 
 
 
 def fit_weights(speech: Sequence[KnownSpeech], systems: Sequence[str], weights: RoverWeights) -> RoverWeights:
-    """Return `weights` with calibrations, alpha and null_confidence fitted. Raises ValueError where nothing was heard.
+    """Return `weights` with calibrations, alpha and null_confidence fitted. Raises ValueError if a system has no words.
 
-    What was fitted says little of speech of another kind: measure on recordings that had no part in it.
+    The fit may not hold for other kinds of speech: measure on recordings that it did not use.
     """
     calibrations = []
     for place, system in enumerate(systems):
         words = [[word for turn in one.turns for word in turn[place]] for one in speech]
         flat = [word for of_one in words for word in of_one]
         if not flat:
-            raise ValueError(f"{system} heard no word in all of the speech whose text is known; nothing can be fitted")
+            raise ValueError(f"{system} recognized no word in the speech whose text is known; nothing can be fitted")
         right = np.concatenate([right_words(own, one.text) for own, one in zip(words, speech, strict=True)])
         calibrations.append(fit_calibration(system, np.array([word.confidence for word in flat]), right))
     weights = replace(weights, calibrations=tuple(calibrations))

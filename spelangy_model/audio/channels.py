@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-DEAD_DB = -40.0  # below the loudest channel: crosstalk of a microphone across the table lies above
-CANCELLED_SHARE = 0.25  # of the channels' power that their sum keeps: those that have nothing in common keep all of it
+DEAD_DB = -40.0  # below the loudest channel; crosstalk from a microphone across the table is above it
+CANCELLED_SHARE = 0.25  # of the channels' power that remains in their sum; uncorrelated channels keep all of it
 CANCELLED_AT_MOST = 0.05  # of the sound, in a file that is averaged all the same
 
 _PIECE_FRAMES = 8192

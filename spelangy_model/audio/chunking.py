@@ -10,13 +10,14 @@ After "Data-Centric Lessons To Improve Speech-Language Pretraining". Both chunki
 A segment of somebody else, or one that a filter dropped, between two segments keeps them apart: its sound has no text.
 A document is a run of consecutive chunks.
 
-A cut lies where it is quietest between two words, and what is quiet is judged over a tenth of a second, so that the
-closure inside of a "t" is none. Of that quiet it takes the first twentieth of a second behind a word (the last before
-one), so that an edge says when the word ends: the rest of a pause inside of a turn goes to the next chunk. What is
-hardly quieter than the speech around it is no pause: there the cut is the one quietest point. The words say where to
-look, and the turns only where they do not contradict them: a diarizer changes the speaker 0.2 s early or late. Where
-there is no quiet between two words but much of it close by, the recognizer has given a word the silence beside it, as
-Whisper does at the start of a window; then the cut lies in that silence, and the word's time ends at the cut.
+A cut is at the quietest place between two words. Quiet is measured over a tenth of a second, so that the closure inside
+a "t" does not count. Of a quiet stretch a chunk takes the first twentieth of a second after a word (the last before a
+word), so that the edge marks the end of the word; the rest of a pause inside a turn belongs to the next chunk. A
+stretch hardly quieter than the speech around it is not a pause: there the cut is at the single quietest point. Word
+times decide where to look; turns count only where they do not contradict word times, because a diarizer changes the
+speaker 0.2 s early or late. If there is no quiet between two words but a long quiet stretch close by, the recognizer
+has counted the silence as part of a word, as Whisper does at the start of a window; then the cut is in that silence,
+and the word's time ends at the cut.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Edges:
     """Where the edges of chunks and documents lie, whatever the chunks are made of."""
 
     margin_s: float = 0.5
-    """How far before its first word and after its last one a chunk may reach for a quiet point, not into what is said
-    or was dropped there; it takes at most a twentieth of a second of that quiet."""
+    """How far before its first word and after its last one a chunk may reach for a quiet point, not into speech or
+    dropped segments; it takes at most a twentieth of a second of the quiet stretch."""
     slack_s: float = 0.4
     """How far a word's time may be wrong, at most half of the word."""
     max_document_gap_s: float = 10.0
@@ -126,7 +127,7 @@ def chunk_recording(
     """Return the chunks of one recording, in order of time.
 
     `samples` (n,): the whole recording at 16 kHz. `dropped`: the segments whose sound has no text. Every word of
-    the transcripts is in exactly one chunk; chunks overlap only where what is said does.
+    the transcripts is in exactly one chunk; chunks overlap only where speech does.
     """
     turns = _turns(transcripts, dropped, rule)
     last_to_end = [None, *accumulate(turns, lambda a, b: max(a, b, key=lambda turn: turn.last_s))]
@@ -168,7 +169,7 @@ class _Turn:
     """A segment, kept (with words) or dropped (without).
 
     `first_s`, `last_s`: where its first word begins and its last one ends, or all of a dropped one. `from_s`, `to_s`:
-    the same, widened to where the diarizer heard speech, by `slack_s` at most.
+    the same, widened to where the diarizer found speech, by `slack_s` at most.
     """
 
     speaker: str
@@ -375,7 +376,7 @@ def _near(energy: np.ndarray, gap: _Gap, from_left: bool) -> float:
 
 
 def _is_silent(energy: np.ndarray, run: tuple[float, float]) -> bool:
-    """Return whether a quiet run is much quieter than the loudest close by, as what lies inside of a word is not."""
+    """Return whether a quiet run is much quieter than the loudest sound close by; a quiet run inside a word is not."""
     around = _frames(energy, run[0] - _AROUND_S, run[1] + _AROUND_S)
     own = _frames(energy, *run)
     if not len(own):

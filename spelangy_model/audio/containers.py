@@ -1,4 +1,4 @@
-"""What a file of sound says of itself: where its streams begin and end, and whether it has all that it states.
+"""The header of an audio file: where its streams begin and end, and whether all stated bytes are there.
 
 Put here: the marks and sizes of containers, read from their bytes alone. Do not put here: decoding (io.py).
 

@@ -94,7 +94,7 @@ def first_drop(transcript: Transcript, segment: Segment, limits: FilterLimits) -
 
 
 def _language(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
-    # A text that is too short to tell and that nobody listened to is not foreign for that.
+    # A text too short for detection, without a detector on the audio, has no known language: keep it.
     if limits.languages and transcript.language not in (*limits.languages, UNDETERMINED):
         return Drop("language", f"{transcript.language}, not one of {', '.join(limits.languages)}")
     return None
@@ -121,13 +121,13 @@ def _overlap(transcript: Transcript, segment: Segment, limits: FilterLimits) -> 
 
 
 def _noise(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
-    if segment.snr_db < limits.min_snr_db:  # not for NaN: nobody measured
+    if segment.snr_db < limits.min_snr_db:  # False for NaN, which means not measured
         return Drop("low_snr", f"{segment.snr_db:.1f} dB < {limits.min_snr_db} dB")
     return None
 
 
 def _silence(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
-    # Given words have interpolated times, which say nothing of where each was heard.
+    # Given words have interpolated times, which do not show where each word is spoken.
     if transcript.systems == ["given"] or math.isnan(segment.snr_db):
         return None
     words = [word for word in transcript.words if normalized(word.text)]

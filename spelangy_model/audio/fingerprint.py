@@ -6,7 +6,7 @@ Put here: landmarks and their matching. Do not put here: which recordings are co
 Landmarks are pairs of spectral peaks, as in Wang, "An industrial-strength audio search algorithm" (ISMIR 2003): a hash
 of both frequencies and the time between them, and when it occurs. Of all hashes a fixed fraction is kept, chosen by the
 hash itself (Broder's sampling modulo m), so that two copies keep the same ones. Two recordings that hold the same sound
-share landmarks at one and the same distance in time; the same words said again do not.
+share landmarks at one constant distance in time; the same words spoken again do not.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _peaks(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def matched_frames(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], offset: int) -> np.ndarray:
-    """Return the frames of `other` at which a landmark of `one` lies too, `offset` frames earlier there."""
+    """Return the frames of `other` with a landmark that `one` has too, `offset` frames earlier."""
     keys = [(one[0].astype(np.int64) << 32) + one[1] + offset + shift for shift in range(-_TOLERANCE, _TOLERANCE + 1)]
     own = (other[0].astype(np.int64) << 32) + other[1]
     return other[1][np.isin(own, np.concatenate(keys))]

@@ -6,10 +6,10 @@ put here: limits on them (audio/filters.py), or anything that knows of speech, s
 Loudness is the integrated loudness of ITU-R BS.1770-4 with both gates, as ffmpeg's `ebur128` filter measures it.
 
 The signal-to-noise ratio is read off the distribution of frame levels, as NIST's `stnr` does: the 10th percentile of
-20 ms frames is the noise, the 90th is speech and noise. It needs pauses, as speech has them, and says nothing about
-music. On read speech with white noise added at 0 to 20 dB it lies 4 to 2 dB above the ratio to the active speech level,
-with a standard deviation of 1 to 2.5 dB; WADA-SNR (Kim and Stern, Interspeech 2008), tried beside it on the same clips,
-had one of 1 to 4.6 dB, and the end of its table for many a clean one.
+20 ms frames is the noise, the 90th is speech and noise. It needs the pauses of speech and is meaningless for music.
+On read speech with white noise added at 0 to 20 dB it is 4 to 2 dB above the ratio to the active speech level, with a
+standard deviation of 1 to 2.5 dB. WADA-SNR (Kim and Stern, Interspeech 2008), tested on the same clips, had a standard
+deviation of 1 to 4.6 dB and reached the end of its table for many clean clips.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from spelangy_model.audio.io import SAMPLE_RATE_HZ, SILENT_PEAK
 
 FULL_SCALE = 0.999  # at or above it a sample counts as clipped: 16 bits reach 0.99997, lossy codecs go beyond 1
 BANDWIDTH_FLOOR_DB = -60.0  # below the strongest bin of the mean spectrum; codecs cut to below -80
-SNR_RANGE_DB = (-20.0, 100.0)  # where there is no noise at all, or nothing else, the ratio has no number
-LEAST_LOUDNESS_LUFS = -70.0  # the absolute gate: what lies below it, or is shorter than a block of 400 ms, is this
+SNR_RANGE_DB = (-20.0, 100.0)  # without noise, or with noise alone, the ratio is infinite or undefined
+LEAST_LOUDNESS_LUFS = -70.0  # the absolute gate; also the value of sound below it or shorter than a block of 400 ms
 
 _WINDOW_S = 0.05
 _HOP_S = 0.25  # a mean spectrum needs no more than four looks a second
@@ -84,16 +84,16 @@ class SourceMeter:
 
     @property
     def bandwidth_hz(self) -> float:
-        """The highest frequency of the mean spectrum within BANDWIDTH_FLOOR_DB of its strongest; 0 when there is none.
+        """The highest frequency of the mean spectrum within BANDWIDTH_FLOOR_DB of its strongest bin; 0 without sound.
 
-        It tells a telephone call or a low bit rate inside of a file of a higher sample rate.
+        It reveals a telephone call or a low bit rate in a file with a higher sample rate.
         """
         power = self._power.copy()
         power[:2] = 0  # an offset is no sound
         if power.max() <= 0:
             return 0.0
-        heard = np.flatnonzero(power >= power.max() * 10 ** (BANDWIDTH_FLOOR_DB / 10))
-        return float(heard[-1]) * self._rate / self._window
+        strong = np.flatnonzero(power >= power.max() * 10 ** (BANDWIDTH_FLOOR_DB / 10))
+        return float(strong[-1]) * self._rate / self._window
 
 
 def _loudness_lufs(samples: np.ndarray) -> float:

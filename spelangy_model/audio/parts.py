@@ -2,8 +2,8 @@
 
 Put here: the cutting. Do not put here: decoding (io.py), or segments (turns.py), which lie inside of a part.
 
-A part is long enough for its speakers to be told apart and short enough to be held, decoded and sent as one row. It is
-cut in the quietest tenth of a second, and never inside of an utterance that is known beforehand.
+A part is long enough to diarize its speakers, and short enough to decode, hold and send as one row. Cuts are in the
+quietest tenth of a second, and never inside an utterance that is known beforehand.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Turn:
 
 
 def join_gaps(turns: Iterable[Turn], max_gap_s: float) -> list[Turn]:
-    """Join turns of the same speaker that are at most `max_gap_s` apart, whoever speaks in between; sorted."""
+    """Join turns of the same speaker that are at most `max_gap_s` apart, even if others speak in between; sorted."""
     joined: list[Turn] = []
     last: dict[str, int] = {}
     for turn in sorted(turns):
@@ -57,7 +57,7 @@ def split_long(turn: Turn, samples: np.ndarray, max_s: float) -> list[Turn]:
     rest = turn
     while rest.duration_s > max_s:
         count = int(np.ceil(rest.duration_s / max_s - 1e-9))
-        # All the later parts together hold (count - 1) * max_s at most, so the cut lies no earlier than `first`;
+        # All the later parts together hold (count - 1) * max_s at most, so the cut is no earlier than `first`;
         # half a part at least keeps the cut from shaving off a sliver where there is much room.
         first = max(rest.start_s + rest.duration_s - (count - 1) * max_s, rest.start_s + max_s / 2)
         cut = _quietest(samples, min(first, rest.start_s + max_s), rest.start_s + max_s)
@@ -102,9 +102,9 @@ def overlap_s(turns: Sequence[Turn]) -> list[float]:
 
 def shared_spans(turns: Iterable[Turn]) -> list[tuple[float, float]]:
     """Return (start_s, end_s) of the stretches in which two or more speakers speak, in order of time."""
-    joined = join_gaps(turns, 0.0)  # nobody speaks together with himself
+    joined = join_gaps(turns, 0.0)  # turns of one speaker do not overlap
     edges = [edge for turn in joined for edge in ((turn.start_s, 1), (turn.end_s, -1))]
-    edges.sort(key=lambda edge: (edge[0], -edge[1]))  # who begins where another ends leaves no seam
+    edges.sort(key=lambda edge: (edge[0], -edge[1]))  # a turn that begins where another ends does not overlap it
     spans: list[tuple[float, float]] = []
     speaking, since_s = 0, 0.0
     for time_s, change in edges:

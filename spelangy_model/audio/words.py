@@ -18,7 +18,7 @@ from spelangy_model.records import Word
 def normalized(word: str) -> str:
     """Return the form in which two words are compared: NFKC, case folded, letters, marks and digits only.
 
-    Currency and percent signs stay, since "$5" and "5" are said differently. A word of punctuation alone gives "".
+    Currency and percent signs stay, since "$5" and "5" are spoken differently. A word of punctuation alone gives "".
     """
     folded = unicodedata.normalize("NFKC", word).casefold()
     return "".join(c for c in folded if c in "%$€£" or unicodedata.category(c)[0] in "LMN")
@@ -60,7 +60,7 @@ def in_order_times(starts_s: list[float], ends_s: list[float]) -> bool:
 def spread(text: str, start_s: float, end_s: float, confidence: float = 1.0) -> list[Word]:
     """Return the words of `text` with times interpolated between `start_s` and `end_s` by their characters.
 
-    For a transcript that came with the audio and says only when an utterance begins and ends: each word takes the
+    For a transcript that came with the audio and states only when an utterance begins and ends: each word takes the
     time of its share of the characters, a space counting as one, so that words do not touch.
     """
     pieces = text.split()

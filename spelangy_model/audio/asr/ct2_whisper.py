@@ -2,9 +2,10 @@
 
 Put here: that adapter. Do not put here: Whisper through its own library (openai_whisper.py).
 
-faster-whisper's own batched pipeline drops what a window says after its last timestamp, and lets the times of a window
-depend on the one before. So the stack of windows is encoded and decoded here at once, each window is timed by itself,
-and one that its decoder left unfinished is decoded again from where it stopped, as faster-whisper does one by one.
+faster-whisper's own batched pipeline drops the words of a window after its last timestamp, and lets the times of a
+window depend on the one before. So the stack of windows is encoded and decoded here at once, each window is timed by
+itself, and one that its decoder left unfinished is decoded again from where it stopped, as faster-whisper does one by
+one.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from spelangy_model.weights import whisper_ct2
 class FasterWhisper:
     """The literals.
 
-    A multilingual model finds the language of each window from the same encoding from which it decodes. A window of
-    a language that is not in `languages`, detected with at least `certain_language_probability`, is not decoded; an
-    empty `languages` decodes all. An English-only model takes every window as English. `initial_prompt` is text that
-    the model takes as said before each window, `hotwords` are words that it is to expect. `batch_windows` windows are
+    A multilingual model finds the language of each window from the same encoding from which it decodes. A window of a
+    language that is not in `languages`, detected with at least `certain_language_probability`, is not decoded; an empty
+    `languages` decodes all. An English-only model takes every window as English. `initial_prompt` is text that the
+    model takes as spoken before each window, `hotwords` are words that it should expect. `batch_windows` windows are
     encoded and decoded at once.
     """
 
@@ -176,7 +177,7 @@ class _Recognizer:
         from faster_whisper.transcribe import TranscriptionOptions
 
         # One temperature: the fallback to others samples, and is neither cheap nor repeatable. Whisper decodes its
-        # timestamps too: without them it goes on after the last word ("Thank you.").
+        # timestamps too: without them it adds text after the last word ("Thank you.").
         return TranscriptionOptions(
             beam_size=self._system.beam_size,
             best_of=1,

@@ -32,7 +32,7 @@ class WhisperTimestamped:
     """The literals; in float32, greedy.
 
     A window whose language is not known beforehand is taken as the first of `languages`. `initial_prompt` is text that
-    the model takes as said before each window.
+    the model takes as spoken before each window.
     """
 
     name: str

@@ -41,10 +41,10 @@ def words_of(pieces: Iterable[Piece], frame_s: float) -> list[Word]:
     for piece in pieces:
         if piece.text == "|" or piece.text.startswith("\u2581"):
             close()
-        said = piece.text.lstrip("\u2581|")
-        if not said or (said[0], said[-1]) in {("<", ">"), ("[", "]")}:
+        token = piece.text.lstrip("\u2581|")
+        if not token or (token[0], token[-1]) in {("<", ">"), ("[", "]")}:
             continue
-        text.append(said)
+        text.append(token)
         spoken.append(piece)
     close()
     return words

@@ -22,12 +22,12 @@ PACKAGED = "package:"
 
 
 class AsrError(Exception):
-    """A recognizer cannot be had or did not do its work; the text says what is missing and how to get it."""
+    """A recognizer is not available or failed; the text states what is missing and how to get it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
-    """What a system heard in a window.
+    """The words that a system recognized in a window.
 
     `words`: in order of time, times in seconds from the window's start, never overlapping, confidence 0 to 1.
     `language`: ISO 639-1 code of the window, `language_probability` 0 to 1 (1.0 where it was known beforehand).
@@ -60,7 +60,7 @@ class AsrSystem(Protocol):
     def joins_recordings(self) -> bool: ...
 
     def locate(self, cache_dir: Path) -> Path:
-        """Return where its model lies. Raises AsrError, with the cure, when package or model is missing. Cheap."""
+        """Return the path of its model. Raises AsrError, with the cure, when package or model is missing. Cheap."""
         ...
 
     def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer: ...
@@ -84,7 +84,7 @@ def need(module: str, system: str) -> None:
 
 
 def packaged(find: Callable[[WhisperName, Path], Path], model: str, system: str, cache_dir: Path) -> Path:
-    """Return where a package's Whisper lies, found by `find`."""
+    """Return the path of a package's Whisper, found by `find`."""
     try:
         return find(model.removeprefix(PACKAGED), cache_dir)  # pyright: ignore[reportArgumentType]
     except (WeightsError, ValueError) as error:

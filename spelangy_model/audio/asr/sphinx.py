@@ -86,7 +86,7 @@ class _Recognizer:
         return WindowResult(tidy(words, len(window.samples) / SAMPLE_RATE_HZ), "en", 1.0)
 
     def _decode(self, samples: np.ndarray) -> None:
-        # What it learned of the channel and the noise of the window before would change what it hears in this one.
+        # The decoder adapts to channel and noise: without a reset, the result would depend on the window before.
         self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw((np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes(), full_utt=True)

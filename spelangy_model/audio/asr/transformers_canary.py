@@ -2,8 +2,8 @@
 
 Put here: that adapter. Do not put here: CTC models (transformers_ctc.py), transducers (transformers_transducer.py).
 
-The decoder says no times. A word's are where its tokens look: the path through the cross-attention, averaged over the
-upper half of the decoder's layers and all heads, that never runs back and gathers most log attention.
+The decoder gives no times. The times of a word are the frames to which its tokens attend: the monotonic path with the
+most log attention through the cross-attention, averaged over the upper half of the decoder's layers and all heads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import Window
 from spelangy_model.pretrained import load_settings
 
-MAX_TOKENS_PER_S = 12.0  # more than anyone says; ends the loops of a decoder
+MAX_TOKENS_PER_S = 12.0  # more than any speaker reaches; ends the loops of a decoder
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class _Recognizer(TransformersRecognizer):
 
 
 def monotonic_path(attention: np.ndarray) -> list[int]:
-    """Return for each token, a row of attention (tokens, frames), a frame; none lies before that of the token before.
+    """Return a frame for each token, a row of attention (tokens, frames); frames never decrease.
 
     Of all such paths it has the largest sum of log attention; of equal ones the earliest frames, from the end.
     """

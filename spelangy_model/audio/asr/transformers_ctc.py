@@ -22,7 +22,7 @@ class TransformersCtc:
 
     Every window is taken as the first of `languages`. Word times are those of the frames that spoke, which CTC
     places late and short; a word's confidence is the mean of its tokens' peak probabilities. Models without an
-    attention mask hear the padding of a batch: for them `batch_windows` stays 1.
+    attention mask process the padding of a batch: for them `batch_windows` stays 1.
     """
 
     name: str

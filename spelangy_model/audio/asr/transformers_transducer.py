@@ -22,8 +22,8 @@ class TransformersTransducer:
     """The literals; decoded greedily, `batch_windows` at once, padding masked.
 
     `kind` is "tdt" (token-and-duration) or "rnnt". Every window is taken as the first of `languages`. A word begins at
-    the encoder frame of its first token; a TDT token lasts as long as the model says, an RNN-T one a frame. A word's
-    confidence is the mean of its tokens' probabilities.
+    the encoder frame of its first token; a TDT token has the duration that the model predicts, an RNN-T token lasts one
+    frame. A word's confidence is the mean of its tokens' probabilities.
     """
 
     name: str

@@ -38,7 +38,7 @@ def diarization_error(
 ) -> DiarizationError:
     """Return the diarization error over recordings, summed in seconds, as NIST's md-eval has it.
 
-    `duration_s` says for each recording how much of it is scored (from 0). `collar_s` seconds on either side of
+    `duration_s` is how much of each recording is scored (from 0). `collar_s` seconds on either side of
     each boundary of the reference are not scored (pyannote.metrics would count both sides together), with
     `skip_overlap` neither is overlapped speech; the defaults forgive nothing. Speakers are matched on all of a
     recording's time. Raises KeyError when a recording of the reference has no hypothesis.
@@ -51,10 +51,10 @@ def diarization_error(
     metric: Any = IdentificationErrorRate(collar=2 * collar_s, skip_overlap=skip_overlap)
     for name, turns in reference.items():
         scored = Timeline([Segment(0.0, duration_s[name])])
-        spoken, told = _annotation(turns, "spoken"), _annotation(hypothesis[name], "told")
+        spoken, found = _annotation(turns, "spoken"), _annotation(hypothesis[name], "told")
         # As NIST does, and DiarizationErrorRate with a collar does not: matched on all of the time.
-        matched = matching.optimal_mapping(spoken, told, uem=scored)
-        metric(spoken, told.rename_labels(mapping=matched), uem=scored)
+        matched = matching.optimal_mapping(spoken, found, uem=scored)
+        metric(spoken, found.rename_labels(mapping=matched), uem=scored)
     return DiarizationError(
         total_s=float(metric["total"]),
         missed_s=float(metric["missed detection"]),

@@ -15,16 +15,16 @@ from spelangy_model.audio.turns import Turn
 
 
 class DiarizerUnavailable(Exception):
-    """A diarizer or its model is not there; the message says how to get it."""
+    """A diarizer or its model is missing; the message states how to get it."""
 
 
 class Diarizer(Protocol):
-    """Something that tells speakers apart."""
+    """Finds who speaks when in a recording."""
 
     def diarize(self, samples: np.ndarray) -> list[Turn]:
         """Return the turns, sorted, of mono float32 samples (n,) at 16 kHz; turns of two speakers may overlap.
 
-        Labels hold within this recording only. A recording in which nobody speaks has no turns.
+        Labels are valid within this recording only. A recording without speech has no turns.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The coqui-tts adapter: natural voices for recipes at scale, for example VITS trained on VCTK, an accent a speaker.
 
-Put here: everything that knows coqui-tts: where its models lie, how one is opened and asked, alone or in batches, the
-roster of VCTK speakers. Nothing here downloads: a model that is not there is an error that says how to get it.
+Put here: all that depends on coqui-tts: the paths of its models, loading a model, synthesis alone or in batches, the
+list of VCTK speakers. Nothing here downloads: a missing model is an error that states how to get it.
 
 coqui-tts refuses to be imported unless torchaudio and torchcodec can be; VITS and GlowTTS call neither to speak. On a
 machine without a CUDA runtime their wheels fail to load, so `_import_api` registers a minimal stand-in for whichever of
@@ -72,7 +72,7 @@ def find_model(model: str) -> ModelFiles:
     """Return the files of a model: a folder, or a name such as `tts_models/en/vctk/vits` in coqui's own folder.
 
     That folder is TTS_HOME/tts or XDG_DATA_HOME/tts, else ~/.local/share/tts, as coqui-tts has it. Raises
-    TtsUnavailable, which says how to get the model, when a file is missing.
+    TtsUnavailable, which states how to get the model, when a file is missing.
     """
     if not model:
         raise TtsUnavailable(f"name a model of coqui-tts, for example {VCTK_VITS}, or a folder that holds one")
@@ -125,8 +125,8 @@ class CoquiSynthesizer:
 
     VITS speaks in batches, with rate and pitch as the voice has them: a pitch is a pace that is changed and undone by
     resampling, which moves the formants along, as another throat would. Other models speak one line after the other and
-    have no such dials. In a batch of another size sums round otherwise; beyond that, who else is in it does not matter:
-    each line draws its own noise, and past each end the vocoder hears what it would hear alone.
+    have no such dials. Apart from rounding, which depends on the size of the batch, a line does not depend on its
+    batch: each line draws its own noise, and beyond its ends the vocoder has the same input as for the line alone.
     """
 
     def __init__(self, model: str, device: str = "cpu", batch_utterances: int = 1) -> None:
@@ -236,7 +236,7 @@ class _Vits:
         model.waveform_decoder = self._latents
 
     def speak(self, lines: Sequence[tuple[str, Voice]]) -> list[tuple[npt.NDArray[np.float32], float]]:
-        """Return (samples, the rate at which they are to be heard) of each line."""
+        """Return (samples, their sample rate in Hz) of each line."""
         import torch
 
         model, device = self._model, self._model.device
@@ -290,7 +290,7 @@ class _Vits:
 
 
 def _keep_latents() -> Any:
-    """Return what stands in the place of a VITS's vocoder: it gives back what the vocoder would have been given."""
+    """Return a replacement for a VITS's vocoder that returns the vocoder's input."""
     import torch
 
     class Latents(torch.nn.Module):

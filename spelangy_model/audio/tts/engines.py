@@ -68,5 +68,5 @@ def check_synthesizer(choice: SynthesizerChoice, voices: Sequence[Voice]) -> Non
 
 
 def open_synthesizer(choice: SynthesizerChoice, device: str = "cpu", cache_dir: Path | None = None) -> Synthesizer:
-    """Load an engine; with a `cache_dir`, one that is slow remembers there what it said."""
+    """Load an engine; with a `cache_dir`, a slow one caches its speech there."""
     return choice.load(cache_dir, device)

@@ -111,7 +111,7 @@ def check_voices(voices: Sequence[Voice]) -> None:
         if plus and not (variant and (variants / variant).is_file()):
             raise TtsUnavailable(f"espeak-ng has no voice variant {variant!r} (of {voice.name!r})")
         if not slowest <= voice.rate_wpm - voice.rate_jitter_wpm <= voice.rate_wpm + voice.rate_jitter_wpm <= fastest:
-            raise TtsUnavailable(f"voice {voice.name!r}: a rate lies outside {slowest} to {fastest} words a minute")
+            raise TtsUnavailable(f"voice {voice.name!r}: a rate is outside {slowest} to {fastest} words a minute")
 
 
 @cache
