@@ -1,13 +1,13 @@
-"""JSON and JSON Lines that others wrote, read within bounds: what cannot be read is an error with its place.
+"""Read untrusted JSON and JSON Lines within bounds; an unreadable value is an error with its place.
 
 Put here: bytes to values. Do not put here: what a value means (audio manifests, question files, model folders).
 
 The bounds: bytes after decompression (the first bytes show gzip), the length of a line, how deep values nest, how
 long an integer is. A byte order mark and UTF-16 are taken. NaN, infinity and integers of more than 40 digits become
-floats that are not finite, so that a field which no caller uses costs no record: the caller refuses them where it uses
+floats that are not finite, so that an unused field cannot cost a record: the caller refuses such values where it uses
 them. Half surrogate pairs and bytes that are no UTF-8 (as surrogates, the way Python holds file names) stay in strings
-for the same reason: `is_text` tells. A key that is given twice with two values is an error, because the two cannot be
-told apart afterwards.
+for the same reason: `is_text` detects them. A key with two different values is an error, because only one of them could
+be kept.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _FORCE_TENSORS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 class CheckpointRefused(ValueError):
-    """A folder of a model that is not loaded; the text says which file of it is why, and the cure."""
+    """A model folder that is refused; the text names the file, the reason and the cure."""
 
 
 def check_settings(folder: Path) -> None:
@@ -179,8 +179,8 @@ def load_pyannote(folder: Path) -> Any:
 def check_pyannote(folder: Path) -> None:
     """Raise CheckpointRefused unless the config.yaml of a pipeline names pyannote's own classes and models alone.
 
-    pyannote imports and calls whatever class stands there, and gives models of some names to libraries whose settings
-    are code.
+    pyannote imports and calls any class named there, and passes models of some names to libraries whose settings are
+    code.
     """
     import yaml
 

@@ -56,7 +56,7 @@ class Stretch:
 class Utterance:
     """A sentence whose speaker, words and times are known beforehand (a transcript that came with the audio).
 
-    Without text it is a turn (of an RTTM file): who speaks when is known, and what is said is not.
+    Without text it is a turn (of an RTTM file): the speaker and the times are known, and the words are not.
     """
 
     speaker: str
@@ -67,7 +67,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One slot of a word transition network: what each system said there, and what won."""
+    """One slot of a word transition network: the word of each system, and the winner."""
 
     candidates: Annotated[list[str], "one entry a system, in the order of Transcript.systems; empty: it said nothing"]
     winner: Annotated[str, "the word that won; empty: the slot was voted away"]
@@ -157,7 +157,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What one ASR system heard in a segment."""
+    """The words that one ASR system recognized in a segment."""
 
     segment_id: str
     recording_id: str
@@ -241,7 +241,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class CheckedChunk:
-    """What a recognizer heard in a chunk of synthetic speech."""
+    """A recognizer's transcript of a chunk of synthetic speech."""
 
     chunk_id: str
     document_id: str
@@ -441,7 +441,7 @@ class QuestionScore:
     ]
 
 
-CONTEXT_SENTENCES = 3  # of a passage: what is heard or read before its last sentence
+CONTEXT_SENTENCES = 3  # of a passage: the sentences before the last one, spoken or written
 
 
 @dataclass(frozen=True, slots=True)

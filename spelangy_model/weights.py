@@ -1,4 +1,4 @@
-"""Pretrained weights that data-only packages carry: where they lie, whether they are the right ones.
+"""Pretrained weights in data-only packages: their paths and checksums.
 
 Put here: finding model files in installed packages without importing those packages, checking them by
 SHA-256 against the literals below, and the two conversions that only move bytes (joining a split file,
@@ -106,7 +106,7 @@ _OPENAI_SHA256: Mapping[str, str] = {
 def whisper_ct2(name: WhisperName, cache_dir: Path) -> Path:
     """Return a folder that faster-whisper and CTranslate2 load: Whisper `name`, float16.
 
-    tiny.en is used where its package lies; base comes in two parts, which are joined into
+    tiny.en is used in place, from its package; base comes in two parts, which are joined into
     `cache_dir`/whisper-base-ct2 (145 MB, once; a file there that is not right is written again).
     Raises WeightsError when a package is missing or a file is altered, ValueError for another name.
     """

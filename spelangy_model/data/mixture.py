@@ -4,12 +4,12 @@ Put here: the definition of a mixture, the drawing of documents, and the report 
 here: the sequence format (interleave.py) or reading and writing of shards (stages/mix.py).
 
 Ratios are in tokens, as the paper counts: `text_share` is the share of text-only rows among the tokens of all rows,
-padding left out (60/40 in the paper), and the sources of a kind share the tokens of that kind's rows. Each source says
+padding left out (60/40 in the paper), and the sources of a kind share the tokens of that kind's rows. Each source has
 exactly one of
   Proportion(share)   that share of its kind's tokens, in as many epochs as it takes, up to the cap
   Repeat(times)       every document that many times (2.5: all twice, a seeded half once more)
   Choose(documents)   that many documents, drawn without replacement
-Repeat and Choose take what they take; proportions divide the rest of their kind and sum to 1.
+Repeat and Choose fix their tokens; proportions divide the rest of their kind and sum to 1.
 
 Documents are drawn in seeded order, epoch by epoch; the next one always comes from the source that is furthest
 behind its share, so the ratio holds to within half a document of each source at any point. A kind with a proportion
@@ -17,9 +17,9 @@ takes the documents that its rows hold, which may leave the end of its last rows
 rows as its documents need. Where both kinds have proportions, their rows are dealt by how full they are, so that the
 share of text holds to within a row.
 
-A mixture is planned on lengths alone: shards of documents are read one at a time, and a sequence that is drawn costs
-a few dozen bytes, whatever its length. `plan_mixture` says which sequence lies where in which row; the tokens are
-fetched afterwards (stages/mix.py shard by shard, `make_mixture` all at once).
+A mixture is planned on lengths alone: shards of documents are read one at a time, and each drawn sequence costs
+a few dozen bytes, whatever its length. `plan_mixture` returns the place of each sequence in the rows; the tokens are
+read afterwards (stages/mix.py shard by shard, `make_mixture` all at once).
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ OpenShard = Callable[[], DocumentArrays]
 
 @dataclass(frozen=True, eq=False)
 class MixturePlan:
-    """Which sequence lies where: arrays of one entry a placed sequence, in the order of rows and places in them.
+    """The place of each sequence: arrays with one entry for each placed sequence, in the order of rows and places.
 
     `source` is its place in the mixture's sources, `shard` and `sequence` its place in the source's shard when that is
     planned for `epoch` (interleave.plan_sequences); `length` is in positions. `kinds` has one entry a row.
@@ -272,7 +272,7 @@ class _Drawer:
     def _read_epoch(self) -> None:
         number = len(self.epochs)
         if number and self.mixture.interleaving.sampling == "deterministic":
-            self.epochs.append(self.epochs[0])  # every epoch hears the same
+            self.epochs.append(self.epochs[0])  # every epoch has the same speech chunks
             return
         plans: list[SequencePlan] = []
         codes: list[np.ndarray] = []
@@ -312,7 +312,7 @@ class _Drawer:
 
 
 def plan_mixture(mixture: Mixture, token_sets: Mapping[str, Sequence[OpenShard]]) -> MixturePlan:
-    """Return which sequence lies where in which row, in training order.
+    """Return the place of each sequence in the rows, in training order.
 
     `token_sets` maps each source's name to its shards, in a stable order. Text rows and speech-text rows are each
     shuffled and then spread evenly among one another, so that every batch has nearly the mixture's ratio. Raises

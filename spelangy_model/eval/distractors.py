@@ -1,15 +1,15 @@
-"""Three wrong options for each question, of the answer's type, so that only the question tells the right one.
+"""Three wrong options for each question, of the answer's type, so that only the question reveals the right one.
 
-Put here: answer types, and how distractors are chosen. Do not put here: files (question_files.py) or scoring.
+Put here: answer types, and the choice of distractors. Do not put here: files (question_files.py) or scoring.
 
 Questions of one relation, where the set names relations, else of one answer type, are dealt into blocks of four, and
 the four answers of a block are the options of each of its questions. So an option is right in exactly one of the four
-questions that offer it: whoever sees options without questions is right in exactly a quarter of a block, by whatever
-rule he chooses, and nothing is learnt from options of other blocks. (Whoever sees the whole set can rule out what was
-right before: score question by question.) None is an alias of the answer, part of one, or named by the question.
+questions that offer it: without the questions, any rule of choice is right in exactly a quarter of a block, and the
+options of other blocks give no information. (With the whole set in view, options that were right before can be ruled
+out: score question by question.) No distractor is an alias of the answer, part of one, or named by the question.
 
-What is left over of a relation is dealt with its type; what is left over of a type, at most three questions where no
-answer is a quarter of its pool and aliases do not collide, gets answers of the type drawn at random.
+The questions left over in a relation are dealt with their type. The questions left over in a type get answers of the
+type drawn at random; they are at most three if no answer is a quarter of its pool and aliases do not collide.
 """
 
 from __future__ import annotations

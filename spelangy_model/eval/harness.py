@@ -41,7 +41,7 @@ _known_ids: dict[tuple[Any, ...], list[int]] = {}  # of texts by tokenizer: chec
 
 
 class HarnessUnavailable(RuntimeError):
-    """The harness, or a task that is asked for, is not there; the text says how to get it."""
+    """The harness, or a requested task, is missing; the text states how to get it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def evaluate_checkpoint(
     from lm_eval.tasks import TaskManager
 
     harness: Any = evaluator
-    # Nothing here reads what the harness says of its surroundings, which it asks git, pip and lscpu for each time.
+    # The harness collects its environment with git, pip and lscpu on each call; the result is not used here.
     harness.get_git_commit_hash = str
     harness.add_env_info = dict
     _compile_templates_once()
@@ -189,7 +189,7 @@ def _compile_templates_once() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the harness's bars and notices out of a run's log; what goes wrong comes as an exception."""
+    """Keep the harness's progress bars and notices out of a run's log; failures raise exceptions."""
     logger = logging.getLogger("lm_eval")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -67,7 +67,7 @@ class PromptScore(OptionScores):
 class BranchedRow:
     """Ids of a trunk and of its branches, with the position of each and the branch that it is on: 0 is the trunk.
 
-    A branch stands behind what it sees of the trunk; the trunk goes on behind it.
+    A branch follows the part of the trunk that it attends to; the trunk continues after the branch.
     """
 
     ids: list[int]

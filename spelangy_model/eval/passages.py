@@ -53,7 +53,7 @@ class Losses:
 def passage_losses(
     model: Any, layout: Layout, tokenizer: Tokenizer, passages: Sequence[TokenizedPassage], swaps: Sequence[int]
 ) -> list[Losses]:
-    """Return the losses of each passage, in order; `swaps` is the number of the passage whose speech stands in for its.
+    """Return the losses of each passage, in order; `swaps` is the index of the passage whose speech replaces its own.
 
     ValueError for a code that the layout does not have, or a passage without one sentence more than are spoken.
     """

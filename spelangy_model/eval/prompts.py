@@ -2,7 +2,7 @@
 
 Put here: the exact prompt formats, each with the name by which a recipe asks for it. Do not put here: scoring. The
 format `answer_read` is that of the training sequences
-(data/interleave.py) of a document whose question is heard and whose answer is read:
+(data/interleave.py) of a document with a spoken question and a written answer:
 
     spoken  <bos> <|speech_start|> codes <|speech_end|> answer prefix | option
     text    <bos> question answer prefix | option

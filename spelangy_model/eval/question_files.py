@@ -1,7 +1,7 @@
-"""Question sets as their publishers lay them out, read into one form.
+"""Read question sets in their publishers' formats into one form.
 
 Put here: the readers. Do not put here: distractors (distractors.py) or speech. Each reader takes the path of a file and
-yields RawQuestion in the file's order; a record that is not what its format says raises QuestionFileError with the
+yields RawQuestion in the file's order; a record that violates its format raises QuestionFileError with the
 file, the record and what is wrong. null means that a field is not there. Formats, with their sources:
 
     webquestions   JSON list of {qId, qText, answers} (github.com/brmson/dataset-factoid-webquestions); a file of
@@ -44,7 +44,7 @@ _COLUMNS = {
 
 
 class QuestionFileError(Exception):
-    """A question file that is not what its format says. The text names the file, the record and what is wrong."""
+    """A question file that violates its format. The text names the file, the record and what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

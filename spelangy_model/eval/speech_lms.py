@@ -1,11 +1,11 @@
-"""SpeechLMs of others, by name or path: how likely they find each option after a spoken question.
+"""External SpeechLMs, by name or path: the likelihood of each option after a spoken question.
 
 Put here: audio-text models of transformers that a processor prepares audio for (Qwen2-Audio, Voxtral and their like).
 Do not put here: models of this project, whose speech is tokens (multiple_choice.py).
 
 Weights come from a folder or from the local Hugging Face cache, never from a network. The prompt ends where the answer
-begins; an option's ids are those that its text adds to the prompt's. The prompt, audio included, goes through the
-model once; its cache is what every option continues.
+begins; an option's ids are those that its text adds to the prompt's. The model processes the
+prompt, audio included, once; every option continues from its cache.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class _LoadedSpeechLM:
 def option_log_likelihoods(model: Any, inputs: Mapping[str, Any], options: Sequence[Sequence[int]]) -> list[float]:
     """Return the natural log-likelihood of each option's ids after the prompt in `inputs`, which is of one question.
 
-    The prompt goes through the model once. What one forward per option gives, up to floating-point rounding.
+    The model processes the prompt once. The result equals one forward pass per option, up to floating-point rounding.
     """
     import torch
 

@@ -192,7 +192,7 @@ def ratio_bootstrap(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two arms on the same items, each the mean over its seeds: first - second, said of two populations.
+    """Two arms on the same items, each the mean over its seeds: first - second, for two populations.
 
     `difference` and `p_value` (two-sided) are of questions like these and, with two seeds or more an arm, of the next
     seeds too; with one seed an arm they are of the trained models that are there. `same_questions` and

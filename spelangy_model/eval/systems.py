@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SystemUnavailable(RuntimeError):
-    """A system that cannot be had; the text says what is missing and how to get it."""
+    """A system that is not available; the text states what is missing and how to get it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answered:
-    """How likely a system finds each option, and what it heard; None for a system that does not write that down."""
+    """The scores of the options, and the system's transcript; None for a system without one."""
 
     scores: OptionScores
     heard: str | None = None
@@ -102,10 +102,10 @@ class _LoadedCascade:
         from spelangy_model.eval.prompts import text_prompt
 
         sounds = [Sound(question.question_id, question.samples) for question in asked]
-        heard = hear(self._cascade.recognizer.name, self._recognizer, sounds)
+        transcripts = hear(self._cascade.recognizer.name, self._recognizer, sounds)
         prompts = [
             text_prompt(self._layout, self._tokenizer, text, self._cascade.answer_prefix, question.options)
-            for text, question in zip(heard, asked, strict=True)
+            for text, question in zip(transcripts, asked, strict=True)
         ]
         scores = score_prompts(self._model, prompts, self._layout.pad)
-        return [Answered(score, text) for score, text in zip(scores, heard, strict=True)]
+        return [Answered(score, text) for score, text in zip(scores, transcripts, strict=True)]

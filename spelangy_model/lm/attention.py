@@ -1,12 +1,12 @@
 """Attention that is computed document by document in packed rows.
 
 Put here: an attention implementation for Hugging Face models that never touches a pair of positions of two
-documents, and the one place where its backend is chosen. Do not put here: masks (masks.py), which say the same thing
-for every pair and cost row_length squared.
+documents, and the one place where its backend is chosen. Do not put here: masks (masks.py), which describe the same
+attention for every pair of positions and cost row_length squared.
 
     sdpa   the positions of all rows are regrouped into padded batches of documents of like length, attended
            causally by PyTorch's SDPA, and put back: any device, any precision
-    flex   PyTorch's FlexAttention under a block mask that skips what lies outside a document: GPUs
+    flex   PyTorch's FlexAttention under a block mask that skips all outside a document: GPUs
     flash  FlashAttention over cumulative document lengths, as PyTorch carries it (torch.nn.attention.varlen): GPUs
            from compute capability 8.0 on, half precision
 
@@ -48,7 +48,7 @@ class Buckets:
     """Where documents lie, for `sdpa`: each bucket is (documents, padded length).
 
     Entries are flat positions in rows x row_length; padding repeats position 0. `place` is, for each flat position,
-    where it lies in the buckets laid end to end.
+    its index in the concatenated buckets.
     """
 
     buckets: list[torch.Tensor]
@@ -128,7 +128,7 @@ class _Regroup(torch.autograd.Function):
 
 
 class _PutBack(torch.autograd.Function):
-    """grouped[place]; its gradient goes back to the places that were taken, zero to padding."""
+    """grouped[place]; the backward pass returns the gradient to the gathered places, zero to padding."""
 
     @staticmethod
     def forward(ctx: Any, grouped: torch.Tensor, place: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""Attention masks: who may see whom inside a row.
+"""Attention masks: which positions of a row may attend to which.
 
-Put here: masks from position ids and spans. Do not put here: which document lies where (data/packing.py).
+Put here: masks from position ids and spans. Do not put here: the places of documents (data/packing.py).
 
 Both masks are boolean, (rows, 1, row_length, row_length), True where the query (second to last axis) may attend to the
 key; that is the 4D form which Hugging Face models hand to PyTorch's scaled_dot_product_attention unchanged.

@@ -26,7 +26,7 @@ MIN_NGRAM_WORDS = 6
 MAX_NGRAM_WORDS = 13
 _BATCH_CHARACTERS = 1_000_000
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, of mixed bits: 2**64 over the golden ratio
-_TABLE_BITS = np.uint64(22)  # of the table that says which hashes may be a question's: 4 MB
+_TABLE_BITS = np.uint64(22)  # of the table of hashes that may belong to a question: 4 MB
 
 
 def comparable_words(text: str) -> list[str]:
@@ -88,9 +88,9 @@ class QuestionIndex:
             yield number, Overlap(question_id, len(run), len(run) == self.word_counts[question_id], " ".join(run))
 
     def runs(self, texts: Sequence[str], longest: Mapping[str, int]) -> Iterator[tuple[int, str, list[str]]]:
-        """Yield (number of the text, question, run) of every run that is longer than `longest` says of its question.
+        """Yield (number of the text, question, run) of every run that is longer than `longest` has for its question.
 
-        `longest` is read again at each run: a caller that keeps it up to date is spared what it has.
+        `longest` is read again at each run: a caller that updates it does not get the same run again.
         """
         words: list[str] = []
         starts: list[int] = []

@@ -107,7 +107,7 @@ def _trafilatura_blocks(tree: Any, *, is_precise: bool, is_fast: bool = False) -
 
 _SPACES = re.compile(r"\s+")
 _INLINE = frozenset({"hi", "ref", "del", "graphic"})
-_NESTED = ("head", "list", "table", "quote", "code")  # in a cell they tell a table that is layout
+_NESTED = ("head", "list", "table", "quote", "code")  # in a cell, they mark a table as layout
 _MIN_PROSE_CHARACTERS = 12
 _ENDS = tuple(".!?:;\"\u201d'\u2019)\u2026")
 
@@ -132,7 +132,7 @@ def _blocks_of(body: Any) -> list[Block]:
             if tag in _INLINE or (tag == "code" and kind != "code" and element.tag in ("p", "item", "head", "cell")):
                 walk(child, kind, level)
             elif tag == "lb":
-                # a break of layout stands inside of a sentence
+                # a layout break is inside a sentence
                 if "".join(line[-2:]).rstrip().endswith(_ENDS):
                     close(kind, level)
                 else:

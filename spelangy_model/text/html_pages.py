@@ -1,7 +1,7 @@
 """What makes bytes a page: type, size, charset, nesting; each capture ends as a `Page` or a `Reject` with its reason.
 
 Put here: the limits, undoing charsets, the checks on a capture wherever it came from. Do not put here: where captures
-come from (warc, html_files), which pages are wanted (urls, language), their rights (rights) or what is said in them
+come from (warc, html_files), which pages are wanted (urls, language), their rights (rights) or their content
 (extract, questions). Source: the WHATWG encoding and MIME sniffing standards.
 """
 
@@ -37,7 +37,7 @@ class PageLimits:
 class Capture:
     """Bytes that may be a page, before it is known whether they are. Names of fields are in lower case.
 
-    `kind` is WARC's type of the record; `file` for a file that lies in no archive, which has neither status nor type.
+    `kind` is WARC's type of the record; `file` for a file outside an archive, which has neither status nor type.
     """
 
     kind: str
@@ -133,7 +133,7 @@ def page_or_reject(capture: Capture, source_uri: str, limits: PageLimits) -> Pag
 
 
 def is_nested_deeper(html: str, depth: int) -> bool:
-    """Tell whether any element of a page lies more than `depth` levels below its root; linear in the page's size."""
+    """Return whether any element of a page is more than `depth` levels below its root; linear in the page's size."""
     from resiliparse.parse.html import HTMLTree
 
     tree: Any = HTMLTree.parse(html)

@@ -2,7 +2,7 @@
 
 Put here: parsing a stored response, undoing Transfer-Encoding and Content-Encoding within a limit. Do not put here:
 where responses are stored (warc) or charsets (html_pages). Archives often store a body decoded and keep the header
-that says how it was sent; so a body that shows nothing of a stated encoding is taken as it is, as browsers do. One
+that states how it was sent; so a body that shows nothing of a stated encoding is taken as it is, as browsers do. One
 that shows it and cannot be decoded to its end is broken. Sources: RFC 9112 (chunked), RFC 9110 8.4; fastwarc decodes
 brotli and zstd.
 """
@@ -161,7 +161,7 @@ def _gunzip(body: bytes, limit_bytes: int) -> bytes:
 
 
 def _inflate(body: bytes, limit_bytes: int) -> bytes:
-    """Undo "deflate": with zlib's frame, as the standard says, or without it, as some servers send it."""
+    """Undo "deflate": with zlib's frame, as the standard requires, or without it, as some servers send it."""
     broken = ""
     for wbits in (15, -15):
         inflator = zlib.decompressobj(wbits=wbits)

@@ -1,7 +1,7 @@
 """A language model behind any OpenAI-compatible server: many requests, each answered once, checked, and kept.
 
 Put here: the client (bounded concurrency, retries, one repair, limits, cache, budget) and the loading of prompts. Do
-not put here: what a server's error means (llm_errors.py) or its reply says (llm_replies.py), what is asked (krist,
+not put here: the meaning of a server's errors (llm_errors.py) or replies (llm_replies.py), what is asked (krist,
 questions and prompts/) or what is done with a reply. A request's identity is its content (model, prompt, sampling,
 schema): equal requests are sent once, a rerun sends nothing that was answered, and a killed run loses only what was in
 flight. The address and the key of the server come from the environment; they bear no identity and are written nowhere.
@@ -90,7 +90,7 @@ class Server:
     """Where and how hard it is asked: no part of any identity.
 
     `max_tokens` and `max_usd` are budgets of a run, over prompts and replies. What is under way when one is spent still
-    ends, so a run goes beyond it by at most `concurrency` requests. `timeout_s` is for a whole reply, however slowly it
+    ends, so a run exceeds it by at most `concurrency` requests. `timeout_s` is for a whole reply, however slowly it
     comes; one above `longest_reply_bytes` is read no further.
     """
 
@@ -190,7 +190,7 @@ class LanguageModelClient:
     """Asks one model on one server. `cache_dir` holds one JSON file a reply; it may be shared by runs and processes.
 
     The budgets hold for all that one client asks, and so does what the server refuses: a parameter that it does not
-    take is left out of all later requests (`left_out` says which), and once it refuses every request, none is sent.
+    take is left out of all later requests (`left_out` lists them), and once it refuses every request, none is sent.
     """
 
     def __init__(self, model: LanguageModel, server: Server, cache_dir: Path):
@@ -251,7 +251,7 @@ class LanguageModelClient:
     async def _refuses_all(self, api: Any, gate: asyncio.Semaphore, prompt: Prompt) -> str:
         """Ask about a harmless page; return why the server does not take even that, or nothing.
 
-        Servers have too many words for what they refuse to tell a page's fault from an installation's by them alone.
+        Error texts vary too much between servers to show whether the page or the installation is at fault.
         """
         text = prompt.fill(**dict.fromkeys(set(_PLACE.findall(prompt.template)), _HARMLESS))
         reply = await self._one_reply(api, gate, prompt, [{"role": "user", "content": text}], "harmless")
@@ -274,11 +274,11 @@ class LanguageModelClient:
         reply = await self._one_reply(api, gate, prompt, messages, key)
         if reply.failure in ("not_json", "schema_violated"):
             self.ledger.repairs += 1
-            words, _, said = reply.error.partition("\n")
-            if said.strip():  # some servers take no empty turn
+            words, _, answer = reply.error.partition("\n")
+            if answer.strip():  # some servers take no empty turn
                 wish = f"This is not the JSON that was asked for: {_sendable(words)}. Send it again, alone."
                 messages += [
-                    {"role": "assistant", "content": _sendable(said[:_LONGEST_ECHO])},
+                    {"role": "assistant", "content": _sendable(answer[:_LONGEST_ECHO])},
                     {"role": "user", "content": wish},
                 ]
             again = await self._one_reply(api, gate, prompt, messages, key)
@@ -454,9 +454,9 @@ def _read_reply(completion: Completion, schema: dict[str, Any]) -> Reply:
     return Reply(None, failure, f"{words}\n{completion.text}") if failure else Reply(value)
 
 
-def _tokens(said: Any) -> int:
-    """Return about how many tokens a text or messages have, for a server that does not say: a budget must end."""
-    return math.ceil(len(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")) / 4)
+def _tokens(content: Any) -> int:
+    """Estimate the tokens of a text or messages, for a server that does not report them: a budget must end."""
+    return math.ceil(len(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")) / 4)
 
 
 class _TooLarge(Exception):
@@ -505,23 +505,23 @@ def _bounded_client(longest_bytes: int) -> Any:
 
 
 def _retry_after_s(response: Any, longest_s: float) -> float:
-    """Return the seconds that a server asks to wait, given as such or as an HTTP date; 0 where it does not say.
+    """Return the seconds that a server asks to wait, given in seconds or as an HTTP date; 0 if it states none.
 
-    A date is taken against the server's own clock where it tells it (RFC 9110, 10.2.3 and 6.6.1).
+    A date is compared with the server's own clock if the response states it (RFC 9110, 10.2.3 and 6.6.1).
     """
-    said = response.headers.get("retry-after", "0")
+    stated = response.headers.get("retry-after", "0")
     try:
-        wait_s = float(said)
+        wait_s = float(stated)
     except ValueError:
-        until = _http_date(said)
+        until = _http_date(stated)
         now = _http_date(response.headers.get("date", "")) or datetime.datetime.now(datetime.UTC)
         wait_s = (until - now).total_seconds() if until else 0.0
     return min(longest_s, max(0.0, wait_s)) if math.isfinite(wait_s) else 0.0
 
 
-def _http_date(said: str) -> datetime.datetime | None:
+def _http_date(stated: str) -> datetime.datetime | None:
     try:
-        read = email.utils.parsedate_to_datetime(said)
+        read = email.utils.parsedate_to_datetime(stated)
     except ValueError:
         return None
     return read if read.tzinfo else read.replace(tzinfo=datetime.UTC)

@@ -1,9 +1,9 @@
-"""What the error of an OpenAI-compatible server means: for this page, for a parameter, for every request, or for now.
+"""Classify errors of an OpenAI-compatible server: they concern one page, a parameter, every request, or are transient.
 
-Put here: how errors are told apart, by status and by what their bodies say, and how secrets are taken out of their
-words. Do not put here: what follows from them (llm.py). Servers agree on statuses only roughly (429 is a busy minute or
-an empty account, 400 a page or a parameter or a key), so the codes in the body decide first, then its words, then the
-status. A body's echo of the request is never read: what a page says must not be taken for what the server says.
+Put here: the classification by status and body, and the removal of secrets from error texts. Do not put here: the
+response to an error (llm.py). Servers agree on statuses only roughly (429 is rate limiting or an empty account, 400 a
+page or a parameter or a key), so the codes in the body decide first, then its text, then the status. The body's echo of
+the request is never read, so that the text of a page is not mistaken for the server's message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Kind = Literal["transient", "service", "parameter", "page", "odd"]
 
 @dataclass(frozen=True, slots=True)
 class ServerError:
-    """`kind` says whom it concerns.
+    """`kind` states what the error concerns.
 
     transient: another try may go better. service: every request will meet it until a person acts. parameter: the server
     takes the request without `parameter` (max_tokens, temperature, seed, response_format; "": it does not say which).
@@ -97,7 +97,7 @@ _PARAMETERS = {
     "temperature": re.compile(r"\btemperature\b"),
     "seed": re.compile(r"\b(random_)?seed\b"),
 }
-_MAY_BE_A_PARAMETER = {400, 404, 415, 422, 500, 501}  # llama.cpp says 500 and 501, OpenRouter 404
+_MAY_BE_A_PARAMETER = {400, 404, 415, 422, 500, 501}  # llama.cpp answers 500 and 501, OpenRouter 404
 _PASSING = {408, 409, 424, 425, 429, 499}
 _ECHO = re.compile(r"""(['"])input\1: .*""", re.DOTALL)  # pydantic's errors hold what was sent
 _ECHOES = {"input", "ctx", "prompt", "messages", "request", "failed_generation"}
@@ -109,27 +109,27 @@ def read_error(status: int, body: object) -> ServerError:
     codes = {text.strip().lower() for name, text in found if name == "code"}
     words = _one_line(" ".join(text for name, text in found if name == "words"))
     named = [text for name, text in found if name == "param"]
-    said = words.lower()
+    message = words.lower()
     shown = words or _one_line(f"status {status} " + ", ".join(sorted(codes)))
 
-    if "retrydelay" in codes and status == 429:  # Google's busy minute has the words of an empty account
+    if "retrydelay" in codes and status == 429:  # Google's rate limit has the same text as an empty account
         return ServerError("transient", "rate_limited", shown)
-    if codes & _QUOTA_CODES or status == 402 or (status < 500 and _QUOTA_WORDS.search(said)):
+    if codes & _QUOTA_CODES or status == 402 or (status < 500 and _QUOTA_WORDS.search(message)):
         return ServerError("service", "quota_spent", shown)
     if "json_validate_failed" in codes:  # Groq reads the reply itself
         return ServerError("page", "not_json", shown)
     if codes & _CONTENT_CODES or status == 451:
         return ServerError("page", "content_refused", shown)
-    if codes & _KEY_CODES or status in (401, 407) or (status < 500 and _KEY_WORDS.search(said)):
+    if codes & _KEY_CODES or status in (401, 407) or (status < 500 and _KEY_WORDS.search(message)):
         return ServerError("service", "key_refused", shown)
-    if codes & _LONG_CODES or status in (413, 414) or (status not in (403, 429) and _LONG_WORDS.search(said)):
+    if codes & _LONG_CODES or status in (413, 414) or (status not in (403, 429) and _LONG_WORDS.search(message)):
         return ServerError("page", "too_long", shown)
-    parameter = _parameter(codes, named, said) if status in _MAY_BE_A_PARAMETER else None
+    parameter = _parameter(codes, named, message) if status in _MAY_BE_A_PARAMETER else None
     if parameter is not None:
         return ServerError("parameter", "page_refused", shown, parameter)
-    if status in (400, 403, 422) and _CONTENT_WORDS.search(said):
+    if status in (400, 403, 422) and _CONTENT_WORDS.search(message):
         return ServerError("page", "content_refused", shown)
-    if codes & _MODEL_CODES or status in (404, 405, 410) or (status < 500 and _MODEL_WORDS.search(said)):
+    if codes & _MODEL_CODES or status in (404, 405, 410) or (status < 500 and _MODEL_WORDS.search(message)):
         return ServerError("service", "model_unknown", shown)
     if status == 429:
         return ServerError("transient", "rate_limited", shown)
@@ -138,14 +138,14 @@ def read_error(status: int, body: object) -> ServerError:
     return ServerError("page", "page_refused", shown)
 
 
-def _parameter(codes: set[str], named: list[str], said: str) -> str | None:
-    for text in (*named, said):  # what a server points at counts before what it mentions
-        if text is said and any(re.match(r"(messages|model|prompt)\b", name) for name in named):
+def _parameter(codes: set[str], named: list[str], message: str) -> str | None:
+    for text in (*named, message):  # what a server points at counts before what it mentions
+        if text is message and any(re.match(r"(messages|model|prompt)\b", name) for name in named):
             return None
         for parameter, names in _PARAMETERS.items():
             if names.search(text.lower()):
                 return parameter
-    return "" if codes & _PARAMETER_CODES or _PARAMETER_WORDS.search(said) else None
+    return "" if codes & _PARAMETER_CODES or _PARAMETER_WORDS.search(message) else None
 
 
 def _fields(body: object, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -193,7 +193,7 @@ def _one_line(text: str) -> str:
 
 
 def secrets_of(base_url: str, api_key: str) -> tuple[str, ...]:
-    """Return what must not be said of how a server is reached: the key, and what its address holds beside the place."""
+    """Return the secrets of a connection: the key, and the user, password and query values of the address."""
     hidden = [api_key]
     try:
         parts = urlsplit(base_url)

@@ -138,9 +138,9 @@ class GopherRepetition:
 
 @dataclass(frozen=True)
 class C4:
-    """Lines that are no sentences go; a document with too few sentences left goes.
+    """Drops lines that are not sentences, then documents with too few sentences.
 
-    `terminal_marks`: lines that end in no mark go. `curly_brackets`: a document with one goes, as code.
+    `terminal_marks`: drop lines without a final mark. `curly_brackets`: drop documents with one, as code.
     """
 
     min_sentences: int = 5

@@ -2,8 +2,8 @@
 
 Put here: from HTML to blocks of clean text, each with its place in the page. Do not put here: which block asks and
 which answers (questions) or the main text of a page (extract): a main text leaves out what is hidden, and the answers
-of an FAQ are. What a voice cannot say is treated by rule: scripts, icons, emoji, permalinks, marks of notes and "Read
-more" are left out, a raised digit becomes a power or goes as the mark of a note, and a removed element of its own
+of an FAQ are. What a voice cannot speak is treated by rule: scripts, icons, emoji, permalinks, footnote marks and "Read
+more" are left out, a raised digit becomes a power or is dropped as a footnote mark, and a removed block
 (script, navigation, form, code, frame, advertisement) is a `gap`: no text before one continues behind it.
 """
 
@@ -29,11 +29,11 @@ _BLOCKS = frozenset(
     hgroup hr html legend li main menu nav ol p pre section summary table tbody td tfoot th thead tr ul
     """.split()  # noqa: SIM905
 ) | frozenset(_HEADINGS)
-# Without a trace: nothing that a reader sees stands there, or only what stands for something else.
+# Removed without a gap: they show no text, or only an alternative for something else.
 _UNSEEN = frozenset(
     "head style template noscript link meta svg math img picture source figcaption wbr title base".split()  # noqa: SIM905
 )
-# A gap: what stands there was taken away, and what follows may belong to it.
+# Removed with a gap: the text that follows may belong to the removed content.
 _REMOVED = frozenset(
     """
     script nav footer aside form iframe frame object embed video audio canvas select textarea pre table dialog amp-ad
@@ -235,7 +235,7 @@ class _Reader:
         self._linked = 0
 
     def read(self, element: Element, owner: Element, hidden: Element, depth: int, *, bold: bool, linked: bool) -> None:
-        """Read what stands in an element; `owner` is the block around it, `hidden` the outermost hidden one."""
+        """Read the content of an element; `owner` is the block around it, `hidden` the outermost hidden one."""
         self._say(element.text, bold, linked)
         if depth > MAX_DEPTH:
             self._say("".join(element.itertext()), bold, linked)
@@ -312,7 +312,7 @@ class _Reader:
             self.read(child, owner, here, depth, bold=bold or tag in ("b", "strong"), linked=linked or tag == "a")
 
     def _raised(self, element: Element) -> str:
-        """Return what a superscript says: a power, the end of an ordinal, or nothing, as the mark of a note."""
+        """Return a superscript as text: a power, the end of an ordinal, or nothing for a footnote mark."""
         text = "".join(element.itertext()).strip()
         if text in ("st", "nd", "rd", "th"):
             return text
@@ -360,7 +360,7 @@ def _is_mark(element: Element, words: str) -> bool:
 
 
 def _kind_of(owner: Element, root: Element) -> tuple[Kind, int]:
-    """Return the kind and level of the text that stands in an element, or in one around it: <h2><button>, <li><p>."""
+    """Return the kind and level of the text in an element, from it or an element around it: <h2><button>, <li><p>."""
     element = owner
     for _ in range(3):
         if element is None or element is root:

@@ -1,9 +1,9 @@
 """Shards of texts that others extracted: Parquet and JSON Lines, row by row.
 
-Put here: from a shard's bytes to texts, each with what its row says of it. Do not put here: what is kept
+Put here: from a shard's bytes to texts, each with the metadata of its row. Do not put here: what is kept
 (stages/ingest_texts.py). A row that holds no text is a Reject with the file and the row.
 
-The layouts that are read without being told, by the fields that they have (huggingface.co, the datasets' cards):
+The layouts that are recognized by their fields, without configuration (huggingface.co, the datasets' cards):
 
     FineWeb, FineWeb-Edu   Parquet: text, id, url, date, language
     DCLM-baseline          JSON Lines (zstd) or Parquet: text, url, metadata {WARC-Record-ID, WARC-Date}
@@ -39,7 +39,7 @@ _BATCH_ROWS = 256
 
 @dataclass(frozen=True)
 class TextFields:
-    """In which fields of a row its text and what is said of it stand: the first that is there and not null.
+    """The fields of a row that hold its text and metadata: the first that is present and not null.
 
     "metadata.url" is the field `url` of the object `metadata`, which may be written as JSON in a string.
     """
@@ -53,7 +53,7 @@ class TextFields:
 
 
 def is_shard(name: str) -> bool:
-    """Whether a file's name says that it holds Parquet or JSON Lines."""
+    """Return whether a file has a name of a Parquet or JSON Lines file."""
     return _kind(name)[0] != ""
 
 
@@ -171,7 +171,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _words(value: Any) -> str:
-    """Return what a row says of its text as one line; empty for nothing, and for what is no text, number or date."""
+    """Return a metadata value as one line; empty for null, and for values other than text, numbers and dates."""
     if isinstance(value, datetime.datetime | datetime.date):
         return value.isoformat()
     if isinstance(value, str):

@@ -6,7 +6,7 @@ training (train_speech.py), files other than the checkpoint, or knowledge of chu
 The encoder is FastConformer (transformers' ParakeetEncoder, arXiv 2305.05084) behind three strided convolutions over
 time, which bring 100 frames a second to 12.5. A linear layer, a batch normalization and finite scalar
 quantization (arXiv 2309.15505, vector_quantize_pytorch) follow; the codes are read by a small convolutional head
-that is trained with CTC on characters and needs nothing but the codes, so `transcribe_codes` says what they carry.
+that is trained with CTC on characters and needs only the codes, so `transcribe_codes` shows what they carry.
 
 Why fixed shapes: the codes of an utterance must not depend on what it is batched with, to the last token. Masks
 remove the neighbours and the padding; but matrix kernels may add in another order when a batch has another
@@ -181,7 +181,7 @@ class _SharedProjection(nn.Linear):
 class Subsampling(nn.Module):
     """Eight frames to one by three strided convolutions over time, over all mel bins at once.
 
-    It stands in the place of the encoder's own two-dimensional convolutions, which at a small width learn about three
+    It replaces the encoder's own two-dimensional convolutions, which at a small width learn about three
     times more slowly (measured at 1.4 M parameters).
     """
 
@@ -255,7 +255,7 @@ class SpeechTokenizer(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> SpeechTokenizer:
-        """Load a checkpoint folder in float32 (unless `dtype` says otherwise), in evaluation mode."""
+        """Load a checkpoint folder in float32 (unless `dtype` is given), in evaluation mode."""
         kwargs = {"dtype": torch.float32, "use_safetensors": True, **kwargs}
         return super().from_pretrained(*args, **kwargs)
 

@@ -29,7 +29,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunningState:
-    """Where a training stands after `step` steps; `digest` says which training it is."""
+    """The state of a training after `step` steps; `digest` identifies the training."""
 
     digest: str
     step: int = 0

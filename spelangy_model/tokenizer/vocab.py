@@ -8,7 +8,7 @@ sequence is written with these ids (data/interleave.py).
     text_size + 5 ..                      speech codes, code c at first_code + c; they end the vocabulary
 
 Codes come last so that a text-only LM (codebook_size 0, its markers trained) is widened by appending rows. The
-layout is part of a checkpoint's identity: it lies beside the weights and is compared on every load.
+layout is part of a checkpoint's identity: it is stored beside the weights and compared on every load.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def extend_model(model: PreTrainedModel, layout: Layout, known_size: int, seed: 
 
 
 def check_checkpoint(model: PreTrainedModel, folder: Path, expected: Layout | None = None) -> Layout:
-    """Return the layout that lies beside a loaded model after checking it against the weights (and `expected`).
+    """Return the layout stored beside a loaded model after checking it against the weights (and `expected`).
 
     Raises LayoutError: training or scoring with another layout would run on wrong ids without a sign.
     """

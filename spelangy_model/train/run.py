@@ -168,7 +168,7 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
     recent: list[tuple[float, int]] = []
     with contextlib.ExitStack() as stack:
         if accelerator.is_main_process:
-            # Line by line: whoever waits for this process counts them.
+            # Line buffered: the parent process counts the lines.
             metrics = stack.enter_context(metrics_path.open("a", buffering=1))
             timing = stack.enter_context(timing_path.open("a"))
             from torch.utils.tensorboard import SummaryWriter

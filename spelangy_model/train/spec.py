@@ -2,7 +2,7 @@
 
 Put here: each option of a training, declared and checked once, and the fields of the file. Do not put here: the loop
 (run.py), or which run has which options (recipes). Paths, the device and the checkpoint interval
-say where and how; everything else bears the identity of the run and is digested, so that a checkpoint of
+do not affect the result; everything else identifies the run and is digested, so that a checkpoint of
 another run is never continued.
 """
 
@@ -74,8 +74,8 @@ class TrainSpec(TrainingOptions):
 
     It starts either from `init_checkpoint` (a Hugging Face folder: its own vocabulary is widened to the layout)
     or from `init_preset` with the text tokenizer in the folder `tokenizer`. `rows` are the shards, in order. `inputs`
-    are the versions of what is read: literals that enter the digest. The finished model goes to `out`, checkpoints of
-    the running one to `work`.
+    are the versions of what is read: literals that enter the digest. The finished model is saved in `out`, checkpoints
+    of the running training in `work`.
     """
 
     rows: tuple[str, ...]

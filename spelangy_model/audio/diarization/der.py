@@ -51,7 +51,7 @@ def diarization_error(
     metric: Any = IdentificationErrorRate(collar=2 * collar_s, skip_overlap=skip_overlap)
     for name, turns in reference.items():
         scored = Timeline([Segment(0.0, duration_s[name])])
-        spoken, found = _annotation(turns, "spoken"), _annotation(hypothesis[name], "told")
+        spoken, found = _annotation(turns, "spoken"), _annotation(hypothesis[name], "found")
         # As NIST does, and DiarizationErrorRate with a collar does not: matched on all of the time.
         matched = matching.optimal_mapping(spoken, found, uem=scored)
         metric(spoken, found.rename_labels(mapping=matched), uem=scored)
