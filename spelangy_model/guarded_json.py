@@ -53,15 +53,15 @@ LIMITS = Limits()
 
 
 class JsonError(ValueError):
-    """Text that is not read as JSON; the words say why, and where they can what to do."""
+    """Text that cannot be read as JSON; the message states the reason and, if there is one, the cure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """A line of JSON Lines, or a record of a list or of objects that span lines: its value, or what is wrong with it.
 
-    `place` is "line 3" or "record 3". After a row with `is_last` nothing more of the file is read, `reason` saying why:
-    too_large, truncated or not_text.
+    `place` is "line 3" or "record 3". After a row with `is_last` nothing more of the file is read, and `reason` is one
+    of too_large, truncated or not_text.
     """
 
     place: str
@@ -182,7 +182,7 @@ def _lines(text: io.TextIOBase, limits: Limits, number: int, line: str) -> Itera
 
 
 def _records(text: str) -> Iterator[Row]:
-    """Yield the items of lists, and the objects that stand one after another; what is no JSON ends it."""
+    """Yield the items of lists, and consecutive objects; the first invalid JSON ends it."""
     number, in_list = 0, False
     end = _skip(text, 0)
     while end < len(text):

@@ -1,6 +1,6 @@
 """Options that only some choices read: where one would do nothing it is refused, so that it cannot change a version.
 
-Put here: that check. Do not put here: which options belong to which choice (the types say that).
+Put here: that check. Do not put here: which options belong to which choice (the types declare that).
 """
 
 from __future__ import annotations

@@ -67,9 +67,9 @@ def _settings_of(path: Path) -> set[str]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights that transformers loads from a folder: all are safetensors that lie in it.
+    """Return the files of weights that transformers loads from a folder: all are safetensors inside it.
 
-    Raises CheckpointRefused when there are none, or the index names one that is missing or does not lie beside it.
+    Raises CheckpointRefused when there are none, or the index names one that is missing or not beside it.
     """
     if (folder / WEIGHTS_FILE).is_file():
         return [folder / WEIGHTS_FILE]
@@ -142,7 +142,7 @@ def tensors_only(*also: Any) -> Iterator[None]:
     """Let every `torch.load` of this process take tensors, plain containers and the classes `also`, and nothing else.
 
     It is for libraries that open files of their own, whatever they ask for: torch puts its variable of the environment
-    above the argument. What the library registers itself has to be imported before.
+    above the argument. The library must be imported first, so that it can register its types.
     """
     import torch
 

@@ -257,7 +257,7 @@ class CheckedChunk:
 
 @dataclass(frozen=True, slots=True)
 class RejectedChunk:
-    """A chunk that its dataset holds and that nothing is to be made of."""
+    """A chunk of a dataset that later stages must skip."""
 
     chunk_id: str
     document_id: str
@@ -313,7 +313,7 @@ class TextDocument:
 
 @dataclass(frozen=True, slots=True)
 class SuppliedText(TextDocument):
-    """A text that somebody else extracted, of a shard of texts; `page_id` is the digest of the text."""
+    """A text that was extracted elsewhere, from a shard of texts; `page_id` is the digest of the text."""
 
     source_uri: Annotated[str, "file and place inside the snapshot, as NAME#row=3 or NAME#line=3"] = ""
     supplied_id: Annotated[str, "the id that the shard gives it; empty: none"] = ""
@@ -472,7 +472,7 @@ class PassageScore:
 
 @dataclass(frozen=True, slots=True)
 class TokenGap:
-    """How far a run's predictions after the spoken and after the written question lie apart at one answer token."""
+    """The distance of a run's predictions after the spoken and after the written question, at one answer token."""
 
     question_id: str
     text_id: str

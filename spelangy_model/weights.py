@@ -1,7 +1,7 @@
 """Pretrained weights in data-only packages: their paths and checksums.
 
 Put here: finding model files in installed packages without importing those packages, checking them by
-SHA-256 against the literals below, and the two conversions that only move bytes (joining a split file,
+SHA-256 against the values below, and the two conversions that only move bytes (joining a split file,
 CTranslate2 tensors to an openai-whisper checkpoint). Do not put here: networks, inference, downloads.
 
 The packages hold no code that is used; they are named in `requirements-weights.txt` and installed with

@@ -1,14 +1,14 @@
-"""The literals of a vote, fitted on speech whose text is known.
+"""Fit the parameters of a vote on speech whose text is known.
 
-Put here: which words of a hypothesis are right, calibration of confidences, the choice of the vote's other literals. Do
-not put here: the vote (rover.py), where hypotheses and texts come from.
+Put here: which words of a hypothesis are right, calibration of confidences, the choice of the vote's other parameters.
+Do not put here: the vote (rover.py), the source of hypotheses and texts.
 
-A recognizer's confidence is on a scale of its own: 0.9 of one is right as often as 0.6 of another. Each system's is
-mapped to the share of such words that are right (J. Platt, "Probabilistic outputs for support vector machines", 1999:
-a logistic curve, here over the confidence's logit). alpha and null_confidence are then those of a small grid with the
-fewest word errors; of equal ones, those whose neighbours err least. With three systems or more, the grid
-holds only values with which a word of one system alone, at a confidence of 0.9, loses to another system's silence:
-speech without insertions does not show their cost.
+The confidences of recognizers are on different scales: 0.9 of one may be right as often as 0.6 of another. Each
+system's confidence is mapped to the share of words with that confidence that are right (J. Platt, "Probabilistic
+outputs for support vector machines", 1999: a logistic curve, here over the confidence's logit). alpha and
+null_confidence are then the point of a small grid with the fewest word errors; ties are broken by the errors of the
+neighbours. With three systems or more, the grid holds only values with which a word of one system alone, at a
+confidence of 0.9, loses to another system's silence: speech without insertions does not show their cost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from spelangy_model.records import Word
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 NULL_CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 SURE = 0.9  # the confidence of a recognizer in a word that it made up
-PRIOR_WORDS = 10.0  # how many words the curve of no change weighs: few words move it little
+PRIOR_WORDS = 10.0  # weight, in words, of the prior curve of no change: few words change it little
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class KnownSpeech:
 
 
 def right_words(words: Sequence[Word], text: str) -> np.ndarray:
-    """Return which words stand in a text at their place in a cheapest alignment, bool (n,); marks alone do not."""
+    """Return which words match the text in an alignment of the least cost, bool (n,); False for punctuation alone."""
     from spelangy_model.audio import word_network
 
     worded = [place for place, word in enumerate(words) if normalized(word.text)]

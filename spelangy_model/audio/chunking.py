@@ -7,8 +7,8 @@ After "Data-Centric Lessons To Improve Speech-Language Pretraining". Both chunki
 * coarse: consecutive segments of the same speaker are merged while the gap and the merged length allow it.
 * fine: nothing is merged, and a segment is cut further at its sentence ends, a long sentence at its longest pauses.
 
-A segment of somebody else, or one that a filter dropped, between two segments keeps them apart: its sound has no text.
-A document is a run of consecutive chunks.
+A segment of another speaker, or one that a filter dropped, between two segments keeps them apart: its sound has no
+text. A document is a run of consecutive chunks.
 
 A cut is at the quietest place between two words. Quiet is measured over a tenth of a second, so that the closure inside
 a "t" does not count. Of a quiet stretch a chunk takes the first twentieth of a second after a word (the last before a
@@ -48,7 +48,7 @@ _PAD_S = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Edges:
-    """Where the edges of chunks and documents lie, whatever the chunks are made of."""
+    """The rules for the edges of chunks and documents, for all kinds of chunks."""
 
     margin_s: float = 0.5
     """How far before its first word and after its last one a chunk may reach for a quiet point, not into speech or
@@ -255,12 +255,12 @@ def _sentences(words: Sequence[Word], min_s: float) -> list[list[Word]]:
     return parts
 
 
-# --- where the edges may lie ----------------------------------------------------------------------------------------
+# --- the allowed places of edges ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Gap:
-    """The time between two words, and how much further a cut may go if their times are wrong (seconds)."""
+    """The time between two words, and how far outside it a cut may be if their times are wrong (seconds)."""
 
     from_s: float
     to_s: float
@@ -353,7 +353,7 @@ def _quiet_runs(energy: np.ndarray, gap: _Gap, over_s: float) -> list[tuple[floa
 
 
 def _frames(energy: np.ndarray, from_s: float, to_s: float) -> np.ndarray:
-    """Return the frames that lie wholly between two times; shape (frames,)."""
+    """Return the frames entirely between two times; shape (frames,)."""
     return np.arange(max(math.ceil(from_s / _FRAME_S - 1e-6), 0), min(int(to_s / _FRAME_S + 1e-6), len(energy) - 1))
 
 
@@ -397,7 +397,7 @@ def _beside(energy: np.ndarray, gap: _Gap, run: tuple[float, float], over_s: flo
     if not len(own):
         return middle
     levels = _levels_db(energy, own, _SHORT_S)
-    if not _is_silent(energy, run):  # somebody speaks on: the quietest point is all there is
+    if not _is_silent(energy, run):  # speech continues: only the quietest point is left
         return float(own[levels.argmin()] + 0.5) * _FRAME_S
     quiet_db = np.median(levels) + _SAME_DB
     from_s, to_s = max(begin - over_s / 2, min(gap.from_s, begin)), min(end + over_s / 2, max(gap.to_s, end))

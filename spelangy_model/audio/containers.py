@@ -395,8 +395,8 @@ def _after_id3(source: Bytes, place: int) -> int:
     return place
 
 
-# What begins a stream behind frames, which state no end: marks so long that frames do not hold them by chance, how far
-# behind the beginning they stand, and what else is there.
+# The start of a stream after frames, which state no end: marks too long to occur in frames by chance, their offset from
+# the start, and a check of the bytes there.
 _FOLLOWING: tuple[tuple[bytes, int, Callable[[bytes], bool]], ...] = (
     *((mark, 0, lambda head: True) for mark in _FLAC_MARKS),
     (b"OggS\0\x02", 0, lambda head: True),

@@ -1,9 +1,9 @@
 """Which transcripts are good enough to learn from, and the word for why another is not.
 
-Put here: the filters of one transcript and their literals. Do not put here: the vote that made it, language
-detection, or what is done with a drop.
+Put here: the filters of one transcript and their limits. Do not put here: the vote that made it, language
+detection, or the handling of a drop.
 
-Each filter takes the transcript, its segment (overlap and levels) and the literals, and returns None or a Drop. The
+Each filter takes the transcript, its segment (overlap and levels) and the limits, and returns None or a Drop. The
 first that objects, in the order of FILTERS, names the reason.
 """
 
@@ -39,7 +39,7 @@ PHRASES = (
 
 @dataclass(frozen=True)
 class FilterLimits:
-    """The filters' literals. Rates of characters are over the segment's whole length, without spaces."""
+    """The filters' limits. Rates of characters are over the segment's whole length, without spaces."""
 
     languages: tuple[str, ...] = ("en",)
     min_duration_s: float = 0.3
@@ -61,8 +61,8 @@ class FilterLimits:
     phrases: tuple[str, ...] = PHRASES
 
 
-# The paper's two rules: segments without words and repeated ones go. It keeps English alone, too. What our own filters
-# ask beyond that is off.
+# The paper's two rules: drop segments without words and repeated ones. The paper also keeps only English. The other
+# filters are off.
 PAPER_LIMITS = FilterLimits(
     min_duration_s=0.0,
     max_duration_s=60.0,
@@ -164,7 +164,7 @@ def _loop(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Dro
 
 
 def longest_repeat(words: Sequence[str], size: int) -> int:
-    """Return how often some `size` words, or letters of one, stand in a row at most (1: no repeat, 0: too few)."""
+    """Return the longest run of repeats of `size` words, or letters of a word (1: no repeat, 0: too few)."""
     if len(words) < size:
         return 0
     run = longest = 0

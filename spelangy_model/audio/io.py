@@ -242,7 +242,7 @@ def _check_source(source: Path | bytes) -> int:
 
 
 class _Window(io.RawIOBase):
-    """A part of a file, as a file without a name: decoders look at names, which say nothing."""
+    """A part of a file, as a file without a name, because decoders would trust the name."""
 
     def __init__(self, source: Path | bytes, begin: int, size: int):
         super().__init__()
@@ -475,9 +475,9 @@ class _Clock:
         self.read_s = 0.0
 
     def gap_before(self, frame: Any) -> float:
-        """Return the seconds that are missing before a frame, and count both; AudioError when it is no gap any more.
+        """Return the seconds that are missing before a frame, and count both; AudioError when the gap is too long.
 
-        Where times go back (recordings that were joined), they are taken to go on from what was read.
+        Where times decrease (joined recordings), time continues from the samples read.
         """
         gap_s = 0.0
         if frame.pts is not None and frame.time_base:

@@ -1,7 +1,7 @@
 """The language of speech, by a vote of the recognizer's detector and of the transcript's language.
 
 Put here: the weights of the language detected in a window's audio and of the transcript's language. Do not
-put here: either detector (asr.py listens, spelangy_model/text/language.py reads), or what is done with a language.
+put here: either detector (asr.py listens, spelangy_model/text/language.py reads), or the use of a language.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Long recordings in parts: where they are cut, block by block, holding one part at a time.
 
-Put here: the cutting. Do not put here: decoding (io.py), or segments (turns.py), which lie inside of a part.
+Put here: the cutting. Do not put here: decoding (io.py), or segments (turns.py), which are inside a part.
 
 A part is long enough to diarize its speakers, and short enough to decode, hold and send as one row. Cuts are in the
 quietest tenth of a second, and never inside an utterance that is known beforehand.

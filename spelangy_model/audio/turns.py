@@ -50,8 +50,8 @@ def join_gaps(turns: Iterable[Turn], max_gap_s: float) -> list[Turn]:
 def split_long(turn: Turn, samples: np.ndarray, max_s: float) -> list[Turn]:
     """Cut a turn at its quietest points until no part exceeds `max_s` seconds.
 
-    `samples` is the whole recording (mono, 16 kHz). Each cut falls on the quietest 100 ms of the window in which it
-    may lie: late enough that the number of parts stays the smallest possible, early enough that the part fits.
+    `samples` is the whole recording (mono, 16 kHz). Each cut is in the quietest 100 ms of its allowed window:
+    late enough for the smallest possible number of parts, early enough that the part fits.
     """
     parts: list[Turn] = []
     rest = turn

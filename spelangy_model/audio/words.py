@@ -30,10 +30,10 @@ def text_of(words: Iterable[Word]) -> str:
 
 
 def in_order(words: Sequence[Word]) -> list[Word]:
-    """Return the words with times that never run backwards and never overlap; their order stays as it is.
+    """Return the words with increasing times that do not overlap; their order does not change.
 
-    Where a word begins before the one ahead of it has ended, both meet in the middle of what they share. Needed
-    wherever words of several systems stand in one line, and for systems whose times are loose.
+    If a word begins before the previous one ends, both are cut at the middle of the overlap. This is needed where
+    words of several systems are merged, and for systems with inexact times.
     """
     starts_s, ends_s = [word.start_s for word in words], [word.end_s for word in words]
     if in_order_times(starts_s, ends_s):

@@ -45,7 +45,7 @@ Sampling = Literal["deterministic", "stochastic"]
 
 @dataclass(frozen=True)
 class Interleaving:
-    """How documents become sequences: literals that bear identity."""
+    """How documents become sequences; these parameters belong to the identity."""
 
     sampling: Sampling = "deterministic"
     loss_on_speech: bool = True

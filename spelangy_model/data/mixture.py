@@ -71,7 +71,7 @@ class Choose:
 
 @dataclass(frozen=True)
 class Source:
-    """A token set in a mixture: its role (which its spans bear), its kind of row, and its amount.
+    """A token set in a mixture: its role (stored in its spans), its kind of row, and its amount.
 
     `licences` are those that a document may have, as shell patterns without regard to case (CC-BY-[0-9]*, CC0-*);
     empty: any, and none.
@@ -570,7 +570,7 @@ class Written:
 def write_planned(
     mixture: Mixture, layout: Layout, plan: MixturePlan, members: np.ndarray, documents: DocumentArrays
 ) -> Written:
-    """Return sequences of the plan that lie in one shard of one source, in the order of `members`.
+    """Return the plan's sequences from one shard of one source, in the order of `members`.
 
     `members` are their places in the plan; `documents` are those of the shard.
     """

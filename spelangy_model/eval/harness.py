@@ -48,8 +48,8 @@ class HarnessUnavailable(RuntimeError):
 class Task:
     """A task by the harness's name. `documents` are those of a local task, and empty for one from the hub.
 
-    `fewshot` is the number of examples before each question; None leaves it to the task. `clusters` say which documents
-    are not independent; without them all are.
+    `fewshot` is the number of examples before each question; None leaves it to the task. `clusters` mark documents that
+    are not independent; without them all are independent.
     """
 
     name: str

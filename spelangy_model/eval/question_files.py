@@ -8,10 +8,11 @@ file, the record and what is wrong. null means that a field is not there. Format
                    relation paths beside it, relation_paths_*.json with {qId, relPaths}, types the answers
     triviaqa       JSON or JSON lines of {question, question_id, answer: {value, aliases}} (Hugging Face, trivia_qa)
     table          CSV or TSV with a header: Questions, Answer, Wav Filename (LLaMA-Questions), and the like with a
-                   column of recordings (OpenAudioBench); they lie beside the file, or in audios/ or wav/ beside it; a
+                   column of recordings (OpenAudioBench); they are beside the file, or in audios/ or wav/ beside it; a
                    cell of several answers is a list in JSON, or as pandas writes one
-    opentriviaqa   #Q question, ^ answer, A to D options (github.com/uberspot/OpenTriviaQA); others than four options go
-    mmlu           JSON or JSON lines of {question, choices (four), answer (0 to 3, or A to D)}, and if known id,
+    opentriviaqa   #Q question, ^ answer, A to D options (github.com/uberspot/OpenTriviaQA); others than four options
+    are skipped mmlu           JSON or JSON lines of {question, choices (four), answer (0 to 3, or A to D)}, and if
+    known id,
                    subject, audio (MMLU; SpeechMMLU, whose recordings have the written questions beside them)
     jsonl          one's own: {question, answer or answers, and if known id, options, relation, audio (a path), cluster}
 
@@ -52,7 +53,7 @@ class RawQuestion:
     """A question with all answers that count as right, the first of which is the one to be chosen.
 
     `options` are the four of the file, where it has them; `relation` is empty where it is not known; `audio` is the
-    recording of the question, None where it is to be spoken. `cluster` is the subject, source document or passage that
+    recording of the question, None if it must be synthesized. `cluster` is the subject, source document or passage that
     it shares with others; empty where the file names none.
     """
 

@@ -27,11 +27,11 @@ from spelangy_model.pretrained import CheckpointRefused, check_settings, load_se
 
 @dataclass(frozen=True)
 class SpeechLM:
-    """A model as literals of a recipe. `model` is a folder or a name of the hub.
+    """The configuration of a model in a recipe. `model` is a folder or a name of the hub.
 
-    `prompt` is "text" for models that read one text in which their processor's audio tokens stand, as Qwen2-Audio's
-    base model does, and "chat" for those that are asked by their chat template, as Voxtral and instruct models are; the
-    answer then begins with `answer_prefix`. `precision` is float32 or bfloat16.
+    `prompt` is "text" for models that read one text with their processor's audio tokens inside, as Qwen2-Audio's base
+    model does, and "chat" for models with a chat template, such as Voxtral and instruct models; the answer then begins
+    with `answer_prefix`. `precision` is float32 or bfloat16.
     """
 
     model: str

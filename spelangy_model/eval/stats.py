@@ -431,10 +431,10 @@ def _clusters(
 def permutation_test(
     values: np.ndarray, marked: np.ndarray, clusters: np.ndarray, seed: int, *keys: Key, permutations: int = 1999
 ) -> float:
-    """Return the one-sided p-value that `marked` items have a higher mean than the others; NaN where it has no say.
+    """Return the one-sided p-value that `marked` items have a higher mean than the others; NaN if it cannot decide.
 
-    Marks change places among the items of a cluster, and whole clusters of one size change theirs: both leave the null
-    distribution as it is, whatever the clusters have in common. Deterministic in (seed, keys).
+    Marks are permuted within each cluster, and between whole clusters of equal size: both preserve the null
+    distribution under any dependence within clusters. Deterministic in (seed, keys).
     """
     values, marked = np.asarray(values, np.float64), np.asarray(marked, bool)
     if marked.all() or not marked.any():

@@ -49,7 +49,7 @@ class LoadedSystem(Protocol):
 
 
 class AnsweringSystem(Protocol):
-    """A system as literals of a recipe. `reads_text_lm`: whether it works on a text LM of the recipe."""
+    """The configuration of a system in a recipe. `reads_text_lm`: whether it works on a text LM of the recipe."""
 
     @property
     def reads_text_lm(self) -> bool: ...

@@ -45,7 +45,7 @@ def choose_backend(device: torch.device, dtype: torch.dtype) -> Backend:
 
 @dataclass(frozen=True, eq=False)
 class Buckets:
-    """Where documents lie, for `sdpa`: each bucket is (documents, padded length).
+    """The places of documents, for `sdpa`: each bucket is (documents, padded length).
 
     Entries are flat positions in rows x row_length; padding repeats position 0. `place` is, for each flat position,
     its index in the concatenated buckets.
@@ -57,7 +57,7 @@ class Buckets:
 
 @dataclass(frozen=True, eq=False)
 class CumulativeLengths:
-    """Where documents lie, for `flash`: int32 (documents + 1) ends over all rows; none is longer than `longest`."""
+    """The places of documents, for `flash`: int32 (documents + 1) ends over all rows; none is longer than `longest`."""
 
     ends: torch.Tensor
     longest: int
@@ -65,7 +65,7 @@ class CumulativeLengths:
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Where documents lie, for `flex`: which blocks of queries and keys share a document."""
+    """The places of documents, for `flex`: which blocks of queries and keys share a document."""
 
     mask: BlockMask
 
@@ -248,7 +248,7 @@ _outside_graphs: Any = torch.compiler.disable(_regrouped)
 
 
 def use_document_attention(model: PreTrainedModel) -> None:
-    """Switch a model to document attention, in place; what is saved from it is not changed by that."""
+    """Switch a model to document attention, in place; saved checkpoints do not change."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, document_attention)

@@ -103,7 +103,7 @@ class _WrongLengthError(_NoRecordError):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A byte of an archive: `member` is where a compressed member begins, `inside` how many of its bytes lie before."""
+    """A byte of an archive: `member` is where a compressed member begins, `inside` the number of its bytes before."""
 
     member: int
     inside: int
@@ -233,8 +233,8 @@ class _Window:
     def block(self, length: int, keep_bytes: int, start: re.Pattern[bytes], hasher: Any = None) -> bytes:
         """Take `length` bytes and return the first of them; raises _NoRecordError when there are fewer.
 
-        All of them go through `hasher`. A block may go on in the next member, but not over the head of a record
-        (`start`) with which a member begins.
+        All of them go through `hasher`. A block may continue in the next member, unless that member begins with the
+        head of a record (`start`).
         """
         kept = bytearray()
         rest = length

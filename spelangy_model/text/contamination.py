@@ -1,4 +1,4 @@
-"""Which benchmark questions stand in the training text: overlap of word n-grams.
+"""Find benchmark questions in the training text by overlap of word n-grams.
 
 Put here: the one normalization of both sides, the index over a benchmark and the search of texts for it. Do not put
 here: where texts come from, or the significance test on scores without the contaminated questions (eval). The paper

@@ -27,14 +27,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class ExtractionRules:
-    """Which main text is taken, and of which pages.
+    """The choice of a page's main text, and of pages.
 
-    Trafilatura's precise mode is asked first; where it finds less than `min_precise_characters`, its balanced mode is
-    believed when it finds `misled_factor` times as much. A page of more than `max_compared_elements` is not compared
-    with what jusText and readability find, whose time grows with the square. A page of more elements or a deeper
-    nesting than real ones have is not given to trafilatura: its text, and that of a large page in which trafilatura
-    finds little, is what resiliparse takes for the main part, without structure, or, when the page nests deeper than
-    `max_depth`, nothing.
+    Trafilatura's precise mode is tried first. If it finds less than `min_precise_characters`, the result of its
+    balanced mode is used if it is `misled_factor` times as long. A page of more than `max_compared_elements` is not
+    compared with what jusText and readability find, whose time grows with the square. A page of more elements or a
+    deeper nesting than real ones have is not given to trafilatura: its text, and that of a large page in which
+    trafilatura finds little, is what resiliparse takes for the main part, without structure, or, when the page nests
+    deeper than `max_depth`, nothing.
     """
 
     min_precise_characters: int = 500

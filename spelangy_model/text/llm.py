@@ -1,10 +1,11 @@
 """A language model behind any OpenAI-compatible server: many requests, each answered once, checked, and kept.
 
 Put here: the client (bounded concurrency, retries, one repair, limits, cache, budget) and the loading of prompts. Do
-not put here: the meaning of a server's errors (llm_errors.py) or replies (llm_replies.py), what is asked (krist,
-questions and prompts/) or what is done with a reply. A request's identity is its content (model, prompt, sampling,
-schema): equal requests are sent once, a rerun sends nothing that was answered, and a killed run loses only what was in
-flight. The address and the key of the server come from the environment; they bear no identity and are written nowhere.
+not put here: the meaning of a server's errors (llm_errors.py) or replies (llm_replies.py), requests (krist, questions
+and prompts/) or the use of replies. A request's identity is its content (model, prompt, sampling, schema): equal
+requests are sent once, a rerun sends nothing that was answered, and a killed run loses only what was in flight. The
+address and the key of the server come from the environment; they are not part of the identity and are not written
+anywhere.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class AskedClient(Protocol):
 
 
 class LanguageModelChoice(Protocol):
-    """A language model as literals of a recipe that is asked otherwise than over an OpenAI-compatible server.
+    """The configuration of a language model that is not behind an OpenAI-compatible server.
 
     One from outside is a frozen dataclass with a `name`, a `version` and these two methods.
     """
@@ -76,7 +77,7 @@ class LanguageModelChoice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LanguageModel:
-    """Which model is asked, and how it samples: the part that bears identity. `price` is no part of a request's."""
+    """The model and its sampling parameters, which identify a request. `price` does not belong to the identity."""
 
     name: str
     max_output_tokens: int = 2048
@@ -175,7 +176,7 @@ class Reply:
     error: str = ""
 
 
-# Failures that say nothing of the page that was asked about: a service's, an account's or a budget's.
+# Failures that do not concern the page in the request, but the service, the account or the budget.
 TRANSIENT_FAILURES = frozenset({"server_error", "timeout", "rate_limited"})
 SERVICE_FAILURES = frozenset({"key_refused", "quota_spent", "model_unknown", "requests_refused"})
 # Failures that may be of the page: they count as such once the server takes a harmless one.
@@ -384,8 +385,8 @@ class LanguageModelClient:
         return ""
 
 
-# The forms in which each parameter is sent, one refused after the other; "": it is left out. In the order in which they
-# are given up where the server does not say which it means.
+# The forms of each parameter, tried one after the other; "": left out. The order of parameters is the order in which
+# they are dropped if the server does not name the parameter that it refuses.
 _FORMS = {
     "seed": ("seed", ""),
     "response_format": ("json_schema", "json_object", ""),

@@ -27,9 +27,9 @@ class ServerError:
     """`kind` states what the error concerns.
 
     transient: another try may go better. service: every request will meet it until a person acts. parameter: the server
-    takes the request without `parameter` (max_tokens, temperature, seed, response_format; "": it does not say which).
-    page: it may be this request alone. odd: no answer and no error, which another try may turn into one. `failure` is
-    the reason word, `words` the server's own on one line.
+    takes the request without `parameter` (max_tokens, temperature, seed, response_format; "": the server does not name
+    it). page: it may be this request alone. odd: no answer and no error, which another try may turn into one. `failure`
+    is the reason, `words` the server's message on one line.
     """
 
     kind: Kind
@@ -234,6 +234,6 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 
 
 def words_of(problem: BaseException) -> str:
-    """Return what went wrong on the way to a server: the error's words with those of its cause, on one line."""
+    """Return the text of a connection error and of its cause, on one line."""
     cause: Any = problem.__cause__
     return _one_line(f"{problem}" + (f" ({type(cause).__name__}: {cause})" if cause is not None else ""))

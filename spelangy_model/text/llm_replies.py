@@ -21,7 +21,7 @@ from spelangy_model.text.llm_errors import ServerError, read_error
 class Completion:
     """What a server answered. `failure`: why it is no answer (cut_off, content_refused; words in `text`), else empty.
 
-    `thought` is what reasoning models say apart from their answer. Token counts are the server's; None: it gives none
+    `thought` is the text of reasoning models beside their answer. Token counts are the server's; None: it gives none
     that can be.
     """
 

@@ -1,4 +1,4 @@
-"""MinHash signatures: what two texts that say nearly the same have in common, in a few hundred bytes.
+"""MinHash signatures: a few hundred bytes for each text, nearly equal for nearly equal texts.
 
 Put here: from a text to its signature. Do not put here: which texts are compared (stages/find_duplicate_pages.py). The
 share of equal places of two signatures estimates the Jaccard index of the texts' sets of word n-grams, with a standard

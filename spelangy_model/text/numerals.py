@@ -156,7 +156,7 @@ def _length(words: Sequence[str], at: int) -> int:
 
 
 def _low_of_year(words: Sequence[str], at: int) -> tuple[int, int] | None:
-    """Return the last two digits of a year that stand at a position, and the position behind them."""
+    """Return the last two digits of a year at a position, and the position after them."""
     if at + 1 < len(words) and words[at] in ("oh", "o") and 0 < _UNITS.get(words[at + 1], 0) < 10:
         return _UNITS[words[at + 1]], at + 2
     if at >= len(words):

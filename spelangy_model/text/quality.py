@@ -1,4 +1,4 @@
-"""Quality rules of the field for web text, as literals: Gopher, C4, FineWeb.
+"""Published quality rules for web text: Gopher, C4, FineWeb.
 
 Put here: rules over one text. Do not put here: reading (text_shards.py), languages, or duplicates across documents.
 Each rule takes a text and returns what it leaves of it and, where that is nothing to learn from, the reason. Sources:
@@ -34,7 +34,7 @@ _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "u
 
 @runtime_checkable
 class QualityRule(Protocol):
-    """A rule over one text: a frozen dataclass of literals."""
+    """A rule over one text: a frozen dataclass of parameters."""
 
     def apply(self, text: str) -> tuple[str, str]:
         """Return what is left of the text, and the reason why it is dropped; an empty reason keeps it."""
@@ -231,7 +231,7 @@ def _top(ids: np.ndarray, lengths: np.ndarray, n: int) -> int:
 
 
 def _again(ids: np.ndarray, lengths: np.ndarray, n: int) -> int:
-    """Return the characters of the words that lie in n-grams that came before."""
+    """Return the number of characters of words in repeated n-grams."""
     _, first = np.unique(ids, return_index=True)
     repeated = np.ones(len(ids), bool)
     repeated[first] = False

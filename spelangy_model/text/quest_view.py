@@ -119,7 +119,7 @@ def parse(html: str) -> Element:
 
 
 def clean(text: str) -> str:
-    """Return one line of text without what a voice cannot say: marks of notes, emoji, icons, halves of characters."""
+    """Return one line of text without what a voice cannot speak: footnote marks, emoji, icons, halves of characters."""
     text = NOTE_MARK.sub("", _PICTURE_SIGNS.sub("", _HALF_PAIRS.sub("\ufffd", text)))
     return " ".join(text.split())
 
@@ -245,7 +245,7 @@ class _Reader:
             self._say(child.tail, bold, linked)
 
     def flush(self, owner: Element, hidden: Element) -> None:
-        """Make what waits a block; a question that ends at a line break is a block of its own."""
+        """Make what waits a block; a question that ends at a line break is a separate block."""
         waiting, linked = self._waiting, self._linked
         self._waiting, self._linked = [], 0
         raw = "".join(words for words, _ in waiting)

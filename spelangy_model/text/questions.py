@@ -5,8 +5,8 @@ from, and the script (question, then rationale and answer). Do not put here: wha
 language model's judgement (its prompts are in prompts/), voices, or duplicates across pages (the stage knows the other
 pages). Patterns, the most explicit first: schema.org FAQPage and QAPage as JSON-LD, the same as microdata or RDFa,
 definition lists, <details>, accordions (a control and the panel that it opens), "Q:" and "A:", rows of a table,
-headings and lines that are one question and stand before its answer, and questions inside a paragraph that it answers
-at once.
+headings and lines that are one question before its answer, and questions inside a paragraph that answers them at
+once.
 """
 
 from __future__ import annotations
@@ -399,7 +399,7 @@ def _without_speakers(blocks: list[Block]) -> list[Block]:
     """Return blocks without the names of speakers before their words, as in interviews.
 
     A name is a speaker's when the page names it twice so, or in capitals. What a speaker asks and another answers is
-    a line of its own, as one in bold is.
+    a separate line, like a line in bold.
     """
     labels = [None if block.cells else _SPEAKER.match(block.text) for block in blocks]
     names = Counter(label[1] for label in labels if label)
@@ -432,7 +432,7 @@ def _around(block: Block) -> list[Element]:
     """Return the elements that hold a block's text and no more, and those in it that hold all of it."""
     wanted = len("".join(block.text.split()))
     element, around = block.element, []
-    if element.tag in ("button", "summary", "a", "span"):  # a control of its own, whatever icons stand in it
+    if element.tag in ("button", "summary", "a", "span"):  # a control, whatever icons it holds
         around.append(element)
         element = element.getparent()
     while element is not None and _signs(element, wanted + 9) <= wanted + 8 and len(around) < 6:

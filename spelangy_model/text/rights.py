@@ -1,6 +1,6 @@
 """The rights that a page and its archive state: the licence, and the directives to robots.
 
-Put here: where a licence or a directive may be stated, and what is believed. Do not put here: what follows from it (a
+Put here: the places that state a licence or a directive, and which of them count. Do not put here: the consequences (a
 recipe may refuse pages by their directives) or licences of recordings. Sources: rel=license (HTML), schema.org, Dublin
 Core, Creative Commons' addresses, ISO 28500 (fields of metadata and warcinfo records), the robots meta element and
 X-Robots-Tag, the TDM Reservation Protocol (W3C community group report, 2024). What is stated is carried, not judged.

@@ -353,7 +353,7 @@ def _amount_or_year(text: str) -> str:
     return _year(text) if _is_year(text) else _number(text)
 
 
-# The marks of notes, which stand behind what they belong to; Wikipedia's requests to its authors are in them.
+# Footnote marks, which follow the text that they belong to; Wikipedia's requests to its authors are in them.
 NOTE_MARK = re.compile(
     r"\s?\[(?:\d{1,3}|[a-z]|nb \d+|note \d+|citation needed|edit|clarification needed|who\?|when\?"
     r"|according to whom\?)\]",

@@ -1,4 +1,4 @@
-"""What texts are about: a topic for each text, and how far two collections lie apart.
+"""Topics of texts: a topic for each text, and the distance of two collections.
 
 Put here: the protocol of a topic classifier, the embedded one (sentence embeddings against labelled prototypes), a
 trained one by name or path, distributions and their distance. Do not put here: which texts, or what an even coverage
@@ -76,7 +76,7 @@ class SentenceEmbedder:
 
 
 class PrototypeClassifier:
-    """The topic whose prototypes' mean embedding is nearest in angle; ties go to the earlier topic."""
+    """The topic whose prototypes' mean embedding is nearest in angle; the earlier topic wins a tie."""
 
     def __init__(self, embedder: SentenceEmbedder, topics: Sequence[Topic]):
         if not topics or any(not topic.prototypes for topic in topics):

@@ -21,7 +21,7 @@ _FRAMES_PER_S = 100
 
 @dataclass(frozen=True, slots=True)
 class SpeechTraining:
-    """The literals of a training; `batch_s` is seconds of audio a step, padding included."""
+    """The parameters of a training; `batch_s` is seconds of audio a step, padding included."""
 
     steps: int = 3600
     unquantized_steps: int = 400

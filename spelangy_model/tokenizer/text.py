@@ -73,7 +73,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def decode_text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """Return the text of ids made by `encode_texts`: exactly the text that went in."""
+    """Return the text of ids made by `encode_texts`: exactly the original text."""
     return tokenizer.decode(list(ids), skip_special_tokens=False).removeprefix(" ")
 
 

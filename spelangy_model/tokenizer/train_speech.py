@@ -137,7 +137,7 @@ def train_speech_tokenizer(
     checkpoint_every_steps: int = CHECKPOINT_EVERY_STEPS,
     progress: Progress = silent,
 ) -> TrainedSpeechTokenizer:
-    """Train a speech tokenizer. On a CPU the same examples and literals give the same weights, to the bit.
+    """Train a speech tokenizer. On a CPU the same examples and parameters give the same weights, bit for bit.
 
     With a folder `work` the training saves a checkpoint there at regular steps, and an interrupted training continues
     from the last one, to the same weights. Raises ValueError when there are no examples, and RuntimeError when the loss

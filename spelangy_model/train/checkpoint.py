@@ -9,8 +9,8 @@ Put here: writing and reading of model folders and of the running state. Do not 
            state.json                          the step, the spec's digest (running checkpoints only)
 
 The learning rate and the data position are functions of the step, and nothing draws random numbers while training,
-so the step is all that is to be kept. A running checkpoint is written beside and renamed: it is there whole or not
-at all.
+so only the step is saved. A running checkpoint is written to a temporary folder and renamed, so it is either complete
+or absent.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def save_running(
 
 
 def find_running(work: Path, digest: str) -> tuple[Path, int] | None:
-    """Return the newest checkpoint of this very run in `work` and its step; one of another spec is never believed."""
+    """Return the newest checkpoint of this run in `work` and its step; checkpoints of other specs are ignored."""
     if not work.is_dir():
         return None
     for folder in sorted((item for item in work.iterdir() if _NAME.fullmatch(item.name)), reverse=True):

@@ -26,7 +26,7 @@ from spelangy_model.weights import whisper_ct2
 
 @dataclass(frozen=True)
 class FasterWhisper:
-    """The literals.
+    """The parameters.
 
     A multilingual model finds the language of each window from the same encoding from which it decodes. A window of a
     language that is not in `languages`, detected with at least `certain_language_probability`, is not decoded; an empty

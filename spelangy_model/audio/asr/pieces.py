@@ -25,7 +25,7 @@ def words_of(pieces: Iterable[Piece], frame_s: float) -> list[Word]:
     """Join pieces into words; a word's confidence is the mean of its pieces' probabilities.
 
     A word begins at a piece that starts with "\\u2581" (SentencePiece) and ends at a "|" (Wav2Vec2); special tokens
-    ("<s>", "[UNK]" and their like) say nothing.
+    ("<s>", "[UNK]" and similar ones) are dropped.
     """
     words: list[Word] = []
     text: list[str] = []

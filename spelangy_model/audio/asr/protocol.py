@@ -47,7 +47,7 @@ class Recognizer(Protocol):
 
 
 class AsrSystem(Protocol):
-    """A system as literals of a recipe.
+    """The configuration of a system in a recipe.
 
     `joins_recordings`: whether the system is worth windows that hold turns of several recordings. One whose call costs
     the same whatever its length is; one that adapts to the sound of a recording is not.
@@ -117,7 +117,7 @@ def batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
 
 
 def tidy(words: Sequence[Word], duration_s: float) -> list[Word]:
-    """Return the words that say something, whole, with times in order and inside of the window."""
+    """Return the words with text, unbroken, with times in order and inside the window."""
     inside = [
         Word(
             word.text,

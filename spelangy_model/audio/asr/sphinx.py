@@ -25,7 +25,7 @@ _PRONUNCIATION = re.compile(r"\(\d+\)$")
 
 @dataclass(frozen=True)
 class PocketSphinx:
-    """The literals. `model` is "package:en-us" (the wheel's own) or a folder with en-us, en-us.lm.bin and a .dict.
+    """The parameters. `model` is "package:en-us" (the wheel's own) or a folder with en-us, en-us.lm.bin and a .dict.
 
     Every window is taken as English. A word's confidence is its posterior on the lattice. `flat_pass` searches a second
     time over the words of the first; on read and telephone speech that took a quarter more time and gained nothing.
@@ -65,7 +65,7 @@ class _Recognizer:
             fwdflat=system.flat_pass,
             loglevel="FATAL",
         )
-        # A new decoder gives its first utterance posteriors of its own; from the second on equal sound has equal ones.
+        # The first utterance of a new decoder has other posteriors; from the second on equal sound has equal ones.
         self._decode(np.zeros(SAMPLE_RATE_HZ // 10, np.float32))
 
     def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:

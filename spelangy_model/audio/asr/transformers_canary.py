@@ -27,7 +27,7 @@ MAX_TOKENS_PER_S = 12.0  # more than any speaker reaches; ends the loops of a de
 
 @dataclass(frozen=True)
 class TransformersCanary:
-    """The literals; decoded greedily, `batch_windows` at once, padding masked.
+    """The parameters; decoded greedily, `batch_windows` at once, padding masked.
 
     A window whose language is not known beforehand is taken as the first of `languages`. A word's confidence is the
     mean of its tokens' probabilities.

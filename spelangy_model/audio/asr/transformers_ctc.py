@@ -18,7 +18,7 @@ from spelangy_model.audio.windows import Window
 
 @dataclass(frozen=True)
 class TransformersCtc:
-    """The literals; decoded greedily, `batch_windows` at once.
+    """The parameters; decoded greedily, `batch_windows` at once.
 
     Every window is taken as the first of `languages`. Word times are those of the frames that spoke, which CTC
     places late and short; a word's confidence is the mean of its tokens' peak probabilities. Models without an

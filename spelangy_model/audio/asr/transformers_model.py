@@ -27,7 +27,7 @@ from spelangy_model.records import Word
 
 
 class TransformersSystem(Protocol):
-    """The literals that a recognizer of transformers has, whatever its kind."""
+    """The parameters of all recognizers of transformers."""
 
     @property
     def name(self) -> str: ...

@@ -20,7 +20,7 @@ from spelangy_model.pretrained import load_tensors
 EMBEDDING_SIZE = 192
 FEATURE_HOP_SAMPLES = 160
 MELS = 80
-MIN_FEATURES = 20  # 0.2 s: below it the network's mean and deviation over time say nothing
+MIN_FEATURES = 20  # 0.2 s: below it the network's mean and deviation over time are not reliable
 
 _BLOCKS = ((12, 1), (24, 2), (16, 2))  # layers and dilation of each dense block
 _CONTEXT_FRAMES = 100

@@ -1,7 +1,7 @@
 """What a diarizer promises, and how a recipe names one.
 
 Put here: that. Do not put here: any diarizer. One from outside is a frozen dataclass with a `version` and these two
-methods, in a module of one's own.
+methods, in any module.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Diarizer(Protocol):
 
 
 class DiarizerChoice(Protocol):
-    """A diarizer as literals of a recipe. `environment` holds what a service or a gated model asks for."""
+    """The configuration of a diarizer in a recipe. `environment` holds credentials for a service or model."""
 
     def locate(self, environment: Mapping[str, str]) -> None:
         """Raise DiarizerUnavailable, with the cure, unless the diarizer can run. Cheap: loads no model."""

@@ -156,7 +156,7 @@ class CoquiSynthesizer:
         return spoken
 
     def speak_batch(self, lines: Sequence[tuple[str, Voice]]) -> list[Samples | Unspeakable]:
-        """Return the speech of each line; see `BatchSynthesizer.speak_batch`. Lines of like length go together."""
+        """Return the speech of each line; see `BatchSynthesizer.speak_batch`. Lines of similar length share a batch."""
         import torch
 
         spoken: dict[int, Samples | Unspeakable] = {}

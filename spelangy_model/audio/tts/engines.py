@@ -18,7 +18,8 @@ class SynthesizerSpec:
     """An engine by name: `espeak`, or `coqui` with the name of its model (or the folder that holds it).
 
     `batch_utterances` of about one length are spoken at once by a model that can. Sums over batches of another size
-    round otherwise, so it bears identity; espeak speaks one by one. ValueError for an option that the engine has not.
+    round differently, so it belongs to the identity; espeak speaks one by one. ValueError for an option of other
+    engines.
     """
 
     backend: str = "espeak"

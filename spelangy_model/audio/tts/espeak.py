@@ -130,7 +130,7 @@ class _FreshLibrary:
         self._loader.dlopen.restype = ctypes.c_void_p
 
     def __enter__(self) -> ctypes.CDLL:
-        # A library that somebody else of this process holds would stay, with its state, when it is closed here.
+        # A library that other code of this process holds would stay loaded, with its state, when it is closed here.
         held = self._loader.dlopen(os.fsencode(self._path), os.RTLD_LAZY | os.RTLD_NOLOAD)
         if held:
             self._loader.dlclose(held)
@@ -166,7 +166,7 @@ class EspeakSynthesizer:
     def speak(self, text: str, voice: Voice) -> Samples:
         """Return `text` in `voice`, float32 mono 16 kHz; see `Synthesizer.speak`.
 
-        Raises Unspeakable for a text with a NUL or without anything to say, TtsUnavailable for an unknown voice.
+        Raises Unspeakable for a text with a NUL or without speakable text, TtsUnavailable for an unknown voice.
         """
         if "\0" in text:
             raise Unspeakable("control_character", f"a NUL, where the library would end the text {text[:80]!r}")

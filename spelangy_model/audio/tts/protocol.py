@@ -1,4 +1,4 @@
-"""Text to speech: what a voice is, what a synthesizer promises, and what is done to every synthesizer's sound.
+"""Text to speech: voices, the interface of synthesizers, and the processing of their sound.
 
 Put here: the `Synthesizer` protocol, the choice of a voice, trimming, level and the checks of a spoken line.
 Do not put here: an engine (`espeak.py`, `coqui.py`), the spelling out of numbers (`text/spoken.py`), or shards.
@@ -84,7 +84,7 @@ class Synthesizer(Protocol):
 
 
 class SynthesizerChoice(Protocol):
-    """An engine as literals of a recipe; one from outside is a frozen dataclass with a `version` and these methods."""
+    """The configuration of an engine in a recipe; external: a frozen dataclass with a `version` and these methods."""
 
     def locate(self, voices: Sequence[Voice]) -> None:
         """Raise TtsUnavailable, with the cure, unless engine, model and each voice are there. Cheap: loads no model."""
@@ -254,7 +254,7 @@ def speak_line(synthesizer: Synthesizer, text: str, voice: Voice, limits: Speech
 
 
 def longest_silence_s(samples: Samples) -> float:
-    """Return the longest run of 10 ms frames that lie `_SILENCE_BELOW_PEAK_DB` under the loudest, in seconds."""
+    """Return the longest run of 10 ms frames `_SILENCE_BELOW_PEAK_DB` under the loudest, in seconds."""
     frame = int(_FRAME_S * SAMPLE_RATE_HZ)
     count = len(samples) // frame
     if count == 0:
