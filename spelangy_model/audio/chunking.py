@@ -5,7 +5,7 @@ Put here: where a chunk begins and ends. Do not put here: votes and filters, enc
 After "Data-Centric Lessons To Improve Speech-Language Pretraining". Both chunkings are made from the same transcripts:
 
 * coarse: consecutive segments of the same speaker are merged while the gap and the merged length allow it.
-* fine: nothing is merged, and a segment is cut further at its sentence ends, a long sentence at its longest pauses.
+* fine: segments are not merged; each is cut at its sentence ends, and a long sentence at its longest pauses.
 
 A segment of another speaker, or one that a filter dropped, between two segments keeps them apart: its sound has no
 text. A document is a run of consecutive chunks.
@@ -36,7 +36,7 @@ from spelangy_model.records import DroppedTranscript, Transcript, Word
 from spelangy_model.text.sentences import split_sentences
 
 _FRAME_S = 0.01
-_QUIETEST_DB = -70.0  # whatever is below is silence, and one silence is as good as another
+_QUIETEST_DB = -70.0  # below this level, all silence counts as equally quiet
 _SAME_DB = 3.0
 _MUCH_QUIETER_DB = 10.0
 _PAUSE_S = 0.1
@@ -75,7 +75,7 @@ class Turns(Edges):
 
     PAPER_MEAN_S: ClassVar[float] = 19.2
     max_s: float = 30.0
-    """No merge makes a chunk longer than this; one segment that is longer stays as it is."""
+    """No merged chunk is longer than this; a single longer segment is kept as it is."""
     max_gap_s: float = 2.0
     """The longest silence inside of a merged chunk."""
 
@@ -143,7 +143,7 @@ def chunk_recording(
         cuts = [_longest(energy, _between(a[-1], b[0], rule)) for a, b in pairwise(sentences)]
         start_s = _begin(energy, min(group, key=lambda turn: turn.first_s), last_to_end[first], rule)
         end_s = _end(energy, max(group, key=lambda turn: turn.last_s), first_to_begin[last + 1], duration_s, rule)
-        if end_s <= start_s:  # words without any length: the turn is all that is known
+        if end_s <= start_s:  # words without any length: only the turn's times are known
             start_s, end_s = turns[first].start_s, min(turns[last].end_s, duration_s)
         edges = [_on_sample(edge) for edge in (start_s, *cuts, end_s)]
         for part, begin, end in zip(sentences, edges, edges[1:], strict=False):
@@ -186,7 +186,7 @@ def _turns(transcripts: Sequence[Transcript], dropped: Sequence[DroppedTranscrip
     turns = [_Turn(d.speaker, d.start_s, d.end_s, (), *(d.start_s, d.end_s) * 2) for d in dropped]
     for t in transcripts:
         if t.words:
-            # A recognizer's words may reach out of their segment a little; the turn is what holds both.
+            # A recognizer's words may reach out of their segment a little; the turn covers both.
             first_s, last_s = t.words[0].start_s, t.words[-1].end_s
             start_s, end_s = min(t.start_s, first_s), max(t.end_s, last_s)
             from_s, to_s = max(start_s, first_s - rule.slack_s), min(end_s, last_s + rule.slack_s)
@@ -195,7 +195,7 @@ def _turns(transcripts: Sequence[Transcript], dropped: Sequence[DroppedTranscrip
 
 
 def _merged(turns: Sequence[_Turn], rule: ChunkRule) -> list[tuple[int, int]]:
-    """Return the first and the last turn of what is one chunk, or is cut into chunks: fine merges nothing."""
+    """Return the first and last turn of each group that becomes one chunk or is cut into chunks; fine never merges."""
     groups: list[tuple[int, int]] = []
     for i, turn in enumerate(turns):
         if not turn.words:
@@ -334,9 +334,9 @@ def _levels_db(energy: np.ndarray, frames: np.ndarray, over_s: float) -> np.ndar
 
 
 def _quiet_runs(energy: np.ndarray, gap: _Gap, over_s: float) -> list[tuple[float, float]]:
-    """Return the stretches of a gap that are about as quiet as its quietest, in seconds and order.
+    """Return the stretches of a gap that are about as quiet as its quietest point, in seconds and order.
 
-    The gap is widened by what the words' times may be wrong if that is much quieter.
+    The gap is widened by the tolerance of the words' times if this finds a much quieter place.
     """
     inside = _frames(energy, gap.from_s, gap.to_s)
     levels = _levels_db(energy, inside, over_s)
@@ -388,8 +388,8 @@ def _is_silent(energy: np.ndarray, run: tuple[float, float]) -> bool:
 def _beside(energy: np.ndarray, gap: _Gap, run: tuple[float, float], over_s: float, from_left: bool) -> float:
     """Return the point of a quiet run that is _PAD_S away from the word on its left (or right), or its middle.
 
-    What is quiet over `over_s` begins half of that behind the word; over a shorter time it begins sooner, but
-    never inside of what the recognizer calls the word.
+    Quiet measured over `over_s` begins half of that after the word; measured over a shorter time it begins sooner, but
+    never inside the recognizer's word.
     """
     begin, end = run
     middle = (begin + end) / 2

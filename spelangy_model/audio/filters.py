@@ -1,10 +1,10 @@
-"""Which transcripts are good enough to learn from, and the word for why another is not.
+"""Filters of transcripts for training, each with a reason for its drops.
 
 Put here: the filters of one transcript and their limits. Do not put here: the vote that made it, language
 detection, or the handling of a drop.
 
 Each filter takes the transcript, its segment (overlap and levels) and the limits, and returns None or a Drop. The
-first that objects, in the order of FILTERS, names the reason.
+first filter that returns a Drop, in the order of FILTERS, gives the reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spelangy_model.audio.words import normalized
 from spelangy_model.records import Segment, Transcript
 from spelangy_model.text.language import UNDETERMINED
 
-# What Whisper writes over silence, music and noise, having learned from subtitles of videos; in normalized words.
+# Whisper's typical hallucinations on silence, music and noise, from video subtitles; in normalized words.
 PHRASES = (
     "thanks for watching",
     "thank you for watching",
@@ -89,7 +89,7 @@ Filter = Callable[[Transcript, Segment, FilterLimits], Drop | None]
 
 
 def first_drop(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
-    """Return the first filter's objection, or None when the transcript is good enough."""
+    """Return the Drop of the first filter that gives one, or None if the transcript passes all."""
     return next((drop for check in FILTERS if (drop := check(transcript, segment, limits))), None)
 
 
@@ -155,7 +155,7 @@ def _loop(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Dro
         repeats = longest_repeat(words, size)
         if repeats > limits.max_ngram_repeats:
             return Drop("loop", f"{size} words {repeats} times in a row > {limits.max_ngram_repeats}")
-    # A loop may also stay inside of one word: "hahahahaha...". The zeros of a number are none.
+    # A loop may also stay inside of one word: "hahahahaha...". The zeros of a number do not count.
     for key in words:
         for size in range(1, limits.max_repeated_letters + 1):
             if not key.isdigit() and (repeats := longest_repeat(key, size)) > limits.max_letter_repeats:

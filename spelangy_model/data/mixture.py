@@ -1,4 +1,4 @@
-"""Mixtures: how much of which token set a run trains on, exact in tokens.
+"""Mixtures: the shares of token sets in the training data, exact in tokens.
 
 Put here: the definition of a mixture, the drawing of documents, and the report of what was achieved. Do not put
 here: the sequence format (interleave.py) or reading and writing of shards (stages/mix.py).
@@ -12,10 +12,10 @@ exactly one of
 Repeat and Choose fix their tokens; proportions divide the rest of their kind and sum to 1.
 
 Documents are drawn in seeded order, epoch by epoch; the next one always comes from the source that is furthest
-behind its share, so the ratio holds to within half a document of each source at any point. A kind with a proportion
+behind its share, so at any point the ratio is exact within half a document of each source. A kind with a proportion
 takes the documents that its rows hold, which may leave the end of its last rows empty; a kind without one has as many
-rows as its documents need. Where both kinds have proportions, their rows are dealt by how full they are, so that the
-share of text holds to within a row.
+rows as its documents need. Where both kinds have proportions, their rows are divided by how full they are, so that the
+share of text is exact within a row.
 
 A mixture is planned on lengths alone: shards of documents are read one at a time, and each drawn sequence costs
 a few dozen bytes, whatever its length. `plan_mixture` returns the place of each sequence in the rows; the tokens are

@@ -37,7 +37,7 @@ _MONTH = re.compile(r"\b(january|february|march|april|may|june|july|august|septe
 
 @dataclass(frozen=True, slots=True)
 class ChoiceQuestion:
-    """A question with four options. `kind` is what the options share: the relation, or the answer's type."""
+    """A question with four options. `kind` is the relation or answer type that the options share."""
 
     raw: RawQuestion
     options: tuple[str, ...]
@@ -65,9 +65,9 @@ def four_options(
 ) -> tuple[list[ChoiceQuestion], dict[str, int]]:
     """Return the questions with their options, and how many were dropped for each reason.
 
-    Options of the file stay; their order is drawn too. A function of (seed, VERSION, the whole list). A question is
-    dropped as `no_distractors` when its type holds too few answers that are not its own. `limit` draws so many, block
-    by block; 0 takes all.
+    Options from the file are kept; their order is drawn too. The result depends on (seed, VERSION, the whole list). A
+    question is dropped as `no_distractors` if its type has too few other answers. `limit` is the number of questions to
+    draw, block by block; 0 takes all.
     """
     cards = [_card(question, seed) for question in questions]
     options = [list(question.options) for question in questions]
@@ -95,12 +95,12 @@ def four_options(
 
 
 def _written(option: str) -> str:
-    """Return an option without regard to case and white space; its signs stay, for C is not C++ and +5 is not -5."""
+    """Return an option with case and white space normalized; signs are kept, because C is not C++ and +5 is not -5."""
     return " ".join(unicodedata.normalize("NFKC", option).casefold().split())
 
 
 def _ordered(question: RawQuestion, options: Sequence[str], kind: str, place: int, seed: int) -> ChoiceQuestion:
-    """Return a question with its answer at `place`, so that every place is as frequent, and the others shuffled."""
+    """Return a question with its answer at `place`, so that places are equally frequent, and the others shuffled."""
     others = [option for option in options if option != question.answers[0]]
     rng = stable_rng(seed, "option_order", VERSION, question.question_id, question.question)
     order = [others[int(number)] for number in rng.permutation(len(others))]
@@ -110,7 +110,7 @@ def _ordered(question: RawQuestion, options: Sequence[str], kind: str, place: in
 
 @dataclass(frozen=True, slots=True)
 class _Card:
-    """A question as it is dealt: its answer, all right answers in plain form, and its place in the shuffle."""
+    """A question during the deal: its answer, all right answers in plain form, and its place in the shuffle."""
 
     answer: str
     plain: tuple[str, ...]
@@ -119,9 +119,9 @@ class _Card:
     rank: str
 
     def may_offer(self, other: _Card) -> bool:
-        """Whether the other's answer is wrong here: what contains an answer, or is contained in one, may be right too.
+        """Return whether the other's answer is wrong here. It may be right if one of the two contains the other.
 
-        What the question names is no choice.
+        An answer that the question names is not offered.
         """
         option = other.plain[0]
         return bool(option) and f" {option} " not in self.asked and not any(_alike(option, own) for own in self.plain)
@@ -163,7 +163,7 @@ def _deal_all(
 def _deal(
     cards: Sequence[_Card], members: Sequence[int], rng: np.random.Generator
 ) -> tuple[list[list[int]], list[int]]:
-    """Return blocks of four questions that may offer each other's answers, and who found no place.
+    """Return blocks of four questions that may offer each other's answers, and the questions left over.
 
     The commonest answers are dealt first, each question to one of the emptiest blocks that take it.
     """

@@ -1,11 +1,11 @@
 """External SpeechLMs, by name or path: the likelihood of each option after a spoken question.
 
-Put here: audio-text models of transformers that a processor prepares audio for (Qwen2-Audio, Voxtral and their like).
+Put here: audio-text models of transformers with an audio processor (Qwen2-Audio, Voxtral and similar ones).
 Do not put here: models of this project, whose speech is tokens (multiple_choice.py).
 
 Weights come from a folder or from the local Hugging Face cache, never from a network. The prompt ends where the answer
-begins; an option's ids are those that its text adds to the prompt's. The model processes the
-prompt, audio included, once; every option continues from its cache.
+begins; an option's ids are those that its text adds to the prompt's. The model processes the prompt, audio included,
+once; every option continues from its cache.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SpeechLM:
         return False
 
     def check(self, cache_dir: Path, device: str) -> None:
-        """Raise SystemUnavailable when weights, or a package that their processor needs, are not there or refused."""
+        """Raise SystemUnavailable when weights, or a package that their processor needs, are missing or refused."""
         import importlib.util
 
         try:

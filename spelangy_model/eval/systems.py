@@ -1,6 +1,6 @@
-"""Other systems that answer spoken questions, behind one protocol: what a user would take instead of a run.
+"""Other systems that answer spoken questions, behind one protocol: the alternatives to a run.
 
-Put here: the protocol, and the cascade of ASR and a text LM. Do not put here: models of others (speech_lms.py), or
+Put here: the protocol, and the cascade of ASR and a text LM. Do not put here: external models (speech_lms.py), or
 questions as records (stages/score_system.py).
 """
 
@@ -43,7 +43,7 @@ class Answered:
 
 
 class LoadedSystem(Protocol):
-    """A system at work: one answer a question, in their order."""
+    """A loaded system: one answer for each question, in order."""
 
     def answer(self, asked: Sequence[Asked]) -> list[Answered]: ...
 
@@ -63,7 +63,7 @@ class AnsweringSystem(Protocol):
 
 @dataclass(frozen=True)
 class Cascade:
-    """A recognizer writes down the question, a text LM scores the options after what was written."""
+    """A recognizer transcribes the question, and a text LM scores the options after the transcript."""
 
     recognizer: AsrSystem
     answer_prefix: str = "The answer is"

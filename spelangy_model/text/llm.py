@@ -1,4 +1,4 @@
-"""A language model behind any OpenAI-compatible server: many requests, each answered once, checked, and kept.
+"""A language model behind any OpenAI-compatible server: many requests, each answered once, checked, and cached.
 
 Put here: the client (bounded concurrency, retries, one repair, limits, cache, budget) and the loading of prompts. Do
 not put here: the meaning of a server's errors (llm_errors.py) or replies (llm_replies.py), requests (krist, questions
@@ -41,7 +41,7 @@ class Price:
 
 
 class AskedClient(Protocol):
-    """What asks a language model: each request answered once, with what it took. `model` is the choice it is of."""
+    """A client of a language model: answers each request once and counts its cost. `model` is its configuration."""
 
     @property
     def model(self) -> Any: ...
@@ -88,11 +88,11 @@ class LanguageModel:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where and how hard it is asked: no part of any identity.
+    """The server and the limits of requests; not part of any identity.
 
-    `max_tokens` and `max_usd` are budgets of a run, over prompts and replies. What is under way when one is spent still
-    ends, so a run exceeds it by at most `concurrency` requests. `timeout_s` is for a whole reply, however slowly it
-    comes; one above `longest_reply_bytes` is read no further.
+    `max_tokens` and `max_usd` are budgets of a run, over prompts and replies. Requests under way when one is spent
+    still finish, so a run exceeds it by at most `concurrency` requests. `timeout_s` is for a whole reply, however
+    slowly it comes; one above `longest_reply_bytes` is read no further.
     """
 
     base_url: str
@@ -128,7 +128,7 @@ class Prompt:
         return hashlib.sha256(f"{self.template}\x00{self.schema}".encode()).hexdigest()[:16]
 
     def fill(self, **values: str) -> str:
-        """Put the values in their places, once: braces inside a value stay text. KeyError when the names differ."""
+        """Fill in the values, once: braces inside a value stay text. KeyError when the names differ."""
         places = set(_PLACE.findall(self.template))
         if places != values.keys():
             raise KeyError(f"prompt {self.name} has the places {sorted(places)}, not {sorted(values)}")
@@ -146,7 +146,7 @@ def load_prompt(name: str, schema: Mapping[str, Any]) -> Prompt:
 
 @dataclass(slots=True)
 class Ledger:
-    """What a run asked and spent. Tokens are the server's own count; dollars are theirs at the recipe's price."""
+    """The requests and costs of a run. Tokens are the server's own count; dollars are theirs at the recipe's price."""
 
     requests: int = 0  # sent over the wire, repairs and retries included
     answered: int = 0
@@ -190,7 +190,7 @@ _HARMLESS = "The mill by the brook was built in 1723. It grinds corn to this day
 class LanguageModelClient:
     """Asks one model on one server. `cache_dir` holds one JSON file a reply; it may be shared by runs and processes.
 
-    The budgets hold for all that one client asks, and so does what the server refuses: a parameter that it does not
+    The budgets cover all requests of one client, and so do the server's refusals: a parameter that it does not
     take is left out of all later requests (`left_out` lists them), and once it refuses every request, none is sent.
     """
 
@@ -213,7 +213,7 @@ class LanguageModelClient:
         return self._parameters.left_out
 
     def ask_all(self, prompt: Prompt, fillings: Sequence[Mapping[str, str]]) -> list[Reply]:
-        """Return a reply for each filling, in order. Never raises for what a server does: failures are replies.
+        """Return a reply for each filling, in order. Never raises for a server's failure: failures are replies.
 
         Failures of the run: budget_spent; server_error, timeout, rate_limited (another time may go better);
         key_refused, quota_spent, model_unknown, requests_refused (a person has to act). Failures of one request:
@@ -250,7 +250,7 @@ class LanguageModelClient:
         return [replies[text] for text in texts]
 
     async def _refuses_all(self, api: Any, gate: asyncio.Semaphore, prompt: Prompt) -> str:
-        """Ask about a harmless page; return why the server does not take even that, or nothing.
+        """Ask about a harmless page; return why the server refuses even that, or "".
 
         Error texts vary too much between servers to show whether the page or the installation is at fault.
         """
@@ -337,7 +337,7 @@ class LanguageModelClient:
     async def _send(
         self, api: Any, prompt: Prompt, messages: list[Any], form: Mapping[str, str]
     ) -> tuple[Reply | ServerError, float]:
-        """Send once; return what came of it, and the seconds that the server asks to wait."""
+        """Send once; return the result, and the seconds that the server asks to wait."""
         import openai
 
         schema = json.loads(prompt.schema)
@@ -376,7 +376,7 @@ class LanguageModelClient:
             self.ledger.cost_usd += cost / 1e6
 
     def _spent(self) -> str:
-        """Return which budget is spent, in words; empty: none is."""
+        """Return which budget is spent, as text; empty: none."""
         tokens, usd = self.server.max_tokens, self.server.max_usd
         if tokens is not None and self.ledger.tokens >= tokens:
             return f"{self.ledger.tokens} of {tokens} tokens are spent"
@@ -396,7 +396,7 @@ _FORMS = {
 
 
 class _Parameters:
-    """What is sent beside the messages, less what the server refused."""
+    """The parameters beside the messages, without those that the server refused."""
 
     def __init__(self, model: LanguageModel):
         self._model = model

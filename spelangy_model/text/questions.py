@@ -35,14 +35,14 @@ PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 
 @dataclass(frozen=True, slots=True)
 class QuestRules:
-    """What is mined, and the bounds of a pair; words are those of `text.normalize`."""
+    """The patterns to mine, and the limits of a pair; words are those of `text.normalize`."""
 
     patterns: tuple[Pattern, ...] = PATTERNS
     min_question_words: ClassVar[int] = 3
     max_question_words: ClassVar[int] = 40
     max_rationale_sentences: ClassVar[int] = 6
     max_answer_words: ClassVar[int] = 40
-    max_line_words: ClassVar[int] = 55  # a longer reply becomes several lines, for no voice reads on for half a minute
+    max_line_words: ClassVar[int] = 55  # a longer reply becomes several lines, because no voice reads for half a minute
     bridge_share: float = 0.5
 
 
@@ -61,7 +61,7 @@ class Answer:
 
     rationale: str
     short: str
-    evidence: str = ""  # what of the page it rests on; empty: the page's whole answer
+    evidence: str = ""  # its evidence on the page; empty: the page's whole answer
 
 
 # --- mining -----------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class MinedPage:
-    """The questions of a page, and what asked and was left alone, by reason.
+    """The questions of a page, and the counts of questions left out, by reason.
 
     Reasons: `no_question`, JSON-LD that states one without words; `no_answer`, nothing follows that could be one;
     `answer_removed`, what follows is behind a removed element (a script, a frame, a form, code, an
@@ -89,7 +89,7 @@ def mine_questions(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> list[
 def mine_page(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> MinedPage:
     """Return the questions of a page with their answers, valid or not, each wording once (its most explicit markup).
 
-    Never raises on malformed HTML or JSON: what cannot be parsed asks nothing.
+    Never raises on malformed HTML or JSON: unparseable parts have no questions.
     """
     mined = MinedPage([], Counter())
     root = quest_view.parse(html) if "?" in html or "&#63;" in html or "\\u003" in html else None
@@ -342,7 +342,7 @@ class _Flow:
     def _answer_in(self, panel: Element, question: Block) -> str:
         """Return the text of a panel; empty when it asks questions itself, and so is a list of them.
 
-        A panel is the answer of few questions: read for all that name it, one of many would cost the page's square.
+        A panel answers few questions. Reading it for every question that names it would take quadratic time.
         """
         self._times_read[panel] += 1
         if self._times_read[panel] > _MAX_NESTING:

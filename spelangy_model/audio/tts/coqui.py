@@ -101,7 +101,7 @@ def _speakers_of(folder: Path, config: Path) -> frozenset[str]:
 
 
 def check_model(model: str, voices: Sequence[Voice]) -> None:
-    """Raise TtsUnavailable unless coqui-tts, the model and what it asks for are there. Loads no weights."""
+    """Raise TtsUnavailable unless coqui-tts, the model and its requirements are installed. Loads no weights."""
     if lacking := missing("TTS"):
         raise TtsUnavailable(lacking)
     files = find_model(model)
@@ -123,10 +123,10 @@ def check_model(model: str, voices: Sequence[Voice]) -> None:
 class CoquiSynthesizer:
     """Speaks through a coqui-tts model. The same text and voice give the same samples on a CPU with one thread.
 
-    VITS speaks in batches, with rate and pitch as the voice has them: a pitch is a pace that is changed and undone by
-    resampling, which moves the formants along, as another throat would. Other models speak one line after the other and
-    have no such dials. Apart from rounding, which depends on the size of the batch, a line does not depend on its
-    batch: each line draws its own noise, and beyond its ends the vocoder has the same input as for the line alone.
+    VITS speaks in batches, with the rate and pitch of the voice. The pitch is changed by a change of pace that
+    resampling undoes; this also shifts the formants, as in another speaker. Other models speak line by line, without
+    control of rate and pitch. Apart from rounding, which depends on the size of the batch, a line does not depend on
+    its batch: each line draws its own noise, and beyond its ends the vocoder has the same input as for the line alone.
     """
 
     def __init__(self, model: str, device: str = "cpu", batch_utterances: int = 1) -> None:
@@ -179,7 +179,7 @@ class CoquiSynthesizer:
         return [spoken[place] for place in range(len(lines))]
 
     def _alone(self, text: str, voice: Voice) -> tuple[npt.NDArray[np.float32], float]:
-        """Return what coqui-tts's own interface gives, and its rate."""
+        """Return the samples of coqui-tts's own interface, and their rate."""
         import torch
 
         seed = stable_seed(0, "coqui", voice.name, text) % 2**63
@@ -193,7 +193,7 @@ class CoquiSynthesizer:
         return np.asarray(wave, dtype=np.float32), self._rate_hz
 
     def _open_vits(self) -> _Vits | None:
-        """Return the batched way of speaking, where the model is a VITS of one language and its own speakers."""
+        """Return the batched synthesis, if the model is a VITS of one language with its own speakers."""
         from TTS.tts.models.vits import Vits
 
         model = self._tts.synthesizer.tts_model
@@ -271,8 +271,8 @@ class _Vits:
     def _decode(self, latents: Any, speakers: Any, frames: Sequence[int]) -> list[npt.NDArray[np.float32]]:
         """Return the samples of each row of latents, shape (rows, channels, frames), up to its number of frames.
 
-        A GPU decodes all at once, a CPU one by one, whose cache holds one. Behind each row there is a margin, since the
-        vocoder looks ahead: what it sees there is then the same silence whichever row is the longest.
+        A GPU decodes all rows at once, a CPU one by one, because its cache holds one. Each row is padded with silence,
+        since the vocoder looks ahead: its input is then the same whichever row is the longest.
         """
         import torch
 
@@ -306,8 +306,8 @@ def _keep_latents() -> Any:
 def _own_noise(lines: Sequence[tuple[str, str]]) -> Any:
     """Return a context in which torch.randn and randn_like give each row of a batch (rows, channels, steps) its noise.
 
-    A row's noise depends on its (speaker, text) and on how manyeth draw it is, and its first steps do not depend on
-    how many there are.
+    A row's noise depends on its (speaker, text) and on the index of the draw, and its first steps do not depend on
+    the number of steps.
     """
     import torch
     from torch.overrides import TorchFunctionMode

@@ -1,6 +1,6 @@
 """The espeak-ng adapter: five English accents, in process, hundreds of times faster than real time.
 
-Put here: everything that knows espeak-ng (its C functions, its voice files), and the roster of its voices. Nothing
+Put here: all that depends on espeak-ng (its C functions, its voice files), and the list of its voices. Nothing
 else of the project touches the library, which is GPL-3 and comes in the wheel of `espeakng-loader`; this module
 talks to it through ctypes only.
 
@@ -99,7 +99,7 @@ def _english_data() -> tempfile.TemporaryDirectory[str]:
 def check_voices(voices: Sequence[Voice]) -> None:
     """Raise TtsUnavailable unless each voice is an English one and its variant and rate are known.
 
-    The library itself takes an unknown variant for none and speaks in the plain voice; here that is an error.
+    The library itself ignores an unknown variant and speaks in the plain voice; here that is an error.
     """
     english = sorted(name for name in _languages() if name.split("-")[0] == "en")
     variants = _locate()[1] / "voices" / "!v"
@@ -179,7 +179,7 @@ class EspeakSynthesizer:
 
 
 def _wave_of(text: str, voice: Voice) -> tuple[Samples, int]:
-    """Return what the library makes of a text, and its sample rate in Hz."""
+    """Return the library's samples for a text, and their rate in Hz."""
     pieces: list[bytes] = []
 
     def take(wave: int | None, count: int, _events: int | None) -> int:

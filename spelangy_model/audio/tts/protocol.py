@@ -42,7 +42,7 @@ class TtsUnavailable(TtsError):
 
 
 class Unspeakable(TtsError):
-    """No good speech comes of one text. `reason` is a fixed word to be counted, `detail` what was found.
+    """A text gives no usable speech. `reason` is a fixed word for counts, `detail` the measured fault.
 
     Reasons: nothing_to_say, control_character, and those of `speech_fault`.
     """
@@ -57,10 +57,10 @@ class Unspeakable(TtsError):
 class Voice:
     """A voice as a recipe names it.
 
-    `name` is what the engine knows it by (espeak: `en-us+m3`; coqui: a speaker such as `p225`) and `accent` what
-    it is counted as. `pitch` is 0 to 100, 50 being the voice's own, and `rate_wpm` words a minute, for coqui relative
-    to `OWN_RATE_WPM`, the speaker's own pace; engines without a dial for rate or pitch ignore them.
-    The jitters are half-widths: `choose_voice` draws around the two centres.
+    `name` is the engine's name of it (espeak: `en-us+m3`; coqui: a speaker such as `p225`) and `accent` the accent for
+    which it counts. `pitch` is 0 to 100, 50 being the voice's own, and `rate_wpm` words a minute, for coqui relative to
+    `OWN_RATE_WPM`, the speaker's own pace; engines without control of rate or pitch ignore them. The jitters are
+    half-widths: `choose_voice` draws around the two centres.
     """
 
     name: str
@@ -105,7 +105,7 @@ class BatchSynthesizer(Synthesizer, Protocol):
 
 
 def speak_all(synthesizer: Synthesizer, lines: Sequence[tuple[str, Voice]]) -> list[Samples | Unspeakable]:
-    """Return the speech of each (text, voice), or why there is none; together where the engine can."""
+    """Return the speech of each (text, voice), or the reason for none; in batches if the engine can."""
     if isinstance(synthesizer, BatchSynthesizer):
         return synthesizer.speak_batch(lines)
     spoken: list[Samples | Unspeakable] = []
@@ -191,7 +191,7 @@ def finish(samples: Samples) -> Samples:
 
 @dataclass(frozen=True, slots=True)
 class SpeechLimits:
-    """What a spoken line must keep to. Seconds per character over the characters of the spoken text.
+    """Limits of a spoken line. Seconds per character are over the characters of the spoken text.
 
     The band of seconds per character holds every sentence of ordinary English at 120 to 300 words a minute; outside
     it the engine skipped or repeated something. `short_text_characters` and fewer are too few to judge.
@@ -237,7 +237,7 @@ def speech_fault(samples: Samples, text: str, limits: SpeechLimits) -> tuple[str
 def speak_lines(
     synthesizer: Synthesizer, lines: Sequence[tuple[str, Voice]], limits: SpeechLimits
 ) -> list[Samples | Unspeakable]:
-    """Speak lines and check the speech of each; what cannot be spoken well is returned with its reason."""
+    """Speak lines and check the speech of each; a line without usable speech is returned with its reason."""
     checked: list[Samples | Unspeakable] = []
     for (text, _), spoken in zip(lines, speak_all(synthesizer, lines), strict=True):
         fault = None if isinstance(spoken, Unspeakable) else speech_fault(spoken, text, limits)
