@@ -1,6 +1,6 @@
-"""What is known of the models and question sets that recipes name: size, licence, gate, and how to get them.
+"""The models and question sets that recipes name: size, licence, gate, and how to get them.
 
-Sizes and licences were written without the publishers' cards at hand and are not checked: the card decides.
+Sizes and licences were not checked against the publishers' cards: the card decides.
 
 Put here: facts on a model or set by its name. Do not put here: which of them a recipe takes, or finding them on this
 machine (hub.py, weights.py). Sizes are the approximate sizes of the download. A name that is not here is not refused:

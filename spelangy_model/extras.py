@@ -11,7 +11,7 @@ import importlib.util
 import re
 from collections.abc import Iterable
 
-# Modules whose distribution has another name than they.
+# Modules with another name than their distribution.
 DISTRIBUTIONS = {
     "TTS": "coqui-tts",
     "dagster_graphql": "dagster-webserver",

@@ -1,6 +1,7 @@
 """Read untrusted JSON and JSON Lines within bounds; an unreadable value is an error with its place.
 
-Put here: bytes to values. Do not put here: what a value means (audio manifests, question files, model folders).
+Put here: the step from bytes to values. Do not put here: their meaning (audio manifests, question files, model
+folders).
 
 The bounds: bytes after decompression (the first bytes show gzip), the length of a line, how deep values nest, how
 long an integer is. A byte order mark and UTF-16 are taken. NaN, infinity and integers of more than 40 digits become
@@ -133,7 +134,7 @@ def decoded(data: bytes) -> str:
 def read_rows(stream: IO[bytes], limits: Limits = LIMITS) -> Iterator[Row]:
     """Yield the records of a file of JSON Lines, of a list in JSON, or of objects that each span lines.
 
-    Never raises for what the file holds; an OSError of the disk passes through.
+    Never raises for the file's content; an OSError of the disk passes through.
     """
     place = "line 1"
     try:

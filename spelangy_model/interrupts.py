@@ -21,14 +21,14 @@ T = TypeVar("T")
 def uninterrupted(work: Callable[[], T]) -> T:
     """Return what `work` returns, or raise what it raises; a signal's exception is raised after it, never inside.
 
-    `work` runs in a thread of its own, for which the main thread waits. A second interrupt ends the wait at once and
-    leaves `work` to itself: its result is then not used, so `work` must change nothing but what it returns.
+    `work` runs in a separate thread, and the main thread waits for it. A second interrupt ends the wait at once; `work`
+    continues and its result is not used, so `work` must have no side effects.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
     outcome: list[T] = []
     failure: list[BaseException] = []
-    # A plain lock: Thread.start and Thread.join have steps of their own that an interrupt may leave half done.
+    # A plain lock, because an interrupt inside Thread.start or Thread.join may leave them half done.
     running = _thread.allocate_lock()
     running.acquire()
 

@@ -1,7 +1,7 @@
-"""The one place that loads models and tokenizers that were made elsewhere, so that a folder of theirs is only data.
+"""Load external models and tokenizers as data only; no other module loads them.
 
-Put here: every call of a `from_pretrained` and of `torch.load`, and what a folder has to keep to before one. Do not put
-here: finding a folder (hub.py), or what is done with a model.
+Put here: every call of `from_pretrained` and of `torch.load`, and the checks of a folder before it. Do not put here:
+finding a folder (hub.py), or the use of a model.
 
 A folder of Hugging Face can hold code (`auto_map`), pickles, and settings that name other places. None is used:
 
@@ -41,8 +41,8 @@ class CheckpointRefused(ValueError):
 def check_settings(folder: Path) -> None:
     """Raise CheckpointRefused when a JSON file of a folder asks for code or for files outside of the folder.
 
-    All JSON files are looked at, those of subfolders too, since which of them is read depends on the model's kind. A
-    file that cannot be parsed is passed over: transformers reads JSON in the same way, and fails on it.
+    All JSON files are checked, in subfolders too, because the kind of model decides which of them are read. A
+    file that cannot be parsed is skipped: transformers reads JSON in the same way, and fails on it.
     """
     if not folder.is_dir():
         raise CheckpointRefused(f"{folder} is no folder: name one that holds a model of Hugging Face")
@@ -124,7 +124,7 @@ def load_weights(loader: Any, folder: Path | str, **options: Any) -> Any:
 
     check_settings(Path(folder))
     weight_files(Path(folder))
-    disable_progress_bar()  # its bar of weights has no place in a log
+    disable_progress_bar()  # no progress bar in a log
     return loader.from_pretrained(
         str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
     )
@@ -141,8 +141,8 @@ def load_tensors(path: Path, device: str = "cpu") -> Any:
 def tensors_only(*also: Any) -> Iterator[None]:
     """Let every `torch.load` of this process take tensors, plain containers and the classes `also`, and nothing else.
 
-    It is for libraries that open files of their own, whatever they ask for: torch puts its variable of the environment
-    above the argument. The library must be imported first, so that it can register its types.
+    It is for libraries that open files themselves. It overrides their arguments, because torch's environment variable
+    takes precedence. The library must be imported first, so that it can register its types.
     """
     import torch
 

@@ -63,7 +63,7 @@ def right_words(words: Sequence[Word], text: str) -> np.ndarray:
 
 
 def fit_calibration(system: str, confidences: np.ndarray, right: np.ndarray) -> Calibration:
-    """Return the curve under which some words' being right is most likely; by Newton's steps, slope 0 or more."""
+    """Return the maximum-likelihood curve of right and wrong words, by Newton's method; slope 0 or more."""
     features = np.stack([logit_of(confidences), np.ones(len(confidences))], axis=1)
     start = np.array([1.0, 0.0])
     found = start.copy()

@@ -1,11 +1,11 @@
 """The header of an audio file: where its streams begin and end, and whether all stated bytes are there.
 
-Put here: the marks and sizes of containers, read from their bytes alone. Do not put here: decoding (io.py).
+Put here: the magic numbers and sizes of containers, read from their bytes alone. Do not put here: decoding (io.py).
 
 A file may be several streams one after another: chained Ogg (RFC 3533), MP3, FLAC or WAV files that were joined by
-`cat`. Decoders read the first and stop, or take the rest for damage, so a file is cut into its links here. Decoders
-also shorten a stated length to what is there without a word, so the two are compared here.
-A size of 0, or one near the field's limit, is what a program leaves that writes to a pipe: it states nothing.
+`cat`. Decoders read the first and stop, or treat the rest as damage, so a file is cut into its links here. Decoders
+also shorten a stated length silently to the bytes present, so the two are compared here.
+Programs that write to a pipe leave a size of 0, or one near the field's limit: such a size is ignored.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 
 
 def block_diagonal_mask(position_ids: torch.Tensor) -> torch.Tensor:
-    """Return the causal mask in which documents of a packed row do not see each other.
+    """Return the causal mask in which documents of a packed row do not attend to each other.
 
     A document begins wherever the position ids (rows, row_length) start at 0 again.
     """
@@ -25,7 +25,7 @@ def branching_mask(branches: torch.Tensor) -> torch.Tensor:
     """Return the causal mask of rows that hold one prefix and several continuations of it.
 
     `branches` (rows, row_length) is 0 for the prefix, b > 0 for the b-th continuation and -1 for padding. A
-    continuation sees the prefix and itself; padding sees only itself, so that no row of the softmax is empty.
+    continuation attends to the prefix and itself; padding only to itself, so that no row of the softmax is empty.
     """
     key, query = branches.unsqueeze(-2), branches.unsqueeze(-1)
     seen = ((key == 0) & (query >= 0)) | ((key == query) & (query > 0))

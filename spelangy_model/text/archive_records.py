@@ -1,10 +1,10 @@
 """The records of a web archive (WARC, ARC), each known to be whole, and the places that hold none.
 
 Put here: where a record begins and ends, compressed members, archives that break off, how reading continues behind
-damage. Do not put here: HTTP (http_body) or the content of records (warc). Own code, for the readers that were tried
-(FastWARC, warcio) take the end of a file for the end of an archive, keep the half record before it, and stop at the
-first damage. Memory is bounded by what the caller keeps of a block. Sources: ISO 28500 (WARC 1.1), the Internet
-Archive's ARC 1.0 and 2.0.
+damage. Do not put here: HTTP (http_body) or the content of records (warc). This is own code because the readers that
+were tried (FastWARC, warcio) take the end of a file for the end of an archive, keep a half record before it, and stop
+at the first damage. Memory is bounded by the bytes that the caller keeps of a block. Sources: ISO 28500 (WARC 1.1), the
+Internet Archive's ARC 1.0 and 2.0.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def read_records(stream: BinaryIO, keep_bytes: int) -> Iterator[Record | Damage]
     for each place that holds no whole one.
 
     A record is whole when its block has the length that it states and, in a gzipped archive, its member ends as gzip
-    demands; in an archive without compression, whose bytes nothing else proves, also when it has the digest that it
-    states. Behind damage reading continues at the next record that is found. What the stream itself raises (a disk, a
+    demands; in an archive without compression, which has no other check, also when it matches the digest that it
+    states. After damage, reading continues at the next record. What the stream itself raises (a disk, a
     server) is raised, because it is not a fault of the archive.
     """
     window = _Window(stream, 0, _packing(stream))
@@ -174,7 +174,7 @@ class _Window:
         return False
 
     def next_member(self) -> bool:
-        """Go on to the next member when `fill` has come to the end of one; False at the end of the archive."""
+        """Continue with the next member after the end of one; False at the end of the archive."""
         if self._inflator is None:
             return False
         self._raw = self._raw.lstrip(b"\0")  # padding, as tar and tapes leave it
@@ -377,7 +377,7 @@ class _Framing(Protocol):
         ...
 
     def remains(self, offset: int, data: bytes) -> Record | None:
-        """Return the record that bytes are which do not have the stated length; None when they have no whole head."""
+        """Return a record from bytes without the stated length; None if they have no whole head."""
         ...
 
 

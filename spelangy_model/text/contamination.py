@@ -5,8 +5,9 @@ here: where texts come from, or the significance test on scores without the cont
 counts a question as contaminated when an n-gram of it, n from 6 to 13, occurs in the training text; here the longest
 common run is kept, so that one pass gives every n. Memory grows with the benchmark, never with the training text.
 
-Words that no question holds are one number, all others a number each; a rolling hash over windows of them, computed for
-many texts at once, finds candidates, and every candidate is compared word by word: a hit is never a collision.
+All words outside the questions share one number, the others have one each; a rolling hash over windows of them,
+computed for many texts at once, finds candidates, and every candidate is compared word by word: a hit is never a
+collision.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _TABLE_BITS = np.uint64(22)  # of the table of hashes that may belong to a quest
 
 
 def comparable_words(text: str) -> list[str]:
-    """Return a text's words as both sides are compared: case, marks and the writing of numbers make no difference."""
+    """Return a text's words in the form of the comparison: case, marks and the spelling of numbers do not matter."""
     return fold_numbers(words_of(join_groups(text)))
 
 

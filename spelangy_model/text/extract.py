@@ -1,8 +1,8 @@
-"""The main text of a page: what its author wrote, without menus, teasers, forms, comments and notices.
+"""The main text of a page: the author's text, without menus, teasers, forms, comments and notices.
 
-Put here: asking trafilatura for the main text within bounds, and writing its structure as text that keeps headings,
-lists and tables. Do not put here: sentences (sentences, krist) or questions (questions). Written form: a line a block,
-`# ` before headings (as many as its level), `- ` before list items, ` | ` between table cells.
+Put here: bounded calls of trafilatura for the main text, and its structure as text that keeps headings, lists and
+tables. Do not put here: sentences (sentences, krist) or questions (questions). Written form: a line for each block, `#
+` before headings (as many as its level), `- ` before list items, ` | ` between table cells.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ExtractionRules:
 def extract_text(html: str, rules: ExtractionRules | None = None) -> str:
     """Return the main text of an HTML page in the written form above; empty when the page has none.
 
-    Never raises on malformed HTML: what libxml2 cannot make sense of is not there.
+    Never raises on malformed HTML: parts that libxml2 cannot parse are missing.
     """
     return render(main_blocks(html, rules or ExtractionRules()))
 
@@ -75,7 +75,7 @@ def _characters(blocks: list[Block]) -> int:
 
 
 def _parsed(html: str) -> Any:
-    """Return libxml2's tree of a page; None when it makes none of it."""
+    """Return libxml2's tree of a page; None if it cannot parse it."""
     from trafilatura.utils import load_html
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # a line about each page without text: the stage counts
@@ -195,7 +195,7 @@ def _without_infobox_name(blocks: list[Block]) -> list[Block]:
 
 
 def _without_labels(blocks: list[Block]) -> list[Block]:
-    """Leave out the last lines that end nothing: headings, and lines too short for prose, as buttons and tags are."""
+    """Leave out last lines that are not prose: headings, and short lines such as buttons and tags."""
     end = len(blocks)
     while end and (
         blocks[end - 1].kind == "heading"
@@ -216,7 +216,7 @@ def _plain_blocks(html: str, max_depth: int) -> list[Block]:
 
 
 def render(blocks: list[Block]) -> str:
-    """Return the blocks as text: a line a block, headings after an empty line."""
+    """Return the blocks as text: a line for each block, headings after an empty line."""
     lines: list[str] = []
     for block in blocks:
         if block.kind == "heading":

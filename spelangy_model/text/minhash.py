@@ -16,7 +16,7 @@ from spelangy_model.text.normalize import words_of
 
 @dataclass(frozen=True, slots=True)
 class SignatureRules:
-    """Words are those of `text.normalize`; a text of fewer than `min_words` has no signature: it is like any other."""
+    """Words are those of `text.normalize`; a text of fewer than `min_words` has none: it would match any other."""
 
     ngram_words: ClassVar[int] = 5
     permutations: int = 128

@@ -96,10 +96,10 @@ class GopherQuality:
 
 @dataclass(frozen=True)
 class GopherRepetition:
-    """How much of a document repeats itself: lines, paragraphs, its commonest n-grams, n-grams that come again.
+    """The repetition in a document: lines, paragraphs, its most frequent n-grams, repeated n-grams.
 
-    `top_ngrams` and `repeated_ngrams` are (words, share of the characters) pairs. What counts as repeated is every
-    occurrence after the first; a word that several repeated n-grams hold counts once.
+    `top_ngrams` and `repeated_ngrams` are (words, share of the characters) pairs. Every occurrence
+    after the first counts as repeated; a word in several repeated n-grams counts once.
     """
 
     max_line_share: float = 0.3
@@ -202,7 +202,7 @@ def _share(flags: Iterable[bool]) -> float:
 
 
 def _repeated(pieces: Sequence[str]) -> tuple[int, int]:
-    """Return how many pieces came before, and how many characters these have."""
+    """Return the number of repeated pieces, and of their characters."""
     seen: set[str] = set()
     count = characters = 0
     for piece in pieces:
@@ -223,7 +223,7 @@ def _ngrams(words: Sequence[str], longest: int) -> Iterable[tuple[int, np.ndarra
 
 
 def _top(ids: np.ndarray, lengths: np.ndarray, n: int) -> int:
-    """Return the characters of the commonest n-gram, all its occurrences together; 0 where none comes twice."""
+    """Return the characters of the commonest n-gram, over all its occurrences; 0 if none occurs twice."""
     counts = np.bincount(ids)
     top = int(counts.argmax())
     place = int((ids == top).argmax())

@@ -3,7 +3,8 @@
 Put here: the places that state a licence or a directive, and which of them count. Do not put here: the consequences (a
 recipe may refuse pages by their directives) or licences of recordings. Sources: rel=license (HTML), schema.org, Dublin
 Core, Creative Commons' addresses, ISO 28500 (fields of metadata and warcinfo records), the robots meta element and
-X-Robots-Tag, the TDM Reservation Protocol (W3C community group report, 2024). What is stated is carried, not judged.
+X-Robots-Tag, the TDM Reservation Protocol (W3C community group report, 2024). Statements are passed on without
+judgement.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from spelangy_model.pretrained import check_settings, load_settings, load_weight
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic and sentences that are plainly about it."""
+    """A topic and sentences that are clearly about it."""
 
     name: str
     prototypes: tuple[str, ...]
@@ -93,7 +93,7 @@ class PrototypeClassifier:
 
 
 class TrainedClassifier:
-    """A sequence classifier of transformers from a folder; its labels are the topics. Of a text it reads the beginning.
+    """A sequence classifier of transformers from a folder; its labels are the topics. It reads the beginning of a text.
 
     Raises ValueError as `check_classifier` does.
     """
@@ -133,7 +133,7 @@ class TrainedClassifier:
 
 
 def alike(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
-    """Yield the places of texts in batches of like length, since a batch is padded to its longest text."""
+    """Yield the indices of texts in batches of similar length, because a batch is padded to its longest text."""
     places = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     for start in range(0, len(places), batch_size):
         yield places[start : start + batch_size]
@@ -142,7 +142,7 @@ def alike(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
 def check_classifier(folder: Path) -> None:
     """Raise ValueError, with the cure, for a folder that `TrainedClassifier` cannot take. Loads no model.
 
-    It is one that names no labels, or that is not loaded for its form (see pretrained.py).
+    Such a folder names no labels, or has a form that is refused (see pretrained.py).
     """
     path = folder / "config.json"
     if not path.is_file():

@@ -1,8 +1,8 @@
-"""Which URLs lead to pages that teach something: the filter for knowledge-rich domains.
+"""The URL filter for knowledge-rich domains.
 
 Put here: rules over a URL alone (scheme, host, path, query), each refusal with a reason. Do
 not put here: rules over a page's content (language, extract) or anything that resolves a name. The paper filters
-URLs for knowledge-rich domains and leaves the lists open; these are the project's and are part of a recipe.
+URLs for knowledge-rich domains and does not publish its lists; these are the project's, and part of a recipe.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""From the pieces of a tokenizer, placed on frames, to words.
+"""Join the pieces of a tokenizer, placed on frames, into words.
 
-Put here: what CTC and transducer models share. Do not put here: models.
+Put here: code that CTC and transducer models share. Do not put here: models.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from spelangy_model.records import Word
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A token as text, the frames that spoke it (`end` exclusive) and its probability."""
+    """A token as text, its frames (`end` exclusive) and its probability."""
 
     text: str
     begin: int
@@ -55,8 +55,8 @@ def ctc_words(
 ) -> list[Word]:
     """Return the words of a greedy CTC path.
 
-    `pieces`, `ids` and `probabilities` hold a frame's best token as text, its id and its probability. Equal
-    neighbours are one token with the highest of their probabilities, blanks none.
+    `pieces`, `ids` and `probabilities` hold each frame's best token as text, its id and its probability. Equal
+    neighbours are one token with the highest of their probabilities; blanks are dropped.
     """
     found: list[Piece] = []
     last = blank

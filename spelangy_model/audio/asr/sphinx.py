@@ -1,4 +1,4 @@
-"""CMU PocketSphinx: a recognizer of another kind than neural ones, so that its errors are of another kind too.
+"""CMU PocketSphinx: a recognizer without a neural network, so that its errors differ from those of neural ones.
 
 Put here: that adapter. Do not put here: forced alignment.
 """

@@ -1,7 +1,7 @@
-"""Hearing many recordings in few calls: windows that several share, and again alone what a shared one got wrong.
+"""Recognize many recordings in few calls: recordings share windows, and failed ones are recognized again alone.
 
-Put here: that way of asking a recognizer, and how one sees that it lost its place. Do not put here: how windows are
-joined (windows.py), or which systems and recordings are asked in this way.
+Put here: calls with shared windows, and the detection of failures in them. Do not put here: joining windows
+(windows.py), or the choice of systems and recordings.
 
 A Whisper call costs the same whatever its length, so short recordings share a window. Whisper sometimes fails
 in a shared window: it skips a recording, or continues the one before with likely text ("6, 7, 8, 9, ...").
@@ -24,7 +24,7 @@ IsDoubtful = Callable[[int, WindowResult], bool]
 
 @dataclass(frozen=True, slots=True)
 class SharedResults:
-    """`results` one a window, in their order, and the calls that it took: `shared` first, then `again`."""
+    """`results`, one for each window, in order, and the numbers of calls: `shared`, then `again`."""
 
     results: list[WindowResult]
     shared: int
@@ -46,9 +46,9 @@ def recognize_together(
     max_s: float = MAX_WINDOW_S,
     pause_s: float = PAUSE_S,
 ) -> SharedResults:
-    """Recognize windows of known language, joined to at most `max_s` seconds; doubtful ones again, each by itself.
+    """Recognize windows of known language, joined to at most `max_s` seconds; doubtful ones again, each alone.
 
-    `doubtful` is asked with the place of each window that shared a call, and its result; by default `unlike_speech`
+    `doubtful` is called with the index of each window that shared a call, and its result; by default `unlike_speech`
     decides. The result of a window that is transcribed alone is final. Raises ValueError for a window without a
     language (a shared window has one for all that it holds), AsrError when the recognizer gives fewer results than
     windows.

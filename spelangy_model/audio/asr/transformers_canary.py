@@ -53,7 +53,7 @@ class _Recognizer(TransformersRecognizer):
 
         super().__init__(system, "AutoModelForSpeechSeq2Seq", model_path, device)
         self._processor: Any = load_settings(transformers.AutoProcessor, model_path)
-        self._model.set_attn_implementation("eager")  # the others do not say where they look
+        self._model.set_attn_implementation("eager")  # the others do not return their attention
         config = self._model.config.encoder_config
         self._frame_s = config.subsampling_factor * self._features.hop_length / SAMPLE_RATE_HZ
 
@@ -92,7 +92,7 @@ class _Recognizer(TransformersRecognizer):
             tokens = spoken[row].tolist()
             length = next((at for at, token in enumerate(tokens) if token == self._model.config.eos_token_id), None)
             tokens = tokens[:length]
-            # The row that predicts a token, which is the one before it, looks at the sound of that token.
+            # The row before a token predicts it, and attends to the sound of that token.
             at = monotonic_path(looks[row, prompt_length - 1 : prompt_length - 1 + len(tokens), :frames])
             texts = self._tokenizer.convert_ids_to_tokens(tokens)
             pieces = [

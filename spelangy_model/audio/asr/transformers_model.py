@@ -1,4 +1,4 @@
-"""What recognizers of Hugging Face transformers share.
+"""Code that recognizers of Hugging Face transformers share.
 
 Put here: finding and loading a model with its feature extractor and tokenizer, batches. Do not put here: how CTC
 (transformers_ctc.py) or transducers (transformers_transducer.py) turn a model's output into words.

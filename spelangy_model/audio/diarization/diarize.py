@@ -144,7 +144,7 @@ class EmbeddedDiarizer:
         return turns_of(self.hear(samples), self._spec)
 
     def hear(self, samples: np.ndarray) -> Activity:
-        """Run the networks over mono float32 samples (n,) at 16 kHz: all of the cost, none of the decisions."""
+        """Run the networks over mono float32 samples (n,) at 16 kHz: all of the cost, without the clustering."""
         from spelangy_model.audio.diarization import pyannet
 
         frames = pyannet.frames_of(len(samples))

@@ -1,7 +1,7 @@
-"""What a diarizer promises, and how a recipe names one.
+"""The interface of diarizers, and of their configurations in a recipe.
 
-Put here: that. Do not put here: any diarizer. One from outside is a frozen dataclass with a `version` and these two
-methods, in any module.
+Put here: the two protocols. Do not put here: any diarizer. The configuration of an external one is a frozen dataclass
+with a `version` and these two methods, in any module.
 """
 
 from __future__ import annotations
