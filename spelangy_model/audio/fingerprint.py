@@ -1,6 +1,6 @@
-"""Acoustic fingerprints: what stays of a recording under another codec, another gain and cut-off edges.
+"""Acoustic fingerprints, which another codec, another gain and cut-off edges do not change.
 
-Put here: landmarks and their matching. Do not put here: which recordings are compared
+Put here: landmarks and their matching. Do not put here: the choice of recordings to compare
 (stages/find_duplicate_recordings.py).
 
 Landmarks are pairs of spectral peaks, as in Wang, "An industrial-strength audio search algorithm" (ISMIR 2003): a hash
@@ -19,10 +19,10 @@ HOP = 256
 HOP_S = HOP / SAMPLE_RATE_HZ
 _WINDOW = 1024
 _BINS = (16, 220)  # 250 to 3,440 Hz: what a telephone lets through
-_PEAK_FRAMES, _PEAK_BINS = 7, 11  # a peak is the greatest within so many to each side
-_FLOOR_DB = 60.0  # below a block's greatest value nothing is a peak
+_PEAK_FRAMES, _PEAK_BINS = 7, 11  # a peak is the greatest value within this range on each side
+_FLOOR_DB = 60.0  # below a block's greatest value; no peaks under it
 _FAN_OUT, _MAX_DELTA = 4, 63
-_KEPT_OF = 4  # one hash in so many
+_KEPT_OF = 4  # keep one hash in this many
 _BLOCK_FRAMES = 16_384
 _TOLERANCE = 2  # frames by which a landmark may be displaced
 

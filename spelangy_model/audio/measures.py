@@ -1,7 +1,7 @@
-"""What a recording sounds like, in numbers: loudness, signal-to-noise ratio, clipping, bandwidth.
+"""Measures of recordings: loudness, signal-to-noise ratio, clipping, bandwidth.
 
-Put here: measures of a signal that need no model, each from blocks, so that hours take the memory of seconds. Do not
-put here: limits on them (audio/filters.py), or anything that knows of speech, speakers or words.
+Put here: measures of a signal that need no model, computed block by block, so that hours take the memory of seconds. Do
+not put here: limits on them (audio/filters.py), or anything about speech, speakers or words.
 
 Loudness is the integrated loudness of ITU-R BS.1770-4 with both gates, as ffmpeg's `ebur128` filter measures it.
 
@@ -27,7 +27,7 @@ SNR_RANGE_DB = (-20.0, 100.0)  # without noise, or with noise alone, the ratio i
 LEAST_LOUDNESS_LUFS = -70.0  # the absolute gate; also the value of sound below it or shorter than a block of 400 ms
 
 _WINDOW_S = 0.05
-_HOP_S = 0.25  # a mean spectrum needs no more than four looks a second
+_HOP_S = 0.25  # a mean spectrum needs at most four spectra a second
 _SNR_FRAME = round(0.02 * SAMPLE_RATE_HZ)
 _SNR_PERCENTILES = (10, 90)
 _BLOCK = _SNR_FRAME * 4096
@@ -42,7 +42,7 @@ class SignalMeasures:
 
 
 def measure_signal(samples: np.ndarray) -> SignalMeasures:
-    """Measure float32 samples (n,) at 16 kHz in [-1, 1]; a constant offset is no part of the sound."""
+    """Measure float32 samples (n,) at 16 kHz in [-1, 1]; a constant offset does not count as sound."""
     samples = centred(samples)
     return SignalMeasures(_loudness_lufs(samples), _snr_db(samples))
 
@@ -54,7 +54,7 @@ def centred(samples: np.ndarray) -> np.ndarray:
 
 
 class SourceMeter:
-    """Measures a file as it is, before it is mixed down and resampled: feed it all blocks, then ask."""
+    """Measures a file as it is, before it is mixed down and resampled: add all blocks, then read the result."""
 
     def __init__(self, sample_rate_hz: int):
         self._rate = sample_rate_hz
@@ -62,11 +62,11 @@ class SourceMeter:
         self._hop = max(self._window, round(_HOP_S * sample_rate_hz))
         self._taper = np.hanning(self._window).astype(np.float32)
         self._power = np.zeros(self._window // 2 + 1)
-        self._next = 0  # of the next look, in frames from the start of the next block
+        self._next = 0  # of the next spectrum, in frames from the start of the next block
         self._clipped = self._samples = 0
 
     def watch(self, block: np.ndarray) -> None:
-        """Take float32 (frames, channels) in [-1, 1]. A look that a block's end cuts off is left out."""
+        """Take float32 (frames, channels) in [-1, 1]. A spectrum that the end of a block cuts off is left out."""
         self._samples += block.size
         self._clipped += int(np.count_nonzero(np.abs(block) >= FULL_SCALE))
         starts = np.arange(self._next, len(block) - self._window + 1, self._hop)

@@ -1,7 +1,7 @@
 """The round trip of synthetic speech: transcribe chunks that voices spoke.
 
-Put here: chunks joined into the recognizer's windows, and its words given back to them. Do not put here: which chunks
-are listened to, or what follows from their words (the stage round_trip).
+Put here: joining chunks into the recognizer's windows, and assigning its words to them. Do not put here: the choice of
+chunks, or the checks of their words (the stage round_trip).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Sound:
 def hear(system: str, recognizer: Recognizer, sounds: Sequence[Sound], language: str = "en") -> list[str]:
     """Return the transcript of each sound; an empty text where the recognizer finds no words.
 
-    Sounds are put one after the other with a pause between, as turns of one recording, because a recognizer works
-    through a whole window however little it holds. `language` is known and not detected. Ids must differ. Raises
+    Sounds are put one after the other with a pause between, as turns of one recording, because a recognizer
+    processes a whole window at equal cost. `language` is known and not detected. Ids must differ. Raises
     ValueError for a sound that is empty or longer than a window.
     """
     if not sounds:

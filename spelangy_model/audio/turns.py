@@ -1,6 +1,6 @@
 """Speaker turns, and the segments that they become.
 
-Put here: what a turn is; overlap of turns; cutting long turns; ids of segments. Do not put here: finding turns
+Put here: turns; overlap of turns; cutting long turns; ids of segments. Do not put here: finding turns
 (diarize.py), reading and writing them (rttm.py), scoring them (der.py).
 """
 
@@ -58,7 +58,7 @@ def split_long(turn: Turn, samples: np.ndarray, max_s: float) -> list[Turn]:
     while rest.duration_s > max_s:
         count = int(np.ceil(rest.duration_s / max_s - 1e-9))
         # All the later parts together hold (count - 1) * max_s at most, so the cut is no earlier than `first`;
-        # half a part at least keeps the cut from shaving off a sliver where there is much room.
+        # at least half a part keeps the first part from being very short.
         first = max(rest.start_s + rest.duration_s - (count - 1) * max_s, rest.start_s + max_s / 2)
         cut = _quietest(samples, min(first, rest.start_s + max_s), rest.start_s + max_s)
         parts.append(replace(rest, end_s=cut))
@@ -122,7 +122,7 @@ def segments_of(recording_id: str, turns: Iterable[Turn], samples: np.ndarray, m
     Times are whole milliseconds inside the recording, and no segment exceeds `max_s`; an id depends on recording,
     times and speaker alone.
     """
-    # Two milliseconds are kept back for the rounding of both ends.
+    # Two milliseconds are reserved for the rounding of both ends.
     parts = [part for turn in turns for part in split_long(turn, samples, max_s - 0.002)]
     last_ms = len(samples) * 1000 // SAMPLE_RATE_HZ
     spans = {(round(part.start_s * 1000), min(round(part.end_s * 1000), last_ms), part.speaker) for part in parts}

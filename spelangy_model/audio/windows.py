@@ -1,10 +1,10 @@
 """Decode windows: speaker turns joined up to the length that a recognizer takes at once.
 
-Put here: joining turns into windows, and giving a window's words back to turns and recording time. Do not put
-here: recognizers, or what decides where a turn begins.
+Put here: joining turns into windows, and assigning a window's words to turns and recording time. Do not put
+here: recognizers, or the detection of turns.
 
 A Whisper call costs over a second of processor time whatever its length, since it always encodes 30 s; so turns
-are not recognized one by one. Silence between turns is shortened to a literal pause, which saves windows and the
+are not recognized one by one. Silence between turns is shortened to a fixed pause, which saves windows and the
 silence on which Whisper hallucinates.
 """
 
@@ -36,7 +36,7 @@ class Piece:
 class Window:
     """Samples (n,) float32 mono at 16 kHz, at most MAX_WINDOW_S of them, and the segments they were made of.
 
-    `language`: the ISO 639-1 code of the speech where it is known beforehand; empty: the recognizer finds out.
+    `language`: the ISO 639-1 code of the speech where it is known beforehand; empty: the recognizer detects it.
     """
 
     samples: np.ndarray
@@ -163,13 +163,13 @@ def _joined(windows: Mapping[int, Window], silence: np.ndarray) -> SharedWindow:
 
 
 def words_by_place(shared: SharedWindow, words: Sequence[Word]) -> dict[int, list[Word]]:
-    """Give a shared window's words to the windows that it holds, with times from the start of each."""
+    """Assign a shared window's words to the windows that it holds, with times from the start of each."""
     whole = replace(shared.window, pieces=shared.parts)
     return {int(place): found for place, found in words_by_segment(whole, words).items()}
 
 
 def words_by_segment(window: Window, words: Sequence[Word]) -> dict[str, list[Word]]:
-    """Give a window's words (times from its start) to its segments, with times from the start of the recording.
+    """Assign a window's words (times from its start) to its segments, with times from the start of the recording.
 
     A word belongs to the piece that holds its middle, or to the nearest one, and its times are kept inside of that
     piece. Every segment of the window has an entry.

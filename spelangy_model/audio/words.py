@@ -1,7 +1,7 @@
 """Words with times: comparing them, and keeping their times in order.
 
-Put here: what recognizers, ROVER, filters and chunking all need of a list of words. Do not put here: anything
-that listens to audio or that decides about a transcript.
+Put here: functions on lists of words for recognizers, ROVER, filters and chunking. Do not put here: processing of
+audio, or decisions about a transcript.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def in_order(words: Sequence[Word]) -> list[Word]:
 
 
 def in_order_times(starts_s: list[float], ends_s: list[float]) -> bool:
-    """Do to the times of words what `in_order` does, in place, and return whether there was nothing to do."""
+    """Apply `in_order` to the times of words, in place, and return whether they were in order already."""
     if all(map(operator.le, starts_s, ends_s)) and all(map(operator.le, ends_s, starts_s[1:])):
         return True
     ends_s[:] = map(max, starts_s, ends_s)

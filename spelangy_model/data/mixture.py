@@ -64,7 +64,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Choose:
-    """So many documents, without replacement."""
+    """A number of documents, without replacement."""
 
     documents: int
 
@@ -89,7 +89,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a run trains on: `rows` of `row_length` positions; `text_share` of the tokens are in text-only rows."""
+    """A run's training data: `rows` of `row_length` positions; `text_share` of the tokens are in text-only rows."""
 
     sources: tuple[Source, ...]
     rows: int
@@ -123,7 +123,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What a source gave. Shares are of the non-padding tokens of its kind's rows; `epochs` is documents drawn /
+    """The use of a source. Shares are of the non-padding tokens of its kind's rows; `epochs` is documents drawn /
     held.
     """
 
@@ -139,7 +139,7 @@ class SourceReport:
 
 @dataclass(frozen=True)
 class MixtureReport:
-    """What was achieved, beside what was wanted; shares are of tokens, `fill` is of positions."""
+    """The achieved and the wanted mixture; shares are of tokens, `fill` is of positions."""
 
     sources: list[SourceReport]
     rows: dict[str, int]
@@ -583,7 +583,7 @@ def write_planned(
         written = write_sequences(documents, sequences, wanted, layout, mixture.interleaving.loss_on_speech)
         parts.append((written.ids, written.loss_mask, sequences.switches[wanted], sequences.document[wanted]))
     ids, loss_mask, switches, document = (np.concatenate(column) for column in zip(*parts, strict=True))
-    # Back from the order of epochs to the order that was asked for.
+    # Back from the order of epochs to the requested order.
     length = plan.length[members]
     first = np.cumsum(length[order]) - length[order]
     back = np.argsort(order, kind="stable")
@@ -634,7 +634,7 @@ def rows_of_plan(
 def make_mixture(
     mixture: Mixture, layout: Layout, documents: Mapping[str, Sequence[TokenDocument]]
 ) -> tuple[list[PackedRow], MixtureReport]:
-    """Return the packed rows of a mixture of documents that are at hand, in training order, and the report."""
+    """Return the packed rows of a mixture of documents in memory, in training order, and the report."""
     arrays = {name: arrays_of_records(records) for name, records in documents.items()}
     plan = plan_mixture(mixture, {name: [lambda part=part: part] for name, part in arrays.items()})
     written = {

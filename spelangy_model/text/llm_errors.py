@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-_LONGEST_READ = 2_000  # characters of a server's words that are looked at
+_LONGEST_READ = 2_000  # characters of a server's message that are read
 _LONGEST_WORDS = 400  # and that are passed on
 
 Kind = Literal["transient", "service", "parameter", "page", "odd"]
@@ -139,7 +139,7 @@ def read_error(status: int, body: object) -> ServerError:
 
 
 def _parameter(codes: set[str], named: list[str], message: str) -> str | None:
-    for text in (*named, message):  # what a server points at counts before what it mentions
+    for text in (*named, message):  # a parameter in the error's field counts before one in its text
         if text is message and any(re.match(r"(messages|model|prompt)\b", name) for name in named):
             return None
         for parameter, names in _PARAMETERS.items():
@@ -208,14 +208,14 @@ def secrets_of(base_url: str, api_key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(secret for secret in hidden if secret))
 
 
-_SHOWN = 8  # as many characters of a secret in a row are taken for it
+_SHOWN = 8  # this many consecutive characters of a secret count as the secret
 # How servers show a part of a key.
 _MASKED = re.compile(r"[\w.\-]*\*{3,}[\w.\-*]*|\b(?:sk|pk|rk|gsk|key|xai|hf)[-_][\w\-]*(?:\.{3}|…)[\w\-]*")
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[^\s'\"]+", re.IGNORECASE)
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Return the text, cut to what a person reads, without the secrets nor parts of eight characters of them."""
+    """Return the text, shortened for a reader, without the secrets and without parts of eight characters of them."""
     for secret in secrets:
         forms = {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
         for form in sorted(forms, key=len, reverse=True):

@@ -1,8 +1,8 @@
 """Read completions of OpenAI-compatible servers, of any shape: an object of a schema, or the reason why it is none.
 
 Put here: reading a reply's bytes. Do not put here: sending (llm.py) or errors (llm_errors.py). Nothing here raises for
-what a server sends. What is cut off is never completed (as the libraries that mend JSON do): half a page would read as
-a whole one. The caller asks again instead.
+a server's reply. A truncated reply is never completed, as libraries that repair JSON do, because half a page would pass
+for a whole one. The caller asks again instead.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from spelangy_model.text.llm_errors import ServerError, read_error
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a server answered. `failure`: why it is no answer (cut_off, content_refused; words in `text`), else empty.
+    """A server's answer. `failure`: why there is none (cut_off, content_refused; the message is in `text`), else empty.
 
-    `thought` is the text of reasoning models beside their answer. Token counts are the server's; None: it gives none
-    that can be.
+    `thought` is the text of reasoning models beside their answer. Token counts are the server's; None: it reports
+    none that is plausible.
     """
 
     text: str
@@ -155,7 +155,7 @@ _THOUGHT_BEGINS = re.compile(
     r"|<\|begin_of_thought\|>|◁think▷|<\|channel\|>analysis)",
     re.IGNORECASE,
 )
-_AFTER = re.compile(r"[\s`]*(?:<[|/]\w*[|]?>|\s)*\Z")  # what may stand behind an answer that ends a text
+_AFTER = re.compile(r"[\s`]*(?:<[|/]\w*[|]?>|\s)*\Z")  # what may follow an answer at the end of a text
 _MOST_STARTS = 5_000
 _DECODER = json.JSONDecoder(strict=False)  # line breaks as they are inside of strings
 
@@ -233,7 +233,7 @@ _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def violation(value: Any, schema: dict[str, Any]) -> str:
-    """Return in what a value does not meet the schema, or that a text of it is none; empty: it is as asked for."""
+    """Return how a value violates the schema, or that one of its texts is unusable; empty: it is valid."""
     from jsonschema import Draft202012Validator
 
     try:

@@ -1,6 +1,6 @@
-"""Shards of texts that others extracted: Parquet and JSON Lines, row by row.
+"""Shards of texts that were extracted elsewhere: Parquet and JSON Lines, row by row.
 
-Put here: from a shard's bytes to texts, each with the metadata of its row. Do not put here: what is kept
+Put here: reading a shard's bytes into texts, each with the metadata of its row. Do not put here: the filters
 (stages/ingest_texts.py). A row that holds no text is a Reject with the file and the row.
 
 The layouts that are recognized by their fields, without configuration (huggingface.co, the datasets' cards):
@@ -60,8 +60,8 @@ def is_shard(name: str) -> bool:
 def read_text_shard(stream: IO[bytes], name: str, where: TextFields) -> Iterator[SuppliedText | Reject]:
     """Yield the texts of a shard in its order, and a Reject for each row that has none.
 
-    What is held of the shard is a line, or a page of each column. What ends within a row, or is no such file, is one
-    Reject after what could be read. OSErrors of the disk pass through.
+    Only a line, or a page of each column, is in memory at a time. A file that ends within a row, or is not of these
+    formats, gives one Reject after its readable rows. OSErrors of the disk pass through.
     """
     kind, codec = _kind(name)
     if not kind:

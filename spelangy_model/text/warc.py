@@ -29,7 +29,7 @@ def read_archive(stream: BinaryIO, name: str, limits: PageLimits | None = None) 
     (NAME@OFFSET: where the record, or the compressed member that holds it, begins). Requests and metadata are no
     captures and yield nothing. A place that holds no whole record (an archive that breaks off, a damaged or wrongly
     measured record) yields a reject `broken_archive`, and reading continues after it; an archive without any capture
-    yields `no_captures`. What the stream itself raises is raised.
+    yields `no_captures`. Errors of the stream itself are raised.
     """
     limits = limits or PageLimits()
     found = False
@@ -44,7 +44,7 @@ def read_archive(stream: BinaryIO, name: str, limits: PageLimits | None = None) 
 
 
 def _captures(stream: BinaryIO, limits: PageLimits) -> Iterator[Capture | Damage]:
-    """Yield captures and damages, each capture one record late: the metadata record about it may follow."""
+    """Yield captures and damages, each capture one record late, because a metadata record about it may follow."""
     held: Capture | None = None
     harvester: Fields = ()
     for record in read_records(stream, limits.max_payload_bytes + MAX_HEAD_BYTES + 1):
@@ -118,7 +118,7 @@ def _arc_capture(record: Record, limits: PageLimits) -> Capture:
 
 
 def _with_response(capture: Capture, limits: PageLimits) -> Capture:
-    """Return a capture whose payload is a stored HTTP response as the capture of what the response holds."""
+    """Return a capture whose payload is a stored HTTP response as a capture of the response's content."""
     response = parse_response(capture.payload)
     is_http = capture.media_type.lower().startswith("application/http")
     payload, error = b"", ""

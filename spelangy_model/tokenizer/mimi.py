@@ -59,7 +59,7 @@ class MimiCodec:
                         f"utterance {position}: samples have to be finite; this array holds NaN or infinity"
                     )
                 wave = soxr.resample(samples, SAMPLE_RATE_HZ, self._model.config.sampling_rate)
-                # Resampling rounds the length: whole frames are asked for, so that their number follows from `samples`.
+                # Resampling rounds the length: pad to whole frames, so that their number follows from `samples`.
                 whole = token_count(len(samples)) * round(self._model.config.sampling_rate / TOKEN_RATE_HZ)
                 padded = np.zeros(whole, np.float32)
                 padded[: min(len(wave), whole)] = wave[:whole]

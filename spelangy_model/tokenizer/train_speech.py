@@ -1,7 +1,7 @@
 """Training of the speech tokenizer: CTC on the characters that the codes spell.
 
-Put here: the recipe of the training, its data order, and the measure of what the codes carry. Do not put here: the
-model (speech.py), where the speech comes from, or files.
+Put here: the recipe of the training, its data order, and the measure of the words in the codes. Do not put here:
+the model (speech.py), the source of the speech, or files.
 
 The decisive choices (each was measured at this size; without it the training fails or is very slow):
 - the latents pass a batch normalization before the quantizer, and for the first `unquantized_steps` they reach the head
@@ -9,7 +9,7 @@ The decisive choices (each was measured at this size; without it the training fa
 - the latents' dimensions are kept uncorrelated by a term of the loss: where two of them rise and fall together, a
   quarter of the codes is never used; the others then have to carry more, and more characters are lost;
 - the heads begin with a preference for the blank, as nearly all of CTC's steps are blank;
-- part of the speech is random words, so that words are learned and not sentences by heart;
+- part of the speech is random words, so that it learns words and does not memorize sentences;
 - stretches of time and bands of the spectrum are masked (SpecAugment, arXiv 1904.08779).
 A second CTC head predicts whole words of the training texts, and is dropped after the training. It makes the codes
 separate words, not only letters, as the language model needs.
@@ -246,7 +246,7 @@ def _ctc(log_probabilities: torch.Tensor, lengths: torch.Tensor, labels: list[to
         torch.cat(labels),
         lengths,
         torch.tensor([len(one) for one in labels]),
-        zero_infinity=True,  # a text whose words do not fit its steps teaches the word head nothing
+        zero_infinity=True,  # a text with more words than steps does not train the word head
     )
 
 

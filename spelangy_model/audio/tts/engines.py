@@ -1,6 +1,6 @@
-"""The engines by name: whether one is there, and loading it.
+"""Engines by name: checking whether one is available, and loading it.
 
-Put here: the choice of an engine. Do not put here: an engine (espeak.py, coqui.py) or what it promises (protocol.py).
+Put here: the choice of an engine. Do not put here: an engine (espeak.py, coqui.py) or their interface (protocol.py).
 """
 
 from __future__ import annotations
