@@ -202,7 +202,7 @@ class DroppedTranscript:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """What one step did with the audio of one source: what came in, what it kept, what it dropped and why."""
+    """The audio of one source in one step: its input, what the step kept, and what it dropped and why."""
 
     step: Annotated[str, "the dataset that the step makes"]
     source: Annotated[str, "the host that published it, else the folder that it lay in"]
@@ -388,7 +388,7 @@ class PackedRow:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A four-way multiple-choice question and what is known of its recording; what reads no sound reads this much."""
+    """A four-way multiple-choice question and the facts on its recording, for readers that need no sound."""
 
     question_id: Annotated[str, "one recording of one question"]
     text_id: Annotated[str, "shared by all recordings of the same question text"]

@@ -387,7 +387,7 @@ def needed(comparison: Comparison, effect: float, alpha: float = 0.05, power: fl
     if alone is None:
         least = _least_seeds(lambda number: clusters(number) is not None)
         if least is not None:
-            more = 2 * least  # seeds whose noise is half of what is allowed
+            more = 2 * least  # seeds with half of the allowed noise
             asked = clusters(more)
             both = (asked, more) if asked is not None else None
     return Needed(alone, found, both)

@@ -2,7 +2,7 @@
 
 Put here: the folding of English number words, ordinals and grouped digits into digits, for comparing texts. Do not put
 here: the way back (spoken.py, the input of a TTS), or any other normalization (normalize.py). One recognizer writes
-digits, another words: a comparison that keeps both forms misses what it looks for.
+digits, another words: a comparison that keeps both forms misses matches.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The spoken form of English text: what a TTS engine is given in place of numbers, abbreviations and symbols.
+"""The spoken form of English text: words for a TTS engine in place of numbers, abbreviations and symbols.
 
-Put here: rules that spell out what is written in other signs than words. Do not put here: sentence splitting, the
+Put here: rules that spell out numbers, abbreviations and symbols as words. Do not put here: sentence splitting, the
 clean-up of markup, or normalization for scoring (`text/normalize.py`). Engines read `$3.5M`, `1914-1918` or `Dr.`
 each in its own way; after this step every voice speaks the same words, and the transcript of the audio is known.
 Number words are num2words' English ones, with its commas left out.
@@ -589,7 +589,7 @@ def _any_of(table: Mapping[str, str] | Mapping[str, object]) -> str:
 
 
 def _rules() -> tuple[Rule, ...]:
-    """The rules in their order: what is longer and more specific comes before what is a part of it."""
+    """The rules in their order: longer and more specific patterns come before their parts."""
     sign = f"(?P<sign>{_any_of(_CURRENCIES)})"
     code = f"(?P<sign>{_any_of(_CURRENCY_CODES)})"
     magnitude = r"(?:[\s-]?(?P<magnitude>thousand|million|billion|trillion|bn|tn|[kKMmB])\b)?"

@@ -1,4 +1,4 @@
-"""What a training step costs in floating-point operations, and what a device could do.
+"""The floating-point operations of a training step, and the peak rate of a device.
 
 Put here: the count behind MFU (model FLOPs utilization). Do not put here: timing. Counted as in "PaLM" (Chowdhery et
 al., 2022), but what packed rows really compute: attention within documents, the output layer where the loss counts.

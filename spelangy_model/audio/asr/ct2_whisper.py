@@ -153,7 +153,7 @@ class _Recognizer:
         return spoken
 
     def _rest(self, window: Window, from_s: float, before: Sequence[Word], language: str) -> list[Word]:
-        """Decode what a window holds from `from_s` on, where its decoder stopped short of the end."""
+        """Decode the rest of a window from `from_s` on, where its decoder stopped before the end."""
         begin_s = max([from_s, *(word.end_s for word in before)])
         if len(window.samples) / SAMPLE_RATE_HZ - begin_s < 0.2:
             return []
