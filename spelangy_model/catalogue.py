@@ -1,10 +1,10 @@
-"""What is known of the models and question sets that recipes name: size, licence, gate, and how to get them.
+"""The models and question sets that recipes name: size, licence, gate, and how to get them.
 
-Sizes and licences were written without the publishers' cards at hand and are not checked: the card decides.
+Sizes and licences were not checked against the publishers' cards: the card decides.
 
-Put here: what is known of a model or set by its name. Do not put here: which of them a recipe takes, or finding
-them on this machine (hub.py, weights.py). Sizes are of what the command gets, to be read as about. A name that is not
-here is not refused: its size and licence are said to be unknown.
+Put here: facts on a model or set by its name. Do not put here: which of them a recipe takes, or finding them on this
+machine (hub.py, weights.py). Sizes are the approximate sizes of the download. A name that is not here is not refused:
+its size and licence are reported as unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HUB = "https://huggingface.co"
 class Known:
     """A model or question set; None: its publisher states no size.
 
-    `gate` says what a person has to accept, and where; empty: nothing.
+    `gate` states the terms that a person has to accept, and where; empty: none.
     """
 
     size_gb: float | None

@@ -1,7 +1,7 @@
-"""Addresses without what lets a reader in: names, passwords, tokens, signatures.
+"""Remove credentials from addresses: user names, passwords, tokens, signatures.
 
-Put here: that. A manifest's or an archive's address is kept with the record and shown in pages, logs and a database;
-who was given a signed one to fetch with is not to hand it on. Do not put here: which addresses are wanted (text.urls).
+Put here: that removal. A manifest's or an archive's address is stored with the record and shown in pages, logs and a
+database; a signed address must not be passed on. Do not put here: which addresses are wanted (text.urls).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DEPTH = 3  # addresses inside of addresses
 def without_credentials(url: str) -> str:
     """Return an address without user names, passwords and the parameters that sign or open it, else as it was.
 
-    What is no address (a file's name, a word) comes back as it is. Never raises.
+    Text that is not an address (a file's name, a word) is returned unchanged. Never raises.
     """
     return _without(url, _DEPTH)
 

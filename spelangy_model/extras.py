@@ -1,4 +1,4 @@
-"""Which extra of the distribution brings a package, in the one line that a person reads when it is missing.
+"""The extra of the distribution that installs a missing package, as one line for the user.
 
 Put here: the cure of a missing package, from the distribution's own metadata. Do not put here: checks of models and
 services (each adapter has its own).
@@ -11,7 +11,7 @@ import importlib.util
 import re
 from collections.abc import Iterable
 
-# Modules whose distribution has another name than they.
+# Modules with another name than their distribution.
 DISTRIBUTIONS = {
     "TTS": "coqui-tts",
     "dagster_graphql": "dagster-webserver",
@@ -26,7 +26,7 @@ _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+).*;.*\bextra == ['\"]([a-z0-9-]+)[
 
 
 def missing(module: str) -> str:
-    """Return "" when a module can be imported, else the line that says what to install. Imports nothing."""
+    """Return "" when a module can be imported, else the line that states what to install. Imports nothing."""
     parent = module.partition(".")[0]
     try:
         there = importlib.util.find_spec(parent) is not None
@@ -36,7 +36,7 @@ def missing(module: str) -> str:
 
 
 def cure(module: str) -> str:
-    """Return the line that says how to get a module: by an extra where one brings it."""
+    """Return the line that states how to install a module: by an extra if one has it."""
     name = distribution_of(module)
     extras = extras_of(name, _requirements())
     others = f" (so do {', '.join(extras[1:])})" if extras[1:] else ""

@@ -1,13 +1,14 @@
-"""JSON and JSON Lines that others wrote, read within bounds: what cannot be read is an error with its place.
+"""Read untrusted JSON and JSON Lines within bounds; an unreadable value is an error with its place.
 
-Put here: bytes to values. Do not put here: what a value means (audio manifests, question files, model folders).
+Put here: the step from bytes to values. Do not put here: their meaning (audio manifests, question files, model
+folders).
 
 The bounds: bytes after decompression (the first bytes show gzip), the length of a line, how deep values nest, how
 long an integer is. A byte order mark and UTF-16 are taken. NaN, infinity and integers of more than 40 digits become
-floats that are not finite, so that a field which no caller uses costs no record: the caller refuses them where it uses
+floats that are not finite, so that an unused field cannot cost a record: the caller refuses such values where it uses
 them. Half surrogate pairs and bytes that are no UTF-8 (as surrogates, the way Python holds file names) stay in strings
-for the same reason: `is_text` tells. A key that is given twice with two values is an error, because the two cannot be
-told apart afterwards.
+for the same reason: `is_text` detects them. A key with two different values is an error, because only one of them could
+be kept.
 """
 
 from __future__ import annotations
@@ -53,15 +54,15 @@ LIMITS = Limits()
 
 
 class JsonError(ValueError):
-    """Text that is not read as JSON; the words say why, and where they can what to do."""
+    """Text that cannot be read as JSON; the message states the reason and, if there is one, the cure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """A line of JSON Lines, or a record of a list or of objects that span lines: its value, or what is wrong with it.
 
-    `place` is "line 3" or "record 3". After a row with `is_last` nothing more of the file is read, `reason` saying why:
-    too_large, truncated or not_text.
+    `place` is "line 3" or "record 3". After a row with `is_last` nothing more of the file is read, and `reason` is one
+    of too_large, truncated or not_text.
     """
 
     place: str
@@ -133,7 +134,7 @@ def decoded(data: bytes) -> str:
 def read_rows(stream: IO[bytes], limits: Limits = LIMITS) -> Iterator[Row]:
     """Yield the records of a file of JSON Lines, of a list in JSON, or of objects that each span lines.
 
-    Never raises for what the file holds; an OSError of the disk passes through.
+    Never raises for the file's content; an OSError of the disk passes through.
     """
     place = "line 1"
     try:
@@ -182,7 +183,7 @@ def _lines(text: io.TextIOBase, limits: Limits, number: int, line: str) -> Itera
 
 
 def _records(text: str) -> Iterator[Row]:
-    """Yield the items of lists, and the objects that stand one after another; what is no JSON ends it."""
+    """Yield the items of lists, and consecutive objects; the first invalid JSON ends it."""
     number, in_list = 0, False
     end = _skip(text, 0)
     while end < len(text):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class ModelMissing(RuntimeError):
-    """A model that is not on this machine; the text says how to get it."""
+    """A model that is not on this machine; the text states how to get it."""
 
 
 def local_model(model: str) -> Path:

@@ -1,11 +1,11 @@
-"""C libraries that call back into Python, kept safe from Ctrl-C.
+"""Protect C libraries that call back into Python from Ctrl-C.
 
-Put here: that. Do not put here: what a command does when it is interrupted (spelangy_assets/cli).
+Put here: that protection. Do not put here: the response of a command to an interrupt (spelangy_assets/cli).
 
-Python runs signal handlers between two instructions of the main thread. Where that is a callback which a C library
-made, the exception of the handler (KeyboardInterrupt, and what Dagster raises when a run is ended) cannot pass through
-the library: ctypes and cffi print it and go on, the callback's work is lost, and the interrupt too. Any other thread
-never runs a handler.
+Python runs signal handlers between two instructions of the main thread. If that thread is inside a callback from a C
+library, the handler's exception (KeyboardInterrupt, or Dagster's exception at the end of a run) cannot pass through the
+library: ctypes and cffi print it and continue, and both the callback's work and the interrupt are lost. Other threads
+never run a handler.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ T = TypeVar("T")
 def uninterrupted(work: Callable[[], T]) -> T:
     """Return what `work` returns, or raise what it raises; a signal's exception is raised after it, never inside.
 
-    `work` runs in a thread of its own, for which the main thread waits. A second interrupt ends the wait at once and
-    leaves `work` to itself: its result is then not used, so `work` must change nothing but what it returns.
+    `work` runs in a separate thread, and the main thread waits for it. A second interrupt ends the wait at once; `work`
+    continues and its result is not used, so `work` must have no side effects.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
     outcome: list[T] = []
     failure: list[BaseException] = []
-    # A plain lock: Thread.start and Thread.join have steps of their own that an interrupt may leave half done.
+    # A plain lock, because an interrupt inside Thread.start or Thread.join may leave them half done.
     running = _thread.allocate_lock()
     running.acquire()
 

@@ -1,6 +1,6 @@
-"""What a process takes of the machine's memory.
+"""The memory of a process.
 
-Put here: what the system says of it. Do not put here: torch, which says what a GPU holds.
+Put here: memory as the operating system reports it. Do not put here: GPU memory, which torch reports.
 """
 
 from __future__ import annotations

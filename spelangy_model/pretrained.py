@@ -1,7 +1,7 @@
-"""The one place that loads models and tokenizers that were made elsewhere, so that a folder of theirs is only data.
+"""Load external models and tokenizers as data only; no other module loads them.
 
-Put here: every call of a `from_pretrained` and of `torch.load`, and what a folder has to keep to before one. Do not put
-here: finding a folder (hub.py), or what is done with a model.
+Put here: every call of `from_pretrained` and of `torch.load`, and the checks of a folder before it. Do not put here:
+finding a folder (hub.py), or the use of a model.
 
 A folder of Hugging Face can hold code (`auto_map`), pickles, and settings that name other places. None is used:
 
@@ -35,14 +35,14 @@ _FORCE_TENSORS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 class CheckpointRefused(ValueError):
-    """A folder of a model that is not loaded; the text says which file of it is why, and the cure."""
+    """A model folder that is refused; the text names the file, the reason and the cure."""
 
 
 def check_settings(folder: Path) -> None:
     """Raise CheckpointRefused when a JSON file of a folder asks for code or for files outside of the folder.
 
-    All JSON files are looked at, those of subfolders too, since which of them is read depends on the model's kind. A
-    file that cannot be parsed is passed over: transformers reads JSON in the same way, and fails on it.
+    All JSON files are checked, in subfolders too, because the kind of model decides which of them are read. A
+    file that cannot be parsed is skipped: transformers reads JSON in the same way, and fails on it.
     """
     if not folder.is_dir():
         raise CheckpointRefused(f"{folder} is no folder: name one that holds a model of Hugging Face")
@@ -67,9 +67,9 @@ def _settings_of(path: Path) -> set[str]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights that transformers loads from a folder: all are safetensors that lie in it.
+    """Return the files of weights that transformers loads from a folder: all are safetensors inside it.
 
-    Raises CheckpointRefused when there are none, or the index names one that is missing or does not lie beside it.
+    Raises CheckpointRefused when there are none, or the index names one that is missing or not beside it.
     """
     if (folder / WEIGHTS_FILE).is_file():
         return [folder / WEIGHTS_FILE]
@@ -124,7 +124,7 @@ def load_weights(loader: Any, folder: Path | str, **options: Any) -> Any:
 
     check_settings(Path(folder))
     weight_files(Path(folder))
-    disable_progress_bar()  # its bar of weights has no place in a log
+    disable_progress_bar()  # no progress bar in a log
     return loader.from_pretrained(
         str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
     )
@@ -141,8 +141,8 @@ def load_tensors(path: Path, device: str = "cpu") -> Any:
 def tensors_only(*also: Any) -> Iterator[None]:
     """Let every `torch.load` of this process take tensors, plain containers and the classes `also`, and nothing else.
 
-    It is for libraries that open files of their own, whatever they ask for: torch puts its variable of the environment
-    above the argument. What the library registers itself has to be imported before.
+    It is for libraries that open files themselves. It overrides their arguments, because torch's environment variable
+    takes precedence. The library must be imported first, so that it can register its types.
     """
     import torch
 
@@ -179,8 +179,8 @@ def load_pyannote(folder: Path) -> Any:
 def check_pyannote(folder: Path) -> None:
     """Raise CheckpointRefused unless the config.yaml of a pipeline names pyannote's own classes and models alone.
 
-    pyannote imports and calls whatever class stands there, and gives models of some names to libraries whose settings
-    are code.
+    pyannote imports and calls any class named there, and passes models of some names to libraries whose settings are
+    code.
     """
     import yaml
 

@@ -1,6 +1,6 @@
-"""How far a long piece of work is, and about how long the rest takes.
+"""Progress of long work, and an estimate of the time left.
 
-Put here: the one protocol by which work says so, and the words for it. Do not put here: where it is shown (a
+Put here: the one protocol by which work reports progress, and its text form. Do not put here: where it is shown (a
 terminal, a log).
 """
 
@@ -9,28 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-# What a rate is taken from: less says more of the start than of the work.
+# The least progress for a rate: less would measure the start and not the work.
 _ENOUGH_SHARE = 0.01
 _ENOUGH_S = 300.0
 
 
 class Progress(Protocol):
-    """What work calls now and then."""
+    """A callback that work calls at intervals."""
 
     def __call__(self, done: float, total: float, what: str) -> None:
-        """Say that `done` of `total` are done; `what` names them in the plural: "steps", "questions"."""
+        """Report that `done` of `total` are done; `what` names them in the plural: "steps", "questions"."""
         ...
 
 
 def silent(done: float, total: float, what: str) -> None:
-    """A Progress that says nothing."""
+    """A Progress that reports nothing."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a piece of work is.
+    """The progress of a piece of work.
 
-    `share` is what is done of the whole, 0 to 1; `left_s` is None as long as there is no rate to derive it from.
+    `share` is the share that is done, 0 to 1; `left_s` is None as long as there is no rate to derive it from.
     """
 
     share: float
@@ -44,13 +44,13 @@ class Standing:
 
     @property
     def line(self) -> str:
-        """Return all of it in one line."""
+        """Return the progress as one line."""
         text = f"{self.text}, " if self.text else ""
         return f"{text}{100 * self.share:.0f}%: {duration(self.elapsed_s)} gone, {self.left}"
 
 
 def standing(share: float, elapsed_s: float, text: str = "", from_share: float = 0.0) -> Standing:
-    """Return the standing of work that got from one share to another in some time; the rest is taken to be as fast."""
+    """Return the progress of work that went from `from_share` to `share` in `elapsed_s`; assume a constant rate."""
     share = min(1.0, share)
     gained = share - from_share
     enough = gained >= _ENOUGH_SHARE or (gained > 0 and elapsed_s >= _ENOUGH_S)

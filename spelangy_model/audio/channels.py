@@ -1,25 +1,25 @@
-"""Which channels of a file become its one: all of them on average, unless that would lose what they hold.
+"""Choose the channels of a file for its mono mix: the average of all, unless the average would lose sound.
 
 Put here: that rule. Do not put here: the mixing (io.py), or channels that a manifest names.
 
-Two things happen to real stereo. One channel is dead (a cable, a recorder with one microphone): its share of the
-average halves the level. One channel is the other with its sign turned (a wrong cable, a karaoke effect): the average
-is nothing.
+Real stereo has two defects. One channel is dead (a cable, a recorder with one microphone): its share of the
+average halves the level. One channel is the other with the opposite sign (a wrong cable, a karaoke effect): the
+average is silence.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-DEAD_DB = -40.0  # below the loudest channel: crosstalk of a microphone across the table lies above
-CANCELLED_SHARE = 0.25  # of the channels' power that their sum keeps: those that have nothing in common keep all of it
+DEAD_DB = -40.0  # below the loudest channel; crosstalk from a microphone across the table is above it
+CANCELLED_SHARE = 0.25  # of the channels' power that remains in their sum; uncorrelated channels keep all of it
 CANCELLED_AT_MOST = 0.05  # of the sound, in a file that is averaged all the same
 
 _PIECE_FRAMES = 8192
 
 
 class ChannelMeter:
-    """Measures the channels of a file: feed it all blocks, then ask."""
+    """Measures the channels of a file: add all blocks, then read the result."""
 
     def __init__(self) -> None:
         self._power = np.zeros(0)
@@ -42,7 +42,7 @@ class ChannelMeter:
     def choose(self) -> tuple[int, ...] | None:
         """Return the channels to average, counted from 0; None means all.
 
-        The loudest one where the average would cancel out a part of the sound, else those that are not dead.
+        The loudest channel if the average would cancel a part of the sound, else those that are not dead.
         """
         total = float(self._power.sum())
         if not total:

@@ -5,18 +5,19 @@ Put here: where a chunk begins and ends. Do not put here: votes and filters, enc
 After "Data-Centric Lessons To Improve Speech-Language Pretraining". Both chunkings are made from the same transcripts:
 
 * coarse: consecutive segments of the same speaker are merged while the gap and the merged length allow it.
-* fine: nothing is merged, and a segment is cut further at its sentence ends, a long sentence at its longest pauses.
+* fine: segments are not merged; each is cut at its sentence ends, and a long sentence at its longest pauses.
 
-A segment of somebody else, or one that a filter dropped, between two segments keeps them apart: its sound has no text.
-A document is a run of consecutive chunks.
+A segment of another speaker, or one that a filter dropped, between two segments keeps them apart: its sound has no
+text. A document is a run of consecutive chunks.
 
-A cut lies where it is quietest between two words, and what is quiet is judged over a tenth of a second, so that the
-closure inside of a "t" is none. Of that quiet it takes the first twentieth of a second behind a word (the last before
-one), so that an edge says when the word ends: the rest of a pause inside of a turn goes to the next chunk. What is
-hardly quieter than the speech around it is no pause: there the cut is the one quietest point. The words say where to
-look, and the turns only where they do not contradict them: a diarizer changes the speaker 0.2 s early or late. Where
-there is no quiet between two words but much of it close by, the recognizer has given a word the silence beside it, as
-Whisper does at the start of a window; then the cut lies in that silence, and the word's time ends at the cut.
+A cut is at the quietest place between two words. Quiet is measured over a tenth of a second, so that the closure inside
+a "t" does not count. Of a quiet stretch a chunk takes the first twentieth of a second after a word (the last before a
+word), so that the edge marks the end of the word; the rest of a pause inside a turn belongs to the next chunk. A
+stretch hardly quieter than the speech around it is not a pause: there the cut is at the single quietest point. Word
+times decide where to look; turns count only where they do not contradict word times, because a diarizer changes the
+speaker 0.2 s early or late. If there is no quiet between two words but a long quiet stretch close by, the recognizer
+has counted the silence as part of a word, as Whisper does at the start of a window; then the cut is in that silence,
+and the word's time ends at the cut.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from spelangy_model.records import DroppedTranscript, Transcript, Word
 from spelangy_model.text.sentences import split_sentences
 
 _FRAME_S = 0.01
-_QUIETEST_DB = -70.0  # whatever is below is silence, and one silence is as good as another
+_QUIETEST_DB = -70.0  # below this level, all silence counts as equally quiet
 _SAME_DB = 3.0
 _MUCH_QUIETER_DB = 10.0
 _PAUSE_S = 0.1
@@ -47,11 +48,11 @@ _PAD_S = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Edges:
-    """Where the edges of chunks and documents lie, whatever the chunks are made of."""
+    """The rules for the edges of chunks and documents, for all kinds of chunks."""
 
     margin_s: float = 0.5
-    """How far before its first word and after its last one a chunk may reach for a quiet point, not into what is said
-    or was dropped there; it takes at most a twentieth of a second of that quiet."""
+    """How far before its first word and after its last one a chunk may reach for a quiet point, not into speech or
+    dropped segments; it takes at most a twentieth of a second of the quiet stretch."""
     slack_s: float = 0.4
     """How far a word's time may be wrong, at most half of the word."""
     max_document_gap_s: float = 10.0
@@ -74,7 +75,7 @@ class Turns(Edges):
 
     PAPER_MEAN_S: ClassVar[float] = 19.2
     max_s: float = 30.0
-    """No merge makes a chunk longer than this; one segment that is longer stays as it is."""
+    """No merged chunk is longer than this; a single longer segment is kept as it is."""
     max_gap_s: float = 2.0
     """The longest silence inside of a merged chunk."""
 
@@ -126,7 +127,7 @@ def chunk_recording(
     """Return the chunks of one recording, in order of time.
 
     `samples` (n,): the whole recording at 16 kHz. `dropped`: the segments whose sound has no text. Every word of
-    the transcripts is in exactly one chunk; chunks overlap only where what is said does.
+    the transcripts is in exactly one chunk; chunks overlap only where speech does.
     """
     turns = _turns(transcripts, dropped, rule)
     last_to_end = [None, *accumulate(turns, lambda a, b: max(a, b, key=lambda turn: turn.last_s))]
@@ -142,7 +143,7 @@ def chunk_recording(
         cuts = [_longest(energy, _between(a[-1], b[0], rule)) for a, b in pairwise(sentences)]
         start_s = _begin(energy, min(group, key=lambda turn: turn.first_s), last_to_end[first], rule)
         end_s = _end(energy, max(group, key=lambda turn: turn.last_s), first_to_begin[last + 1], duration_s, rule)
-        if end_s <= start_s:  # words without any length: the turn is all that is known
+        if end_s <= start_s:  # words without any length: only the turn's times are known
             start_s, end_s = turns[first].start_s, min(turns[last].end_s, duration_s)
         edges = [_on_sample(edge) for edge in (start_s, *cuts, end_s)]
         for part, begin, end in zip(sentences, edges, edges[1:], strict=False):
@@ -168,7 +169,7 @@ class _Turn:
     """A segment, kept (with words) or dropped (without).
 
     `first_s`, `last_s`: where its first word begins and its last one ends, or all of a dropped one. `from_s`, `to_s`:
-    the same, widened to where the diarizer heard speech, by `slack_s` at most.
+    the same, widened to where the diarizer found speech, by `slack_s` at most.
     """
 
     speaker: str
@@ -185,7 +186,7 @@ def _turns(transcripts: Sequence[Transcript], dropped: Sequence[DroppedTranscrip
     turns = [_Turn(d.speaker, d.start_s, d.end_s, (), *(d.start_s, d.end_s) * 2) for d in dropped]
     for t in transcripts:
         if t.words:
-            # A recognizer's words may reach out of their segment a little; the turn is what holds both.
+            # A recognizer's words may reach out of their segment a little; the turn covers both.
             first_s, last_s = t.words[0].start_s, t.words[-1].end_s
             start_s, end_s = min(t.start_s, first_s), max(t.end_s, last_s)
             from_s, to_s = max(start_s, first_s - rule.slack_s), min(end_s, last_s + rule.slack_s)
@@ -194,7 +195,7 @@ def _turns(transcripts: Sequence[Transcript], dropped: Sequence[DroppedTranscrip
 
 
 def _merged(turns: Sequence[_Turn], rule: ChunkRule) -> list[tuple[int, int]]:
-    """Return the first and the last turn of what is one chunk, or is cut into chunks: fine merges nothing."""
+    """Return the first and last turn of each group that becomes one chunk or is cut into chunks; fine never merges."""
     groups: list[tuple[int, int]] = []
     for i, turn in enumerate(turns):
         if not turn.words:
@@ -254,12 +255,12 @@ def _sentences(words: Sequence[Word], min_s: float) -> list[list[Word]]:
     return parts
 
 
-# --- where the edges may lie ----------------------------------------------------------------------------------------
+# --- the allowed places of edges ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Gap:
-    """The time between two words, and how much further a cut may go if their times are wrong (seconds)."""
+    """The time between two words, and how far outside it a cut may be if their times are wrong (seconds)."""
 
     from_s: float
     to_s: float
@@ -333,9 +334,9 @@ def _levels_db(energy: np.ndarray, frames: np.ndarray, over_s: float) -> np.ndar
 
 
 def _quiet_runs(energy: np.ndarray, gap: _Gap, over_s: float) -> list[tuple[float, float]]:
-    """Return the stretches of a gap that are about as quiet as its quietest, in seconds and order.
+    """Return the stretches of a gap that are about as quiet as its quietest point, in seconds and order.
 
-    The gap is widened by what the words' times may be wrong if that is much quieter.
+    The gap is widened by the tolerance of the words' times if this finds a much quieter place.
     """
     inside = _frames(energy, gap.from_s, gap.to_s)
     levels = _levels_db(energy, inside, over_s)
@@ -352,7 +353,7 @@ def _quiet_runs(energy: np.ndarray, gap: _Gap, over_s: float) -> list[tuple[floa
 
 
 def _frames(energy: np.ndarray, from_s: float, to_s: float) -> np.ndarray:
-    """Return the frames that lie wholly between two times; shape (frames,)."""
+    """Return the frames entirely between two times; shape (frames,)."""
     return np.arange(max(math.ceil(from_s / _FRAME_S - 1e-6), 0), min(int(to_s / _FRAME_S + 1e-6), len(energy) - 1))
 
 
@@ -375,7 +376,7 @@ def _near(energy: np.ndarray, gap: _Gap, from_left: bool) -> float:
 
 
 def _is_silent(energy: np.ndarray, run: tuple[float, float]) -> bool:
-    """Return whether a quiet run is much quieter than the loudest close by, as what lies inside of a word is not."""
+    """Return whether a quiet run is much quieter than the loudest sound close by; a quiet run inside a word is not."""
     around = _frames(energy, run[0] - _AROUND_S, run[1] + _AROUND_S)
     own = _frames(energy, *run)
     if not len(own):
@@ -387,8 +388,8 @@ def _is_silent(energy: np.ndarray, run: tuple[float, float]) -> bool:
 def _beside(energy: np.ndarray, gap: _Gap, run: tuple[float, float], over_s: float, from_left: bool) -> float:
     """Return the point of a quiet run that is _PAD_S away from the word on its left (or right), or its middle.
 
-    What is quiet over `over_s` begins half of that behind the word; over a shorter time it begins sooner, but
-    never inside of what the recognizer calls the word.
+    Quiet measured over `over_s` begins half of that after the word; measured over a shorter time it begins sooner, but
+    never inside the recognizer's word.
     """
     begin, end = run
     middle = (begin + end) / 2
@@ -396,7 +397,7 @@ def _beside(energy: np.ndarray, gap: _Gap, run: tuple[float, float], over_s: flo
     if not len(own):
         return middle
     levels = _levels_db(energy, own, _SHORT_S)
-    if not _is_silent(energy, run):  # somebody speaks on: the quietest point is all there is
+    if not _is_silent(energy, run):  # speech continues: only the quietest point is left
         return float(own[levels.argmin()] + 0.5) * _FRAME_S
     quiet_db = np.median(levels) + _SAME_DB
     from_s, to_s = max(begin - over_s / 2, min(gap.from_s, begin)), min(end + over_s / 2, max(gap.to_s, end))

@@ -1,11 +1,11 @@
-"""What a file of sound says of itself: where its streams begin and end, and whether it has all that it states.
+"""The header of an audio file: where its streams begin and end, and whether all stated bytes are there.
 
-Put here: the marks and sizes of containers, read from their bytes alone. Do not put here: decoding (io.py).
+Put here: the magic numbers and sizes of containers, read from their bytes alone. Do not put here: decoding (io.py).
 
 A file may be several streams one after another: chained Ogg (RFC 3533), MP3, FLAC or WAV files that were joined by
-`cat`. Decoders read the first and stop, or take the rest for damage, so a file is cut into its links here. Decoders
-also shorten a stated length to what is there without a word, so the two are compared here.
-A size of 0, or one near the field's limit, is what a program leaves that writes to a pipe: it states nothing.
+`cat`. Decoders read the first and stop, or treat the rest as damage, so a file is cut into its links here. Decoders
+also shorten a stated length silently to the bytes present, so the two are compared here.
+Programs that write to a pipe leave a size of 0, or one near the field's limit: such a size is ignored.
 """
 
 from __future__ import annotations
@@ -395,8 +395,8 @@ def _after_id3(source: Bytes, place: int) -> int:
     return place
 
 
-# What begins a stream behind frames, which state no end: marks so long that frames do not hold them by chance, how far
-# behind the beginning they stand, and what else is there.
+# The start of a stream after frames, which state no end: marks too long to occur in frames by chance, their offset from
+# the start, and a check of the bytes there.
 _FOLLOWING: tuple[tuple[bytes, int, Callable[[bytes], bool]], ...] = (
     *((mark, 0, lambda head: True) for mark in _FLAC_MARKS),
     (b"OggS\0\x02", 0, lambda head: True),

@@ -18,7 +18,7 @@ class CtmError(ValueError):
 
 
 def read_ctm(text: str) -> dict[str, list[Word]]:
-    """Return the words of each file named in CTM text, in order of time; channels are not told apart.
+    """Return the words of each file named in CTM text, in order of time; the words of all channels are merged.
 
     A word without a confidence has 1.0. ;; comments are passed over. Raises CtmError for a line with too few fields, a
     time that is no number, or a negative one; alternatives (`<ALT_BEGIN>`) are such a line.
@@ -74,7 +74,7 @@ def captions_of(
     """Break the words of one segment into captions.
 
     A caption ends where the next word would make it longer than `max_characters` (two lines of 42, as broadcasters set
-    them) or than `max_s` seconds; a word is never broken. `speaker` goes before each text in square brackets.
+    them) or than `max_s` seconds; a word is never broken. `speaker` precedes each text in square brackets.
     """
     captions: list[Caption] = []
     line: list[Word] = []

@@ -1,10 +1,10 @@
-"""Which transcripts are good enough to learn from, and the word for why another is not.
+"""Filters of transcripts for training, each with a reason for its drops.
 
-Put here: the filters of one transcript and their literals. Do not put here: the vote that made it, language
-detection, or what is done with a drop.
+Put here: the filters of one transcript and their limits. Do not put here: the vote that made it, language
+detection, or the handling of a drop.
 
-Each filter takes the transcript, its segment (overlap and levels) and the literals, and returns None or a Drop. The
-first that objects, in the order of FILTERS, names the reason.
+Each filter takes the transcript, its segment (overlap and levels) and the limits, and returns None or a Drop. The
+first filter that returns a Drop, in the order of FILTERS, gives the reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spelangy_model.audio.words import normalized
 from spelangy_model.records import Segment, Transcript
 from spelangy_model.text.language import UNDETERMINED
 
-# What Whisper writes over silence, music and noise, having learned from subtitles of videos; in normalized words.
+# Whisper's typical hallucinations on silence, music and noise, from video subtitles; in normalized words.
 PHRASES = (
     "thanks for watching",
     "thank you for watching",
@@ -39,7 +39,7 @@ PHRASES = (
 
 @dataclass(frozen=True)
 class FilterLimits:
-    """The filters' literals. Rates of characters are over the segment's whole length, without spaces."""
+    """The filters' limits. Rates of characters are over the segment's whole length, without spaces."""
 
     languages: tuple[str, ...] = ("en",)
     min_duration_s: float = 0.3
@@ -61,8 +61,8 @@ class FilterLimits:
     phrases: tuple[str, ...] = PHRASES
 
 
-# The paper's two rules: segments without words and repeated ones go. It keeps English alone, too. What our own filters
-# ask beyond that is off.
+# The paper's two rules: drop segments without words and repeated ones. The paper also keeps only English. The other
+# filters are off.
 PAPER_LIMITS = FilterLimits(
     min_duration_s=0.0,
     max_duration_s=60.0,
@@ -89,12 +89,12 @@ Filter = Callable[[Transcript, Segment, FilterLimits], Drop | None]
 
 
 def first_drop(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
-    """Return the first filter's objection, or None when the transcript is good enough."""
+    """Return the Drop of the first filter that gives one, or None if the transcript passes all."""
     return next((drop for check in FILTERS if (drop := check(transcript, segment, limits))), None)
 
 
 def _language(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
-    # A text that is too short to tell and that nobody listened to is not foreign for that.
+    # A text too short for detection, without a detector on the audio, has no known language: keep it.
     if limits.languages and transcript.language not in (*limits.languages, UNDETERMINED):
         return Drop("language", f"{transcript.language}, not one of {', '.join(limits.languages)}")
     return None
@@ -121,13 +121,13 @@ def _overlap(transcript: Transcript, segment: Segment, limits: FilterLimits) -> 
 
 
 def _noise(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
-    if segment.snr_db < limits.min_snr_db:  # not for NaN: nobody measured
+    if segment.snr_db < limits.min_snr_db:  # False for NaN, which means not measured
         return Drop("low_snr", f"{segment.snr_db:.1f} dB < {limits.min_snr_db} dB")
     return None
 
 
 def _silence(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Drop | None:
-    # Given words have interpolated times, which say nothing of where each was heard.
+    # Given words have interpolated times, which do not show where each word is spoken.
     if transcript.systems == ["given"] or math.isnan(segment.snr_db):
         return None
     words = [word for word in transcript.words if normalized(word.text)]
@@ -155,7 +155,7 @@ def _loop(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Dro
         repeats = longest_repeat(words, size)
         if repeats > limits.max_ngram_repeats:
             return Drop("loop", f"{size} words {repeats} times in a row > {limits.max_ngram_repeats}")
-    # A loop may also stay inside of one word: "hahahahaha...". The zeros of a number are none.
+    # A loop may also stay inside of one word: "hahahahaha...". The zeros of a number do not count.
     for key in words:
         for size in range(1, limits.max_repeated_letters + 1):
             if not key.isdigit() and (repeats := longest_repeat(key, size)) > limits.max_letter_repeats:
@@ -164,7 +164,7 @@ def _loop(transcript: Transcript, segment: Segment, limits: FilterLimits) -> Dro
 
 
 def longest_repeat(words: Sequence[str], size: int) -> int:
-    """Return how often some `size` words, or letters of one, stand in a row at most (1: no repeat, 0: too few)."""
+    """Return the longest run of repeats of `size` words, or letters of a word (1: no repeat, 0: too few)."""
     if len(words) < size:
         return 0
     run = longest = 0

@@ -1,12 +1,12 @@
-"""Acoustic fingerprints: what stays of a recording under another codec, another gain and cut-off edges.
+"""Acoustic fingerprints, which another codec, another gain and cut-off edges do not change.
 
-Put here: landmarks and their matching. Do not put here: which recordings are compared
+Put here: landmarks and their matching. Do not put here: the choice of recordings to compare
 (stages/find_duplicate_recordings.py).
 
 Landmarks are pairs of spectral peaks, as in Wang, "An industrial-strength audio search algorithm" (ISMIR 2003): a hash
 of both frequencies and the time between them, and when it occurs. Of all hashes a fixed fraction is kept, chosen by the
 hash itself (Broder's sampling modulo m), so that two copies keep the same ones. Two recordings that hold the same sound
-share landmarks at one and the same distance in time; the same words said again do not.
+share landmarks at one constant distance in time; the same words spoken again do not.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ HOP = 256
 HOP_S = HOP / SAMPLE_RATE_HZ
 _WINDOW = 1024
 _BINS = (16, 220)  # 250 to 3,440 Hz: what a telephone lets through
-_PEAK_FRAMES, _PEAK_BINS = 7, 11  # a peak is the greatest within so many to each side
-_FLOOR_DB = 60.0  # below a block's greatest value nothing is a peak
+_PEAK_FRAMES, _PEAK_BINS = 7, 11  # a peak is the greatest value within this range on each side
+_FLOOR_DB = 60.0  # below a block's greatest value; no peaks under it
 _FAN_OUT, _MAX_DELTA = 4, 63
-_KEPT_OF = 4  # one hash in so many
+_KEPT_OF = 4  # keep one hash in this many
 _BLOCK_FRAMES = 16_384
 _TOLERANCE = 2  # frames by which a landmark may be displaced
 
@@ -71,7 +71,7 @@ def _peaks(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def matched_frames(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], offset: int) -> np.ndarray:
-    """Return the frames of `other` at which a landmark of `one` lies too, `offset` frames earlier there."""
+    """Return the frames of `other` with a landmark that `one` has too, `offset` frames earlier."""
     keys = [(one[0].astype(np.int64) << 32) + one[1] + offset + shift for shift in range(-_TOLERANCE, _TOLERANCE + 1)]
     own = (other[0].astype(np.int64) << 32) + other[1]
     return other[1][np.isin(own, np.concatenate(keys))]

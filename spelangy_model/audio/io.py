@@ -31,7 +31,7 @@ from spelangy_model.interrupts import uninterrupted
 
 SAMPLE_RATE_HZ = 16_000
 
-SILENT_PEAK = 1e-4  # -80 dBFS: three steps of 16 bits; below it no decoder leaves anything that a person could hear
+SILENT_PEAK = 1e-4  # -80 dBFS: three steps of 16 bits; below it, a decoder leaves nothing audible
 
 # Outside of these a header is broken: speech is not recorded below, and no converter works above.
 MIN_RATE_HZ, MAX_RATE_HZ = 2_000, 768_000
@@ -102,7 +102,7 @@ def decode(source: Path | bytes) -> DecodedAudio:
     """Decode a file or a file's bytes to mono float32 at 16 kHz, whole.
 
     Channels are averaged, those excepted that ChannelMeter leaves out; the rate is changed by soxr's HQ filter, which
-    is deterministic; sound whose peak lies above 1 (float files) is scaled to a peak of 1, not clipped. Raises
+    is deterministic; sound whose peak is above 1 (float files) is scaled to a peak of 1, not clipped. Raises
     AudioError for whatever cannot be used.
     """
     stream, meter = open_stream(source), ChannelMeter()
@@ -175,7 +175,7 @@ def mono_16k(
 
 
 def is_silent(samples: np.ndarray) -> bool:
-    """Whether samples (n,) hold nothing that could be heard: zeros, or a constant (a DC offset) at any level.
+    """Return whether samples (n,) are inaudible: zeros, or a constant (a DC offset) at any level.
 
     Resampling rings where a constant begins and ends, so the first and last tenth of a second are passed over.
     """
@@ -242,7 +242,7 @@ def _check_source(source: Path | bytes) -> int:
 
 
 class _Window(io.RawIOBase):
-    """A part of a file, as a file without a name: decoders look at names, which say nothing."""
+    """A part of a file, as a file without a name, because decoders would trust the name."""
 
     def __init__(self, source: Path | bytes, begin: int, size: int):
         super().__init__()
@@ -380,10 +380,10 @@ def _open_av(source: Path | bytes, link: Link, first_error: str) -> AudioStream:
         container: Any = av.open(target, metadata_errors="replace", options=_NO_NETWORK)
     except (FFmpegError, ValueError) as error:
         target.close()
-        said = f"libsndfile: {first_error} ffmpeg: {_words(error)}."
+        message = f"libsndfile: {first_error} ffmpeg: {_words(error)}."
         if link.stated:
-            raise AudioError("truncated", f"{link.present} of {link.stated} bytes are there. {said}") from error
-        raise AudioError("undecodable", said) from error
+            raise AudioError("truncated", f"{link.present} of {link.stated} bytes are there. {message}") from error
+        raise AudioError("undecodable", message) from error
     try:
         return _open_track(container, target)
     except BaseException:
@@ -468,16 +468,16 @@ class _Packets:
 
 
 class _Clock:
-    """Where the next frame of a track lies on the file's time line."""
+    """The time of the next frame of a track on the file's time line."""
 
     def __init__(self, zero_s: float):
         self._zero_s = zero_s
         self.read_s = 0.0
 
     def gap_before(self, frame: Any) -> float:
-        """Return the seconds that are missing before a frame, and count both; AudioError when it is no gap any more.
+        """Return the seconds that are missing before a frame, and count both; AudioError when the gap is too long.
 
-        Where times go back (recordings that were joined), they are taken to go on from what was read.
+        Where times decrease (joined recordings), time continues from the samples read.
         """
         gap_s = 0.0
         if frame.pts is not None and frame.time_base:
@@ -504,6 +504,6 @@ def _check_length(read_s: float, stated_s: float, slack_s: float) -> None:
 
 
 def _words(error: Exception) -> str:
-    """Return what a decoder says, without the file's location and without objects' addresses: it goes into shards."""
+    """Return a decoder's message without file paths and object addresses, because it is written to shards."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or type(error).__name__
     return str(text).strip()

@@ -1,7 +1,7 @@
-"""Which language was spoken: the ear's vote and the text's vote.
+"""The language of speech, by a vote of the recognizer's detector and of the transcript's language.
 
-Put here: how what a recognizer heard of a window's language and the language of the transcript are weighed. Do not
-put here: either detector (asr.py listens, spelangy_model/text/language.py reads), or what is done with a language.
+Put here: the weights of the language detected in a window's audio and of the transcript's language. Do not
+put here: either detector (asr.py listens, spelangy_model/text/language.py reads), or the use of a language.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from spelangy_model.text.language import UNDETERMINED, detect_language
 
 @dataclass(frozen=True)
 class LanguageVote:
-    """The vote's literals.
+    """The parameters of the vote.
 
-    The ear votes with its probability; it heard a whole window. The text votes with `text_weight`, and only from
+    The audio detector votes with its probability, from a whole window. The text votes with `text_weight`, and only from
     `min_text_characters` on, since short texts look like many languages.
     """
 
@@ -28,14 +28,14 @@ def language_code(tag: str) -> str:
     return tag.strip().lower().replace("_", "-").partition("-")[0]
 
 
-def vote_language(heard: str, probability: float, text: str, vote: LanguageVote) -> tuple[str, float]:
+def vote_language(detected: str, probability: float, text: str, vote: LanguageVote) -> tuple[str, float]:
     """Return the language (ISO 639-1) of a segment and its share of the votes cast, 0 to 1.
 
-    `heard` is empty where nobody listened. Without any vote the result is ("und", 0.0); a tie goes to the ear.
+    `detected` is empty if no detector ran. Without any vote the result is ("und", 0.0); the detector wins a tie.
     """
     votes: dict[str, float] = {}
-    if heard:
-        votes[heard] = probability
+    if detected:
+        votes[detected] = probability
     if len(text) >= vote.min_text_characters and (written := detect_language(text)) != UNDETERMINED:
         votes[written] = votes.get(written, 0.0) + vote.text_weight
     if not votes:

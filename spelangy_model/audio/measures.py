@@ -1,15 +1,15 @@
-"""What a recording sounds like, in numbers: loudness, signal-to-noise ratio, clipping, bandwidth.
+"""Measures of recordings: loudness, signal-to-noise ratio, clipping, bandwidth.
 
-Put here: measures of a signal that need no model, each from blocks, so that hours take the memory of seconds. Do not
-put here: limits on them (audio/filters.py), or anything that knows of speech, speakers or words.
+Put here: measures of a signal that need no model, computed block by block, so that hours take the memory of seconds. Do
+not put here: limits on them (audio/filters.py), or anything about speech, speakers or words.
 
 Loudness is the integrated loudness of ITU-R BS.1770-4 with both gates, as ffmpeg's `ebur128` filter measures it.
 
 The signal-to-noise ratio is read off the distribution of frame levels, as NIST's `stnr` does: the 10th percentile of
-20 ms frames is the noise, the 90th is speech and noise. It needs pauses, as speech has them, and says nothing about
-music. On read speech with white noise added at 0 to 20 dB it lies 4 to 2 dB above the ratio to the active speech level,
-with a standard deviation of 1 to 2.5 dB; WADA-SNR (Kim and Stern, Interspeech 2008), tried beside it on the same clips,
-had one of 1 to 4.6 dB, and the end of its table for many a clean one.
+20 ms frames is the noise, the 90th is speech and noise. It needs the pauses of speech and is meaningless for music.
+On read speech with white noise added at 0 to 20 dB it is 4 to 2 dB above the ratio to the active speech level, with a
+standard deviation of 1 to 2.5 dB. WADA-SNR (Kim and Stern, Interspeech 2008), tested on the same clips, had a standard
+deviation of 1 to 4.6 dB and reached the end of its table for many clean clips.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from spelangy_model.audio.io import SAMPLE_RATE_HZ, SILENT_PEAK
 
 FULL_SCALE = 0.999  # at or above it a sample counts as clipped: 16 bits reach 0.99997, lossy codecs go beyond 1
 BANDWIDTH_FLOOR_DB = -60.0  # below the strongest bin of the mean spectrum; codecs cut to below -80
-SNR_RANGE_DB = (-20.0, 100.0)  # where there is no noise at all, or nothing else, the ratio has no number
-LEAST_LOUDNESS_LUFS = -70.0  # the absolute gate: what lies below it, or is shorter than a block of 400 ms, is this
+SNR_RANGE_DB = (-20.0, 100.0)  # without noise, or with noise alone, the ratio is infinite or undefined
+LEAST_LOUDNESS_LUFS = -70.0  # the absolute gate; also the value of sound below it or shorter than a block of 400 ms
 
 _WINDOW_S = 0.05
-_HOP_S = 0.25  # a mean spectrum needs no more than four looks a second
+_HOP_S = 0.25  # a mean spectrum needs at most four spectra a second
 _SNR_FRAME = round(0.02 * SAMPLE_RATE_HZ)
 _SNR_PERCENTILES = (10, 90)
 _BLOCK = _SNR_FRAME * 4096
@@ -42,7 +42,7 @@ class SignalMeasures:
 
 
 def measure_signal(samples: np.ndarray) -> SignalMeasures:
-    """Measure float32 samples (n,) at 16 kHz in [-1, 1]; a constant offset is no part of the sound."""
+    """Measure float32 samples (n,) at 16 kHz in [-1, 1]; a constant offset does not count as sound."""
     samples = centred(samples)
     return SignalMeasures(_loudness_lufs(samples), _snr_db(samples))
 
@@ -54,7 +54,7 @@ def centred(samples: np.ndarray) -> np.ndarray:
 
 
 class SourceMeter:
-    """Measures a file as it is, before it is mixed down and resampled: feed it all blocks, then ask."""
+    """Measures a file as it is, before it is mixed down and resampled: add all blocks, then read the result."""
 
     def __init__(self, sample_rate_hz: int):
         self._rate = sample_rate_hz
@@ -62,11 +62,11 @@ class SourceMeter:
         self._hop = max(self._window, round(_HOP_S * sample_rate_hz))
         self._taper = np.hanning(self._window).astype(np.float32)
         self._power = np.zeros(self._window // 2 + 1)
-        self._next = 0  # of the next look, in frames from the start of the next block
+        self._next = 0  # of the next spectrum, in frames from the start of the next block
         self._clipped = self._samples = 0
 
     def watch(self, block: np.ndarray) -> None:
-        """Take float32 (frames, channels) in [-1, 1]. A look that a block's end cuts off is left out."""
+        """Take float32 (frames, channels) in [-1, 1]. A spectrum that the end of a block cuts off is left out."""
         self._samples += block.size
         self._clipped += int(np.count_nonzero(np.abs(block) >= FULL_SCALE))
         starts = np.arange(self._next, len(block) - self._window + 1, self._hop)
@@ -84,16 +84,16 @@ class SourceMeter:
 
     @property
     def bandwidth_hz(self) -> float:
-        """The highest frequency of the mean spectrum within BANDWIDTH_FLOOR_DB of its strongest; 0 when there is none.
+        """The highest frequency of the mean spectrum within BANDWIDTH_FLOOR_DB of its strongest bin; 0 without sound.
 
-        It tells a telephone call or a low bit rate inside of a file of a higher sample rate.
+        It reveals a telephone call or a low bit rate in a file with a higher sample rate.
         """
         power = self._power.copy()
         power[:2] = 0  # an offset is no sound
         if power.max() <= 0:
             return 0.0
-        heard = np.flatnonzero(power >= power.max() * 10 ** (BANDWIDTH_FLOOR_DB / 10))
-        return float(heard[-1]) * self._rate / self._window
+        strong = np.flatnonzero(power >= power.max() * 10 ** (BANDWIDTH_FLOOR_DB / 10))
+        return float(strong[-1]) * self._rate / self._window
 
 
 def _loudness_lufs(samples: np.ndarray) -> float:

@@ -1,9 +1,9 @@
-"""Long recordings in parts: where they are cut, block by block, holding one part at a time.
+"""Cut long recordings into parts, block by block, with one part in memory at a time.
 
-Put here: the cutting. Do not put here: decoding (io.py), or segments (turns.py), which lie inside of a part.
+Put here: the cutting. Do not put here: decoding (io.py), or segments (turns.py), which are inside a part.
 
-A part is long enough for its speakers to be told apart and short enough to be held, decoded and sent as one row. It is
-cut in the quietest tenth of a second, and never inside of an utterance that is known beforehand.
+A part is long enough to diarize its speakers, and short enough to decode, hold and send as one row. Cuts are in the
+quietest tenth of a second, and never inside an utterance that is known beforehand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SMOOTHED_FRAMES = 10
 
 @dataclass(frozen=True)
 class PartRule:
-    """Parts last `max_part_s` at most; a cut is looked for from 2 to 1 `search_s` before that, so none is a snippet."""
+    """Parts last `max_part_s` at most; cuts are searched from 2 to 1 `search_s` before that, so none is very short."""
 
     max_part_s: float = 1800.0
     search_s: float = 10.0
@@ -34,7 +34,7 @@ class PartRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Samples (n,) float32 from `offset_s` (whole milliseconds) on; they are valid until the next part is asked for."""
+    """Samples (n,) float32 from `offset_s` (whole milliseconds) on; they are valid until the next part is requested."""
 
     index: int
     offset_s: float
@@ -46,8 +46,8 @@ def cut_parts(
 ) -> Iterator[Part]:
     """Cut blocks of mono samples at 16 kHz into parts, in order; nothing when there is no sample.
 
-    `utterances` are (start_s, end_s) of what must stay whole. AudioError (bad_utterances) when they leave no place to
-    cut in the length of a part.
+    `utterances` are (start_s, end_s) of what must stay whole. AudioError (bad_utterances) if they leave no place
+    for a cut within the length of a part.
     """
     limit = round(rule.max_part_s * SAMPLE_RATE_HZ)
     held = np.empty(limit + SAMPLE_RATE_HZ, np.float32)  # pages that are never written cost nothing
@@ -73,7 +73,7 @@ def _place(samples: np.ndarray, rule: PartRule, offset_s: float, utterances: Seq
     first, last = len(samples) - 2 * search, len(samples) - search
     spans = [(round((start - offset_s) * 1000) * _MS, (end - offset_s) * 1000 * _MS) for start, end in utterances]
     spans = [(start, end) for start, end in spans if start < last and end > 0]
-    # Utterances that follow each other without a pause leave their borders alone to cut at.
+    # Between utterances without a pause, the only places for a cut are their borders.
     borders = [start for start, _ in spans if search <= start < last]
     places = np.sort(np.concatenate([np.arange(search // _FRAME, last // _FRAME) * _FRAME, borders]).astype(int))
     for start, end in spans:

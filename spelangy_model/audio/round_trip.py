@@ -1,7 +1,7 @@
-"""Synthetic speech heard again: what a recognizer makes of chunks that were spoken by voices.
+"""The round trip of synthetic speech: transcribe chunks that voices spoke.
 
-Put here: chunks joined into the recognizer's windows, and its words given back to them. Do not put here: which chunks
-are listened to, or what follows from their words (the stage round_trip).
+Put here: joining chunks into the recognizer's windows, and assigning its words to them. Do not put here: the choice of
+chunks, or the checks of their words (the stage round_trip).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Sound:
 
 
 def hear(system: str, recognizer: Recognizer, sounds: Sequence[Sound], language: str = "en") -> list[str]:
-    """Return what the recognizer hears in each sound; an empty text where it hears nothing.
+    """Return the transcript of each sound; an empty text where the recognizer finds no words.
 
-    Sounds are put one after the other with a pause between, as turns of one recording, because a recognizer works
-    through a whole window however little it holds. `language` is known and not detected. Ids must differ. Raises
+    Sounds are put one after the other with a pause between, as turns of one recording, because a recognizer
+    processes a whole window at equal cost. `language` is known and not detected. Ids must differ. Raises
     ValueError for a sound that is empty or longer than a window.
     """
     if not sounds:
@@ -45,7 +45,7 @@ def hear(system: str, recognizer: Recognizer, sounds: Sequence[Sound], language:
         reached += len(sound.samples) + len(silence)
     made = make_windows(np.concatenate(parts), segments)
     windows = [replace(window, language=language) for window in made]
-    heard: dict[str, str] = {}
+    transcripts: dict[str, str] = {}
     for window, result in zip(windows, recognize_all(system, recognizer, windows), strict=True):
-        heard |= {chunk_id: text_of(words) for chunk_id, words in words_by_segment(window, result.words).items()}
-    return [heard[sound.chunk_id] for sound in sounds]
+        transcripts |= {chunk_id: text_of(words) for chunk_id, words in words_by_segment(window, result.words).items()}
+    return [transcripts[sound.chunk_id] for sound in sounds]

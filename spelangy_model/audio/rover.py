@@ -1,45 +1,48 @@
-"""ROVER: several recognizers' words for one stretch of speech become one line of words by vote.
+"""ROVER: combine the words of several recognizers for one stretch of speech into one transcript by vote.
 
-Put here: the rules by which hypotheses become a word transition network and its slots are voted on. Do not put here:
-the loops over cells and words (word_network.py), which writings are the same words (writings.py), what a recognizer is,
-which transcripts are good enough, or files.
+Put here: the rules by which hypotheses become a word transition network, and the vote on each slot. Do not put here:
+the loops over cells and words (word_network.py), equal spellings of words (writings.py), recognizers, filters of
+transcripts, or files.
 
 After J. Fiscus, "A post-processing system to yield reduced word error rates: Recognizer Output Voting Error
-Reduction (ROVER)", ASRU 1997, with the costs and the scores of NIST's own program (`rover` of SCTK), whose words it
-gives when `times` and `fold` are off and no two arcs score the same. Stated here because that paper leaves it open:
+Reduction (ROVER)", ASRU 1997. Costs and scores are those of NIST's program (`rover` of SCTK); the words are the same
+as NIST's when `times` and `fold` are off and no two arcs have equal scores. The paper leaves the following open:
 
-* With `fold`, written words fall into the words that are said (writings.py) before they are aligned, as NIST's GLM
-  filter does it: "$25", "25 dollars" and "twenty-five dollars" then agree. A punctuation mark alone takes no part.
-* Where all systems are silent for `COMMON_SILENCE_S` or longer, the speech is cut, and each part is aligned by itself.
-* Systems join the network one by one: with `times` the one that weighs most first, then the one that is surest of its
-  words, so that the order in which they are given matters only where these are equal; without, in the order given, as
-  in SCTK. A slot holds, for each system so far, a word or nothing.
-* The alignment has the least total cost, through one entry of each slot: pairing a word with an equal one costs 0, with
-  another 4, with nothing 1; passing a word by costs 3, passing nothing 0.001; opening a new slot costs 3. Equal costs,
-  from the end: the slot's oldest entry, then pair before open before pass. With `times` costs are added up exactly;
-  without, in single precision as SCTK does, so that chance breaks the same ties.
-* With `times`, a pair also costs 1/1000 for each millisecond between the middles of slot and word, at most 0.5: that
-  never outweighs a word, it only decides which of several equal words is meant ("very very good" against "very good").
-  Words more than 10 s from a slot are then not paired with it, and between pairs the slots stand in order of time.
-* A score is alpha * (share of the systems that said it) + (1 - alpha) * confidence. The confidence is, by `method`, the
-  mean of those systems' confidences (meth1), the largest of them (maxconf), or their sum over the sum of the slot's
-  confidences (avgconf); nothing's confidence is the literal `null_confidence`. A system's weight multiplies its vote
-  and its confidence. Equal scores: the larger share, then a word before nothing, then the system that joined first.
-* A system's confidences may be calibrated: each is then the share of such words that were right where the literals
-  were fitted (`spelangy calibrate`). The words of the vote bear calibrated confidences.
+* With `fold`, written words are mapped to spoken words (writings.py) before the alignment, as NIST's GLM filter does:
+  "$25", "25 dollars" and "twenty-five dollars" then agree. Words of punctuation alone are left out.
+* The speech is cut where all systems are silent for `COMMON_SILENCE_S` or longer. Each part is aligned separately.
+* Systems join the network one by one. With `times`, systems join by weight, then by mean confidence, the highest
+  first, so the order of the arguments matters only for ties. Without `times`, they join in the order given, as in
+  SCTK. A slot holds one entry for each system that has joined: a word or nothing.
+* The alignment has the least total cost, through one entry of each slot: pairing a word with an equal word costs 0,
+  with another word 4, with nothing 1; skipping a word costs 3, skipping nothing 0.001; opening a new slot costs 3. Ties
+  are broken from the end: the oldest entry of the slot first, then pair, open, skip. With `times`, costs are summed
+  exactly. Without it, they are summed in single precision, so that ties break as in SCTK.
+* With `times`, a pair also costs 1/1000 for each millisecond between the middles of slot and word, at most 0.5. This
+  is less than the cost of a word, so it only decides between equal words ("very very good" against "very good").
+  Words more than 10 s from a slot are not paired with it, and slots between pairs are sorted by time.
+* A score is alpha * (share of the systems with this word) + (1 - alpha) * confidence. The confidence depends on
+  `method`: the mean of those systems' confidences (meth1), the largest of them (maxconf), or their sum over the sum of
+  the slot's confidences (avgconf). The confidence of nothing is `null_confidence`. A system's weight multiplies its
+  vote and its confidence. Ties: the larger share, then a word before nothing, then the system that joined first.
+* The confidences of a system may be calibrated. A calibrated confidence is the share of words with this confidence that
+  were right in the speech on which the calibration was fitted (`spelangy calibrate`). The words of the result have
+  calibrated confidences.
 
-How a winner is written is no matter of votes: systems that write neither case nor punctuation would outvote one that
-does. `written` names systems by trust in their writing (those that it does not name follow in the order given); each
-word is written as the first of them that agrees with the vote wrote it. Where all that agree write without case and
-punctuation, the word takes the mark at its end, and the capital at the start of a sentence, from the first system of
-the list that writes them; so does the word before one that was voted away. Written words that cover several slots, or
-share them, are written in one piece: as the first system of the list whose words there all agree with the vote; where
-there is none, as the one of which most agree. A word's times are those of the system that wrote it; its confidence is
-the plain mean of those that said it.
+The vote does not decide the spelling of a winner: systems without case and punctuation would outvote a system that
+writes them. `written` lists systems by trust in their spelling; systems that it does not name follow in the order
+given. Each word takes the spelling of the first listed system that agrees with the vote. If all systems that agree
+write without case and punctuation, the word takes its final punctuation mark, and its capital at the start of a
+sentence, from the first listed system that writes them. The word before a word that was voted away does the same.
+Written words that cover several slots, or share slots, are written as one unit: as the first listed system whose words
+there all agree with the vote writes them; if there is no such system, as the system that agrees in most slots writes
+them. A word has the times of the system whose spelling it takes, and the plain mean confidence of the systems that
+agree.
 
-With two systems of equal weight every disagreement is one against one, so the vote is a pick by confidence: alpha has
-no say in it and `null_confidence` decides between a word and nothing. A majority needs three. A word that one system
-alone says loses to another's silence, whatever a third says there, where its confidence is below `null_confidence`.
+With two systems of equal weight every disagreement is one against one, so confidence alone decides: alpha has no
+effect, and `null_confidence` decides between a word and nothing. A majority needs three systems. A word from one system
+alone loses to another system's silence if its confidence is below `null_confidence`, whatever the third system has
+there.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ _LOGIT_LIMIT = 0.999
 
 @dataclass(frozen=True)
 class SystemWeight:
-    """What a system's vote and confidence count, against 1 for a system that is not named."""
+    """The weight of a system's vote and confidence; a system that is not named has the weight 1."""
 
     system: str
     weight: float
@@ -73,7 +76,7 @@ class SystemWeight:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a system's confidence becomes a probability of being right: the logistic of slope * logit + intercept."""
+    """Maps a system's confidence to the probability that a word is right: logistic(slope * logit + intercept)."""
 
     system: str
     slope: float
@@ -82,7 +85,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class RoverWeights:
-    """The vote's literals; see the module's docstring. The methods have the names of SCTK's."""
+    """The parameters of the vote; see the module's docstring. The methods have SCTK's names."""
 
     alpha: float = 0.5
     null_confidence: float = 0.95
@@ -96,7 +99,7 @@ class RoverWeights:
     def __post_init__(self) -> None:
         for name, value in (("alpha", self.alpha), ("null_confidence", self.null_confidence)):
             if not 0.0 <= value <= 1.0:
-                raise ValueError(f"RoverWeights.{name} lies between 0 and 1, not {value}")
+                raise ValueError(f"RoverWeights.{name} must be between 0 and 1, not {value}")
         if self.method not in get_args(Method):
             raise ValueError(f"RoverWeights.method is meth1, maxconf or avgconf, not {self.method!r}")
         names = [item.system for item in self.systems]
@@ -112,22 +115,22 @@ class RoverWeights:
 
     @property
     def named(self) -> set[str]:
-        """The systems that the literals name."""
+        """The systems that these parameters name."""
         return {*self.written, *(item.system for item in (*self.systems, *self.calibrations))}
 
     def of(self, systems: Sequence[str]) -> list[float]:
-        """Return the weights of some systems, in their order."""
+        """Return the weights of `systems`, in the same order."""
         named = {item.system: item.weight for item in self.systems}
         return [named.get(system, 1.0) for system in systems]
 
 
 @dataclass(frozen=True)
 class Agreed:
-    """What the vote gave: `words` that won, `votes` of every place in order of time.
+    """The result of the vote: the winning `words`, and the `votes` of every place in order of time.
 
     A place is a slot, or the slots that one written word covers or shares. `agreement` is the share of places in which
-    all systems said the winner (1.0 when there is none: all were silent); `confidence` is the mean confidence of the
-    winning words (0.0 when there is none).
+    all systems have the winner (1.0 when there is no place: all systems were silent); `confidence` is the mean
+    confidence of the winning words (0.0 when there is none).
     """
 
     words: list[Word]
@@ -142,7 +145,7 @@ def calibrated(confidences: np.ndarray, calibration: Calibration) -> np.ndarray:
 
 
 def logit_of(confidences: np.ndarray) -> np.ndarray:
-    """Return the logits of confidences, (n,); 0 and 1 count as a thousandth from them."""
+    """Return the logits of confidences, (n,); 0 and 1 are replaced by 0.001 and 0.999."""
     bounded = np.clip(confidences, 1 - _LOGIT_LIMIT, _LOGIT_LIMIT)
     return np.log(bounded / (1 - bounded))
 
@@ -150,10 +153,10 @@ def logit_of(confidences: np.ndarray) -> np.ndarray:
 def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: Sequence[str] = ()) -> Agreed:
     """Vote over the words of N systems for the same speech.
 
-    `hypotheses` holds one list of words a system (an empty one votes for silence), with times on one clock and
-    confidence from 0 to 1; `systems` their names, needed only where `weights` names any. Time grows with the length
-    of the speech times the words on which the systems differ between two silences. Raises ValueError when there is
-    no system at all, and when the names do not fit.
+    `hypotheses` holds one list of words for each system (an empty list votes for silence), with times on one clock and
+    confidence from 0 to 1. `systems` are the names of the systems, needed only if `weights` names any. The cost grows
+    with the length of the speech times the number of words on which the systems differ between two silences. Raises
+    ValueError without any system, and if the number of names is not the number of hypotheses.
     """
     if len(systems) != len(hypotheses) and (systems or weights.named):
         raise ValueError(f"rover got the words of {len(hypotheses)} systems and the names of {list(systems)}")
@@ -168,36 +171,36 @@ def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: 
         if system in calibrations:
             confidences[place] = calibrated(np.array(confidences[place]), calibrations[system]).tolist()
     trust = weights.of(systems) if systems else [1.0] * len(spoken)
-    # The order in which the systems join, and that in which they are asked for the writing, as places in the first.
+    # `joining` is the order in which the systems join; `written` their order of trust in spelling, as indices into it.
     joining = list(range(len(spoken)))
     if weights.times:
         joining.sort(key=lambda place: _joins(trust[place], confidences[place]))
-    said = _Said.of([spoken[place] for place in joining], [confidences[place] for place in joining], weights.fold)
+    writing = _Written.of([spoken[place] for place in joining], [confidences[place] for place in joining], weights.fold)
     named = {system: place for place, system in enumerate(weights.written)}
     written = np.array(
         sorted(
             range(len(joining)),
             key=lambda at: (
                 named.get(systems[joining[at]], len(named)) if systems else 0,
-                said.marked[at] is not True,
+                writing.marked[at] is not True,
                 joining[at],
             ),
         ),
         np.int64,
     )
-    slots = word_network.network(said.keys, said.starts_s, said.ends_s, said.offsets, weights.times)
+    slots = word_network.network(writing.keys, writing.starts_s, writing.ends_s, writing.offsets, weights.times)
     winners, means, agreeing = word_network.vote(
         slots,
-        said.keys,
+        writing.keys,
         written,
-        said.confidences,
+        writing.confidences,
         np.array([trust[place] for place in joining]),
         weights.alpha,
         weights.null_confidence,
         word_network.METHODS.index(weights.method),
     )
-    texts, back = said.texts, [joining.index(place) for place in range(len(joining))]
-    if said.one_for_one:
+    texts, back = writing.texts, [joining.index(place) for place in range(len(joining))]
+    if writing.one_for_one:
         won = winners.tolist()
         order = [word for word in won if word != word_network.NOTHING]
         candidates = [[texts[word] for word in slot] for slot in slots[:, back].tolist()]
@@ -205,15 +208,15 @@ def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: 
         sure = means[winners != word_network.NOTHING].tolist()
         alike = int((agreeing.all(axis=1) & (winners != word_network.NOTHING)).sum())
     else:
-        candidates, chosen, sure, alike = _in_writing(said, slots, winners, means, agreeing, written.tolist(), back)
+        candidates, chosen, sure, alike = _in_writing(writing, slots, winners, means, agreeing, written.tolist(), back)
         order, sizes = list(itertools.chain.from_iterable(chosen)), list(map(len, chosen))
-    words = said.words
+    words = writing.words
     starts_s, ends_s = [words[word].start_s for word in order], [words[word].end_s for word in order]
     in_order_times(starts_s, ends_s)
     line = [texts[word] for word in order]
-    if True in said.marked and False in said.marked:
-        marking = next(system for system in written.tolist() if said.marked[system])
-        _take_marks(line, said, [heard[joining[marking]] for heard in candidates], order, sizes)
+    if True in writing.marked and False in writing.marked:
+        marking = next(system for system in written.tolist() if writing.marked[system])
+        _take_marks(line, writing, [of_place[joining[marking]] for of_place in candidates], order, sizes)
     winning, at = [], 0
     for size in sizes:
         winning.append(line[at] if size == 1 else " ".join(line[at : at + size]))
@@ -227,19 +230,19 @@ def rover(hypotheses: Sequence[Sequence[Word]], weights: RoverWeights, systems: 
 
 
 def _joins(trust: float, confidences: Sequence[float]) -> tuple[float, float]:
-    """Return by what systems are put in order, whatever the order in which they are given."""
+    """Return the sort key of a system: the largest weight first, then the largest mean confidence."""
     return -trust, -round(sum(confidences) / len(confidences), 9) if confidences else 0.0
 
 
 @dataclass(frozen=True)
-class _Said:
-    """The written words of all systems, one system after another, and the spoken words into which they fall.
+class _Written:
+    """The written words of all systems, one system after another, and the spoken words to which they map.
 
-    `texts` are the words' own, and "" for the last index, word_network.NOTHING. `first` and `lengths` say which spoken
-    words are a written word's; one without any belongs to the written word before it. The arrays hold a value a spoken
-    word: equal `keys` (int64) are equal words, `unit` (int64) is the written word, `offsets` (int64) says where
-    systems begin, as `begins` does of written words. `marked`: whether a system wrote a capital or a sentence mark;
-    None for one that wrote nothing.
+    `texts` are the texts of the words, and "" at the last index, word_network.NOTHING. `first` and `lengths` give the
+    spoken words of each written word; a written word without any belongs to the written word before it. The arrays have
+    one value for each spoken word: equal `keys` (int64) are equal words, `unit` (int64) is the written word. `offsets`
+    (int64) are the indices at which the spoken words of each system begin, `begins` those of the written words.
+    `marked`: whether a system wrote a capital or a sentence mark; None for a system that wrote nothing.
     """
 
     words: list[Word]
@@ -271,7 +274,7 @@ class _Said:
         sure = np.array(list(itertools.chain.from_iterable(confidences)), np.float64)
         lengths = list(map(len, readings))
         one_for_one = lengths.count(1) == len(lengths)
-        offsets, first, unit = begins, list[int](), np.zeros(0, np.int64)  # what is not needed then
+        offsets, first, unit = begins, list[int](), np.zeros(0, np.int64)  # not needed in that case
         if not one_for_one:
             first = list(itertools.accumulate(lengths, initial=0))
             unit = np.repeat(np.arange(len(words)), lengths)
@@ -304,7 +307,7 @@ class _Said:
         )
 
     def written(self, unit: int) -> list[int]:
-        """Return a written word with those after it that have no spoken word of their own."""
+        """Return a written word with the words after it that map to no spoken word."""
         end = unit + 1
         if end == len(self.lengths) or self.lengths[end]:
             return [unit]
@@ -318,7 +321,7 @@ def _is_marked(line: str) -> bool:
 
 
 def _shares(start_s: float, end_s: float, reading: Sequence[str]) -> list[tuple[float, float]]:
-    """Return the times of the spoken words of a written one, by their characters."""
+    """Return the times of the spoken words of a written word, in proportion to their characters."""
     if len(reading) < 2:
         return [(start_s, end_s)] * len(reading)
     total = sum(map(len, reading))
@@ -327,7 +330,7 @@ def _shares(start_s: float, end_s: float, reading: Sequence[str]) -> list[tuple[
 
 
 def _in_writing(
-    said: _Said,
+    writing: _Written,
     slots: np.ndarray,
     winners: np.ndarray,
     means: np.ndarray,
@@ -335,19 +338,21 @@ def _in_writing(
     asked: Sequence[int],
     given: Sequence[int],
 ) -> tuple[list[list[str]], list[list[int]], list[float], int]:
-    """Return places for slots: what each system wrote there, the written words that win, their confidence, and how many
-    places all agree on. Slots that a written word covers are one place. `given`: the systems in the order given."""
+    """Group slots into places; the slots that one written word covers are one place.
+
+    Return the text of each system at each place, the winning written words, their confidences, and the number of places
+    on which all systems agree. `given`: the systems in the order of the arguments."""
     count, systems = slots.shape
-    slot_of = np.zeros(len(said.keys), np.int64)
+    slot_of = np.zeros(len(writing.keys), np.int64)
     for system in range(systems):
         slot_of[slots[:, system][slots[:, system] >= 0]] = np.flatnonzero(slots[:, system] >= 0)
-    held = [False] * count  # by a written word, together with the slot behind it
-    for word in np.flatnonzero(np.array(said.lengths) > 1).tolist():
-        begin, end = slot_of[said.first[word]], slot_of[said.first[word + 1] - 1]
+    held = [False] * count  # True: a written word covers this slot and the next one
+    for word in np.flatnonzero(np.array(writing.lengths) > 1).tolist():
+        begin, end = slot_of[writing.first[word]], slot_of[writing.first[word + 1] - 1]
         held[begin:end] = [True] * (end - begin)
-    starts = {first for first, length in zip(said.first, said.lengths, strict=False) if length}
+    starts = {first for first, length in zip(writing.first, writing.lengths, strict=False) if length}
     entries, agree, won, mean_of = slots.tolist(), agreeing.tolist(), winners.tolist(), means.tolist()
-    unit, texts = said.unit.tolist(), said.texts
+    unit, texts = writing.unit.tolist(), writing.texts
     candidates: list[list[str]] = []
     chosen: list[list[int]] = []
     sure: list[float] = []
@@ -355,27 +360,27 @@ def _in_writing(
     begin = 0
     all_agree = [all(systems) for systems in agree]
     of_spoken = [texts[word] for word in unit] + [""]
-    for word in np.flatnonzero(np.array(said.lengths) == 0).tolist():  # those belong to the word before
-        of_spoken[said.first[word] - 1] += f" {texts[word]}"
+    for word in np.flatnonzero(np.array(writing.lengths) == 0).tolist():  # these belong to the word before
+        of_spoken[writing.first[word] - 1] += f" {texts[word]}"
     for last in range(count):
         if held[last]:
             continue
-        if begin == last:  # each system said one spoken word here, which is a written one, or nothing
+        if begin == last:  # each system has one spoken word here, which is a whole written word, or nothing
             begin, word = last + 1, won[last]
             candidates.append([of_spoken[entries[last][s]] for s in given])
-            chosen.append(said.written(unit[word]) if word >= 0 else [])
+            chosen.append(writing.written(unit[word]) if word >= 0 else [])
             sure += [mean_of[last]] * len(chosen[-1])
             alike += all_agree[last] and word >= 0
             continue
         group, begin = range(begin, last + 1), last + 1
         units = [
-            [word for slot in group if entries[slot][s] in starts for word in said.written(unit[entries[slot][s]])]
+            [word for slot in group if entries[slot][s] in starts for word in writing.written(unit[entries[slot][s]])]
             for s in range(systems)
         ]
         candidates.append([" ".join(texts[word] for word in units[s]) for s in given])
         winning = [slot for slot in group if won[slot] >= 0]
         alike += len(winning) == len(group) and all(all_agree[slot] for slot in group)
-        words, confidences = _fitting(said, entries, agree, mean_of, unit, winning, asked)
+        words, confidences = _fitting(writing, entries, agree, mean_of, unit, winning, asked)
         if winning and not words:
             most = max((s for s in asked if units[s]), key=lambda s: sum(agree[slot][s] for slot in group))
             words = units[most]
@@ -386,7 +391,7 @@ def _in_writing(
 
 
 def _fitting(
-    said: _Said,
+    writing: _Written,
     entries: Sequence[Sequence[int]],
     agree: Sequence[Sequence[bool]],
     mean_of: Sequence[float],
@@ -394,20 +399,20 @@ def _fitting(
     winning: Sequence[int],
     asked: Sequence[int],
 ) -> tuple[list[int], list[float]]:
-    """Return written words that say exactly what won in some slots, with their confidences; none if there are none."""
+    """Return written words that match the winners of some slots exactly, and their confidences; else ([], [])."""
     words: list[int] = []
     confidences: list[float] = []
     at = 0
     while at < len(winning):
         for system in asked:
             spoken = entries[winning[at]][system]
-            if spoken < 0 or not agree[winning[at]][system] or said.first[unit[spoken]] != spoken:
+            if spoken < 0 or not agree[winning[at]][system] or writing.first[unit[spoken]] != spoken:
                 continue
-            covered = winning[at : at + said.lengths[unit[spoken]]]
-            if [entries[slot][system] for slot in covered] == list(range(spoken, said.first[unit[spoken] + 1])) and all(
-                agree[slot][system] for slot in covered
-            ):
-                more = said.written(unit[spoken])
+            covered = winning[at : at + writing.lengths[unit[spoken]]]
+            if [entries[slot][system] for slot in covered] == list(
+                range(spoken, writing.first[unit[spoken] + 1])
+            ) and all(agree[slot][system] for slot in covered):
+                more = writing.written(unit[spoken])
                 words += more
                 confidences += [sum(mean_of[slot] for slot in covered) / len(covered)] * len(more)
                 at += len(covered)
@@ -417,19 +422,21 @@ def _fitting(
     return words, confidences
 
 
-def _take_marks(line: list[str], said: _Said, heard: Sequence[str], order: Sequence[int], sizes: Sequence[int]) -> None:
-    """Give words that were written without case and marks those of a system that writes them, in place.
+def _take_marks(
+    line: list[str], writing: _Written, marked_texts: Sequence[str], order: Sequence[int], sizes: Sequence[int]
+) -> None:
+    """Add case and punctuation, in place, to words of systems that write neither, from a system that writes both.
 
-    `heard` is what that system wrote at each place, `order` the words of the line, `sizes` how many a place has.
+    `marked_texts` are the system's texts at each place, `order` the words of the line, `sizes` how many each place has.
     """
     plain = {
         word
-        for marked, (begin, end) in zip(said.marked, itertools.pairwise(said.begins), strict=True)
+        for marked, (begin, end) in zip(writing.marked, itertools.pairwise(writing.begins), strict=True)
         if marked is False
         for word in range(begin, end)
     }
     at, starts = 0, True
-    for own, size in zip(heard, sizes, strict=True):
+    for own, size in zip(marked_texts, sizes, strict=True):
         mark = own[len(own.rstrip(_MARKS + _CLOSING)) :]
         ends = any(one in mark for one in _SENTENCE_MARKS)
         if size:

@@ -1,6 +1,6 @@
 """Speaker turns, and the segments that they become.
 
-Put here: what a turn is; overlap of turns; cutting long turns; ids of segments. Do not put here: finding turns
+Put here: turns; overlap of turns; cutting long turns; ids of segments. Do not put here: finding turns
 (diarize.py), reading and writing them (rttm.py), scoring them (der.py).
 """
 
@@ -34,7 +34,7 @@ class Turn:
 
 
 def join_gaps(turns: Iterable[Turn], max_gap_s: float) -> list[Turn]:
-    """Join turns of the same speaker that are at most `max_gap_s` apart, whoever speaks in between; sorted."""
+    """Join turns of the same speaker that are at most `max_gap_s` apart, even if others speak in between; sorted."""
     joined: list[Turn] = []
     last: dict[str, int] = {}
     for turn in sorted(turns):
@@ -50,15 +50,15 @@ def join_gaps(turns: Iterable[Turn], max_gap_s: float) -> list[Turn]:
 def split_long(turn: Turn, samples: np.ndarray, max_s: float) -> list[Turn]:
     """Cut a turn at its quietest points until no part exceeds `max_s` seconds.
 
-    `samples` is the whole recording (mono, 16 kHz). Each cut falls on the quietest 100 ms of the window in which it
-    may lie: late enough that the number of parts stays the smallest possible, early enough that the part fits.
+    `samples` is the whole recording (mono, 16 kHz). Each cut is in the quietest 100 ms of its allowed window:
+    late enough for the smallest possible number of parts, early enough that the part fits.
     """
     parts: list[Turn] = []
     rest = turn
     while rest.duration_s > max_s:
         count = int(np.ceil(rest.duration_s / max_s - 1e-9))
-        # All the later parts together hold (count - 1) * max_s at most, so the cut lies no earlier than `first`;
-        # half a part at least keeps the cut from shaving off a sliver where there is much room.
+        # All the later parts together hold (count - 1) * max_s at most, so the cut is no earlier than `first`;
+        # at least half a part keeps the first part from being very short.
         first = max(rest.start_s + rest.duration_s - (count - 1) * max_s, rest.start_s + max_s / 2)
         cut = _quietest(samples, min(first, rest.start_s + max_s), rest.start_s + max_s)
         parts.append(replace(rest, end_s=cut))
@@ -102,9 +102,9 @@ def overlap_s(turns: Sequence[Turn]) -> list[float]:
 
 def shared_spans(turns: Iterable[Turn]) -> list[tuple[float, float]]:
     """Return (start_s, end_s) of the stretches in which two or more speakers speak, in order of time."""
-    joined = join_gaps(turns, 0.0)  # nobody speaks together with himself
+    joined = join_gaps(turns, 0.0)  # turns of one speaker do not overlap
     edges = [edge for turn in joined for edge in ((turn.start_s, 1), (turn.end_s, -1))]
-    edges.sort(key=lambda edge: (edge[0], -edge[1]))  # who begins where another ends leaves no seam
+    edges.sort(key=lambda edge: (edge[0], -edge[1]))  # a turn that begins where another ends does not overlap it
     spans: list[tuple[float, float]] = []
     speaking, since_s = 0, 0.0
     for time_s, change in edges:
@@ -122,7 +122,7 @@ def segments_of(recording_id: str, turns: Iterable[Turn], samples: np.ndarray, m
     Times are whole milliseconds inside the recording, and no segment exceeds `max_s`; an id depends on recording,
     times and speaker alone.
     """
-    # Two milliseconds are kept back for the rounding of both ends.
+    # Two milliseconds are reserved for the rounding of both ends.
     parts = [part for turn in turns for part in split_long(turn, samples, max_s - 0.002)]
     last_ms = len(samples) * 1000 // SAMPLE_RATE_HZ
     spans = {(round(part.start_s * 1000), min(round(part.end_s * 1000), last_ms), part.speaker) for part in parts}

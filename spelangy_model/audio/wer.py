@@ -1,4 +1,4 @@
-"""Word error rate, as the field counts it for English: Whisper's normalizer, then jiwer.
+"""Word error rate in the usual form for English: Whisper's normalizer, then jiwer.
 
 Put here: that count. Do not put here: intervals and tests (spelangy_model/eval), or the comparison of single words.
 """

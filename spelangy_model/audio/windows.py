@@ -1,10 +1,10 @@
 """Decode windows: speaker turns joined up to the length that a recognizer takes at once.
 
-Put here: joining turns into windows, and giving a window's words back to turns and recording time. Do not put
-here: recognizers, or what decides where a turn begins.
+Put here: joining turns into windows, and assigning a window's words to turns and recording time. Do not put
+here: recognizers, or the detection of turns.
 
 A Whisper call costs over a second of processor time whatever its length, since it always encodes 30 s; so turns
-are not recognized one by one. Silence between turns is shortened to a literal pause, which saves windows and the
+are not recognized one by one. Silence between turns is shortened to a fixed pause, which saves windows and the
 silence on which Whisper hallucinates.
 """
 
@@ -24,7 +24,7 @@ PAUSE_S = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Where a segment (with what little surrounds it) lies in its window and in its recording, in samples."""
+    """The place of a segment, with its margins, in its window and in its recording, in samples."""
 
     segment_id: str
     window_start: int
@@ -36,7 +36,7 @@ class Piece:
 class Window:
     """Samples (n,) float32 mono at 16 kHz, at most MAX_WINDOW_S of them, and the segments they were made of.
 
-    `language`: the ISO 639-1 code of the speech where it is known beforehand; empty: the recognizer finds out.
+    `language`: the ISO 639-1 code of the speech where it is known beforehand; empty: the recognizer detects it.
     """
 
     samples: np.ndarray
@@ -49,11 +49,11 @@ def make_windows(
 ) -> list[Window]:
     """Join the consecutive segments of one recording into windows of at most `max_s` seconds.
 
-    `samples` (n,) is the whole recording at 16 kHz. A segment takes up to half of `pause_s` of its surroundings
-    with it on either side, at most to the middle of the gap: so a gap of `pause_s` or less stays as it was, a longer
-    one becomes `pause_s`. Segments that overlap in time follow one another with `pause_s` of silence between; what
-    they share is heard twice, once for each. Raises ValueError for a segment that is longer than `max_s`, empty, or
-    outside of the recording.
+    `samples` (n,) is the whole recording at 16 kHz. A segment takes up to half of `pause_s` of its surroundings with it
+    on either side, at most to the middle of the gap: so a gap of `pause_s` or less stays as it was, a longer one
+    becomes `pause_s`. Segments that overlap in time follow one another with `pause_s` of silence between; the shared
+    stretch is in the window twice, once for each. Raises ValueError for a segment that is longer than `max_s`, empty,
+    or outside of the recording.
     """
     limit = int(max_s * SAMPLE_RATE_HZ)
     silence = np.zeros(round(pause_s * SAMPLE_RATE_HZ), dtype=np.float32)
@@ -91,7 +91,7 @@ def _with_surroundings(
     ordered = sorted(segments, key=lambda s: (s.start_s, s.end_s, s.segment_id))
     spans = [(round(s.start_s * SAMPLE_RATE_HZ), min(round(s.end_s * SAMPLE_RATE_HZ), total)) for s in ordered]
     half = round(pause_s * SAMPLE_RATE_HZ) // 2
-    placed, reached = [], 0  # how far any earlier segment goes
+    placed, reached = [], 0  # the latest end of any earlier segment
     for i, (segment, (begin, end)) in enumerate(zip(ordered, spans, strict=True)):
         if not 0 <= begin < end:
             raise ValueError(
@@ -116,7 +116,7 @@ def _with_surroundings(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedWindow:
-    """A window that holds others: `parts` says where, each named by its place in the sequence that was joined."""
+    """A window that holds others: `parts` are their places, each named by its index in the joined sequence."""
 
     window: Window
     parts: tuple[Piece, ...]
@@ -131,8 +131,8 @@ def join_windows(
 ) -> list[SharedWindow]:
     """Join windows of any recordings into fuller ones of at most `max_s`, `pause_s` of silence between.
 
-    Only windows of one language are joined. Each goes into the first that has room (first fit), so the result depends
-    on nothing but the order given.
+    Only windows of one language are joined. Each is put into the first with enough room (first fit), so the result
+    depends only on the order given.
     """
     limit, silence = int(max_s * SAMPLE_RATE_HZ), np.zeros(round(pause_s * SAMPLE_RATE_HZ), dtype=np.float32)
     bins: list[tuple[str, int, list[int]]] = []
@@ -163,18 +163,18 @@ def _joined(windows: Mapping[int, Window], silence: np.ndarray) -> SharedWindow:
 
 
 def words_by_place(shared: SharedWindow, words: Sequence[Word]) -> dict[int, list[Word]]:
-    """Give a shared window's words to the windows that it holds, with times from the start of each."""
+    """Assign a shared window's words to the windows that it holds, with times from the start of each."""
     whole = replace(shared.window, pieces=shared.parts)
     return {int(place): found for place, found in words_by_segment(whole, words).items()}
 
 
 def words_by_segment(window: Window, words: Sequence[Word]) -> dict[str, list[Word]]:
-    """Give a window's words (times from its start) to its segments, with times from the start of the recording.
+    """Assign a window's words (times from its start) to its segments, with times from the start of the recording.
 
     A word belongs to the piece that holds its middle, or to the nearest one, and its times are kept inside of that
     piece. Every segment of the window has an entry.
     """
-    heard: dict[str, list[Word]] = {piece.segment_id: [] for piece in window.pieces}
+    by_segment: dict[str, list[Word]] = {piece.segment_id: [] for piece in window.pieces}
     for word in words:
         middle = (word.start_s + word.end_s) / 2 * SAMPLE_RATE_HZ
         piece = min(
@@ -185,5 +185,5 @@ def words_by_segment(window: Window, words: Sequence[Word]) -> dict[str, list[Wo
         high = (piece.recording_start + piece.length) / SAMPLE_RATE_HZ
         shift = (piece.recording_start - piece.window_start) / SAMPLE_RATE_HZ
         start, end = (min(max(time + shift, low), high) for time in (word.start_s, word.end_s))
-        heard[piece.segment_id].append(Word(word.text, start, end, word.confidence))
-    return heard
+        by_segment[piece.segment_id].append(Word(word.text, start, end, word.confidence))
+    return by_segment

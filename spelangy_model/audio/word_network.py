@@ -1,13 +1,13 @@
-"""ROVER's inner loops, compiled: the words of N systems aligned into slots, and the score of what stands in a slot.
+"""The compiled inner loops of ROVER: align the words of N systems into slots, and score the entries of a slot.
 
-Put here: what ROVER does for each word or each cell, on numbers alone. Do not put here: the rules (rover.py states
-them), words as objects, or anything that a caller outside rover.py needs.
+Put here: the work that ROVER does for each word or cell, on numbers alone. Do not put here: the rules (rover.py states
+them), words as objects, or anything that callers other than rover.py need.
 
-The words of all systems stand one system after another in flat arrays; those of system s are `offsets[s]` to
-`offsets[s + 1]`, in order of time. A slot is a row of word indices, one a system, NOTHING where it said nothing.
+Flat arrays hold the words of all systems, one system after another; the words of system s are `offsets[s]` to
+`offsets[s + 1]`, in order of time. A slot is a row of word indices, one for each system; NOTHING for a silent system.
 
-Import this module inside a function: it loads numba. What numba compiles is kept beside the module, or in the user's
-cache folder where that cannot be written; only the first call of all takes the seconds that compiling takes.
+Import this module inside a function, because it loads numba. Compiled code is cached beside the module, or in the
+user's cache folder if the module's folder is not writable; only the very first call takes the seconds of compilation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COMMON_SILENCE_S = 1.0
 NOTHING = -1
 METHODS = ("meth1", "maxconf", "avgconf")
 
-# Costs in thousandths, so that they add up exactly. Without times, as SCTK adds: in ones, to single precision.
+# Costs in thousandths, so that sums are exact. Without times, costs are in ones and single precision, as in SCTK.
 SUBSTITUTE, GAP, BESIDE_NOTHING, PASS_NOTHING = 4000, 3000, 1000, 1
 _ONE = 1000
 TIME_CAP = 500
@@ -37,20 +37,20 @@ _MAXCONF, _AVGCONF = METHODS.index("maxconf"), METHODS.index("avgconf")
 def _compiled(function: Callable[..., Any]) -> Any:
     try:
         return numba.njit(cache=True)(function)
-    except RuntimeError:  # there is no folder for what was compiled: each process compiles for itself
+    except RuntimeError:  # no folder is writable as a cache: each process compiles again
         return numba.njit(function)
 
 
 @_compiled
 def network(keys: np.ndarray, starts_s: np.ndarray, ends_s: np.ndarray, offsets: np.ndarray, times: bool) -> np.ndarray:
-    """Return the slots, int64 (slots, systems), that the words make; equal `keys` are equal words (int64, from 0)."""
+    """Return the slots of the words, int64 (slots, systems); equal `keys` are equal words (int64, from 0)."""
     systems = len(offsets) - 1
     found = np.full((len(keys), systems), NOTHING, np.int64)
     count = 0
     begin, end = offsets[:-1].copy(), offsets[:-1].copy()
     reached = np.inf
     while True:
-        # The next word of any system; where all were silent before it for long, what stands before it is a part.
+        # The next word of any system. After a long silence of all systems, the words before it are a part.
         earliest = NOTHING
         for system in range(systems):
             at = end[system]
@@ -81,13 +81,13 @@ def join(
     (n, systems), m = slots.shape, end - begin
     slot_ms, word_ms = np.empty(n, np.int64), np.empty(m, np.int64)
     for i in range(n):
-        total = said = 0.0
+        total = spoken = 0.0
         for system in range(systems):
             word = slots[i, system]
             if word != NOTHING:
                 total += starts_s[word] + ends_s[word]
-                said += 1
-        slot_ms[i] = np.rint(500 * total / said)
+                spoken += 1
+        slot_ms[i] = np.rint(500 * total / spoken)
     for j in range(m):
         word_ms[j] = np.rint(500 * (starts_s[begin + j] + ends_s[begin + j]))
     paired = _align(slots, slot_ms, keys, word_ms, begin, times)
@@ -116,19 +116,19 @@ def join(
 def _align(
     slots: np.ndarray, slot_ms: np.ndarray, keys: np.ndarray, word_ms: np.ndarray, begin: int, times: bool
 ) -> np.ndarray:
-    """Return for each word its slot in a cheapest alignment, or NOTHING.
+    """Return the slot of each word in an alignment of the least cost, or NOTHING.
 
-    Dynamic programming, after E. Ukkonen ("Algorithms for approximate string matching", 1985): only the cells through
-    which an alignment of at most a given cost can lead are computed, and that cost is raised until there is one. What a
-    cell costs at least, before and after it, is known from how many slots and words lie there.
+    Dynamic programming, after E. Ukkonen ("Algorithms for approximate string matching", 1985): it computes only the
+    cells that an alignment of at most a given cost can cross, and raises that cost until such an alignment exists. The
+    numbers of slots and words before and after a cell give a lower bound of the cost through it.
     """
     (n, systems), m = slots.shape, len(word_ms)
     paired = np.full(m, NOTHING, np.int64)
     if n == 0 or m == 0:
         return paired
-    # What a slot's entries say, each once, first the word that opened the slot; NOTHING for nothing.
+    # The distinct keys of a slot's entries, the word that opened the slot first; NOTHING for nothing.
     arcs, arc_counts = np.empty((n, systems + 1), np.int64), np.zeros(n, np.int64)
-    nulls = np.zeros(n + 1, np.int64)  # of the slots before one, how many hold nothing for some system
+    nulls = np.zeros(n + 1, np.int64)  # of the slots before each slot, how many hold nothing for some system
     for i in range(n):
         count = 0
         if slots[i, 0] == NOTHING:
@@ -153,13 +153,13 @@ def _align(
     pass_nothing = PASS_NOTHING * one if times else float(np.float32(PASS_NOTHING * one))
     slack = _FIRST_SLACK
     low, high = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
-    first = np.zeros(n + 2, np.int64)  # of each row, where its cells begin in `best`, and its moves in `moves`
+    first = np.zeros(n + 2, np.int64)  # where the cells of each row begin in `best`, and its moves in `moves`
     first_move = np.zeros(n + 2, np.int64)
     while True:
         limit = _least(0, 0, n, m, nulls) + slack
         at = 0
         for i in range(n + 1):
-            # Some cell of each row lies on the way that costs least by counts; the row's cells lie around it.
+            # Each row has a cell on the path of the least lower bound; the row's cells are around it.
             while at > 0 and _least(i, at - 1, n, m, nulls) <= limit:
                 at -= 1
             while _least(i, at, n, m, nulls) > limit:
@@ -208,7 +208,7 @@ def _align(
                 costs[j] = least
                 best[first[i] + j - low[i]] = least_arc
             above, costs = costs, above
-        # What is rounded needs some more room: no way that costs about as much as the cheapest may lie outside.
+        # Rounded costs need a margin: every path of about the least cost must be inside the computed cells.
         if (above[m] if times else above[m] * _ONE + GAP) <= limit:
             break
         slack *= 2
@@ -230,7 +230,7 @@ def _align(
 
 @_compiled
 def _least(i: int, j: int, n: int, m: int, nulls: np.ndarray) -> int:
-    """Return what an alignment through a cell costs at least: words too many open slots, slots too many are passed."""
+    """Return a lower bound of the cost through a cell: surplus words open slots, surplus slots are skipped."""
     before = j - i if j >= i else max(i - j - nulls[i], 0)
     words, slots = m - j, n - i
     after = words - slots if words >= slots else max(slots - words - (nulls[n] - nulls[i]), 0)
@@ -248,11 +248,11 @@ def vote(
     null_confidence: float,
     method: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the word, int64 (slots,), that stands for each slot's winner, its confidence, and who said it.
+    """Return the winning word of each slot, int64 (slots,), its confidence, and the systems that agree with it.
 
-    `written` (int64, of the systems) is the order in which those that said the winner are asked for its writing,
-    `trust` (float64) what each system weighs, `method` the place in METHODS. Who said a winner, nothing too, is bool
-    (slots, systems).
+    `written` (int64, of the systems) is the order of trust in spelling: the first system that has the winner supplies
+    its word. `trust` (float64) is the weight of each system, `method` the index in METHODS. The systems that agree with
+    a winner, nothing included, are bool (slots, systems).
     """
     count, systems = slots.shape
     winners, means = np.full(count, NOTHING, np.int64), np.zeros(count)
@@ -262,7 +262,7 @@ def vote(
         all_trust += trust[system]
     groups, belief = np.empty(systems, np.int64), np.empty(systems)
     for i in range(count):
-        said = 0  # groups of systems that say the same; NOTHING for those that say nothing
+        group_count = 0  # groups of systems with the same word; systems with no word are in group NOTHING
         for system in range(systems):
             groups[system] = NOTHING
             word = slots[i, system]
@@ -273,13 +273,13 @@ def vote(
                         groups[system] = groups[other]
                         break
                 if groups[system] == NOTHING:
-                    groups[system] = said
-                    said += 1
+                    groups[system] = group_count
+                    group_count += 1
         all_belief = 0.0
         for system in range(systems):
             all_belief += belief[system]
         winner, best_score, best_share, members = NOTHING, -np.inf, -np.inf, 0
-        for group in range(NOTHING, said):
+        for group in range(NOTHING, group_count):
             size = 0
             total = most = shared = 0.0
             for system in range(systems):
@@ -295,7 +295,7 @@ def vote(
             elif method == _AVGCONF:
                 confidence = total / all_belief if all_belief else 0.0
             share = shared / all_trust
-            # Rounded, so that sums taken in another order cannot break a tie that the rules do not name.
+            # Rounded, so that another order of summation cannot break a tie.
             score = np.rint(1e9 * (alpha * share + (1 - alpha) * confidence))
             share = np.rint(1e9 * share)
             even = score == best_score and share == best_share

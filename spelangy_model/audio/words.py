@@ -1,7 +1,7 @@
 """Words with times: comparing them, and keeping their times in order.
 
-Put here: what recognizers, ROVER, filters and chunking all need of a list of words. Do not put here: anything
-that listens to audio or that decides about a transcript.
+Put here: functions on lists of words for recognizers, ROVER, filters and chunking. Do not put here: processing of
+audio, or decisions about a transcript.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spelangy_model.records import Word
 def normalized(word: str) -> str:
     """Return the form in which two words are compared: NFKC, case folded, letters, marks and digits only.
 
-    Currency and percent signs stay, since "$5" and "5" are said differently. A word of punctuation alone gives "".
+    Currency and percent signs stay, since "$5" and "5" are spoken differently. A word of punctuation alone gives "".
     """
     folded = unicodedata.normalize("NFKC", word).casefold()
     return "".join(c for c in folded if c in "%$€£" or unicodedata.category(c)[0] in "LMN")
@@ -30,10 +30,10 @@ def text_of(words: Iterable[Word]) -> str:
 
 
 def in_order(words: Sequence[Word]) -> list[Word]:
-    """Return the words with times that never run backwards and never overlap; their order stays as it is.
+    """Return the words with increasing times that do not overlap; their order does not change.
 
-    Where a word begins before the one ahead of it has ended, both meet in the middle of what they share. Needed
-    wherever words of several systems stand in one line, and for systems whose times are loose.
+    If a word begins before the previous one ends, both are cut at the middle of the overlap. This is needed where
+    words of several systems are merged, and for systems with inexact times.
     """
     starts_s, ends_s = [word.start_s for word in words], [word.end_s for word in words]
     if in_order_times(starts_s, ends_s):
@@ -45,7 +45,7 @@ def in_order(words: Sequence[Word]) -> list[Word]:
 
 
 def in_order_times(starts_s: list[float], ends_s: list[float]) -> bool:
-    """Do to the times of words what `in_order` does, in place, and return whether there was nothing to do."""
+    """Apply `in_order` to the times of words, in place, and return whether they were in order already."""
     if all(map(operator.le, starts_s, ends_s)) and all(map(operator.le, ends_s, starts_s[1:])):
         return True
     ends_s[:] = map(max, starts_s, ends_s)
@@ -60,7 +60,7 @@ def in_order_times(starts_s: list[float], ends_s: list[float]) -> bool:
 def spread(text: str, start_s: float, end_s: float, confidence: float = 1.0) -> list[Word]:
     """Return the words of `text` with times interpolated between `start_s` and `end_s` by their characters.
 
-    For a transcript that came with the audio and says only when an utterance begins and ends: each word takes the
+    For a transcript that came with the audio and states only when an utterance begins and ends: each word takes the
     time of its share of the characters, a space counting as one, so that words do not touch.
     """
     pieces = text.split()

@@ -1,17 +1,17 @@
-"""Different writings of the same words in one form: "25", "twenty five" and "twenty-five" are said alike.
+"""Map different spellings of the same words to one form: "25", "twenty five" and "twenty-five" are spoken alike.
 
-Put here: into which spoken words a written word falls, for comparing what several recognizers wrote. Do not put here:
-the vote (rover.py), what a voice is to say (text/spoken.py), or the normalization of texts (text/normalize.py).
+Put here: the mapping from written to spoken words, for comparing the output of several recognizers. Do not put here:
+the vote (rover.py), the spoken form of a text for TTS (text/spoken.py), or text normalization (text/normalize.py).
 
-Recognizers write numbers, compounds, contractions and abbreviations each in its own way. NIST maps such writings to
-one before it aligns and scores (the GLM filter of SCTK). Here too, with one difference: a writing that can be read in
-several ways is read as another system wrote it, so no reading has to be guessed.
+Recognizers differ in how they write numbers, compounds, contractions and abbreviations. NIST maps such spellings to one
+before it aligns and scores (the GLM filter of SCTK). This module does the same, with one difference: a spelling with
+several readings takes the reading that another system wrote, so no reading is guessed.
 
-* A word with digits, a percent sign or a currency sign is read in full ("$25" as twenty five dollars); the parts of a
-  word with hyphens are words of their own; American spelling stands for British. "and" inside a number is no word.
-* A contraction, a title, a number that may be read in several ways ("1030") and a Roman numeral are read in another
-  way than the first where some system wrote that other way.
-* A word that another system wrote in several parts ("e mail", "U S A", "any one") falls into those parts.
+* A word with digits, a percent sign or a currency sign is read in full ("$25" as twenty five dollars). A word with
+  hyphens is split at them. American spelling replaces British. "and" inside a number is dropped.
+* A contraction, a title, a number with several readings ("1030") and a Roman numeral take another reading than the
+  first if some system wrote that other reading.
+* A word that another system wrote in several parts ("e mail", "U S A", "any one") is split into those parts.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SCALES = frozenset({"hundred", "thousand", "million", "billion", "trillion"})
 _SCALE_READINGS = frozenset((word,) for word in _SCALES)
 _BEFORE_AND = _SCALES | {"dollars", "euros", "pounds"}
 
-# What stands for two words or more, or for another word. Keys as `normalized` gives them.
+# Short forms of other words. Keys are in the form of `normalized`.
 _NEGATED = "do does did is was are were has have had could would should might must need"
 _OTHERS: dict[str, tuple[str, ...]] = {
     **{f"{verb}nt": (f"{verb} not",) for verb in _NEGATED.split()},
@@ -69,7 +69,7 @@ _ENDINGS = {"'ll": ("will", "shall"), "'re": ("are",), "'ve": ("have",), "'d": (
 
 @lru_cache(maxsize=65536)
 def readings(text: str) -> tuple[Reading, ...]:
-    """Return how a written word can be read, as words in the form of `normalized`; () for punctuation alone."""
+    """Return the readings of a written word, as words in the form of `normalized`; () for punctuation alone."""
     key = normalized(text)
     if not key:
         return ()
@@ -80,9 +80,9 @@ def readings(text: str) -> tuple[Reading, ...]:
 
 
 def fold(texts: Sequence[Sequence[str]]) -> list[list[Reading]]:
-    """Return for each system, and each of its written words, the words as which it is read beside the others.
+    """Return the reading of each written word of each system, chosen in view of the other systems.
 
-    No text is punctuation alone. An empty reading belongs to the written word before it.
+    No text may be punctuation alone. A word with an empty reading belongs to the written word before it.
     """
     found = [list(map(readings, words)) for words in texts]
     folded = [[of_word[0] for of_word in row] for row in found]
@@ -98,12 +98,12 @@ def fold(texts: Sequence[Sequence[str]]) -> list[list[Reading]]:
             for text, of_word in zip(words, row, strict=True)
             if len(of_word) > 1
         }
-        said = "".join(f" {' '.join(key for reading in row for key in reading)} |" for row in folded)
+        all_readings = "".join(f" {' '.join(key for reading in row for key in reading)} |" for row in folded)
         chosen = {
             text: other
             for text, (_, *others) in open_words.items()
             for other in reversed(others)
-            if f" {' '.join(other)} " in said
+            if f" {' '.join(other)} " in all_readings
         }
         if chosen:
             folded = [
@@ -125,13 +125,13 @@ def fold(texts: Sequence[Sequence[str]]) -> list[list[Reading]]:
 
 
 def _compounds(folded: Sequence[Sequence[Reading]]) -> dict[str, Reading]:
-    """Return the words that some system wrote in several parts, with those parts."""
+    """Return the words that some system wrote in several parts, and those parts."""
     rows = [list(itertools.chain.from_iterable(row)) for row in folded]
     sets = [set(row) for row in rows]
     everyone = set.intersection(*sets)
     parts: dict[str, Reading] = {}
     lines = ["".join(row) for row in rows]
-    begins: dict[int, dict[int, int]] = {}  # by system: the places of words by where they begin in its line
+    begins: dict[int, dict[int, int]] = {}  # by system: the index of each word by its start in the system's line
     for place, own in enumerate(sets):
         for key in own - everyone:
             for other, line in enumerate(lines):
@@ -140,12 +140,12 @@ def _compounds(folded: Sequence[Sequence[Reading]]) -> dict[str, Reading]:
                 if other not in begins:
                     begins[other] = {at: n for n, at in enumerate(accumulate(map(len, rows[other]), initial=0))}
                 if found := _parts(key, rows[other], line, begins[other]):
-                    parts[key] = min(found, parts.get(key, found))  # whatever the order of the systems
+                    parts[key] = min(found, parts.get(key, found))  # independent of the order of the systems
     return parts
 
 
 def _parts(key: str, row: Sequence[str], line: str, begins: Mapping[int, int]) -> Reading | None:
-    """Return the consecutive words of a row that together are a word; None where there are none."""
+    """Return the consecutive words of a row that spell `key` when joined; None if there are none."""
     at = line.find(key)
     while at >= 0:
         first, end = begins.get(at), begins.get(at + len(key))
@@ -156,7 +156,7 @@ def _parts(key: str, row: Sequence[str], line: str, begins: Mapping[int, int]) -
 
 
 def _joined_numbers(words: Sequence[str], row: list[Reading]) -> list[Reading]:
-    """Return a row in which a number of several written words that are read together is read with the first of them."""
+    """Return a row in which the first of several written words that form one number takes the whole reading."""
     row = list(row)
     for at in range(len(row) - 1):
         after = row[at + 1]
@@ -193,8 +193,8 @@ def _number_readings(text: str) -> Iterator[Reading]:
         yield ("percent",)
         yield ("per", "cent")
         return
-    said = _without_and(_spelled(spoken_form(bare)))
-    yield said or (normalized(text),)
+    full = _without_and(_spelled(spoken_form(bare)))
+    yield full or (normalized(text),)
     if _DIGITS.fullmatch(bare):
         yield from _digit_readings(bare)
     decimal = _DECIMAL.fullmatch(bare)
@@ -204,14 +204,14 @@ def _number_readings(text: str) -> Iterator[Reading]:
         yield (*_cardinal(whole), "point", *_cardinal(part))
         yield (*_cardinal(whole), "point", *_one_by_one(part))
         if sign:
-            yield (*_cardinal(whole), "point", *_one_by_one(part), said[_unit(said)])
+            yield (*_cardinal(whole), "point", *_one_by_one(part), full[_unit(full)])
     if bare.endswith(":00"):
         yield _cardinal(bare[:-3])
 
 
-def _unit(said: Reading) -> int:
-    """Return where in a spoken amount its currency stands: behind the first number."""
-    return next((at for at, word in enumerate(said) if word not in NUMBER_WORDS and word != "point"), -1)
+def _unit(amount: Reading) -> int:
+    """Return the index of the currency in a spoken amount: the word after the first number."""
+    return next((at for at, word in enumerate(amount) if word not in NUMBER_WORDS and word != "point"), -1)
 
 
 def _digit_readings(digits: str) -> Iterator[Reading]:
@@ -245,7 +245,7 @@ def _without_and(words: Reading) -> Reading:
 
 
 def _spelled(text: str) -> Reading:
-    """Return the normalized words of a text, hyphens apart."""
+    """Return the normalized words of a text, split at hyphens."""
     return tuple(_american(key) for part in _HYPHENS.sub(" ", text).split() if (key := normalized(part)))
 
 
@@ -255,7 +255,7 @@ def _american(key: str) -> str:
 
 @cache
 def _spellings() -> dict[str, str]:
-    """Return American for British spellings, from the table by which the field's WER normalizer goes."""
+    """Return American spellings by British ones, from the table of Whisper's text normalizer for WER."""
     found = importlib.util.find_spec("whisper")  # does not import it
     if found is None or not found.origin:
         return {}

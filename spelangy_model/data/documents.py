@@ -1,6 +1,6 @@
 """Token documents as flat arrays: a whole shard is interleaved at once, without a Python object for each chunk.
 
-Put here: the arrays and how they are read from a table of TokenDocument. Do not put here: the choice of modality or
+Put here: the arrays, and reading them from a table of TokenDocument. Do not put here: the choice of modality or
 the sequence format (interleave.py).
 """
 

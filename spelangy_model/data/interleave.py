@@ -1,17 +1,17 @@
 """Interleaving: a document of (audio, text) chunks becomes one sequence of ids that changes modality.
 
-Put here: which chunk is heard and which is read, the exact sequence format, and the loss mask. Do not put here:
-which documents are drawn (mixture.py) or where they lie in a row (packing.py).
+Put here: which chunks are speech and which are text, the exact sequence format, and the loss mask. Do not put here:
+the selection of documents (mixture.py) or their place in a row (packing.py).
 
 Source: "Data-Centric Lessons To Improve Speech-Language Pretraining". A document is X = {(A1,T1), ..., (An,Tn)}.
   deterministic  A1, T2, A3, T4, ...: n-1 switches
   stochastic     A1, then each chunk speech or text by a fair coin: (n-1)/2 switches expected
-A chunk without codes is always read and one without text always heard; a chunk with neither is left out.
+A chunk without codes is always text and one without text always speech; a chunk with neither is left out.
 
-Format: `<bos>`, the chunks in order, `<eos>`. A run of neighbouring speech chunks stands between one
-`<|speech_start|>` and one `<|speech_end|>`; text stands bare. Worked example, text_size 100 (so <bos> 100, <eos> 101,
-speech_start 102, speech_end 103, pad 104, code c is 105 + c), chunks with codes [7, 8], [9], [3] and text ids
-[20, 21], [30], [40], deterministic (A1, T2, A3):
+Format: `<bos>`, the chunks in order, `<eos>`. A run of adjacent speech chunks is enclosed by one `<|speech_start|>` and
+one `<|speech_end|>`; text has no markers. Worked example, text_size 100 (so <bos> 100, <eos> 101, speech_start 102,
+speech_end 103, pad 104, code c is 105 + c), chunks with codes [7, 8], [9], [3] and text ids [20, 21], [30], [40],
+deterministic (A1, T2, A3):
 
     ids             100  102  112  113  103   30  102  108  103  101
     loss, all         0    1    1    1    1    1    1    1    1    1
@@ -20,11 +20,11 @@ speech_start 102, speech_end 103, pad 104, code c is 105 + c), chunks with codes
 `<bos>` is never predicted. "Text only" is the paper's understanding-only loss: text and <eos> count; codes and the two
 speech markers do not.
 
-Documents are worked off a shard at a time: `plan_sequences` says which sequences there are and how long each is,
-`write_sequences` writes the ones that are wanted, in any order. `interleave` does both for one document.
+Documents are processed shard by shard: `plan_sequences` returns the sequences and their lengths, `write_sequences`
+writes the requested ones, in any order. `interleave` does both for one document.
 
 A document longer than a row is split between chunks: every piece begins with <bos>, only the last ends
-with <eos>, and the choice of modality is that of the whole document. A single chunk that fits no row is left out
+with <eos>, and the modalities are drawn for the whole document. A single chunk longer than a row is left out
 and counted.
 """
 
@@ -45,7 +45,7 @@ Sampling = Literal["deterministic", "stochastic"]
 
 @dataclass(frozen=True)
 class Interleaving:
-    """How documents become sequences: literals that bear identity."""
+    """How documents become sequences; these parameters belong to the identity."""
 
     sampling: Sampling = "deterministic"
     loss_on_speech: bool = True
@@ -57,10 +57,10 @@ class Interleaving:
 
 @dataclass(frozen=True, eq=False)
 class SequencePlan:
-    """The sequences of some documents, before a token of them is written.
+    """The sequences of some documents, planned before their tokens are written.
 
-    One entry a sequence, in the order of the documents: the document, its length in positions, its switches of
-    modality, whether it is its document's last, and whether a position of it counts in the loss. `chunk`, `heard` and
+    One entry for each sequence, in the order of the documents: the document, its length in positions, its switches of
+    modality, whether it is its document's last, and whether any position counts in the loss. `chunk`, `is_speech` and
     `sequence` have one entry for each chunk that is used; `chunks_too_long` one for each document.
     """
 
@@ -70,7 +70,7 @@ class SequencePlan:
     last: np.ndarray
     teaches: np.ndarray
     chunk: np.ndarray
-    heard: np.ndarray
+    is_speech: np.ndarray
     sequence: np.ndarray
     chunks_too_long: np.ndarray
 
@@ -88,10 +88,10 @@ class Sequences:
 
 
 def choose_speech(documents: DocumentArrays, sampling: Sampling, epoch: int, seed: int) -> np.ndarray:
-    """Return, for each chunk, whether it is heard; a pure function of (document, sampling, epoch, seed).
+    """Return, for each chunk, whether it is speech; a pure function of (document, sampling, epoch, seed).
 
     The stochastic coins depend on the document's id, the epoch and the seed, so that any sequence can be
-    made again alone, and each epoch hears other chunks.
+    reproduced alone, and each epoch draws other chunks.
     """
     first, counts = documents.first_chunk[:-1], np.diff(documents.first_chunk)
     index = ranges(np.zeros_like(first), counts)
@@ -110,48 +110,48 @@ def plan_sequences(
     documents: DocumentArrays, interleaving: Interleaving, epoch: int, seed: int, row_length: int | None
 ) -> SequencePlan:
     """Return the sequences of documents, each at most `row_length` positions (None: one for each document)."""
-    heard = choose_speech(documents, interleaving.sampling, epoch, seed)
-    tokens = np.where(heard, np.diff(documents.first_code), np.diff(documents.first_text))
+    is_speech = choose_speech(documents, interleaving.sampling, epoch, seed)
+    tokens = np.where(is_speech, np.diff(documents.first_code), np.diff(documents.first_text))
     owner = np.repeat(np.arange(len(documents)), np.diff(documents.first_chunk))
     room = np.iinfo(np.int64).max // 2 if row_length is None else row_length - 2
-    fits = tokens + 2 * heard <= room
+    fits = tokens + 2 * is_speech <= room
     chunks_too_long = np.bincount(owner[~fits], minlength=len(documents))
     chunk = np.flatnonzero(fits & (tokens > 0))
-    heard, tokens, owner = heard[chunk], tokens[chunk], owner[chunk]
+    is_speech, tokens, owner = is_speech[chunk], tokens[chunk], owner[chunk]
     begins = np.diff(owner, prepend=-1) != 0
-    joins = heard & np.concatenate([[False], heard[:-1]]) & ~begins
-    cost = tokens + 2 * (heard & ~joins)
+    joins = is_speech & np.concatenate([[False], is_speech[:-1]]) & ~begins
+    cost = tokens + 2 * (is_speech & ~joins)
     document_begins = np.flatnonzero(begins)
     if len(chunk):
         sums = np.add.reduceat(cost, document_begins)
         ends = np.append(document_begins[1:], len(chunk))
         for place in np.flatnonzero(sums > room).tolist():
-            _split(begins, int(document_begins[place]), int(ends[place]), heard, tokens, room)
+            _split(begins, int(document_begins[place]), int(ends[place]), is_speech, tokens, room)
     joins &= ~begins
     sequence = np.cumsum(begins) - 1
     count = int(begins.sum())
     document = owner[begins]
     last = np.diff(document, append=-1) != 0
-    after = np.concatenate([[False], heard[:-1]])
-    reads = np.bincount(sequence[~heard], minlength=count) > 0
+    after = np.concatenate([[False], is_speech[:-1]])
+    reads = np.bincount(sequence[~is_speech], minlength=count) > 0
     return SequencePlan(
         document=document,
-        length=np.bincount(sequence, tokens + 2 * (heard & ~joins), count).astype(np.int64) + 1 + last,
-        switches=np.bincount(sequence[(heard != after) & ~begins], minlength=count),
+        length=np.bincount(sequence, tokens + 2 * (is_speech & ~joins), count).astype(np.int64) + 1 + last,
+        switches=np.bincount(sequence[(is_speech != after) & ~begins], minlength=count),
         last=last,
         teaches=np.ones(count, bool) if interleaving.loss_on_speech else reads | last,
         chunk=chunk,
-        heard=heard,
+        is_speech=is_speech,
         sequence=sequence,
         chunks_too_long=chunks_too_long,
     )
 
 
-def _split(begins: np.ndarray, first: int, end: int, heard: np.ndarray, tokens: np.ndarray, room: int) -> None:
+def _split(begins: np.ndarray, first: int, end: int, is_speech: np.ndarray, tokens: np.ndarray, room: int) -> None:
     """Mark where the pieces of one long document begin."""
     used, before = 0, False
     for index in range(first, end):
-        speech, count = bool(heard[index]), int(tokens[index])
+        speech, count = bool(is_speech[index]), int(tokens[index])
         cost = count + (2 if speech and not before else 0)
         if index > first and used + cost > room:
             begins[index] = True
@@ -177,12 +177,13 @@ def write_sequences(
     starts, counts = ends[:-1][wanted], np.diff(ends)[wanted]
     part = ranges(starts, counts)
     owner = np.repeat(np.arange(len(wanted)), counts)
-    chunk, heard = plan.chunk[part], plan.heard[part]
+    chunk, is_speech = plan.chunk[part], plan.is_speech[part]
     begins = np.diff(owner, prepend=-1) != 0
-    opens = heard & (begins | ~np.concatenate([[False], heard[:-1]]))
-    closes = heard & ~np.concatenate([opens[1:] ^ heard[1:], [False]])
+    opens = is_speech & (begins | ~np.concatenate([[False], is_speech[:-1]]))
+    closes = is_speech & ~np.concatenate([opens[1:] ^ is_speech[1:], [False]])
     code_start, text_start = documents.first_code[chunk], documents.first_text[chunk]
-    tokens = np.where(heard, documents.first_code[chunk + 1] - code_start, documents.first_text[chunk + 1] - text_start)
+    code_end, text_end = documents.first_code[chunk + 1], documents.first_text[chunk + 1]
+    tokens = np.where(is_speech, code_end - code_start, text_end - text_start)
     cost = tokens + opens + closes
     before = np.cumsum(cost) - cost
     place = before - before[np.flatnonzero(begins)][owner] + first[:-1][owner] + 1 + opens
@@ -193,10 +194,10 @@ def write_sequences(
     loss_mask[first[:-1]] = 0
     ids[place[opens] - 1] = layout.speech_start
     ids[(place + tokens)[closes]] = layout.speech_end
-    spoken = ranges(code_start[heard], tokens[heard])
-    ids[ranges(place[heard], tokens[heard])] = documents.codes[spoken] + np.int32(layout.first_code)
-    reads = ranges(place[~heard], tokens[~heard])
-    ids[reads] = documents.text_ids[ranges(text_start[~heard], tokens[~heard])]
+    spoken = ranges(code_start[is_speech], tokens[is_speech])
+    ids[ranges(place[is_speech], tokens[is_speech])] = documents.codes[spoken] + np.int32(layout.first_code)
+    reads = ranges(place[~is_speech], tokens[~is_speech])
+    ids[reads] = documents.text_ids[ranges(text_start[~is_speech], tokens[~is_speech])]
     loss_mask[reads] = 1
     ending = (first[1:] - 1)[plan.last[wanted]]
     ids[ending] = layout.eos

@@ -1,7 +1,7 @@
 """Reading packed rows back, in order, as arrays.
 
-Put here: from a mix's Parquet shards to batches of arrays. Do not put here: tensors, devices, or which process
-takes which part (train/).
+Put here: reading a mix's Parquet shards into batches of arrays. Do not put here: tensors, devices, or the assignment
+to processes (train/).
 """
 
 from __future__ import annotations

@@ -1,25 +1,25 @@
-"""Mixtures: how much of which token set a run trains on, exact in tokens.
+"""Mixtures: the shares of token sets in the training data, exact in tokens.
 
 Put here: the definition of a mixture, the drawing of documents, and the report of what was achieved. Do not put
 here: the sequence format (interleave.py) or reading and writing of shards (stages/mix.py).
 
 Ratios are in tokens, as the paper counts: `text_share` is the share of text-only rows among the tokens of all rows,
-padding left out (60/40 in the paper), and the sources of a kind share the tokens of that kind's rows. Each source says
+padding left out (60/40 in the paper), and the sources of a kind share the tokens of that kind's rows. Each source has
 exactly one of
   Proportion(share)   that share of its kind's tokens, in as many epochs as it takes, up to the cap
   Repeat(times)       every document that many times (2.5: all twice, a seeded half once more)
   Choose(documents)   that many documents, drawn without replacement
-Repeat and Choose take what they take; proportions divide the rest of their kind and sum to 1.
+Repeat and Choose fix their tokens; proportions divide the rest of their kind and sum to 1.
 
 Documents are drawn in seeded order, epoch by epoch; the next one always comes from the source that is furthest
-behind its share, so the ratio holds to within half a document of each source at any point. A kind with a proportion
+behind its share, so at any point the ratio is exact within half a document of each source. A kind with a proportion
 takes the documents that its rows hold, which may leave the end of its last rows empty; a kind without one has as many
-rows as its documents need. Where both kinds have proportions, their rows are dealt by how full they are, so that the
-share of text holds to within a row.
+rows as its documents need. Where both kinds have proportions, their rows are divided by how full they are, so that the
+share of text is exact within a row.
 
-A mixture is planned on lengths alone: shards of documents are read one at a time, and a sequence that is drawn costs
-a few dozen bytes, whatever its length. `plan_mixture` says which sequence lies where in which row; the tokens are
-fetched afterwards (stages/mix.py shard by shard, `make_mixture` all at once).
+A mixture is planned on lengths alone: shards of documents are read one at a time, and each drawn sequence costs
+a few dozen bytes, whatever its length. `plan_mixture` returns the place of each sequence in the rows; the tokens are
+read afterwards (stages/mix.py shard by shard, `make_mixture` all at once).
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Choose:
-    """So many documents, without replacement."""
+    """A number of documents, without replacement."""
 
     documents: int
 
 
 @dataclass(frozen=True)
 class Source:
-    """A token set in a mixture: its role (which its spans bear), its kind of row, and its amount.
+    """A token set in a mixture: its role (stored in its spans), its kind of row, and its amount.
 
     `licences` are those that a document may have, as shell patterns without regard to case (CC-BY-[0-9]*, CC0-*);
     empty: any, and none.
@@ -89,7 +89,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a run trains on: `rows` of `row_length` positions; `text_share` of the tokens are in text-only rows."""
+    """A run's training data: `rows` of `row_length` positions; `text_share` of the tokens are in text-only rows."""
 
     sources: tuple[Source, ...]
     rows: int
@@ -123,7 +123,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What a source gave. Shares are of the non-padding tokens of its kind's rows; `epochs` is documents drawn /
+    """The use of a source. Shares are of the non-padding tokens of its kind's rows; `epochs` is documents drawn /
     held.
     """
 
@@ -139,7 +139,7 @@ class SourceReport:
 
 @dataclass(frozen=True)
 class MixtureReport:
-    """What was achieved, beside what was wanted; shares are of tokens, `fill` is of positions."""
+    """The achieved and the wanted mixture; shares are of tokens, `fill` is of positions."""
 
     sources: list[SourceReport]
     rows: dict[str, int]
@@ -161,7 +161,7 @@ OpenShard = Callable[[], DocumentArrays]
 
 @dataclass(frozen=True, eq=False)
 class MixturePlan:
-    """Which sequence lies where: arrays of one entry a placed sequence, in the order of rows and places in them.
+    """The place of each sequence: arrays with one entry for each placed sequence, in the order of rows and places.
 
     `source` is its place in the mixture's sources, `shard` and `sequence` its place in the source's shard when that is
     planned for `epoch` (interleave.plan_sequences); `length` is in positions. `kinds` has one entry a row.
@@ -272,7 +272,7 @@ class _Drawer:
     def _read_epoch(self) -> None:
         number = len(self.epochs)
         if number and self.mixture.interleaving.sampling == "deterministic":
-            self.epochs.append(self.epochs[0])  # every epoch hears the same
+            self.epochs.append(self.epochs[0])  # every epoch has the same speech chunks
             return
         plans: list[SequencePlan] = []
         codes: list[np.ndarray] = []
@@ -312,7 +312,7 @@ class _Drawer:
 
 
 def plan_mixture(mixture: Mixture, token_sets: Mapping[str, Sequence[OpenShard]]) -> MixturePlan:
-    """Return which sequence lies where in which row, in training order.
+    """Return the place of each sequence in the rows, in training order.
 
     `token_sets` maps each source's name to its shards, in a stable order. Text rows and speech-text rows are each
     shuffled and then spread evenly among one another, so that every batch has nearly the mixture's ratio. Raises
@@ -570,7 +570,7 @@ class Written:
 def write_planned(
     mixture: Mixture, layout: Layout, plan: MixturePlan, members: np.ndarray, documents: DocumentArrays
 ) -> Written:
-    """Return sequences of the plan that lie in one shard of one source, in the order of `members`.
+    """Return the plan's sequences from one shard of one source, in the order of `members`.
 
     `members` are their places in the plan; `documents` are those of the shard.
     """
@@ -583,7 +583,7 @@ def write_planned(
         written = write_sequences(documents, sequences, wanted, layout, mixture.interleaving.loss_on_speech)
         parts.append((written.ids, written.loss_mask, sequences.switches[wanted], sequences.document[wanted]))
     ids, loss_mask, switches, document = (np.concatenate(column) for column in zip(*parts, strict=True))
-    # Back from the order of epochs to the order that was asked for.
+    # Back from the order of epochs to the requested order.
     length = plan.length[members]
     first = np.cumsum(length[order]) - length[order]
     back = np.argsort(order, kind="stable")
@@ -634,7 +634,7 @@ def rows_of_plan(
 def make_mixture(
     mixture: Mixture, layout: Layout, documents: Mapping[str, Sequence[TokenDocument]]
 ) -> tuple[list[PackedRow], MixtureReport]:
-    """Return the packed rows of a mixture of documents that are at hand, in training order, and the report."""
+    """Return the packed rows of a mixture of documents in memory, in training order, and the report."""
     arrays = {name: arrays_of_records(records) for name, records in documents.items()}
     plan = plan_mixture(mixture, {name: [lambda part=part: part] for name, part in arrays.items()})
     written = {

@@ -1,6 +1,6 @@
 """Packing: sequences of any length share rows of one length, without being cut.
 
-Put here: which sequence goes into which row, and the rows' arrays. Do not put here: the drawing of documents
+Put here: the assignment of sequences to rows, and the rows' arrays. Do not put here: the drawing of documents
 (mixture.py) or the attention mask (lm/masks.py).
 
 Source: best-fit decreasing bin packing, as in "Fewer Truncations Improve Language Modeling" (Ding et al., 2024).
@@ -99,10 +99,10 @@ def _pop(stack: list[np.ndarray], count: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Spans:
-    """What stands in some rows, span by span in the order of rows and starts.
+    """The content of some rows, span by span in the order of rows and starts.
 
-    Arrays of one entry a span: its row (from 0), its length in positions, its switches and epoch; Arrow columns for the
-    document's id, the source's name and the source's id.
+    Arrays with one entry for each span: its row (from 0), its length in positions, its switches and epoch; Arrow
+    columns for the document's id, the source's name and the source's id.
     """
 
     row: np.ndarray
@@ -131,8 +131,8 @@ def build_rows(
 ) -> pa.Table:
     """Return rows of exactly `row_length` positions as a table of PackedRow, numbered from `first_row`.
 
-    `ids` and `loss_mask` hold the spans end to end. Position ids restart at every span. What is left is <pad> with a
-    loss mask of 0; its position ids restart too, so that no document sees it.
+    `ids` and `loss_mask` hold the spans end to end. Position ids restart at every span. The rest of a row is <pad> with
+    a loss mask of 0; its position ids restart too, so that no document attends to it.
     """
     rows, start = len(kinds), spans.start
     place = ranges(spans.row * row_length + start, spans.length)

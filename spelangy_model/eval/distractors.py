@@ -1,15 +1,15 @@
-"""Three wrong options for each question, of the answer's type, so that only the question tells the right one.
+"""Three wrong options for each question, of the answer's type, so that only the question reveals the right one.
 
-Put here: answer types, and how distractors are chosen. Do not put here: files (question_files.py) or scoring.
+Put here: answer types, and the choice of distractors. Do not put here: files (question_files.py) or scoring.
 
 Questions of one relation, where the set names relations, else of one answer type, are dealt into blocks of four, and
 the four answers of a block are the options of each of its questions. So an option is right in exactly one of the four
-questions that offer it: whoever sees options without questions is right in exactly a quarter of a block, by whatever
-rule he chooses, and nothing is learnt from options of other blocks. (Whoever sees the whole set can rule out what was
-right before: score question by question.) None is an alias of the answer, part of one, or named by the question.
+questions that offer it: without the questions, any rule of choice is right in exactly a quarter of a block, and the
+options of other blocks give no information. (With the whole set in view, options that were right before can be ruled
+out: score question by question.) No distractor is an alias of the answer, part of one, or named by the question.
 
-What is left over of a relation is dealt with its type; what is left over of a type, at most three questions where no
-answer is a quarter of its pool and aliases do not collide, gets answers of the type drawn at random.
+The questions left over in a relation are dealt with their type. The questions left over in a type get answers of the
+type drawn at random; they are at most three if no answer is a quarter of its pool and aliases do not collide.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MONTH = re.compile(r"\b(january|february|march|april|may|june|july|august|septe
 
 @dataclass(frozen=True, slots=True)
 class ChoiceQuestion:
-    """A question with four options. `kind` is what the options share: the relation, or the answer's type."""
+    """A question with four options. `kind` is the relation or answer type that the options share."""
 
     raw: RawQuestion
     options: tuple[str, ...]
@@ -65,9 +65,9 @@ def four_options(
 ) -> tuple[list[ChoiceQuestion], dict[str, int]]:
     """Return the questions with their options, and how many were dropped for each reason.
 
-    Options of the file stay; their order is drawn too. A function of (seed, VERSION, the whole list). A question is
-    dropped as `no_distractors` when its type holds too few answers that are not its own. `limit` draws so many, block
-    by block; 0 takes all.
+    Options from the file are kept; their order is drawn too. The result depends on (seed, VERSION, the whole list). A
+    question is dropped as `no_distractors` if its type has too few other answers. `limit` is the number of questions to
+    draw, block by block; 0 takes all.
     """
     cards = [_card(question, seed) for question in questions]
     options = [list(question.options) for question in questions]
@@ -95,12 +95,12 @@ def four_options(
 
 
 def _written(option: str) -> str:
-    """Return an option without regard to case and white space; its signs stay, for C is not C++ and +5 is not -5."""
+    """Return an option with case and white space normalized; signs are kept, because C is not C++ and +5 is not -5."""
     return " ".join(unicodedata.normalize("NFKC", option).casefold().split())
 
 
 def _ordered(question: RawQuestion, options: Sequence[str], kind: str, place: int, seed: int) -> ChoiceQuestion:
-    """Return a question with its answer at `place`, so that every place is as frequent, and the others shuffled."""
+    """Return a question with its answer at `place`, so that places are equally frequent, and the others shuffled."""
     others = [option for option in options if option != question.answers[0]]
     rng = stable_rng(seed, "option_order", VERSION, question.question_id, question.question)
     order = [others[int(number)] for number in rng.permutation(len(others))]
@@ -110,7 +110,7 @@ def _ordered(question: RawQuestion, options: Sequence[str], kind: str, place: in
 
 @dataclass(frozen=True, slots=True)
 class _Card:
-    """A question as it is dealt: its answer, all right answers in plain form, and its place in the shuffle."""
+    """A question during the deal: its answer, all right answers in plain form, and its place in the shuffle."""
 
     answer: str
     plain: tuple[str, ...]
@@ -119,9 +119,9 @@ class _Card:
     rank: str
 
     def may_offer(self, other: _Card) -> bool:
-        """Whether the other's answer is wrong here: what contains an answer, or is contained in one, may be right too.
+        """Return whether the other's answer is wrong here. It may be right if one of the two contains the other.
 
-        What the question names is no choice.
+        An answer that the question names is not offered.
         """
         option = other.plain[0]
         return bool(option) and f" {option} " not in self.asked and not any(_alike(option, own) for own in self.plain)
@@ -163,7 +163,7 @@ def _deal_all(
 def _deal(
     cards: Sequence[_Card], members: Sequence[int], rng: np.random.Generator
 ) -> tuple[list[list[int]], list[int]]:
-    """Return blocks of four questions that may offer each other's answers, and who found no place.
+    """Return blocks of four questions that may offer each other's answers, and the questions left over.
 
     The commonest answers are dealt first, each question to one of the emptiest blocks that take it.
     """

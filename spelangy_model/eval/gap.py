@@ -1,4 +1,4 @@
-"""The modality gap: how differently a model goes on after hearing a question and after reading it.
+"""The modality gap: how a model's predictions differ after a spoken and after a written question.
 
 Put here: divergences between next-token distributions, and the tokens that make them. Do not put here: prompts or
 aggregation over questions. Source: the reverse KL of "Data-Centric Lessons To Improve Speech-Language Pretraining".
@@ -33,8 +33,9 @@ def position_gaps(
 ) -> list[PositionGap]:
     """Return the gap at each position of (positions, vocabulary) log-probabilities of the same continuation.
 
-    The first `text_size` ids are text. The reverse KL weighs by what the model says after speech: being sure of what
-    the text excludes costs most. Both are 0 for equal distributions. Raises ValueError when the shapes differ.
+    The first `text_size` ids are text. The reverse KL weighs by the probabilities after speech: confidence in tokens
+    that are unlikely after the text costs most. Both are 0 for equal distributions. Raises ValueError when the shapes
+    differ.
     """
     if speech_log_probs.shape != text_log_probs.shape:
         raise ValueError(f"distributions of shapes {speech_log_probs.shape} and {text_log_probs.shape} do not pair")

@@ -1,11 +1,11 @@
 """Text skill, measured by lm-evaluation-harness on a checkpoint of this project.
 
-Put here: the harness's LM interface over our checkpoints, and its results as plain numbers. Do not put here: tasks of
-one's own (tasks/*.yaml) or where their documents come from. Source: github.com/EleutherAI/lm-evaluation-harness, used
-through its own API; its tasks, prompts and metrics are what they are there.
+Put here: the harness's LM interface over our checkpoints, and its results as plain numbers. Do not put here: local
+tasks (tasks/*.yaml) or the source of their documents. Source: github.com/EleutherAI/lm-evaluation-harness, used
+through its own API, with its tasks, prompts and metrics unchanged.
 
-A checkpoint is a transformers folder that the harness's Hugging Face model reads. What it cannot know is the rule by
-which texts become ids here: <bos>, then the text with one space before it (tokenizer/text.py).
+A checkpoint is a transformers folder that the harness's Hugging Face model reads. This module adds this
+project's rule for encoding texts: <bos>, then the text with one space before it (tokenizer/text.py).
 """
 
 from __future__ import annotations
@@ -37,19 +37,20 @@ _OF_RATIO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 _MAX_KNOWN_TEXTS = 1 << 14
-_known_ids: dict[tuple[Any, ...], list[int]] = {}  # of texts by tokenizer: checkpoints of one are asked the same texts
+# The ids of texts by tokenizer: its checkpoints are evaluated on the same texts.
+_known_ids: dict[tuple[Any, ...], list[int]] = {}
 
 
 class HarnessUnavailable(RuntimeError):
-    """The harness, or a task that is asked for, is not there; the text says how to get it."""
+    """The harness, or a requested task, is missing; the text states how to get it."""
 
 
 @dataclass(frozen=True)
 class Task:
     """A task by the harness's name. `documents` are those of a local task, and empty for one from the hub.
 
-    `fewshot` is the number of examples before each question; None leaves it to the task. `clusters` say which documents
-    are not independent; without them all are.
+    `fewshot` is the number of examples before each question; None leaves it to the task. `clusters` mark documents that
+    are not independent; without them all are independent.
     """
 
     name: str
@@ -60,11 +61,11 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskScore:
-    """One metric of one task as the harness gives it.
+    """One metric of one task, as the harness reports it.
 
-    `samples` are (amount, units) of each document in the harness's order, whose sums make the metric; empty for a group
-    of tasks, and then the interval is that of the harness's standard error, NaN where it gives none. `clusters` are
-    those of the task, one a sample, where it has any.
+    `samples` are (amount, units) of each document in the harness's order, whose sums give the metric. They are
+    empty for a group of tasks; the interval then follows from the harness's standard error, NaN if there is none.
+    `clusters` are those of the task, one for each sample, if it has any.
     """
 
     task: str
@@ -102,7 +103,7 @@ def evaluate_checkpoint(
     from lm_eval.tasks import TaskManager
 
     harness: Any = evaluator
-    # Nothing here reads what the harness says of its surroundings, which it asks git, pip and lscpu for each time.
+    # The harness collects its environment with git, pip and lscpu on each call; the result is not used here.
     harness.get_git_commit_hash = str
     harness.add_env_info = dict
     _compile_templates_once()
@@ -134,7 +135,7 @@ def evaluate_checkpoint(
 
 
 def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
-    """Return the harness's LM over a checkpoint: its own HFLM, but for how a text becomes ids."""
+    """Return the harness's LM over a checkpoint: its HFLM with another encoding of texts."""
     from lm_eval.models import huggingface
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
@@ -179,7 +180,7 @@ def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
 
 
 def _compile_templates_once() -> None:
-    """Have the harness keep its compiled templates: it compiles one anew for each document, of a handful in all."""
+    """Cache the harness's compiled templates: it compiles one again for each document, from a handful in all."""
     from lm_eval import utils
 
     environment: Any = utils.env
@@ -189,7 +190,7 @@ def _compile_templates_once() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the harness's bars and notices out of a run's log; what goes wrong comes as an exception."""
+    """Keep the harness's progress bars and notices out of a run's log; failures raise exceptions."""
     logger = logging.getLogger("lm_eval")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -203,8 +204,8 @@ def _quiet() -> Iterator[None]:
 def drop(base: TaskScore, score: TaskScore, seed: int) -> Interval:
     """Return how much worse a checkpoint is than the base LM on one metric, positive where skill was lost.
 
-    Both are paired on the documents or their clusters: by `compare`, of ratios by a bootstrap. NaN ends where there
-    are no samples, or one cluster.
+    Both are paired on the documents or their clusters: by `compare`, of ratios by a bootstrap. The ends are NaN
+    without samples, or with one cluster.
     """
     sign = 1.0 if base.higher_is_better else -1.0
     units = [count for _, count in base.samples]
@@ -278,9 +279,9 @@ def _interval(
     error: Any,
     seed: int,
 ) -> Interval:
-    """Return the harness's value with our interval where the samples make that value, else by the harness's error.
+    """Return the harness's value with our interval if the samples give that value, else with the harness's error.
 
-    A mean has that of `mean_of`, as the same questions have elsewhere; a ratio that of a bootstrap.
+    A mean has the interval of `mean_of`, as elsewhere; a ratio has a bootstrap interval.
     """
     if samples:
         amounts, units = np.array(samples).T

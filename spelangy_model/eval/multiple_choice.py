@@ -1,11 +1,11 @@
 """Multiple choice by log-likelihood: which continuation of a prompt does a causal LM find most likely?
 
-Put here: scoring of prompts with options, and forwards over rows with branches. Do not put here: how a question becomes
-a prompt (prompts.py), metrics, records.
+Put here: scoring of prompts with options, and forward passes over rows with branches. Do not put here: prompt formats
+(prompts.py), metrics, records.
 
-A prompt and all its options are one row: the prompt once, behind it the options as branches that see the prompt and
-themselves but not each other (lm/masks.branching_mask), each with the positions that it would have alone. The score
-of an option is what one forward per option gives, at about a quarter of the cost. Rows of like length are batched.
+A prompt and all its options are one row: the prompt once, followed by the options as branches that attend to the prompt
+and themselves but not to each other (lm/masks.branching_mask), each with the positions that it would have alone. The
+scores equal those of one forward pass per option, at about a quarter of the cost. Rows of similar length are batched.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False)
 class OptionScores:
-    """How likely each option is: natural log, summed over its ids, and that per token and per character."""
+    """The log-likelihood of each option: natural log, summed over its ids, also per token and per character."""
 
     raw: list[float]
     per_token: list[float]
@@ -67,7 +67,7 @@ class PromptScore(OptionScores):
 class BranchedRow:
     """Ids of a trunk and of its branches, with the position of each and the branch that it is on: 0 is the trunk.
 
-    A branch stands behind what it sees of the trunk; the trunk goes on behind it.
+    A branch follows the part of the trunk that it attends to; the trunk continues after the branch.
     """
 
     ids: list[int]
@@ -77,7 +77,7 @@ class BranchedRow:
 
 @torch.inference_mode()
 def score_prompts(model: Any, prompts: Sequence[Prompt], pad: int) -> list[PromptScore]:
-    """Return the score of each prompt, in order. `pad` is the id that fills rows; it has no influence.
+    """Return the score of each prompt, in order. `pad` is the id that fills rows; it does not affect scores.
 
     A score does not depend on the other prompts beyond floating-point rounding (about 1e-6).
     """
@@ -88,7 +88,7 @@ def score_prompts(model: Any, prompts: Sequence[Prompt], pad: int) -> list[Promp
 
 
 def hidden_by_row(model: Any, rows: Sequence[BranchedRow], pad: int) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield the number of each row with its last hidden states (length, width); rows of like length together."""
+    """Yield the number of each row with its last hidden states (length, width); rows of similar length together."""
     order = sorted(range(len(rows)), key=lambda index: (len(rows[index].ids), index))
     first = 0
     model.eval()

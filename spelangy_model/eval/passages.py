@@ -1,8 +1,8 @@
-"""How well a speech language model predicts the next sentence of talk after spoken or written sentences.
+"""The loss of a speech language model on the next sentence of a talk, after spoken or written sentences.
 
 Put here: the rows of a passage and the loss of its sentences. Do not put here: metrics or records of a run. The formats
-are those of the training sequences (data/interleave.py), spoken sentences in a row between one pair of speech
-markers, each sentence encoded alone, with one space before it. After k = 1, 2, ... sentences the next one, T, is read:
+are those of the training sequences (data/interleave.py), spoken sentences in a row between one pair of speech markers,
+each sentence encoded alone, with one space before it. After k = 1, 2, ... sentences the next one, T, is scored as text:
 
     alone    <bos> | T
     spoken   <bos> <|speech_start|> codes of k sentences <|speech_end|> | T
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenizedPassage:
-    """A passage as a model meets it: the codes of each spoken sentence, and all sentences as text, one more."""
+    """A tokenized passage: the codes of each spoken sentence, and all sentences as text, one more than are spoken."""
 
     codes: tuple[tuple[int, ...], ...]
     sentences: tuple[str, ...]
@@ -53,7 +53,7 @@ class Losses:
 def passage_losses(
     model: Any, layout: Layout, tokenizer: Tokenizer, passages: Sequence[TokenizedPassage], swaps: Sequence[int]
 ) -> list[Losses]:
-    """Return the losses of each passage, in order; `swaps` is the number of the passage whose speech stands in for its.
+    """Return the losses of each passage, in order; `swaps` is the index of the passage whose speech replaces its own.
 
     ValueError for a code that the layout does not have, or a passage without one sentence more than are spoken.
     """
@@ -70,7 +70,7 @@ def passage_losses(
 
 @dataclass(frozen=True)
 class _Target:
-    """A sentence in a row: its ids, and at which place of the row each of them is predicted."""
+    """A sentence in a row: its ids, and the places of the row that predict them."""
 
     ids: list[int]
     places: list[int]
@@ -107,7 +107,7 @@ def _rows(layout: Layout, tokenizer: Tokenizer, passage: TokenizedPassage, swapp
 
 
 def _spoken(layout: Layout, passage: TokenizedPassage) -> list[list[int]]:
-    """Return the parts of a trunk of speech, one a sentence."""
+    """Return the parts of a trunk of speech, one for each sentence."""
     codes = list(chain.from_iterable(passage.codes))
     if not all(passage.codes) or min(codes) < 0 or max(codes) >= layout.codebook_size:
         raise ValueError(f"spoken sentences need codes in 0..{layout.codebook_size - 1}")

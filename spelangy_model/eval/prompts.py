@@ -1,14 +1,14 @@
-"""How a question is put to a speech language model.
+"""Prompt formats of questions for a speech language model.
 
-Put here: the exact prompt formats, each with the name by which a recipe asks for it. Do not put here: scoring. The
-format `answer_read` is that of the training sequences
-(data/interleave.py) of a document whose question is heard and whose answer is read:
+Put here: the exact prompt formats, each with the name that recipes use. Do not put here: scoring. The format
+`answer_read` is that of the training sequences (data/interleave.py) of a document with a spoken question and a written
+answer:
 
     spoken  <bos> <|speech_start|> codes <|speech_end|> answer prefix | option
     text    <bos> question answer prefix | option
 
-Question, prefix and option are each encoded with one space before them (tokenizer/text.py), so that the
-option's ids are the same after both prompts. Another format is another name: scores of two formats never mix.
+Question, prefix and option are each encoded with one space before them (tokenizer/text.py), so that the option's ids
+are the same after both prompts. Another format has another name, so that scores of two formats are never mixed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def spoken_prompt(
     options: Sequence[str],
     followed: int = 0,
 ) -> Prompt:
-    """Return the prompt of a spoken question (its codes, without markers). ValueError for a code that is not there."""
+    """Return the prompt of a spoken question (its codes, without markers). ValueError for a code outside the layout."""
     if len(codes) == 0 or min(codes) < 0 or max(codes) >= layout.codebook_size:
         raise ValueError(f"a spoken question needs codes in 0..{layout.codebook_size - 1}")
     speech = [layout.speech_start, *(layout.first_code + int(code) for code in codes), layout.speech_end]
@@ -49,7 +49,7 @@ def text_prompt(
     options: Sequence[str],
     followed: int = 0,
 ) -> Prompt:
-    """Return the prompt of a written question; an empty question leaves the options alone, as a blind model sees."""
+    """Return the prompt of a written question; an empty question leaves only the options, as a blind baseline."""
     encoded = encode_texts(tokenizer, [question])[0] if question else []
     return _prompt(layout, tokenizer, encoded, answer_prefix, options, followed)
 

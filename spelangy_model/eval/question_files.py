@@ -1,19 +1,21 @@
-"""Question sets as their publishers lay them out, read into one form.
+"""Read question sets in their publishers' formats into one form.
 
 Put here: the readers. Do not put here: distractors (distractors.py) or speech. Each reader takes the path of a file and
-yields RawQuestion in the file's order; a record that is not what its format says raises QuestionFileError with the
+yields RawQuestion in the file's order; a record that violates its format raises QuestionFileError with the
 file, the record and what is wrong. null means that a field is not there. Formats, with their sources:
 
     webquestions   JSON list of {qId, qText, answers} (github.com/brmson/dataset-factoid-webquestions); a file of
                    relation paths beside it, relation_paths_*.json with {qId, relPaths}, types the answers
     triviaqa       JSON or JSON lines of {question, question_id, answer: {value, aliases}} (Hugging Face, trivia_qa)
     table          CSV or TSV with a header: Questions, Answer, Wav Filename (LLaMA-Questions), and the like with a
-                   column of recordings (OpenAudioBench); they lie beside the file, or in audios/ or wav/ beside it; a
+                   column of recordings (OpenAudioBench); they are beside the file, or in audios/ or wav/ beside it; a
                    cell of several answers is a list in JSON, or as pandas writes one
-    opentriviaqa   #Q question, ^ answer, A to D options (github.com/uberspot/OpenTriviaQA); others than four options go
+    opentriviaqa   #Q question, ^ answer, A to D options (github.com/uberspot/OpenTriviaQA); questions with another
+                   number of options are dropped
     mmlu           JSON or JSON lines of {question, choices (four), answer (0 to 3, or A to D)}, and if known id,
                    subject, audio (MMLU; SpeechMMLU, whose recordings have the written questions beside them)
-    jsonl          one's own: {question, answer or answers, and if known id, options, relation, audio (a path), cluster}
+    jsonl          custom sets: {question, answer or answers, and if known id, options, relation, audio (a path),
+                   cluster}
 
 The cluster of a question, where a file names one: the first of the entity_pages of triviaqa, a column of tables
 (cluster, subject, passage or document), `subject` of mmlu, `cluster` of jsonl.
@@ -44,16 +46,16 @@ _COLUMNS = {
 
 
 class QuestionFileError(Exception):
-    """A question file that is not what its format says. The text names the file, the record and what is wrong."""
+    """A question file that violates its format. The text names the file, the record and what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawQuestion:
-    """A question with all answers that count as right, the first of which is the one to be chosen.
+    """A question with all accepted answers; the first one becomes the right option.
 
-    `options` are the four of the file, where it has them; `relation` is empty where it is not known; `audio` is the
-    recording of the question, None where it is to be spoken. `cluster` is the subject, source document or passage that
-    it shares with others; empty where the file names none.
+    `options` are the four of the file, if it has them; `relation` is empty if it is not known; `audio` is the
+    recording of the question, None if it must be synthesized. `cluster` is the subject, source document or passage that
+    it shares with others; empty if the file names none.
     """
 
     question_id: str
@@ -66,7 +68,7 @@ class RawQuestion:
 
 
 def read_questions(path: Path, file_format: str) -> list[RawQuestion]:
-    """Read a file in one of FORMATS. Raises QuestionFileError, also for no file, no question and an id given twice."""
+    """Read a file in one of FORMATS. Raises QuestionFileError, also for a missing file, no question, a repeated id."""
     if file_format not in FORMATS:
         raise QuestionFileError(f"no format {file_format!r}: choose one of {', '.join(FORMATS)}")
     if not _is_file(path):
@@ -100,7 +102,7 @@ def read_questions(path: Path, file_format: str) -> list[RawQuestion]:
 
 
 def digest_of_questions(path: Path, questions: list[RawQuestion]) -> str:
-    """Return the SHA-256 over the file and its recordings in order, in hexadecimal: what a recipe states of a set."""
+    """Return the SHA-256 over the file and its recordings in order, in hexadecimal, as a recipe states it for a set."""
     digest = hashlib.sha256(path.read_bytes())
     for relation_file in _relation_files(path):
         digest.update(relation_file.read_bytes())
@@ -234,7 +236,7 @@ def _mmlu(path: Path) -> Iterator[RawQuestion]:
 
 
 def _id(record: dict[str, Any], path: Path, where: str) -> str:
-    """Return a record's id, a text or a whole number; its place where it has none."""
+    """Return a record's id, a text or a whole number; else its place."""
     given = record.get("id")
     if isinstance(given, bool) or not isinstance(given, str | int | None):
         raise QuestionFileError(f"{path}: {where}: 'id' is neither a text nor a whole number")
@@ -303,7 +305,7 @@ def _listed_by_pandas(cell: str) -> tuple[str, ...]:
         return (cell,)
     try:
         return tuple(str(ast.literal_eval(text)).strip() for text in re.findall(_QUOTED, written[1]))
-    except (ValueError, SyntaxError):  # an escape that Python has not: a text with brackets
+    except (ValueError, SyntaxError):  # an escape unknown to Python: a text with brackets
         return (cell,)
 
 

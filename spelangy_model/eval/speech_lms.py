@@ -1,11 +1,11 @@
-"""SpeechLMs of others, by name or path: how likely they find each option after a spoken question.
+"""External SpeechLMs, by name or path: the likelihood of each option after a spoken question.
 
-Put here: audio-text models of transformers that a processor prepares audio for (Qwen2-Audio, Voxtral and their like).
+Put here: audio-text models of transformers with an audio processor (Qwen2-Audio, Voxtral and similar ones).
 Do not put here: models of this project, whose speech is tokens (multiple_choice.py).
 
 Weights come from a folder or from the local Hugging Face cache, never from a network. The prompt ends where the answer
-begins; an option's ids are those that its text adds to the prompt's. The prompt, audio included, goes through the
-model once; its cache is what every option continues.
+begins; an option's ids are those that its text adds to the prompt's. The model processes the prompt, audio included,
+once; every option continues from its cache.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from spelangy_model.pretrained import CheckpointRefused, check_settings, load_se
 
 @dataclass(frozen=True)
 class SpeechLM:
-    """A model as literals of a recipe. `model` is a folder or a name of the hub.
+    """The configuration of a model in a recipe. `model` is a folder or a name of the hub.
 
-    `prompt` is "text" for models that read one text in which their processor's audio tokens stand, as Qwen2-Audio's
-    base model does, and "chat" for those that are asked by their chat template, as Voxtral and instruct models are; the
-    answer then begins with `answer_prefix`. `precision` is float32 or bfloat16.
+    `prompt` is "text" for models that read one text with their processor's audio tokens inside, as Qwen2-Audio's base
+    model does, and "chat" for models with a chat template, such as Voxtral and instruct models; the answer then begins
+    with `answer_prefix`. `precision` is float32 or bfloat16.
     """
 
     model: str
@@ -44,7 +44,7 @@ class SpeechLM:
         return False
 
     def check(self, cache_dir: Path, device: str) -> None:
-        """Raise SystemUnavailable when weights, or a package that their processor needs, are not there or refused."""
+        """Raise SystemUnavailable when weights, or a package that their processor needs, are missing or refused."""
         import importlib.util
 
         try:
@@ -142,7 +142,7 @@ class _LoadedSpeechLM:
 def option_log_likelihoods(model: Any, inputs: Mapping[str, Any], options: Sequence[Sequence[int]]) -> list[float]:
     """Return the natural log-likelihood of each option's ids after the prompt in `inputs`, which is of one question.
 
-    The prompt goes through the model once. What one forward per option gives, up to floating-point rounding.
+    The model processes the prompt once. The result equals one forward pass per option, up to floating-point rounding.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""How sure a number is: intervals, paired tests, and what it would take to be sure.
+"""Uncertainty of results: intervals, paired tests, and the data that a test needs.
 
-Put here: statistics on arrays. Do not put here: scores, records or how a report words them. Standard methods come from
-scipy; own code is what evaluation needs beside them: recordings of one question are not independent (clusters), and
+Put here: statistics on arrays. Do not put here: scores, records or the text of reports. Standard methods come from
+scipy; this module adds what they lack: recordings of one question are not independent (clusters), and
 neither are scores of one trained model (seeds).
 """
 
@@ -77,7 +77,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """The variance that the seed gives the mean of one run on all questions alike, and its degrees of freedom."""
+    """The variance between seeds of a run's mean, common to all questions, and its degrees of freedom."""
 
     variance: float
     freedom: int
@@ -87,8 +87,8 @@ def seed_noise(arms: Sequence[np.ndarray], clusters: np.ndarray, weights: np.nda
     """Estimate the noise between seeds from the values (seeds, items) of several arms on the same items.
 
     The estimate is pooled, as in an analysis of variance: two arms of three seeds leave four degrees of freedom, seven
-    arms fourteen. It assumes that training is equally noisy in all arms. The interaction with clusters is taken off.
-    Returns None where no arm has two seeds.
+    arms fourteen. It assumes that training is equally noisy in all arms. The interaction with clusters is subtracted.
+    Returns None if no arm has two seeds.
     """
     index, count, weights = _clustered(clusters, weights)
     of_clusters = np.bincount(index, weights, count) / weights.sum()
@@ -152,7 +152,7 @@ def _clustered(clusters: np.ndarray, weights: np.ndarray | None) -> tuple[np.nda
 
 
 def _shares(values: np.ndarray, index: np.ndarray, count: int, weights: np.ndarray) -> np.ndarray:
-    """Return what each cluster gives to the mean of each seed: (seeds, clusters) of values (seeds, items)."""
+    """Return the contribution of each cluster to the mean of each seed: (seeds, clusters) of values (seeds, items)."""
     return np.stack([np.bincount(index, row * weights, count) for row in values]) / weights.sum()
 
 
@@ -192,16 +192,16 @@ def ratio_bootstrap(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two arms on the same items, each the mean over its seeds: first - second, said of two populations.
+    """Two arms on the same items, each the mean over its seeds: first - second, for two populations.
 
     `difference` and `p_value` (two-sided) are of questions like these and, with two seeds or more an arm, of the next
-    seeds too; with one seed an arm they are of the trained models that are there. `same_questions` and
+    seeds too; with one seed an arm they are of these trained models. `same_questions` and
     `same_questions_p_value` are of the next seeds on these very questions; NaN with one seed.
 
     The variance of the difference has three parts: `cluster_variance` over clusters of questions (it falls with their
-    number), `interaction_variance`, the part of it that falls with the seeds too, and `seed_variance`, what seeds
-    differ by on all questions alike. The last two are NaN with one seed. `freedom` is Student's, `seed_freedom` that of
-    the estimate of the noise between seeds; 0 with one seed.
+    number), `interaction_variance`, the part of it that falls with the seeds too, and `seed_variance`, the variance
+    between seeds common to all questions. The last two are NaN with one seed. `freedom` is Student's, `seed_freedom`
+    that of the estimate of the noise between seeds; 0 with one seed.
     """
 
     difference: Interval
@@ -319,7 +319,7 @@ def _interval(value: float, variance: float, freedom: float) -> tuple[Interval, 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted by Holm's method for being looked at together, in their order."""
+    """Return p-values adjusted for multiple tests by Holm's method, in their order."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, highest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(order):
@@ -343,10 +343,10 @@ def _reach(freedom: float, alpha: float, power: float) -> float:
 
 @dataclass(frozen=True)
 class Needed:
-    """What would find a difference: clusters of questions with the seeds that there are, or seeds an arm with these.
+    """The data that would find a difference: clusters with these seeds, or seeds an arm with these clusters.
 
-    None where no number of the one alone does, or is not known. `both` (clusters, seeds an arm) does where clusters
-    alone do not, by an estimate of the noise between seeds that is rough where seeds are few.
+    None if no number of one alone is enough, or if it is not known. `both` (clusters, seeds an arm) is set if clusters
+    alone are not enough; its estimate of the noise between seeds is rough with few seeds.
     """
 
     clusters: int | None
@@ -358,9 +358,9 @@ _MOST_SEEDS = 1000
 
 
 def needed(comparison: Comparison, effect: float, alpha: float = 0.05, power: float = 0.8) -> Needed:
-    """Return what would find a true difference of size `effect` with `power`, the test two-sided at `alpha`.
+    """Return the data that would find a true difference of size `effect` with `power`, two-sided at `alpha`.
 
-    With one seed an arm this is without any noise between seeds, which is not known. Raises ValueError for effect 0.
+    With one seed an arm the noise between seeds is not known, and is taken as none. Raises ValueError for effect 0.
     """
     if effect == 0:
         raise ValueError("a difference of 0 is not found by any design")
@@ -387,14 +387,14 @@ def needed(comparison: Comparison, effect: float, alpha: float = 0.05, power: fl
     if alone is None:
         least = _least_seeds(lambda number: clusters(number) is not None)
         if least is not None:
-            more = 2 * least  # seeds whose noise is half of what is allowed
+            more = 2 * least  # seeds with half of the allowed noise
             asked = clusters(more)
             both = (asked, more) if asked is not None else None
     return Needed(alone, found, both)
 
 
 def _least_seeds(enough: Callable[[int], bool]) -> int | None:
-    """Return the smallest number of seeds that is enough, where more always are; None above the largest."""
+    """Return the smallest sufficient number of seeds, if more are always sufficient; None above the largest."""
     if not enough(_MOST_SEEDS):
         return None
     low, high = 1, _MOST_SEEDS
@@ -413,7 +413,7 @@ def _clusters(
     alpha: float,
     power: float,
 ) -> int | None:
-    """Return how many clusters it takes where those that there are give the variance `of_clusters`."""
+    """Return the number of clusters needed, given that the present ones have the variance `of_clusters`."""
     freedom = float(comparison.clusters - 1)
     count = None
     for _ in range(3):  # the degrees of freedom depend on the answer, a little
@@ -431,10 +431,10 @@ def _clusters(
 def permutation_test(
     values: np.ndarray, marked: np.ndarray, clusters: np.ndarray, seed: int, *keys: Key, permutations: int = 1999
 ) -> float:
-    """Return the one-sided p-value that `marked` items have a higher mean than the others; NaN where it has no say.
+    """Return the one-sided p-value that `marked` items have a higher mean than the others; NaN if it cannot decide.
 
-    Marks change places among the items of a cluster, and whole clusters of one size change theirs: both leave the null
-    distribution as it is, whatever the clusters have in common. Deterministic in (seed, keys).
+    Marks are permuted within each cluster, and between whole clusters of equal size: both preserve the null
+    distribution under any dependence within clusters. Deterministic in (seed, keys).
     """
     values, marked = np.asarray(values, np.float64), np.asarray(marked, bool)
     if marked.all() or not marked.any():

@@ -1,6 +1,6 @@
-"""Other systems that answer spoken questions, behind one protocol: what a user would take instead of a run.
+"""Other systems that answer spoken questions, behind one protocol: the alternatives to a run.
 
-Put here: the protocol, and the cascade of ASR and a text LM. Do not put here: models of others (speech_lms.py), or
+Put here: the protocol, and the cascade of ASR and a text LM. Do not put here: external models (speech_lms.py), or
 questions as records (stages/score_system.py).
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SystemUnavailable(RuntimeError):
-    """A system that cannot be had; the text says what is missing and how to get it."""
+    """A system that is not available; the text states what is missing and how to get it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,20 +36,20 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answered:
-    """How likely a system finds each option, and what it heard; None for a system that does not write that down."""
+    """The scores of the options, and the system's transcript; None for a system without one."""
 
     scores: OptionScores
     heard: str | None = None
 
 
 class LoadedSystem(Protocol):
-    """A system at work: one answer a question, in their order."""
+    """A loaded system: one answer for each question, in order."""
 
     def answer(self, asked: Sequence[Asked]) -> list[Answered]: ...
 
 
 class AnsweringSystem(Protocol):
-    """A system as literals of a recipe. `reads_text_lm`: whether it works on a text LM of the recipe."""
+    """The configuration of a system in a recipe. `reads_text_lm`: whether it works on a text LM of the recipe."""
 
     @property
     def reads_text_lm(self) -> bool: ...
@@ -63,7 +63,7 @@ class AnsweringSystem(Protocol):
 
 @dataclass(frozen=True)
 class Cascade:
-    """A recognizer writes down the question, a text LM scores the options after what was written."""
+    """A recognizer transcribes the question, and a text LM scores the options after the transcript."""
 
     recognizer: AsrSystem
     answer_prefix: str = "The answer is"
@@ -102,10 +102,10 @@ class _LoadedCascade:
         from spelangy_model.eval.prompts import text_prompt
 
         sounds = [Sound(question.question_id, question.samples) for question in asked]
-        heard = hear(self._cascade.recognizer.name, self._recognizer, sounds)
+        transcripts = hear(self._cascade.recognizer.name, self._recognizer, sounds)
         prompts = [
             text_prompt(self._layout, self._tokenizer, text, self._cascade.answer_prefix, question.options)
-            for text, question in zip(heard, asked, strict=True)
+            for text, question in zip(transcripts, asked, strict=True)
         ]
         scores = score_prompts(self._model, prompts, self._layout.pad)
-        return [Answered(score, text) for score, text in zip(scores, heard, strict=True)]
+        return [Answered(score, text) for score, text in zip(scores, transcripts, strict=True)]

@@ -1,7 +1,7 @@
-"""A language model that was trained elsewhere: given the vocabulary of this project, and looked at.
+"""Adopt an external language model: add the vocabulary of this project, and check the model.
 
-Put here: from a Hugging Face folder to one that training and scoring take, and what can be measured of any. Do not put
-here: finding the folder, or what its digest is (spelangy_assets/stages/adopt_checkpoint.py).
+Put here: the conversion of a Hugging Face folder for training and scoring, and the checks. Do not put here: finding the
+folder, or its digest (spelangy_assets/stages/adopt_checkpoint.py).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _PROBE = (
 
 @dataclass(frozen=True)
 class Probe:
-    """What a look at a model gave: parameters, those that are no finite number, and its loss on plain English.
+    """The results of a check: the numbers of parameters and of non-finite ones, and the loss on plain English.
 
-    `nats_per_token` is over the tokens of a few sentences, `uniform_nats` what guessing costs: the logarithm of the
-    vocabulary's size.
+    `nats_per_token` is over the tokens of a few sentences, `uniform_nats` is the loss of a uniform guess: the
+    logarithm of the vocabulary's size.
     """
 
     parameters: int
@@ -44,7 +44,7 @@ class Probe:
 
 
 def widen(folder: Path, out: Path, seed: int) -> Layout:
-    """Write a foreign causal LM into `out` as a text-only model of this project, and return its layout.
+    """Write an external causal LM into `out` as a text-only model of this project, and return its layout.
 
     The text ids stay as they are; the markers come after them. <bos> and <eos> start as the model's own tokens for
     them where it has any, the other markers as `extend_model` draws them. Raises LayoutError when the tokenizer leaves
@@ -75,7 +75,7 @@ def widen(folder: Path, out: Path, seed: int) -> Layout:
 
 
 def probe(folder: Path, device: str = "cpu") -> Probe:
-    """Look at a model of this project. Raises LayoutError when its weights and its layout differ."""
+    """Check a model of this project. Raises LayoutError when its weights and its layout differ."""
     model: Any = load_model(folder)
     layout = check_checkpoint(model, folder)
     nonfinite = sum(int((~torch.isfinite(parameter)).sum()) for parameter in model.parameters())

@@ -1,12 +1,12 @@
 """Attention that is computed document by document in packed rows.
 
 Put here: an attention implementation for Hugging Face models that never touches a pair of positions of two
-documents, and the one place where its backend is chosen. Do not put here: masks (masks.py), which say the same thing
-for every pair and cost row_length squared.
+documents, and the one place where its backend is chosen. Do not put here: masks (masks.py), which describe the same
+attention for every pair of positions and cost row_length squared.
 
     sdpa   the positions of all rows are regrouped into padded batches of documents of like length, attended
            causally by PyTorch's SDPA, and put back: any device, any precision
-    flex   PyTorch's FlexAttention under a block mask that skips what lies outside a document: GPUs
+    flex   PyTorch's FlexAttention under a block mask that skips all outside a document: GPUs
     flash  FlashAttention over cumulative document lengths, as PyTorch carries it (torch.nn.attention.varlen): GPUs
            from compute capability 8.0 on, half precision
 
@@ -45,10 +45,10 @@ def choose_backend(device: torch.device, dtype: torch.dtype) -> Backend:
 
 @dataclass(frozen=True, eq=False)
 class Buckets:
-    """Where documents lie, for `sdpa`: each bucket is (documents, padded length).
+    """The places of documents, for `sdpa`: each bucket is (documents, padded length).
 
     Entries are flat positions in rows x row_length; padding repeats position 0. `place` is, for each flat position,
-    where it lies in the buckets laid end to end.
+    its index in the concatenated buckets.
     """
 
     buckets: list[torch.Tensor]
@@ -57,7 +57,7 @@ class Buckets:
 
 @dataclass(frozen=True, eq=False)
 class CumulativeLengths:
-    """Where documents lie, for `flash`: int32 (documents + 1) ends over all rows; none is longer than `longest`."""
+    """The places of documents, for `flash`: int32 (documents + 1) ends over all rows; none is longer than `longest`."""
 
     ends: torch.Tensor
     longest: int
@@ -65,7 +65,7 @@ class CumulativeLengths:
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Where documents lie, for `flex`: which blocks of queries and keys share a document."""
+    """The places of documents, for `flex`: which blocks of queries and keys share a document."""
 
     mask: BlockMask
 
@@ -128,7 +128,7 @@ class _Regroup(torch.autograd.Function):
 
 
 class _PutBack(torch.autograd.Function):
-    """grouped[place]; its gradient goes back to the places that were taken, zero to padding."""
+    """grouped[place]; the backward pass returns the gradient to the gathered places, zero to padding."""
 
     @staticmethod
     def forward(ctx: Any, grouped: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
@@ -248,7 +248,7 @@ _outside_graphs: Any = torch.compiler.disable(_regrouped)
 
 
 def use_document_attention(model: PreTrainedModel) -> None:
-    """Switch a model to document attention, in place; what is saved from it is not changed by that."""
+    """Switch a model to document attention, in place; saved checkpoints do not change."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, document_attention)

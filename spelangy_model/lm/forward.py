@@ -1,4 +1,4 @@
-"""Running a causal LM under an explicit mask, with the output layer only where it is needed.
+"""Run a causal LM under an explicit mask, with the output layer only at the needed positions.
 
 Put here: the two steps that training and scoring share. Do not put here: losses or masks.
 """

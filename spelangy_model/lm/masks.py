@@ -1,6 +1,6 @@
-"""Attention masks: who may see whom inside a row.
+"""Attention masks: which positions of a row may attend to which.
 
-Put here: masks from position ids and spans. Do not put here: which document lies where (data/packing.py).
+Put here: masks from position ids and spans. Do not put here: the places of documents (data/packing.py).
 
 Both masks are boolean, (rows, 1, row_length, row_length), True where the query (second to last axis) may attend to the
 key; that is the 4D form which Hugging Face models hand to PyTorch's scaled_dot_product_attention unchanged.
@@ -12,7 +12,7 @@ import torch
 
 
 def block_diagonal_mask(position_ids: torch.Tensor) -> torch.Tensor:
-    """Return the causal mask in which documents of a packed row do not see each other.
+    """Return the causal mask in which documents of a packed row do not attend to each other.
 
     A document begins wherever the position ids (rows, row_length) start at 0 again.
     """
@@ -25,7 +25,7 @@ def branching_mask(branches: torch.Tensor) -> torch.Tensor:
     """Return the causal mask of rows that hold one prefix and several continuations of it.
 
     `branches` (rows, row_length) is 0 for the prefix, b > 0 for the b-th continuation and -1 for padding. A
-    continuation sees the prefix and itself; padding sees only itself, so that no row of the softmax is empty.
+    continuation attends to the prefix and itself; padding only to itself, so that no row of the softmax is empty.
     """
     key, query = branches.unsqueeze(-2), branches.unsqueeze(-1)
     seen = ((key == 0) & (query >= 0)) | ((key == query) & (query > 0))

@@ -1,4 +1,4 @@
-"""Shapes of language models that are trained from nothing, as literals of their Hugging Face configurations.
+"""Shapes of language models that are trained from scratch, as parameters of their Hugging Face configurations.
 
 Put here: sizes. Do not put here: vocabularies (tokenizer/vocab.py), weights, or training settings. A recipe that starts
 from an existing checkpoint needs no preset.

@@ -1,10 +1,10 @@
 """The records of a web archive (WARC, ARC), each known to be whole, and the places that hold none.
 
 Put here: where a record begins and ends, compressed members, archives that break off, how reading continues behind
-damage. Do not put here: HTTP (http_body) or what a record says (warc). Own code, for the readers that were tried
-(FastWARC, warcio) take the end of a file for the end of an archive, keep the half record before it, and stop at the
-first damage. Memory is bounded by what the caller keeps of a block. Sources: ISO 28500 (WARC 1.1), the Internet
-Archive's ARC 1.0 and 2.0.
+damage. Do not put here: HTTP (http_body) or the content of records (warc). This is own code because the readers that
+were tried (FastWARC, warcio) take the end of a file for the end of an archive, keep a half record before it, and stop
+at the first damage. Memory is bounded by the bytes that the caller keeps of a block. Sources: ISO 28500 (WARC 1.1), the
+Internet Archive's ARC 1.0 and 2.0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spelangy_model.text.rights import Fields
 
 _GZIP, _ZSTD, _LZ4 = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 _PIECE_BYTES = 2**16
-_START_BYTES = 16  # enough to tell that a WARC record begins
+_START_BYTES = 16  # enough to recognize the start of a WARC record
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_DAMAGES = 256  # reading on costs up to the length that a damaged record states: archives are made to be slow
 _MAX_TRIES = 10_000  # of bytes that look like the head of a gzip member: by chance there is one in 16 MB
@@ -47,10 +47,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A place of an archive that holds no whole record, and in words what is wrong and where reading continues.
+    """A place of an archive without a whole record; `words` states what is wrong and where reading continues.
 
     `remains` has the fields and bytes of a record that is there, but not as long as it states: those up to the next
-    record or the archive's end. Whether they are all of it, their content alone can tell.
+    record or the archive's end. Only their content can show whether they are complete.
     """
 
     offset: int
@@ -63,9 +63,9 @@ def read_records(stream: BinaryIO, keep_bytes: int) -> Iterator[Record | Damage]
     for each place that holds no whole one.
 
     A record is whole when its block has the length that it states and, in a gzipped archive, its member ends as gzip
-    demands; in an archive without compression, whose bytes nothing else proves, also when it has the digest that it
-    states. Behind damage reading continues at the next record that is found. What the stream itself raises (a disk, a
-    server) is raised, for it says nothing about the archive.
+    demands; in an archive without compression, which has no other check, also when it matches the digest that it
+    states. After damage, reading continues at the next record. What the stream itself raises (a disk, a
+    server) is raised, because it is not a fault of the archive.
     """
     window = _Window(stream, 0, _packing(stream))
     framing: _Framing | None = None
@@ -94,7 +94,7 @@ def read_records(stream: BinaryIO, keep_bytes: int) -> Iterator[Record | Damage]
 
 
 class _NoRecordError(Exception):
-    """What stands here is no whole record."""
+    """There is no whole record here."""
 
 
 class _WrongLengthError(_NoRecordError):
@@ -103,7 +103,7 @@ class _WrongLengthError(_NoRecordError):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A byte of an archive: `member` is where a compressed member begins, `inside` how many of its bytes lie before."""
+    """A byte of an archive: `member` is where a compressed member begins, `inside` the number of its bytes before."""
 
     member: int
     inside: int
@@ -140,7 +140,7 @@ class _Window:
             self._stream = (ZstdReader if packing == _ZSTD else Lz4Reader)(cast(Any, stream))
 
     def place(self) -> _Place:
-        """Return where the next byte to be taken stands."""
+        """Return the place of the next byte to take."""
         while len(self._members) > 1 and self._members[1][0] <= self._taken:
             self._members.popleft()
         before, member = self._members[0]
@@ -174,7 +174,7 @@ class _Window:
         return False
 
     def next_member(self) -> bool:
-        """Go on to the next member when `fill` has come to the end of one; False at the end of the archive."""
+        """Continue with the next member after the end of one; False at the end of the archive."""
         if self._inflator is None:
             return False
         self._raw = self._raw.lstrip(b"\0")  # padding, as tar and tapes leave it
@@ -233,8 +233,8 @@ class _Window:
     def block(self, length: int, keep_bytes: int, start: re.Pattern[bytes], hasher: Any = None) -> bytes:
         """Take `length` bytes and return the first of them; raises _NoRecordError when there are fewer.
 
-        All of them go through `hasher`. A block may go on in the next member, but not over the head of a record
-        (`start`) with which a member begins.
+        All of them go through `hasher`. A block may continue in the next member, unless that member begins with the
+        head of a record (`start`).
         """
         kept = bytearray()
         rest = length
@@ -291,15 +291,15 @@ def _behind(
 def _find(
     window: _Window, start: re.Pattern[bytes], skipped: bytearray, keep_bytes: int, *, is_line: bool = False
 ) -> bool:
-    """Take what stands before the next line, or member, that begins with a record; False when there is none.
+    """Skip to the next line, or member, that begins with a record; return False when there is none.
 
-    `is_line` tells that a line may begin where the window stands.
+    `is_line`: a line may begin at the current place of the window.
     """
 
     def skip(count: int) -> None:
         skipped.extend(window.take(count)[: max(0, keep_bytes - len(skipped))])
 
-    first = 0 if is_line else 1  # else the byte before a place tells whether a line begins there
+    first = 0 if is_line else 1  # else the byte before a place shows whether a line begins there
     while True:
         found = start.search(window.data, first)
         if found:
@@ -368,16 +368,16 @@ def _digest_of(fields: Fields) -> _Digest | None:
 
 
 class _Framing(Protocol):
-    """How the records of a kind of archive are told apart; `start` matches the beginning of a line that begins one."""
+    """How a kind of archive delimits its records; `start` matches the beginning of a record's first line."""
 
     start: re.Pattern[bytes]
 
     def next_record(self, window: _Window, keep_bytes: int) -> Record | Damage:
-        """Take a record, or say what is wrong with a whole one; raises _NoRecordError when no whole one stands here."""
+        """Take a record, or return the damage of a whole one; raise _NoRecordError if there is no whole record."""
         ...
 
     def remains(self, offset: int, data: bytes) -> Record | None:
-        """Return the record that bytes are which do not have the stated length; None when they have no whole head."""
+        """Return a record from bytes without the stated length; None if they have no whole head."""
         ...
 
 
@@ -415,7 +415,7 @@ class _Warc:
     def _check_end(self, window: _Window) -> None:
         """Raise _NoRecordError when what follows a block shows that it is longer than it states.
 
-        Comes to the end of a gzip member, where there is one, for its checksum stands there.
+        Reads to the end of a gzip member, if there is one, because its checksum is there.
         """
         while len(window.data) <= _START_BYTES and window.fill():
             pass
@@ -428,7 +428,7 @@ class _Warc:
 
 
 class _Arc:
-    """ARC: a line a record, its last word the length; the first record says in its block which version it is."""
+    """ARC: a line a record, its last word the length; the block of the first record states the version."""
 
     start = re.compile(rb"(?<![^\r\n])[A-Za-z][\w.+-]*:[^\r\n]{1,8192} [\w.:-]+ \d{8,20} \S+ (?:\S+ ){0,5}\S+\r?\n")
     _LINE = re.compile(rb"[^\n]{0,16384}\n")
@@ -488,7 +488,7 @@ def _take_head(window: _Window) -> bytes:
 
 
 def parse_fields(head: bytes) -> Fields:
-    """Return the (lower-case name, value) pairs of a head's lines; a line that begins with white space goes on."""
+    """Return the (lower-case name, value) pairs of a head's lines; leading white space marks a continuation."""
     fields: list[tuple[str, str]] = []
     for line in head.splitlines():
         try:

@@ -1,12 +1,13 @@
-"""Which benchmark questions stand in the training text: overlap of word n-grams.
+"""Find benchmark questions in the training text by overlap of word n-grams.
 
 Put here: the one normalization of both sides, the index over a benchmark and the search of texts for it. Do not put
 here: where texts come from, or the significance test on scores without the contaminated questions (eval). The paper
 counts a question as contaminated when an n-gram of it, n from 6 to 13, occurs in the training text; here the longest
 common run is kept, so that one pass gives every n. Memory grows with the benchmark, never with the training text.
 
-Words that no question holds are one number, all others a number each; a rolling hash over windows of them, computed for
-many texts at once, finds candidates, and every candidate is compared word by word: a hit is never a collision.
+All words outside the questions share one number, the others have one each; a rolling hash over windows of them,
+computed for many texts at once, finds candidates, and every candidate is compared word by word: a hit is never a
+collision.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ MIN_NGRAM_WORDS = 6
 MAX_NGRAM_WORDS = 13
 _BATCH_CHARACTERS = 1_000_000
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, of mixed bits: 2**64 over the golden ratio
-_TABLE_BITS = np.uint64(22)  # of the table that says which hashes may be a question's: 4 MB
+_TABLE_BITS = np.uint64(22)  # of the table of hashes that may belong to a question: 4 MB
 
 
 def comparable_words(text: str) -> list[str]:
-    """Return a text's words as both sides are compared: case, marks and the writing of numbers make no difference."""
+    """Return a text's words in the form of the comparison: case, marks and the spelling of numbers do not matter."""
     return fold_numbers(words_of(join_groups(text)))
 
 
@@ -88,9 +89,9 @@ class QuestionIndex:
             yield number, Overlap(question_id, len(run), len(run) == self.word_counts[question_id], " ".join(run))
 
     def runs(self, texts: Sequence[str], longest: Mapping[str, int]) -> Iterator[tuple[int, str, list[str]]]:
-        """Yield (number of the text, question, run) of every run that is longer than `longest` says of its question.
+        """Yield (number of the text, question, run) of every run that is longer than `longest` has for its question.
 
-        `longest` is read again at each run: a caller that keeps it up to date is spared what it has.
+        `longest` is read again at each run: a caller that updates it does not get the same run again.
         """
         words: list[str] = []
         starts: list[int] = []

@@ -1,8 +1,8 @@
-"""The main text of a page: what its author wrote, without menus, teasers, forms, comments and notices.
+"""The main text of a page: the author's text, without menus, teasers, forms, comments and notices.
 
-Put here: asking trafilatura for the main text within bounds, and writing its structure as text that keeps headings,
-lists and tables. Do not put here: sentences (sentences, krist) or questions (questions). Written form: a line a block,
-`# ` before headings (as many as its level), `- ` before list items, ` | ` between table cells.
+Put here: bounded calls of trafilatura for the main text, and its structure as text that keeps headings, lists and
+tables. Do not put here: sentences (sentences, krist) or questions (questions). Written form: a line for each block, `#
+` before headings (as many as its level), `- ` before list items, ` | ` between table cells.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class ExtractionRules:
-    """Which main text is taken, and of which pages.
+    """The choice of a page's main text, and of pages.
 
-    Trafilatura's precise mode is asked first; where it finds less than `min_precise_characters`, its balanced mode is
-    believed when it finds `misled_factor` times as much. A page of more than `max_compared_elements` is not compared
-    with what jusText and readability find, whose time grows with the square. A page of more elements or a deeper
-    nesting than real ones have is not given to trafilatura: its text, and that of a large page in which trafilatura
-    finds little, is what resiliparse takes for the main part, without structure, or, when the page nests deeper than
-    `max_depth`, nothing.
+    Trafilatura's precise mode is tried first. If it finds less than `min_precise_characters`, the result of its
+    balanced mode is used if it is `misled_factor` times as long. A page of more than `max_compared_elements` is not
+    compared with what jusText and readability find, whose time grows with the square. A page of more elements or a
+    deeper nesting than real ones have is not given to trafilatura: its text, and that of a large page in which
+    trafilatura finds little, is what resiliparse takes for the main part, without structure, or, when the page nests
+    deeper than `max_depth`, nothing.
     """
 
     min_precise_characters: int = 500
@@ -47,7 +47,7 @@ class ExtractionRules:
 def extract_text(html: str, rules: ExtractionRules | None = None) -> str:
     """Return the main text of an HTML page in the written form above; empty when the page has none.
 
-    Never raises on malformed HTML: what libxml2 cannot make sense of is not there.
+    Never raises on malformed HTML: parts that libxml2 cannot parse are missing.
     """
     return render(main_blocks(html, rules or ExtractionRules()))
 
@@ -75,7 +75,7 @@ def _characters(blocks: list[Block]) -> int:
 
 
 def _parsed(html: str) -> Any:
-    """Return libxml2's tree of a page; None when it makes none of it."""
+    """Return libxml2's tree of a page; None if it cannot parse it."""
     from trafilatura.utils import load_html
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # a line about each page without text: the stage counts
@@ -107,7 +107,7 @@ def _trafilatura_blocks(tree: Any, *, is_precise: bool, is_fast: bool = False) -
 
 _SPACES = re.compile(r"\s+")
 _INLINE = frozenset({"hi", "ref", "del", "graphic"})
-_NESTED = ("head", "list", "table", "quote", "code")  # in a cell they tell a table that is layout
+_NESTED = ("head", "list", "table", "quote", "code")  # in a cell, they mark a table as layout
 _MIN_PROSE_CHARACTERS = 12
 _ENDS = tuple(".!?:;\"\u201d'\u2019)\u2026")
 
@@ -132,7 +132,7 @@ def _blocks_of(body: Any) -> list[Block]:
             if tag in _INLINE or (tag == "code" and kind != "code" and element.tag in ("p", "item", "head", "cell")):
                 walk(child, kind, level)
             elif tag == "lb":
-                # a break of layout stands inside of a sentence
+                # a layout break is inside a sentence
                 if "".join(line[-2:]).rstrip().endswith(_ENDS):
                     close(kind, level)
                 else:
@@ -195,7 +195,7 @@ def _without_infobox_name(blocks: list[Block]) -> list[Block]:
 
 
 def _without_labels(blocks: list[Block]) -> list[Block]:
-    """Leave out the last lines that end nothing: headings, and lines too short for prose, as buttons and tags are."""
+    """Leave out last lines that are not prose: headings, and short lines such as buttons and tags."""
     end = len(blocks)
     while end and (
         blocks[end - 1].kind == "heading"
@@ -216,7 +216,7 @@ def _plain_blocks(html: str, max_depth: int) -> list[Block]:
 
 
 def render(blocks: list[Block]) -> str:
-    """Return the blocks as text: a line a block, headings after an empty line."""
+    """Return the blocks as text: a line for each block, headings after an empty line."""
     lines: list[str] = []
     for block in blocks:
         if block.kind == "heading":

@@ -1,7 +1,8 @@
-"""Pages that lie as files in a folder: saved by hand, by a browser, or by wget --mirror.
+"""Pages stored as files in a folder: saved by hand, by a browser, or by wget --mirror.
 
-Put here: telling pages from other files, and the address that a file had on the web. Do not put here: walking folders
-(the stage does) or archives (warc). A file bears no HTTP header: its bytes tell the charset, nothing the date.
+Put here: the distinction of pages from other files, and the address that a file had on the web. Do not put here:
+walking folders (the stage does) or archives (warc). A file has no HTTP header: its bytes state the charset, and the
+date is unknown.
 """
 
 from __future__ import annotations

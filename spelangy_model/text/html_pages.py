@@ -1,7 +1,7 @@
-"""What makes bytes a page: type, size, charset, nesting; each capture ends as a `Page` or a `Reject` with its reason.
+"""Checks of pages: type, size, charset, nesting; each capture becomes a `Page` or a `Reject` with its reason.
 
-Put here: the limits, undoing charsets, the checks on a capture wherever it came from. Do not put here: where captures
-come from (warc, html_files), which pages are wanted (urls, language), their rights (rights) or what is said in them
+Put here: the limits, undoing charsets, the checks on captures of all sources. Do not put here: the sources
+of captures (warc, html_files), which pages are wanted (urls, language), their rights (rights) or their content
 (extract, questions). Source: the WHATWG encoding and MIME sniffing standards.
 """
 
@@ -20,7 +20,7 @@ from spelangy_model.text.rights import Fields, robots_of, stated_licence
 
 @dataclass(frozen=True, slots=True)
 class PageLimits:
-    """What a page may be; what is beyond that is rejected, a payload that is too large is never read into memory.
+    """Limits of a page. Pages beyond them are rejected; a payload that is too large is never read into memory.
 
     `charsets` names those that are taken, as Python does (utf-8, cp1252); empty: any. Real pages nest below 30 elements
     deep; text renderers take the square of a depth in time or memory.
@@ -37,7 +37,7 @@ class PageLimits:
 class Capture:
     """Bytes that may be a page, before it is known whether they are. Names of fields are in lower case.
 
-    `kind` is WARC's type of the record; `file` for a file that lies in no archive, which has neither status nor type.
+    `kind` is WARC's type of the record; `file` for a file outside an archive, which has neither status nor type.
     """
 
     kind: str
@@ -84,12 +84,12 @@ def make_page(
 
 
 def content_digest(page: Page) -> str:
-    """Return what two captures share when their HTML is equal, under whatever URL."""
+    """Return a digest that is equal for captures with equal HTML, also under different URLs."""
     return stable_hash(page.html)
 
 
 def page_or_reject(capture: Capture, source_uri: str, limits: PageLimits) -> Page | Reject:
-    """Return the page that a capture is, or why it is none."""
+    """Return a capture as a page, or the reason why it is none."""
 
     def reject(reason: str, error: str) -> Reject:
         return Reject(source_uri, capture.record_id, reason, error)
@@ -133,7 +133,7 @@ def page_or_reject(capture: Capture, source_uri: str, limits: PageLimits) -> Pag
 
 
 def is_nested_deeper(html: str, depth: int) -> bool:
-    """Tell whether any element of a page lies more than `depth` levels below its root; linear in the page's size."""
+    """Return whether any element of a page is more than `depth` levels below its root; linear in the page's size."""
     from resiliparse.parse.html import HTMLTree
 
     tree: Any = HTMLTree.parse(html)
@@ -161,8 +161,8 @@ def decode_html(payload: bytes, http_charset: str = "") -> tuple[str, str]:
 
     By evidence: byte order mark; UTF-8 when that is what the bytes beyond ASCII are, all or nearly all (no other
     charset looks like that by chance, many headers are wrong, and a page with a broken character is still UTF-8); then
-    HTTP header, <meta>, statistics of the bytes. Of these the first wins that gives words; where header and <meta>
-    differ, statistics decide. If none gives words, the least broken wins, with replacement characters.
+    HTTP header, <meta>, statistics of the bytes. The first of these that gives words wins; where header and <meta>
+    differ, statistics decide. If none gives words, the one with the least damage wins, with replacement characters.
     """
     from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 

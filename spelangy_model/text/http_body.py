@@ -1,9 +1,9 @@
-"""What an HTTP response holds: its status, its fields, and its body without the encodings it was sent in.
+"""Read a stored HTTP response: its status, its fields, and its body without content and transfer encodings.
 
 Put here: parsing a stored response, undoing Transfer-Encoding and Content-Encoding within a limit. Do not put here:
-where responses are stored (warc) or charsets (html_pages). Archives often store a body decoded and keep the header
-that says how it was sent; so a body that shows nothing of a stated encoding is taken as it is, as browsers do. One
-that shows it and cannot be decoded to its end is broken. Sources: RFC 9112 (chunked), RFC 9110 8.4; fastwarc decodes
+where responses are stored (warc) or charsets (html_pages). Archives often store a body decoded and keep the header that
+states how it was sent; so a body without signs of a stated encoding is taken as it is, as browsers do. A body with
+these signs that cannot be decoded to its end is broken. Sources: RFC 9112 (chunked), RFC 9110 8.4; fastwarc decodes
 brotli and zstd.
 """
 
@@ -29,7 +29,7 @@ _SNIFFED_BYTES = 4096
 
 
 class BrokenBodyError(Exception):
-    """A body that is in an encoding and does not end as the encoding demands."""
+    """An encoded body without the end that its encoding requires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def charset_of(content_type: str) -> str:
 
 
 def parse_response(block: bytes) -> Response:
-    """Return what a stored HTTP response holds; informational (1xx) responses before it are passed over."""
+    """Return the content of a stored HTTP response; informational (1xx) responses before it are skipped."""
     while True:
         status = _STATUS.match(block)
         if status is None:
@@ -161,7 +161,7 @@ def _gunzip(body: bytes, limit_bytes: int) -> bytes:
 
 
 def _inflate(body: bytes, limit_bytes: int) -> bytes:
-    """Undo "deflate": with zlib's frame, as the standard says, or without it, as some servers send it."""
+    """Undo "deflate": with zlib's frame, as the standard requires, or without it, as some servers send it."""
     broken = ""
     for wbits in (15, -15):
         inflator = zlib.decompressobj(wbits=wbits)

@@ -1,9 +1,9 @@
 """The objects of JSON-LD, which pages carry in <script type="application/ld+json"> (schema.org).
 
-Put here: from a script's text, as pages write it, to its objects. Do not put here: finding the scripts, or what the
-objects mean (questions, rights). Pages write what is no JSON: comments, trailing commas, a semicolon, CDATA, single
-quotes, several objects in a row. pyjson5 reads most of it: of the tolerant readers tried it is the one that is linear,
-gives the same for the same bytes, and guesses nothing. A script that is cut off is not read: its last answer is half.
+Put here: reading a script's text into its objects. Do not put here: finding the scripts, or the meaning of the
+objects (questions, rights). Pages write invalid JSON: comments, trailing commas, a semicolon, CDATA, single
+quotes, several objects in a row. pyjson5 reads most of it: of the tolerant readers tried it is the only one that is
+linear, deterministic and free of guesses. A truncated script is not read, because its last answer is incomplete.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ASSIGNMENT = re.compile(r"(?:(?:var|let|const)\s+)?[\w.$]{1,80}\s*=\s*(?=[\[{])
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\u2028\u2029]+")
 _NEXT_OBJECT = re.compile(r"}[\s;,]*(?={)")
-_MAX_DEPTH = 200  # of what is no strict JSON
+_MAX_DEPTH = 200  # of text that is not strict JSON
 
 
 def objects_of(text: str) -> Iterator[dict[str, Any]]:

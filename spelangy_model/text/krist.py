@@ -2,8 +2,8 @@
 
 Put here: the light rewriting for listening by rules (the offline default), the check that facts survive any
 rewriting, the cut into lines. Do not put here: extraction (extract), a language model's rewriting (its prompt
-lies in prompts/), voices, or the spoken form of numbers (spoken). `Line.text` stays written language: what is
-rewritten is only what no voice can say (references, addresses, table and list marks).
+is in prompts/), voices, or the spoken form of numbers (spoken). `Line.text` stays written language: only what no voice
+can speak is rewritten (references, addresses, table and list marks).
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _EMPTY_BRACKETS = re.compile(r"\s?[(\[]\s*[)\]]")
 
 
 def rewrite_for_listening(text: str) -> str:
-    """Return a text (extract's written form) in which every line can be said: a rule-based, light rewriting.
+    """Return a text (extract's written form) in which every line can be spoken: a rule-based, light rewriting.
 
-    References, addresses and list marks go; a table row becomes a sentence ("Home: France."); a heading or list
-    item without an end mark gets a full stop. Words, numbers and their order are kept.
+    References, addresses and list marks are removed; a table row becomes a sentence ("Home: France."); a heading or
+    list item without an end mark gets a full stop. Words, numbers and their order are kept.
     """
     return "\n".join(line for line in map(_sayable, text.splitlines()) if line)
 
@@ -79,16 +79,16 @@ def facts_of(text: str) -> Counter[str]:
     return facts
 
 
-def lost_facts(source: str, said: str) -> tuple[int, list[str]]:
-    """Return how many distinct facts a source has, and those of them that the other text does not say."""
+def lost_facts(source: str, rewritten: str) -> tuple[int, list[str]]:
+    """Return how many distinct facts a source has, and those of them that are missing in the rewritten text."""
     facts = [fact for fact in facts_of(source) if fact]
-    said_numbers = {number.rstrip(".,") for number in re.findall(r"\d+(?:[.,]\d+)*", said)}
-    said_words = f" {normalize(said)} "
-    return len(facts), [fact for fact in facts if fact not in said_numbers and f" {normalize(fact)} " not in said_words]
+    numbers = {number.rstrip(".,") for number in re.findall(r"\d+(?:[.,]\d+)*", rewritten)}
+    words = f" {normalize(rewritten)} "
+    return len(facts), [fact for fact in facts if fact not in numbers and f" {normalize(fact)} " not in words]
 
 
 def surviving_facts(source: str, scripts: list[Script]) -> tuple[int, int]:
-    """Return how many distinct facts a source has, and how many of them no line of its scripts says in writing."""
+    """Return how many distinct facts a source has, and how many of them are missing in the lines of its scripts."""
     facts, lost = lost_facts(source, "\n".join(line.text for script in scripts for line in script.lines))
     return facts, len(lost)
 

@@ -1,6 +1,6 @@
-"""In which language a text is written.
+"""Detect the language of a text.
 
-Put here: detection over text, with lingua. Do not put here: the language of speech (that is heard, in audio) or
+Put here: detection over text, with lingua. Do not put here: the language of speech (audio/language.py) or
 what to do with a language. The detector knows a fixed list: with all of lingua's languages loaded it takes
 half a minute to start and confuses near relatives that the recipes never ask for.
 """

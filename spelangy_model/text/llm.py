@@ -1,10 +1,11 @@
-"""A language model behind any OpenAI-compatible server: many requests, each answered once, checked, and kept.
+"""A language model behind any OpenAI-compatible server: many requests, each answered once, checked, and cached.
 
 Put here: the client (bounded concurrency, retries, one repair, limits, cache, budget) and the loading of prompts. Do
-not put here: what a server's error means (llm_errors.py) or its reply says (llm_replies.py), what is asked (krist,
-questions and prompts/) or what is done with a reply. A request's identity is its content (model, prompt, sampling,
-schema): equal requests are sent once, a rerun sends nothing that was answered, and a killed run loses only what was in
-flight. The address and the key of the server come from the environment; they bear no identity and are written nowhere.
+not put here: the meaning of a server's errors (llm_errors.py) or replies (llm_replies.py), requests (krist, questions
+and prompts/) or the use of replies. A request's identity is its content (model, prompt, sampling, schema): equal
+requests are sent once, a rerun sends nothing that was answered, and a killed run loses only what was in flight. The
+address and the key of the server come from the environment; they are not part of the identity and are not written
+anywhere.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Price:
 
 
 class AskedClient(Protocol):
-    """What asks a language model: each request answered once, with what it took. `model` is the choice it is of."""
+    """A client of a language model: answers each request once and counts its cost. `model` is its configuration."""
 
     @property
     def model(self) -> Any: ...
@@ -59,7 +60,7 @@ class AskedClient(Protocol):
 
 
 class LanguageModelChoice(Protocol):
-    """A language model as literals of a recipe that is asked otherwise than over an OpenAI-compatible server.
+    """The configuration of a language model that is not behind an OpenAI-compatible server.
 
     One from outside is a frozen dataclass with a `name`, a `version` and these two methods.
     """
@@ -76,7 +77,7 @@ class LanguageModelChoice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LanguageModel:
-    """Which model is asked, and how it samples: the part that bears identity. `price` is no part of a request's."""
+    """The model and its sampling parameters, which identify a request. `price` does not belong to the identity."""
 
     name: str
     max_output_tokens: int = 2048
@@ -87,11 +88,11 @@ class LanguageModel:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where and how hard it is asked: no part of any identity.
+    """The server and the limits of requests; not part of any identity.
 
-    `max_tokens` and `max_usd` are budgets of a run, over prompts and replies. What is under way when one is spent still
-    ends, so a run goes beyond it by at most `concurrency` requests. `timeout_s` is for a whole reply, however slowly it
-    comes; one above `longest_reply_bytes` is read no further.
+    `max_tokens` and `max_usd` are budgets of a run, over prompts and replies. Requests under way when one is spent
+    still finish, so a run exceeds it by at most `concurrency` requests. `timeout_s` is for a whole reply, however
+    slowly it comes; one above `longest_reply_bytes` is read no further.
     """
 
     base_url: str
@@ -127,7 +128,7 @@ class Prompt:
         return hashlib.sha256(f"{self.template}\x00{self.schema}".encode()).hexdigest()[:16]
 
     def fill(self, **values: str) -> str:
-        """Put the values in their places, once: braces inside a value stay text. KeyError when the names differ."""
+        """Fill in the values, once: braces inside a value stay text. KeyError when the names differ."""
         places = set(_PLACE.findall(self.template))
         if places != values.keys():
             raise KeyError(f"prompt {self.name} has the places {sorted(places)}, not {sorted(values)}")
@@ -145,7 +146,7 @@ def load_prompt(name: str, schema: Mapping[str, Any]) -> Prompt:
 
 @dataclass(slots=True)
 class Ledger:
-    """What a run asked and spent. Tokens are the server's own count; dollars are theirs at the recipe's price."""
+    """The requests and costs of a run. Tokens are the server's own count; dollars are theirs at the recipe's price."""
 
     requests: int = 0  # sent over the wire, repairs and retries included
     answered: int = 0
@@ -175,7 +176,7 @@ class Reply:
     error: str = ""
 
 
-# Failures that say nothing of the page that was asked about: a service's, an account's or a budget's.
+# Failures that do not concern the page in the request, but the service, the account or the budget.
 TRANSIENT_FAILURES = frozenset({"server_error", "timeout", "rate_limited"})
 SERVICE_FAILURES = frozenset({"key_refused", "quota_spent", "model_unknown", "requests_refused"})
 # Failures that may be of the page: they count as such once the server takes a harmless one.
@@ -189,8 +190,8 @@ _HARMLESS = "The mill by the brook was built in 1723. It grinds corn to this day
 class LanguageModelClient:
     """Asks one model on one server. `cache_dir` holds one JSON file a reply; it may be shared by runs and processes.
 
-    The budgets hold for all that one client asks, and so does what the server refuses: a parameter that it does not
-    take is left out of all later requests (`left_out` says which), and once it refuses every request, none is sent.
+    The budgets cover all requests of one client, and so do the server's refusals: a parameter that it does not
+    take is left out of all later requests (`left_out` lists them), and once it refuses every request, none is sent.
     """
 
     def __init__(self, model: LanguageModel, server: Server, cache_dir: Path):
@@ -212,7 +213,7 @@ class LanguageModelClient:
         return self._parameters.left_out
 
     def ask_all(self, prompt: Prompt, fillings: Sequence[Mapping[str, str]]) -> list[Reply]:
-        """Return a reply for each filling, in order. Never raises for what a server does: failures are replies.
+        """Return a reply for each filling, in order. Never raises for a server's failure: failures are replies.
 
         Failures of the run: budget_spent; server_error, timeout, rate_limited (another time may go better);
         key_refused, quota_spent, model_unknown, requests_refused (a person has to act). Failures of one request:
@@ -249,9 +250,9 @@ class LanguageModelClient:
         return [replies[text] for text in texts]
 
     async def _refuses_all(self, api: Any, gate: asyncio.Semaphore, prompt: Prompt) -> str:
-        """Ask about a harmless page; return why the server does not take even that, or nothing.
+        """Ask about a harmless page; return why the server refuses even that, or "".
 
-        Servers have too many words for what they refuse to tell a page's fault from an installation's by them alone.
+        Error texts vary too much between servers to show whether the page or the installation is at fault.
         """
         text = prompt.fill(**dict.fromkeys(set(_PLACE.findall(prompt.template)), _HARMLESS))
         reply = await self._one_reply(api, gate, prompt, [{"role": "user", "content": text}], "harmless")
@@ -274,11 +275,11 @@ class LanguageModelClient:
         reply = await self._one_reply(api, gate, prompt, messages, key)
         if reply.failure in ("not_json", "schema_violated"):
             self.ledger.repairs += 1
-            words, _, said = reply.error.partition("\n")
-            if said.strip():  # some servers take no empty turn
+            words, _, answer = reply.error.partition("\n")
+            if answer.strip():  # some servers take no empty turn
                 wish = f"This is not the JSON that was asked for: {_sendable(words)}. Send it again, alone."
                 messages += [
-                    {"role": "assistant", "content": _sendable(said[:_LONGEST_ECHO])},
+                    {"role": "assistant", "content": _sendable(answer[:_LONGEST_ECHO])},
                     {"role": "user", "content": wish},
                 ]
             again = await self._one_reply(api, gate, prompt, messages, key)
@@ -336,7 +337,7 @@ class LanguageModelClient:
     async def _send(
         self, api: Any, prompt: Prompt, messages: list[Any], form: Mapping[str, str]
     ) -> tuple[Reply | ServerError, float]:
-        """Send once; return what came of it, and the seconds that the server asks to wait."""
+        """Send once; return the result, and the seconds that the server asks to wait."""
         import openai
 
         schema = json.loads(prompt.schema)
@@ -375,7 +376,7 @@ class LanguageModelClient:
             self.ledger.cost_usd += cost / 1e6
 
     def _spent(self) -> str:
-        """Return which budget is spent, in words; empty: none is."""
+        """Return which budget is spent, as text; empty: none."""
         tokens, usd = self.server.max_tokens, self.server.max_usd
         if tokens is not None and self.ledger.tokens >= tokens:
             return f"{self.ledger.tokens} of {tokens} tokens are spent"
@@ -384,8 +385,8 @@ class LanguageModelClient:
         return ""
 
 
-# The forms in which each parameter is sent, one refused after the other; "": it is left out. In the order in which they
-# are given up where the server does not say which it means.
+# The forms of each parameter, tried one after the other; "": left out. The order of parameters is the order in which
+# they are dropped if the server does not name the parameter that it refuses.
 _FORMS = {
     "seed": ("seed", ""),
     "response_format": ("json_schema", "json_object", ""),
@@ -395,7 +396,7 @@ _FORMS = {
 
 
 class _Parameters:
-    """What is sent beside the messages, less what the server refused."""
+    """The parameters beside the messages, without those that the server refused."""
 
     def __init__(self, model: LanguageModel):
         self._model = model
@@ -454,9 +455,9 @@ def _read_reply(completion: Completion, schema: dict[str, Any]) -> Reply:
     return Reply(None, failure, f"{words}\n{completion.text}") if failure else Reply(value)
 
 
-def _tokens(said: Any) -> int:
-    """Return about how many tokens a text or messages have, for a server that does not say: a budget must end."""
-    return math.ceil(len(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")) / 4)
+def _tokens(content: Any) -> int:
+    """Estimate the tokens of a text or messages, for a server that does not report them: a budget must end."""
+    return math.ceil(len(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")) / 4)
 
 
 class _TooLarge(Exception):
@@ -505,23 +506,23 @@ def _bounded_client(longest_bytes: int) -> Any:
 
 
 def _retry_after_s(response: Any, longest_s: float) -> float:
-    """Return the seconds that a server asks to wait, given as such or as an HTTP date; 0 where it does not say.
+    """Return the seconds that a server asks to wait, given in seconds or as an HTTP date; 0 if it states none.
 
-    A date is taken against the server's own clock where it tells it (RFC 9110, 10.2.3 and 6.6.1).
+    A date is compared with the server's own clock if the response states it (RFC 9110, 10.2.3 and 6.6.1).
     """
-    said = response.headers.get("retry-after", "0")
+    stated = response.headers.get("retry-after", "0")
     try:
-        wait_s = float(said)
+        wait_s = float(stated)
     except ValueError:
-        until = _http_date(said)
+        until = _http_date(stated)
         now = _http_date(response.headers.get("date", "")) or datetime.datetime.now(datetime.UTC)
         wait_s = (until - now).total_seconds() if until else 0.0
     return min(longest_s, max(0.0, wait_s)) if math.isfinite(wait_s) else 0.0
 
 
-def _http_date(said: str) -> datetime.datetime | None:
+def _http_date(stated: str) -> datetime.datetime | None:
     try:
-        read = email.utils.parsedate_to_datetime(said)
+        read = email.utils.parsedate_to_datetime(stated)
     except ValueError:
         return None
     return read if read.tzinfo else read.replace(tzinfo=datetime.UTC)

@@ -1,9 +1,9 @@
-"""What the error of an OpenAI-compatible server means: for this page, for a parameter, for every request, or for now.
+"""Classify errors of an OpenAI-compatible server: they concern one page, a parameter, every request, or are transient.
 
-Put here: how errors are told apart, by status and by what their bodies say, and how secrets are taken out of their
-words. Do not put here: what follows from them (llm.py). Servers agree on statuses only roughly (429 is a busy minute or
-an empty account, 400 a page or a parameter or a key), so the codes in the body decide first, then its words, then the
-status. A body's echo of the request is never read: what a page says must not be taken for what the server says.
+Put here: the classification by status and body, and the removal of secrets from error texts. Do not put here: the
+response to an error (llm.py). Servers agree on statuses only roughly (429 is rate limiting or an empty account, 400 a
+page or a parameter or a key), so the codes in the body decide first, then its text, then the status. The body's echo of
+the request is never read, so that the text of a page is not mistaken for the server's message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-_LONGEST_READ = 2_000  # characters of a server's words that are looked at
+_LONGEST_READ = 2_000  # characters of a server's message that are read
 _LONGEST_WORDS = 400  # and that are passed on
 
 Kind = Literal["transient", "service", "parameter", "page", "odd"]
@@ -24,12 +24,12 @@ Kind = Literal["transient", "service", "parameter", "page", "odd"]
 
 @dataclass(frozen=True, slots=True)
 class ServerError:
-    """`kind` says whom it concerns.
+    """`kind` states what the error concerns.
 
     transient: another try may go better. service: every request will meet it until a person acts. parameter: the server
-    takes the request without `parameter` (max_tokens, temperature, seed, response_format; "": it does not say which).
-    page: it may be this request alone. odd: no answer and no error, which another try may turn into one. `failure` is
-    the reason word, `words` the server's own on one line.
+    takes the request without `parameter` (max_tokens, temperature, seed, response_format; "": the server does not name
+    it). page: it may be this request alone. odd: no answer and no error, which another try may turn into one. `failure`
+    is the reason, `words` the server's message on one line.
     """
 
     kind: Kind
@@ -97,7 +97,7 @@ _PARAMETERS = {
     "temperature": re.compile(r"\btemperature\b"),
     "seed": re.compile(r"\b(random_)?seed\b"),
 }
-_MAY_BE_A_PARAMETER = {400, 404, 415, 422, 500, 501}  # llama.cpp says 500 and 501, OpenRouter 404
+_MAY_BE_A_PARAMETER = {400, 404, 415, 422, 500, 501}  # llama.cpp answers 500 and 501, OpenRouter 404
 _PASSING = {408, 409, 424, 425, 429, 499}
 _ECHO = re.compile(r"""(['"])input\1: .*""", re.DOTALL)  # pydantic's errors hold what was sent
 _ECHOES = {"input", "ctx", "prompt", "messages", "request", "failed_generation"}
@@ -109,27 +109,27 @@ def read_error(status: int, body: object) -> ServerError:
     codes = {text.strip().lower() for name, text in found if name == "code"}
     words = _one_line(" ".join(text for name, text in found if name == "words"))
     named = [text for name, text in found if name == "param"]
-    said = words.lower()
+    message = words.lower()
     shown = words or _one_line(f"status {status} " + ", ".join(sorted(codes)))
 
-    if "retrydelay" in codes and status == 429:  # Google's busy minute has the words of an empty account
+    if "retrydelay" in codes and status == 429:  # Google's rate limit has the same text as an empty account
         return ServerError("transient", "rate_limited", shown)
-    if codes & _QUOTA_CODES or status == 402 or (status < 500 and _QUOTA_WORDS.search(said)):
+    if codes & _QUOTA_CODES or status == 402 or (status < 500 and _QUOTA_WORDS.search(message)):
         return ServerError("service", "quota_spent", shown)
     if "json_validate_failed" in codes:  # Groq reads the reply itself
         return ServerError("page", "not_json", shown)
     if codes & _CONTENT_CODES or status == 451:
         return ServerError("page", "content_refused", shown)
-    if codes & _KEY_CODES or status in (401, 407) or (status < 500 and _KEY_WORDS.search(said)):
+    if codes & _KEY_CODES or status in (401, 407) or (status < 500 and _KEY_WORDS.search(message)):
         return ServerError("service", "key_refused", shown)
-    if codes & _LONG_CODES or status in (413, 414) or (status not in (403, 429) and _LONG_WORDS.search(said)):
+    if codes & _LONG_CODES or status in (413, 414) or (status not in (403, 429) and _LONG_WORDS.search(message)):
         return ServerError("page", "too_long", shown)
-    parameter = _parameter(codes, named, said) if status in _MAY_BE_A_PARAMETER else None
+    parameter = _parameter(codes, named, message) if status in _MAY_BE_A_PARAMETER else None
     if parameter is not None:
         return ServerError("parameter", "page_refused", shown, parameter)
-    if status in (400, 403, 422) and _CONTENT_WORDS.search(said):
+    if status in (400, 403, 422) and _CONTENT_WORDS.search(message):
         return ServerError("page", "content_refused", shown)
-    if codes & _MODEL_CODES or status in (404, 405, 410) or (status < 500 and _MODEL_WORDS.search(said)):
+    if codes & _MODEL_CODES or status in (404, 405, 410) or (status < 500 and _MODEL_WORDS.search(message)):
         return ServerError("service", "model_unknown", shown)
     if status == 429:
         return ServerError("transient", "rate_limited", shown)
@@ -138,14 +138,14 @@ def read_error(status: int, body: object) -> ServerError:
     return ServerError("page", "page_refused", shown)
 
 
-def _parameter(codes: set[str], named: list[str], said: str) -> str | None:
-    for text in (*named, said):  # what a server points at counts before what it mentions
-        if text is said and any(re.match(r"(messages|model|prompt)\b", name) for name in named):
+def _parameter(codes: set[str], named: list[str], message: str) -> str | None:
+    for text in (*named, message):  # a parameter in the error's field counts before one in its text
+        if text is message and any(re.match(r"(messages|model|prompt)\b", name) for name in named):
             return None
         for parameter, names in _PARAMETERS.items():
             if names.search(text.lower()):
                 return parameter
-    return "" if codes & _PARAMETER_CODES or _PARAMETER_WORDS.search(said) else None
+    return "" if codes & _PARAMETER_CODES or _PARAMETER_WORDS.search(message) else None
 
 
 def _fields(body: object, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -193,7 +193,7 @@ def _one_line(text: str) -> str:
 
 
 def secrets_of(base_url: str, api_key: str) -> tuple[str, ...]:
-    """Return what must not be said of how a server is reached: the key, and what its address holds beside the place."""
+    """Return the secrets of a connection: the key, and the user, password and query values of the address."""
     hidden = [api_key]
     try:
         parts = urlsplit(base_url)
@@ -208,14 +208,14 @@ def secrets_of(base_url: str, api_key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(secret for secret in hidden if secret))
 
 
-_SHOWN = 8  # as many characters of a secret in a row are taken for it
+_SHOWN = 8  # this many consecutive characters of a secret count as the secret
 # How servers show a part of a key.
 _MASKED = re.compile(r"[\w.\-]*\*{3,}[\w.\-*]*|\b(?:sk|pk|rk|gsk|key|xai|hf)[-_][\w\-]*(?:\.{3}|…)[\w\-]*")
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[^\s'\"]+", re.IGNORECASE)
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Return the text, cut to what a person reads, without the secrets nor parts of eight characters of them."""
+    """Return the text, shortened for a reader, without the secrets and without parts of eight characters of them."""
     for secret in secrets:
         forms = {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
         for form in sorted(forms, key=len, reverse=True):
@@ -234,6 +234,6 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 
 
 def words_of(problem: BaseException) -> str:
-    """Return what went wrong on the way to a server: the error's words with those of its cause, on one line."""
+    """Return the text of a connection error and of its cause, on one line."""
     cause: Any = problem.__cause__
     return _one_line(f"{problem}" + (f" ({type(cause).__name__}: {cause})" if cause is not None else ""))

@@ -1,8 +1,8 @@
-"""What a completion of an OpenAI-compatible server says, whatever its shape: an object of a schema, or why it is none.
+"""Read completions of OpenAI-compatible servers, of any shape: an object of a schema, or the reason why it is none.
 
 Put here: reading a reply's bytes. Do not put here: sending (llm.py) or errors (llm_errors.py). Nothing here raises for
-what a server sends. What is cut off is never completed (as the libraries that mend JSON do): half a page would read as
-a whole one. The caller asks again instead.
+a server's reply. A truncated reply is never completed, as libraries that repair JSON do, because half a page would pass
+for a whole one. The caller asks again instead.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from spelangy_model.text.llm_errors import ServerError, read_error
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a server answered. `failure`: why it is no answer (cut_off, content_refused; words in `text`), else empty.
+    """A server's answer. `failure`: why there is none (cut_off, content_refused; the message is in `text`), else empty.
 
-    `thought` is what reasoning models say apart from their answer. Token counts are the server's; None: it gives none
-    that can be.
+    `thought` is the text of reasoning models beside their answer. Token counts are the server's; None: it reports
+    none that is plausible.
     """
 
     text: str
@@ -34,11 +34,11 @@ class Completion:
 
 _CUT = {"length", "max_tokens", "max_output_tokens", "model_length", "max_length"}
 _REFUSED = {"content_filter", "safety", "prohibited_content", "blocklist", "recitation", "refusal", "sensitive"}
-_MOST_TOKENS = 10**9  # of one request; what lies above is no count
+_MOST_TOKENS = 10**9  # of one request; a larger number is not a count
 
 
 def read_completion(data: bytes) -> Completion | ServerError:
-    """Return what the body of a successful response says."""
+    """Return the completion in the body of a successful response."""
     try:
         body = json.loads(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
@@ -48,13 +48,13 @@ def read_completion(data: bytes) -> Completion | ServerError:
         body = body[0]
     choice = _choice(body)
     for holder in (choice, body):  # some servers send errors with the status of a success
-        if isinstance(holder, dict) and holder.get("error") and not _said(_message(choice)):
+        if isinstance(holder, dict) and holder.get("error") and not _content_of(_message(choice)):
             return read_error(_status(holder["error"]), holder)
     message = _message(choice)
     if message is None:
         return ServerError("odd", "odd_reply", "a completion without a message")
     prompt_tokens, completion_tokens = _usage(body)
-    text, thought = _said(message), _thought(message)
+    text, thought = _content_of(message), _thought(message)
     finish = choice.get("finish_reason") if isinstance(choice, dict) else None
     finish = finish.lower() if isinstance(finish, str) else ""
     refusal = message.get("refusal") if isinstance(message, dict) else None
@@ -89,7 +89,7 @@ def _message(choice: Any) -> Any:
     return choice["text"] if isinstance(choice.get("text"), str) else None
 
 
-def _said(message: Any) -> str:
+def _content_of(message: Any) -> str:
     return _text_of(message.get("content") if isinstance(message, dict) else message).strip()
 
 
@@ -116,8 +116,8 @@ def _text_of(content: Any) -> str:
 def _thought(message: Any) -> str:
     if not isinstance(message, dict):
         return ""
-    said = (message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
-    return next((text.strip() for text in said if isinstance(text, str) and text.strip()), "")
+    thoughts = (message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
+    return next((text.strip() for text in thoughts if isinstance(text, str) and text.strip()), "")
 
 
 def _status(error: Any) -> int:
@@ -136,12 +136,12 @@ def _usage(body: Any) -> tuple[int | None, int | None]:
     return prompt, completion
 
 
-def _count(said: Any) -> int | None:
-    if isinstance(said, str) and said.isdecimal() and len(said) < 12:
-        said = int(said)
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= _MOST_TOKENS:
-        return None  # a request without tokens there is not
-    return math.ceil(said)
+def _count(value: Any) -> int | None:
+    if isinstance(value, str) and value.isdecimal() and len(value) < 12:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST_TOKENS:
+        return None  # every request has tokens
+    return math.ceil(value)
 
 
 # Where reasoning ends and the answer begins, as the models write it into their text.
@@ -155,7 +155,7 @@ _THOUGHT_BEGINS = re.compile(
     r"|<\|begin_of_thought\|>|◁think▷|<\|channel\|>analysis)",
     re.IGNORECASE,
 )
-_AFTER = re.compile(r"[\s`]*(?:<[|/]\w*[|]?>|\s)*\Z")  # what may stand behind an answer that ends a text
+_AFTER = re.compile(r"[\s`]*(?:<[|/]\w*[|]?>|\s)*\Z")  # what may follow an answer at the end of a text
 _MOST_STARTS = 5_000
 _DECODER = json.JSONDecoder(strict=False)  # line breaks as they are inside of strings
 
@@ -233,7 +233,7 @@ _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def violation(value: Any, schema: dict[str, Any]) -> str:
-    """Return in what a value does not meet the schema, or that a text of it is none; empty: it is as asked for."""
+    """Return how a value violates the schema, or that one of its texts is unusable; empty: it is valid."""
     from jsonschema import Draft202012Validator
 
     try:

@@ -1,4 +1,4 @@
-"""MinHash signatures: what two texts that say nearly the same have in common, in a few hundred bytes.
+"""MinHash signatures: a few hundred bytes for each text, nearly equal for nearly equal texts.
 
 Put here: from a text to its signature. Do not put here: which texts are compared (stages/find_duplicate_pages.py). The
 share of equal places of two signatures estimates the Jaccard index of the texts' sets of word n-grams, with a standard
@@ -16,7 +16,7 @@ from spelangy_model.text.normalize import words_of
 
 @dataclass(frozen=True, slots=True)
 class SignatureRules:
-    """Words are those of `text.normalize`; a text of fewer than `min_words` has no signature: it is like any other."""
+    """Words are those of `text.normalize`; a text of fewer than `min_words` has none: it would match any other."""
 
     ngram_words: ClassVar[int] = 5
     permutations: int = 128

@@ -1,6 +1,6 @@
-"""The one plain form in which texts are compared: for duplicates, for contamination, for what survives a rewrite.
+"""The normal form for comparing texts: for duplicates, contamination, and the facts kept in a rewriting.
 
-Put here: that normalization. Do not put here: what is spoken (spoken), or the scoring of ASR, which uses Whisper's
+Put here: that normalization. Do not put here: spoken forms (spoken), or the scoring of ASR, which uses Whisper's
 English normalizer.
 """
 

@@ -1,8 +1,8 @@
 """Numbers in one form, however they were written or transcribed: 1,969, nineteen sixty nine and 1969 are one word.
 
 Put here: the folding of English number words, ordinals and grouped digits into digits, for comparing texts. Do not put
-here: the way back (spoken.py, what a TTS says), or any other normalization (normalize.py). One recognizer writes
-digits, another words: a comparison that keeps both forms misses what it looks for.
+here: the way back (spoken.py, the input of a TTS), or any other normalization (normalize.py). One recognizer writes
+digits, another words: a comparison that keeps both forms misses matches.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def fold_numbers(words: Sequence[str]) -> list[str]:
     """Return normalized words (normalize.words_of) with each number that is spelled out as digits, ordinals as 21st.
 
     Two numbers below a hundred make a year (nineteen sixty nine, nineteen oh five); a scale after digits multiplies
-    (3 million); "and" inside a number goes; "point" between numbers goes, as the mark does.
+    (3 million); "and" inside a number is dropped; "point" between numbers is dropped, as the mark is.
     """
     folded: list[str] = []
     done = 0
@@ -156,7 +156,7 @@ def _length(words: Sequence[str], at: int) -> int:
 
 
 def _low_of_year(words: Sequence[str], at: int) -> tuple[int, int] | None:
-    """Return the last two digits of a year that stand at a position, and the position behind them."""
+    """Return the last two digits of a year at a position, and the position after them."""
     if at + 1 < len(words) and words[at] in ("oh", "o") and 0 < _UNITS.get(words[at + 1], 0) < 10:
         return _UNITS[words[at + 1]], at + 2
     if at >= len(words):

@@ -1,4 +1,4 @@
-"""Quality rules of the field for web text, as literals: Gopher, C4, FineWeb.
+"""Published quality rules for web text: Gopher, C4, FineWeb.
 
 Put here: rules over one text. Do not put here: reading (text_shards.py), languages, or duplicates across documents.
 Each rule takes a text and returns what it leaves of it and, where that is nothing to learn from, the reason. Sources:
@@ -34,7 +34,7 @@ _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "u
 
 @runtime_checkable
 class QualityRule(Protocol):
-    """A rule over one text: a frozen dataclass of literals."""
+    """A rule over one text: a frozen dataclass of parameters."""
 
     def apply(self, text: str) -> tuple[str, str]:
         """Return what is left of the text, and the reason why it is dropped; an empty reason keeps it."""
@@ -96,10 +96,10 @@ class GopherQuality:
 
 @dataclass(frozen=True)
 class GopherRepetition:
-    """How much of a document repeats itself: lines, paragraphs, its commonest n-grams, n-grams that come again.
+    """The repetition in a document: lines, paragraphs, its most frequent n-grams, repeated n-grams.
 
-    `top_ngrams` and `repeated_ngrams` are (words, share of the characters) pairs. What counts as repeated is every
-    occurrence after the first; a word that several repeated n-grams hold counts once.
+    `top_ngrams` and `repeated_ngrams` are (words, share of the characters) pairs. Every occurrence
+    after the first counts as repeated; a word in several repeated n-grams counts once.
     """
 
     max_line_share: float = 0.3
@@ -138,9 +138,9 @@ class GopherRepetition:
 
 @dataclass(frozen=True)
 class C4:
-    """Lines that are no sentences go; a document with too few sentences left goes.
+    """Drops lines that are not sentences, then documents with too few sentences.
 
-    `terminal_marks`: lines that end in no mark go. `curly_brackets`: a document with one goes, as code.
+    `terminal_marks`: drop lines without a final mark. `curly_brackets`: drop documents with one, as code.
     """
 
     min_sentences: int = 5
@@ -202,7 +202,7 @@ def _share(flags: Iterable[bool]) -> float:
 
 
 def _repeated(pieces: Sequence[str]) -> tuple[int, int]:
-    """Return how many pieces came before, and how many characters these have."""
+    """Return the number of repeated pieces, and of their characters."""
     seen: set[str] = set()
     count = characters = 0
     for piece in pieces:
@@ -223,7 +223,7 @@ def _ngrams(words: Sequence[str], longest: int) -> Iterable[tuple[int, np.ndarra
 
 
 def _top(ids: np.ndarray, lengths: np.ndarray, n: int) -> int:
-    """Return the characters of the commonest n-gram, all its occurrences together; 0 where none comes twice."""
+    """Return the characters of the commonest n-gram, over all its occurrences; 0 if none occurs twice."""
     counts = np.bincount(ids)
     top = int(counts.argmax())
     place = int((ids == top).argmax())
@@ -231,7 +231,7 @@ def _top(ids: np.ndarray, lengths: np.ndarray, n: int) -> int:
 
 
 def _again(ids: np.ndarray, lengths: np.ndarray, n: int) -> int:
-    """Return the characters of the words that lie in n-grams that came before."""
+    """Return the number of characters of words in repeated n-grams."""
     _, first = np.unique(ids, return_index=True)
     repeated = np.ones(len(ids), bool)
     repeated[first] = False

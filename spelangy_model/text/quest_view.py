@@ -1,9 +1,9 @@
-"""What Quest sees of a page: its blocks in their order, with what folds away, what controls it and what was removed.
+"""Quest's view of a page: its blocks in order, with folded parts, their controls and removed parts.
 
-Put here: from HTML to blocks of clean text, each with its place in the page. Do not put here: which block asks and
-which answers (questions) or the main text of a page (extract): a main text leaves out what is hidden, and the answers
-of an FAQ are. What a voice cannot say is treated by rule: scripts, icons, emoji, permalinks, marks of notes and "Read
-more" are left out, a raised digit becomes a power or goes as the mark of a note, and a removed element of its own
+Put here: the conversion of HTML to blocks of clean text, each with its place in the page. Do not put here: which block
+asks and which answers (questions) or the main text of a page (extract): a main text leaves out what is hidden, and the
+answers of an FAQ are. What a voice cannot speak is treated by rule: scripts, icons, emoji, permalinks, footnote marks
+and "Read more" are left out, a raised digit becomes a power or is dropped as a footnote mark, and a removed block
 (script, navigation, form, code, frame, advertisement) is a `gap`: no text before one continues behind it.
 """
 
@@ -29,11 +29,11 @@ _BLOCKS = frozenset(
     hgroup hr html legend li main menu nav ol p pre section summary table tbody td tfoot th thead tr ul
     """.split()  # noqa: SIM905
 ) | frozenset(_HEADINGS)
-# Without a trace: nothing that a reader sees stands there, or only what stands for something else.
+# Removed without a gap: they show no text, or only an alternative for something else.
 _UNSEEN = frozenset(
     "head style template noscript link meta svg math img picture source figcaption wbr title base".split()  # noqa: SIM905
 )
-# A gap: what stands there was taken away, and what follows may belong to it.
+# Removed with a gap: the text that follows may belong to the removed content.
 _REMOVED = frozenset(
     """
     script nav footer aside form iframe frame object embed video audio canvas select textarea pre table dialog amp-ad
@@ -119,13 +119,13 @@ def parse(html: str) -> Element:
 
 
 def clean(text: str) -> str:
-    """Return one line of text without what a voice cannot say: marks of notes, emoji, icons, halves of characters."""
+    """Return one line of text without what a voice cannot speak: footnote marks, emoji, icons, halves of characters."""
     text = NOTE_MARK.sub("", _PICTURE_SIGNS.sub("", _HALF_PAIRS.sub("\ufffd", text)))
     return " ".join(text.split())
 
 
 def text_of_markup(markup: str) -> str:
-    """Return the clean text of an HTML fragment, as answers in JSON-LD are; what was escaped twice is one more."""
+    """Return the clean text of an HTML fragment, as answers in JSON-LD are; doubly escaped text is parsed again."""
     import html as html_entities
 
     for _ in range(3):
@@ -143,7 +143,7 @@ def text_of_markup(markup: str) -> str:
 
 
 def text_of(element: Element) -> str:
-    """Return the clean text of one element, what it hides only where it shows nothing."""
+    """Return the clean text of one element; its hidden text only if it shows none."""
     blocks = blocks_of(element, is_content=True)
     return joined(block for block in blocks if block.hidden is None) or joined(blocks)
 
@@ -151,7 +151,7 @@ def text_of(element: Element) -> str:
 def joined(blocks: Iterable[Block]) -> str:
     """Return the text of blocks up to the first gap behind text: sentences, with the items of a list one after another.
 
-    A block that ends without a mark gets one, for a voice makes no pause at the end of a line.
+    A block without a final mark gets one, because a voice makes no pause at the end of a line.
     """
     parts: list[str] = []
     headed = False
@@ -224,7 +224,7 @@ def blocks_of(root: Element, is_content: bool = False) -> list[Block]:
 
 
 class _Reader:
-    """One walk over the elements below a root; words in line wait for the edge of the block around them."""
+    """One walk over the elements below a root; inline words are collected up to the edge of the block around them."""
 
     def __init__(self, root: Element, is_content: bool):
         self.blocks: list[Block] = []
@@ -235,7 +235,7 @@ class _Reader:
         self._linked = 0
 
     def read(self, element: Element, owner: Element, hidden: Element, depth: int, *, bold: bool, linked: bool) -> None:
-        """Read what stands in an element; `owner` is the block around it, `hidden` the outermost hidden one."""
+        """Read the content of an element; `owner` is the block around it, `hidden` the outermost hidden one."""
         self._say(element.text, bold, linked)
         if depth > MAX_DEPTH:
             self._say("".join(element.itertext()), bold, linked)
@@ -245,7 +245,7 @@ class _Reader:
             self._say(child.tail, bold, linked)
 
     def flush(self, owner: Element, hidden: Element) -> None:
-        """Make what waits a block; a question that ends at a line break is a block of its own."""
+        """Make the collected text a block; a question that ends at a line break is a separate block."""
         waiting, linked = self._waiting, self._linked
         self._waiting, self._linked = [], 0
         raw = "".join(words for words, _ in waiting)
@@ -312,7 +312,7 @@ class _Reader:
             self.read(child, owner, here, depth, bold=bold or tag in ("b", "strong"), linked=linked or tag == "a")
 
     def _raised(self, element: Element) -> str:
-        """Return what a superscript says: a power, the end of an ordinal, or nothing, as the mark of a note."""
+        """Return a superscript as text: a power, the end of an ordinal, or nothing for a footnote mark."""
         text = "".join(element.itertext()).strip()
         if text in ("st", "nd", "rd", "th"):
             return text
@@ -350,7 +350,7 @@ def _ends_asking(words: str) -> bool:
 
 
 def _is_mark(element: Element, words: str) -> bool:
-    """Tell whether words in line are no words of the text: an icon, a permalink, the mark of a note, "Read more"."""
+    """Return whether inline words are not part of the text: an icon, a permalink, the mark of a note, "Read more"."""
     tag, name = element.tag, element.get("class")
     if tag in ("a", "i", "span", "em", "small", "button") and name is not None and _ICON.search(name):
         return True
@@ -360,7 +360,7 @@ def _is_mark(element: Element, words: str) -> bool:
 
 
 def _kind_of(owner: Element, root: Element) -> tuple[Kind, int]:
-    """Return the kind and level of the text that stands in an element, or in one around it: <h2><button>, <li><p>."""
+    """Return the kind and level of the text in an element, from it or an element around it: <h2><button>, <li><p>."""
     element = owner
     for _ in range(3):
         if element is None or element is root:

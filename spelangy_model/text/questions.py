@@ -1,12 +1,12 @@
 """Quest: questions that a page asks and answers itself, as scripts to be spoken.
 
-Put here: finding questions with their answers in HTML, the rules that tell a question worth learning from one that is
-not, and the script (question, then rationale and answer). Do not put here: what of a page is read (quest_view), a
-language model's judgement (its prompts lie in prompts/), voices, or duplicates across pages (the stage knows the other
+Put here: finding questions with their answers in HTML, the rules that select questions worth learning
+from, and the script (question, then rationale and answer). Do not put here: what of a page is read (quest_view), a
+language model's judgement (its prompts are in prompts/), voices, or duplicates across pages (the stage knows the other
 pages). Patterns, the most explicit first: schema.org FAQPage and QAPage as JSON-LD, the same as microdata or RDFa,
 definition lists, <details>, accordions (a control and the panel that it opens), "Q:" and "A:", rows of a table,
-headings and lines that are one question and stand before its answer, and questions inside a paragraph that it answers
-at once.
+headings and lines that are one question before its answer, and questions inside a paragraph that answers them at
+once.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 
 @dataclass(frozen=True, slots=True)
 class QuestRules:
-    """What is mined, and the bounds of a pair; words are those of `text.normalize`."""
+    """The patterns to mine, and the limits of a pair; words are those of `text.normalize`."""
 
     patterns: tuple[Pattern, ...] = PATTERNS
     min_question_words: ClassVar[int] = 3
     max_question_words: ClassVar[int] = 40
     max_rationale_sentences: ClassVar[int] = 6
     max_answer_words: ClassVar[int] = 40
-    max_line_words: ClassVar[int] = 55  # a longer reply becomes several lines, for no voice reads on for half a minute
+    max_line_words: ClassVar[int] = 55  # a longer reply becomes several lines, because no voice reads for half a minute
     bridge_share: float = 0.5
 
 
@@ -61,7 +61,7 @@ class Answer:
 
     rationale: str
     short: str
-    evidence: str = ""  # what of the page it rests on; empty: the page's whole answer
+    evidence: str = ""  # its evidence on the page; empty: the page's whole answer
 
 
 # --- mining -----------------------------------------------------------------------------------------------
@@ -69,10 +69,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class MinedPage:
-    """The questions of a page, and what asked and was left alone, by reason.
+    """The questions of a page, and the counts of questions left out, by reason.
 
     Reasons: `no_question`, markup that states one without words; `no_answer`, nothing follows that could be one;
-    `answer_removed`, what follows stands behind an element that was taken away (a script, a frame, a form, code, an
+    `answer_removed`, what follows is behind a removed element (a script, a frame, a form, code, an
     advertisement); `page_title` and `heads_sections`, the whole page, or parts with headings of their own, are about
     the question; `json_ld_unreadable`, a script with questions that is no JSON, or half of it.
     """
@@ -89,7 +89,7 @@ def mine_questions(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> list[
 def mine_page(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> MinedPage:
     """Return the questions of a page with their answers, valid or not, each wording once (its most explicit markup).
 
-    Never raises on malformed HTML or JSON: what cannot be parsed asks nothing.
+    Never raises on malformed HTML or JSON: unparseable parts have no questions.
     """
     mined = MinedPage([], Counter())
     root = quest_view.parse(html) if "?" in html or "&#63;" in html or "\\u003" in html else None
@@ -111,11 +111,7 @@ def mine_page(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> MinedPage:
         for question, answer in pairs:
             question, answer = _asked(question), _ANSWER_LABEL.sub("", quest_view.clean(answer))
             key = normalize(question)
-            if not key:
-                mined.reasons["no_question"] += 1
-            elif not answer:
-                mined.reasons["no_answer"] += 1
-            elif key not in found:
+            if key and answer and key not in found:
                 found[key] = MinedQuestion(question, answer, pattern)
     return MinedPage(list(found.values()), +mined.reasons)
 
@@ -167,7 +163,7 @@ def _from_json_ld(root: Element, reasons: Counter[str]) -> Pairs:
             yield quest_view.text_of_markup(question), quest_view.text_of_markup(answer)
         elif question:
             reasons["no_answer"] += 1
-        elif node.keys() - {"@type", "@id"}:  # else it stands for one that is elsewhere
+        elif node.keys() - {"@type", "@id"}:  # else it refers to a question elsewhere
             reasons["no_question"] += 1
 
 
@@ -236,7 +232,7 @@ def _lies_in(element: Element, holder: Element) -> bool:
 
 
 class _Flow:
-    """The pairs that stand in a page's flow, by pattern: a block asks, what stands below it or folds away answers."""
+    """The pairs in a page's flow, by pattern: a block asks, and the block below it or a folded one answers."""
 
     def __init__(self, root: Element, reasons: Counter[str]):
         self.pairs: dict[Pattern, list[tuple[str, str]]] = {
@@ -346,7 +342,7 @@ class _Flow:
     def _answer_in(self, panel: Element, question: Block) -> str:
         """Return the text of a panel; empty when it asks questions itself, and so is a list of them.
 
-        A panel is the answer of few questions: read for all that name it, one of many would cost the page's square.
+        A panel answers few questions. Reading it for every question that names it would take quadratic time.
         """
         self._times_read[panel] += 1
         if self._times_read[panel] > _MAX_NESTING:
@@ -359,8 +355,8 @@ class _Flow:
         return "" if any(_asks(block) for block in visible) else quest_view.joined(visible)
 
     def _below(self, at: int) -> str:
-        """Return what stands below a question, up to the next one, a heading that ends it or the end of the element
-        that holds both; nothing stands behind a gap."""
+        """Return the text below a question, up to the next question, a heading that ends it, a gap, or the end of the
+        element that holds both."""
         asking, holder = self._blocks[at], None
         answers: list[Block] = []
         above = itertools.islice(asking.element.iterancestors("a"), 1)
@@ -400,24 +396,24 @@ _SPEAKER = re.compile(
 
 
 def _without_speakers(blocks: list[Block]) -> list[Block]:
-    """Return blocks without the names of speakers before what they say, as interviews have.
+    """Return blocks without the names of speakers before their words, as in interviews.
 
     A name is a speaker's when the page names it twice so, or in capitals. What a speaker asks and another answers is
-    a line of its own, as one in bold is.
+    a separate line, like a line in bold.
     """
     labels = [None if block.cells else _SPEAKER.match(block.text) for block in blocks]
     names = Counter(label[1] for label in labels if label)
     speakers = [label[1] if label and (names[label[1]] > 1 or label[1].isupper()) else "" for label in labels]
-    said = []
+    unlabelled = []
     for at, (block, label, speaker) in enumerate(zip(blocks, labels, speakers, strict=True)):
         if label is None or not speaker:
-            said.append(block)
+            unlabelled.append(block)
             continue
         following = next((name for name in speakers[at + 1 : at + 4] if name), speaker)
         asks = block.kind == "paragraph" and _is_asked(block.text) and following != speaker
         lead = block.lead[label.end() :] if len(block.lead) > label.end() else ""
-        said.append(replace(block, text=block.text[label.end() :], lead=lead, level=7 if asks else block.level))
-    return said
+        unlabelled.append(replace(block, text=block.text[label.end() :], lead=lead, level=7 if asks else block.level))
+    return unlabelled
 
 
 def _asks(block: Block) -> bool:
@@ -436,7 +432,7 @@ def _around(block: Block) -> list[Element]:
     """Return the elements that hold a block's text and no more, and those in it that hold all of it."""
     wanted = len("".join(block.text.split()))
     element, around = block.element, []
-    if element.tag in ("button", "summary", "a", "span"):  # a control of its own, whatever icons stand in it
+    if element.tag in ("button", "summary", "a", "span"):  # a control, whatever icons it holds
         around.append(element)
         element = element.getparent()
     while element is not None and _signs(element, wanted + 9) <= wanted + 8 and len(around) < 6:
@@ -598,7 +594,7 @@ def refuse_question(mined: MinedQuestion, rules: QuestRules) -> str | None:
     if _DEICTIC.search(question[: question.index("?") + 1]) or _lacks_subject(question):
         return "needs_context"
     if question != mined.question and mined.question[:1] in '\u201c"\u2018':
-        return "needs_context"  # what somebody says in a story
+        return "needs_context"  # speech of a character in a story
     if mined.pattern == "sentence" and (_GOES_ON.match(question) or _PERSONAL.search(question)):
         return "needs_context"
     return _refuse_answer(mined.answer, rules, mined.pattern in ("heading", "sentence")) or (
@@ -707,8 +703,8 @@ _ANSWER_SENTENCE = re.compile(
 def take_apart(answer: str, rules: QuestRules) -> Answer:
     """Return the sentence that gives the answer and those that lead to it, all in the page's own words.
 
-    A sentence that says so ("The answer is red.") is the answer. Else it is the first one, because a page that
-    answers a question replies first and explains then; the explanation becomes the rationale.
+    A sentence that states the answer ("The answer is red.") is the answer. Otherwise the first sentence is, because
+    pages reply first and then explain; the explanation becomes the rationale.
     """
     sentences = [sentence for sentence in split_sentences(answer) if words_of(sentence) and not _is_asked(sentence)]
     if not sentences:
@@ -721,20 +717,20 @@ def take_apart(answer: str, rules: QuestRules) -> Answer:
 def write_quest_script(
     page: Page, mined: MinedQuestion, answer: Answer, rules: QuestRules, seed: int, text: Words
 ) -> Script:
-    """Return the script of a question: its line, then, as a rule in one line, what leads to the answer and the answer.
+    """Return the script of a question: its line, then, as a rule in one line, the rationale and the answer.
 
-    A share of `rules.bridge_share` of the scripts, drawn by document, answers without the rationale: a model is asked
-    for an answer right after speech, and learns that only where an answer stands there. A reply of more than
+    A share of `rules.bridge_share` of the scripts, drawn by document, answers without the rationale: a model must
+    answer right after speech, and learns this only from examples with the answer there. A reply of more than
     `rules.max_line_words` is cut at sentences; the last line ends in the answer. `text` is the page's extracted text,
-    in which the lines' spans lie: the question's, and for each line of the reply that of the evidence.
+    which holds the lines' spans: the question's, and for each line of the reply the span of the evidence.
     """
     document_id = stable_hash("quest", page.page_id, normalize(mined.question))
     direct = bool(stable_rng(seed, "quest", "bridge", document_id).random() < rules.bridge_share)
     reply = answer.short if direct or not answer.rationale else f"{answer.rationale} {answer.short}"
     asked = text.find(mined.question)
-    said = answer.evidence or mined.answer
-    found = text.find(said, max(asked[1], 0))
-    found = found if found != NOWHERE else text.find(said)
+    evidence = answer.evidence or mined.answer
+    found = text.find(evidence, max(asked[1], 0))
+    found = found if found != NOWHERE else text.find(evidence)
     *rationale, last = _pack(reply, rules.max_line_words)
     return Script(
         document_id=document_id,

@@ -1,9 +1,10 @@
-"""What a page and its archive say of its rights: the licence, and what robots are told.
+"""The rights that a page and its archive state: the licence, and the directives to robots.
 
-Put here: where a licence or a directive may be stated, and what is believed. Do not put here: what follows from it (a
+Put here: the places that state a licence or a directive, and which of them count. Do not put here: the consequences (a
 recipe may refuse pages by their directives) or licences of recordings. Sources: rel=license (HTML), schema.org, Dublin
 Core, Creative Commons' addresses, ISO 28500 (fields of metadata and warcinfo records), the robots meta element and
-X-Robots-Tag, the TDM Reservation Protocol (W3C community group report, 2024). What is stated is carried, not judged.
+X-Robots-Tag, the TDM Reservation Protocol (W3C community group report, 2024). Statements are passed on without
+judgement.
 """
 
 from __future__ import annotations
@@ -113,10 +114,10 @@ _WITH_A_VALUE = frozenset({"max-snippet", "max-image-preview", "max-video-previe
 
 
 def robots_of(html: str, http_fields: Fields = (), archive_fields: Fields = ()) -> str:
-    """Return what robots are told about a page, as words in order, joined by ", "; empty when nothing is.
+    """Return the robots directives for a page, sorted and joined by ", "; empty when there is none.
 
-    noindex, noai, ... as the robots meta element, X-Robots-Tag or a field of the archive have them; what is said to one
-    robot alone has its name before it (ccbot:nofollow). tdm-reservation: text and data mining is reserved.
+    noindex, noai, ... as the robots meta element, X-Robots-Tag or a field of the archive have them; a directive to
+    one robot alone has its name before it (ccbot:nofollow). tdm-reservation: text and data mining is reserved.
     harvester:POLICY is the policy that the archive's harvester followed.
     """
     found: set[str] = set()

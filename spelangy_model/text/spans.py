@@ -1,8 +1,8 @@
-"""Where in a text something else was taken from: character spans [start, end).
+"""Locate words in their source text: character spans [start, end).
 
-Put here: finding words again in the text that they came from. Do not put here: what is taken (krist, questions). Case,
+Put here: the search for words in their source text. Do not put here: the selection of words (krist, questions). Case,
 marks and white space do not count (words are those of `text.normalize`), and a few words of the text may be missing in
-what was taken: references and addresses that no voice can say.
+the words: references and addresses, which no voice can speak.
 """
 
 from __future__ import annotations

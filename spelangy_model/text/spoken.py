@@ -1,8 +1,8 @@
-"""The spoken form of English text: what a TTS engine is given in place of numbers, abbreviations and symbols.
+"""The spoken form of English text: words for a TTS engine in place of numbers, abbreviations and symbols.
 
-Put here: rules that spell out what is written in other signs than words. Do not put here: sentence splitting, the
+Put here: rules that spell out numbers, abbreviations and symbols as words. Do not put here: sentence splitting, the
 clean-up of markup, or normalization for scoring (`text/normalize.py`). Engines read `$3.5M`, `1914-1918` or `Dr.`
-each in its own way; spelled out once, every voice says the same words, and the transcript of the audio is known.
+each in its own way; after this step every voice speaks the same words, and the transcript of the audio is known.
 Number words are num2words' English ones, with its commas left out.
 """
 
@@ -58,7 +58,7 @@ _ABBREVIATIONS = {
     "p.m.": "P M",
     "w/o": "without",
     "w/": "with",
-    "St.": "Street",  # before a name it is Saint, which a rule of its own says first
+    "St.": "Street",  # before a name it is Saint: another rule applies first
     "24/7": "twenty-four seven",
 }
 _BEFORE_NUMBER = {
@@ -310,7 +310,7 @@ _SYMBOLS = {
     "/": "slash",
     "\\": "backslash",
 }
-# Signs that nobody reads aloud.
+# Signs that are not read aloud.
 _UNSPOKEN = "*_|^`{}[]#\u00a9\u00ae\u2122\u2022\u00b7\u2020\u2021\u2032\u2033\u200b\u00ad\ufeff"
 
 
@@ -353,7 +353,7 @@ def _amount_or_year(text: str) -> str:
     return _year(text) if _is_year(text) else _number(text)
 
 
-# The marks of notes, which stand behind what they belong to; Wikipedia's requests to its authors are in them.
+# Footnote marks, which follow the text that they belong to; Wikipedia's requests to its authors are in them.
 NOTE_MARK = re.compile(
     r"\s?\[(?:\d{1,3}|[a-z]|nb \d+|note \d+|citation needed|edit|clarification needed|who\?|when\?"
     r"|according to whom\?)\]",
@@ -428,8 +428,8 @@ def _half_of_day(text: str) -> str:
 def _hour(hour: str, minute: str | None, half: str | None, rest: str = "") -> str:
     """Read a time of day: ten oh five A M, nine o'clock, fourteen oh five thirty."""
     parts = [_words(str(int(hour)))]
-    said = [part for part in (minute, rest) if part and (part != "00" or rest)]
-    parts += [f"oh {_words(part[1])}" if part[0] == "0" else _words(part) for part in said]
+    spoken = [part for part in (minute, rest) if part and (part != "00" or rest)]
+    parts += [f"oh {_words(part[1])}" if part[0] == "0" else _words(part) for part in spoken]
     if half and half.strip():
         parts.append(_half_of_day(half))
     elif minute == "00" and len(parts) == 1:
@@ -517,7 +517,7 @@ def _fraction_sign(match: re.Match[str]) -> str:
 
 
 def _sign_of_number(match: re.Match[str]) -> str:
-    """Read one sign that is a number or a letter, as (1) in a circle: the plain signs that it stands for."""
+    """Read one sign that is a number or a letter, as (1) in a circle, as the plain signs that it represents."""
     plain = unicodedata.normalize("NFKC", match[0])
     value = unicodedata.numeric(match[0], None)
     return f" {plain} " if value is None or plain.isalpha() else f" {_number(str(int(value)))} "
@@ -589,7 +589,7 @@ def _any_of(table: Mapping[str, str] | Mapping[str, object]) -> str:
 
 
 def _rules() -> tuple[Rule, ...]:
-    """The rules in their order: what is longer and more specific comes before what is a part of it."""
+    """The rules in their order: longer and more specific patterns come before their parts."""
     sign = f"(?P<sign>{_any_of(_CURRENCIES)})"
     code = f"(?P<sign>{_any_of(_CURRENCY_CODES)})"
     magnitude = r"(?:[\s-]?(?P<magnitude>thousand|million|billion|trillion|bn|tn|[kKMmB])\b)?"

@@ -1,9 +1,9 @@
-"""Shards of texts that others extracted: Parquet and JSON Lines, row by row.
+"""Shards of texts that were extracted elsewhere: Parquet and JSON Lines, row by row.
 
-Put here: from a shard's bytes to texts, each with what its row says of it. Do not put here: what is kept
+Put here: reading a shard's bytes into texts, each with the metadata of its row. Do not put here: the filters
 (stages/ingest_texts.py). A row that holds no text is a Reject with the file and the row.
 
-The layouts that are read without being told, by the fields that they have (huggingface.co, the datasets' cards):
+The layouts that are recognized by their fields, without configuration (huggingface.co, the datasets' cards):
 
     FineWeb, FineWeb-Edu   Parquet: text, id, url, date, language
     DCLM-baseline          JSON Lines (zstd) or Parquet: text, url, metadata {WARC-Record-ID, WARC-Date}
@@ -39,7 +39,7 @@ _BATCH_ROWS = 256
 
 @dataclass(frozen=True)
 class TextFields:
-    """In which fields of a row its text and what is said of it stand: the first that is there and not null.
+    """The fields of a row that hold its text and metadata: the first that is present and not null.
 
     "metadata.url" is the field `url` of the object `metadata`, which may be written as JSON in a string.
     """
@@ -53,15 +53,15 @@ class TextFields:
 
 
 def is_shard(name: str) -> bool:
-    """Whether a file's name says that it holds Parquet or JSON Lines."""
+    """Return whether a file has a name of a Parquet or JSON Lines file."""
     return _kind(name)[0] != ""
 
 
 def read_text_shard(stream: IO[bytes], name: str, where: TextFields) -> Iterator[SuppliedText | Reject]:
     """Yield the texts of a shard in its order, and a Reject for each row that has none.
 
-    What is held of the shard is a line, or a page of each column. What ends within a row, or is no such file, is one
-    Reject after what could be read. OSErrors of the disk pass through.
+    Only a line, or a page of each column, is in memory at a time. A file that ends within a row, or is not of these
+    formats, gives one Reject after its readable rows. OSErrors of the disk pass through.
     """
     kind, codec = _kind(name)
     if not kind:
@@ -171,7 +171,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _words(value: Any) -> str:
-    """Return what a row says of its text as one line; empty for nothing, and for what is no text, number or date."""
+    """Return a metadata value as one line; empty for null, and for values other than text, numbers and dates."""
     if isinstance(value, datetime.datetime | datetime.date):
         return value.isoformat()
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What texts are about: a topic for each text, and how far two collections lie apart.
+"""Topics of texts: a topic for each text, and the distance of two collections.
 
 Put here: the protocol of a topic classifier, the embedded one (sentence embeddings against labelled prototypes), a
 trained one by name or path, distributions and their distance. Do not put here: which texts, or what an even coverage
@@ -22,7 +22,7 @@ from spelangy_model.pretrained import check_settings, load_settings, load_weight
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic and sentences that are plainly about it."""
+    """A topic and sentences that are clearly about it."""
 
     name: str
     prototypes: tuple[str, ...]
@@ -76,7 +76,7 @@ class SentenceEmbedder:
 
 
 class PrototypeClassifier:
-    """The topic whose prototypes' mean embedding is nearest in angle; ties go to the earlier topic."""
+    """The topic whose prototypes' mean embedding is nearest in angle; the earlier topic wins a tie."""
 
     def __init__(self, embedder: SentenceEmbedder, topics: Sequence[Topic]):
         if not topics or any(not topic.prototypes for topic in topics):
@@ -93,7 +93,7 @@ class PrototypeClassifier:
 
 
 class TrainedClassifier:
-    """A sequence classifier of transformers from a folder; its labels are the topics. Of a text it reads the beginning.
+    """A sequence classifier of transformers from a folder; its labels are the topics. It reads the beginning of a text.
 
     Raises ValueError as `check_classifier` does.
     """
@@ -133,7 +133,7 @@ class TrainedClassifier:
 
 
 def alike(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
-    """Yield the places of texts in batches of like length, since a batch is padded to its longest text."""
+    """Yield the indices of texts in batches of similar length, because a batch is padded to its longest text."""
     places = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     for start in range(0, len(places), batch_size):
         yield places[start : start + batch_size]
@@ -142,7 +142,7 @@ def alike(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
 def check_classifier(folder: Path) -> None:
     """Raise ValueError, with the cure, for a folder that `TrainedClassifier` cannot take. Loads no model.
 
-    It is one that names no labels, or that is not loaded for its form (see pretrained.py).
+    Such a folder names no labels, or has a form that is refused (see pretrained.py).
     """
     path = folder / "config.json"
     if not path.is_file():

@@ -1,8 +1,8 @@
-"""Which URLs lead to pages that teach something: the filter for knowledge-rich domains.
+"""The URL filter for knowledge-rich domains.
 
-Put here: rules over a URL alone (scheme, host, path, query), as frozen literals, each refusal with a reason. Do
+Put here: rules over a URL alone (scheme, host, path, query), each refusal with a reason. Do
 not put here: rules over a page's content (language, extract) or anything that resolves a name. The paper filters
-URLs for knowledge-rich domains and leaves the lists open; these are the project's and are part of a recipe.
+URLs for knowledge-rich domains and does not publish its lists; these are the project's, and part of a recipe.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass(frozen=True, slots=True)
 class UrlRules:
-    """What is refused, and what is asked for. Words match whole parts of a host or path, case ignored.
+    """The URLs to refuse and to require. Words match whole parts of a host or path, case ignored.
 
-    `knowledge_hosts` and `knowledge_words` are alternatives: when either is set, a URL must lie on one of the hosts
+    `knowledge_hosts` and `knowledge_words` are alternatives: when either is set, a URL must be on one of the hosts
     (or below it) or carry one of the words; when both are empty, whatever is not refused is kept.
     """
 

@@ -1,8 +1,8 @@
 """Pages out of web archives: WARC, WARC.gz and ARC, each capture a `Page` or a `Reject` with its reason.
 
-Put here: which records are captures, what metadata records say of them. Do not put here: where a record begins and ends
-(archive_records), HTTP and its encodings (http_body), what makes a capture a page (html_pages), which pages are wanted
-(urls, language) or what is said in them (extract, questions). Memory is bounded by `PageLimits`, whatever the archive
+Put here: the selection of captures, and the metadata records about them. Do not put here: where a record begins and
+ends (archive_records), HTTP and its encodings (http_body), what makes a capture a page (html_pages), which pages are
+wanted (urls, language) or their content (extract, questions). Memory is bounded by `PageLimits`, whatever the archive
 claims. Sources: ISO 28500 (WARC 1.1), the Internet Archive's ARC 1.0.
 """
 
@@ -28,8 +28,8 @@ def read_archive(stream: BinaryIO, name: str, limits: PageLimits | None = None) 
     `stream` must be seekable; `name` is the archive's name inside its snapshot and becomes part of `source_uri`
     (NAME@OFFSET: where the record, or the compressed member that holds it, begins). Requests and metadata are no
     captures and yield nothing. A place that holds no whole record (an archive that breaks off, a damaged or wrongly
-    measured record) yields a reject `broken_archive`, and what stands behind it is read; an archive without any capture
-    yields `no_captures`. What the stream itself raises is raised.
+    measured record) yields a reject `broken_archive`, and reading continues after it; an archive without any capture
+    yields `no_captures`. Errors of the stream itself are raised.
     """
     limits = limits or PageLimits()
     found = False
@@ -44,7 +44,7 @@ def read_archive(stream: BinaryIO, name: str, limits: PageLimits | None = None) 
 
 
 def _captures(stream: BinaryIO, limits: PageLimits) -> Iterator[Capture | Damage]:
-    """Yield captures and damages, each capture one record late: the metadata record about it may follow."""
+    """Yield captures and damages, each capture one record late, because a metadata record about it may follow."""
     held: Capture | None = None
     harvester: Fields = ()
     for record in read_records(stream, limits.max_payload_bytes + MAX_HEAD_BYTES + 1):
@@ -60,10 +60,10 @@ def _captures(stream: BinaryIO, limits: PageLimits) -> Iterator[Capture | Damage
             continue
         kind = record.get("warc-type").lower()
         if kind == "warcinfo":
-            harvester = [("harvester-robots", value) for name, value in _said(record) if name == "robots"]
+            harvester = [("harvester-robots", value) for name, value in _metadata_fields(record) if name == "robots"]
         elif kind == "metadata":
             if held is not None and _is_about(record, held):
-                held = replace(held, archive_fields=[*held.archive_fields, *_said(record)])
+                held = replace(held, archive_fields=[*held.archive_fields, *_metadata_fields(record)])
         elif kind in ("response", "resource", "revisit") or record.get("archive-date"):
             if held is not None:
                 yield held
@@ -118,7 +118,7 @@ def _arc_capture(record: Record, limits: PageLimits) -> Capture:
 
 
 def _with_response(capture: Capture, limits: PageLimits) -> Capture:
-    """Return a capture whose payload is a stored HTTP response as the capture of what the response holds."""
+    """Return a capture whose payload is a stored HTTP response as a capture of the response's content."""
     response = parse_response(capture.payload)
     is_http = capture.media_type.lower().startswith("application/http")
     payload, error = b"", ""
@@ -137,7 +137,7 @@ def _with_response(capture: Capture, limits: PageLimits) -> Capture:
     )
 
 
-def _said(record: Record) -> Fields:
+def _metadata_fields(record: Record) -> Fields:
     """Return the fields of a warcinfo or metadata record (application/warc-fields); none when it holds other things."""
     is_fields = record.get("content-type").lower().startswith("application/warc-fields")
     return parse_fields(record.block[:MAX_HEAD_BYTES]) if is_fields else ()

@@ -1,4 +1,4 @@
-"""What the rest of the system asks of a speech tokenizer, and which one a checkpoint holds.
+"""The interface of speech tokenizers, and the choice of the one for a checkpoint.
 
 Put here: the protocol, and the choice of a backend by the model type that a checkpoint's config.json states. Do not
 put here: a backend (speech.py, mimi.py). No backend is imported before one is opened.
@@ -34,9 +34,9 @@ class SpeechCodec(Protocol):
 
 
 class CodecChoice(Protocol):
-    """A speech tokenizer from outside: a frozen dataclass with a `version`, which `codec` decorates.
+    """An external speech tokenizer: a frozen dataclass with a `version`, which `codec` decorates.
 
-    Its checkpoint's config.json states `model_type`, by which whatever reads the codes finds the type again.
+    Its checkpoint's config.json states `model_type`, by which readers of the codes find the type.
     """
 
     model_type: ClassVar[str]
@@ -59,9 +59,9 @@ _C = TypeVar("_C", bound=type)
 
 
 def codec(choice: _C) -> _C:
-    """Decorate the type of a CodecChoice: what its checkpoints hold is opened by it wherever its module is imported.
+    """Register the type of a CodecChoice for its checkpoints; the module must be imported.
 
-    ValueError for a model type that another one has.
+    ValueError for a model type that is taken.
     """
     kind, known = choice.model_type, _own.get(choice.model_type)
     same = known is None or (known.__module__, known.__qualname__) == (choice.__module__, choice.__qualname__)
@@ -72,7 +72,7 @@ def codec(choice: _C) -> _C:
 
 
 def own_codec(model_type: object) -> type[CodecChoice] | None:
-    """Return the type from outside that opens checkpoints of a model type."""
+    """Return the external type that opens checkpoints of a model type."""
     return _own.get(str(model_type))
 
 

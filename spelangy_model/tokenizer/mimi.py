@@ -1,11 +1,11 @@
 """Mimi (transformers' MimiModel) as a speech tokenizer: its semantic codebook at 12.5 Hz.
 
 Put here: that adapter. Do not put here: Mimi itself, or its acoustic codebooks: 31 more streams of codes flattened
-into one would be 400 tokens a second, and what they add is how a voice sounds, which a model that answers in text does
-not need. The semantic codebook is distilled from speech representations and carries what is said.
+into one would be 400 tokens a second, and they add the sound of the voice, which a model that answers in text does not
+need. The semantic codebook is distilled from speech representations and carries the spoken words.
 
-Mimi hears one utterance a call: its encoder knows no padding mask (transformers 5.23), and so the codes of an utterance
-cannot depend on what else is tokenized.
+Mimi encodes one utterance for each call, because its encoder has no padding mask (transformers 5.23). So the codes of
+an utterance cannot depend on other utterances.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class MimiCodec:
                         f"utterance {position}: samples have to be finite; this array holds NaN or infinity"
                     )
                 wave = soxr.resample(samples, SAMPLE_RATE_HZ, self._model.config.sampling_rate)
-                # Resampling rounds the length: whole frames are asked for, so that their number follows from `samples`.
+                # Resampling rounds the length: pad to whole frames, so that their number follows from `samples`.
                 whole = token_count(len(samples)) * round(self._model.config.sampling_rate / TOKEN_RATE_HZ)
                 padded = np.zeros(whole, np.float32)
                 padded[: min(len(wave), whole)] = wave[:whole]

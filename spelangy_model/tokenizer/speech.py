@@ -6,12 +6,12 @@ training (train_speech.py), files other than the checkpoint, or knowledge of chu
 The encoder is FastConformer (transformers' ParakeetEncoder, arXiv 2305.05084) behind three strided convolutions over
 time, which bring 100 frames a second to 12.5. A linear layer, a batch normalization and finite scalar
 quantization (arXiv 2309.15505, vector_quantize_pytorch) follow; the codes are read by a small convolutional head
-that is trained with CTC on characters and needs nothing but the codes, so `transcribe_codes` says what they carry.
+that is trained with CTC on characters and needs only the codes, so `transcribe_codes` shows what they carry.
 
-Why fixed shapes: the codes of an utterance must not depend on what it is batched with, to the last token. Masks
+Why fixed shapes: the codes of an utterance must not depend on the rest of the batch, down to the last token. Masks
 remove the neighbours and the padding; but matrix kernels may add in another order when a batch has another
 shape, and a value at the edge between two levels then falls to the other side. So an utterance is always
-computed at the one shape (rows, frames) that its own length determines, rows being filled up with nothing.
+computed at the one shape (rows, frames) that its own length determines, with empty rows as filling.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class _SharedProjection(nn.Linear):
 class Subsampling(nn.Module):
     """Eight frames to one by three strided convolutions over time, over all mel bins at once.
 
-    It stands in the place of the encoder's own two-dimensional convolutions, which at a small width learn about three
+    It replaces the encoder's own two-dimensional convolutions, which at a small width learn about three
     times more slowly (measured at 1.4 M parameters).
     """
 
@@ -192,7 +192,7 @@ class Subsampling(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm1d(size) for size in sizes[1:])
 
     def forward(self, features: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Return (batch, ceil(frames / 8), hidden) of (batch, frames, mel_bins); padding counts for nothing."""
+        """Return (batch, ceil(frames / 8), hidden) of (batch, frames, mel_bins); padding has no effect."""
         hidden, mask = features.transpose(1, 2), attention_mask.to(features.dtype)[:, None]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             hidden = nn.functional.silu(norm(convolution(hidden * mask)))
@@ -234,7 +234,7 @@ class SpeechTokenizer(PreTrainedModel):
         width = config.encoder["subsampling_conv_channels"]
         self.encoder.add_module("subsampling", Subsampling(config.encoder["num_mel_bins"], width, hidden))
         self.to_latent = nn.Linear(hidden, latent)
-        # With nothing to bring them back to, latents shrink until the quantizer gives one code.
+        # Without a normalization, latents shrink until the quantizer gives one code.
         self.normalization = nn.BatchNorm1d(latent, affine=False)
         with torch.device("cpu"):  # it reads its own tables, which loading would put on the meta device
             self.quantizer = FSQ(levels=list(config.fsq_levels))
@@ -255,7 +255,7 @@ class SpeechTokenizer(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> SpeechTokenizer:
-        """Load a checkpoint folder in float32 (unless `dtype` says otherwise), in evaluation mode."""
+        """Load a checkpoint folder in float32 (unless `dtype` is given), in evaluation mode."""
         kwargs = {"dtype": torch.float32, "use_safetensors": True, **kwargs}
         return super().from_pretrained(*args, **kwargs)
 
@@ -272,7 +272,7 @@ class SpeechTokenizer(PreTrainedModel):
         return self.to_latent(hidden), torch.arange(hidden.shape[1], device=features.device) < tokens[:, None]
 
     def normalize(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Normalize the latents of speech tokens; padding takes no part and stays zero."""
+        """Normalize the latents of speech tokens; padding is left out and stays zero."""
         normal = torch.zeros_like(latents)
         normal[mask] = self.normalization(latents[mask])
         return normal
@@ -341,7 +341,7 @@ class SpeechTokenizer(PreTrainedModel):
 
     @torch.inference_mode()
     def transcribe_codes(self, utterances: Sequence[np.ndarray]) -> list[str]:
-        """Return what the CTC head reads in each utterance's codes (greedy), in the characters of `ctc_text`."""
+        """Return the CTC head's transcript of each utterance's codes (greedy), in the characters of `ctc_text`."""
         texts = []
         with one_thread():
             for codes in utterances:
@@ -352,7 +352,7 @@ class SpeechTokenizer(PreTrainedModel):
         return texts
 
     def transcribe(self, utterances: Sequence[np.ndarray]) -> list[str]:
-        """Return what the CTC head reads in the codes of each utterance (mono float32 at 16 kHz)."""
+        """Return the CTC head's transcript of the codes of each utterance (mono float32 at 16 kHz)."""
         return self.transcribe_codes(self.encode(utterances))
 
 
@@ -365,8 +365,8 @@ def greedy_text(log_probabilities: torch.Tensor) -> str:
 def save_checkpoint(model: SpeechTokenizer, folder: Path) -> None:
     """Write config.json and model.safetensors, weights in half precision; `from_pretrained` loads them to float32.
 
-    Statistics stay in full precision. The model itself is rounded too, so that what is measured afterwards is what
-    was written.
+    Statistics stay in full precision. The model itself is rounded too, so that later measurements are of the
+    saved model.
     """
     folder.mkdir(parents=True, exist_ok=True)
     halves = {name: weight.detach().half() for name, weight in model.named_parameters()}

@@ -1,4 +1,4 @@
-"""Running checkpoints of the speech tokenizer's training: what an exact resume needs, and nothing else.
+"""Running checkpoints of the speech tokenizer's training: the state for an exact resume, and nothing else.
 
 Put here: writing and reading that state. Do not put here: the loop (train_speech.py), or the finished checkpoint
 (speech.save_checkpoint).
@@ -8,7 +8,7 @@ Put here: writing and reading that state. Do not put here: the loop (train_speec
                          state.json              step, digest of what is trained, curve, frames seen
 
 Learning rate, data position and masks are functions of the step, and nothing else is drawn while training. A checkpoint
-is written beside and renamed: it is there whole or not at all.
+is written to a temporary folder and renamed, so it is either complete or absent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunningState:
-    """Where a training stands after `step` steps; `digest` says which training it is."""
+    """The state of a training after `step` steps; `digest` identifies the training."""
 
     digest: str
     step: int = 0
@@ -61,7 +61,7 @@ def save(work: Path, state: RunningState, modules: nn.Module, optimizer: torch.o
 
 
 def restore(work: Path, digest: str, modules: nn.Module, optimizer: torch.optim.Optimizer) -> RunningState:
-    """Put the newest checkpoint of this very training back, to the bit; without one the state is that of step 0."""
+    """Restore the newest checkpoint of this training, bit for bit; without one the state is that of step 0."""
     folders = [item for item in work.iterdir() if _NAME.fullmatch(item.name)] if work.is_dir() else []
     for folder in sorted(folders, reverse=True):
         found = json.loads((folder / "state.json").read_text())

@@ -30,7 +30,7 @@ class CodebookHealth:
 def codebook_health(utterances: Iterable[np.ndarray], codebook_size: int) -> CodebookHealth:
     """Count codes over `utterances` (integer arrays of shape (tokens,)).
 
-    Raises ValueError when a code lies outside 0 to codebook_size - 1.
+    Raises ValueError when a code is outside 0 to codebook_size - 1.
     """
     counts = np.zeros(codebook_size, np.int64)
     repeats = pairs = 0

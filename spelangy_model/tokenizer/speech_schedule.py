@@ -1,6 +1,6 @@
-"""The literals of a speech tokenizer's training, and the order in which it sees its speech.
+"""The parameters of a speech tokenizer's training, and the order of its training speech.
 
-Put here: what can be said of a training without a tensor, so that a recipe can name it without torch. Do not put
+Put here: all of a training's definition that needs no tensor, so that a recipe can use it without torch. Do not put
 here: the training itself (train_speech.py).
 """
 
@@ -21,7 +21,7 @@ _FRAMES_PER_S = 100
 
 @dataclass(frozen=True, slots=True)
 class SpeechTraining:
-    """The literals of a training; `batch_s` is seconds of audio a step, padding included."""
+    """The parameters of a training; `batch_s` is seconds of audio a step, padding included."""
 
     steps: int = 3600
     unquantized_steps: int = 400

@@ -3,9 +3,9 @@
 Put here: training, saving and loading of the text vocabulary, and the one rule for turning a text into ids. Do not
 put here: markers and speech codes (vocab.py) or where texts come from (stages).
 
-The rule: a text is encoded with one space before it. A word then has one id wherever it stands, texts of
-neighbouring chunks join with their boundary kept, and an answer's first token is the same after a question that was
-spoken and after one that was written. `decode_text` takes the space away again, so the round trip is exact.
+The rule: a text is encoded with one space before it. A word then has the same id at every place, texts of
+adjacent chunks join with their boundary kept, and an answer's first token is the same after a question that was
+spoken and after one that was written. `decode_text` removes the space, so the round trip is exact.
 Source: byte-level BPE as in GPT-2, by the `tokenizers` library.
 """
 
@@ -73,7 +73,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def decode_text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """Return the text of ids made by `encode_texts`: exactly the text that went in."""
+    """Return the text of ids made by `encode_texts`: exactly the original text."""
     return tokenizer.decode(list(ids), skip_special_tokens=False).removeprefix(" ")
 
 

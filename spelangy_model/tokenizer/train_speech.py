@@ -1,18 +1,18 @@
 """Training of the speech tokenizer: CTC on the characters that the codes spell.
 
-Put here: the recipe of the training, its data order, and the measure of what the codes carry. Do not put here: the
-model (speech.py), where the speech comes from, or files.
+Put here: the recipe of the training, its data order, and the measure of the words in the codes. Do not put here:
+the model (speech.py), the source of the speech, or files.
 
-What is decisive (each was measured at this size; without it the training fails or crawls):
+The decisive choices (each was measured at this size; without it the training fails or is very slow):
 - the latents pass a batch normalization before the quantizer, and for the first `unquantized_steps` they reach the head
   as they are: a quantizer that rounds from the start settles on one code and stays there;
 - the latents' dimensions are kept uncorrelated by a term of the loss: where two of them rise and fall together, a
   quarter of the codes is never used; the others then have to carry more, and more characters are lost;
 - the heads begin with a preference for the blank, as nearly all of CTC's steps are blank;
-- part of the speech is random words, so that words are learned and not sentences by heart;
+- part of the speech is random words, so that it learns words and does not memorize sentences;
 - stretches of time and bands of the spectrum are masked (SpecAugment, arXiv 1904.08779).
-A second CTC head names whole words of the training texts. It is dropped after the training: it makes words, not only
-letters, easy to tell apart in the codes, which is what a language model has to do with them.
+A second CTC head predicts whole words of the training texts, and is dropped after the training. It makes the codes
+separate words, not only letters, as the language model needs.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class TrainedSpeechTokenizer:
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """What the CTC head reads in the codes, against what was said."""
+    """The CTC head's transcript of the codes, compared with the spoken text."""
 
     character_error_rate: float
     word_error_rate: float
@@ -110,7 +110,7 @@ def initialize(model: nn.Module) -> None:
     """Draw weights (from torch's generator) so that signals keep their variance from layer to layer (He et al. 2015).
 
     Biases start at zero: with torch's own rule they outweigh the signal after five small convolutions, and the encoder
-    settles on one output whatever it hears.
+    converges to one output for every input.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
@@ -137,10 +137,10 @@ def train_speech_tokenizer(
     checkpoint_every_steps: int = CHECKPOINT_EVERY_STEPS,
     progress: Progress = silent,
 ) -> TrainedSpeechTokenizer:
-    """Train a speech tokenizer. On a CPU the same examples and literals give the same weights, to the bit.
+    """Train a speech tokenizer. On a CPU the same examples and parameters give the same weights, bit for bit.
 
-    With a folder `work` the training leaves a checkpoint there every so many steps, and one that was cut off goes on at
-    the last of them, to the same weights. Raises ValueError when there are no examples, and RuntimeError when the loss
+    With a folder `work` the training saves a checkpoint there at regular steps, and an interrupted training continues
+    from the last one, to the same weights. Raises ValueError when there are no examples, and RuntimeError when the loss
     is no longer finite.
     """
     if not examples:
@@ -246,7 +246,7 @@ def _ctc(log_probabilities: torch.Tensor, lengths: torch.Tensor, labels: list[to
         torch.cat(labels),
         lengths,
         torch.tensor([len(one) for one in labels]),
-        zero_infinity=True,  # a text whose words do not fit its steps teaches the word head nothing
+        zero_infinity=True,  # a text with more words than steps does not train the word head
     )
 
 

@@ -1,14 +1,14 @@
 """The joint vocabulary of a speech language model: text ids, then markers, then speech codes.
 
-Put here: which id means what, and how a causal LM and its tokenizer are widened to it. Do not put here: how a
-sequence is written with these ids (data/interleave.py).
+Put here: the meaning of ids, and the extension of a causal LM and its tokenizer to them. Do not put here: the format
+of sequences (data/interleave.py).
 
     0 .. text_size - 1                    the text tokenizer's ids, unchanged
     text_size .. text_size + 4            <bos> <eos> <|speech_start|> <|speech_end|> <pad>
     text_size + 5 ..                      speech codes, code c at first_code + c; they end the vocabulary
 
 Codes come last so that a text-only LM (codebook_size 0, its markers trained) is widened by appending rows. The
-layout is part of a checkpoint's identity: it lies beside the weights and is compared on every load.
+layout is part of a checkpoint's identity: it is stored beside the weights and compared on every load.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ MARKERS = ("<bos>", "<eos>", "<|speech_start|>", "<|speech_end|>", "<pad>")
 
 
 class LayoutError(ValueError):
-    """A vocabulary that is not the one that was expected."""
+    """A vocabulary that differs from the expected one."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which id means what. `codebook_size` is 0 for a text-only model."""
+    """The meaning of ids. `codebook_size` is 0 for a text-only model."""
 
     text_size: int
     codebook_size: int
@@ -130,8 +130,8 @@ def extend_model(model: PreTrainedModel, layout: Layout, known_size: int, seed: 
 
     The rule for new rows, of the input embedding and (if untied) of the output embedding alike: each is drawn from a
     normal distribution with the mean and the standard deviation, per dimension, of the known rows. So a new
-    token starts where the old ones live and neither wins nor loses the softmax by its scale. `known_size` is
-    the text size for a foreign LM (its padding rows count as new) and the whole size for a text-only model of
+    token starts in the distribution of the old ones, and its scale does not favour it in the softmax. `known_size` is
+    the text size for an external LM (its padding rows count as new) and the whole size for a text-only model of
     this project. The draw depends on `seed` and the row's width only.
     """
     import torch
@@ -155,9 +155,9 @@ def extend_model(model: PreTrainedModel, layout: Layout, known_size: int, seed: 
 
 
 def check_checkpoint(model: PreTrainedModel, folder: Path, expected: Layout | None = None) -> Layout:
-    """Return the layout that lies beside a loaded model after checking it against the weights (and `expected`).
+    """Return the layout stored beside a loaded model after checking it against the weights (and `expected`).
 
-    Raises LayoutError: training or scoring with another layout would run on wrong ids without a sign.
+    Raises LayoutError: training or scoring with another layout would silently use wrong ids.
     """
     layout = Layout.load(folder)
     if expected is not None and layout != expected:

@@ -1,4 +1,4 @@
-"""Checkpoints: a Hugging Face folder, and beside it what an exact resume needs.
+"""Checkpoints: a Hugging Face folder, and the state for an exact resume.
 
 Put here: writing and reading of model folders and of the running state. Do not put here: the loop.
 
@@ -9,8 +9,8 @@ Put here: writing and reading of model folders and of the running state. Do not 
            state.json                          the step, the spec's digest (running checkpoints only)
 
 The learning rate and the data position are functions of the step, and nothing draws random numbers while training,
-so the step is all that is to be kept. A running checkpoint is written beside and renamed: it is there whole or not
-at all.
+so only the step is saved. A running checkpoint is written to a temporary folder and renamed, so it is either complete
+or absent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NAME = re.compile(r"checkpoint-(\d{8})")
 def whole_weights(model: PreTrainedModel) -> dict[str, torch.Tensor] | None:
     """Return the weights of a model that is spread over processes, on the CPU; None for one that is whole.
 
-    Every process has to call it. A tied weight is there once.
+    Every process must call it. A tied weight is included once.
     """
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return None
@@ -73,7 +73,7 @@ def save_running(
 ) -> None:
     """Write the checkpoint after `step` steps into `work`, then remove the older ones.
 
-    Every process has to call it; one `writes`.
+    Every process must call it; one `writes`.
     """
     folder = work / f"checkpoint-{step:08d}"
     draft = work / f".{folder.name}"
@@ -98,7 +98,7 @@ def save_running(
 
 
 def find_running(work: Path, digest: str) -> tuple[Path, int] | None:
-    """Return the newest checkpoint of this very run in `work` and its step; one of another spec is never believed."""
+    """Return the newest checkpoint of this run in `work` and its step; checkpoints of other specs are ignored."""
     if not work.is_dir():
         return None
     for folder in sorted((item for item in work.iterdir() if _NAME.fullmatch(item.name)), reverse=True):
@@ -109,7 +109,7 @@ def find_running(work: Path, digest: str) -> tuple[Path, int] | None:
 
 
 def restore_optimizer(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
-    """Put the moments of a checkpoint back, to the bit."""
+    """Restore the moments of a checkpoint, bit for bit."""
     moments = load_file(folder / "optimizer.safetensors")
     for name, parameter in model.named_parameters():
         optimizer.state[parameter] = {

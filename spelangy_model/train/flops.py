@@ -1,4 +1,4 @@
-"""What a training step costs in floating-point operations, and what a device could do.
+"""The floating-point operations of a training step, and the peak rate of a device.
 
 Put here: the count behind MFU (model FLOPs utilization). Do not put here: timing. Counted as in "PaLM" (Chowdhery et
 al., 2022), but what packed rows really compute: attention within documents, the output layer where the loss counts.
@@ -17,7 +17,7 @@ PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L
 def step_flops(config: Any, lengths: np.ndarray, loss_positions: int) -> float:
     """Return the operations of forward and backward over sequences of these lengths in positions.
 
-    Padding is no work, nor is what is computed again. A multiplication and an addition are two; backward is twice
+    Padding and recomputation do not count as work. A multiplication and an addition are two; backward is twice
     forward.
     """
     width, layers = config.hidden_size, config.num_hidden_layers

@@ -1,8 +1,8 @@
 """One run on several processes: replicated (DDP) or sharded (FSDP2).
 
-Put here: how a module is distributed and how a whole tensor is had back from its parts. Do not put here: the loop.
+Put here: the distribution of a module and the gathering of whole tensors. Do not put here: the loop.
 
-Which one it is follows from the launcher: `accelerate launch` with an FSDP configuration sets ACCELERATE_USE_FSDP.
+The launcher decides which one: `accelerate launch` with an FSDP configuration sets ACCELERATE_USE_FSDP.
 Accelerate itself shards on accelerators only; here PyTorch's fully_shard is called, layer by layer, so that the same
 code runs on two processes of a CPU.
 """
@@ -55,7 +55,7 @@ def without_sync(module: Any, accelerator: Accelerator) -> AbstractContextManage
 
 
 def whole(tensor: Any) -> torch.Tensor:
-    """Return a tensor that is spread over processes as one; every process has to ask for it."""
+    """Return a tensor that is spread over processes as one; every process must call it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 

@@ -1,15 +1,14 @@
 """The training process: `accelerate launch ... -m spelangy_model.train.run SPEC.json`.
 
-Put here: the loop, from a spec to a checkpoint. Do not put here: what a mix or a recipe is. It is the only path by
-which a model is trained, also a tiny one, and it runs alone: imports are narrow, everything it needs is in the
-spec. Under Dagster it reports through Pipes; outside it prints the same lines.
+Put here: the loop, from a spec to a checkpoint. Do not put here: mixes or recipes. All models are trained by this loop,
+tiny ones too. The process runs alone: it imports little, and the spec holds all that it needs. Under Dagster it reports
+through Pipes; outside it prints the same lines.
 
-Files in `out`: the model's folder (checkpoint.py), `metrics.jsonl` (one line a step: loss in nats over the
+Files in `out`: the model's folder (checkpoint.py), `metrics.jsonl` (one line for each step: loss in nats over the
 positions that count, loss tokens, positions, learning rate, gradient norm, cumulative share of positions by source) and
 `timing.jsonl` (seconds, tokens/s, model FLOP/s, MFU, peak memory, which differ from run to run), and `tensorboard/`.
 
-With one or two processes of one thread a run is deterministic to the bit, and so is one that was killed and started
-again.
+With one or two processes of one thread a run is bit-exact, also after it was killed and started again.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ TENSORBOARD = "tensorboard"
 
 
 class PackedLoss(nn.Module):
-    """The summed next-token loss of packed rows; a module of its own so that DDP sees one forward."""
+    """The summed next-token loss of packed rows; a separate module, so that DDP sees one forward."""
 
     def __init__(self, model: Any, fused: bool = False):
         super().__init__()
@@ -75,7 +74,7 @@ class PackedLoss(nn.Module):
             input_ids=input_ids, position_ids=position_ids, documents=documents, use_cache=False
         ).last_hidden_state
         counts = loss_mask[:, 1:].bool()
-        if self.fused is not None:  # the logits are never there as a whole
+        if self.fused is not None:  # the whole logits are never materialized
             head = self.model.get_output_embeddings().weight
             return self.fused(head, hidden[:, :-1][counts], input_ids[:, 1:][counts])
         scores = logits(self.model, hidden[:, :-1][counts])
@@ -168,7 +167,7 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
     recent: list[tuple[float, int]] = []
     with contextlib.ExitStack() as stack:
         if accelerator.is_main_process:
-            # Line by line: whoever waits for this process counts them.
+            # Line buffered: the parent process counts the lines.
             metrics = stack.enter_context(metrics_path.open("a", buffering=1))
             timing = stack.enter_context(timing_path.open("a"))
             from torch.utils.tensorboard import SummaryWriter
@@ -224,7 +223,7 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
 def _metrics_line(
     step: int, loss: float, norm: float, rate: float, batch: Batch, sources: Counter[str]
 ) -> dict[str, Any]:
-    """Return what a step gave: the same from run to run."""
+    """Return the results of a step, which are equal from run to run."""
     total = sources.total()
     return {
         "step": step + 1,
@@ -241,7 +240,7 @@ def _metrics_line(
 def _timing_line(
     step: int, seconds: float, positions: int, batch: Batch, config: Any, accelerator: Accelerator
 ) -> dict[str, Any]:
-    """Return what a step cost: other from run to run. `mfu` is None where the device's peak is not known."""
+    """Return the cost of a step, which differs from run to run. `mfu` is None where the device's peak is not known."""
     on_gpu = accelerator.device.type == "cuda"
     peak = peak_flops(torch.cuda.get_device_name(accelerator.device)) if on_gpu else None
     flops = step_flops(config, batch.lengths, int(batch.loss_mask[:, 1:].sum()))

@@ -1,9 +1,9 @@
 """The options of a training run, and what its process reads: one JSON file.
 
 Put here: each option of a training, declared and checked once, and the fields of the file. Do not put here: the loop
-(run.py), or which run has which options (recipes). Paths, the device and the checkpoint interval
-say where and how; everything else bears the identity of the run and is digested, so that a checkpoint of
-another run is never continued.
+(run.py), or which run has which options (recipes). Paths, the device and the checkpoint interval are not
+part of a run's identity. All other fields are, and are digested, so that a checkpoint of another run is never
+continued.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TrainingOptions:
     """How a model is trained.
 
     A step takes `batch_rows` rows, `micro_rows` at a time on each process; the rows are read in order, and again from
-    the first when they are through. The learning rate rises over `warmup_steps`; with the schedule wsd (warm up, stay,
+    the first after the last. The learning rate rises over `warmup_steps`; with the schedule wsd (warm up, stay,
     decay) it falls to 0 over the last `decay_steps`, with cosine along half a cosine over all that is left, and
     `decay_steps` is 0. `precision` is float32 or bfloat16 (autocast; weights stay float32). `activation_checkpointing`
     computes a layer's activations again in the backward pass; `compile` compiles the decoder layers; `fused_loss` takes
@@ -74,8 +74,8 @@ class TrainSpec(TrainingOptions):
 
     It starts either from `init_checkpoint` (a Hugging Face folder: its own vocabulary is widened to the layout)
     or from `init_preset` with the text tokenizer in the folder `tokenizer`. `rows` are the shards, in order. `inputs`
-    are the versions of what is read: literals that enter the digest. The finished model goes to `out`, checkpoints of
-    the running one to `work`.
+    are the versions of the inputs, as part of the digest. The finished model is saved in `out`, checkpoints
+    of the running training in `work`.
     """
 
     rows: tuple[str, ...]
@@ -100,7 +100,7 @@ class TrainSpec(TrainingOptions):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the fields that bear identity."""
+        """SHA-256 of the fields that identify the run."""
         fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _WHERE}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 

@@ -2,9 +2,10 @@
 
 Put here: that adapter. Do not put here: Whisper through its own library (openai_whisper.py).
 
-faster-whisper's own batched pipeline drops what a window says after its last timestamp, and lets the times of a window
-depend on the one before. So the stack of windows is encoded and decoded here at once, each window is timed by itself,
-and one that its decoder left unfinished is decoded again from where it stopped, as faster-whisper does one by one.
+faster-whisper's own batched pipeline drops the words of a window after its last timestamp, and lets the times of a
+window depend on the one before. So the stack of windows is encoded and decoded here at once, each window is timed by
+itself, and one that its decoder left unfinished is decoded again from where it stopped, as faster-whisper does one by
+one.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from spelangy_model.weights import whisper_ct2
 
 @dataclass(frozen=True)
 class FasterWhisper:
-    """The literals.
+    """The parameters.
 
-    A multilingual model finds the language of each window from the same encoding from which it decodes. A window of
-    a language that is not in `languages`, detected with at least `certain_language_probability`, is not decoded; an
-    empty `languages` decodes all. An English-only model takes every window as English. `initial_prompt` is text that
-    the model takes as said before each window, `hotwords` are words that it is to expect. `batch_windows` windows are
+    A multilingual model finds the language of each window from the same encoding from which it decodes. A window of a
+    language that is not in `languages`, detected with at least `certain_language_probability`, is not decoded; an empty
+    `languages` decodes all. An English-only model takes every window as English. `initial_prompt` is text that the
+    model takes as spoken before each window, `hotwords` are words that it should expect. `batch_windows` windows are
     encoded and decoded at once.
     """
 
@@ -152,7 +153,7 @@ class _Recognizer:
         return spoken
 
     def _rest(self, window: Window, from_s: float, before: Sequence[Word], language: str) -> list[Word]:
-        """Decode what a window holds from `from_s` on, where its decoder stopped short of the end."""
+        """Decode the rest of a window from `from_s` on, where its decoder stopped before the end."""
         begin_s = max([from_s, *(word.end_s for word in before)])
         if len(window.samples) / SAMPLE_RATE_HZ - begin_s < 0.2:
             return []
@@ -176,7 +177,7 @@ class _Recognizer:
         from faster_whisper.transcribe import TranscriptionOptions
 
         # One temperature: the fallback to others samples, and is neither cheap nor repeatable. Whisper decodes its
-        # timestamps too: without them it goes on after the last word ("Thank you.").
+        # timestamps too: without them it adds text after the last word ("Thank you.").
         return TranscriptionOptions(
             beam_size=self._system.beam_size,
             best_of=1,

@@ -29,10 +29,10 @@ from spelangy_model.weights import whisper_openai
 
 @dataclass(frozen=True)
 class WhisperTimestamped:
-    """The literals; in float32, greedy.
+    """The parameters; in float32, greedy.
 
     A window whose language is not known beforehand is taken as the first of `languages`. `initial_prompt` is text that
-    the model takes as said before each window.
+    the model takes as spoken before each window.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""From the pieces of a tokenizer, placed on frames, to words.
+"""Join the pieces of a tokenizer, placed on frames, into words.
 
-Put here: what CTC and transducer models share. Do not put here: models.
+Put here: code that CTC and transducer models share. Do not put here: models.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from spelangy_model.records import Word
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A token as text, the frames that spoke it (`end` exclusive) and its probability."""
+    """A token as text, its frames (`end` exclusive) and its probability."""
 
     text: str
     begin: int
@@ -25,7 +25,7 @@ def words_of(pieces: Iterable[Piece], frame_s: float) -> list[Word]:
     """Join pieces into words; a word's confidence is the mean of its pieces' probabilities.
 
     A word begins at a piece that starts with "\\u2581" (SentencePiece) and ends at a "|" (Wav2Vec2); special tokens
-    ("<s>", "[UNK]" and their like) say nothing.
+    ("<s>", "[UNK]" and similar ones) are dropped.
     """
     words: list[Word] = []
     text: list[str] = []
@@ -41,10 +41,10 @@ def words_of(pieces: Iterable[Piece], frame_s: float) -> list[Word]:
     for piece in pieces:
         if piece.text == "|" or piece.text.startswith("\u2581"):
             close()
-        said = piece.text.lstrip("\u2581|")
-        if not said or (said[0], said[-1]) in {("<", ">"), ("[", "]")}:
+        token = piece.text.lstrip("\u2581|")
+        if not token or (token[0], token[-1]) in {("<", ">"), ("[", "]")}:
             continue
-        text.append(said)
+        text.append(token)
         spoken.append(piece)
     close()
     return words
@@ -55,8 +55,8 @@ def ctc_words(
 ) -> list[Word]:
     """Return the words of a greedy CTC path.
 
-    `pieces`, `ids` and `probabilities` hold a frame's best token as text, its id and its probability. Equal
-    neighbours are one token with the highest of their probabilities, blanks none.
+    `pieces`, `ids` and `probabilities` hold each frame's best token as text, its id and its probability. Equal
+    neighbours are one token with the highest of their probabilities; blanks are dropped.
     """
     found: list[Piece] = []
     last = blank

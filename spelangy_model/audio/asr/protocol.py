@@ -1,6 +1,6 @@
-"""What a recognizer promises, and what its adapters share.
+"""The interface of recognizers, and code that their adapters share.
 
-Put here: the protocol, its result and error, how a model is found on this machine. Do not put here: any system.
+Put here: the protocol, its result and error, the search for a model on this machine. Do not put here: any system.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ PACKAGED = "package:"
 
 
 class AsrError(Exception):
-    """A recognizer cannot be had or did not do its work; the text says what is missing and how to get it."""
+    """A recognizer is not available or failed; the text states what is missing and how to get it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
-    """What a system heard in a window.
+    """The words that a system recognized in a window.
 
     `words`: in order of time, times in seconds from the window's start, never overlapping, confidence 0 to 1.
     `language`: ISO 639-1 code of the window, `language_probability` 0 to 1 (1.0 where it was known beforehand).
-    `decoded`: False when the window was passed over because its language is surely none of the system's.
+    `decoded`: False when the window was skipped because the system surely does not know its language.
     """
 
     words: list[Word] = field(default_factory=list)
@@ -41,16 +41,16 @@ class WindowResult:
 
 
 class Recognizer(Protocol):
-    """A loaded system. `recognize` returns one result a window, in their order."""
+    """A loaded system. `recognize` returns one result for each window, in order."""
 
     def recognize(self, windows: Sequence[Window]) -> list[WindowResult]: ...
 
 
 class AsrSystem(Protocol):
-    """A system as literals of a recipe.
+    """The configuration of a system in a recipe.
 
-    `joins_recordings`: whether the system is worth windows that hold turns of several recordings. One whose call costs
-    the same whatever its length is; one that adapts to the sound of a recording is not.
+    `joins_recordings`: whether the system gains from windows with turns of several recordings. This is so if a call
+    has the same cost at every length, and not if the system adapts to the sound of a recording.
     """
 
     @property
@@ -60,14 +60,14 @@ class AsrSystem(Protocol):
     def joins_recordings(self) -> bool: ...
 
     def locate(self, cache_dir: Path) -> Path:
-        """Return where its model lies. Raises AsrError, with the cure, when package or model is missing. Cheap."""
+        """Return the path of its model. Raises AsrError, with the cure, when package or model is missing. Cheap."""
         ...
 
     def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer: ...
 
 
 def recognize_all(system: str, recognizer: Recognizer, windows: Sequence[Window]) -> list[WindowResult]:
-    """Return the recognizer's results; AsrError, naming the system, when it gives fewer or more than it was asked."""
+    """Return the recognizer's results; AsrError, naming the system, if their number is wrong."""
     results = recognizer.recognize(windows)
     if len(results) != len(windows):
         raise AsrError(f"{system} gave {len(results)} results for {len(windows)} windows; its adapter is broken")
@@ -78,13 +78,13 @@ def recognize_all(system: str, recognizer: Recognizer, windows: Sequence[Window]
 
 
 def need(module: str, system: str) -> None:
-    """Raise AsrError unless a module is there, without importing it."""
+    """Raise AsrError unless a module is installed, without importing it."""
     if lacking := missing(module):
         raise AsrError(f"{system}: {lacking}")
 
 
 def packaged(find: Callable[[WhisperName, Path], Path], model: str, system: str, cache_dir: Path) -> Path:
-    """Return where a package's Whisper lies, found by `find`."""
+    """Return the path of a package's Whisper, found by `find`."""
     try:
         return find(model.removeprefix(PACKAGED), cache_dir)  # pyright: ignore[reportArgumentType]
     except (WeightsError, ValueError) as error:
@@ -100,7 +100,7 @@ def local(model: str, system: str) -> Path:
 
 
 def local_safetensors(model: str, system: str) -> Path:
-    """Return the folder of a model of transformers, as `local` does, once it is sure that it is only data."""
+    """Return the folder of a model of transformers, as `local` does, after checking that it holds only data."""
     folder = local(model, system)
     try:
         check_settings(folder)
@@ -117,7 +117,7 @@ def batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
 
 
 def tidy(words: Sequence[Word], duration_s: float) -> list[Word]:
-    """Return the words that say something, whole, with times in order and inside of the window."""
+    """Return the words with text, unbroken, with times in order and inside the window."""
     inside = [
         Word(
             word.text,
@@ -131,11 +131,11 @@ def tidy(words: Sequence[Word], duration_s: float) -> list[Word]:
 
 
 def whole_words(words: Sequence[Word]) -> list[Word]:
-    """Return words as they were written: the parts that a recognizer gave of one joined, several in one parted.
+    """Return the written words: parts of one word are joined, and several words in one are split.
 
     Whisper's words begin with the space before them. Where a system's words do, one that does not begin with a space
     continues the word before it (" 42", "-line"; " $25", ".37"), with the mean of their confidences by characters. A
-    word with a space inside ("have $25") is several, whose times are shared out by characters.
+    word with a space inside ("have $25") is several words; their times are divided by characters.
     """
     spaced = any(word.text[:1].isspace() for word in words)
     joined: list[Word] = []

@@ -1,4 +1,4 @@
-"""CMU PocketSphinx: a recognizer of another kind than neural ones, so that its errors are of another kind too.
+"""CMU PocketSphinx: a recognizer without a neural network, so that its errors differ from those of neural ones.
 
 Put here: that adapter. Do not put here: forced alignment.
 """
@@ -25,7 +25,7 @@ _PRONUNCIATION = re.compile(r"\(\d+\)$")
 
 @dataclass(frozen=True)
 class PocketSphinx:
-    """The literals. `model` is "package:en-us" (the wheel's own) or a folder with en-us, en-us.lm.bin and a .dict.
+    """The parameters. `model` is "package:en-us" (the wheel's own) or a folder with en-us, en-us.lm.bin and a .dict.
 
     Every window is taken as English. A word's confidence is its posterior on the lattice. `flat_pass` searches a second
     time over the words of the first; on read and telephone speech that took a quarter more time and gained nothing.
@@ -65,7 +65,7 @@ class _Recognizer:
             fwdflat=system.flat_pass,
             loglevel="FATAL",
         )
-        # A new decoder gives its first utterance posteriors of its own; from the second on equal sound has equal ones.
+        # The first utterance of a new decoder has other posteriors; from the second on equal sound has equal ones.
         self._decode(np.zeros(SAMPLE_RATE_HZ // 10, np.float32))
 
     def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
@@ -86,7 +86,7 @@ class _Recognizer:
         return WindowResult(tidy(words, len(window.samples) / SAMPLE_RATE_HZ), "en", 1.0)
 
     def _decode(self, samples: np.ndarray) -> None:
-        # What it learned of the channel and the noise of the window before would change what it hears in this one.
+        # The decoder adapts to channel and noise: without a reset, the result would depend on the window before.
         self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw((np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes(), full_utt=True)

@@ -1,10 +1,10 @@
-"""Hearing many recordings in few calls: windows that several share, and again alone what a shared one got wrong.
+"""Recognize many recordings in few calls: recordings share windows, and failed ones are recognized again alone.
 
-Put here: that way of asking a recognizer, and how one sees that it lost its place. Do not put here: how windows are
-joined (windows.py), or which systems and recordings are asked in this way.
+Put here: calls with shared windows, and the detection of failures in them. Do not put here: joining windows
+(windows.py), or the choice of systems and recordings.
 
-A Whisper call costs the same whatever its length, so short recordings share a window. Whisper sometimes loses its
-place in such a one: it passes a recording by, or goes on with what the one before made likely ("6, 7, 8, 9, ...").
+A Whisper call costs the same whatever its length, so short recordings share a window. Whisper sometimes fails
+in a shared window: it skips a recording, or continues the one before with likely text ("6, 7, 8, 9, ...").
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from spelangy_model.audio.asr.protocol import Recognizer, WindowResult, recogniz
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import MAX_WINDOW_S, PAUSE_S, Window, join_windows, words_by_place
 
-# More letters and marks, without spaces, than anyone says in a second.
+# More letters and marks, without spaces, than any speaker reaches in a second.
 MAX_CHARACTERS_PER_S = 25.0
 
 IsDoubtful = Callable[[int, WindowResult], bool]
@@ -24,7 +24,7 @@ IsDoubtful = Callable[[int, WindowResult], bool]
 
 @dataclass(frozen=True, slots=True)
 class SharedResults:
-    """`results` one a window, in their order, and the calls that it took: `shared` first, then `again`."""
+    """`results`, one for each window, in order, and the numbers of calls: `shared`, then `again`."""
 
     results: list[WindowResult]
     shared: int
@@ -32,7 +32,7 @@ class SharedResults:
 
 
 def unlike_speech(window: Window, result: WindowResult) -> bool:
-    """Say whether nothing was heard in a window that was decoded, or more in a second than anyone says."""
+    """Return whether a decoded window has no words, or more characters in a second than any speaker reaches."""
     characters = sum(len(word.text) for word in result.words)
     sound_s = sum(piece.length for piece in window.pieces) / SAMPLE_RATE_HZ
     return result.decoded and not 0 < characters <= MAX_CHARACTERS_PER_S * sound_s
@@ -46,11 +46,12 @@ def recognize_together(
     max_s: float = MAX_WINDOW_S,
     pause_s: float = PAUSE_S,
 ) -> SharedResults:
-    """Recognize windows of known language, joined to at most `max_s` seconds; doubtful ones again, each by itself.
+    """Recognize windows of known language, joined to at most `max_s` seconds; doubtful ones again, each alone.
 
-    `doubtful` is asked with the place of each window that shared a call, and its result; by default `unlike_speech`
-    decides. What is heard by itself stands as it is. Raises ValueError for a window without a language (a shared window
-    has one for all that it holds), AsrError when the recognizer gives fewer results than windows.
+    `doubtful` is called with the index of each window that shared a call, and its result; by default `unlike_speech`
+    decides. The result of a window that is transcribed alone is final. Raises ValueError for a window without a
+    language (a shared window has one for all that it holds), AsrError when the recognizer gives fewer results than
+    windows.
     """
     if not all(window.language for window in windows):
         raise ValueError("only windows whose language is known can share a call; recognize the others one by one")

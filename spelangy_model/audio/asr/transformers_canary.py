@@ -2,8 +2,8 @@
 
 Put here: that adapter. Do not put here: CTC models (transformers_ctc.py), transducers (transformers_transducer.py).
 
-The decoder says no times. A word's are where its tokens look: the path through the cross-attention, averaged over the
-upper half of the decoder's layers and all heads, that never runs back and gathers most log attention.
+The decoder gives no times. The times of a word are the frames to which its tokens attend: the monotonic path with the
+most log attention through the cross-attention, averaged over the upper half of the decoder's layers and all heads.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import Window
 from spelangy_model.pretrained import load_settings
 
-MAX_TOKENS_PER_S = 12.0  # more than anyone says; ends the loops of a decoder
+MAX_TOKENS_PER_S = 12.0  # more than any speaker reaches; ends the loops of a decoder
 
 
 @dataclass(frozen=True)
 class TransformersCanary:
-    """The literals; decoded greedily, `batch_windows` at once, padding masked.
+    """The parameters; decoded greedily, `batch_windows` at once, padding masked.
 
     A window whose language is not known beforehand is taken as the first of `languages`. A word's confidence is the
     mean of its tokens' probabilities.
@@ -53,7 +53,7 @@ class _Recognizer(TransformersRecognizer):
 
         super().__init__(system, "AutoModelForSpeechSeq2Seq", model_path, device)
         self._processor: Any = load_settings(transformers.AutoProcessor, model_path)
-        self._model.set_attn_implementation("eager")  # the others do not say where they look
+        self._model.set_attn_implementation("eager")  # the others do not return their attention
         config = self._model.config.encoder_config
         self._frame_s = config.subsampling_factor * self._features.hop_length / SAMPLE_RATE_HZ
 
@@ -92,7 +92,7 @@ class _Recognizer(TransformersRecognizer):
             tokens = spoken[row].tolist()
             length = next((at for at, token in enumerate(tokens) if token == self._model.config.eos_token_id), None)
             tokens = tokens[:length]
-            # The row that predicts a token, which is the one before it, looks at the sound of that token.
+            # The row before a token predicts it, and attends to the sound of that token.
             at = monotonic_path(looks[row, prompt_length - 1 : prompt_length - 1 + len(tokens), :frames])
             texts = self._tokenizer.convert_ids_to_tokens(tokens)
             pieces = [
@@ -104,7 +104,7 @@ class _Recognizer(TransformersRecognizer):
 
 
 def monotonic_path(attention: np.ndarray) -> list[int]:
-    """Return for each token, a row of attention (tokens, frames), a frame; none lies before that of the token before.
+    """Return a frame for each token, a row of attention (tokens, frames); frames never decrease.
 
     Of all such paths it has the largest sum of log attention; of equal ones the earliest frames, from the end.
     """

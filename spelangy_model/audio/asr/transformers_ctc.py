@@ -1,4 +1,4 @@
-"""CTC models of Hugging Face transformers: Parakeet CTC, Wav2Vec2 and their like.
+"""CTC models of Hugging Face transformers: Parakeet CTC, Wav2Vec2 and similar ones.
 
 Put here: that adapter. Do not put here: transducers (transformers_transducer.py).
 """
@@ -18,11 +18,11 @@ from spelangy_model.audio.windows import Window
 
 @dataclass(frozen=True)
 class TransformersCtc:
-    """The literals; decoded greedily, `batch_windows` at once.
+    """The parameters; decoded greedily, `batch_windows` at once.
 
-    Every window is taken as the first of `languages`. Word times are those of the frames that spoke, which CTC
+    Every window is taken as the first of `languages`. Word times are those of the frames of its tokens, which CTC
     places late and short; a word's confidence is the mean of its tokens' peak probabilities. Models without an
-    attention mask hear the padding of a batch: for them `batch_windows` stays 1.
+    attention mask process the padding of a batch: for them `batch_windows` stays 1.
     """
 
     name: str

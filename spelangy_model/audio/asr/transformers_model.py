@@ -1,7 +1,7 @@
-"""What recognizers of Hugging Face transformers share.
+"""Code that recognizers of Hugging Face transformers share.
 
 Put here: finding and loading a model with its feature extractor and tokenizer, batches. Do not put here: how CTC
-(transformers_ctc.py) or transducers (transformers_transducer.py) turn what a model says into words.
+(transformers_ctc.py) or transducers (transformers_transducer.py) turn a model's output into words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from spelangy_model.records import Word
 
 
 class TransformersSystem(Protocol):
-    """The literals that a recognizer of transformers has, whatever its kind."""
+    """The parameters of all recognizers of transformers."""
 
     @property
     def name(self) -> str: ...
@@ -51,7 +51,7 @@ def locate(system: TransformersSystem, kind: str) -> Path:
 
 
 class TransformersRecognizer(ABC):
-    """A loaded model of transformers; a subclass hears one batch. `auto` is the class of transformers that loads it."""
+    """A loaded model of transformers; a subclass transcribes one batch. `auto` names the class that loads it."""
 
     def __init__(self, system: TransformersSystem, auto: str, model_path: Path, device: str) -> None:
         import torch

@@ -19,11 +19,11 @@ from spelangy_model.audio.windows import Window
 
 @dataclass(frozen=True)
 class TransformersTransducer:
-    """The literals; decoded greedily, `batch_windows` at once, padding masked.
+    """The parameters; decoded greedily, `batch_windows` at once, padding masked.
 
     `kind` is "tdt" (token-and-duration) or "rnnt". Every window is taken as the first of `languages`. A word begins at
-    the encoder frame of its first token; a TDT token lasts as long as the model says, an RNN-T one a frame. A word's
-    confidence is the mean of its tokens' probabilities.
+    the encoder frame of its first token; a TDT token has the duration that the model predicts, an RNN-T token lasts one
+    frame. A word's confidence is the mean of its tokens' probabilities.
     """
 
     name: str
@@ -62,7 +62,7 @@ class _Recognizer(TransformersRecognizer):
         vocabulary = self._model.config.vocab_size
 
         def listen(input_ids: Any, scores: Any) -> Any:
-            # The scores of a step, before anything is chosen. TDT's durations stand behind the tokens and are none.
+            # The scores of a step, before the choice. TDT appends the durations, which are not tokens.
             steps.append(scores[:, :vocabulary].float().softmax(-1).max(-1).values)
             scores[:, vocabulary:] = float("-inf")
             return scores

@@ -1,4 +1,5 @@
-"""Speaker diarization: who speaks when, by several systems, and how wrong an answer is.
+"""Speaker diarization: who speaks when, by several systems, and the error of a result.
 
-Put here: one module a system, and the models that they stand on. Do not put here: turns as records (turns.py, rttm.py).
+Put here: one module for each system, and the models that they use. Do not put here: turns as records (turns.py,
+rttm.py).
 """

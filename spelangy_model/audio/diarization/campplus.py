@@ -20,12 +20,12 @@ from spelangy_model.pretrained import load_tensors
 EMBEDDING_SIZE = 192
 FEATURE_HOP_SAMPLES = 160
 MELS = 80
-MIN_FEATURES = 20  # 0.2 s: below it the network's mean and deviation over time say nothing
+MIN_FEATURES = 20  # 0.2 s: below it the network's mean and deviation over time are not reliable
 
 _BLOCKS = ((12, 1), (24, 2), (16, 2))  # layers and dilation of each dense block
 _CONTEXT_FRAMES = 100
-_MAX_FEATURES = 600  # 6 s tell a voice as well as 10 s do (measured) and cost as much less
-_FEATURE_STEP = 20  # torch keeps a plan for each length it meets: 0.2 s steps leave 30 lengths, and memory flat
+_MAX_FEATURES = 600  # 6 s identify a voice as well as 10 s (measured) and cost proportionally less
+_FEATURE_STEP = 20  # torch caches a plan for each input length: 0.2 s steps leave 30 lengths and keep memory constant
 
 
 def features(samples: np.ndarray) -> np.ndarray:
@@ -51,11 +51,11 @@ class CamPlusPlus:
         self._weights: dict[str, torch.Tensor] = load_tensors(weights, device)
         self._device = device
 
-    def voice(self, heard: np.ndarray) -> np.ndarray:
-        """Return the unit embedding (192,) of the voice in log-mel features (frames, 80), of 6 s in their middle."""
-        length = min(_MAX_FEATURES, max(1, len(heard) // _FEATURE_STEP) * _FEATURE_STEP)
-        start = max(0, (len(heard) - length) // 2)
-        middle = heard[start : start + length]
+    def voice(self, features: np.ndarray) -> np.ndarray:
+        """Return the unit embedding (192,) of the voice in log-mel features (frames, 80), from the middle 6 s."""
+        length = min(_MAX_FEATURES, max(1, len(features) // _FEATURE_STEP) * _FEATURE_STEP)
+        start = max(0, (len(features) - length) // 2)
+        middle = features[start : start + length]
         frames = torch.from_numpy(middle - middle.mean(axis=0, keepdims=True))[None].to(self._device)
         embedding = self(frames)[0].cpu().numpy()
         return embedding / np.linalg.norm(embedding)

@@ -14,7 +14,7 @@ from spelangy_model.audio.turns import Turn
 
 @dataclass(frozen=True, slots=True)
 class DiarizationError:
-    """Seconds of speaker time: `total_s` in the reference, and the three ways to be wrong about it."""
+    """Seconds of speaker time: `total_s` in the reference, and the three kinds of errors."""
 
     total_s: float
     missed_s: float
@@ -36,11 +36,11 @@ def diarization_error(
     collar_s: float = 0.0,
     skip_overlap: bool = False,
 ) -> DiarizationError:
-    """Return the diarization error over recordings, summed in seconds, as NIST's md-eval has it.
+    """Return the diarization error over recordings, summed in seconds, as NIST's md-eval does.
 
-    `duration_s` says for each recording how much of it is scored (from 0). `collar_s` seconds on either side of
+    `duration_s` is how much of each recording is scored (from 0). `collar_s` seconds on either side of
     each boundary of the reference are not scored (pyannote.metrics would count both sides together), with
-    `skip_overlap` neither is overlapped speech; the defaults forgive nothing. Speakers are matched on all of a
+    `skip_overlap` neither is overlapped speech; by default all is scored. Speakers are matched on all of a
     recording's time. Raises KeyError when a recording of the reference has no hypothesis.
     """
     from pyannote.core import Segment, Timeline
@@ -51,10 +51,10 @@ def diarization_error(
     metric: Any = IdentificationErrorRate(collar=2 * collar_s, skip_overlap=skip_overlap)
     for name, turns in reference.items():
         scored = Timeline([Segment(0.0, duration_s[name])])
-        spoken, told = _annotation(turns, "spoken"), _annotation(hypothesis[name], "told")
-        # As NIST does, and DiarizationErrorRate with a collar does not: matched on all of the time.
-        matched = matching.optimal_mapping(spoken, told, uem=scored)
-        metric(spoken, told.rename_labels(mapping=matched), uem=scored)
+        spoken, found = _annotation(turns, "spoken"), _annotation(hypothesis[name], "found")
+        # Speakers are matched on all of the time, as NIST does and DiarizationErrorRate with a collar does not.
+        matched = matching.optimal_mapping(spoken, found, uem=scored)
+        metric(spoken, found.rename_labels(mapping=matched), uem=scored)
     return DiarizationError(
         total_s=float(metric["total"]),
         missed_s=float(metric["missed detection"]),

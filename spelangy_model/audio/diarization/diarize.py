@@ -1,13 +1,13 @@
 """Who speaks when.
 
-Put here: the choice of a diarizer, and the embedded one. Do not put here: what one promises (protocol.py), networks
-(pyannet.py, campplus.py), clustering (voice_clusters.py), the cheap one (vad_diarize.py), what becomes of turns
+Put here: the choice of a diarizer, and the embedded one. Do not put here: the interface (protocol.py), networks
+(pyannet.py, campplus.py), clustering (voice_clusters.py), the cheap diarizer (vad_diarize.py), operations on turns
 (turns.py), scoring (der.py).
 
-The embedded diarizer follows pyannote's recipe (Bredin, 2023) on the weights that a package carries: pyannote
-segmentation-3.0 tells the up to three speakers of each 10 s window, CAM++ embeds each of them, agglomerative
-clustering (average linkage, cosine distance) says which are the same person, and the windows vote frame by frame.
-Its work grows linearly with the recording; what it holds is a few kB a window and 4 bytes a frame (17 ms) and
+The embedded diarizer follows pyannote's recipe (Bredin, 2023) with weights from an installed package: pyannote
+segmentation-3.0 separates up to three speakers in each 10 s window, CAM++ embeds each of them, agglomerative
+clustering (average linkage, cosine distance) finds which are the same person, and the windows vote frame by frame.
+Run time is linear in the recording's length. Memory is a few kB for each window and 4 bytes for each frame (17 ms) and
 speaker. Silence and noise give no turn.
 """
 
@@ -36,14 +36,14 @@ TOKEN_VARIABLE = "HF_TOKEN"
 
 @dataclass(frozen=True)
 class DiarizerSpec:
-    """A diarizer by name: `embedded` with its literals, or `pyannote` with the name or folder of its pipeline.
+    """A diarizer by name: `embedded` with its parameters, or `pyannote` with the name or folder of its pipeline.
 
-    The literals of the embedded one: windows of 10 s begin every `step_s`; voices closer than `threshold` (cosine
-    distance, 0 to 2) are one speaker; a speaker of a window is embedded on the frames in which nobody else speaks
-    when those last `min_alone_s`, else on all of his; only speakers with `min_cluster_s` alone shape the clusters,
-    briefer ones go to the nearest. On 12 meeting excerpts (AMI, 30 s) the error is flat from 0.4 to 0.6.
-    `exclusive` takes the turns of a pyannote pipeline in which one speaker at a time has the floor: they are made for
-    giving words to speakers, and overlap is then not marked. community-1 and later pipelines give them.
+    Parameters of the embedded diarizer: windows of 10 s begin every `step_s`. Voices closer than `threshold` (cosine
+    distance, 0 to 2) are one speaker. A speaker of a window is embedded on the frames with no other speaker if these
+    last `min_alone_s`, else on all frames of the speaker. Only speakers with `min_cluster_s` alone form clusters;
+    briefer ones are assigned to the nearest. On 12 meeting excerpts (AMI, 30 s) the error is flat from 0.4 to 0.6.
+    `exclusive` takes the turns of a pyannote pipeline with one speaker at a time: they are made for assigning words to
+    speakers, and do not mark overlap. community-1 and later pipelines have them.
     """
 
     backend: Literal["embedded", "pyannote"] = "embedded"
@@ -101,7 +101,7 @@ _MAX_SPEAKERS_AT_ONCE = 3
 
 @dataclass(frozen=True, slots=True)
 class _Voice:
-    """A speaker of one window: the window's place, the speaker's channel in it, seconds alone, unit embedding."""
+    """A speaker of one window: the window's index, the speaker's channel in it, seconds alone, unit embedding."""
 
     window: int
     channel: int
@@ -111,7 +111,7 @@ class _Voice:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """What the segmentation says of one window: first frame, who is active (frames, 3), how surely (frames, 3)."""
+    """The segmentation of one window: first frame, active speakers (frames, 3), their probabilities (frames, 3)."""
 
     first_frame: int
     active: np.ndarray
@@ -119,8 +119,8 @@ class _Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What the networks say of a recording of so many frames, window by window and voice by voice."""
+class Activity:
+    """The output of the networks for a recording of `frames` frames, by window and by voice."""
 
     frames: int
     windows: list[_Window]
@@ -143,21 +143,21 @@ class EmbeddedDiarizer:
         """See `Diarizer.diarize`."""
         return turns_of(self.hear(samples), self._spec)
 
-    def hear(self, samples: np.ndarray) -> Heard:
-        """Run the networks over mono float32 samples (n,) at 16 kHz: all of the cost, none of the decisions."""
+    def hear(self, samples: np.ndarray) -> Activity:
+        """Run the networks over mono float32 samples (n,) at 16 kHz: all of the cost, without the clustering."""
         from spelangy_model.audio.diarization import pyannet
 
         frames = pyannet.frames_of(len(samples))
-        heard = Heard(frames, [], [])
+        activity = Activity(frames, [], [])
         if frames < _MIN_EMBED_FRAMES:
-            return heard
+            return activity
         for index, first in enumerate(self._window_starts(frames)):
             begin = first * pyannet.FRAME_HOP_SAMPLES
             sound = samples[begin : begin + pyannet.WINDOW_SAMPLES]
             window = self._segment(first, sound)
-            heard.windows.append(window)
-            heard.voices.extend(self._voices(index, window, sound))
-        return heard
+            activity.windows.append(window)
+            activity.voices.extend(self._voices(index, window, sound))
+        return activity
 
     def _window_starts(self, frames: int) -> list[int]:
         from spelangy_model.audio.diarization import pyannet
@@ -200,20 +200,20 @@ class EmbeddedDiarizer:
         return found
 
 
-def turns_of(heard: Heard, spec: DiarizerSpec) -> list[Turn]:
-    """Return the turns that a spec's `threshold` and `min_cluster_s` make of what was heard."""
-    if not heard.voices:
+def turns_of(activity: Activity, spec: DiarizerSpec) -> list[Turn]:
+    """Return the turns from the output of the networks, with the `threshold` and `min_cluster_s` of a spec."""
+    if not activity.voices:
         return []
-    embeddings = np.stack([voice.embedding for voice in heard.voices])
-    shaping = np.array([voice.alone_s >= spec.min_cluster_s for voice in heard.voices])
+    embeddings = np.stack([voice.embedding for voice in activity.voices])
+    shaping = np.array([voice.alone_s >= spec.min_cluster_s for voice in activity.voices])
     if not shaping.any():
         shaping[:] = True
     centres = cluster_centres(embeddings[shaping], spec.threshold)
-    return _vote(heard.frames, heard.windows, heard.voices, embeddings @ centres.T)
+    return _vote(activity.frames, activity.windows, activity.voices, embeddings @ centres.T)
 
 
 def _vote(frames: int, windows: list[_Window], voices: list[_Voice], similarity: np.ndarray) -> list[Turn]:
-    """Join the windows: in each frame as many speakers as the windows agree on, those with the most support."""
+    """Join the windows: each frame has as many speakers as its windows agree on, those with the most support."""
     from scipy.optimize import linear_sum_assignment
 
     speakers = similarity.shape[1]
@@ -229,7 +229,7 @@ def _vote(frames: int, windows: list[_Window], voices: list[_Voice], similarity:
         rows = rows_of.get(index, [])
         if not rows:
             continue
-        # Two channels of one window are two persons: each gets a speaker of his own, the best choice overall.
+        # Two channels of one window are two persons: each is assigned another speaker, by the best overall match.
         chosen, assigned = linear_sum_assignment(-similarity[rows])
         for row, speaker in zip(chosen, assigned, strict=True):
             channel = voices[rows[row]].channel
@@ -254,7 +254,7 @@ def _turns(speaking: np.ndarray) -> list[Turn]:
         runs += [(int(begin), int(end), speaker) for begin, end in edges.reshape(-1, 2)]
     runs.sort()
     names = {speaker: f"speaker_{place:02d}" for place, speaker in enumerate(dict.fromkeys(run[2] for run in runs))}
-    # A frame stands for the hop around the middle of what it sees.
+    # A frame represents the hop around the middle of its receptive field.
     offset = pyannet.FRAME_CENTRE_SAMPLES - pyannet.FRAME_HOP_SAMPLES / 2
     hop = pyannet.FRAME_HOP_SAMPLES
     return [
@@ -288,7 +288,7 @@ def _check_pyannote(model: str, environment: Mapping[str, str]) -> None:
 
 
 def _pipeline_folder(model: str, token: str | None) -> Path:
-    """Return a pipeline's folder, fetched from the hub where `model` is none."""
+    """Return a pipeline's folder; download it from the hub if `model` is not a folder."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -1,7 +1,7 @@
-"""What a diarizer promises, and how a recipe names one.
+"""The interface of diarizers, and of their configurations in a recipe.
 
-Put here: that. Do not put here: any diarizer. One from outside is a frozen dataclass with a `version` and these two
-methods, in a module of one's own.
+Put here: the two protocols. Do not put here: any diarizer. The configuration of an external one is a frozen dataclass
+with a `version` and these two methods, in any module.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from spelangy_model.audio.turns import Turn
 
 
 class DiarizerUnavailable(Exception):
-    """A diarizer or its model is not there; the message says how to get it."""
+    """A diarizer or its model is missing; the message states how to get it."""
 
 
 class Diarizer(Protocol):
-    """Something that tells speakers apart."""
+    """Finds who speaks when in a recording."""
 
     def diarize(self, samples: np.ndarray) -> list[Turn]:
         """Return the turns, sorted, of mono float32 samples (n,) at 16 kHz; turns of two speakers may overlap.
 
-        Labels hold within this recording only. A recording in which nobody speaks has no turns.
+        Labels are valid within this recording only. A recording without speech has no turns.
         """
         ...
 
 
 class DiarizerChoice(Protocol):
-    """A diarizer as literals of a recipe. `environment` holds what a service or a gated model asks for."""
+    """The configuration of a diarizer in a recipe. `environment` holds credentials for a service or model."""
 
     def locate(self, environment: Mapping[str, str]) -> None:
         """Raise DiarizerUnavailable, with the cure, unless the diarizer can run. Cheap: loads no model."""

@@ -18,7 +18,7 @@ from spelangy_model.pretrained import load_tensors
 
 WINDOW_SAMPLES = 160_000  # the network was trained on 10 s
 FRAME_HOP_SAMPLES = 270  # strides 10 * 3 * 3 * 3
-FRAMES = 589  # what 160,000 samples come to
+FRAMES = 589  # of 160,000 samples
 SPEAKERS = 3
 POWERSET = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], dtype=torch.bool)
 
@@ -30,7 +30,7 @@ FRAME_CENTRE_SAMPLES = 495
 
 
 def frames_of(samples: int) -> int:
-    """Return how many frames the network gives for so many samples; 0 or less when they are too few for one."""
+    """Return the number of frames for a number of samples; 0 or less if they are too few for one frame."""
     length = (samples - _KERNEL) // _STRIDE + 1
     for kernel in (1, 5, 5):  # each convolution, then the pooling by three
         length = (length - kernel + 1) // _POOL

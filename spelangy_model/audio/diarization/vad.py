@@ -1,4 +1,4 @@
-"""Where somebody speaks, without saying who: silero-vad on the ONNX model that its package carries.
+"""Voice activity detection with silero-vad, on the ONNX model of its package.
 
 Put here: speech spans of a recording. Do not put here: speakers (diarize.py), words, loudness.
 """
@@ -26,7 +26,7 @@ def speech_spans(
     """Return (start_s, end_s) of the stretches of speech in mono float32 samples (n,) at 16 kHz, in order.
 
     `threshold` is the speech probability of a 32 ms frame (silero-vad's own defaults for all four). Spans never
-    overlap and lie inside the recording. The form is the one that whisper-timestamped takes as `vad=`.
+    overlap and are inside the recording. whisper-timestamped takes this form as `vad=`.
     """
     import silero_vad
     import torch

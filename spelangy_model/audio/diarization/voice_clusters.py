@@ -1,4 +1,4 @@
-"""Which voices are one person's: clustering of speaker embeddings.
+"""Clustering of speaker embeddings into persons.
 
 Put here: clusters of unit vectors. Do not put here: embedding (campplus.py), or turns.
 """
@@ -16,14 +16,14 @@ def cluster_centres(embeddings: np.ndarray, threshold: float) -> np.ndarray:
     """Return the unit centres (speakers, d) of the clusters of unit embeddings (n, d), in order of first member.
 
     Agglomerative clustering with average linkage on cosine distance, cut at `threshold`. More than 1,000 embeddings
-    are clustered in consecutive blocks and then the blocks' centres among themselves, which keeps memory flat and
-    the work linear; it is exact up to 1,000.
+    are clustered in consecutive blocks and then the blocks' centres among themselves, which keeps memory constant
+    and run time linear; the result is exact up to 1,000.
     """
     if len(embeddings) <= _BLOCK:
         return _centres(embeddings, threshold)
     blocks = [embeddings[at : at + _BLOCK] for at in range(0, len(embeddings), _BLOCK)]
     centres = np.concatenate([_centres(block, threshold) for block in blocks])
-    # Without a single merge another round would never end: then each is a speaker of his own.
+    # Without any merge, more rounds would never end: then each centre is a separate speaker.
     return cluster_centres(centres, threshold) if len(centres) < len(embeddings) else centres
 
 

@@ -1,4 +1,4 @@
-"""Text to speech: several engines behind one protocol, and what is done to every engine's sound.
+"""Text to speech: several engines behind one protocol, and the processing of their sound.
 
 Put here: one module an engine. Do not put here: the spelling out of numbers (`text/spoken.py`), or shards.
 """

@@ -1,7 +1,7 @@
 """The coqui-tts adapter: natural voices for recipes at scale, for example VITS trained on VCTK, an accent a speaker.
 
-Put here: everything that knows coqui-tts: where its models lie, how one is opened and asked, alone or in batches, the
-roster of VCTK speakers. Nothing here downloads: a model that is not there is an error that says how to get it.
+Put here: all that depends on coqui-tts: the paths of its models, loading a model, synthesis alone or in batches, the
+list of VCTK speakers. Nothing here downloads: a missing model is an error that states how to get it.
 
 coqui-tts refuses to be imported unless torchaudio and torchcodec can be; VITS and GlowTTS call neither to speak. On a
 machine without a CUDA runtime their wheels fail to load, so `_import_api` registers a minimal stand-in for whichever of
@@ -72,7 +72,7 @@ def find_model(model: str) -> ModelFiles:
     """Return the files of a model: a folder, or a name such as `tts_models/en/vctk/vits` in coqui's own folder.
 
     That folder is TTS_HOME/tts or XDG_DATA_HOME/tts, else ~/.local/share/tts, as coqui-tts has it. Raises
-    TtsUnavailable, which says how to get the model, when a file is missing.
+    TtsUnavailable, which states how to get the model, when a file is missing.
     """
     if not model:
         raise TtsUnavailable(f"name a model of coqui-tts, for example {VCTK_VITS}, or a folder that holds one")
@@ -101,7 +101,7 @@ def _speakers_of(folder: Path, config: Path) -> frozenset[str]:
 
 
 def check_model(model: str, voices: Sequence[Voice]) -> None:
-    """Raise TtsUnavailable unless coqui-tts, the model and what it asks for are there. Loads no weights."""
+    """Raise TtsUnavailable unless coqui-tts, the model and its requirements are installed. Loads no weights."""
     if lacking := missing("TTS"):
         raise TtsUnavailable(lacking)
     files = find_model(model)
@@ -123,10 +123,10 @@ def check_model(model: str, voices: Sequence[Voice]) -> None:
 class CoquiSynthesizer:
     """Speaks through a coqui-tts model. The same text and voice give the same samples on a CPU with one thread.
 
-    VITS speaks in batches, with rate and pitch as the voice has them: a pitch is a pace that is changed and undone by
-    resampling, which moves the formants along, as another throat would. Other models speak one line after the other and
-    have no such dials. In a batch of another size sums round otherwise; beyond that, who else is in it does not matter:
-    each line draws its own noise, and past each end the vocoder hears what it would hear alone.
+    VITS speaks in batches, with the rate and pitch of the voice. The pitch is changed by a change of pace that
+    resampling undoes; this also shifts the formants, as in another speaker. Other models speak line by line, without
+    control of rate and pitch. Apart from rounding, which depends on the size of the batch, a line does not depend on
+    its batch: each line draws its own noise, and beyond its ends the vocoder has the same input as for the line alone.
     """
 
     def __init__(self, model: str, device: str = "cpu", batch_utterances: int = 1) -> None:
@@ -156,7 +156,7 @@ class CoquiSynthesizer:
         return spoken
 
     def speak_batch(self, lines: Sequence[tuple[str, Voice]]) -> list[Samples | Unspeakable]:
-        """Return the speech of each line; see `BatchSynthesizer.speak_batch`. Lines of like length go together."""
+        """Return the speech of each line; see `BatchSynthesizer.speak_batch`. Lines of similar length share a batch."""
         import torch
 
         spoken: dict[int, Samples | Unspeakable] = {}
@@ -179,7 +179,7 @@ class CoquiSynthesizer:
         return [spoken[place] for place in range(len(lines))]
 
     def _alone(self, text: str, voice: Voice) -> tuple[npt.NDArray[np.float32], float]:
-        """Return what coqui-tts's own interface gives, and its rate."""
+        """Return the samples of coqui-tts's own interface, and their rate."""
         import torch
 
         seed = stable_seed(0, "coqui", voice.name, text) % 2**63
@@ -193,7 +193,7 @@ class CoquiSynthesizer:
         return np.asarray(wave, dtype=np.float32), self._rate_hz
 
     def _open_vits(self) -> _Vits | None:
-        """Return the batched way of speaking, where the model is a VITS of one language and its own speakers."""
+        """Return the batched synthesis, if the model is a VITS of one language with its own speakers."""
         from TTS.tts.models.vits import Vits
 
         model = self._tts.synthesizer.tts_model
@@ -236,7 +236,7 @@ class _Vits:
         model.waveform_decoder = self._latents
 
     def speak(self, lines: Sequence[tuple[str, Voice]]) -> list[tuple[npt.NDArray[np.float32], float]]:
-        """Return (samples, the rate at which they are to be heard) of each line."""
+        """Return (samples, their sample rate in Hz) of each line."""
         import torch
 
         model, device = self._model, self._model.device
@@ -271,8 +271,8 @@ class _Vits:
     def _decode(self, latents: Any, speakers: Any, frames: Sequence[int]) -> list[npt.NDArray[np.float32]]:
         """Return the samples of each row of latents, shape (rows, channels, frames), up to its number of frames.
 
-        A GPU decodes all at once, a CPU one by one, whose cache holds one. Behind each row there is a margin, since the
-        vocoder looks ahead: what it sees there is then the same silence whichever row is the longest.
+        A GPU decodes all rows at once, a CPU one by one, because its cache holds one. Each row is padded with silence,
+        since the vocoder looks ahead: its input is then the same whichever row is the longest.
         """
         import torch
 
@@ -290,7 +290,7 @@ class _Vits:
 
 
 def _keep_latents() -> Any:
-    """Return what stands in the place of a VITS's vocoder: it gives back what the vocoder would have been given."""
+    """Return a replacement for a VITS's vocoder that returns the vocoder's input."""
     import torch
 
     class Latents(torch.nn.Module):
@@ -306,8 +306,8 @@ def _keep_latents() -> Any:
 def _own_noise(lines: Sequence[tuple[str, str]]) -> Any:
     """Return a context in which torch.randn and randn_like give each row of a batch (rows, channels, steps) its noise.
 
-    A row's noise depends on its (speaker, text) and on how manyeth draw it is, and its first steps do not depend on
-    how many there are.
+    A row's noise depends on its (speaker, text) and on the index of the draw, and its first steps do not depend on
+    the number of steps.
     """
     import torch
     from torch.overrides import TorchFunctionMode

@@ -1,6 +1,6 @@
-"""The engines by name: whether one is there, and loading it.
+"""Engines by name: checking whether one is available, and loading it.
 
-Put here: the choice of an engine. Do not put here: an engine (espeak.py, coqui.py) or what it promises (protocol.py).
+Put here: the choice of an engine. Do not put here: an engine (espeak.py, coqui.py) or their interface (protocol.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ class SynthesizerSpec:
     """An engine by name: `espeak`, or `coqui` with the name of its model (or the folder that holds it).
 
     `batch_utterances` of about one length are spoken at once by a model that can. Sums over batches of another size
-    round otherwise, so it bears identity; espeak speaks one by one. ValueError for an option that the engine has not.
+    round differently, so it belongs to the identity; espeak speaks one by one. ValueError for an option of other
+    engines.
     """
 
     backend: str = "espeak"
@@ -68,5 +69,5 @@ def check_synthesizer(choice: SynthesizerChoice, voices: Sequence[Voice]) -> Non
 
 
 def open_synthesizer(choice: SynthesizerChoice, device: str = "cpu", cache_dir: Path | None = None) -> Synthesizer:
-    """Load an engine; with a `cache_dir`, one that is slow remembers there what it said."""
+    """Load an engine; with a `cache_dir`, a slow one caches its speech there."""
     return choice.load(cache_dir, device)

@@ -1,6 +1,6 @@
 """The espeak-ng adapter: five English accents, in process, hundreds of times faster than real time.
 
-Put here: everything that knows espeak-ng (its C functions, its voice files), and the roster of its voices. Nothing
+Put here: all that depends on espeak-ng (its C functions, its voice files), and the list of its voices. Nothing
 else of the project touches the library, which is GPL-3 and comes in the wheel of `espeakng-loader`; this module
 talks to it through ctypes only.
 
@@ -99,7 +99,7 @@ def _english_data() -> tempfile.TemporaryDirectory[str]:
 def check_voices(voices: Sequence[Voice]) -> None:
     """Raise TtsUnavailable unless each voice is an English one and its variant and rate are known.
 
-    The library itself takes an unknown variant for none and speaks in the plain voice; here that is an error.
+    The library itself ignores an unknown variant and speaks in the plain voice; here that is an error.
     """
     english = sorted(name for name in _languages() if name.split("-")[0] == "en")
     variants = _locate()[1] / "voices" / "!v"
@@ -111,7 +111,7 @@ def check_voices(voices: Sequence[Voice]) -> None:
         if plus and not (variant and (variants / variant).is_file()):
             raise TtsUnavailable(f"espeak-ng has no voice variant {variant!r} (of {voice.name!r})")
         if not slowest <= voice.rate_wpm - voice.rate_jitter_wpm <= voice.rate_wpm + voice.rate_jitter_wpm <= fastest:
-            raise TtsUnavailable(f"voice {voice.name!r}: a rate lies outside {slowest} to {fastest} words a minute")
+            raise TtsUnavailable(f"voice {voice.name!r}: a rate is outside {slowest} to {fastest} words a minute")
 
 
 @cache
@@ -130,7 +130,7 @@ class _FreshLibrary:
         self._loader.dlopen.restype = ctypes.c_void_p
 
     def __enter__(self) -> ctypes.CDLL:
-        # A library that somebody else of this process holds would stay, with its state, when it is closed here.
+        # A library that other code of this process holds would stay loaded, with its state, when it is closed here.
         held = self._loader.dlopen(os.fsencode(self._path), os.RTLD_LAZY | os.RTLD_NOLOAD)
         if held:
             self._loader.dlclose(held)
@@ -166,7 +166,7 @@ class EspeakSynthesizer:
     def speak(self, text: str, voice: Voice) -> Samples:
         """Return `text` in `voice`, float32 mono 16 kHz; see `Synthesizer.speak`.
 
-        Raises Unspeakable for a text with a NUL or without anything to say, TtsUnavailable for an unknown voice.
+        Raises Unspeakable for a text with a NUL or without speakable text, TtsUnavailable for an unknown voice.
         """
         if "\0" in text:
             raise Unspeakable("control_character", f"a NUL, where the library would end the text {text[:80]!r}")
@@ -179,7 +179,7 @@ class EspeakSynthesizer:
 
 
 def _wave_of(text: str, voice: Voice) -> tuple[Samples, int]:
-    """Return what the library makes of a text, and its sample rate in Hz."""
+    """Return the library's samples for a text, and their rate in Hz."""
     pieces: list[bytes] = []
 
     def take(wave: int | None, count: int, _events: int | None) -> int:

@@ -1,11 +1,11 @@
-"""Text to speech: what a voice is, what a synthesizer promises, and what is done to every synthesizer's sound.
+"""Text to speech: voices, the interface of synthesizers, and the processing of their sound.
 
 Put here: the `Synthesizer` protocol, the choice of a voice, trimming, level and the checks of a spoken line.
 Do not put here: an engine (`espeak.py`, `coqui.py`), the spelling out of numbers (`text/spoken.py`), or shards.
 
 A synthesizer's sound is always float32, mono, 16 kHz, in [-1, 1], with the silence at its ends cut to the
-literals below and its active level at `TARGET_LEVEL_DBFS`, so that neither an accent nor an engine can be told
-from its loudness or its pauses.
+constants below and its active level at `TARGET_LEVEL_DBFS`, so that loudness and pauses reveal neither the accent nor
+the engine.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class TtsError(Exception):
 
 
 class TtsUnavailable(TtsError):
-    """An engine, its model or a voice is not there; the message says how to get it."""
+    """An engine, its model or a voice is missing; the message states how to get it."""
 
 
 class Unspeakable(TtsError):
-    """No good speech comes of one text. `reason` is a fixed word to be counted, `detail` what was found.
+    """A text gives no usable speech. `reason` is a fixed word for counts, `detail` the measured fault.
 
     Reasons: nothing_to_say, control_character, and those of `speech_fault`.
     """
@@ -57,10 +57,10 @@ class Unspeakable(TtsError):
 class Voice:
     """A voice as a recipe names it.
 
-    `name` is what the engine knows it by (espeak: `en-us+m3`; coqui: a speaker such as `p225`) and `accent` what
-    it is counted as. `pitch` is 0 to 100, 50 being the voice's own, and `rate_wpm` words a minute, for coqui relative
-    to `OWN_RATE_WPM`, which stands for the speaker's own pace; engines without a dial for rate or pitch ignore them.
-    The jitters are half-widths: `choose_voice` draws around the two centres.
+    `name` is the engine's name of it (espeak: `en-us+m3`; coqui: a speaker such as `p225`) and `accent` the accent for
+    which it counts. `pitch` is 0 to 100, 50 being the voice's own, and `rate_wpm` words a minute, for coqui relative to
+    `OWN_RATE_WPM`, the speaker's own pace; engines without control of rate or pitch ignore them. The jitters are
+    half-widths: `choose_voice` draws around the two centres.
     """
 
     name: str
@@ -84,14 +84,14 @@ class Synthesizer(Protocol):
 
 
 class SynthesizerChoice(Protocol):
-    """An engine as literals of a recipe; one from outside is a frozen dataclass with a `version` and these methods."""
+    """The configuration of an engine in a recipe; external: a frozen dataclass with a `version` and these methods."""
 
     def locate(self, voices: Sequence[Voice]) -> None:
         """Raise TtsUnavailable, with the cure, unless engine, model and each voice are there. Cheap: loads no model."""
         ...
 
     def load(self, cache_dir: Path | None, device: str = "cpu") -> Synthesizer:
-        """Load the engine; with a `cache_dir`, one that is slow may remember there what it said."""
+        """Load the engine; with a `cache_dir`, a slow one may cache its speech there."""
         ...
 
 
@@ -105,7 +105,7 @@ class BatchSynthesizer(Synthesizer, Protocol):
 
 
 def speak_all(synthesizer: Synthesizer, lines: Sequence[tuple[str, Voice]]) -> list[Samples | Unspeakable]:
-    """Return the speech of each (text, voice), or why there is none; together where the engine can."""
+    """Return the speech of each (text, voice), or the reason for none; in batches if the engine can."""
     if isinstance(synthesizer, BatchSynthesizer):
         return synthesizer.speak_batch(lines)
     spoken: list[Samples | Unspeakable] = []
@@ -118,7 +118,7 @@ def speak_all(synthesizer: Synthesizer, lines: Sequence[tuple[str, Voice]]) -> l
 
 
 class LoudnessSynthesizer:
-    """Brings what another synthesizer says to one integrated loudness (ITU-R BS.1770-4), in LUFS.
+    """Brings the speech of another synthesizer to one integrated loudness (ITU-R BS.1770-4), in LUFS.
 
     Peaks stay at or below `PEAK_LIMIT`, and speech that is too short to have a loudness (0.4 s) stays as it was.
     """
@@ -167,7 +167,7 @@ def choose_voice(voices: Sequence[Voice], seed: int, *keys: Key) -> Voice:
 def finish(samples: Samples) -> Samples:
     """Trim the silence at both ends and bring speech to the target level.
 
-    Silence lies `_SILENCE_BELOW_PEAK_DB` under the loudest 10 ms frame; `LEAD_S` and `TAIL_S` seconds of it are
+    Silence is `_SILENCE_BELOW_PEAK_DB` under the loudest 10 ms frame; `LEAD_S` and `TAIL_S` seconds of it are
     left. The level is the RMS of the active frames (those within `_ACTIVE_BELOW_PEAK_DB` of the loudest, the idea
     of ITU-T P.56), lowered when a peak would pass `PEAK_LIMIT`. Sound without any signal comes back empty.
     """
@@ -179,9 +179,9 @@ def finish(samples: Samples) -> Samples:
     loudest = float(power.max())
     if loudest <= 0.0:
         return np.zeros(0, np.float32)
-    heard = np.flatnonzero(power > loudest * 10 ** (-_SILENCE_BELOW_PEAK_DB / 10))
-    start = max(0, int(heard[0]) * frame - int(LEAD_S * SAMPLE_RATE_HZ))
-    end = min(len(samples), (int(heard[-1]) + 1) * frame + int(TAIL_S * SAMPLE_RATE_HZ))
+    loud = np.flatnonzero(power > loudest * 10 ** (-_SILENCE_BELOW_PEAK_DB / 10))
+    start = max(0, int(loud[0]) * frame - int(LEAD_S * SAMPLE_RATE_HZ))
+    end = min(len(samples), (int(loud[-1]) + 1) * frame + int(TAIL_S * SAMPLE_RATE_HZ))
     speech = samples[start:end]
     active = power[power > loudest * 10 ** (-_ACTIVE_BELOW_PEAK_DB / 10)]
     gain = 10 ** (TARGET_LEVEL_DBFS / 20) / float(np.sqrt(active.mean()))
@@ -191,7 +191,7 @@ def finish(samples: Samples) -> Samples:
 
 @dataclass(frozen=True, slots=True)
 class SpeechLimits:
-    """What a spoken line must keep to. Seconds per character over the characters of the spoken text.
+    """Limits of a spoken line. Seconds per character are over the characters of the spoken text.
 
     The band of seconds per character holds every sentence of ordinary English at 120 to 300 words a minute; outside
     it the engine skipped or repeated something. `short_text_characters` and fewer are too few to judge.
@@ -237,7 +237,7 @@ def speech_fault(samples: Samples, text: str, limits: SpeechLimits) -> tuple[str
 def speak_lines(
     synthesizer: Synthesizer, lines: Sequence[tuple[str, Voice]], limits: SpeechLimits
 ) -> list[Samples | Unspeakable]:
-    """Speak lines and check the speech of each; what cannot be spoken well is returned with its reason."""
+    """Speak lines and check the speech of each; a line without usable speech is returned with its reason."""
     checked: list[Samples | Unspeakable] = []
     for (text, _), spoken in zip(lines, speak_all(synthesizer, lines), strict=True):
         fault = None if isinstance(spoken, Unspeakable) else speech_fault(spoken, text, limits)
@@ -254,12 +254,12 @@ def speak_line(synthesizer: Synthesizer, text: str, voice: Voice, limits: Speech
 
 
 def longest_silence_s(samples: Samples) -> float:
-    """Return the longest run of 10 ms frames that lie `_SILENCE_BELOW_PEAK_DB` under the loudest, in seconds."""
+    """Return the longest run of 10 ms frames `_SILENCE_BELOW_PEAK_DB` under the loudest, in seconds."""
     frame = int(_FRAME_S * SAMPLE_RATE_HZ)
     count = len(samples) // frame
     if count == 0:
         return 0.0
     power = np.mean(samples[: count * frame].reshape(count, frame).astype(np.float64) ** 2, axis=1)
-    heard = power > power.max() * 10 ** (-_SILENCE_BELOW_PEAK_DB / 10)
-    edges = np.flatnonzero(np.concatenate(([True], heard, [True])))
+    loud = power > power.max() * 10 ** (-_SILENCE_BELOW_PEAK_DB / 10)
+    edges = np.flatnonzero(np.concatenate(([True], loud, [True])))
     return float(np.diff(edges).max() - 1) * _FRAME_S

@@ -17,15 +17,15 @@ from spelangy_model.rng import stable_hash
 
 
 class RememberingSynthesizer:
-    """Gives what another synthesizer said to a text in a voice, to the bit, and asks it once only.
+    """Caches the speech of another synthesizer: the same text and voice give the same samples, bit for bit.
 
-    `folder` holds a .npy file an utterance, named by the digest of model, voice and text; whoever speaks there at the
-    same time may do the same work twice and harms nothing. A file that cannot be read is spoken again. A text that
-    cannot be spoken is not remembered.
+    `folder` holds a .npy file for each utterance, named by the digest of model, voice and text. Concurrent writers may
+    do the same work twice, without harm. If a file is unreadable, its text is spoken again. A failure to speak a text
+    is not cached.
     """
 
     def __init__(self, synthesizer: Synthesizer, folder: Path, model: str):
-        """`model` stands for all that the samples depend on beside voice and text: weights, configuration, device."""
+        """`model` identifies all else that determines the samples: weights, configuration, device."""
         self._synthesizer = synthesizer
         self._folder = folder
         self._model = model
