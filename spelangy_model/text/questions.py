@@ -111,7 +111,11 @@ def mine_page(html: str, patterns: tuple[Pattern, ...] = PATTERNS) -> MinedPage:
         for question, answer in pairs:
             question, answer = _asked(question), _ANSWER_LABEL.sub("", quest_view.clean(answer))
             key = normalize(question)
-            if key and answer and key not in found:
+            if not key:
+                mined.reasons["no_question"] += 1
+            elif not answer:
+                mined.reasons["no_answer"] += 1
+            elif key not in found:
                 found[key] = MinedQuestion(question, answer, pattern)
     return MinedPage(list(found.values()), +mined.reasons)
 
