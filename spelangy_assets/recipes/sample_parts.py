@@ -43,7 +43,7 @@ def judging(world: str = WORLD, held_out_texts: int = 100, held_out_talks: int |
     return lab.Judging(
         evaluation={"seed": SEED},
         text_skill=lab.TextSkill(seed=SEED, tasks=tasks, max_questions=400, held_out=held_out),
-        topics={"seed": SEED, "max_documents": 100},
+        topics={"seed": SEED, "max_documents": held_out_texts},
         talk=lab.held_out_talk(talk, seed=SEED, voices=TRAINED_VOICES),
     )
 

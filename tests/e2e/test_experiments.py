@@ -60,6 +60,7 @@ def test_a_copy_of_a_recipe_under_another_name_computes_nothing(tiny_home: Path,
     assert sum(computed.values()) == 0
 
 
+@pytest.mark.nightly
 def test_siblings_of_every_kind_run_end_to_end_and_nothing_above_them_is_made_again(
     tiny_home: Path, tmp_path: Path
 ) -> None:

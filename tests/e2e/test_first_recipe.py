@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from homes import run_command, summary
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENT = (PROJECT / "docs" / "first_recipe.md").read_text()
