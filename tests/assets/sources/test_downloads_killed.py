@@ -107,6 +107,10 @@ def test_a_fetch_that_is_killed_twice_ends_with_every_address(
     def log() -> list[tuple[str, Asked]]:
         return [(server.url(one.path), one) for server in servers for one in list(server.log)]
 
+    def moved_by_address() -> collections.Counter[str]:
+        # A kill between a file and the journal's line of it costs a question, by ETag, that moves nothing.
+        return collections.Counter(url for url, one in log() if one.end > one.begin)
+
     installation = Installation(Settings.at(tmp_path / "home"))
     shelf = Shelf(installation.settings.downloads)
     command = [sys.executable, "-c", FETCH, str(tmp_path / "talks.py"), str(tmp_path / "home")]
@@ -114,7 +118,7 @@ def test_a_fetch_that_is_killed_twice_ends_with_every_address(
     total = len(good) * 25_000
     parts: list[dict[str, int]] = []  # at each kill, how much of each address was on the disk
     whole: list[set[str]] = []  # which were there as a whole
-    asked: list[collections.Counter[str]] = []  # and how often each had been asked for
+    asked: list[collections.Counter[str]] = []  # and how often each had been sent
     for kill_at in (0.25 * total, 0.5 * total):
         with (tmp_path / "said").open("wb") as said:
             process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
@@ -127,7 +131,7 @@ def test_a_fetch_that_is_killed_twice_ends_with_every_address(
         found = {url: shelf.part(url) for url in good}
         parts.append({url: part.stat().st_size for url, part in found.items() if part.is_file()})
         whole.append({url for url in good if shelf.held(url) is not None})
-        asked.append(collections.Counter(url for url, _ in log()))
+        asked.append(moved_by_address())
 
     recipe, built = recipe_named(str(tmp_path / "talks.py")), {}
     for node in (recipe.graph["raw_audio"], recipe.graph["adopted_chunks"]):
@@ -151,7 +155,7 @@ def test_a_fetch_that_is_killed_twice_ends_with_every_address(
         twice[url] = sum(end - begin for begin, end in moved) - moved[-1][1]
     assert sum(again > 0 for again in twice.values()) <= 2 * CONNECTIONS, "only what was in flight"
     assert max(twice.values()) <= 2 * SOCKET_BYTES
-    at_the_end = collections.Counter(url for url, _ in log())
+    at_the_end = moved_by_address()
     for there, count in zip(whole, asked, strict=True):
         assert there, "nothing was whole at the kill"
         assert {url: at_the_end[url] for url in there} == {url: count[url] for url in there}
