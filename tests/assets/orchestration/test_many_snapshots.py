@@ -13,7 +13,7 @@ from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.status import status_of
 from spelangy_assets.orchestration.keys import asset_key
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 DAYS = [f"day-{number:03}" for number in range(120)]
 
@@ -53,7 +53,6 @@ def stale_status(instance: dg.DagsterInstance, definitions: dg.Definitions, key:
     return CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance)).get_status(key).name
 
 
-@pytest.mark.nightly
 def test_of_120_snapshots_each_change_is_told_and_none_is_made_up(bench: Any, toys: Any):
     nodes = [tokens(toys), *below(toys)]
     bench.instance.add_dynamic_partitions("recipe_audio_snapshot", DAYS)

@@ -174,6 +174,7 @@ def month(bench: Any, deployment: Any, toys: Any, tmp_path: Path) -> Month:
     return Month(bench, deployment, toys, tmp_path / "computed.jsonl")
 
 
+@pytest.mark.nightly
 def test_a_month_of_nights_ends_with_every_partition_right_and_nothing_computed_without_cause(month: Month):
     for day in DAYS:
         month.arrive(day)

@@ -377,6 +377,7 @@ def test_a_key_that_no_request_can_hold_is_refused_without_repeating_it(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 def test_every_document_ends_and_nothing_that_was_answered_is_asked_again_after_a_kill(project_dir, tmp_path):
     spec = importlib.util.spec_from_file_location("llm_client", project_dir / "benchmarks/llm_client.py")

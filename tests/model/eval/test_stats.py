@@ -289,6 +289,7 @@ def test_an_arm_whose_seeds_differ_three_times_as_much_as_the_others_is_rarely_c
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("seeds", "seed_sd"), SETTINGS)
 def test_the_bars_hold_over_many_boards(seeds: int, seed_sd: float) -> None:
     found = simulated(1000, seeds, seed_sd)

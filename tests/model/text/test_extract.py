@@ -188,7 +188,7 @@ def test_title_is_plain_text():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pages", "more_pages", "articles"])
+@pytest.mark.parametrize("name", ["pages", pytest.param("more_pages", marks=pytest.mark.nightly), "articles"])
 def test_main_text_is_no_worse_than_the_librarys_defaults(shared_dir, project_dir, name):
     benchmark = load_benchmark(project_dir)
     gold_name = {"pages": "gold", "more_pages": "more_gold", "articles": "articles_gold"}[name]

@@ -71,6 +71,7 @@ def test_two_people_in_a_conversation(conversation: np.ndarray):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_error_rate_on_real_meetings(shared_dir: Path):
     diarizer = VadDiarizer(VadSpec())
     reference, hypothesis, duration_s = {}, {}, {}
