@@ -115,8 +115,8 @@ def resolve(
         version,
         config,
         [[item.role, item.partition, item.data_version] for item in recorded],
-        # A roll-up is where its readers find the children, so it names the builds that are there now. A stage that
-        # tells of its inputs' manifests tells of what made them, and so do these keys.
+        # Readers find the children of a roll-up in it, so it names their present builds. A stage that reports the
+        # manifests of its inputs reports what made them, so its key names those builds, too.
         [item.build_key for item in recorded if item.role == "member" or getattr(node.stage, "READS_MANIFESTS", False)],
     ]
     return Resolved(
@@ -154,7 +154,7 @@ def _without_attempt(build_key: str) -> str:
 
 def committed(store: ArtifactStore, name: DatasetName, stage: str, build_key: str) -> Artifact | None:
     """Return the attempt of a key that the recipe has published, so that a forced build is not undone; else
-    the first, whoever made it.
+    the first, whichever process made it.
 
     None when the key was never committed. Whatever the verdict: the caller looks at it.
     """

@@ -41,7 +41,7 @@ _WHAT = {
     "rows": "Packed training rows of a mix of speech codes and text: token ids, positions, loss masks, sources.",
     "documents": "Documents as token ids: speech codes and text ids of each chunk.",
 }
-# What the Hub asks of whoever wants to read voices of people, where access to a repository is gated.
+# What the Hub asks people who request access to a gated repository of voices.
 _GATE = {
     "extra_gated_prompt": "Voices are personal data of the people who speak.",
     "extra_gated_fields": {"I will not use the voices to identify or to imitate a person": "checkbox"},

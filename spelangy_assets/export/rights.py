@@ -1,8 +1,8 @@
-"""What may be handed on: not what was taken down, and not what a licence forbids or has no licence.
+"""Which sources may be redistributed: none that was taken down, that has no licence, or whose licence forbids it.
 
-Put here: that judgement of sources, by the licence that their publishers state. Do not put here: what a page or a
+Put here: that decision, by the licence that the publisher states. Do not put here: what a page or a
 manifest states (spelangy_model/text/rights.py, sources/audio_manifests.py), or the upload (hub.py). It is a rule of
-thumb over the names of licences, and no legal advice: whoever uploads answers for it.
+thumb over the names of licences, and no legal advice: the uploader is responsible.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests over http and https to addresses of others, whoever wrote them and wherever they lead.
+"""Requests over http and https to addresses that are not trusted.
 
 Put here: what a request may reach, how long it may take, and redirects. Do not put here: what is done with a response
 (download.py), or when a host is asked (download_queue.py).

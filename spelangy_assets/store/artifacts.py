@@ -7,7 +7,7 @@
     {root}/layout.json                                   marks this layout
 
 Put here: finding, reading, judging, publishing. Do not put here: writing (writer.py), what a contract asks, or Dagster.
-A version has no recipe: whoever asks for the same stage, config and inputs finds it. What a recipe makes of it, its
+A version has no recipe: every request for the same stage, config and inputs finds it. What a recipe makes of it, its
 publication, is the recipe's own: the drift from its own publication before, and whether a person overruled the
 contract. Verdicts and publications are swapped, not overwritten: of two processes that write one of them, the second
 sees the first.
@@ -308,7 +308,7 @@ class ArtifactStore:
     def find(self, address: Address, build_key: str, name: DatasetName | None = None) -> Artifact | None:
         """Return a committed version, whatever the verdicts on it; None when it is not committed.
 
-        `name` is what whoever asks calls it.
+        `name` is the caller's name for it.
         """
         text = self.files.read_if_there(f"{address.path}/{build_key}/{MANIFEST}")
         manifest = manifest_of(text, address, build_key)

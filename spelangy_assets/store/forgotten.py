@@ -161,7 +161,7 @@ def forget(store: ArtifactStore, url: str, by: str, reason: str) -> Takedown:
     spared = tuple(sorted(read for read, holds in readings.items() if not holds))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     takedown = Takedown(url, tuple(sorted(hashes)), by.strip(), reason.strip(), now, spared)
-    while True:  # until nobody else adds to the list between
+    while True:  # until no other process adds to the list in between
         text = store.files.read_if_there(_FILE)
         before = _takedowns(text)
         if any(one.url == url for one in before):
