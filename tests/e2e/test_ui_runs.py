@@ -39,9 +39,9 @@ def address(home: Path) -> Iterator[str]:
     """What `make ui` starts; its sensor has found the recipe's snapshots."""
     with served("ui", [], home, home) as address:
         with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
-            for _ in range(120):
-                if instance.get_dynamic_partitions("sample_page_snapshot"):
-                    break
+            deadline = time.monotonic() + 120
+            while not instance.get_dynamic_partitions("sample_raw_pages"):
+                assert time.monotonic() < deadline, "the sensor found no snapshot"
                 time.sleep(1)
         yield address
 
