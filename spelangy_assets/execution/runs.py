@@ -66,7 +66,11 @@ def runs_of(graph: Graph, targets: Iterable[Target]) -> list[Run]:
                 for index, needed in enumerate(above)
                 if needed == parents and graph[members[index][0][0]].group == "tokens"
             ]
-        joined = next((i for i in candidates if partition is not None and members[i][0][1] == partition), None)
+        # Snapshots of two crawls may have one name, and a job has the partitions of one crawl.
+        slots = ((i, *members[i][0]) for i in candidates if partition is not None)
+        joined = next(
+            (i for i, first, at in slots if (graph[first].partition, at) == (node.partition, partition)), None
+        )
         if joined is None:
             joined = len(members)
             members.append([])

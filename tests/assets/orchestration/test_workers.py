@@ -34,6 +34,20 @@ def test_runs_hold_every_place_once_and_need_only_earlier_runs(name: str) -> Non
             done.add((asset, partition))
 
 
+@pytest.mark.parametrize("name", ["sample", "tiny", "paper"])
+def test_whatever_is_left_to_make_a_run_holds_datasets_of_one_crawl(name: str) -> None:
+    """A killed run leaves any part of the graph; a job of Dagster's has the partitions of one crawl."""
+    graph = recipe_named(name).graph
+    targets = required_targets(graph)
+    kinds = {graph[asset].stage_name for asset, _ in targets}
+    left = [*([one for one in targets if graph[one[0]].stage_name == kind] for kind in kinds)]
+    left += [targets[first:] for first in range(len(targets))]
+    for part in left:
+        runs = runs_of(graph, part)
+        assert all({graph[asset].partition for asset in run.assets} == {run.crawl} for run in runs)
+        assert sorted((target for run in runs for target in run.targets), key=str) == sorted(part, key=str)
+
+
 def test_every_asset_of_the_recipe_is_required() -> None:
     graph = recipe_named("sample").graph
     assert {asset for asset, _ in required_targets(graph)} == {node.name for node in graph}
