@@ -1,6 +1,8 @@
-"""Runs `demo --recipe tiny` over one worker, and kills the process that writes the first file that matches a pattern.
+"""Runs recipe `tiny` in one worker, and kills the process that writes the first file that matches one of the patterns.
 
-    python kill_at.py PATTERN before|after
+    python kill_at.py REPORT PATTERN before|after [PATTERN before|after ...]
+
+REPORT is the file to which the number of the pair that matched is written.
 
 The workers are started by spawning, which runs this module's top level in each of them: the trap is set there too.
 """
@@ -11,19 +13,23 @@ import os
 import re
 import signal
 import sys
+from pathlib import Path
 from typing import Any, Self
 
 from spelangy_assets.store.files import Files
 
-PATTERN, MOMENT = re.compile(sys.argv[1]), sys.argv[2]
+REPORT = Path(sys.argv[1])
+KILLS = [(re.compile(pattern), moment) for pattern, moment in zip(sys.argv[2::2], sys.argv[3::2], strict=True)]
 
 
 open_output, replace = Files.open_output, Files.replace
 
 
 def die(path: str, moment: str) -> None:
-    if PATTERN.search(path) and moment == MOMENT:
-        os.kill(os.getpid(), signal.SIGKILL)
+    for number, (pattern, at) in enumerate(KILLS):
+        if at == moment and pattern.search(path):
+            REPORT.write_text(str(number))
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Stream:
