@@ -1,1 +1,1 @@
-"""Data and models out of the store: in the forms that others read, with a card, to a folder, S3 or the Hub."""
+"""Exports of datasets and models: in the formats of other tools, with a card, to a folder, S3 or the Hub."""

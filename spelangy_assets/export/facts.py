@@ -1,6 +1,6 @@
-"""What the store knows of rows that are exported: sources, hours by what a person asks for, drops, versions.
+"""The facts of an export's rows: sources, hours by licence, language and voice, drops, versions.
 
-Put here: gathering it. Do not put here: words (card.py).
+Put here: collecting them. Do not put here: the text of a card (card.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ID_COLUMNS = ("source_id", "recording_id", "page_id")
 
 @dataclass
 class Amounts:
-    """How much there is: rows, hours (None where rows have no times), and both by each aspect that rows tell."""
+    """Rows, hours (None if rows have no times), and both by each aspect that the rows state."""
 
     rows: int = 0
     hours: float | None = None
@@ -38,7 +38,7 @@ class Amounts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a card says of an export that is not in its own rows' values."""
+    """What a card states of an export beside the values of its rows."""
 
     versions: tuple[Artifact, ...]
     counts: Counts
@@ -52,7 +52,7 @@ class Facts:
 
     @property
     def holds_recordings(self) -> bool:
-        """Whether voices of people are in it: sound, or what was made of sound."""
+        """Whether it contains voices of people: audio, or data made from audio."""
         return any(one.kind == "recording" for one in self.sources)
 
     @property
@@ -65,7 +65,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Score:
-    """A metric of a dataset that judges the run."""
+    """A metric of a dataset that evaluates the run."""
 
     by: str
     metric: str
@@ -76,8 +76,10 @@ class Score:
 
 
 def facts_of(store: ArtifactStore, versions: tuple[Artifact, ...], held_ids: set[str] | None) -> Facts:
-    """Gather what is known of versions. `held_ids`: the ids of recordings and pages that their rows name; None where
-    rows name none, and all of the crawl above them is a source."""
+    """Collect the facts of versions. `held_ids`: the ids of recordings and pages that their rows name; None if the rows
+    name none, so that every recording and page of their crawls is a source.
+    """
+
     counts = Counts()
     sources: dict[tuple[str, str], SourceRow] = {}
     ancestors: dict[str, dict[str, Any]] = {}
@@ -127,10 +129,10 @@ def held_ids(selection: Selection) -> set[str] | None:
 
 
 def amounts_of(selection: Selection, sources: Mapping[str, SourceRow]) -> Amounts:
-    """Add up the rows by what their columns tell: where they were published, licence, language, accent, voice.
+    """Sum the rows by host, licence, language, accent and voice.
 
-    Rows that name a source and have no such column of their own (transcripts) take its address and licence. A label of
-    a diarizer counts within its recording; a voice of a TTS is one wherever it speaks.
+    Rows that name a source without such columns (transcripts) take its address and licence. A diarizer's label counts
+    within its recording; a TTS voice counts as one speaker everywhere.
     """
     found = Amounts()
     speakers: defaultdict[tuple[str, str], float] = defaultdict(float)

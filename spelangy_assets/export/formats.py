@@ -1,9 +1,9 @@
-"""The forms in which rows leave: Parquet for `datasets`, lhotse Shar, NeMo's tarred data sets, WebDataset.
+"""The export formats: Parquet for `datasets`, lhotse Shar, NeMo's tarred datasets, WebDataset.
 
-Put here: the files of each form, one shard of the store at a time, as a stream; what is held is one batch of rows. Do
-not put here: which rows (sound.py), resuming (write.py), or cards. Sources: Hugging Face's Parquet with the features in
-the schema's metadata; lhotse/shar; NeMo's documentation of tarred manifests; WebDataset's rule that files of one sample
-stand in a row and share their name up to the first dot. Archives hold no time and no owner: equal rows, equal bytes.
+Put here: the files of each format, streamed shard by shard, with one batch of rows in memory. Do not put here: the
+choice of rows (sound.py), resuming (write.py), or cards. Sources: Hugging Face's Parquet with the features in the
+schema's metadata; lhotse/shar; NeMo's documentation of tarred manifests; WebDataset's rule that the files of one sample
+are adjacent and share their name up to the first dot. Archives have no time and no owner: equal rows give equal bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NEMO_MANIFEST = "tarred_audio_manifest.json"
 
 @dataclass(frozen=True)
 class Part:
-    """The place of a shard among all: its number from 0, and how many there are."""
+    """The position of a shard: its number from 0, and the number of shards."""
 
     number: int
     of: int
@@ -43,7 +43,7 @@ Batches = Iterable[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class Format:
-    """`write` writes a shard and returns its files; `finish` writes what speaks of all shards, from their files."""
+    """`write` writes a shard and returns its files; `finish` writes the files that cover all shards."""
 
     name: str
     needs_sound: bool
@@ -85,14 +85,14 @@ def _write_nemo(files: Files, part: Part, schema: pa.Schema, batches: Batches) -
         for one in _rows(batches):
             frames, rate_hz = one.frames
             add(f"{one.key}.flac", one.data)
-            said = {
+            entry = {
                 "audio_filepath": f"{one.key}.flac",
                 "duration": frames / rate_hz,
-                "text": said_in(one.row),
+                "text": text_of_row(one.row),
                 "shard_id": part.number,
                 **({"lang": one.row["language"]} if one.row.get("language") else {}),
             }
-            lines.write(_json({**one.row, **said}) + b"\n")
+            lines.write(_json({**one.row, **entry}) + b"\n")
     return [audio, manifest]
 
 
@@ -118,7 +118,7 @@ def _write_lhotse(files: Files, part: Part, schema: pa.Schema, batches: Batches)
 
 
 def _cut(one: Sounded) -> dict[str, Any]:
-    """Return a row as a lhotse MonoCut whose recording lies in the archive beside; `custom` holds all columns."""
+    """Return a row as a lhotse MonoCut whose recording is in the archive; `custom` has all columns."""
     frames, rate_hz = one.frames
     duration = frames / rate_hz
     supervision: dict[str, Any] = {
@@ -127,7 +127,7 @@ def _cut(one: Sounded) -> dict[str, Any]:
         "start": 0.0,
         "duration": duration,
         "channel": 0,
-        "text": said_in(one.row),
+        "text": text_of_row(one.row),
         **{name: one.row[name] for name in ("language", "speaker") if one.row.get(name)},
     }
     if one.row.get("words"):
@@ -158,8 +158,8 @@ def _cut(one: Sounded) -> dict[str, Any]:
     }
 
 
-def said_in(row: dict[str, Any]) -> str:
-    """Return what is said in a row's sound."""
+def text_of_row(row: dict[str, Any]) -> str:
+    """Return the text of a row's audio."""
     return next((row[name] for name in ("text", "question", "spoken_text") if row.get(name)), "")
 
 

@@ -1,8 +1,8 @@
-"""An export to the Hugging Face Hub: what is asked before, the dry run, and the upload.
+"""Uploads an export to the Hugging Face Hub: the checks, the dry run, and the upload.
 
-Put here: that. Do not put here: which licences allow it (rights.py), or the files (write.py, models.py). The token
-comes from the environment (HF_TOKEN) and is named nowhere; a repository is private unless it is asked for as public.
-A killed upload continues when it is started again: huggingface_hub skips what is there.
+Put here: these. Do not put here: which licences allow it (rights.py), or the files (write.py, models.py). The token
+comes from the environment (HF_TOKEN) and is never written; a repository is private unless --public is given.
+A killed upload continues when it is started again: huggingface_hub skips files that exist.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class HubError(ValueError):
 
 @dataclass(frozen=True)
 class Upload:
-    """What is uploaded to the Hub, and where. `gated`: who wants to read it has to agree to the terms on its card."""
+    """The files of an upload and their repository. `gated`: readers must accept the terms on the card."""
 
     repository: str
     kind: Literal["dataset", "model"]
@@ -44,8 +44,8 @@ class Upload:
         return sum((self.folder / name).stat().st_size for name in self.files)
 
     def lines(self) -> list[str]:
-        """Return what a person reads before the upload."""
-        readers = "whoever agrees to the terms on voices" if self.gated else "everybody"
+        """Return the lines that the user reads before the upload."""
+        readers = "people who accept the terms on voices" if self.gated else "everyone"
         seen = f"public: {readers} can read it" if self.public else "private"
         return [
             f"{self.address} ({self.kind}, {seen})",
@@ -63,10 +63,10 @@ def upload_of(
     permitted: Collection[str] = (),
     public: bool = False,
 ) -> Upload:
-    """Return what would go to the Hub, after all that is asked of it; nothing is sent.
+    """Return the upload after all checks; nothing is sent.
 
-    ValueError says what stands against it: a licence, voices of people without a word on their consent, a name that the
-    Hub does not take, huggingface_hub that is not installed.
+    Raises ValueError for a licence that forbids it, voices of people without --consent, a name that the Hub refuses, or
+    if huggingface_hub is not installed.
     """
     if lacking := missing("huggingface_hub"):
         raise ValueError(lacking)
@@ -81,19 +81,19 @@ def upload_of(
 
 
 def check_consent(facts: Facts, consent: str) -> None:
-    """ValueError when voices of people are to be uploaded without a word on how they agreed."""
+    """Raise ValueError if voices of people are uploaded without a statement of their consent."""
     if facts.holds_recordings and not consent.strip():
         raise ValueError(
-            "it holds voices of people, which are personal data: say with --consent how they agreed, in the words that "
-            "are to stand on the card"
+            "it contains voices of people, which are personal data: state with --consent how they agreed; the text is "
+            "printed on the card"
         )
 
 
 def upload(one: Upload, environment: Mapping[str, str], endpoint: str | None = None) -> str:
     """Send an upload and return the address of its commit.
 
-    HubError when there is no token, when the repository is there and public and a private one is asked for, or when the
-    Hub refuses or cannot be reached: start again, and what is there already is not sent twice.
+    Raises HubError without a token, if the repository is public and --public is not given, or if the Hub refuses or
+    cannot be reached. A second start sends only what is missing.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError

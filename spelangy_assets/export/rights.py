@@ -8,26 +8,27 @@ thumb over the names of licences, and no legal advice: the uploader is responsib
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from spelangy_assets.store.forgotten import Forgotten
 
-# Licences that let a copy and what is made of it be handed on, as patterns of SPDX ids in small letters.
+# Licences that allow redistribution of a work and of its derivatives, as patterns of lower-case SPDX ids.
 _OPEN = (
     *("cc0-*", "cc-by-[0-9]*", "cc-by-sa-*", "cc-by-nc-[0-9]*", "cc-by-nc-sa-*", "cc-pddc", "cc-pdm-*", "pdm-*"),
     *("pddl-*", "odc-by-*", "odbl-*", "cdla-*", "apache-*", "mit", "mit-0", "bsd-*", "isc", "unlicense", "0bsd"),
     *("public domain", "publicdomain"),
 )
-# Words with which a publisher keeps the right to hand on what is made of the work; chunks of a talk are made of it.
-_FORBIDS = ("-nd-", "-nd", "noderiv", "no deriv", "all rights reserved", "no redistribution", "not redistribut")
+# Terms that forbid redistribution of derivatives; chunks of a talk are derivatives of it.
+_FORBIDS = re.compile(r"(?<![a-z])nd(?![a-z])|no ?deriv|all rights reserved|no redistribution|not redistribut")
 _LISTED = 5
 
 
 @dataclass(frozen=True)
 class SourceRow:
-    """A recording or page that a dataset holds rows of."""
+    """A recording or page from which a dataset has rows."""
 
     kind: str
     content_hash: str
@@ -36,18 +37,15 @@ class SourceRow:
 
 
 def judge(licence: str) -> str:
-    """Return `open`, `forbidden` or `unknown`: whether a licence lets what is made of a work be handed on."""
+    """Return `open`, `forbidden` or `unknown`: whether a licence allows redistribution of derivatives."""
     words = " ".join(licence.lower().split())
     if any(fnmatch.fnmatchcase(words, pattern) for pattern in _OPEN):
         return "open"
-    spelled = words.replace("_", "-")
-    if any(words.endswith(one) if one == "-nd" else one in spelled for one in _FORBIDS):
-        return "forbidden"
-    return "unknown"
+    return "forbidden" if _FORBIDS.search(words.replace("-", " ")) else "unknown"
 
 
 def check_takedowns(sources: Iterable[SourceRow], taken_down: Forgotten) -> None:
-    """ValueError, which names some of them, when sources are among those that were taken down."""
+    """Raise ValueError if sources were taken down; it names some of them."""
     gone = [one.url or one.content_hash for one in sources if taken_down.holds(one.url, one.content_hash)]
     if gone:
         raise ValueError(
@@ -56,22 +54,22 @@ def check_takedowns(sources: Iterable[SourceRow], taken_down: Forgotten) -> None
 
 
 def check_licences(sources: Iterable[SourceRow], permitted: Collection[str] = ()) -> None:
-    """ValueError, which counts the sources by licence, when a licence forbids handing on or is not known to allow it.
+    """Raise ValueError if a licence forbids redistribution or is not known to allow it; it counts sources by licence.
 
-    `permitted` are licences, as stated, that a person knows to allow it; what forbids it is not permitted by that.
+    `permitted` are licences, as stated, that the user knows to allow it; a licence that forbids it stays refused.
     """
     counts = Counter(one.licence for one in sources)
     forbidden = {name: count for name, count in counts.items() if judge(name) == "forbidden"}
     if forbidden:
         raise ValueError(
-            f"the licence of {sum(forbidden.values())} of its sources forbids handing on what is made of them "
+            f"the licence of {sum(forbidden.values())} of its sources forbids redistribution of derivatives "
             f"({_counted(forbidden)}): leave them out with `licences=` of the mix, or of the crawl"
         )
     unknown = {name: n for name, n in counts.items() if judge(name) == "unknown" and name not in permitted}
     if unknown:
         raise ValueError(
-            f"the licence of {sum(unknown.values())} of its sources is not known to allow handing them on "
-            f"({_counted(unknown)}): where you know that it does, say so with "
+            f"the licence of {sum(unknown.values())} of its sources is not known to allow redistribution "
+            f"({_counted(unknown)}): if you know that it does, add "
             + " ".join(f"--permit {name!r}" for name in list(unknown)[:_LISTED])
         )
 

@@ -1,8 +1,8 @@
 """Writes an export: rows shard by shard in one form, its card, and the note of it in the store.
 
-Put here: the order of the work, and going on after a kill. Do not put here: a form (formats.py) or words (card.py).
-`export.json` in the target says what is being written and which shards are whole: a killed export continues at the next
-shard; a target that holds anything else is refused.
+Put here: the order of the work, and resuming after a kill. Do not put here: a format (formats.py) or a card's text
+(card.py). `export.json` in the target names the export and its complete shards: a killed export continues at the next
+shard; a target that contains anything else is refused.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from spelangy_assets.store.forgotten import forgotten
 from spelangy_assets.store.selection import Selection
 
 CONTROL, CARD = "export.json", "README.md"
-VERSION = "1"  # of the forms: a target that another version began is not gone on with
+VERSION = "1"  # of the formats: an export that another version began is not continued
 
 
 @dataclass(frozen=True)
 class Written:
-    """An export as it lies in its target; `files` are relative to it."""
+    """A written export; `files` are relative to its target."""
 
     facts: Facts
     files: tuple[str, ...]
@@ -40,7 +40,7 @@ class Written:
 
 
 def split_of(table: str) -> str:
-    """Return the split that a table's rows are: questions judge, all else trains."""
+    """Return the split of a table: test for questions and passages, train for all else."""
     return "test" if table in ("questions", "passages") else "train"
 
 
@@ -52,10 +52,10 @@ def write_dataset(
     consent: str = "",
     log: Callable[[str], None] = lambda text: None,
 ) -> Written:
-    """Write the rows of a selection into a target; the store notes it first.
+    """Write the rows of a selection into a target, after recording the export in the store.
 
-    ValueError says why it is not done: an unknown form, rows without sound in a form that is made of sound, no rows, a
-    source that was taken down, a target that holds something else.
+    Raises ValueError for an unknown format, rows without audio in a format that needs it, no rows, a source that was
+    taken down, or a target that contains something else.
     """
     how = format_named(form)
     shards = selection.shards()
@@ -70,7 +70,7 @@ def write_dataset(
     facts = facts_of(store, selection.versions, held_ids(selection))
     check_takedowns(facts.sources, forgotten(store))
     progress = _Progress(target, _identity(selection, how))
-    note(store, selection, facts, how.name, target.uri)  # before: of an export that is killed, a part lies there
+    note(store, selection, facts, how.name, target.uri)  # before writing: a killed export leaves a part there
     split = split_of(selection.table)
     for number, (version, shard) in enumerate(shards):
         if number < progress.done:
@@ -90,7 +90,7 @@ def write_dataset(
 
 
 def note(store: ArtifactStore, selection: Selection, facts: Facts, form: str, place: str) -> None:
-    """Note in the store that data of a selection lie at a place."""
+    """Record in the store that data of a selection are at a place."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     versions = tuple(one.data_version for one in selection.versions)
     sources = [vars(one) for one in facts.sources]
@@ -114,7 +114,7 @@ def _identity(selection: Selection, how: Format) -> dict[str, Any]:
 
 
 class _Counted:
-    """Batches, and how many rows they had."""
+    """Batches, with a count of their rows."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch]):
         self._batches, self.count = batches, 0
@@ -126,7 +126,7 @@ class _Counted:
 
 
 class _Progress:
-    """The control file of an export: what it is, and its shards that are whole."""
+    """The control file of an export: its identity and its complete shards."""
 
     def __init__(self, target: Files, identity: dict[str, Any]):
         self._target, self._identity = target, identity

@@ -115,8 +115,8 @@ def wanted_of(row: Mapping[str, Any], where: str) -> Wanted:
     if bad:
         return Wanted(name, reason="bad_utterances", detail=bad[0].error)
     about = ((key, row.get(key)) for key in ABOUT)
-    told = tuple((key, replaced(value.strip())) for key, value in about if isinstance(value, str) and value.strip())
-    return Wanted(name, address, entry, told)
+    stated = tuple((key, replaced(value.strip())) for key, value in about if isinstance(value, str) and value.strip())
+    return Wanted(name, address, entry, stated)
 
 
 def licensed(wanted: Wanted, licence: str, is_unlicensed_taken: bool) -> Wanted:
@@ -160,14 +160,14 @@ def episodes(feed: bytes, address: str) -> list[dict[str, str]] | None:
     parsed = feedparser.parse(io.BytesIO(feed), response_headers={"content-location": address})
     if not parsed.version:
         return None
-    told = parsed.feed
+    channel = parsed.feed
     rows: list[dict[str, str]] = []
     for entry in parsed.entries:
         row = {
-            "licence": _licence(entry) or _licence(told),
-            "language": str(entry.get("language") or told.get("language") or "").partition("-")[0].lower(),
+            "licence": _licence(entry) or _licence(channel),
+            "language": str(entry.get("language") or channel.get("language") or "").partition("-")[0].lower(),
             "title": entry.get("title", ""),
-            "author": entry.get("author") or told.get("author", "") or told.get("title", ""),
+            "author": entry.get("author") or channel.get("author", "") or channel.get("title", ""),
             "published": entry.get("published") or entry.get("updated", ""),
             "guid": entry.get("id", ""),
             "page": entry.get("link", ""),
@@ -193,20 +193,20 @@ def episode_of(row: Mapping[str, str]) -> Wanted:
     return wanted_of(row, f"{feed}, {name}")
 
 
-def _licence(told: Mapping[str, Any]) -> str:
+def _licence(stated: Mapping[str, Any]) -> str:
     """Return the licence that a feed or an entry states; "" when it states none. Words of copyright are none."""
-    for words in _licence_words(told):
+    for words in _licence_words(stated):
         if _CREATIVE_COMMONS_ID.fullmatch(words.strip()):
             return words.strip().upper()
         if words.strip():
             return licence_named(words)
-    rights = licence_named(str(told.get("rights", "")))
+    rights = licence_named(str(stated.get("rights", "")))
     return rights if rights.startswith("CC") and " " not in rights else ""
 
 
-def _licence_words(told: Mapping[str, Any]) -> Iterator[str]:
-    links: Sequence[Mapping[str, Any]] = told.get("links", ())
+def _licence_words(stated: Mapping[str, Any]) -> Iterator[str]:
+    links: Sequence[Mapping[str, Any]] = stated.get("links", ())
     yield from (str(link.get("href", "")) for link in links if link.get("rel") == "license")
     for key in ("podcast_license", "media_license", "dcterms_license", "dc_license"):
-        value = told.get(key, "")
+        value = stated.get(key, "")
         yield str(value.get("url") or value.get("href") or "") if isinstance(value, Mapping) else str(value)

@@ -104,10 +104,10 @@ def items_of(files: SnapshotFiles, texts: bool = False) -> list[Item]:
     items = _with_entries(items, listing)
     items = _with_turns(files, names, items)
     items += [_bad(line) for line in (*listing.bad, *unread)]
-    return told_apart(items)
+    return deduplicated(items)
 
 
-def told_apart(items: Iterable[Item]) -> list[Item]:
+def deduplicated(items: Iterable[Item]) -> list[Item]:
     """Return items in their order: of those with equal bytes the first is kept, and one with words of single channels
     becomes one item a channel."""
     seen: set[str] = set()

@@ -1,12 +1,11 @@
 """Requests over http and https to addresses that are not trusted.
 
-Put here: what a request may reach, how long it may take, and redirects. Do not put here: what is done with a response
-(download.py), or when a host is asked (download_queue.py).
+Put here: which addresses a request may reach, its time limits, and redirects. Do not put here: the use of a response
+(download.py), or the order and rate of requests (download_queue.py).
 
-A name is resolved once for a connection. What it resolves to is checked, and that is connected to: a name that answers
-the check with one address and the connection with another (DNS rebinding) gains nothing. Every hop of a redirect is a
-request of its own and goes the same way. The certificate is that of the name. No proxy and no cookie is used, and no
-variable of the environment is read.
+A name is resolved once per connection. The resolved address is checked, and the connection uses that same address, so
+DNS rebinding has no effect. Each hop of a redirect is a request that is checked in the same way. Certificates are
+checked against the name. No proxy, cookie or environment variable is used.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ import httpx2
 from spelangy_model.credentials import without_credentials
 
 CONNECT_S = 10.0
-SILENCE_S = 30.0  # a server may send nothing for so long
+SILENCE_S = 30.0  # the longest silence of a server
 _MAX_REDIRECTS = 10
 _DRAINED_BYTES = 1 << 16
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -41,10 +40,10 @@ Kind = Literal["final", "passing", "unreachable"]
 
 
 class Failure(Exception):
-    """Why an address gave nothing: a fixed word and words, without secrets.
+    """Why an address gave nothing: a fixed reason and a text, without secrets.
 
-    `kind`: `final`, it would be the same again; `passing`, another try may go better; `unreachable`, no connection came
-    about, so the cause may be the network here. `wait_s`: the server asks for so long a pause.
+    `kind`: `final`, a retry would give the same; `passing`, a retry may succeed; `unreachable`, no connection was made,
+    so the local network may be the cause. `wait_s`: the pause that the server requests.
     """
 
     def __init__(self, reason: str, detail: str, kind: Kind = "final", wait_s: float = 0.0):
@@ -53,9 +52,9 @@ class Failure(Exception):
 
 
 def may_be_reached(address: str, allowed: Sequence[Network] = ()) -> bool:
-    """Whether an IP address is one of the public internet, or one of the allowed networks.
+    """Whether an IP address is public or in one of the allowed networks.
 
-    An IPv4 address inside of an IPv6 address (mapped, 6to4, Teredo, NAT64) is looked at as well.
+    An IPv4 address inside an IPv6 address (mapped, 6to4, Teredo, NAT64) is checked, too.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     inner: list[ipaddress.IPv4Address] = []
@@ -71,7 +70,7 @@ def may_be_reached(address: str, allowed: Sequence[Network] = ()) -> bool:
 
 
 def addresses_of(host: str, port: int, allowed: Sequence[Network]) -> list[str]:
-    """Return the addresses that a name has and that may be reached. Raises Failure (unreachable, private_address)."""
+    """Return the addresses of a name that may be reached. Raises Failure (unreachable, private_address)."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -87,7 +86,7 @@ def addresses_of(host: str, port: int, allowed: Sequence[Network]) -> list[str]:
 
 
 class _Clock(threading.local):
-    """When the request of this thread has to have ended."""
+    """The deadline of the request of this thread."""
 
     ends_at = float("inf")
 
@@ -99,7 +98,7 @@ class _Clock(threading.local):
 
 
 class _TimedStream(httpcore2.NetworkStream):
-    """A stream whose steps end when the time of their request is over: a server that drips bytes does not hold it."""
+    """A stream that ends at the deadline of its request, also when a server sends a byte now and then."""
 
     def __init__(self, stream: httpcore2.NetworkStream, clock: _Clock):
         self._stream, self._clock = stream, clock
@@ -125,7 +124,7 @@ class _TimedStream(httpcore2.NetworkStream):
 
 
 class _CheckedBackend(httpcore2.NetworkBackend):
-    """Connects to what a name was resolved to and checked as, never to the name."""
+    """Connects to the checked address of a name, never to the name itself."""
 
     def __init__(self, allowed: Sequence[Network], clock: _Clock):
         self._allowed, self._clock = allowed, clock
@@ -176,10 +175,10 @@ class Web:
         max_s: float,
         before: Callable[[httpx2.URL], None] = lambda url: None,
     ) -> Iterator[httpcore2.Response]:
-        """Give the response at the end of the redirects, whatever its status; its body is read in the block.
+        """Yield the response after the redirects, whatever its status; the block reads its body.
 
-        `before` is called with each hop, which it may refuse by a Failure. From its first return on, all of it, the
-        block included, ends after `max_s` seconds. Raises Failure.
+        `before` is called with each hop and may refuse it by a Failure. The limit of `max_s` seconds starts when
+        it first returns, and includes the block. Raises Failure.
         """
         url = _url(address)
         ends_at = None
@@ -246,7 +245,7 @@ def _core_url(url: httpx2.URL) -> httpcore2.URL:
 
 
 def _drain(response: httpcore2.Response) -> None:
-    """Read a short body that is not wanted, so that its connection can be used again."""
+    """Read and drop a short body, so that its connection can be reused."""
     length = header(response, "content-length")
     if response.status == 304 or (length.isdecimal() and int(length) <= _DRAINED_BYTES):
         for _ in response.iter_stream():
@@ -255,11 +254,11 @@ def _drain(response: httpcore2.Response) -> None:
 
 @contextmanager
 def _failures(url: httpx2.URL, clock: _Clock, max_s: float) -> Iterator[None]:
-    """Turn what a connection raises into a Failure. What this machine lacks passes through."""
+    """Turn the errors of a connection into a Failure. Errors of this machine (no memory, no descriptors) are raised."""
     try:
         yield
     except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-        # The pool raises it anew without its cause, which it holds as its argument.
+        # The pool raises a new error whose argument is the cause.
         cause = next((one for one in error.args if isinstance(one, BaseException)), error)
         if isinstance(cause, OSError) and cause.errno in _OF_THIS_MACHINE:
             raise cause from error

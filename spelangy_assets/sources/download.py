@@ -1,7 +1,7 @@
-"""One address -> its bytes on this disk: conditional, resumed, limited.
+"""Downloads one address to this disk: conditional, resumable, limited.
 
-Put here: what one request asks, what of its response is kept, and where. Do not put here: connections and redirects
-(checked_network.py), the order of many addresses (download_queue.py), what a snapshot is (downloads.py).
+Put here: the headers of one request, and what is kept of its response. Do not put here: connections and redirects
+(checked_network.py), the order of many addresses (download_queue.py), snapshots (downloads.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MAX_WAIT_S = 120.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What may come of an address. `types` are patterns of media types; a server that states none is believed."""
+    """The limits of one download. `types` are patterns of media types; a response that states none is accepted."""
 
     max_bytes: int
     max_s: float
@@ -52,10 +52,10 @@ def download(
     before: Callable[[httpx2.URL], None],
     is_over: threading.Event,
 ) -> Held:
-    """Return what an address gives now, its bytes on the shelf. Raises Failure, and OSError of this machine's disk.
+    """Return what an address gives now, with its bytes on the shelf. Raises Failure, and OSError of the disk.
 
-    What is held already is asked for by its ETag or Last-Modified, and moved only if it changed; what a kill cut off
-    is asked for from there on, and begun anew where the server cannot say that it is the same.
+    Bytes that exist are requested by ETag or Last-Modified, and transferred only if they changed. A download that a
+    kill cut off is resumed by Range, or restarted if the server cannot confirm that the file is the same.
     """
     held, part = shelf.held(name), shelf.part(name)
     if held is not None and held.forgotten:
@@ -78,7 +78,7 @@ def download(
             return held
         if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and proof:
             part.unlink()
-            raise Failure("cut_off", "the server has no rest of what came before", "passing")
+            raise Failure("cut_off", "the server does not have the rest of the file", "passing")
         if response.status == HTTPStatus.PARTIAL_CONTENT and proof:
             _check_range(response, offset, said.get("total"), part)
         elif response.status == HTTPStatus.OK:
@@ -100,7 +100,7 @@ def download(
     size = part.stat().st_size if part.is_file() else 0
     if not size:
         part.unlink(missing_ok=True)
-        raise Failure("empty", "the response holds nothing")
+        raise Failure("empty", "the response has no body")
     if total is not None and size != total:
         raise Failure("cut_off", f"{size} of {total} bytes", "passing")
     finished = _finish(shelf, name, part, {**said, "total": size})
@@ -111,7 +111,7 @@ def download(
 def _take(
     response: httpcore2.Response, part: Path, offset: int, name: str, limits: Limits, is_over: threading.Event
 ) -> None:
-    """Write a body behind what is there. A piece that was written is never asked for again."""
+    """Append a body to the partial file. A written piece is never requested again."""
     media_type = _media_type(header(response, "content-type"))
     is_stated = media_type.startswith(("audio/", "video/")) or not _wants_sound(limits)
     is_looked_at = bool(offset) or is_stated or _is_named_as_sound(name)
@@ -138,13 +138,13 @@ def _check_sound(part: Path) -> None:
         if looks_like_sound(stream.read(HEAD_BYTES)):
             return
     part.unlink()
-    raise Failure("not_audio", "neither its name, its type nor its content is that of sound")
+    raise Failure("not_audio", "neither its name, its media type nor its content is that of audio")
 
 
 def _finish(shelf: Shelf, name: str, part: Path, said: dict[str, Any]) -> Held | None:
-    """Give a whole part its name as a blob, and remember what it is; None where the part is not whole.
+    """Rename a complete partial file to a blob and record it; return None if it is not complete.
 
-    Each step leaves what the next one needs, so that a kill between two of them moves nothing again.
+    Each step leaves what the next one needs, so after a kill between two of them nothing is transferred again.
     """
     digest, size = said.get("digest", ""), said.get("total")
     if not digest:
@@ -171,17 +171,17 @@ def _check_range(response: httpcore2.Response, offset: int, total: int | None, p
     given = _RANGE.fullmatch(header(response, "content-range"))
     if given is None or int(given[1]) != offset or (total and given[3] not in ("*", str(total))):
         part.unlink()
-        raise Failure("cut_off", f"asked for bytes from {offset} on, it sent others", "passing")
+        raise Failure("cut_off", f"the server sent another range than bytes from {offset} on", "passing")
 
 
 def _check_head(response: httpcore2.Response, name: str, offset: int, limits: Limits) -> int | None:
-    """Return how long the whole is, None where the server does not say. Raises Failure for what is not wanted."""
+    """Return the size of the whole file, None if the server states none. Raises Failure for an unwanted response."""
     coding = header(response, "content-encoding").lower()
     if coding not in ("", "identity"):
-        raise Failure("encoded", f"compressed as {coding[:40]}, unasked")
+        raise Failure("encoded", f"compressed as {coding[:40]}, which was not requested")
     media_type = _media_type(header(response, "content-type"))
     if media_type and not any(fnmatchcase(media_type, pattern.lower()) for pattern in limits.types):
-        raise Failure("not_audio", f"the server says that it is {media_type}")
+        raise Failure("not_audio", f"the server states the media type {media_type}")
     length = header(response, "content-length")
     total = offset + int(length) if length.isascii() and length.isdecimal() else None
     _check_size(total or 0, limits)
@@ -190,7 +190,7 @@ def _check_head(response: httpcore2.Response, name: str, offset: int, limits: Li
 
 def _check_size(size: int, limits: Limits) -> None:
     if size > limits.max_bytes:
-        raise Failure("too_large", f"more than the {limits.max_bytes} bytes that are allowed")
+        raise Failure("too_large", f"larger than the {limits.max_bytes} bytes that are allowed")
 
 
 def _refused(response: httpcore2.Response) -> Failure:
@@ -201,7 +201,7 @@ def _refused(response: httpcore2.Response) -> Failure:
 
 
 def _wait_s(retry_after: str) -> float:
-    """Return the seconds that Retry-After asks for, as a number or as a date; 0 where it asks for none."""
+    """Return the seconds that Retry-After requests, as a number or as a date; 0 if it requests none."""
     if retry_after.isascii() and retry_after.isdecimal():
         return min(float(retry_after), _MAX_WAIT_S)
     with contextlib.suppress(ValueError, TypeError):
@@ -211,7 +211,7 @@ def _wait_s(retry_after: str) -> float:
 
 
 def _proof(response: httpcore2.Response) -> str:
-    """Return what If-Range may say: a strong ETag, else Last-Modified (RFC 9110, 13.1.5)."""
+    """Return the validator for If-Range: a strong ETag, else Last-Modified (RFC 9110, 13.1.5)."""
     etag = header(response, "etag")
     return etag if etag.startswith('"') else header(response, "last-modified") if not etag else ""
 

@@ -1,11 +1,12 @@
-"""Many addresses: how many at once, how often a host is asked, what its robots.txt says, and what is asked again.
+"""Downloads many addresses: concurrency, the rate per host, robots.txt, and retries.
 
-Put here: order and manners, and whose fault it is that nothing came. Do not put here: one address (download.py).
+Put here: order and politeness, and the decision whether an address or the local network failed. Do not put here: one
+address (download.py).
 
-A round asks every address once. What may go better later is asked again in the next round. What no connection came
-about for, or what broke off at last, is a failure of its address only when another host answers afterwards: else it is
-the network here, which stops the run.
-robots.txt is read as RFC 9309 says: what is not there allows all, a server that fails forbids all for now.
+A round requests every address once. Failures that may pass are retried in the next round. An address that cannot be
+reached, or that breaks off in the last round, has failed only if another host answers afterwards. Otherwise the local
+network has failed, which stops the run.
+robots.txt follows RFC 9309: a missing one allows all; a server error forbids all for now.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ from spelangy_assets.sources.download_shelf import Held, Shelf
 
 ROUNDS = 3
 _PAUSE_BETWEEN_ROUNDS_S = 2.0
-_PROGRESS_BYTES = 1 << 20  # a connection that breaks after so much is taken up again at once
-_BROKEN = ("timeout", "cut_off")  # there was a connection, and the network here may have gone since
-_UNREACHABLE_IN_A_ROW = 32  # then the network here is looked at
+_PROGRESS_BYTES = 1 << 20  # a connection that breaks after so many bytes is resumed at once
+_BROKEN = ("timeout", "cut_off")  # there was a connection, and the local network may have failed since
+_UNREACHABLE_IN_A_ROW = 32  # then the local network is checked
 _PROBES = 3
 _ROBOTS = Limits(max_bytes=500 << 10, max_s=60.0, types=("*",))
 _MAX_CRAWL_DELAY_S = 60.0
 
 
 class NetworkDown(InputError, ConnectionError):
-    """Nothing can be reached from here. It is no fault of any address, and costs none."""
+    """No host can be reached from this machine. No address is dropped for it."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """An address: its name without credentials, and what is asked with."""
+    """An address to request, and its name without credentials."""
 
     name: str
     address: str
@@ -55,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Manners:
-    """How many connections there are, how many of them to one host, and the pause between two requests to it."""
+    """The connections in all and per host, and the pause between two requests to a host."""
 
     agent: str
     connections: int
@@ -96,7 +97,7 @@ class _Line:
 
 
 class Queue:
-    """Fetches jobs onto a shelf. `known_good` are origins that answered before: they tell whether the network works."""
+    """Fetches jobs onto a shelf. `known_good` are origins that answered before; they show whether the network works."""
 
     def __init__(self, shelf: Shelf, manners: Manners, allowed: Sequence[Network], known_good: Iterable[str] = ()):
         self._shelf, self._manners, self._allowed = shelf, manners, allowed
@@ -106,13 +107,13 @@ class Queue:
         self._lock = threading.Lock()
         self._next_at: dict[str, float] = {}  # when a host may be asked again
         self._pause_s: dict[str, float] = {}  # of hosts that ask for a longer one
-        self._robots: dict[str, Any] = {}  # by origin: what it says, or the Failure of reading it
+        self._robots: dict[str, Any] = {}  # by origin: its rules, or the Failure of reading them
         self._robots_locks: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 
     def fetch(self, jobs: Iterable[Job], settle: Settle) -> None:
-        """Fetch every job, and call `settle`, in this thread, with what came of each: once, at its end.
+        """Fetch every job; call `settle` once for each, in this thread, with its result.
 
-        Raises NetworkDown, and OSError of this machine; what was settled by then stays so.
+        Raises NetworkDown, and OSError of this machine; results that were settled before are kept.
         """
         try:
             self._rounds(list(jobs), settle)
@@ -124,7 +125,7 @@ class Queue:
         for number in range(ROUNDS):
             is_last = number == ROUNDS - 1
             again: list[tuple[Job, Failure]] = []
-            self._robots = {origin: told for origin, told in self._robots.items() if not isinstance(told, Failure)}
+            self._robots = {origin: rules for origin, rules in self._robots.items() if not isinstance(rules, Failure)}
             answered = self._round(jobs, again, settle)
             lost = [one for one in again if one[1].kind == "unreachable" or (is_last and one[1].reason in _BROKEN)]
             if lost and not answered and not self._network_works():
@@ -138,11 +139,11 @@ class Queue:
             jobs = [job for job, _ in again]
 
     def _round(self, jobs: Sequence[Job], again: list[tuple[Job, Failure]], settle: Settle) -> bool:
-        """Ask every job once; return whether a host answered after the last one that did not."""
+        """Request every job once; return whether a host answered after the last one that did not."""
         line = _Line(jobs, self._manners.connections_per_host)
         running: dict[Future[Held], Job] = {}
         answered, in_a_row = False, 0
-        # Threads end by themselves: `fetch` sets the event that each of them looks at.
+        # Threads end by themselves: `fetch` sets the event that each of them checks.
         pool = ThreadPoolExecutor(self._manners.connections, thread_name_prefix="download")
         try:
             while True:
@@ -175,7 +176,7 @@ class Queue:
         return answered
 
     def _one(self, job: Job) -> Held:
-        """Fetch one job in a thread of its own; a connection that broke far on is taken up again at once."""
+        """Fetch one job in its own thread; a connection that broke after much progress is resumed at once."""
         while True:
             before = self._size(job)
             try:
@@ -197,15 +198,15 @@ class Queue:
         with lock:
             if origin not in self._robots:
                 self._robots[origin] = self._read_robots(origin, url)
-            told = self._robots[origin]
-        if isinstance(told, Failure):
-            raise told
-        if not told.can_fetch(str(url), self._manners.agent):
+            rules = self._robots[origin]
+        if isinstance(rules, Failure):
+            raise rules
+        if not rules.can_fetch(str(url), self._manners.agent):
             raise Failure("robots", f"{origin}/robots.txt does not allow it")
         self._wait_for_turn(url.netloc.decode("ascii"))
 
     def _read_robots(self, origin: str, url: httpx2.URL) -> Any:
-        """Return what a host says to robots, or the Failure of asking it."""
+        """Return the rules of a host's robots.txt, or the Failure of reading it."""
         from protego import Protego
 
         host = url.netloc.decode("ascii")
@@ -213,10 +214,10 @@ class Queue:
             text = self._robots_text(self._web, origin)
         except Failure as failure:
             return failure
-        told = Protego.parse(text)
-        if delay_s := told.crawl_delay(self._manners.agent):
+        rules = Protego.parse(text)
+        if delay_s := rules.crawl_delay(self._manners.agent):
             self._pause_s[host] = min(float(delay_s), _MAX_CRAWL_DELAY_S)
-        return told
+        return rules
 
     def _robots_text(self, web: Web, origin: str) -> str:
         def turn(hop: httpx2.URL) -> None:
@@ -230,7 +231,7 @@ class Queue:
             data = b""
             for piece in response.iter_stream():
                 data += piece
-                if len(data) >= _ROBOTS.max_bytes:  # the rest of a longer one need not be read
+                if len(data) >= _ROBOTS.max_bytes:  # RFC 9309 lets a reader stop here
                     break
             return data[: _ROBOTS.max_bytes].decode("utf-8", "replace")
 
@@ -247,8 +248,8 @@ class Queue:
             self._next_at[host] = max(self._next_at.get(host, 0.0), time.monotonic() + wait_s)
 
     def _network_works(self) -> bool:
-        """Ask hosts that answered before whether they still do."""
-        good = [origin for origin, told in self._robots.items() if not isinstance(told, Failure)]
+        """Check whether hosts that answered before still do."""
+        good = [origin for origin, rules in self._robots.items() if not isinstance(rules, Failure)]
         web = Web(self._manners.agent, self._allowed)  # whose connections are new ones
         try:
             for origin in list(dict.fromkeys((*reversed(good), *self._known_good)))[:_PROBES]:
@@ -275,6 +276,6 @@ def _down(lost: Sequence[tuple[Job, Failure]]) -> NetworkDown:
     (job, failure), hosts = lost[0], len({job.host for job, _ in lost})
     return NetworkDown(
         f"no host can be reached: {len(lost)} addresses at {hosts} hosts, the first {job.name} ({failure.detail}). "
-        "Look whether this machine reaches the network, then run again; what was fetched stays. If it does, "
-        "these hosts are gone: take their addresses out of the list"
+        "Check the network of this machine, then run again; fetched files are kept. If the network works, "
+        "these hosts are gone: remove their addresses from the list"
     )

@@ -1,14 +1,13 @@
-"""Where the bytes of downloads lie, and what is remembered of each address.
+"""The files of downloads: whole ones, partial ones, and what each address gave last.
 
-Put here: places and their order of writing. Do not put here: requests (download.py).
+Put here: their paths and the order in which they are written. Do not put here: requests (download.py).
 
     blobs/DI/DIGEST     whole files, by the SHA-256 of their bytes
-    parts/KE/KEY        what has come of an address; beside it KEY.json: what says that a rest belongs to it
+    parts/KE/KEY        the bytes so far of an address; KEY.json: the validators that the rest must match
     known/KE/KEY.json   what an address gave last: its digest, ETag and Last-Modified
 
-KEY is the digest of the address without credentials, so that a signed address that is signed anew finds its bytes. A
-blob gets its name when all of it is on the disk. A kill at any moment costs what was not yet written of the piece that
-was being moved.
+KEY is the digest of the address without credentials, so a renewed signature of an address finds the same bytes. A
+blob gets its name once all of it is on the disk. A kill loses only the unwritten part of the current piece.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Shelf:
         return self._place("parts", name)
 
     def held(self, name: str) -> Held | None:
-        """Return what an address gave last, as long as its bytes are there or it was taken down."""
+        """Return what an address gave last, if its bytes exist or it was taken down; else None."""
         known = read_json(self._known(name))
         try:
             held = Held(**{key: known[key] for key in Held.__dataclass_fields__})
@@ -63,7 +62,7 @@ class Shelf:
         write_json(self._known(name), {"url": name, **asdict(held)})
 
     def forget(self, name: str) -> bool:
-        """Delete the bytes that an address gave, wherever else they came from, and never ask it again."""
+        """Delete the bytes that an address gave, even if other addresses gave the same, and never request it again."""
         held = self.held(name)
         for gone in (self.part(name), self.part(name).with_suffix(".json")):
             gone.unlink(missing_ok=True)
@@ -90,7 +89,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a file that is there whole or not at all, also after a power cut."""
+    """Write a file atomically and durably."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     with draft.open("w", encoding="utf-8") as stream:
@@ -101,7 +100,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """See to it that the names in a folder are on the disk."""
+    """Flush the names in a folder to the disk."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)

@@ -1,14 +1,12 @@
-"""A snapshot of recordings that are fetched from their addresses.
+"""A snapshot of recordings that are downloaded from addresses.
 
-Put here: what a recipe says of it, what was fetched for it, and its items. Do not put here: lists and feeds
-(addresses.py), how a fetch is done (download_queue.py, download.py), or what becomes of the sound (ingest_audio.py).
+Put here: its options in a recipe, the journal of its downloads, and its items. Do not put here: lists and feeds
+(addresses.py), how a fetch is done (download_queue.py, download.py), or decoding (ingest_audio.py).
 
-A snapshot is fetched once, when it is built or by `spelangy fetch`; where all is fetched, that asks every address
-again. What came of each
-address stands in a journal of the snapshot, a line an address, and the last line counts; so a killed fetch goes on
-where it was. The version of the snapshot follows from the journal: from the bytes, from what is stated of them, and
-from which addresses failed in which way. It does not follow from the list: neither its form nor its order counts, nor
-when or how fast it was fetched.
+A snapshot is fetched once, when it is built or by `spelangy fetch`. If it is complete, `spelangy fetch` requests every
+address again. A journal of the snapshot has a line for the result of each address; the last line of an address counts,
+so a killed fetch continues where it stopped. The version of the snapshot follows from the journal: the bytes, their
+metadata, and the reasons of failed addresses. The form and order of the list, and the time of the fetch, do not count.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from urllib.parse import urlsplit
 
 from spelangy_assets.execution.stage import InputError
 from spelangy_assets.sources.addresses import Wanted, distinct, episode_of, episodes, licensed, read_list, wanted_of
-from spelangy_assets.sources.audio_snapshot import Item, told_apart
+from spelangy_assets.sources.audio_snapshot import Item, deduplicated
 from spelangy_assets.sources.download_shelf import Held, Shelf
 from spelangy_assets.sources.files import SnapshotFiles
 from spelangy_assets.store.fingerprint import digest_of
@@ -44,14 +42,14 @@ _SAY_EVERY = 100
 
 @dataclass(frozen=True)
 class Downloads:
-    """A snapshot that is fetched from addresses.
+    """A snapshot that is downloaded from addresses.
 
-    `lists` are files of addresses and `feeds` addresses of RSS or Atom feeds (addresses.py says what they may state).
-    What states no licence is a reject, unless `licence` says which one is meant or `unlicensed` takes it as it is.
-    `private_networks` ("10.0.0.0/8") may be reached beside the public internet. An address may give `max_bytes` within
-    `max_s` seconds, of one of the media `types` where its server names one. There are so many `connections`,
-    `connections_per_host` of them to one host, and `pause_s` seconds between two requests to it, or as many as its
-    robots.txt asks for.
+    `lists` are files of addresses; `feeds` are addresses of RSS or Atom feeds (addresses.py has their forms). An
+    address without a licence is a reject, unless `licence` gives one for all of these, or `unlicensed` accepts them.
+    `private_networks` ("10.0.0.0/8") may be reached beside the public internet. A download has at most `max_bytes` and
+    `max_s` seconds, and one of the media `types` if its server states one. `connections` are open at once, of them
+    `connections_per_host` to one host, with `pause_s` seconds between two requests to it, or the pause that its
+    robots.txt requests.
     """
 
     lists: tuple[str, ...] = ()
@@ -93,7 +91,7 @@ class Downloads:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an address: bytes, or why there are none. `episodes` are the rows of a feed."""
+    """The result of an address: bytes, or the reason why there are none. `episodes` are the rows of a feed."""
 
     url: str
     digest: str = ""
@@ -105,7 +103,7 @@ class Outcome:
 
 
 class _Journal:
-    """The outcomes of a snapshot, as they came; the last of an address counts."""
+    """The outcomes of a snapshot in order of time; the last one of an address counts."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -116,15 +114,15 @@ class _Journal:
         except FileNotFoundError:
             return {}
         found = {}
-        for line in lines[:-1]:  # behind the last end of a line is nothing, or what a kill tore
-            told = json.loads(line)
-            outcome = Outcome(**{**told, "episodes": tuple(told["episodes"])})
+        for line in lines[:-1]:  # after the last newline is nothing, or a line that a kill cut off
+            fields = json.loads(line)
+            outcome = Outcome(**{**fields, "episodes": tuple(fields["episodes"])})
             found[outcome.is_feed, outcome.url] = outcome
         return found
 
     @contextmanager
     def written(self) -> Iterator[Callable[[Outcome], None]]:
-        """Give what adds an outcome; it is on the disk when the call returns."""
+        """Yield a function that adds an outcome durably."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a+b") as stream:
             stream.seek(0)
@@ -141,7 +139,7 @@ class _Journal:
 
 @dataclass(frozen=True)
 class DownloadedSource:
-    """A snapshot of Downloads, as far as it was fetched to a folder of this machine."""
+    """A snapshot of Downloads, with what was fetched of it to a folder of this machine."""
 
     downloads: Downloads
     folder: Path
@@ -153,38 +151,40 @@ class DownloadedSource:
 
     @property
     def files(self) -> SnapshotFiles:
-        """The place that the items lie in."""
+        """The files of the items."""
         return SnapshotFiles(self.folder)
 
     @property
     def _journal(self) -> _Journal:
-        # What an address gives depends on these literals; a journal of others does not count.
+        # The result of an address depends on these options; a journal of other options does not count.
         given = self.downloads
         rule = digest_of([given.max_bytes, given.max_s, list(given.types), list(given.private_networks)])
         return _Journal(self.folder / "snapshots" / f"{self.snapshot}-{rule[:12]}.jsonl")
 
     def content_version(self) -> str:
-        """Return the version of what was fetched, and another one as long as it is not all."""
-        told = self._told()
-        rows = [
+        """Return the version of the fetched snapshot; a version that ends in "not-fetched" if it is incomplete."""
+        rows = self._outcomes()
+        values = [
             [
                 *(wanted.name, json.dumps(asdict(wanted.entry)), json.dumps(wanted.about)),
                 *(wanted.reason or (outcome.reason if outcome else None), outcome.digest if outcome else None),
             ]
-            for wanted, outcome in told
+            for wanted, outcome in rows
         ]
-        version = digest_of(rows)[:24]
-        return version if self._is_whole(told) else f"{version}-not-fetched"
+        version = digest_of(values)[:24]
+        return version if self._is_whole(rows) else f"{version}-not-fetched"
 
     def items(self) -> list[Item]:
-        """Return what the snapshot holds, in the order of the addresses. InputError: it is not fetched, or names
-        nothing."""
-        told = self._told()
-        if not told:
+        """Return the items in the order of the addresses. InputError: it is not fetched, or has no address."""
+        rows = self._outcomes()
+        if not rows:
             raise InputError(f"snapshot {self.snapshot}: its lists and feeds name no address")
-        if not self._is_whole(told):
-            raise InputError(f"snapshot {self.snapshot} is not fetched on this machine: share {self.folder} with it")
-        return told_apart([_item(wanted, outcome) for wanted, outcome in told])
+        if not self._is_whole(rows):
+            raise InputError(
+                f"snapshot {self.snapshot} is not fetched on this machine: run `spelangy fetch`, "
+                f"or share {self.folder} with it"
+            )
+        return deduplicated([_item(wanted, outcome) for wanted, outcome in rows])
 
     def fetch(
         self,
@@ -192,13 +192,13 @@ class DownloadedSource:
         on_units: Callable[[int, int], None] = lambda done, total: None,
         again: bool = False,
     ) -> dict[str, int]:
-        """Fetch what is not fetched yet. With `again`, where all is fetched, ask every address whether it has changed.
+        """Fetch what is missing. With `again`, if nothing is missing, check every address for changes.
 
-        Returns how many addresses ended in which way: fetched, unchanged, kept (it failed, and what it gave before
-        stays), or a reason. `on_units` is called with how many are done.
+        Returns the number of addresses by result: fetched, unchanged, kept (it failed now; its earlier bytes stay), or
+        a reason. `on_units` is called with the number that is done and the total.
         Raises InputError (NetworkDown: nothing can be reached) and OSError of this machine's disk.
         """
-        is_whole = self._is_whole(self._told())
+        is_whole = self._is_whole(self._outcomes())
         if is_whole and not again:
             return {}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,7 @@ class DownloadedSource:
     def _fetch(self, log: Callable[[str], None], on_units: Callable[[int, int], None], again: bool) -> dict[str, int]:
         ended: collections.Counter[str] = collections.Counter()
         with self._journal.written() as add:
-            for is_feed in (True, False):  # what a feed names is known when it is here
+            for is_feed in (True, False):  # the addresses of a feed are known once it is fetched
                 self._fetch_kind(is_feed, again, add, ended, log, on_units)
         return dict(ended)
 
@@ -264,7 +264,7 @@ class DownloadedSource:
         before: Outcome | None,
         add: Callable[[Outcome], None],
     ) -> str:
-        """Write down what came of an address, and return the word under which it is counted."""
+        """Record the result of an address, and return the name under which it is counted."""
         if isinstance(result, Held):
             if before is not None and before.digest == result.digest:
                 return "unchanged"
@@ -290,7 +290,7 @@ class DownloadedSource:
         return distinct(wanted_of({"url": feed}, "feeds") for feed in self.downloads.feeds)
 
     def _wanted(self, outcomes: dict[tuple[bool, str], Outcome]) -> list[Wanted]:
-        """Return what is wanted of the lists and of those feeds that were fetched, each address once."""
+        """Return the addresses of the lists and of the fetched feeds, each once."""
         given = self.downloads
 
         def all_of_them() -> Iterator[Wanted]:
@@ -302,19 +302,19 @@ class DownloadedSource:
 
         return distinct(licensed(one, given.licence, given.unlicensed) for one in all_of_them())
 
-    def _told(self) -> list[tuple[Wanted, Outcome | None]]:
-        """Return every address with what came of it: the feeds that failed, then all others."""
+    def _outcomes(self) -> list[tuple[Wanted, Outcome | None]]:
+        """Return every address with its outcome: the feeds that failed, then all others."""
         outcomes = self._journal.read()
         feeds = [(feed, outcomes.get((True, feed.name))) for feed in self._feeds()]
-        told = [(feed, outcome) for feed, outcome in feeds if outcome is None or outcome.reason]
-        told += [(one, None if one.reason else outcomes.get((False, one.name))) for one in self._wanted(outcomes)]
-        return told
+        rows = [(feed, outcome) for feed, outcome in feeds if outcome is None or outcome.reason]
+        rows += [(one, None if one.reason else outcomes.get((False, one.name))) for one in self._wanted(outcomes)]
+        return rows
 
-    def _is_whole(self, told: list[tuple[Wanted, Outcome | None]]) -> bool:
-        return all(wanted.reason or self._is_settled(outcome) for wanted, outcome in told)
+    def _is_whole(self, rows: list[tuple[Wanted, Outcome | None]]) -> bool:
+        return all(wanted.reason or self._is_settled(outcome) for wanted, outcome in rows)
 
     def _is_settled(self, outcome: Outcome | None) -> bool:
-        """Whether an address has ended: with a reason, or with bytes that are there or were taken down."""
+        """Whether an address is done: it failed, or its bytes exist or were taken down."""
         if outcome is None:
             return False
         if outcome.reason or self._shelf.blob(outcome.digest).is_file():
@@ -335,7 +335,7 @@ def _item(wanted: Wanted, outcome: Outcome | None) -> Item:
 
 @contextmanager
 def _locked(path: Path, log: Callable[[str], None]) -> Iterator[None]:
-    """Let one process of this machine fetch at a time: hosts are asked as often as one asks them. A kill unlocks."""
+    """Let one process of this machine fetch at a time, so that the rate per host holds. A kill releases the lock."""
     with path.open("a") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,10 +1,10 @@
-"""Which data left the store: where each export lies, and the sources that it holds.
+"""The record of exports: where each one is, and the sources that it contains.
 
     {root}/exports/{id}.parquet    the sources of an export: kind, content_hash, url, licence
     {root}/exports/{id}.json       the export, written after it
 
-Put here: the record of exports, and which of them hold a source. Do not put here: the export itself (export/). The
-record stays when the version that was exported is collected as garbage: what left does not come back by that.
+Put here: writing and reading that record. Do not put here: the export itself (export/). The record stays when the
+exported version is deleted by garbage collection, since the exported copy still exists.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SOURCES = pa.schema([(name, pa.string()) for name in ("kind", "content_hash", "
 
 @dataclass(frozen=True)
 class Export:
-    """Data that left. `place` is a folder, an s3:// prefix or a repository of the Hub; `versions` are data versions."""
+    """One export. `place` is a folder, an s3:// prefix or a repository of the Hub; `versions` are data versions."""
 
     dataset: str
     format: str
@@ -42,7 +42,7 @@ class Export:
 
 
 def record_export(store: ArtifactStore, export: Export, sources: Iterable[Mapping[str, str]]) -> None:
-    """Note an export with its sources; the same export to the same place is noted once."""
+    """Record an export with its sources; the same export to the same place is recorded once."""
     table = pa.Table.from_pylist([dict(one) for one in sources], schema=_SOURCES)
     packed = io.BytesIO()
     pq.write_table(table, packed)
@@ -59,7 +59,7 @@ def exports(store: ArtifactStore) -> Iterator[Export]:
 
 
 def exports_with(store: ArtifactStore, url: str, content_hashes: Iterable[str] = ()) -> list[Export]:
-    """Return the exports that hold what was published at an address, or equal bytes from another one, oldest first."""
+    """Return the exports that contain a source by its address, or by equal bytes from another one, oldest first."""
     url = url.partition("#t=")[0]
     held = [(one, _sources(store, one)) for one in exports(store)]
     hashes = {digest.partition("-")[0] for digest in content_hashes}

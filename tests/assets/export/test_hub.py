@@ -123,7 +123,7 @@ def test_a_model_goes_as_one(small: Any, hub: Hub, tmp_path: Path) -> None:
     there = hub.repositories["me/run"]
     assert there["private"] is False
     assert there["gated"] == "auto", "who wants to read voices of people has to agree to something"
-    assert "whoever agrees to the terms on voices can read it" in one.lines()[0]
+    assert "people who accept the terms on voices can read it" in one.lines()[0]
     assert set(there["files"]) == {"README.md", "config.json", "model.safetensors"}
 
 
@@ -156,7 +156,7 @@ def test_without_a_token_nothing_is_asked(written: Any, hub: Hub, tmp_path: Path
 
 def test_voices_need_a_word_on_consent(written: Any, small: Any, tmp_path: Path) -> None:
     for missing in ("", "  "):
-        with pytest.raises(ValueError, match="voices of people, which are personal data: say with --consent"):
+        with pytest.raises(ValueError, match="voices of people, which are personal data: state with --consent"):
             upload_of(written, "me/web-fine", "dataset", tmp_path / "out", missing)
     synthetic = write_dataset(
         small.store, select(small.store, "questions", "small"), "hf", Files(tmp_path / "questions")
@@ -170,6 +170,7 @@ def test_voices_need_a_word_on_consent(written: Any, small: Any, tmp_path: Path)
         *(("CC0-1.0", "open"), ("CC-BY-4.0", "open"), ("cc-by-sa-3.0", "open"), ("CC-BY-NC-SA-4.0", "open")),
         *(("Apache-2.0", "open"), ("MIT", "open"), ("ODC-By-1.0", "open"), ("Public Domain", "open")),
         *(("CC-BY-ND-4.0", "forbidden"), ("CC-BY-NC-ND-4.0", "forbidden"), ("All rights reserved", "forbidden")),
+        *(("https://creativecommons.org/licenses/by-nd/4.0/", "forbidden"), ("Land survey terms", "unknown")),
         *(("CC BY-NC-ND", "forbidden"), ("(c) 2020; no redistribution", "forbidden")),
         *(("unknown", "unknown"), ("", "unknown"), ("ask the station", "unknown"), ("https://x.example/l", "unknown")),
         *(("CC-BY", "unknown"), ("MIT-like, ask", "unknown")),
@@ -186,7 +187,7 @@ def test_a_licence_that_forbids_it_stays_and_an_unknown_one_needs_a_person() -> 
     check_licences(sources("CC-BY-4.0", "CC0-1.0"))
     with pytest.raises(ValueError, match=r"of 2 of its sources forbids .* \(CC-BY-ND-4.0: 2\)"):
         check_licences(sources("CC-BY-ND-4.0", "CC0-1.0", "CC-BY-ND-4.0"), permitted=["CC-BY-ND-4.0"])
-    with pytest.raises(ValueError, match=r"of 1 of its sources is not known .* say so with --permit 'unknown'"):
+    with pytest.raises(ValueError, match=r"of 1 of its sources is not known .* add --permit 'unknown'"):
         check_licences(sources("unknown", "CC0-1.0"))
     check_licences(sources("unknown", "CC0-1.0"), permitted=["unknown"])
 
@@ -199,7 +200,7 @@ def test_the_command_says_what_would_go_and_sends_it_only_when_asked(
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     command = ["export", "small/web_fine", str(tmp_path / "out"), "--to", "hf", "--push", "me/web-fine"]
     assert main(command) == 2
-    assert "say with --consent how they agreed" in capsys.readouterr().err
+    assert "state with --consent how they agreed" in capsys.readouterr().err
     assert main([*command, "--consent", CONSENT]) == 0
     said = capsys.readouterr().out
     assert "https://huggingface.co/datasets/me/web-fine (dataset, private)" in said
