@@ -58,7 +58,8 @@ class Size:
 def build(name: str, description: str, size: Size) -> lab.Recipe:
     """Return the recipe of a size."""
     talk = SpokenConversations(world=WORLD, seed=SEED, recordings=size.conversations)
-    audio = lab.recordings({**{one: lab.Packaged(f"{size.audio}/{one}") for one in size.crawls}, "talk": talk})
+    crawls = {one: lab.Packaged(f"{size.audio}/{one}") for one in size.crawls}
+    audio = lab.recordings({**crawls, "talk": talk}, recordings_per_unit=16)  # small units, for a progress one sees
     turns = lab.segments(audio)
     words = lab.hypotheses(audio, turns, systems=(WHISPER_BASE, WHISPER_TINY))
     clean = lab.transcripts(turns, words)

@@ -33,7 +33,7 @@ from spelangy_model.audio.measures import SourceMeter, measure_signal
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.records import Audio, Fingerprint, Recording, Reject, Utterance
 
-VERSION = "7"
+VERSION = "8"
 TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject, "fingerprints": Fingerprint}
 INDEPENDENT_UNITS = True
 
@@ -72,7 +72,8 @@ class AudioSource(Protocol):
 class Config:
     """Recordings outside of the two durations are rejects; one longer than a part becomes several rows.
 
-    A unit is at most so many recordings or bytes of files. With `use_transcripts` false transcripts and turns
+    A unit is at most so many recordings or bytes of files; every stage down to the chunks writes a few files a unit, and
+    repeats at most a unit after a kill. With `use_transcripts` false transcripts and turns
     that came with the audio are passed over, and diarizer and ASR are asked (to measure them, for one).
     """
 
@@ -80,7 +81,7 @@ class Config:
     max_duration_s: float = 48 * 3600.0
     parts: PartRule = field(default_factory=PartRule)
     use_transcripts: bool = True
-    recordings_per_unit: int = 16
+    recordings_per_unit: int = 256
     bytes_per_unit: int = 32_000_000
 
     @property
