@@ -313,7 +313,7 @@ def write_manifest(folder: Path, number: int, rng: Rng) -> int:
     data = b"\n".join(written(row, rng) for row in chosen) + b"\n"
     name = one_of(rng, [".jsonl", ".jsonl", ".manifest.json", ".cuts.jsonl.gz"])
     if name.endswith(".gz"):
-        data = gzip.compress(data)
+        data = gzip.compress(data, mtime=0)
         data = damaged(data, rng, 1) if rng.random() < 0.3 else data
     (folder / f"{case}{name}").write_bytes(data)
     return 2
@@ -377,7 +377,7 @@ def one_archive(rng: Rng) -> tuple[str, bytes]:
         headers = "Content-Type: text/html; charset=utf-8\r\n"
         match below(rng, 5):
             case 0:
-                body, headers = gzip.compress(body), headers + "Content-Encoding: gzip\r\n"
+                body, headers = gzip.compress(body, mtime=0), headers + "Content-Encoding: gzip\r\n"
             case 1:
                 body = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
                 headers += "Transfer-Encoding: chunked\r\n"
@@ -397,7 +397,7 @@ def one_archive(rng: Rng) -> tuple[str, bytes]:
                 f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(http)}\r\n\r\n"
             ).encode() + http + b"\r\n\r\n"  # fmt: skip
         record = damaged(record, rng, 3) if rng.random() < 0.4 else record
-        records.append(gzip.compress(record) if is_packed else record)
+        records.append(gzip.compress(record, mtime=0) if is_packed else record)
     data = b"".join(records)
     data = damaged(data, rng, 2) if rng.random() < 0.6 else data
     return f"case.{'arc' if is_arc else 'warc'}{'.gz' if is_packed else ''}", data
