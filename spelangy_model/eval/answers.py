@@ -2,8 +2,8 @@
 
 Put here: the rules on text. Do not put here: generation (generate.py), or a judge that is a language model (the stage
 judge_answers). Source of the normal form: the evaluation scripts of SQuAD and TriviaQA, which put words in lower case
-and leave out punctuation and articles. Source of `contained`: UltraEval-Audio and VoiceBench, which look for an accepted
-answer inside of the reply.
+and leave out punctuation and articles. Source of `contained`: UltraEval-Audio, which looks for an accepted answer
+inside of the reply.
 """
 
 from __future__ import annotations

@@ -64,12 +64,15 @@ def answer_prompts(
     first = 0
     while first < len(order):
         last = first + 1
-        while last < len(order) and (last - first + 1) * (
-            len(prompts[order[last]].ids) + max_answer_tokens
-        ) <= _BATCH_POSITIONS:
+        while (
+            last < len(order)
+            and (last - first + 1) * (len(prompts[order[last]].ids) + max_answer_tokens) <= _BATCH_POSITIONS
+        ):
             last += 1
         members = order[first:last]
-        rows = greedy(step, [prompts[index].ids for index in members], layout.pad, ends, max_answer_tokens, model.device)
+        rows = greedy(
+            step, [prompts[index].ids for index in members], layout.pad, ends, max_answer_tokens, model.device
+        )
         for index, ids in zip(members, rows, strict=True):
             written = decode_text(tokenizer, [token for token in ids if token not in silent])
             answers[index] = as_answer(prefix, written, len(ids), bool(ids) and ids[-1] in ends)
@@ -114,7 +117,9 @@ def greedy(
 
 def _special(tokenizer: Tokenizer, text_size: int) -> set[int]:
     """Return the ids of the text vocabulary that are no text, such as another LM's end of text."""
-    return {token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special and token < text_size}
+    return {
+        token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special and token < text_size
+    }
 
 
 def _line_breaks(tokenizer: Tokenizer, text_size: int) -> set[int]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast
 
 from spelangy_model.eval.answers import first_answer, match, normal_answer
 from spelangy_model.eval.generate import answer_prompts, greedy
