@@ -10,9 +10,9 @@ the right option alone is accepted. Output: judged(JudgedAnswer), one row an ans
     ... .generated.exact_match                                                     the answer is an accepted one
     ... .generated.judged                                                          the judge calls it right
 
-`sqa` is of spoken, `text_qa` of written questions; `mean` counts each of several benchmarks alike. `judged` is over the
-answers for which the judge's reply could be read; the others are counted by reason (judge_failed_REASON). A server that
-is away ends the run, as in other stages; its replies are kept.
+`sqa` is of spoken, `text_qa` of written questions; `mean` counts each of several benchmarks alike. An answer for
+which no reply of the judge could be read does not count as right, and is counted by reason (judge_failed_REASON): left
+out, it would raise the score. A server that is away ends the run, as in other stages; its replies are kept.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def summarize(judged: Sequence[JudgedAnswer]) -> Iterator[Metric]:
     for kind, modality in (("sqa", "speech"), ("text_qa", "text")):
         rows = [row for row in judged if row.modality == modality]
         for name, value in _VALUES.items():
-            members = [row for row in rows if name != "judged" or row.judgement in ("right", "wrong")]
+            members = [row for row in rows if name != "judged" or row.judgement]
             if not members:
                 continue
             counts = Counter(row.benchmark for row in members)
