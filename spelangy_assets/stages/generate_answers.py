@@ -80,7 +80,7 @@ KIND = DatasetKind(
         "base_lm": "language_model",
     },
     columns={
-        "answer": ("question_codes.codes", "questions.question"),
+        "answer": ("questions.audio", "questions.question"),
         **{name: (f"questions.{name}",) for name in ("question_id", "text_id", "cluster_id", "benchmark", "split")},
     },
 )
