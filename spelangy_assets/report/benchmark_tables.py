@@ -37,10 +37,8 @@ def whole_generated(names: Sequence[str]) -> list[str]:
     benchmarks = _benchmarks(names)
     wholes = ["mean", "all"] if len(benchmarks) > 1 else ["all", *benchmarks]
     first = [f"sqa.{one}{GENERATED}accuracy" for one in (wholes[0], *benchmarks)]
-    return [
-        *(name for name in first if name in names),
-        *(name for name in names if GENERATED in name and name.split(".")[1] in wholes and name not in first),
-    ]
+    of_wholes = [name for whole in wholes for name in names if GENERATED in name and name.split(".")[1] == whole]
+    return [*(name for name in first if name in names), *(name for name in of_wholes if name not in first)]
 
 
 def tables_of_benchmarks(names: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -126,9 +126,11 @@ def run(ctx: StageContext, config: Config) -> None:
 
 def _ask_run(ctx: StageContext, config: Config, blocks: Sequence[Sequence[str]]) -> None:
     rows = {row.question_id: row for row in ctx.inputs["questions"].records("questions", Question)}
-    texts = list({rows[one].text_id: one for one in itertools.chain.from_iterable(blocks)}.values())
-    read = [texts[start : start + len(blocks[0])] for start in range(0, len(texts), len(blocks[0]))] if texts else []
-    works = [*(("speech", block) for block in blocks), *(("text", block) for block in read)]
+    place = {question_id: number for number, question_id in enumerate(rows)}
+    heard = [sorted(block, key=place.__getitem__) for block in blocks]
+    texts = list({rows[one].text_id: one for one in itertools.chain.from_iterable(heard)}.values())
+    read = [texts[start : start + len(heard[0])] for start in range(0, len(texts), len(heard[0]))] if texts else []
+    works = [*(("speech", block) for block in heard), *(("text", block) for block in read)]
     pending = list(ctx.out.pending(works))
     if not pending:
         return
