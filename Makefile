@@ -68,10 +68,8 @@ types: dev ## pyright
 imports: dev ## the layers: who may import whom
 	$(BIN)/lint-imports
 
-# The end-to-end tests come after the others, since each takes both cores.
 slow: dev ## real models, subprocesses, a browser, a built wheel
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m 'slow and not nightly' --ignore tests/e2e
-	$(BIN)/python -m pytest -q -m 'slow and not nightly' tests/e2e
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m 'slow and not nightly' --durations 40
 
 nightly: dev ## campaigns of minutes: kills, bombs, nodes, a failing S3
 	$(BIN)/python -m pytest -q -m nightly

@@ -20,9 +20,9 @@ import importlib.util
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
-from itertools import accumulate
+from operator import add
 from pathlib import Path
 
 from spelangy_model.audio.words import normalized
@@ -130,29 +130,26 @@ def _compounds(folded: Sequence[Sequence[Reading]]) -> dict[str, Reading]:
     sets = [set(row) for row in rows]
     everyone = set.intersection(*sets)
     parts: dict[str, Reading] = {}
-    lines = ["".join(row) for row in rows]
-    begins: dict[int, dict[int, int]] = {}  # by system: the index of each word by its start in the system's line
-    for place, own in enumerate(sets):
-        for key in own - everyone:
-            for other, line in enumerate(lines):
-                if other == place or key not in line or len(key) == 1:
-                    continue
-                if other not in begins:
-                    begins[other] = {at: n for n, at in enumerate(accumulate(map(len, rows[other]), initial=0))}
-                if found := _parts(key, rows[other], line, begins[other]):
-                    parts[key] = min(found, parts.get(key, found))  # independent of the order of the systems
+    for place, row in enumerate(rows):
+        others = set[str]().union(*sets[:place], *sets[place + 1 :]) - everyone
+        for key, found in _parts(others, row).items():
+            parts[key] = min(found, parts.get(key, found))  # independent of the order of the systems
     return parts
 
 
-def _parts(key: str, row: Sequence[str], line: str, begins: Mapping[int, int]) -> Reading | None:
-    """Return the consecutive words of a row that spell `key` when joined; None if there are none."""
-    at = line.find(key)
-    while at >= 0:
-        first, end = begins.get(at), begins.get(at + len(key))
-        if first is not None and end is not None and end - first > 1:
-            return tuple(row[first:end])
-        at = line.find(key, at + 1)
-    return None
+def _parts(keys: set[str], row: Sequence[str]) -> dict[str, Reading]:
+    """Return the keys that consecutive words of a row spell when joined, each with the first such words."""
+    first: dict[str, tuple[int, int]] = {}
+    longest = max(map(len, keys), default=0)
+    joined = list(row)
+    for count in range(2, len(row) + 1):
+        joined = list(map(add, joined, row[count - 1 :]))
+        if min(map(len, joined)) > longest:
+            break
+        for key in keys.intersection(joined):
+            at = joined.index(key)
+            first[key] = min((at, at + count), first.get(key, (at, at + count)))
+    return {key: tuple(row[at:end]) for key, (at, end) in first.items()}
 
 
 def _joined_numbers(words: Sequence[str], row: list[Reading]) -> list[Reading]:

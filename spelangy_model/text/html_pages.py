@@ -187,10 +187,12 @@ def decode_html(payload: bytes, http_charset: str = "") -> tuple[str, str]:
         return charset in candidates and candidates[charset][0] <= _MAX_BROKEN_SHARE
 
     good = [charset for charset in [*stated, sniffed, "utf-8"] if take(charset)]
+    if not good and take(guess := _guess(payload)):
+        good = [guess]
     if sniffed in stated and sniffed in good:
         best = sniffed
-    elif good or take(guess := _guess(payload)):
-        best = good[0] if good else guess
+    elif good:
+        best = good[0]
     else:
         best = min(candidates, key=lambda charset: candidates[charset][0])
     return candidates[best][1], best

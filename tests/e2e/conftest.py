@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from homes import run_command
 
 
 @pytest.fixture(scope="session")
 def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("tiny")
-    ended = run_command(home, "-m", "spelangy_assets", "run", "tiny")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return made_once(tmp_path_factory.mktemp("tiny"))
+    # The workers of one pytest run have one parent folder: the first that needs the home makes it, the others wait.
+    return made_once(tmp_path_factory.getbasetemp().parent / "tiny")
+
+
+def made_once(home: Path) -> Path:
+    done = home.with_suffix(".made")
+    with FileLock(home.with_suffix(".lock")):
+        if not done.exists():
+            home.mkdir(exist_ok=True)
+            ended = run_command(home, "-m", "spelangy_assets", "run", "tiny")
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+            done.touch()
     return home
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def address(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The address of a web server on the instance in which the tiny recipe was run."""
     folder = tmp_path_factory.mktemp("ui")
     (folder / "tiny_definitions.py").write_text(CODE)
-    with served("dagster-webserver", ["-f", "tiny_definitions.py"], folder, tiny_home) as address:
+    home = shutil.copytree(tiny_home, folder / "home")  # the server writes into its instance; others copy tiny_home
+    with served("dagster-webserver", ["-f", "tiny_definitions.py"], folder, home) as address:
         yield address
 
 
