@@ -351,7 +351,7 @@ def leaderboard_of(
                         max_answer_tokens=generation.max_answer_tokens,
                         max_questions=generation.max_questions,
                         seed=generation.seed,
-                        **_prefix(judging),
+                        answer_prefix=judging.evaluation.get("answer_prefix", generate_answers.Config.answer_prefix),
                     ),
                 )
                 inputs[f"answers.{index}"] = judged_answers(answers, accepted, judge)
@@ -405,11 +405,6 @@ def leaderboard_of(
         **options,
     )
     return dataset(leaderboard.__name__, config, name=name, inputs=inputs)
-
-
-def _prefix(judging: Judging) -> dict[str, str]:
-    """Return the text that begins an answer, where the recipe names one: the same as in the evaluation."""
-    return {name: value for name, value in judging.evaluation.items() if name == "answer_prefix"}
 
 
 def _speech_tokenizer(run: Dataset, arms: Mapping[str, Any]) -> Dataset:
