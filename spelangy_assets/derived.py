@@ -16,6 +16,8 @@ from spelangy_assets.report.comparisons import TALK
 from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.stages import (
     account_speech,
+    generate_answers,
+    judge_answers,
     leaderboard,
     mix,
     round_trip,
@@ -33,13 +35,17 @@ from spelangy_assets.stages.find_contaminated import contaminated
 from spelangy_assets.stages.find_contamination import contamination
 from spelangy_assets.stages.find_duplicate_pages import repeated_pages
 from spelangy_assets.stages.find_duplicate_recordings import repeated_recordings
+from spelangy_assets.stages.generate_answers import answers_of_run, answers_of_system
+from spelangy_assets.stages.judge_answers import judged_answers
 from spelangy_assets.stages.leaderboard import RunRow, SystemRow, TokenSetRow
+from spelangy_assets.stages.list_answers import accepted_answers
 from spelangy_assets.stages.roll_up import corpus
 from spelangy_assets.stages.speak import spoken
 from spelangy_assets.stages.tokenize_questions import question_codes
 from spelangy_model.audio.chunking import ChunkRule
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
+from spelangy_model.text.llm import LanguageModel, LanguageModelChoice
 
 _INDEXES = {"ingest_audio": repeated_recordings, "ingest_pages": repeated_pages, "ingest_texts": repeated_pages}
 
@@ -228,6 +234,18 @@ def named_run(run: Dataset, arm: str) -> Dataset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Generation:
+    """Answers in words beside likelihood: how many tokens one has, and whether a language model judges it."""
+
+    max_answer_tokens: int = 32
+    judge: LanguageModel | LanguageModelChoice | None = None
+    """It is asked about each answer; None: answers are matched with the accepted ones alone."""
+    max_questions: int = 0
+    """Draws so many recordings for each run; 0 takes all."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judging:
     """How runs are judged, the same for all of a leaderboard."""
 
@@ -241,6 +259,8 @@ class Judging:
     """Fields of stages/find_contamination.py's Config."""
     talk: Dataset | None = None
     """Held-out talk, by which spoken-context loss and hearing gain are measured; None: they are not."""
+    generation: Generation | None = None
+    """Answers in words; None: runs and systems are judged by likelihood alone."""
 
 
 @word
@@ -258,7 +278,8 @@ def leaderboard_of(
     """Return the board on which arms are compared: each a run, or the runs of several seeds.
 
     From each run follow its evaluation, its text skill and the contamination of its mix, from each token set of the mix
-    its topics. `ablations` are the planned comparisons, each of two arms by one metric; other pairs are exploratory.
+    its topics; with `judging.generation` from each run, and each system that can, its answers in words. `ablations` are
+    the planned comparisons, each of two arms by one metric; other pairs are exploratory.
     `systems` are the alternatives that a user has. `larger` is a board of the same arms on a larger dial: metrics are
     judged by how often they order arms as accuracy does there. `options` are fields of stages/leaderboard.py's Config
     (title, chance, seed).
@@ -280,6 +301,9 @@ def leaderboard_of(
     sets: dict[str, tuple[int, Dataset]] = {}
     bases: dict[str, str] = {}
     labels: list[TokenSetRow] = []
+    generation = judging.generation
+    accepted = accepted_answers(questions) if generation is not None else None
+    judge = judge_answers.Config(generation.judge if generation is not None else None)
     codes: dict[str, Dataset] = {}  # the questions as codes of each speech tokenizer, once for all runs
 
     def codes_for(tokenizer: Dataset) -> Dataset:
@@ -318,6 +342,20 @@ def leaderboard_of(
                 inputs[f"skill.{index}"] = text_skill.text_skill(
                     run, questions, judging.text_skill, name=row["skill"], base=base_skill
                 )
+            if generation is not None:
+                answers = answers_of_run(
+                    run,
+                    questions,
+                    codes_for(_speech_tokenizer(run, arms)),
+                    generate_answers.Config(
+                        max_answer_tokens=generation.max_answer_tokens,
+                        max_questions=generation.max_questions,
+                        seed=generation.seed,
+                        answer_prefix=judging.evaluation.get("answer_prefix", generate_answers.Config.answer_prefix),
+                    ),
+                )
+                inputs[f"answers.{index}"] = judged_answers(answers, accepted, judge)
+                row["answers"] = inputs[f"answers.{index}"].name
             sources: list[tuple[str, int]] = []
             if "mix" in run.inputs:
                 of_mix = contamination(run.inputs["mix"], questions, **judging.contamination)
@@ -337,12 +375,28 @@ def leaderboard_of(
     if judging.topics is not None:
         inputs["topics.questions"] = topics(questions, None, **judging.topics)
     inputs |= {f"system.{i}": one for i, one in enumerate(systems)}
+    in_words: dict[int, str] = {}
+    for place, one in enumerate(systems):
+        if generation is not None and getattr(one.config.system, "generates", False):
+            answers = answers_of_system(
+                questions,
+                generate_answers.Config(
+                    max_answer_tokens=generation.max_answer_tokens,
+                    max_questions=one.config.max_questions,
+                    seed=one.config.seed,
+                    system=one.config.system,
+                ),
+                label=one.label,
+                text_lm=one.inputs.get("base_lm"),
+            )
+            inputs[f"system_answers.{place}"] = judged_answers(answers, accepted, judge)
+            in_words[place] = inputs[f"system_answers.{place}"].name
     if larger is not None:
         inputs["larger"] = larger
     config = leaderboard.Config(
         runs=tuple(rows),
         token_sets=tuple(labels),
-        systems=tuple(SystemRow(one.label, one.name) for one in systems),
+        systems=tuple(SystemRow(one.label, one.name, in_words.get(i, "")) for i, one in enumerate(systems)),
         bases=tuple(inputs[role].inputs["model"].name for role in bases.values()),
         base_skills=tuple(inputs[role].name for role in bases.values()),
         questions_topics=inputs["topics.questions"].name if judging.topics is not None else "",

@@ -3,12 +3,13 @@
 Put here: names. Do not put here: logic.
 """
 
-from spelangy_assets.derived import Judging, Tokens, chunks, speech, train
+from spelangy_assets.derived import Generation, Judging, Tokens, chunks, speech, train
 from spelangy_assets.derived import leaderboard_of as leaderboard
 from spelangy_assets.derived import packed_mix as mix
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, RecipeError, dataset
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.report.leaderboard_page import Ablation
+from spelangy_assets.report.text_results import TextResult
 from spelangy_assets.sources.downloads import Downloads
 from spelangy_assets.sources.files import Arriving, Packaged
 from spelangy_assets.stages.adopt_checkpoint import Checkpoint, checkpoint
@@ -46,6 +47,7 @@ __all__ = [
     "DatasetKind",
     "Downloads",
     "FineWeb",
+    "Generation",
     "GopherQuality",
     "GopherRepetition",
     "Judging",
@@ -59,6 +61,7 @@ __all__ = [
     "Sentences",
     "TaskChoice",
     "TextFields",
+    "TextResult",
     "TextSkill",
     "Tokens",
     "Trained",

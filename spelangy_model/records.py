@@ -441,6 +441,32 @@ class QuestionScore:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class AcceptedAnswers:
+    """The answers to a question that its source accepts."""
+
+    text_id: str
+    answers: Annotated[list[str], "as the source writes them; the first is the right option"]
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedAnswer:
+    """What a run or a system answered in words to a question in one modality."""
+
+    question_id: Annotated[str, "the text_id for a written question"]
+    text_id: str
+    cluster_id: str
+    benchmark: str
+    split: str
+    accent: str
+    modality: Annotated[str, "speech or text: how the question was put"]
+    question: str
+    right_option: str
+    answer: Annotated[str, "the rest of the sentence that the answer prefix begins; empty: nothing was written"]
+    tokens: Annotated[Int32, "that were generated"]
+    ended: Annotated[bool, "false: the limit of tokens cut the answer"]
+
+
 CONTEXT_SENTENCES = 3  # of a passage: the sentences before the last one, spoken or written
 
 

@@ -43,8 +43,8 @@ _SUMS = {
 _SUMMED = {  # where a sum is counted: what is read again below is counted once
     "tokens": {"tokenize_chunks", "tokenize_text"},
     "hours": {"chunk_speech", "speak", "adopt_chunks"},
-    "llm_tokens": {"write_krist", "mine_quest"},
-    "llm_usd": {"write_krist", "mine_quest"},
+    "llm_tokens": {"write_krist", "mine_quest", "judge_answers"},
+    "llm_usd": {"write_krist", "mine_quest", "judge_answers"},
 }
 
 

@@ -14,6 +14,7 @@ from spelangy_assets.recipes.published import (
     LLAMA_3B,
     PARAKEET,
     SPOKEN_QUESTIONS,
+    TEXT_RESULTS,
     TEXT_TASKS,
     WHISPER,
 )
@@ -41,6 +42,7 @@ TRAINING |= {"warmup_steps": 2_000, "decay_steps": 40_000}
 # three write capital letters and punctuation.
 RECOGNIZERS = (WHISPER, PARAKEET, CANARY)
 COQUI = SynthesizerSpec(backend="coqui", model=VCTK_VITS, batch_utterances=32)
+JUDGE = LanguageModel(name="gpt-4o", max_output_tokens=256, price=Price(2.50, 10.00))
 SPEAKING = {"seed": SEED, "voices": VCTK_VOICES, "synthesizer": COQUI, "loudness_lufs": -23.0}
 
 # Snapshots are in SPELANGY_SNAPSHOTS (folders of recordings, folders of WARC archives), one name a crawl.
@@ -140,10 +142,13 @@ PAPER = lab.Recipe(
         systems=SYSTEMS,
         judging=lab.Judging(
             evaluation={"seed": SEED},
-            # The paper's 12 tasks are MMLU, GSM8k and a core English set; which ten make that set is our choice.
             text_skill=lab.TextSkill(seed=SEED, tasks=TEXT_TASKS),
             topics={"seed": SEED, "max_documents": 100_000},
+            # The paper scores by likelihood. OpenAudioBench, which publishes these sets, judges generated answers by
+            # GPT-4o; with it scores stand beside published tables.
+            generation=lab.Generation(judge=JUDGE, seed=SEED),
         ),
+        text_results=TEXT_RESULTS,
         seed=SEED,
     ),
     description="The paper's full-scale system: a text LM of 3B, trained on 1.67T tokens of speech and text",

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MEAN, TEXT_MEAN = "sqa.mean.accuracy", "text_qa.mean.accuracy"
-NO_BENCHMARK = ("all", "mean", "accent", "voice", "answer")  # words in the place of a benchmark's name
+GENERATED = ".generated."  # in the names of metrics of answers in words
+NO_BENCHMARK = ("all", "mean", "accent", "voice", "answer", "generated")  # words in the place of a benchmark's name
 
 
 def _benchmarks(names: Sequence[str]) -> list[str]:
@@ -24,7 +25,20 @@ def columns_of_benchmarks(names: Sequence[str]) -> list[str]:
     if len(benchmarks) > 1:
         return [MEAN, *(f"sqa.{benchmark}.accuracy" for benchmark in benchmarks), TEXT_MEAN]
     whole = {f"sqa.{benchmark}.accuracy" for benchmark in benchmarks}
-    return [name for name in names if _benchmark_of(name, "sqa.") in benchmarks and name not in whole]
+    likelihood = (name for name in names if GENERATED not in name)
+    return [name for name in likelihood if _benchmark_of(name, "sqa.") in benchmarks and name not in whole]
+
+
+def whole_generated(names: Sequence[str]) -> list[str]:
+    """Return the metrics of generated answers that the table of them shows: of all benchmarks, and of each the first.
+
+    In the first table stands the first of these.
+    """
+    benchmarks = _benchmarks(names)
+    wholes = ["mean", "all"] if len(benchmarks) > 1 else ["all", *benchmarks]
+    first = [f"sqa.{one}{GENERATED}accuracy" for one in (wholes[0], *benchmarks)]
+    of_wholes = [name for whole in wholes for name in names if GENERATED in name and name.split(".")[1] == whole]
+    return [*(name for name in first if name in names), *(name for name in of_wholes if name not in first)]
 
 
 def tables_of_benchmarks(names: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -8,7 +8,8 @@ Metric names that have a place of their own: sqa.all.accuracy, sqa.mean.accuracy
 sqa.BENCHMARK.SPLIT.accuracy, sqa.accent.ACCENT.accuracy, the same of text_qa, gap.reverse_kl,
 gap.BENCHMARK.SPLIT.reverse_kl, topic.TOPIC.share, topic.distance_to.SUBJECT, contamination.SPLIT.WHAT,
 scoring.SCORING.WHAT, sqa.all.WHAT and text_qa.WHAT of the right option, talk.WHAT, text_skill.TASK.METRIC,
-text_skill.TASK.METRIC.drop. All others are in a table at the end.
+text_skill.TASK.METRIC.drop, text_result.NAME.accuracy, and what holds `.generated.`. All others are in a table at
+the end.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from spelangy_assets.report.benchmark_tables import columns_of_benchmarks, tables_of_benchmarks
+from spelangy_assets.report.benchmark_tables import (
+    GENERATED,
+    columns_of_benchmarks,
+    tables_of_benchmarks,
+    whole_generated,
+)
 from spelangy_assets.report.comparisons import (
     ACCURACY,
     GAP,
@@ -43,6 +49,7 @@ from spelangy_assets.report.comparisons import (
 )
 from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.report.render import number, render
+from spelangy_assets.report.text_results import PREFIX, TextResult
 from spelangy_model.progress import duration
 from spelangy_model.records import Metric
 
@@ -50,9 +57,13 @@ PRIMARY = ACCURACY
 TEXT = "text_qa.accuracy"
 WORK = "work"  # of a run among the sources: what it was trained on
 # of lm-evaluation-harness; all other metrics of it are shown as they are
-HARNESS_FRACTIONS = ("acc", "acc_norm", "exact_match", "exact_match.strict-match", "exact_match.flexible-extract")
+HARNESS_FRACTIONS = (
+    *("acc", "acc_norm", "exact_match", "exact_match.strict-match", "exact_match.flexible-extract"),
+    *("exact_match.remove_whitespace", "pass_at_1", "stopped"),
+)
 _FRACTIONS = (
     ".accuracy",
+    ".judged",
     ".share",
     "gram",
     ".whole_question",
@@ -161,6 +172,7 @@ class Results:
     ablations: Sequence[Ablation] = ()
     first_runs: Mapping[str, str] = field(default_factory=dict)
     """By arm, where it is not called as its run."""
+    text_results: Sequence[TextResult] = ()
 
     @property
     def planned(self) -> list[tuple[Ablation, ArmComparison | None]]:
@@ -190,7 +202,7 @@ def leaderboard_page(
         chance=f"{100 * chance:g}%",
         columns=[_heading(name) for name in board.columns],
         rows=[board.row(run) for run in board.runs],
-        plots=[board.plot(name) for name in board.columns if name.endswith(".accuracy")],
+        plots=[board.plot(name) for name in board.columns if name.endswith(".accuracy") and GENERATED not in name],
         planned=_planned_rows(results, board),
         planned_note=seeds_note([pair for _, pair in results.planned if pair]),
         alpha_of=len(results.ablations),
@@ -200,7 +212,7 @@ def leaderboard_page(
         noise=[_noise_row(row) for row in results.noise],
         clean=[_clean_row(score, board.anchor(score.run, _CONTAMINATED)) for score in results.clean],
         overlap=board.overlap_plot(),
-        tables=[table for table in board.tables() if table["rows"]],
+        tables=[table for table in board.tables(results.text_results) if table["rows"]],
         sources=[
             {
                 "anchor": _anchor(source),
@@ -462,7 +474,7 @@ class _Board:
         skilled = (subject for subject, name in self._values if name.startswith("text_skill."))
         self._bases = [subject for subject in dict.fromkeys(skilled) if subject not in self._run_names]
         of_runs = list(dict.fromkeys(name for subject, name in self._values if subject in self._run_names))
-        columns = (PRIMARY, *columns_of_benchmarks(of_runs), TEXT, GAP)
+        columns = (PRIMARY, *columns_of_benchmarks(of_runs), TEXT, GAP, *whole_generated(of_runs)[:1])
         self.columns = [name for name in columns if name in of_runs]
 
     def _rank(self, run: RunDescription) -> tuple[float, str]:
@@ -570,7 +582,7 @@ class _Board:
 
     # --- further tables ---------------------------------------------------------------------------------------
 
-    def tables(self) -> list[dict[str, Any]]:
+    def tables(self, text_results: Sequence[TextResult] = ()) -> list[dict[str, Any]]:
         runs = [run.name for run in self.runs]
         splits = "By how far what is heard and what is read lead to different answers, and what text alone reaches"
         others = [subject for subject, _ in self._values if subject not in self._run_names]
@@ -587,6 +599,12 @@ class _Board:
             names = (name for subject, name in self._values if subject in subjects and name.startswith(prefix))
             return [name for name in dict.fromkeys(names) if name not in named]
 
+        generated = [
+            name for name in dict.fromkeys(n for s, n in self._values if s in self._run_names) if GENERATED in name
+        ]
+        words = whole_generated(generated)
+        words_by_benchmark = tables_of_benchmarks(generated)
+        named |= set(generated)
         accents, voices = of("sqa.accent.", runs), of("sqa.voice.", runs)
         benchmarks = tables_of_benchmarks([*self.columns, *of("sqa.", runs), *of("text_qa.", runs), *of("gap.", runs)])
         placed_there = {name for _, names in benchmarks for name in names}
@@ -594,6 +612,7 @@ class _Board:
         scorings = of("scoring.", runs)
         talk = of(TALK, runs)
         skill = of("text_skill.", [*self._bases, *runs])
+        skill += of(PREFIX, [*self._bases, *runs])
         distances = of("topic.distance_to.", others)
         topics = [name for name in of("topic.", others) if name not in distances]
         overlap = of("contamination.", runs)
@@ -614,6 +633,18 @@ class _Board:
                     names,
                 )
                 for benchmark, names in benchmarks
+            ),
+            self._table(
+                "Generated answers",
+                "Greedy answers in words that hold an accepted answer, are one (exact match, normalized), and that "
+                "the judge calls right",
+                runs,
+                words,
+                flip=True,
+            ),
+            *(
+                self._table(f"Benchmark {benchmark}, generated answers", "Split by split", runs, names, flip=True)
+                for benchmark, names in words_by_benchmark
             ),
             self._table(
                 "The right option",
@@ -644,8 +675,9 @@ class _Board:
                 "lm-evaluation-harness on the same checkpoints; drop is how much worse than the base LM a run is, "
                 "on the same documents: skill was lost where its interval is above 0",
                 [*self._bases, *runs],
-                skill,
+                [name for name in skill if not name.startswith(PREFIX)],
             ),
+            self._text_results(text_results, [*self._bases, *runs]),
             self._table("Topics", "Share of documents by topic", others, topics, flip=True),
             self._table("Distance between topic distributions", "Jensen-Shannon; 0 is equal", others, distances),
             self._table(
@@ -663,6 +695,32 @@ class _Board:
                 "rows": rest,
             },
         ]
+
+    def _text_results(self, results: Sequence[TextResult], subjects: Sequence[str]) -> dict[str, Any]:
+        """Return the table of text results, subjects beside what others publish."""
+        subjects = [s for s in dict.fromkeys(subjects) if any((s, one.metric) in self._values for one in results)]
+        others = list(dict.fromkeys(label for one in results for label, _ in one.published))
+        rows = [
+            {
+                "name": f"{one.name} (%)",
+                "cells": [
+                    *(self.look(subject, one.metric) for subject in subjects),
+                    *(
+                        _text(f"{dict(one.published)[label]:.1f}" if label in dict(one.published) else "-")
+                        for label in others
+                    ),
+                ],
+            }
+            for one in results
+        ]
+        return {
+            "title": "Text results beside published ones",
+            "caption": "Means over tasks where a result has several; published figures are of other models, and may be "
+            "of other prompts",
+            "corner": "result",
+            "columns": [*subjects, *others],
+            "rows": rows,
+        }
 
     def _table(
         self, title: str, caption: str, subjects: Sequence[str], names: Sequence[str], flip: bool = False

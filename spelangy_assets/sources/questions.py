@@ -16,7 +16,8 @@ class Asked:
     """A question with its four options, the right one among them; with `audio` it comes with its recording.
 
     `cluster` is what it shares with other questions of its benchmark, so that their answers are not independent: an
-    entity, a source document, a passage. It is empty where nothing is known to be shared.
+    entity, a source document, a passage. It is empty where nothing is known to be shared. `answers` are all that count
+    as right; empty: the right option alone.
     """
 
     benchmark: str
@@ -28,6 +29,7 @@ class Asked:
     relation: str
     audio: Path | None = None
     cluster: str = ""
+    answers: tuple[str, ...] = ()
 
     @property
     def cluster_id(self) -> str:

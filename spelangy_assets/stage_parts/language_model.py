@@ -108,7 +108,7 @@ def ask_all(
     begin = f"language model {client.model.name!r}: {first.failure.replace('_', ' ')}: {first.error}; "
     done = (
         f"{len(replies) - len(missing)} of this unit's {len(replies)} requests have ended, and answers are kept: "
-        "no page is dropped for this: "
+        "nothing is dropped for this: "
     )
     if first.failure == "budget_spent":
         raise BudgetSpent(f"{begin}{done}set {MAX_USD_VARIABLE} or {MAX_TOKENS_VARIABLE} higher and run again")

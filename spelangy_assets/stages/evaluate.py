@@ -181,7 +181,7 @@ def run(ctx: StageContext, config: Config) -> None:
         questions = list(ctx.inputs["questions"].records("questions", Question))
         with ctx.out.unit(unit) as out:
             out.read(len(questions))
-            checkpoint = _open(ctx)
+            checkpoint = open_run(ctx)
             scores, gaps = _score(ctx, checkpoint, config, questions)
             passages = _score_talk(ctx, checkpoint, config)
             out.write("scores", scores)
@@ -196,7 +196,7 @@ def run(ctx: StageContext, config: Config) -> None:
 
 
 @dataclass(frozen=True)
-class _Checkpoint:
+class RunCheckpoint:
     """A run's model with its vocabulary."""
 
     model: Any
@@ -212,7 +212,8 @@ class _Checkpoint:
             )
 
 
-def _open(ctx: StageContext) -> _Checkpoint:
+def open_run(ctx: StageContext) -> RunCheckpoint:
+    """Return the model of the input `run`, on the device of the settings."""
     import torch
 
     from spelangy_model.lm.forward import load_model
@@ -228,11 +229,11 @@ def _open(ctx: StageContext) -> _Checkpoint:
     model.to(device)
     layout = check_checkpoint(model, folder)
     tokenizer = load_text_tokenizer(folder)
-    return _Checkpoint(model, layout, tokenizer)
+    return RunCheckpoint(model, layout, tokenizer)
 
 
 def _score(
-    ctx: StageContext, checkpoint: _Checkpoint, config: Config, questions: list[Question]
+    ctx: StageContext, checkpoint: RunCheckpoint, config: Config, questions: list[Question]
 ) -> tuple[list[QuestionScore], list[TokenGap]]:
     from spelangy_model.eval.gap import position_gaps
     from spelangy_model.eval.multiple_choice import score_prompts
@@ -283,7 +284,7 @@ def _score(
     return spoken_rows + written_rows, gaps
 
 
-def _score_talk(ctx: StageContext, checkpoint: _Checkpoint, config: Config) -> list[PassageScore]:
+def _score_talk(ctx: StageContext, checkpoint: RunCheckpoint, config: Config) -> list[PassageScore]:
     """Return how the run predicts the last sentence of each passage of held-out talk; none where none is given."""
     from spelangy_model.eval.passages import TokenizedPassage, passage_losses
     from spelangy_model.tokenizer.open_codec import open_codec

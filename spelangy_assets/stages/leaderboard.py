@@ -3,12 +3,13 @@
 Put here: gathering the metrics and the facts of the runs, comparing them on the same questions. Do not put here:
 measuring (the stages above do), statistics (spelangy_model/eval/stats.py) or layout (report/leaderboard_page.py).
 
-Inputs, numbered as the config lists them: `run.N`, `eval.N`, `skill.N`, `contamination.N` (of its mix) of each run;
-`base_skill.N` of each base LM; `system.N` (by score_system); `topics.N` of each token set; `topics.questions`;
-`larger`, a leaderboard of the same arms on a larger dial. Output: metrics(Metric), all of them in one table;
-comparisons(ArmComparison), the recipe's ablations and all other pairs of arms; arms(ArmScore), each arm over its
-seeds; work(ArmWork), what each arm was trained on; noise(MetricNoise), how well each metric distinguishes arms;
-clean(CleanScore), the test of contamination; leaderboard.md; leaderboard.html.
+Inputs, numbered as the config lists them: `run.N`, `eval.N`, `skill.N`, `contamination.N` (of its mix), `answers.N`
+(in words, judged) of each run; `base_skill.N` of each base LM; `system.N` (by score_system) and `system_answers.N` of
+each system; `topics.N` of each token set; `topics.questions`; `larger`, a leaderboard of the same arms on a larger
+dial. Output: metrics(Metric), all of them in one table; comparisons(ArmComparison), the recipe's ablations and all
+other pairs of arms; arms(ArmScore), each arm over its seeds; work(ArmWork), what each arm was trained on;
+noise(MetricNoise), how well each metric distinguishes arms; clean(CleanScore), the test of contamination;
+leaderboard.md; leaderboard.html.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from spelangy_assets.report.leaderboard_page import (
     leaderboard_page,
     lineage_command,
 )
+from spelangy_assets.report.text_results import TextResult, text_metrics
 from spelangy_assets.stages.evaluate import right_option, talk_values
 from spelangy_assets.stages.find_contamination import QuestionOverlap
 from spelangy_assets.store.artifacts import Artifact
@@ -88,6 +90,7 @@ class RunRow:
     evaluation: str = ""
     skill: str = ""
     contamination: str = ""
+    answers: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,11 @@ class TokenSetRow:
 
 @dataclass(frozen=True)
 class SystemRow:
-    """Another system's label on the board, and the name of its scores in the recipe."""
+    """Another system's label on the board, and the names of its scores and of its judged answers in the recipe."""
 
     label: str
     scores: str = ""
+    answers: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,8 @@ class Config:
     """The board's labels for its inputs, in the order of their roles, and the comparisons.
 
     `ablations` are the planned comparisons, tested together; `chance` is the accuracy of guessing; `title` heads the
-    page; `larger` is the label of the board of the role `larger`. All labels are printed, and are part of the identity
-    of this stage alone.
+    page; `text_results` are those of text skill that stand beside published ones; `larger` is the label of the board of
+    the role `larger`. All labels are printed, and are part of the identity of this stage alone.
     """
 
     runs: tuple[RunRow, ...]
@@ -131,6 +135,7 @@ class Config:
     questions_topics: str = ""
     larger: str = ""
     ablations: tuple[Ablation, ...] = ()
+    text_results: tuple[TextResult, ...] = ()
     title: str = "SpeLangy leaderboard"
     chance: float = 0.25
     seed: int = 0
@@ -173,6 +178,8 @@ KIND = DatasetKind(
         "system": "system_scores",
         "topics": "topics",
         "contamination": "contamination",
+        "answers": "judged_answers",
+        "system_answers": "judged_answers",
         "larger": "leaderboard",
     },
     makes="leaderboard",
@@ -188,8 +195,8 @@ def run(ctx: StageContext, config: Config) -> None:
     for unit, _ in ctx.out.pending([PAGE]):
         with ctx.out.unit(unit) as out:
             read = list(_labelled(ctx, config))
-            topics = _distances([metric for metric, _ in read])
-            metrics = [*(metric for metric, _ in read), *topics]
+            measured = [metric for metric, _ in read]
+            metrics = [*measured, *_distances(measured), *text_metrics(measured, config.text_results)]
             trained = [_describe(ctx, config, index) for index in range(len(config.runs))]
             systems = [_describe_system(ctx, config, index) for index in range(len(config.systems))]
             answers = Answers(_spoken_scores(ctx, config), _passages(ctx, config))
@@ -212,7 +219,10 @@ def run(ctx: StageContext, config: Config) -> None:
             out.write("clean", clean)
             runs = [*trained, *systems]
             firsts = {arm.name: arm.runs[0] for arm in arms}
-            report = Results(metrics, runs, comparisons, arm_scores, work, noise, clean, config.ablations, firsts)
+            report = Results(
+                *(metrics, runs, comparisons, arm_scores, work, noise, clean, config.ablations, firsts),
+                config.text_results,
+            )
             out.write_file(MARKDOWN, leaderboard_markdown(report, chance=config.chance).encode())
             page = leaderboard_page(
                 report,
@@ -231,13 +241,14 @@ def run(ctx: StageContext, config: Config) -> None:
 def _subject(config: Config, role: str, subject: str) -> tuple[str, str]:
     """Return the subject of a metric of an input, and the board's name of that input."""
     kind, _, place = role.partition(".")
-    if kind in ("eval", "skill", "contamination"):
+    if kind in ("eval", "skill", "contamination", "answers"):
         row = config.runs[int(place)]
-        return row.label, {"eval": row.evaluation, "skill": row.skill, "contamination": row.contamination}[kind]
+        return row.label, row.evaluation if kind == "eval" else getattr(row, kind)
     if kind == "base_skill":
         return config.bases[int(place)], config.base_skills[int(place)]
-    if kind == "system":
-        return config.systems[int(place)].label, config.systems[int(place)].scores
+    if kind in ("system", "system_answers"):
+        row = config.systems[int(place)]
+        return row.label, row.scores if kind == "system" else row.answers
     if role == "topics.questions":
         return ("questions" if subject == TOPICS else f"questions of {subject}"), config.questions_topics
     tokens = config.token_sets[int(place)]

@@ -10,7 +10,6 @@ answered, with asr.word_error_rate among the metrics.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stages.evaluate import summarize
+from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, SystemUnavailable
 from spelangy_model.records import Int32, Metric, QuestionScore, SpokenQuestion
@@ -113,7 +113,8 @@ def run(ctx: StageContext, config: Config) -> None:
         voices: dict[str, str] = {}
         clusters: dict[str, str] = {}
         with ctx.out.unit(unit) as out:
-            for block in _blocks(_chosen(ctx, config), config.seed):
+            for ids in asked_blocks(ctx.inputs["questions"], config.seed, config.max_questions):
+                block = questions_of(ctx.inputs["questions"], ids)
                 answers = system.answer(
                     [Asked(row.question_id, decode_flac(row.audio.bytes), tuple(row.options)) for row in block]
                 )
@@ -136,27 +137,34 @@ def run(ctx: StageContext, config: Config) -> None:
             ctx.log(f"{metric.metric}: {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] of {metric.count}")
 
 
-def _chosen(ctx: StageContext, config: Config) -> Iterator[SpokenQuestion]:
-    """Yield the questions in the order of the dataset."""
-    questions = ctx.inputs["questions"]
+def asked_blocks(questions: Artifact, seed: int, max_questions: int) -> list[list[str]]:
+    """Return the ids of the questions that a system is asked, in blocks that are answered together.
+
+    Within a block the order is mixed: a recognizer that gets similar questions in a row repeats itself.
+    """
     ids = [
         question_id
         for shard in questions.shards("questions")
         for question_id in shard.table(["question_id"]).column("question_id").to_pylist()
     ]
-    ranked = sorted(ids, key=lambda question_id: stable_hash("asked", config.seed, question_id))
-    chosen = set(ranked[: config.max_questions or len(ranked)])
-    return (
-        row
+
+    def rank(question_id: str) -> str:
+        return stable_hash("asked", seed, question_id)
+
+    drawn = set(sorted(ids, key=rank)[: max_questions or len(ids)])
+    chosen = [question_id for question_id in ids if question_id in drawn]
+    return [sorted(chosen[start : start + _AT_ONCE], key=rank) for start in range(0, len(chosen), _AT_ONCE)]
+
+
+def questions_of(questions: Artifact, ids: Sequence[str]) -> list[SpokenQuestion]:
+    """Return the questions of those ids with their sound, in that order."""
+    wanted = set(ids)
+    found = {
+        row.question_id: row
         for shard in questions.shards("questions")
-        for row in shard.chosen_records(SpokenQuestion, "question_id", chosen)
-    )
-
-
-def _blocks(rows: Iterator[SpokenQuestion], seed: int) -> Iterator[list[SpokenQuestion]]:
-    """Yield blocks in mixed order: a recognizer that gets similar questions in a row repeats itself."""
-    while block := list(itertools.islice(rows, _AT_ONCE)):
-        yield sorted(block, key=lambda row: stable_hash("asked", seed, row.question_id))
+        for row in shard.chosen_records(SpokenQuestion, "question_id", wanted)
+    }
+    return [found[question_id] for question_id in ids]
 
 
 def _score(config: Config, row: SpokenQuestion, answer: Answered) -> QuestionScore:

@@ -11,6 +11,8 @@ base LM. Output: scores.json, all scores question by question, and metrics(Metri
     text_skill.{task}.{metric}.drop    against `base`: how much worse, positive where skill was lost; paired
 
 Local tasks need no hub: own_questions (the benchmark's questions, written) and held_out_text (texts of `held_out`).
+humaneval runs Python that the model wrote, where SPELANGY_ALLOW_GENERATED_CODE=yes allows it
+(spelangy_model/eval/generated_code.py).
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ def preflight(config: Config, execution: Execution) -> None:
 
     names = [task.name for task in config.tasks]
     try:
-        check_tasks(names)
+        check_tasks(names, _allows_code(execution))
     except HarnessUnavailable as error:
         raise PreflightError(str(error)) from error
     if ("held_out_text" in names) != (config.held_out is not None):
@@ -144,16 +146,33 @@ def _tasks(ctx: StageContext, config: Config) -> Iterator[Task]:
 def _evaluate(ctx: StageContext, config: Config, tasks: list[Task]) -> list[TaskScore]:
     import torch
 
-    from spelangy_model.eval.harness import HarnessUnavailable, evaluate_checkpoint
+    from spelangy_model.eval.generated_code import confinement
+    from spelangy_model.eval.harness import CODE_TASK, HarnessUnavailable, evaluate_checkpoint
 
+    if any(task.name == CODE_TASK for task in tasks):
+        state = confinement()
+        ctx.log(
+            "generated code runs without network, processes and writes to files"
+            if state == "confined"
+            else "generated code runs under limits alone: this system takes no filter, so network is not forbidden"
+        )
     if ctx.execution.device == "cpu":
         torch.set_num_threads(1)  # scores to the bit, whatever the machine's cores are
     folder = ctx.inputs["model"].local_folder(ctx.execution.cache_dir)
     limit = config.max_documents or None
     try:
-        return evaluate_checkpoint(folder, tasks, ctx.execution.device, config.batch_size, config.seed, limit)
+        return evaluate_checkpoint(
+            *(folder, tasks, ctx.execution.device, config.batch_size, config.seed, limit), _allows_code(ctx.execution)
+        )
     except HarnessUnavailable as error:
         raise InputError(str(error)) from error
+
+
+def _allows_code(execution: Execution) -> bool:
+    """Return whether a person allows code that a model wrote to run here."""
+    from spelangy_model.eval.generated_code import ALLOW_VARIABLE
+
+    return execution.environment.get(ALLOW_VARIABLE) == "yes"
 
 
 def _json(scores: list[TaskScore]) -> bytes:

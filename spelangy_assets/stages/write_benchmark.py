@@ -90,6 +90,7 @@ class QuestionSet:
                 relation=question.kind,
                 audio=question.raw.audio,
                 cluster=question.raw.cluster,
+                answers=question.raw.answers,
             )
             for question in questions
         ]

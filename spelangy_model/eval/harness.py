@@ -24,10 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from spelangy_model.eval.generated_code import ALLOW_VARIABLE, confinement, run_program
 from spelangy_model.eval.stats import Interval, compare, mean_of, ratio_bootstrap
 from spelangy_model.extras import cure
 
 LOCAL_TASKS = ("own_questions", "held_out_text")
+CODE_TASK = "humaneval"  # ours in place of the harness's, which runs generated code in its own process
 _OF_RATIO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     # metrics whose samples are (log-likelihood, units), and how the ratio of their sums becomes the metric
     "bits_per_byte": lambda ratio: -ratio / math.log(2),
@@ -77,13 +79,26 @@ class TaskScore:
     clusters: tuple[str, ...] = ()
 
 
-def check_tasks(names: Sequence[str]) -> None:
-    """Raise HarnessUnavailable when lm-evaluation-harness is not installed or does not know a task."""
+def check_tasks(names: Sequence[str], allow_code: bool = False) -> None:
+    """Raise HarnessUnavailable when lm-evaluation-harness is not installed or does not know a task.
+
+    So where a task runs generated code and `allow_code` is false, or this system sets no limits on a process.
+    """
     try:
         from lm_eval.tasks import TaskManager
     except ImportError as error:
         raise HarnessUnavailable(f"{error}: {cure('lm_eval')}") from error
-    if elsewhere := [name for name in names if name not in LOCAL_TASKS]:
+    if CODE_TASK in names:
+        if not allow_code:
+            raise HarnessUnavailable(
+                f"the task {CODE_TASK} runs Python that the model writes: set {ALLOW_VARIABLE}=yes to allow it here "
+                "(docs/questions.md states its limits; they are no sandbox), or leave the task out"
+            )
+        try:
+            confinement()
+        except RuntimeError as error:
+            raise HarnessUnavailable(f"the task {CODE_TASK}: {error}") from error
+    if elsewhere := [name for name in names if name not in (*LOCAL_TASKS, CODE_TASK)]:
         known = TaskManager()
         if unknown := [name for name in elsewhere if not known.match_tasks([name])]:
             raise HarnessUnavailable(
@@ -93,12 +108,19 @@ def check_tasks(names: Sequence[str]) -> None:
 
 
 def evaluate_checkpoint(
-    folder: Path, tasks: Sequence[Task], device: str, batch_size: int, seed: int, limit: int | None = None
+    folder: Path,
+    tasks: Sequence[Task],
+    device: str,
+    batch_size: int,
+    seed: int,
+    limit: int | None = None,
+    allow_code: bool = False,
 ) -> list[TaskScore]:
     """Return every metric of every task. `limit` takes the first documents of each task of the hub, None all.
 
-    Raises HarnessUnavailable when a task's data cannot be loaded.
+    Raises HarnessUnavailable when a task's data cannot be loaded, and as `check_tasks` for a task of generated code.
     """
+    check_tasks([task.name for task in tasks if task.name == CODE_TASK], allow_code)
     from lm_eval import evaluator
     from lm_eval.tasks import TaskManager
 
@@ -107,7 +129,7 @@ def evaluate_checkpoint(
     harness.get_git_commit_hash = str
     harness.add_env_info = dict
     _compile_templates_once()
-    manager = TaskManager(include_defaults=any(not task.documents for task in tasks))
+    manager = TaskManager(include_defaults=any(not task.documents and task.name != CODE_TASK for task in tasks))
     model = open_checkpoint(folder, device, batch_size)
     scores: list[TaskScore] = []
     for task in tasks:
@@ -115,7 +137,7 @@ def evaluate_checkpoint(
             with _quiet():
                 results = harness.simple_evaluate(
                     model=model,
-                    tasks=[_local(task) if task.documents else task.name],
+                    tasks=[_local(task) if task.documents or task.name == CODE_TASK else task.name],
                     num_fewshot=task.fewshot,
                     task_manager=manager,
                     limit=None if task.documents else limit,
@@ -128,10 +150,16 @@ def evaluate_checkpoint(
         except (ConnectionError, FileNotFoundError) as error:
             raise HarnessUnavailable(
                 f"the data of task {task.name!r} is not on this machine and cannot be fetched ({error}): fetch it once "
-                f"where the hub can be reached, with: lm_eval run --model dummy --tasks {task.name} --limit 1"
+                f"where the hub can be reached, with: {_cure(task.name)}"
             ) from error
         scores += _scores(task, results, seed)
     return scores
+
+
+def _cure(task: str) -> str:
+    if task == CODE_TASK:
+        return "python -c \"import datasets; datasets.load_dataset('openai/openai_humaneval')\""
+    return f"lm_eval run --model dummy --tasks {task} --limit 1"
 
 
 def open_checkpoint(folder: Path, device: str, batch_size: int) -> Any:
@@ -304,7 +332,7 @@ def _spaced(text: str) -> str:
 
 
 def _local(task: Task) -> dict[str, Any]:
-    """Return the harness's configuration of a local task, with its documents."""
+    """Return the harness's configuration of a task that lies here, with its documents where they are given."""
     import yaml
     from datasets import Dataset
 
@@ -313,4 +341,14 @@ def _local(task: Task) -> dict[str, Any]:
     def documents(**_: Any) -> dict[str, Dataset]:
         return {"test": Dataset.from_list([dict(document) for document in task.documents])}
 
-    return {**yaml.safe_load(text), "custom_dataset": documents}
+    config = yaml.safe_load(text)
+    if task.documents:
+        config = {**{key: value for key, value in config.items() if key != "dataset_path"}, "custom_dataset": documents}
+    return {**config, "process_results": passes_its_test} if task.name == CODE_TASK else config
+
+
+def passes_its_test(document: Mapping[str, Any], written: Sequence[str]) -> dict[str, float]:
+    """Return whether a function that a model completed passes its test, and whether it had to be stopped."""
+    program = f"{document['prompt']}{written[0]}\n{document['test']}\ncheck({document['entry_point']})\n"
+    ended = run_program(program)
+    return {"pass_at_1": float(ended.passed), "stopped": float(ended.stopped)}

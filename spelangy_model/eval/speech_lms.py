@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from spelangy_model.eval.systems import Answered, Asked, LoadedSystem, SystemUna
 from spelangy_model.guarded_json import read_json_object
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.pretrained import CheckpointRefused, check_settings, load_settings, load_weights, weight_files
+
+if TYPE_CHECKING:
+    from spelangy_model.eval.generate import GeneratedText
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,10 @@ class SpeechLM:
     @property
     def reads_text_lm(self) -> bool:
         return False
+
+    @property
+    def generates(self) -> bool:
+        return True
 
     def check(self, cache_dir: Path, device: str) -> None:
         """Raise SystemUnavailable when weights, or a package that their processor needs, are missing or refused."""
@@ -93,6 +100,34 @@ class _LoadedSpeechLM:
             per_character = [score / len(option) for score, option in zip(raw, question.options, strict=True)]
             answers.append(Answered(OptionScores(raw, per_token, per_character)))
         return answers
+
+    def generate(self, asked: Sequence[Asked], max_answer_tokens: int) -> list[GeneratedText]:
+        """Answer one question after the other."""
+        from spelangy_model.eval.generate import as_answer, greedy
+
+        tokenizer = self._processor.tokenizer
+        ends = self._ends()
+        answers = []
+        for question in asked:
+            inputs = self._inputs(question.samples)
+
+            def step(ids: Any, mask: Any, positions: Any, cache: Any, inputs: dict[str, Any] = inputs) -> Any:
+                first = cache is None
+                given = inputs if first else {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
+                out = self._model(**given, use_cache=True)
+                return out.logits[:, -1].float(), out.past_key_values
+
+            prompt = inputs["input_ids"][0].tolist()
+            (ids,) = greedy(step, [prompt], 0, ends, max_answer_tokens, self._model.device)
+            written = tokenizer.decode(ids, skip_special_tokens=True)
+            answers.append(as_answer(self._literals.answer_prefix, written, len(ids), bool(ids) and ids[-1] in ends))
+        return answers
+
+    def _ends(self) -> frozenset[int]:
+        """Return the ids that end what the model writes."""
+        stated = self._model.generation_config.eos_token_id if self._model.generation_config else None
+        several = stated if isinstance(stated, list) else [stated, self._processor.tokenizer.eos_token_id]
+        return frozenset(int(token) for token in several if token is not None)
 
     def _option_ids(self, option: str) -> list[int]:
         """Return what the option adds to a text that ends in the answer prefix."""

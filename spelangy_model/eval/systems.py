@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
 from spelangy_model.audio.round_trip import Sound, hear
 
 if TYPE_CHECKING:
+    from spelangy_model.eval.generate import GeneratedText
     from spelangy_model.eval.multiple_choice import OptionScores
 
 
@@ -48,8 +49,18 @@ class LoadedSystem(Protocol):
     def answer(self, asked: Sequence[Asked]) -> list[Answered]: ...
 
 
+@runtime_checkable
+class GeneratingSystem(Protocol):
+    """A loaded system that can also answer in words: greedily, one answer for each question, in order."""
+
+    def generate(self, asked: Sequence[Asked], max_answer_tokens: int) -> list[GeneratedText]: ...
+
+
 class AnsweringSystem(Protocol):
-    """The configuration of a system in a recipe. `reads_text_lm`: whether it works on a text LM of the recipe."""
+    """The configuration of a system in a recipe. `reads_text_lm`: whether it works on a text LM of the recipe.
+
+    One whose loaded system is a GeneratingSystem states it with `generates = True`.
+    """
 
     @property
     def reads_text_lm(self) -> bool: ...
@@ -70,6 +81,10 @@ class Cascade:
 
     @property
     def reads_text_lm(self) -> bool:
+        return True
+
+    @property
+    def generates(self) -> bool:
         return True
 
     def check(self, cache_dir: Path, device: str) -> None:
@@ -101,11 +116,22 @@ class _LoadedCascade:
         from spelangy_model.eval.multiple_choice import score_prompts
         from spelangy_model.eval.prompts import text_prompt
 
-        sounds = [Sound(question.question_id, question.samples) for question in asked]
-        transcripts = hear(self._cascade.recognizer.name, self._recognizer, sounds)
+        transcripts = self._hear(asked)
         prompts = [
             text_prompt(self._layout, self._tokenizer, text, self._cascade.answer_prefix, question.options)
             for text, question in zip(transcripts, asked, strict=True)
         ]
         scores = score_prompts(self._model, prompts, self._layout.pad)
         return [Answered(score, text) for score, text in zip(scores, transcripts, strict=True)]
+
+    def generate(self, asked: Sequence[Asked], max_answer_tokens: int) -> list[GeneratedText]:
+        from spelangy_model.eval.generate import answer_prompts
+        from spelangy_model.eval.prompts import text_prompt
+
+        prefix = self._cascade.answer_prefix
+        prompts = [text_prompt(self._layout, self._tokenizer, text, prefix, ()) for text in self._hear(asked)]
+        return answer_prompts(self._model, self._layout, self._tokenizer, prompts, prefix, max_answer_tokens)
+
+    def _hear(self, asked: Sequence[Asked]) -> list[str]:
+        sounds = [Sound(question.question_id, question.samples) for question in asked]
+        return hear(self._cascade.recognizer.name, self._recognizer, sounds)

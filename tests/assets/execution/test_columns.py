@@ -29,7 +29,7 @@ def test_every_column_and_every_source_of_it_is_there(graph: Graph) -> None:
 
 
 def test_every_stage_that_states_columns_is_tested() -> None:
-    tested = {node.stage_name for graph in (GRAPH, ADOPTING) for node in graph if node.stage.KIND.columns}
+    tested = {node.stage_name for graph in (GRAPH, PAPER.graph, ADOPTING) for node in graph if node.stage.KIND.columns}
     modules = (getattr(stages, name) for name in dir(stages))
     assert {
         one.__name__.rsplit(".", 1)[-1] for one in modules if getattr(one, "KIND", None) and one.KIND.columns

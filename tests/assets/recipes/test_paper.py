@@ -80,6 +80,12 @@ FACTS: list[tuple[Any, Callable[[], Any], str]] = [
     (PAPER_LIMITS, lambda: GRAPH["clean_transcripts"].config.limits, "filters: empty and repeated segments"),
     ("pyannote", lambda: GRAPH["speech_segments"].config.diarizer.backend, "speaker turns by pyannote"),
     (("en",), lambda: GRAPH["clean_transcripts"].config.limits.languages, "English alone, by Whisper"),
+    (
+        {"CoreEN": (62.4, 61.8), "MMLU": (62.2, 67.3), "GSM8k": (47.1, 71.9), "HumanEval": (29.9, 37.6)},
+        lambda: {one.name: tuple(dict(one.published).values())[:2] for one in GRAPH["leaderboard"].config.text_results},
+        "text results: the text LM, and after pretraining on speech",
+    ),
+    (12, lambda: len(GRAPH["text_skill_fine"].config.tasks), "text tasks: CoreEN's nine, MMLU, GSM8k, HumanEval"),
     ("1b", lambda: GRAPH["speech_tokenizer"].config.preset, "speech tokenizer: 1B parameters"),
     (5, lambda: len({voice.accent for voice in GRAPH["krist_speech"].config.voices}), "synthetic speech: five accents"),
 ]
@@ -110,3 +116,20 @@ def test_the_systems_are_asked_for_the_writing_by_name_and_all_write_case_and_ma
     assert GRAPH["clean_transcripts"].config.rover.written == names
     assert not any("ctc" in name for name in names)  # NVIDIA's CTC models write lower case without marks
     assert GRAPH["speech_segments"].config.diarizer.exclusive
+
+
+def test_the_text_results_are_of_tasks_that_are_asked() -> None:
+    asked = {task.name for task in GRAPH["text_skill_fine"].config.tasks}
+    results = GRAPH["leaderboard"].config.text_results
+    assert {name.split(".")[0] for one in results for name in one.metrics} == asked
+
+
+def test_every_run_and_system_answers_in_words_and_a_judge_is_asked() -> None:
+    board = GRAPH["leaderboard"]
+    judged = [name for role, name in board.inputs.items() if role.split(".")[0] in ("answers", "system_answers")]
+    assert judged == [
+        *(f"judged_{row.label}" for row in board.config.runs),
+        *(f"judged_{row.label}" for row in board.config.systems),
+    ]
+    assert {GRAPH[name].config.judge.name for name in judged} == {"gpt-4o"}
+    assert {GRAPH[name].inputs["accepted"] for name in judged} == {"sqa_benchmarks_accepted"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +26,10 @@ from spelangy_assets.stages import (
     adopt_checkpoint,
     evaluate,
     find_contamination,
+    generate_answers,
+    judge_answers,
     leaderboard,
+    list_answers,
     mix,
     roll_up,
     score_system,
@@ -53,11 +56,15 @@ from spelangy_model.audio.tts.espeak import voices_of
 from spelangy_model.data.interleave import Interleaving
 from spelangy_model.data.loader import RowReader
 from spelangy_model.data.mixture import Mixture, Proportion, Source
+from spelangy_model.eval.answers import match
 from spelangy_model.eval.systems import Cascade
 from spelangy_model.records import (
+    AcceptedAnswers,
+    GeneratedAnswer,
     Metric,
     PackedRow,
     PassageScore,
+    Question,
     QuestionScore,
     SpokenQuestion,
     TextDocument,
@@ -66,6 +73,7 @@ from spelangy_model.records import (
     TokenGap,
 )
 from spelangy_model.rng import stable_rng
+from spelangy_model.text.llm import Ledger, Prompt, Reply
 from spelangy_model.tokenizer.text import encode_texts, load_text_tokenizer
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE
 
@@ -131,6 +139,41 @@ MIXTURE = Mixture(
 TRAIN = train_lm.Config(
     steps=2, batch_rows=4, micro_rows=4, learning_rate=1e-3, warmup_steps=1, decay_steps=1, seed=0, precision="float32"
 )
+
+
+@dataclass(frozen=True)
+class Lenient:
+    """A judge, which calls an answer right when it has an even number of characters, and cannot be read of one of 3."""
+
+    version: ClassVar[str] = "1"
+    name: str = "lenient"
+
+    def locate(self, environment: Mapping[str, str]) -> None:
+        pass
+
+    def load(self, environment: Mapping[str, str], cache_dir: Path) -> Judge:
+        return Judge(self)
+
+
+class Judge:
+    """What Lenient loads."""
+
+    left_out: Sequence[str] = ()
+
+    def __init__(self, model: Lenient):
+        self.model = model
+        self.ledger = Ledger()
+
+    def ask_all(self, prompt: Prompt, fillings: Sequence[Mapping[str, str]]) -> list[Reply]:
+        for filling in fillings:
+            assert filling["answer"] in prompt.fill(**filling)
+        self.ledger.answered += len(fillings)
+        return [
+            Reply(None, "not_json", "no JSON")
+            if len(filling["answer"]) % 3 == 0
+            else Reply({"right": len(filling["answer"]) % 2 == 0, "reason": "its length"})
+            for filling in fillings
+        ]
 
 
 PASSAGES = WorldTalk(world=WORLD, seed=0, talks=2, first=HELD_OUT_TEXTS)
@@ -247,6 +290,40 @@ def make_nodes() -> dict[str, Node]:
             SYSTEM_SCORES,
             inputs={"questions": "questions", "base_lm": "base_lm"},
         ),
+        node(
+            "questions_accepted",
+            list_answers,
+            list_answers.Config((SampleWorld(world=WORLD, max_questions_per_split=4),)),
+            list_answers.CONTRACT,
+        ),
+        node(
+            "answers_quest",
+            generate_answers,
+            generate_answers.Config(max_answer_tokens=6),
+            generate_answers.CONTRACT,
+            inputs={"run": "run_quest", "questions": "questions", "question_codes": "question_codes"},
+        ),
+        node(
+            "answers_cascade",
+            generate_answers,
+            generate_answers.Config(
+                max_answer_tokens=6,
+                max_questions=4,
+                system=Cascade(FasterWhisper(name="whisper-base", model="package:base", beam_size=1)),
+            ),
+            generate_answers.CONTRACT,
+            inputs={"questions": "questions", "base_lm": "base_lm"},
+        ),
+        *(
+            node(
+                f"judged_{of}",
+                judge_answers,
+                judge_answers.Config(judge),
+                judge_answers.CONTRACT,
+                inputs={"answers": f"answers_{of}", "accepted": "questions_accepted"},
+            )
+            for of, judge in (("quest", Lenient()), ("cascade", None))
+        ),
         node("text_skill_base_lm", text_skill, SKILL, contracts.METRICS, inputs={"model": "base_lm", **asked}),
         node(
             "text_skill_quest",
@@ -269,11 +346,11 @@ def make_nodes() -> dict[str, Node]:
                 runs=(
                     leaderboard.RunRow(
                         *("quest", "quest", (("speech.0", 0), ("text.0", 1)), "run_quest", "eval_quest"),
-                        *("text_skill_quest", "quest_contamination"),
+                        *("text_skill_quest", "quest_contamination", "judged_quest"),
                     ),
                 ),
                 token_sets=(leaderboard.TokenSetRow("quest"), leaderboard.TokenSetRow("text")),
-                systems=(leaderboard.SystemRow("cascade", "eval_cascade"),),
+                systems=(leaderboard.SystemRow("cascade", "eval_cascade", "judged_cascade"),),
                 bases=("base_lm",),
                 base_skills=("text_skill_base_lm",),
             ),
@@ -285,6 +362,8 @@ def make_nodes() -> dict[str, Node]:
                 "base_skill.0": "text_skill_base_lm",
                 "system.0": "eval_cascade",
                 "contamination.0": "quest_contamination",
+                "answers.0": "judged_quest",
+                "system_answers.0": "judged_cascade",
             },
         ),
     ]
@@ -648,3 +727,78 @@ def test_a_mix_that_cannot_be_made_says_why(installation: Installation) -> None:
     graph = Graph("recipe", [node if other.name == node.name else other for other in installation.nodes.values()])
     with pytest.raises(InputError, match="this mixture cannot be made: source"):
         build(installation.store, graph, node, None, installation.execution)
+
+
+def test_a_run_answers_each_recording_and_each_text_in_words_the_same_again_after_a_kill(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = installation.built["answers_quest"]
+    rows = list(built.artifact.records("answers", GeneratedAnswer))
+    questions = {
+        row.question_id: row for row in installation.built["questions"].artifact.records("questions", Question)
+    }
+    spoken = {row.question_id: row for row in rows if row.modality == "speech"}
+    written = {row.text_id: row for row in rows if row.modality == "text"}
+    assert set(spoken) == set(questions)
+    assert set(written) == {row.text_id for row in questions.values()}
+    assert len(rows) == len(spoken) + len(written)
+    assert all(0 < row.tokens <= 6 for row in rows)
+    assert all(
+        row.right_option == questions[row.question_id].options[questions[row.question_id].answer_index]
+        for row in spoken.values()
+    )
+    assert built.artifact.manifest.counts.stats["answer_tokens"] == sum(row.tokens for row in rows)
+    assert built.artifact.manifest.counts.stats["empty_answers"] == sum(not row.answer for row in rows)
+
+    def again() -> Built:
+        graph = Graph("recipe", list(installation.nodes.values()))
+        return build(
+            installation.store, graph, installation.nodes["answers_quest"], None, installation.execution, force=True
+        )
+
+    real, asked = generate_answers._answers, list[str]()
+
+    def answers_until_killed(*arguments: Any) -> Any:
+        asked.append(arguments[2])
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(generate_answers, "_answers", answers_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        again()
+    assert again().artifact.data_version == built.artifact.data_version
+    assert asked == ["speech", "text", "text"]  # the spoken block stands
+
+
+def test_answers_are_matched_with_every_alias_and_judged_and_a_judge_that_fails_is_counted(
+    installation: Installation,
+) -> None:
+    built = installation.built["judged_quest"]
+    accepted = {
+        row.text_id: row.answers
+        for row in installation.built["questions_accepted"].artifact.records("accepted", AcceptedAnswers)
+    }
+    rows = list(built.artifact.records("judged", judge_answers.JudgedAnswer))
+    for row in rows:
+        found = match(row.answer, accepted[row.text_id])
+        assert (row.match, row.alias) == ((found.kind, found.alias) if found else ("", ""))
+        length = len(row.answer)
+        expected = "wrong" if not length or length % 2 else "right"
+        assert row.judgement == ("not_json" if length and length % 3 == 0 else expected)
+    stats = built.artifact.manifest.counts.stats
+    assert stats.get("judge_failed_not_json", 0) == sum(row.judgement == "not_json" for row in rows)
+    metrics = {metric.metric: metric for metric in built.artifact.records("metrics", Metric)}
+    judged = [row for row in rows if row.modality == "speech"]  # a failure of the judge is no right answer
+    assert metrics["sqa.all.generated.judged"].count == len(judged)
+    assert metrics["sqa.all.generated.judged"].value == pytest.approx(
+        sum(row.judgement == "right" for row in judged) / len(judged)
+    )
+    board = {
+        (metric.subject, metric.metric)
+        for metric in installation.built["leaderboard"].artifact.records("metrics", Metric)
+    }
+    assert ("quest", "text_qa.sample_world.generated.exact_match") in board
+    assert ("cascade", "sqa.sample_world.generated.accuracy") in board
+    assert ("cascade", "sqa.all.generated.judged") not in board
+    assert "Generated answers" in installation.built["leaderboard"].artifact.read_file("leaderboard.html").decode()

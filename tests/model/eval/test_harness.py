@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from spelangy_model.eval import harness
+from spelangy_model.eval.generated_code import Ended
 from spelangy_model.eval.harness import (
     HarnessUnavailable,
     Task,
@@ -18,6 +21,7 @@ from spelangy_model.eval.harness import (
     drop,
     evaluate_checkpoint,
     open_checkpoint,
+    passes_its_test,
 )
 from spelangy_model.eval.multiple_choice import score_prompts
 from spelangy_model.eval.prompts import text_prompt
@@ -126,3 +130,51 @@ def test_unknown_tasks_are_named() -> None:
     check_tasks(["own_questions", "held_out_text"])
     with pytest.raises(HarnessUnavailable, match="no task none_such"):
         check_tasks(["own_questions", "hellaswag", "none_such"])
+
+
+PROBLEMS = [
+    {
+        "task_id": f"HumanEval/{number}",
+        "prompt": 'def add(a, b):\n    """Return the sum."""\n',
+        "canonical_solution": "    return a + b\n",
+        "test": f"def check(candidate):\n    assert candidate({number}, 2) == {number + 2}\n",
+        "entry_point": "add",
+    }
+    for number in range(2)
+]
+
+
+def test_a_completion_passes_by_its_test_alone() -> None:
+    assert passes_its_test(PROBLEMS[1], ["    return a + b\n"]) == {"pass_at_1": 1.0, "stopped": 0.0}
+    assert passes_its_test(PROBLEMS[1], ["    return a - b\n"]) == {"pass_at_1": 0.0, "stopped": 0.0}
+
+
+def test_generated_code_needs_permission(checkpoint: Path) -> None:
+    with pytest.raises(HarnessUnavailable, match="set SPELANGY_ALLOW_GENERATED_CODE=yes to allow it here"):
+        check_tasks(["humaneval"])
+    with pytest.raises(HarnessUnavailable, match="SPELANGY_ALLOW_GENERATED_CODE"):
+        evaluate_checkpoint(checkpoint, [Task("humaneval", documents=PROBLEMS)], "cpu", 2, seed=0)
+    check_tasks(["humaneval"], allow_code=True)
+
+
+def test_the_harness_asks_for_programs_and_ours_runs_them(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+
+    def passing(program: str) -> Ended:
+        ran.append(program)
+        return Ended(passed=len(ran) == 1, stopped=False)
+
+    def short(task: Task) -> dict[str, Any]:
+        config = real(task)
+        return {**config, "generation_kwargs": {**config["generation_kwargs"], "max_gen_toks": 8}}
+
+    real = harness._local
+    monkeypatch.setattr(harness, "_local", short)
+    monkeypatch.setattr(harness, "run_program", passing)
+    task = Task("humaneval", documents=PROBLEMS)
+    scores = {one.metric: one for one in evaluate_checkpoint(checkpoint, [task], "cpu", 2, seed=0, allow_code=True)}
+    assert [program.startswith(PROBLEMS[0]["prompt"]) for program in ran] == [True, True]
+    assert [program.endswith("check(add)\n") for program in ran] == [True, True]
+    assert scores["pass_at_1"].interval.value == 0.5
+    assert scores["pass_at_1"].count == 2
+    assert (scores["stopped"].interval.value, scores["stopped"].higher_is_better) == (0.0, False)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from spelangy_model.eval.answers import first_answer
 from spelangy_model.eval.speech_lms import SpeechLM, option_log_likelihoods
 from spelangy_model.eval.systems import Asked, SystemUnavailable
 from spelangy_model.tokenizer.text import train_text_tokenizer
@@ -92,6 +93,26 @@ def test_options_are_scored_after_the_sound(qwen2_audio: Path, tmp_path: Path, p
     text = system._processor.tokenizer.decode(system._inputs(sound(1))["input_ids"][0])
     assert text.endswith("The answer is")
     assert ("<|im_start|>assistant" in text) == (prompt == "chat")
+
+
+@pytest.mark.parametrize("prompt", ["text", "chat"])
+def test_an_answer_in_words_is_the_greedy_one_after_the_sound(qwen2_audio: Path, tmp_path: Path, prompt: Any) -> None:
+    system: Any = SpeechLM(str(qwen2_audio), prompt=prompt, precision="float32").load(tmp_path, "cpu", None)
+    asked = [Asked(f"q{seed}", sound(seed), OPTIONS) for seed in (1, 2)]
+    answers = system.generate(asked, 5)
+    for question, answer in zip(asked, answers, strict=True):
+        inputs = system._inputs(question.samples)
+        before = inputs["input_ids"].shape[1]
+        for _ in range(5):
+            with torch.inference_mode():
+                token = system._model(**inputs).logits[0, -1].argmax()[None, None]
+            inputs["input_ids"] = torch.cat([inputs["input_ids"], token], 1)
+            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+            if int(token) in system._ends():
+                break
+        ids = inputs["input_ids"][0, before:].tolist()
+        written = system._processor.tokenizer.decode(ids, skip_special_tokens=True)
+        assert (answer.text, answer.tokens) == (first_answer("The answer is", written), len(ids))
 
 
 def test_voxtral_continues_its_prompt_as_it_would_read_it_whole() -> None:

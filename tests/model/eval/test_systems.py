@@ -11,9 +11,10 @@ import pytest
 
 from spelangy_model.audio.asr import AsrError, FasterWhisper, WindowResult
 from spelangy_model.audio.windows import Window
+from spelangy_model.eval.generate import answer_prompts
 from spelangy_model.eval.multiple_choice import score_prompts
 from spelangy_model.eval.prompts import text_prompt
-from spelangy_model.eval.systems import Asked, Cascade, SystemUnavailable
+from spelangy_model.eval.systems import Asked, Cascade, GeneratingSystem, SystemUnavailable
 from spelangy_model.lm.forward import load_model
 from spelangy_model.lm.presets import new_model
 from spelangy_model.records import Word
@@ -80,6 +81,15 @@ def test_a_cascade_scores_the_options_after_what_it_heard(text_lm: Path, tmp_pat
     assert answers[0].scores.raw == pytest.approx(expected[0].raw, abs=1e-5)
     assert answers[1].scores.raw == pytest.approx(expected[1].raw, abs=1e-5)
     assert answers[0].scores.raw == pytest.approx(answers[2].scores.raw, abs=1e-5)
+
+
+def test_a_cascade_answers_in_words_after_what_it_heard(text_lm: Path, tmp_path: Path) -> None:
+    system = Cascade(Loud()).load(tmp_path, "cpu", text_lm)
+    assert isinstance(system, GeneratingSystem)
+    answers = system.generate([Asked("q", np.full(16000, 0.9, np.float32), OPTIONS)], 6)
+    prompt = text_prompt(LAYOUT, load_text_tokenizer(text_lm), "loud", "The answer is", ())
+    tokenizer = load_text_tokenizer(text_lm)
+    assert answers == answer_prompts(load_model(text_lm), LAYOUT, tokenizer, [prompt], "The answer is", 6)
 
 
 def test_a_cascade_says_what_is_missing(tmp_path: Path) -> None:
