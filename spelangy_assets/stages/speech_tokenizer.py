@@ -197,7 +197,7 @@ def _train(ctx: StageContext, config: Config) -> SpeechTokenizer:
     from spelangy_model.tokenizer.speech import preset_config
     from spelangy_model.tokenizer.train_speech import make_example, train_speech_tokenizer
 
-    model_config = preset_config(config.preset)
+    model_config = preset_config(config.preset, decodable=config.training.reconstruction_loss_weight > 0)
     examples = []
     unfit = 0
     for chunk in ctx.inputs["tokenizer_speech"].records("chunks", Chunk):

@@ -80,6 +80,8 @@ FACTS: list[tuple[Any, Callable[[], Any], str]] = [
     (PAPER_LIMITS, lambda: GRAPH["clean_transcripts"].config.limits, "filters: empty and repeated segments"),
     ("pyannote", lambda: GRAPH["speech_segments"].config.diarizer.backend, "speaker turns by pyannote"),
     (("en",), lambda: GRAPH["clean_transcripts"].config.limits.languages, "English alone, by Whisper"),
+    ("xavier_normal", lambda: GRAPH["run_fine"].config.new_embeddings, "new embeddings: Xavier normal"),
+    ("xavier_normal", lambda: GRAPH["base_lm"].config.new_embeddings, "new embeddings: Xavier normal, the markers too"),
     ("1b", lambda: GRAPH["speech_tokenizer"].config.preset, "speech tokenizer: 1B parameters"),
     (5, lambda: len({voice.accent for voice in GRAPH["krist_speech"].config.voices}), "synthetic speech: five accents"),
 ]
