@@ -147,11 +147,13 @@ def train_speech_tokenizer(
     """Train a speech tokenizer. On a CPU the same examples and parameters give the same weights, bit for bit.
 
     With a folder `work` the training saves a checkpoint there at regular steps, and an interrupted training continues
-    from the last one, to the same weights. Raises ValueError when there are no examples, and RuntimeError when the loss
-    is no longer finite.
+    from the last one, to the same weights. Raises ValueError when there are no examples, or a decoder without a weight of
+    its loss, and RuntimeError when the loss is no longer finite.
     """
     if not examples:
         raise ValueError("there is no speech to train the tokenizer on: the examples are empty")
+    if bool(config.decoder) != (training.reconstruction_loss_weight > 0):
+        raise ValueError("a decoder and a reconstruction_loss_weight above 0 belong together: give both or neither")
     with one_thread():
         return _train(examples, config, training, log, work, checkpoint_every_steps, progress)
 
