@@ -27,6 +27,7 @@ from spelangy_model.data.interleave import Sampling
 from spelangy_model.eval.speech_lms import SpeechLM
 from spelangy_model.eval.systems import Cascade
 from spelangy_model.text.llm import LanguageModel, Price
+from spelangy_model.tokenizer.speech_schedule import SpeechTraining
 
 ROW_TOKENS = 16_384
 BATCH_ROWS = 512
@@ -70,8 +71,10 @@ quest = lab.speech(quest_pairs, check, **SPEAKING)
 
 sentences = (WorldSentences(world=WORLD, seed=SEED, kind=kind, count=200_000) for kind in ("word_salad", "talk"))
 tokenizer_speech = lab.tokenizer_speech(*sentences, seed=SEED, voices=VCTK_VOICES, synthesizer=COQUI)
+# CTC and reconstruction, as in the paper, which states neither their weights nor its steps.
+LEARNING = SpeechTraining(reconstruction_loss_weight=0.3)
 tokens = lab.Tokens(
-    speech=lab.speech_tokenizer(tokenizer_speech, source="trained", preset="1b"),
+    speech=lab.speech_tokenizer(tokenizer_speech, source="trained", preset="1b", training=LEARNING),
     text=lab.text_tokenizer(lab.Pretrained(LLAMA_3B.name)),
     max_text_chunk_tokens=8_192,
 )
@@ -153,6 +156,7 @@ PAPER = lab.Recipe(
         ),
         seed=SEED,
     ),
+    lab.reconstruction(tokens.speech, tokenizer_speech, WHISPER),
     description="The paper's full-scale system: a text LM of 3B, trained on 1.67T tokens of speech and text",
     follows_snapshots=True,
 )

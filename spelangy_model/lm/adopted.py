@@ -54,9 +54,9 @@ def widen(folder: Path, out: Path, seed: int, rule: NewEmbeddings = "mean_and_sp
     """Write an external causal LM into `out` as a text-only model of this project, and return its layout.
 
     The text ids stay as they are; the markers come after them. <bos> and <eos> start as the model's own tokens for
-    them where it has any, the other markers as `extend_model` draws them by the rule. Raises LayoutError when the tokenizer leaves
-    no room for the markers or the model has fewer rows than it has ids, ValueError as
-    `load_model` does.
+    them where it has any, the other markers as `extend_model` draws them by the rule. Raises LayoutError when the
+    tokenizer leaves no room for the markers or the model has fewer rows than it has ids, ValueError as `load_model`
+    does.
     """
     from transformers import AutoTokenizer
 

@@ -119,7 +119,7 @@ _DECODERS: dict[str, dict[str, int]] = {
 
 
 def preset_config(name: str, decodable: bool = False) -> SpeechTokenizerConfig:
-    """Return the configuration of a preset: tiny (1.9 M parameters) or 1b; `decodable`: with a decoder.
+    """Return the configuration of a preset: tiny (1.9 M parameters) or 1b. `decodable`: with a decoder.
 
     Raises ValueError for another name.
     """
@@ -433,7 +433,8 @@ class SpeechTokenizer(PreTrainedModel):
     def decode(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the sound of each utterance's codes: mono float32 at 16 kHz, 1,280 samples a code.
 
-        The decoder gives log-mel power, and Griffin-Lim samples. Equal codes give equal samples. Errors as `decode_mel`.
+        The decoder gives log-mel power, and Griffin-Lim samples. Equal codes give equal samples. Raises as `decode_mel`
+        does.
         """
         spectra = self.decode_mel(utterances)
         with one_thread():

@@ -23,8 +23,8 @@ _FRAMES_PER_S = 100
 class SpeechTraining:
     """The parameters of a training; `batch_s` is seconds of audio a step, padding included.
 
-    `reconstruction_loss_weight` is the weight of the decoder's mean absolute error of log-mel power, in nats, beside the
-    CTC loss of a character, which has the weight 1. At 0 there is no decoder, and codes cannot be made sound.
+    `reconstruction_loss_weight` is the weight of the decoder's mean absolute error of log-mel power, in nats, beside
+    the CTC loss of a character, which has the weight 1. At 0 there is no decoder, and codes cannot be made sound.
     """
 
     steps: int = 3600

@@ -147,8 +147,8 @@ def train_speech_tokenizer(
     """Train a speech tokenizer. On a CPU the same examples and parameters give the same weights, bit for bit.
 
     With a folder `work` the training saves a checkpoint there at regular steps, and an interrupted training continues
-    from the last one, to the same weights. Raises ValueError when there are no examples, or a decoder without a weight of
-    its loss, and RuntimeError when the loss is no longer finite.
+    from the last one, to the same weights. Raises ValueError when there are no examples or a decoder has no weight of its
+    loss, RuntimeError when the loss is no longer finite.
     """
     if not examples:
         raise ValueError("there is no speech to train the tokenizer on: the examples are empty")
@@ -255,9 +255,9 @@ def correlation(latents: torch.Tensor) -> torch.Tensor:
 
 
 def reconstruction_loss(decoded: torch.Tensor, wanted: Sequence[torch.Tensor | None]) -> torch.Tensor:
-    """Return the mean absolute error, in nats, of log-mel power (batch, frames, mel_bins) against each row's own frames.
+    """Return the mean absolute error, in nats, of decoded log-mel power (batch, frames, mel_bins).
 
-    Frames beyond a row's own count for nothing.
+    `wanted` has each row's own frames; those beyond count for nothing.
     """
     mels = [mel.float() for mel in wanted if mel is not None]
     target = nn.utils.rnn.pad_sequence(mels, batch_first=True)

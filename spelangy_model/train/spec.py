@@ -34,8 +34,8 @@ class TrainingOptions:
     decay) it falls to 0 over the last `decay_steps`, with cosine along half a cosine over all that is left, and
     `decay_steps` is 0. `precision` is float32 or bfloat16 (autocast; weights stay float32). `activation_checkpointing`
     computes a layer's activations again in the backward pass; `compile` compiles the decoder layers; `fused_loss` takes
-    Liger's fused output layer and loss (GPUs). `new_embeddings` is the rule by which a base model gets the embeddings of
-    new tokens (`new_rows` of tokenizer/vocab.py). SpecError for values that do not fit.
+    Liger's fused output layer and loss (GPUs). `new_embeddings` is the rule by which a base model gets the embeddings
+    of new tokens (`new_rows` of tokenizer/vocab.py). SpecError for values that do not fit.
     """
 
     steps: int
