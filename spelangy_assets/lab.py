@@ -21,6 +21,7 @@ from spelangy_assets.stages.ingest_pages import pages
 from spelangy_assets.stages.ingest_texts import texts
 from spelangy_assets.stages.mine_quest import quest
 from spelangy_assets.stages.recognize import hypotheses
+from spelangy_assets.stages.reconstruct_speech import reconstruction
 from spelangy_assets.stages.roll_up import corpus
 from spelangy_assets.stages.round_trip import Config as RoundTrip
 from spelangy_assets.stages.score_system import system
@@ -80,6 +81,7 @@ __all__ = [
     "pages",
     "quest",
     "questions",
+    "reconstruction",
     "recordings",
     "segments",
     "speech",

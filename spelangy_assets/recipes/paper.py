@@ -28,15 +28,17 @@ from spelangy_model.data.interleave import Sampling
 from spelangy_model.eval.speech_lms import SpeechLM
 from spelangy_model.eval.systems import Cascade
 from spelangy_model.text.llm import LanguageModel, Price
+from spelangy_model.tokenizer.speech_schedule import SpeechTraining
 
 ROW_TOKENS = 16_384
 BATCH_ROWS = 512
 STEPS = 200_000
 TRAINED_TOKENS = ROW_TOKENS * BATCH_ROWS * STEPS  # 1.68e12; the paper rounds it to 1.67T
 SHAPE = {"rows": BATCH_ROWS * STEPS, "row_tokens": ROW_TOKENS, "max_epochs": 4.0, "seed": SEED}
+NEW_EMBEDDINGS = "xavier_normal"  # of speech codes and markers alike
 # The paper does not state its learning rate; this is usual at this size.
 TRAINING = {"steps": STEPS, "batch_rows": BATCH_ROWS, "micro_rows": 1, "learning_rate": 3e-4, "seed": SEED}
-TRAINING |= {"warmup_steps": 2_000, "decay_steps": 40_000}
+TRAINING |= {"warmup_steps": 2_000, "decay_steps": 40_000, "new_embeddings": NEW_EMBEDDINGS}
 # The paper votes over Whisper, SIRI and Parakeet TDT-CTC. SIRI is not public: Canary takes its place. Canary is
 # an encoder-decoder like Whisper, trained by others on other data, open (CC BY 4.0) and supported by transformers. All
 # three write capital letters and punctuation.
@@ -71,8 +73,10 @@ quest = lab.speech(quest_pairs, check, **SPEAKING)
 
 sentences = (WorldSentences(world=WORLD, seed=SEED, kind=kind, count=200_000) for kind in ("word_salad", "talk"))
 tokenizer_speech = lab.tokenizer_speech(*sentences, seed=SEED, voices=VCTK_VOICES, synthesizer=COQUI)
+# CTC and reconstruction, as in the paper, which states neither their weights nor its steps.
+LEARNING = SpeechTraining(reconstruction_loss_weight=0.3)
 tokens = lab.Tokens(
-    speech=lab.speech_tokenizer(tokenizer_speech, source="trained", preset="1b"),
+    speech=lab.speech_tokenizer(tokenizer_speech, source="trained", preset="1b", training=LEARNING),
     text=lab.text_tokenizer(lab.Pretrained(LLAMA_3B.name)),
     max_text_chunk_tokens=8_192,
 )
@@ -80,7 +84,13 @@ web_coarse, web_fine, spoken_krist, spoken_quest = tokens(coarse), tokens(fine),
 # The paper's text is a set of its own of 2.2T tokens, not the pages of its Krist; it does not state which.
 text = tokens(lab.texts({"fineweb-edu": lab.Arriving()}, name="given_texts", licence="ODC-By-1.0"))
 # The paper starts from a text LM of 2.8B that others trained: the nearest open one whose tokenizer this recipe has.
-base = lab.checkpoint("language_model", name="base_lm", checkpoint=LLAMA_3B, text_tokenizer=tokens.text)
+base = lab.checkpoint(
+    "language_model",
+    name="base_lm",
+    checkpoint=LLAMA_3B,
+    text_tokenizer=tokens.text,
+    new_embeddings=NEW_EMBEDDINGS,
+)
 
 
 def run(speech: dict[lab.Dataset, float], sampling: Sampling = "deterministic", masked: bool = False) -> lab.Dataset:
@@ -151,6 +161,7 @@ PAPER = lab.Recipe(
         text_results=TEXT_RESULTS,
         seed=SEED,
     ),
+    lab.reconstruction(tokens.speech, tokenizer_speech, WHISPER),
     description="The paper's full-scale system: a text LM of 3B, trained on 1.67T tokens of speech and text",
     follows_snapshots=True,
 )

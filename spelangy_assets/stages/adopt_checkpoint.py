@@ -34,9 +34,10 @@ from spelangy_assets.stages.speech_tokenizer import CHECKPOINT_FILES, measure
 from spelangy_assets.store.names import check_name
 from spelangy_model.guarded_json import read_json
 from spelangy_model.hub import ModelMissing, local_model
+from spelangy_model.options import refuse_idle
 from spelangy_model.pretrained import CheckpointRefused, check_settings, weight_files
 from spelangy_model.records import Chunk, Metric
-from spelangy_model.tokenizer.vocab import LAYOUT_FILE, MARKERS
+from spelangy_model.tokenizer.vocab import LAYOUT_FILE, MARKERS, NEW_EMBEDDINGS, NewEmbeddings
 
 VERSION = "1"
 TABLES: dict[str, type] = {"metrics": Metric}
@@ -65,11 +66,21 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Config:
-    """The checkpoint and its kind; at most so many held-out utterances measure a speech tokenizer."""
+    """The checkpoint and its kind; at most so many held-out utterances measure a speech tokenizer.
+
+    `new_embeddings` is the rule by which a language model gets the embeddings of the markers that it has no token for.
+    """
 
     holds: Holds
     checkpoint: Checkpoint
+    new_embeddings: NewEmbeddings = "mean_and_spread"
     measured_utterances: ClassVar[int] = 400
+
+    def __post_init__(self) -> None:
+        if self.new_embeddings not in NEW_EMBEDDINGS:
+            raise ValueError(f"new_embeddings is one of {', '.join(NEW_EMBEDDINGS)}, not {self.new_embeddings!r}")
+        if self.holds != "language_model":
+            refuse_idle(self, f"for a {self.holds.replace('_', ' ')}", "new_embeddings")
 
 
 def taken_files(folder: Path) -> list[Path]:
@@ -272,7 +283,7 @@ def run(ctx: StageContext, config: Config) -> None:
     """Copy the checkpoint: a unit for each file, then one for its measures."""
     folder = _only_taken(_folder(config.checkpoint, ctx.execution), ctx.out.scratch / "taken")
     if config.holds == "language_model":
-        folder = _language_model(ctx, config.checkpoint.name, folder)
+        folder = _language_model(ctx, config, folder)
     elif config.holds == "text_tokenizer":
         folder = _text_tokenizer(ctx, folder)
     names = CHECKPOINT_FILES if config.holds == "speech_tokenizer" else [path.name for path in taken_files(folder)]
@@ -299,10 +310,11 @@ def _only_taken(folder: Path, view: Path) -> Path:
     return view
 
 
-def _language_model(ctx: StageContext, name: str, folder: Path) -> Path:
+def _language_model(ctx: StageContext, config: Config, folder: Path) -> Path:
     from spelangy_model.lm.adopted import widen
     from spelangy_model.tokenizer.vocab import LayoutError, tokenizer_digest
 
+    name = config.checkpoint.name
     own = ctx.inputs["text_tokenizer"].local_folder(ctx.execution.cache_dir)
     if tokenizer_digest(own) != tokenizer_digest(folder):
         raise InputError(
@@ -315,7 +327,7 @@ def _language_model(ctx: StageContext, name: str, folder: Path) -> Path:
     if not widened.is_dir():
         shutil.rmtree(draft, ignore_errors=True)
         try:
-            widen(folder, draft, _SEED)
+            widen(folder, draft, _SEED, config.new_embeddings)
         except (LayoutError, ValueError) as error:
             raise InputError(f"{name} cannot be a language model of this project: {error}") from error
         draft.rename(widened)

@@ -189,7 +189,8 @@ def run(ctx: StageContext, config: Config) -> None:
                 out.kept(chunks.manifest.rows("chunks"))
 
 
-def _held_out(text: str) -> bool:
+def held_out(text: str) -> bool:
+    """Return whether a text is left out of the training, to measure the tokenizer with."""
     return stable_seed(0, "tokenizer held out", text) % _HELD_OUT_ONE_IN == 0
 
 
@@ -197,11 +198,11 @@ def _train(ctx: StageContext, config: Config) -> SpeechTokenizer:
     from spelangy_model.tokenizer.speech import preset_config
     from spelangy_model.tokenizer.train_speech import make_example, train_speech_tokenizer
 
-    model_config = preset_config(config.preset)
+    model_config = preset_config(config.preset, decodable=config.training.reconstruction_loss_weight > 0)
     examples = []
     unfit = 0
     for chunk in ctx.inputs["tokenizer_speech"].records("chunks", Chunk):
-        if _held_out(chunk.spoken_text):
+        if held_out(chunk.spoken_text):
             continue
         example = make_example(decode_flac(chunk.audio.bytes), chunk.spoken_text, model_config)
         if example is None:
@@ -219,10 +220,10 @@ def measure(model: SpeechCodec, chunks: Iterable[Chunk], measured_utterances: in
     from spelangy_model.tokenizer.speech_health import codebook_health
     from spelangy_model.tokenizer.train_speech import round_trip
 
-    codes, held_out = [], []
+    codes, unseen = [], []
     for block in batched(chunks, _BLOCK_CHUNKS):
         codes += model.encode([decode_flac(chunk.audio.bytes) for chunk in block])
-        held_out += [chunk for chunk in block if _held_out(chunk.spoken_text)]
+        unseen += [chunk for chunk in block if held_out(chunk.spoken_text)]
     health = codebook_health(codes, model.codebook_size)
     for name, value in (
         ("codebook.used_share", health.used_share),
@@ -230,11 +231,11 @@ def measure(model: SpeechCodec, chunks: Iterable[Chunk], measured_utterances: in
         ("codebook.repeat_share", health.repeat_share),
     ):
         yield Metric("tokenizer_speech", name, value, math.nan, math.nan, health.tokens)
-    held_out = held_out[:measured_utterances]
-    if not held_out or not isinstance(model, SpeechTokenizer):
+    unseen = unseen[:measured_utterances]
+    if not unseen or not isinstance(model, SpeechTokenizer):
         return  # a corpus of a few sentences holds none out; Mimi has no head that reads its codes
-    sounds = [decode_flac(chunk.audio.bytes) for chunk in held_out]
-    read = round_trip(model, sounds, [chunk.spoken_text for chunk in held_out])
+    sounds = [decode_flac(chunk.audio.bytes) for chunk in unseen]
+    read = round_trip(model, sounds, [chunk.spoken_text for chunk in unseen])
     for name, value, count in (
         ("round_trip.character_error_rate", read.character_error_rate, read.characters),
         ("round_trip.word_error_rate", read.word_error_rate, read.utterances),

@@ -28,6 +28,7 @@ from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.extras import missing
 from spelangy_model.lm.presets import PRESETS
+from spelangy_model.options import refuse_idle
 from spelangy_model.records import PackedRow
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 from spelangy_model.train.spec import TrainingOptions
@@ -52,6 +53,8 @@ class Config(TrainingOptions):
         super().__post_init__()
         if self.preset and self.preset not in PRESETS:
             raise ValueError(f"no preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
+        if self.preset:
+            refuse_idle(self, "for a new model, which draws all of its embeddings", "new_embeddings")
 
 
 CONTRACT = Contract(

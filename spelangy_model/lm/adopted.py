@@ -16,7 +16,14 @@ import torch
 from spelangy_model.lm.forward import load_model
 from spelangy_model.pretrained import load_settings
 from spelangy_model.tokenizer.text import encode_texts, load_text_tokenizer
-from spelangy_model.tokenizer.vocab import Layout, LayoutError, check_checkpoint, extend_model, extend_tokenizer
+from spelangy_model.tokenizer.vocab import (
+    Layout,
+    LayoutError,
+    NewEmbeddings,
+    check_checkpoint,
+    extend_model,
+    extend_tokenizer,
+)
 
 _SHARD = "2GB"  # who copies a model holds one of its files
 
@@ -43,13 +50,13 @@ class Probe:
     uniform_nats: float
 
 
-def widen(folder: Path, out: Path, seed: int) -> Layout:
+def widen(folder: Path, out: Path, seed: int, rule: NewEmbeddings = "mean_and_spread") -> Layout:
     """Write an external causal LM into `out` as a text-only model of this project, and return its layout.
 
     The text ids stay as they are; the markers come after them. <bos> and <eos> start as the model's own tokens for
-    them where it has any, the other markers as `extend_model` draws them. Raises LayoutError when the tokenizer leaves
-    no room for the markers or the model has fewer rows than it has ids, ValueError as
-    `load_model` does.
+    them where it has any, the other markers as `extend_model` draws them by the rule. Raises LayoutError when the
+    tokenizer leaves no room for the markers or the model has fewer rows than it has ids, ValueError as `load_model`
+    does.
     """
     from transformers import AutoTokenizer
 
@@ -61,7 +68,7 @@ def widen(folder: Path, out: Path, seed: int) -> Layout:
     if rows < layout.text_size:
         raise LayoutError(f"{folder}: {rows} embeddings, but its tokenizer has {layout.text_size} ids")
     tokenizer = extend_tokenizer(tokenizer, layout)
-    extend_model(model, layout, layout.text_size, seed)
+    extend_model(model, layout, layout.text_size, seed, rule)
     tables = {id(t.weight): t.weight for t in (model.get_input_embeddings(), model.get_output_embeddings())}
     with torch.no_grad():
         for weight in tables.values():

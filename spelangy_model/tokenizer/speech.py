@@ -3,6 +3,9 @@
 Put here: the model, its presets, and bulk encoding of utterances to codes at 12.5 Hz. Do not put here:
 training (train_speech.py), files other than the checkpoint, or knowledge of chunks and shards.
 
+With a decoder, which is trained beside that head, the codes are made log-mel spectra again, and these sound
+(mel_sound.py).
+
 The encoder is FastConformer (transformers' ParakeetEncoder, arXiv 2305.05084) behind three strided convolutions over
 time, which bring 100 frames a second to 12.5. A linear layer, a batch normalization and finite scalar
 quantization (arXiv 2309.15505, vector_quantize_pytorch) follow; the codes are read by a small convolutional head
@@ -33,7 +36,9 @@ from transformers import initialization as init
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderAttention
 from vector_quantize_pytorch import FSQ
 
+from spelangy_model.tokenizer.codec import CodecError
 from spelangy_model.tokenizer.features import HOP_SAMPLES, SAMPLE_RATE_HZ, frame_count, log_mel
+from spelangy_model.tokenizer.mel_sound import sound_of_mel
 
 SUBSAMPLING = 8
 TOKEN_RATE_HZ = SAMPLE_RATE_HZ / HOP_SAMPLES / SUBSAMPLING  # 12.5
@@ -43,9 +48,13 @@ _BATCH_FRAMES = 4096
 
 
 class SpeechTokenizerConfig(PretrainedConfig):
-    """Sizes of a speech tokenizer. `encoder` holds the fields of transformers' ParakeetEncoderConfig."""
+    """Sizes of a speech tokenizer. `encoder` holds the fields of transformers' ParakeetEncoderConfig.
+
+    `decoder` holds the arguments of MelDecoder; without it, codes cannot be made sound.
+    """
 
     model_type = "spelangy_speech_tokenizer"
+    decoder: dict[str, int] | None = None
 
     def __init__(
         self,
@@ -54,6 +63,7 @@ class SpeechTokenizerConfig(PretrainedConfig):
         reading_layers: int = 2,
         head_size: int = 64,
         ctc_upsampling: int = 4,
+        decoder: dict[str, int] | None = None,
         **kwargs: Any,
     ) -> None:
         self.encoder = dict(encoder if encoder is not None else _TINY)
@@ -61,6 +71,8 @@ class SpeechTokenizerConfig(PretrainedConfig):
         self.reading_layers = reading_layers
         self.head_size = head_size
         self.ctc_upsampling = ctc_upsampling
+        if decoder:  # else the file has no such field, as the files of checkpoints that know no decoder
+            self.decoder = dict(decoder)
         super().__init__(**kwargs)
 
     @property
@@ -100,13 +112,20 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"encoder": _TINY, "head_size": 64},
     "1b": {"encoder": _1B, "head_size": 512},
 }
+_DECODERS: dict[str, dict[str, int]] = {
+    "tiny": {"mel_bins": 80, "width": 192, "token_layers": 3, "frame_width": 128, "frame_layers": 3},
+    "1b": {"mel_bins": 80, "width": 1024, "token_layers": 6, "frame_width": 512, "frame_layers": 6},
+}
 
 
-def preset_config(name: str) -> SpeechTokenizerConfig:
-    """Return the configuration of a preset: tiny (1.9 M parameters) or 1b. Raises ValueError for another name."""
+def preset_config(name: str, decodable: bool = False) -> SpeechTokenizerConfig:
+    """Return the configuration of a preset: tiny (1.9 M parameters) or 1b. `decodable`: with a decoder.
+
+    Raises ValueError for another name.
+    """
     if name not in PRESETS:
         raise ValueError(f"no speech tokenizer preset {name!r}; there are {', '.join(sorted(PRESETS))}")
-    return SpeechTokenizerConfig(**PRESETS[name])
+    return SpeechTokenizerConfig(**PRESETS[name], decoder=_DECODERS[name] if decodable else None)
 
 
 def ctc_text(text: str) -> str:
@@ -214,6 +233,36 @@ class ReadingLayer(nn.Module):
         return hidden + self.out(nn.functional.silu(around))
 
 
+class MelDecoder(nn.Module):
+    """Quantized latents to log-mel power (mel_sound.py): convolutions over the codes, then over eight frames of each.
+
+    It has no part in common with the heads that read words: what those keep of a code is not what its sound needs.
+    """
+
+    def __init__(
+        self, latent: int, mel_bins: int, width: int, token_layers: int, frame_width: int, frame_layers: int
+    ) -> None:
+        super().__init__()
+        self.into = nn.Conv1d(latent, width, kernel_size=5, padding=2)
+        self.tokens = nn.ModuleList(ReadingLayer(width) for _ in range(token_layers))
+        self.spread = nn.Linear(width, SUBSAMPLING * frame_width)
+        self.frames = nn.ModuleList(ReadingLayer(frame_width) for _ in range(frame_layers))
+        self.norm = nn.LayerNorm(frame_width)
+        self.out = nn.Linear(frame_width, mel_bins)
+
+    def forward(self, quantized: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return (batch, 8 * tokens, mel_bins) of (batch, tokens, levels)."""
+        spoken = mask[..., None].to(quantized.dtype)
+        hidden = self.into((quantized * spoken).transpose(1, 2)).transpose(1, 2)
+        for layer in self.tokens:
+            hidden = layer(hidden, spoken)
+        hidden = self.spread(hidden).unflatten(-1, (SUBSAMPLING, -1)).flatten(1, 2)
+        spoken = spoken.repeat_interleave(SUBSAMPLING, 1)
+        for layer in self.frames:
+            hidden = layer(hidden, spoken)
+        return self.out(self.norm(hidden))
+
+
 class SpeechTokenizer(PreTrainedModel):
     """Speech at 16 kHz to codes of 0 to codebook_size - 1 at 12.5 Hz."""
 
@@ -242,6 +291,7 @@ class SpeechTokenizer(PreTrainedModel):
         self.reading = nn.ModuleList(ReadingLayer(hidden) for _ in range(config.reading_layers))
         self.upsample = nn.Linear(hidden, config.ctc_upsampling * config.head_size)
         self.characters = nn.Linear(config.head_size, len(CTC_CHARACTERS) + 1)
+        self.decoder = MelDecoder(latent, **config.decoder) if config.decoder else None
         self.post_init()
 
     @torch.no_grad()
@@ -350,6 +400,45 @@ class SpeechTokenizer(PreTrainedModel):
                 hidden = self.read_hidden(quantized, torch.ones_like(ids, dtype=torch.bool))
                 texts.append(greedy_text(self.spell(hidden)[0]))
         return texts
+
+    @property
+    def decodable(self) -> bool:
+        """Return whether this checkpoint has a decoder: one that was trained with a reconstruction loss."""
+        return self.decoder is not None
+
+    @torch.inference_mode()
+    def decode_mel(self, utterances: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """Return the log-mel power of each utterance's codes, float32, shape (8 * codes, mel_bins): see mel_sound.py.
+
+        Raises CodecError for a checkpoint without a decoder, ValueError for codes that the codebook lacks.
+        """
+        if self.decoder is None:
+            raise CodecError(
+                "this speech tokenizer has no decoder, so its codes cannot be made sound: train one with "
+                "SpeechTraining(reconstruction_loss_weight=...) above 0"
+            )
+        spectra = []
+        with one_thread():
+            for position, codes in enumerate(utterances):
+                ids = torch.from_numpy(np.asarray(codes, np.int64)).to(self.device)[None]
+                if ids.ndim != 2 or not ids.numel() or not 0 <= int(ids.min()) <= int(ids.max()) < self.codebook_size:
+                    raise ValueError(
+                        f"utterance {position}: codes are at least one number of 0 to {self.codebook_size - 1}"
+                    )
+                quantized = self.quantizer.indices_to_codes(ids).to(self.dtype)
+                mel = self.decoder(quantized, torch.ones_like(ids, dtype=torch.bool))
+                spectra.append(mel[0].float().cpu())
+        return spectra
+
+    def decode(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the sound of each utterance's codes: mono float32 at 16 kHz, 1,280 samples a code.
+
+        The decoder gives log-mel power, and Griffin-Lim samples. Equal codes give equal samples. Raises as `decode_mel`
+        does.
+        """
+        spectra = self.decode_mel(utterances)
+        with one_thread():
+            return [sound_of_mel(mel) for mel in spectra]
 
     def transcribe(self, utterances: Sequence[np.ndarray]) -> list[str]:
         """Return the CTC head's transcript of the codes of each utterance (mono float32 at 16 kHz)."""

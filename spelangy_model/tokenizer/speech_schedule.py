@@ -21,7 +21,11 @@ _FRAMES_PER_S = 100
 
 @dataclass(frozen=True, slots=True)
 class SpeechTraining:
-    """The parameters of a training; `batch_s` is seconds of audio a step, padding included."""
+    """The parameters of a training; `batch_s` is seconds of audio a step, padding included.
+
+    `reconstruction_loss_weight` is the weight of the decoder's mean absolute error of log-mel power, in nats, beside
+    the CTC loss of a character, which has the weight 1. At 0 there is no decoder, and codes cannot be made sound.
+    """
 
     steps: int = 3600
     unquantized_steps: int = 400
@@ -35,6 +39,7 @@ class SpeechTraining:
     time_masks: int = 1
     max_time_mask_frames: ClassVar[int] = 16
     mel_masks: int = 1
+    reconstruction_loss_weight: float = 0.0
     max_mel_mask_bins: ClassVar[int] = 6
     max_gradient_norm: ClassVar[float] = 2.0
     seed: int = 0

@@ -18,14 +18,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from spelangy_model.guarded_json import JsonError, read_json_object
 from spelangy_model.rng import stable_seed
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+NewEmbeddings = Literal["mean_and_spread", "xavier_normal"]
+NEW_EMBEDDINGS: tuple[str, ...] = get_args(NewEmbeddings)
 LAYOUT_FILE = "vocabulary_layout.json"
 MARKERS = ("<bos>", "<eos>", "<|speech_start|>", "<|speech_end|>", "<pad>")
 
@@ -125,14 +128,14 @@ def extend_tokenizer(tokenizer: PreTrainedTokenizerFast, layout: Layout) -> PreT
     return tokenizer
 
 
-def extend_model(model: PreTrainedModel, layout: Layout, known_size: int, seed: int) -> None:
+def extend_model(
+    model: PreTrainedModel, layout: Layout, known_size: int, seed: int, rule: NewEmbeddings = "mean_and_spread"
+) -> None:
     """Give a causal LM the layout's vocabulary, in place: rows below `known_size` are kept, the rest are new.
 
-    The rule for new rows, of the input embedding and (if untied) of the output embedding alike: each is drawn from a
-    normal distribution with the mean and the standard deviation, per dimension, of the known rows. So a new
-    token starts in the distribution of the old ones, and its scale does not favour it in the softmax. `known_size` is
-    the text size for an external LM (its padding rows count as new) and the whole size for a text-only model of
-    this project. The draw depends on `seed` and the row's width only.
+    New rows, of the input embedding and (if untied) of the output embedding alike, are drawn by `new_rows`.
+    `known_size` is the text size for an external LM (its padding rows count as new) and the whole size for a text-only
+    model of this project. The draw depends on `seed` and the row's width only.
     """
     import torch
 
@@ -144,14 +147,27 @@ def extend_model(model: PreTrainedModel, layout: Layout, known_size: int, seed: 
             known = weight[:known_size].float()
             generator = torch.Generator().manual_seed(stable_seed(seed, "new_embeddings", index) % 2**63)
             noise = torch.randn(layout.size - known_size, weight.shape[1], generator=generator)
-            drawn = known.mean(0) + known.std(0, correction=0) * noise.to(known.device)
-            weight[known_size:] = drawn.to(weight.dtype)
+            weight[known_size:] = new_rows(known, noise.to(known.device), rule).to(weight.dtype)
     config: Any = model.config
     config.vocab_size = layout.size
     config.bos_token_id, config.eos_token_id, config.pad_token_id = layout.bos, layout.eos, layout.pad
     generation: Any = model.generation_config
     if generation is not None:
         generation.bos_token_id, generation.eos_token_id, generation.pad_token_id = layout.bos, layout.eos, layout.pad
+
+
+def new_rows(known: torch.Tensor, noise: torch.Tensor, rule: NewEmbeddings) -> torch.Tensor:
+    """Return embeddings of new tokens, of the shape of standard normal `noise` (rows, width).
+
+    mean_and_spread: the mean and the standard deviation, per dimension, of the known rows. A new token starts in the
+    distribution of the old ones, and its scale does not favour it in the softmax. xavier_normal (Glorot and Bengio
+    2010): the mean 0 and the variance 2 / (rows + width), whatever the known rows are. LayoutError for another rule.
+    """
+    if rule == "mean_and_spread":
+        return known.mean(0) + known.std(0, correction=0) * noise
+    if rule == "xavier_normal":
+        return noise * (2 / sum(noise.shape)) ** 0.5
+    raise LayoutError(f"new embeddings are drawn by the rule {' or '.join(NEW_EMBEDDINGS)}, not {rule!r}")
 
 
 def check_checkpoint(model: PreTrainedModel, folder: Path, expected: Layout | None = None) -> Layout:

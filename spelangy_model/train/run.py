@@ -102,7 +102,7 @@ def start_model(spec: TrainSpec) -> tuple[Any, Any]:
         known = base.size
     tokenizer = extend_tokenizer(tokenizer, spec.layout)
     if known < spec.layout.size:
-        extend_model(model, spec.layout, known, spec.seed)
+        extend_model(model, spec.layout, known, spec.seed, spec.new_embeddings)
     return model, tokenizer
 
 

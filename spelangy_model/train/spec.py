@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spelangy_model.tokenizer.vocab import Layout
+from spelangy_model.tokenizer.vocab import NEW_EMBEDDINGS, Layout, NewEmbeddings
 from spelangy_model.train.schedule import SCHEDULES
 
 _WHERE = ("rows", "tokenizer", "init_checkpoint", "out", "work", "device", "checkpoint_every")
@@ -34,7 +34,8 @@ class TrainingOptions:
     decay) it falls to 0 over the last `decay_steps`, with cosine along half a cosine over all that is left, and
     `decay_steps` is 0. `precision` is float32 or bfloat16 (autocast; weights stay float32). `activation_checkpointing`
     computes a layer's activations again in the backward pass; `compile` compiles the decoder layers; `fused_loss` takes
-    Liger's fused output layer and loss (GPUs). SpecError for values that do not fit.
+    Liger's fused output layer and loss (GPUs). `new_embeddings` is the rule by which a base model gets the embeddings
+    of new tokens (`new_rows` of tokenizer/vocab.py). SpecError for values that do not fit.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class TrainingOptions:
     activation_checkpointing: bool = False
     compile: bool = False
     fused_loss: bool = False
+    new_embeddings: NewEmbeddings = "mean_and_spread"
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_rows, self.micro_rows) < 1:
@@ -59,6 +61,8 @@ class TrainingOptions:
             raise SpecError(f"precision is float32 or bfloat16, not {self.precision!r}")
         if self.schedule not in SCHEDULES:
             raise SpecError(f"schedule is one of {', '.join(SCHEDULES)}, not {self.schedule!r}")
+        if self.new_embeddings not in NEW_EMBEDDINGS:
+            raise SpecError(f"new_embeddings is one of {', '.join(NEW_EMBEDDINGS)}, not {self.new_embeddings!r}")
         if self.schedule == "cosine" and self.decay_steps:
             raise SpecError("the schedule cosine falls over all steps: decay_steps is 0 there")
 

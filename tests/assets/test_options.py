@@ -11,7 +11,7 @@ import pytest
 from spelangy_assets import lab
 from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.recipes.sample import SAMPLE
-from spelangy_assets.stages import cover_topics, segment_speech, speech_tokenizer
+from spelangy_assets.stages import adopt_checkpoint, cover_topics, segment_speech, speech_tokenizer, train_lm
 from spelangy_model.audio.diarization.diarize import DiarizerSpec
 from spelangy_model.audio.diarization.vad_diarize import VadSpec
 from spelangy_model.audio.tts import SynthesizerSpec
@@ -48,6 +48,16 @@ def _text_alone(**options: Any) -> object:
     return lab.mix(text={SAMPLE["text_tokens"]: 1.0}, rows=8, **options)
 
 
+def _checkpoint(holds: Any) -> object:
+    named = adopt_checkpoint.Checkpoint(name="x", sha256="0" * 64, licence="MIT")
+    return adopt_checkpoint.Config(holds, named, new_embeddings="xavier_normal")
+
+
+def _run(preset: str) -> object:
+    steps = {"steps": 1, "batch_rows": 1, "micro_rows": 1, "warmup_steps": 0, "decay_steps": 0}
+    return train_lm.Config(preset=preset, learning_rate=0.1, seed=0, new_embeddings="xavier_normal", **steps)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -60,6 +70,8 @@ def _text_alone(**options: Any) -> object:
         (lambda: speech_tokenizer.Config(preset="1b"), "preset does nothing for a speech tokenizer that is shipped"),
         (lambda: speech_tokenizer.Config(source="mimi", training=SpeechTraining(steps=9)), "training does nothing"),
         (lambda: speech_tokenizer.Config(source="trained", model="x"), "model does nothing"),
+        (lambda: _checkpoint(holds="text_tokenizer"), "new_embeddings does nothing for a text tokenizer"),
+        (lambda: _run(preset="tiny"), "new_embeddings does nothing for a new model"),
         (lambda: _text_alone(sampling="stochastic"), "sampling= and loss_on_speech= do nothing in a mix of text"),
         (lambda: _text_alone(loss_on_speech=True), "sampling= and loss_on_speech= do nothing in a mix of text"),
     ],

@@ -86,7 +86,14 @@ FACTS: list[tuple[Any, Callable[[], Any], str]] = [
         "text results: the text LM, and after pretraining on speech",
     ),
     (12, lambda: len(GRAPH["text_skill_fine"].config.tasks), "text tasks: CoreEN's nine, MMLU, GSM8k, HumanEval"),
+    ("xavier_normal", lambda: GRAPH["run_fine"].config.new_embeddings, "new embeddings: Xavier normal"),
+    ("xavier_normal", lambda: GRAPH["base_lm"].config.new_embeddings, "new embeddings: Xavier normal, the markers too"),
     ("1b", lambda: GRAPH["speech_tokenizer"].config.preset, "speech tokenizer: 1B parameters"),
+    (
+        True,
+        lambda: GRAPH["speech_tokenizer"].config.training.reconstruction_loss_weight > 0,
+        "speech tokenizer: ASR loss and reconstruction loss",
+    ),
     (5, lambda: len({voice.accent for voice in GRAPH["krist_speech"].config.voices}), "synthetic speech: five accents"),
 ]
 

@@ -1,6 +1,8 @@
 """The store on an S3 server that runs in this process; slow, for it starts one."""
 
 import datetime
+import gzip
+import json
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -9,9 +11,12 @@ from typing import Any
 
 import boto3
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from spelangy_assets import lab
 from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.stage import Execution, InputError
@@ -20,14 +25,16 @@ from spelangy_assets.orchestration.partitions import snapshots
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
+from spelangy_assets.sources import files as files_module
 from spelangy_assets.sources.files import FolderSource
 from spelangy_assets.store.artifacts import ArtifactStore, Damaged, StoreError
 from spelangy_assets.store.files import Files, below
 from spelangy_assets.store.garbage import delete, find_garbage
 from spelangy_assets.store.verify import verify
-from spelangy_model.records import Metric
+from spelangy_model.records import Metric, Reject
 
 pytestmark = pytest.mark.slow
+PROSE = "The old mill stands at the edge of the village by the brook, and in the winter the wheel rests. " * 3
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +229,43 @@ def test_pages_of_a_prefix_are_those_of_the_same_files_in_a_folder(
     assert on_s3.data_version == on_disk.data_version
     assert on_s3.manifest.counts.dropped["broken_archive"] == 1
     assert "https://www.mill.example/" in on_s3.shards("pages")[-1].table(["url"])["url"].to_pylist()
+
+
+def test_texts_of_a_prefix_are_those_of_the_same_files_in_a_folder_and_are_streamed(
+    server: str, store: ArtifactStore, execution: Execution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = [{"text": f"{PROSE}Line {number} ends here.", "url": f"https://x.org/{number}"} for number in range(3000)]
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows[:1000]), folder / "a.parquet", row_group_size=100)
+    lines = "".join(json.dumps(row) + "\n" for row in rows[1000:2000]) + "{no json\n"
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    with pa.CompressedOutputStream(str(folder / "c.jsonl.zst"), "zstd") as out:
+        out.write("".join(json.dumps(row) + "\n" for row in rows[2000:] + rows[:5]).encode())
+    (folder / "d.jsonl").write_text(lines * 5)
+    root = f"s3://bucket/snapshots?endpoint_override={server}&scheme=http&region=us-east-1"
+    client = boto3.client("s3", endpoint_url=f"http://{server}")
+    for path in folder.iterdir():
+        client.put_object(Bucket="bucket", Key=f"snapshots/texts/monday/{path.name}", Body=path.read_bytes())
+    node = lab.Recipe("texts", lab.texts({"monday": lab.Arriving()})).graph["supplied_texts"]
+    source = Installation(Settings.at(tmp_path / "home", SPELANGY_SNAPSHOTS_S3=root)).source(node, "monday")
+    reads: list[int] = []
+    reader = files_module.SnapshotFiles.open
+
+    def open_noted(self: files_module.SnapshotFiles, name: str) -> Any:
+        stream: Any = reader(self, name)
+        reads.append(stream.size())
+        return stream
+
+    graph = Graph("texts", [node])
+    on_disk = build(
+        ArtifactStore(tmp_path / "disk", tmp_path), graph, node, "monday", execution, FolderSource(folder)
+    ).artifact
+    monkeypatch.setattr(files_module.SnapshotFiles, "open", open_noted)
+    on_s3 = build(store, graph, node, "monday", execution, source).artifact
+    assert on_s3.data_version == on_disk.data_version
+    assert sorted(reads) == sorted(path.stat().st_size for path in folder.iterdir())
+    assert on_s3.manifest.rows("texts") == 3000
+    assert on_s3.manifest.counts.dropped == {"not_json": 6, "duplicate": 5005}
+    (torn,) = [one.source_uri for one in on_s3.records("rejects", Reject) if one.source_uri.startswith("b.")]
+    assert torn == "b.jsonl.gz#line=1001"

@@ -67,6 +67,29 @@ def test_widening_keeps_known_rows_and_draws_new_ones_like_them() -> None:
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
+def test_xavier_normal_draws_by_the_number_of_new_rows_and_their_width_alone() -> None:
+    layout = Layout(300, 500)
+    spread = []
+    for scale in (1.0, 30.0):
+        model = new_model("tiny", Layout(300, 0), seed=0)
+        with torch.no_grad():
+            model.get_input_embeddings().weight.mul_(scale).add_(scale)
+        before = model.get_input_embeddings().weight.detach().clone()
+        extend_model(model, layout, known_size=305, seed=1, rule="xavier_normal")
+        weight = model.get_input_embeddings().weight.detach()
+        assert torch.equal(weight[:305], before)
+        spread.append(weight[305:])
+    assert torch.equal(*spread)
+    assert spread[0].std() == pytest.approx((2 / (500 + 192)) ** 0.5, rel=0.02)
+    assert spread[0].mean() == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_rule_of_new_embeddings_has_a_name() -> None:
+    model = new_model("tiny", Layout(300, 0), seed=0)
+    with pytest.raises(LayoutError, match="mean_and_spread or xavier_normal, not 'zeros'"):
+        extend_model(model, LAYOUT, known_size=305, seed=1, rule="zeros")  # type: ignore[arg-type]
+
+
 def test_a_foreign_models_padding_rows_count_as_new() -> None:
     model = new_model("tiny", Layout(395, 0), seed=0)  # 400 rows for a text of 300 ids
     before = model.get_input_embeddings().weight.detach().clone()
