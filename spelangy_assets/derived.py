@@ -16,9 +16,12 @@ from spelangy_assets.report.comparisons import TALK
 from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.stages import (
     account_speech,
+    adopt_chunks,
+    describe_data,
     generate_answers,
     judge_answers,
     leaderboard,
+    measure_speech,
     mix,
     round_trip,
     text_skill,
@@ -60,7 +63,7 @@ def duplicates_of(one: Dataset) -> Dataset:
 
 @word
 def chunks(audio: Dataset, transcripts: Dataset, rule: ChunkRule, *, name: str, seed: int = 0) -> Dataset:
-    """Return the chunks that a rule makes of transcripts, with their account and their listening page.
+    """Return the chunks that a rule makes of transcripts, with their account, listening page and contents.
 
     `seed`: of the mixes, whose coins the account counts.
     """
@@ -70,17 +73,39 @@ def chunks(audio: Dataset, transcripts: Dataset, rule: ChunkRule, *, name: str, 
         audio, segments, transcripts, made, name=f"{name}_ledger", seed=seed, target_s=rule.PAPER_MEAN_S
     )
     page = write_chunk_page.chunk_page(audio, segments, hypotheses, transcripts, made, ledger, name=f"{name}_page")
-    return with_companions(made, ledger=ledger, page=page)
+    return measured(with_companions(made, ledger=ledger, page=page))
+
+
+@word
+def adopted_chunks(audio: Dataset, **options: Any) -> Dataset:
+    """Return the chunks that came with recordings, with their contents.
+
+    `options` are `name` and fields of the Config of stages/adopt_chunks.py.
+    """
+    return measured(adopt_chunks.adopted_chunks(audio, **options))
+
+
+@word
+def measured(chunks: Dataset, measures: measure_speech.Config | None = None, *, name: str = "") -> Dataset:
+    """Return chunks that are measured, and whose tokens leave out what is below the limits of `measures`.
+
+    Chunks are measured without an opinion score and without limits unless this says otherwise. `name` is the prefix of
+    what is made from them, where a recipe has the same chunks with and without limits.
+    """
+    one = replace(chunks, label=name or chunks.label)
+    found = measure_speech.measure(one, measures or measure_speech.Config())
+    contents = describe_data.contents_of_chunks(corpus(found), one.label)
+    return with_companions(one, measures=found, contents=contents)
 
 
 @word
 def speech(scripts: Dataset, check: round_trip.Config | None = None, *, name: str = "", **options: Any) -> Dataset:
-    """Return scripts as synthetic speech, with its round trip and its listening page.
+    """Return scripts as synthetic speech, with its round trip, listening page and contents.
 
     `check`: the recognizer of a sample of each voice, and its limit of word errors; speech that it rejects enters no
     token set. None: no check. `options` are fields of stages/speak.py's Config.
     """
-    made = spoken(scripts, name=name, **options)
+    made = measured(spoken(scripts, name=name, **options))
     if check is None:
         return made
     trip = round_trip.round_trip(made, check)
@@ -104,8 +129,10 @@ class Tokens:
         if one.stage_name in _DOCUMENTS:
             made = tokenize_text.text_tokens(one, self.text, max_chunk_tokens=self.max_text_chunk_tokens)
         else:
-            trip = one.companions.get("round_trip")
-            made = tokenize_chunks.speech_tokens(one, self.speech, self.text, round_trip=trip)
+            trip, measures = (one.companions.get(role) for role in ("round_trip", "measures"))
+            if measures is not None and not measures.config.limits:
+                measures = None
+            made = tokenize_chunks.speech_tokens(one, self.speech, self.text, round_trip=trip, measures=measures)
         return replace(made, snapshots=one.snapshots, home=one.home)
 
 
@@ -177,7 +204,24 @@ def packed_mix(
         max_epochs=max_epochs,
         seed=seed,
     )
-    return dataset(mix.__name__, mix.Config(mixture, rows_per_shard), name=name, inputs=inputs)
+    made = dataset(mix.__name__, mix.Config(mixture, rows_per_shard), name=name, inputs=inputs)
+    return _named_mix(made, name, name) if name else made
+
+
+def _named_mix(mix: Dataset, name: str, label: str) -> Dataset:
+    """Return a mix under a name; one that draws from several sets of speech has contents of its own."""
+    made = replace(mix, name=name, label=label)
+    measures = {}
+    for role, one in mix.inputs.items():
+        if role.startswith("speech."):
+            tokens = one.members[0][0]
+            found = tokens.inputs["chunks"].companions.get("measures")
+            if found is not None:
+                measures[role] = corpus(found.on(*(snapshot for _, snapshot in one.members if snapshot)))
+    sets = [role for role in mix.inputs if role.startswith("speech.")]
+    if len(sets) < 2 or len(measures) < len(sets):
+        return made
+    return with_companions(made, contents=describe_data.contents_of_mix(made, measures))
 
 
 def _licences_of(one: Dataset, licences: Mapping[Dataset, Sequence[str]] | Sequence[str]) -> tuple[str, ...]:
@@ -213,7 +257,7 @@ def train(
     if (base is None) == (not config.preset):
         raise TypeError("a run starts from base= or from preset=: give exactly one of them")
     name = name or ("base_lm" if base is None else "")
-    named = mix if mix.name else replace(mix, name=f"mix_{name}", label=name) if name else mix
+    named = mix if mix.name or not name else _named_mix(mix, f"mix_{name}", name)
     inputs = {
         "mix": named,
         "base_lm": base,
@@ -223,13 +267,14 @@ def train(
     return dataset(train_lm.__name__, config, name=name, inputs=inputs)
 
 
-def named_run(run: Dataset, arm: str) -> Dataset:
-    """Return a run with the name of its arm, where it has none; so its mix."""
+def named_run(run: Dataset, arm: str, seed: int = 0) -> Dataset:
+    """Return a run with the name of its arm, where it has none; so its mix. `seed`: which of the arm's runs it is."""
     if run.name:
         return run
     inputs = dict(run.inputs)
     if not inputs["mix"].name:
-        inputs["mix"] = replace(inputs["mix"], name=f"mix_{arm}", label=arm)
+        mix = _named_mix(inputs["mix"], f"mix_{arm}", arm)
+        inputs["mix"] = mix if seed == 0 else replace(mix, companions={})  # other seeds draw the same shares
     return replace(run, name=f"run_{arm}", label=arm, inputs=inputs)
 
 
@@ -315,7 +360,7 @@ def leaderboard_of(
     for arm, given in arms.items():
         several = [given] if isinstance(given, Dataset) else list(given)
         for number, one in enumerate(several):
-            run = named_run(one, arm if len(several) == 1 else f"{arm}_s{number}")
+            run = named_run(one, arm if len(several) == 1 else f"{arm}_s{number}", number)
             index = len(rows)
             label = arm if len(several) == 1 else f"{arm}_s{number}"
             inputs[f"run.{index}"] = run

@@ -3,7 +3,7 @@
 Put here: names. Do not put here: logic.
 """
 
-from spelangy_assets.derived import Generation, Judging, Tokens, chunks, speech, train
+from spelangy_assets.derived import Generation, Judging, Tokens, adopted_chunks, chunks, measured, speech, train
 from spelangy_assets.derived import leaderboard_of as leaderboard
 from spelangy_assets.derived import packed_mix as mix
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, RecipeError, dataset
@@ -13,12 +13,12 @@ from spelangy_assets.report.text_results import TextResult
 from spelangy_assets.sources.downloads import Downloads
 from spelangy_assets.sources.files import Arriving, Packaged
 from spelangy_assets.stages.adopt_checkpoint import Checkpoint, checkpoint
-from spelangy_assets.stages.adopt_chunks import adopted_chunks
 from spelangy_assets.stages.clean_transcripts import transcripts
 from spelangy_assets.stages.extract_text import documents
 from spelangy_assets.stages.ingest_audio import recordings
 from spelangy_assets.stages.ingest_pages import pages
 from spelangy_assets.stages.ingest_texts import texts
+from spelangy_assets.stages.measure_speech import Config as Measures
 from spelangy_assets.stages.mine_quest import quest
 from spelangy_assets.stages.recognize import hypotheses
 from spelangy_assets.stages.reconstruct_speech import reconstruction
@@ -35,6 +35,7 @@ from spelangy_assets.stages.write_benchmark import QuestionSet, questions
 from spelangy_assets.stages.write_krist import krist
 from spelangy_assets.stages.write_talk import held_out_talk
 from spelangy_model.audio.chunking import Sentences, Turns
+from spelangy_model.audio.speech_quality import Dnsmos
 from spelangy_model.data.interleave import Sampling
 from spelangy_model.text.quality import C4, FineWeb, GopherQuality, GopherRepetition
 from spelangy_model.text.text_shards import TextFields
@@ -46,12 +47,14 @@ __all__ = [
     "Checkpoint",
     "Dataset",
     "DatasetKind",
+    "Dnsmos",
     "Downloads",
     "FineWeb",
     "Generation",
     "GopherQuality",
     "GopherRepetition",
     "Judging",
+    "Measures",
     "Packaged",
     "Pretrained",
     "QuestionSet",
@@ -77,6 +80,7 @@ __all__ = [
     "hypotheses",
     "krist",
     "leaderboard",
+    "measured",
     "mix",
     "pages",
     "quest",

@@ -270,7 +270,7 @@ def reached(leaves: Mapping[str, Dataset] | tuple[Dataset, ...]) -> Iterator[Dat
                 visit(parent)
             ordered.append(one)
         elif one.companions:
-            found[one.name] = one
+            found[one.name] = with_companions(one, **before.companions)
         for companion in one.companions.values():
             if companion.name not in found or found[companion.name].identity != companion.identity:
                 visit(companion)

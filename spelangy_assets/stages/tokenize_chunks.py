@@ -5,8 +5,8 @@ shard. Do not put here: the tokenizers (spelangy_model/tokenizer), or markers an
 decides them). A document is kept whole or not at all: a hole would shift the alternation of speech and text.
 Codes do not depend on which chunks are tokenized together, so the size of the blocks does not change the result.
 
-Inputs: `chunks` (Chunk), `speech_tokenizer` and `text_tokenizer` (files); `round_trip` where the chunks have one: its
-rejected chunks are dropped, with its reason.
+Inputs: `chunks` (Chunk), `speech_tokenizer` and `text_tokenizer` (files); `round_trip` where the chunks have one, and
+`measures` where they have limits: their rejected chunks are dropped, with their reason.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.stage_parts.contracts import TOKEN_BOUNDS, TOKEN_COLUMNS
+from spelangy_assets.stages.measure_speech import MeasuredChunk
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, decode_flac
 from spelangy_model.records import Chunk, Metric, RejectedChunk, TokenChunk, TokenDocument
@@ -77,6 +78,7 @@ KIND = DatasetKind(
         "speech_tokenizer": "speech_tokenizer",
         "text_tokenizer": "text_tokenizer",
         "round_trip": "round_trip",
+        "measures": MeasuredChunk,
     },
     makes="speech_tokens",
     columns={
@@ -93,14 +95,16 @@ def speech_tokens(
     text_tokenizer: Dataset,
     *,
     round_trip: Dataset | None = None,
+    measures: Dataset | None = None,
     **options: Any,
 ) -> Dataset:
-    """Return chunks as tokens; what `round_trip` rejected is left out. `options` are fields of Config."""
+    """Return chunks as tokens without what `round_trip` or `measures` rejected. `options` are fields of Config."""
     inputs = {
         "chunks": chunks,
         "speech_tokenizer": speech_tokenizer,
         "text_tokenizer": text_tokenizer,
         "round_trip": round_trip,
+        "measures": measures,
     }
     return dataset(__name__, Config(**options), name=f"{chunks.label}_tokens", label=chunks.label, inputs=inputs)
 
@@ -126,10 +130,12 @@ def run(ctx: StageContext, config: Config) -> None:
     cache_dir = ctx.execution.cache_dir
     speech = open_codec(ctx.inputs["speech_tokenizer"].local_folder(cache_dir), ctx.execution.device)
     text = load_text_tokenizer(ctx.inputs["text_tokenizer"].local_folder(cache_dir))
-    rejected: dict[str, str] = {}
-    if "round_trip" in ctx.inputs:
-        found = ctx.inputs["round_trip"].records("rejected", RejectedChunk)
-        rejected = {chunk.chunk_id: chunk.reason for chunk in found}
+    rejected = {
+        chunk.chunk_id: chunk.reason
+        for role in ("measures", "round_trip")
+        if role in ctx.inputs
+        for chunk in ctx.inputs[role].records("rejected", RejectedChunk)
+    }
 
     def passed(chunks: Iterator[Chunk], out: UnitWriter) -> Iterator[Chunk]:
         for chunk in chunks:

@@ -47,6 +47,11 @@ def measure_signal(samples: np.ndarray) -> SignalMeasures:
     return SignalMeasures(_loudness_lufs(samples), _snr_db(samples))
 
 
+def measure_snr_db(samples: np.ndarray) -> float:
+    """Return the signal-to-noise ratio alone, as in SignalMeasures."""
+    return _snr_db(centred(samples))
+
+
 def centred(samples: np.ndarray) -> np.ndarray:
     """Return samples (n,) without their mean (an offset of cheap converters), the same array where that is nothing."""
     mean = samples.mean(dtype=np.float64) if len(samples) else 0.0

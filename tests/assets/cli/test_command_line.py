@@ -131,6 +131,7 @@ def test_the_example_stands_on_the_sample(project_dir: Path) -> None:
     own = {name for name, one in recipe.datasets.items() if SAMPLE.datasets.get(name) != one}
     assert own == {
         *("web_fine_3s", "web_fine_3s_ledger", "web_fine_3s_page", "web_fine_3s_tokens", "web_fine_3s_corpus"),
+        *("web_fine_3s_measures", "web_fine_3s_measures_corpus", "web_fine_3s_contents"),
         *("fine_3s_contamination", "web_fine_3s_topics", "mix_fine_3s", "run_fine_3s", "eval_fine_3s"),
         *("text_skill_fine_3s", "leaderboard"),
     }

@@ -46,6 +46,7 @@ def test_an_experiment_on_top_of_the_sample_has_what_its_chunks_change_and_nothi
     new = {name for name, one in ours.datasets.items() if name not in theirs.datasets or one != theirs[name]}
     assert new == {
         *("web_fine_6s", "web_fine_6s_ledger", "web_fine_6s_page", "web_fine_6s_tokens", "web_fine_6s_corpus"),
+        *("web_fine_6s_measures", "web_fine_6s_measures_corpus", "web_fine_6s_contents"),
         *("fine_6s_contamination", "web_fine_6s_topics", "mix_fine_6s", "run_fine_6s", "eval_fine_6s"),
         *("text_skill_fine_6s", "leaderboard"),
     }
@@ -148,6 +149,7 @@ def test_a_recipe_is_what_its_leaves_reach_with_the_pages_that_belong_to_it() ->
     assert {node.name for node in graph} == {
         *("raw_audio", "speech_segments", "transcript_hypotheses", "clean_transcripts"),
         *("web_fine", "web_fine_ledger", "web_fine_page"),
+        *("web_fine_measures", "web_fine_measures_corpus", "web_fine_contents"),
     }
 
 

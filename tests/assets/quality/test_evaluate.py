@@ -12,7 +12,9 @@ from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.quality.evaluate import ContractError, aggregate, drift_values, evaluate
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages.clean_transcripts import CONTRACT as CLEAN_TRANSCRIPTS
+from spelangy_assets.stages.describe_data import Portion
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
+from spelangy_assets.stages.measure_speech import MeasuredChunk
 from spelangy_assets.stages.score_system import TranscribedQuestion
 from spelangy_assets.stages.tokenize_chunks import CONTRACT as SPEECH_TOKENS
 from spelangy_assets.stages.train_lm import CONTRACT as RUN
@@ -34,6 +36,7 @@ from spelangy_model.records import (
     QuestionScore,
     Recording,
     Reject,
+    RejectedChunk,
     RowSpan,
     Script,
     Segment,
@@ -98,6 +101,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "speech_ledger": {
         "ledger": LedgerRow("chunks", "a.example", "made", "", 1, 1000),
         "metrics": Metric("chunks", "length_s.mean", 1.0, math.nan, math.nan, 1),
+    },
+    "measured_speech": {
+        "measured": MeasuredChunk("c", "d", "A", "", "a", "CC0-1.0", "en", 1.0, True, 20.0, 3.0, 3.5, 4.0),
+        "rejected": RejectedChunk("b", "d", "low_mos", "1 < 2"),
+    },
+    "data_contents": {
+        "portions": Portion("set", "web", 1, 0.5),
+        "metrics": Metric("data", "largest_speaker_share", 0.2, math.nan, math.nan, 1),
     },
     "raw_pages": {
         "pages": Page("p", "https://a", "a.warc@0", "", "CC0-1.0", "utf-8", "<html>"),
@@ -172,6 +183,7 @@ STATS = {
     "mix": {"positions": 2, "filled_positions": 2, "largest_share_error": 0.001},
     "speech_tokens": {"speech_tokens": 600},
     "speech_tokenizer": {"reading_heads": 1},
+    "data_contents": {"pages": 1},
     "page": {"pages": 1},
     "synthetic_page": {"pages": 1},
     "leaderboard": {"pages": 1},
@@ -329,6 +341,9 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("chunks", "chunks", {"audio": Audio(b"fLaC", "a.flac")}, "missing_audio"),
         ("adopted_chunks", "chunks", {"end_s": 61.0}, "chunks_over_60_s"),
         ("adopted_chunks", "chunks", {"audio": Audio(b"fLaC", "a.flac")}, "missing_audio"),
+        ("measured_speech", "measured", {"mos": 6.0}, "impossible_scores"),
+        ("measured_speech", "measured", {"snr_db": math.nan}, "chunks_without_snr"),
+        ("data_contents", "portions", {"amount": -1.0}, "impossible_amounts"),
         ("speech_ledger", "ledger", {"outcome": "in"}, "unbalanced_pieces"),
         ("speech_ledger", "ledger", {"step": "clean_transcripts", "outcome": "kept"}, "unbalanced_hours"),
         ("speech_ledger", "ledger", {"outcome": "dropped"}, "drops_without_reason"),
