@@ -72,9 +72,9 @@ class AudioSource(Protocol):
 class Config:
     """Recordings outside of the two durations are rejects; one longer than a part becomes several rows.
 
-    A unit is at most so many recordings or bytes of files; every stage down to the chunks writes a few files a unit, and
-    repeats at most a unit after a kill. With `use_transcripts` false transcripts and turns
-    that came with the audio are passed over, and diarizer and ASR are asked (to measure them, for one).
+    A unit is at most so many recordings or bytes of files. Every stage down to the chunks writes a few files a unit,
+    and a kill costs at most a unit of work. With `use_transcripts` false transcripts and turns that came with the audio
+    are passed over, and diarizer and ASR are asked (to measure them, for one).
     """
 
     min_duration_s: float = 0.25

@@ -54,7 +54,7 @@ CONTRACT = Contract(
     """
     SELECT count(*) FILTER (metric = 'decoded.word_error_rate') AS measured,
            count(*) - count(DISTINCT (subject, metric)) AS duplicate_metrics,
-           max(value) FILTER (metric = 'decoded.errors_per_original_error') AS errors_per_original_error
+           coalesce(max(value) FILTER (metric = 'decoded.errors_per_original_error'), 0) AS errors_per_original_error
     FROM metrics
     """,
     (exactly("measured", 1), exactly("duplicate_metrics"), Bound("errors_per_original_error", 0, 2.5, "warn")),

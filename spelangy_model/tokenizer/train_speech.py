@@ -147,8 +147,8 @@ def train_speech_tokenizer(
     """Train a speech tokenizer. On a CPU the same examples and parameters give the same weights, bit for bit.
 
     With a folder `work` the training saves a checkpoint there at regular steps, and an interrupted training continues
-    from the last one, to the same weights. Raises ValueError when there are no examples or a decoder has no weight of its
-    loss, RuntimeError when the loss is no longer finite.
+    from the last one, to the same weights. Raises ValueError when there are no examples or a decoder has no weight of
+    its loss, RuntimeError when the loss is no longer finite.
     """
     if not examples:
         raise ValueError("there is no speech to train the tokenizer on: the examples are empty")

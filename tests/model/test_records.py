@@ -34,6 +34,8 @@ def values_of(kind: pa.DataType) -> st.SearchStrategy:
         return st.integers(-(2**bits) if pa.types.is_signed_integer(kind) else 0, 2**bits - 1)
     if pa.types.is_floating(kind):
         return st.floats(width=kind.bit_width, allow_nan=False)
+    if pa.types.is_boolean(kind):
+        return st.booleans()
     raise AssertionError(f"no values for {kind}")
 
 

@@ -14,16 +14,19 @@ from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages.clean_transcripts import CONTRACT as CLEAN_TRANSCRIPTS
 from spelangy_assets.stages.describe_data import Portion
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
+from spelangy_assets.stages.judge_answers import JudgedAnswer
 from spelangy_assets.stages.measure_speech import MeasuredChunk
 from spelangy_assets.stages.score_system import TranscribedQuestion
 from spelangy_assets.stages.tokenize_chunks import CONTRACT as SPEECH_TOKENS
 from spelangy_assets.stages.train_lm import CONTRACT as RUN
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_model.records import (
+    AcceptedAnswers,
     Audio,
     Chunk,
     DroppedTranscript,
     Duplicate,
+    GeneratedAnswer,
     Hypothesis,
     LedgerRow,
     Line,
@@ -58,6 +61,8 @@ SCORE = QuestionScore(
     *("q", "t", "c", "web", "heard_wording", "us", "text"),
     *([-1.0, -2.0], [-1.0, -2.0], [-0.1, -0.2], 0, 0, math.nan),
 )
+ASKED = ("q", "t", "c", "web", "heard_wording", "us", "speech", "Where?", "Rome")
+ANSWER = GeneratedAnswer(*ASKED, "It is Rome.", 4, True)
 STAGES = [importlib.import_module(f"{stages.__name__}.{info.name}") for info in pkgutil.iter_modules(stages.__path__)]
 ALL_CONTRACTS: dict[str, Contract] = {
     contract.name: contract
@@ -102,6 +107,13 @@ ROWS: dict[str, dict[str, Any]] = {
         "ledger": LedgerRow("chunks", "a.example", "made", "", 1, 1000),
         "metrics": Metric("chunks", "length_s.mean", 1.0, math.nan, math.nan, 1),
     },
+    "accepted_answers": {"accepted": AcceptedAnswers("t", ["Rome", "Roma"])},
+    "generated_answers": {"answers": ANSWER},
+    "judged_answers": {
+        "judged": JudgedAnswer(*ASKED[:7], "It is Rome.", "contained", "Rome", "right", "it says so"),
+        "metrics": Metric("all", "sqa.all.generated.accuracy", 0.5, 0.4, 0.6, 2),
+    },
+    "speech_reconstruction": {"metrics": Metric("tokenizer", "decoded.word_error_rate", 0.2, math.nan, math.nan, 9)},
     "measured_speech": {
         "measured": MeasuredChunk("c", "d", "A", "", "a", "CC0-1.0", "en", 1.0, True, 20.0, 3.0, 3.5, 4.0),
         "rejected": RejectedChunk("b", "d", "low_mos", "1 < 2"),
@@ -341,6 +353,9 @@ def test_every_contract_has_bounds_on_its_own_columns(name: str, sound: Callable
         ("chunks", "chunks", {"audio": Audio(b"fLaC", "a.flac")}, "missing_audio"),
         ("adopted_chunks", "chunks", {"end_s": 61.0}, "chunks_over_60_s"),
         ("adopted_chunks", "chunks", {"audio": Audio(b"fLaC", "a.flac")}, "missing_audio"),
+        ("accepted_answers", "accepted", {"answers": []}, "without_answer"),
+        ("judged_answers", "judged", {"alias": ""}, "matches_without_alias"),
+        ("judged_answers", "judged", {"judgement": "timeout"}, "share_judge_failed"),
         ("measured_speech", "measured", {"mos": 6.0}, "impossible_scores"),
         ("measured_speech", "measured", {"snr_db": math.nan}, "chunks_without_snr"),
         ("data_contents", "portions", {"amount": -1.0}, "impossible_amounts"),
