@@ -17,7 +17,7 @@ from spelangy_model.records import Audio, Chunk, Metric
 
 
 @dataclass(frozen=True)
-class Heard:
+class Recognized:
     """What the recognizer wrote for a sound, and its word errors."""
 
     text: str
@@ -31,8 +31,8 @@ class Pair:
     chunk: Chunk
     decoded: bytes
     words: int
-    original_heard: Heard
-    decoded_heard: Heard
+    original_recognized: Recognized
+    decoded_recognized: Recognized
 
 
 def reconstruction_page(
@@ -62,13 +62,13 @@ def _view(pair: Pair, budget: AudioBudget) -> dict[str, Any]:
             {
                 "name": name,
                 "audio": budget.embed(sound),
-                "heard": heard.text or "(nothing)",
-                "errors": f"{heard.word_errors} of {pair.words} words wrong",
-                "right": heard.word_errors == 0,
+                "transcript": recognized.text or "(nothing)",
+                "errors": f"{recognized.word_errors} of {pair.words} words wrong",
+                "right": recognized.word_errors == 0,
             }
-            for name, sound, heard in (
-                ("original", chunk, pair.original_heard),
-                ("decoded", decoded, pair.decoded_heard),
+            for name, sound, recognized in (
+                ("original", chunk, pair.original_recognized),
+                ("decoded", decoded, pair.decoded_recognized),
             )
         ],
     }

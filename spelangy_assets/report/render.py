@@ -45,8 +45,8 @@ def share(part: float, whole: float) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number to three significant digits or so; NaN is a dash."""
-    if math.isnan(value):
+    """Write a number to three significant digits or so; what is not finite is a dash."""
+    if not math.isfinite(value):
         return "-"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"

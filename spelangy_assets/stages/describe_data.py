@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
@@ -32,6 +32,7 @@ from spelangy_assets.stages.measure_speech import MeasuredChunk
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Metric, PackedRow, TokenDocument, schema_of
 
+pc: Any = pyarrow.compute  # its functions are made at import, so no type checker knows them
 VERSION = "1"
 PAGE = "contents.html"
 SUBJECT = "data"  # of the metrics

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
-from spelangy_assets.report.reconstruction_page import Heard, Pair, reconstruction_page
+from spelangy_assets.report.reconstruction_page import Pair, Recognized, reconstruction_page
 from spelangy_assets.stages.speech_tokenizer import held_out
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
@@ -156,20 +156,20 @@ def _pair(model: SpeechTokenizer, system: str, recognizer: Recognizer, chunk: Ch
     codes = model.encode([samples])
     (mel,), (decoded,) = model.decode_mel(codes), model.decode(codes)
     wanted = sound_mel(samples, mel.shape[1])
-    heard = []
+    recognized = []
     for sound in (samples, decoded):
         (text,) = hear(system, recognizer, [Sound(chunk.chunk_id, sound)])
-        heard.append(Heard(text, word_errors([chunk.spoken_text], [text]).errors))
+        recognized.append(Recognized(text, word_errors([chunk.spoken_text], [text]).errors))
     words = word_errors([chunk.spoken_text], [""]).reference_words
     distance = float((mel[: len(wanted)] - wanted).abs().mean())
-    return Pair(chunk, encode_flac(decoded), words, *heard), distance
+    return Pair(chunk, encode_flac(decoded), words, *recognized), distance
 
 
 def measures(pairs: Sequence[Pair], nats: float) -> list[Metric]:
     """Return the word error rates of originals and decoded sound, their ratio, and the error of log-mel power."""
     words = sum(pair.words for pair in pairs)
-    original = sum(pair.original_heard.word_errors for pair in pairs)
-    decoded = sum(pair.decoded_heard.word_errors for pair in pairs)
+    original = sum(pair.original_recognized.word_errors for pair in pairs)
+    decoded = sum(pair.decoded_recognized.word_errors for pair in pairs)
     values = (
         ("original.word_error_rate", original / words, words),
         ("decoded.word_error_rate", decoded / words, words),

@@ -86,7 +86,8 @@ class Dnsmos:
             while len(sound) < _WINDOW:
                 sound = np.concatenate([sound, sound])
             starts = range(0, len(sound) - _WINDOW + 1, _HOP)
-            raw = [session.run(None, {"input_1": sound[None, start : start + _WINDOW]})[0][0] for start in starts]
+            inputs = [{"input_1": sound[None, start : start + _WINDOW]} for start in starts]
+            raw = [np.asarray(session.run(None, one)[0])[0] for one in inputs]
             found = [
                 np.polyval(powers, column).mean()
                 for powers, column in zip(_CALIBRATION, zip(*raw, strict=True), strict=True)

@@ -20,7 +20,7 @@ from spelangy_model.tokenizer.features import HOP_SAMPLES, SAMPLE_RATE_HZ, frame
 SOUND_RMS = 0.05
 _FFT_SAMPLES = 512
 _WINDOW_SAMPLES = 400
-_FLOOR = 1e-5  # 50 dB below the mean power: what is fainter is not heard, and would weigh as much as what is
+_FLOOR = 1e-5  # 50 dB below the mean power: fainter sound is inaudible, and would weigh as much as speech
 _ITERATIONS = 60
 _MOMENTUM = 0.99
 

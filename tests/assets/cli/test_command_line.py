@@ -113,6 +113,8 @@ def test_recipes_and_states_are_read_by_programs(home: Path, capsys: pytest.Capt
     assert [(one["dataset"], one["state"]) for one in found] == [
         ("tokenizer_speech", "missing"),
         ("speech_tokenizer", "waiting"),
+        ("decodable_tokenizer", "waiting"),
+        ("speech_reconstruction", "waiting"),
     ]
 
 
