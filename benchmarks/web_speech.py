@@ -140,7 +140,7 @@ def print_diarization(folder: Path, recordings, segments) -> None:
 
 
 def print_languages(truth, recordings, segments, hypotheses) -> None:
-    """Print what ear, text and their vote (clean_transcripts' own) make of the language of most of a recording."""
+    """Print what audio, text and their vote (clean_transcripts' own) make of the language of most of a recording."""
     heard: dict[str, list[Hypothesis]] = defaultdict(list)
     for hypothesis in hypotheses:
         heard[hypothesis.segment_id].append(hypothesis)
@@ -150,12 +150,12 @@ def print_languages(truth, recordings, segments, hypotheses) -> None:
             continue
         transcript = agree(segment, heard[segment.segment_id], CLEAN)
         long_enough = len(transcript.text) >= CLEAN.language.min_text_characters
-        told = {
-            "ear": heard[segment.segment_id][0].language,
+        detected = {
+            "audio": heard[segment.segment_id][0].language,
             "text": detect_language(transcript.text) if long_enough else UNDETERMINED,
             "vote": transcript.language,
         }
-        for judge, language in told.items():
+        for judge, language in detected.items():
             if language and language != UNDETERMINED:
                 seconds[judge, segment.recording_id][language] += segment.end_s - segment.start_s
     spoken = {
@@ -163,25 +163,25 @@ def print_languages(truth, recordings, segments, hypotheses) -> None:
         for key, (uri, duration_s) in recordings.items()
         if duration_s >= 3 and uri in truth and ("vote", key) in seconds
     }
-    told = {
+    detected = {
         (judge, key): max(amounts, key=lambda name: amounts[name])
         for (judge, key), amounts in seconds.items()
         if key in spoken
     }
-    columns = sorted({told["vote", key] for key in spoken} | set(spoken.values()))
+    columns = sorted({detected["vote", key] for key in spoken} | set(spoken.values()))
     print("\n## Languages: that of most of a recording's speech, by the vote; recordings of 3 s and longer\n")
-    print(f"| spoken | recordings | {' | '.join(f'told {name}' for name in columns)} |\n|{'---|' * (len(columns) + 2)}")
+    print(f"| spoken | recordings | {' | '.join(f'detected {name}' for name in columns)} |\n|{'---|' * (len(columns) + 2)}")
     for language in sorted(set(spoken.values())):
-        of_language = [told["vote", key] for key in spoken if spoken[key] == language]
+        of_language = [detected["vote", key] for key in spoken if spoken[key] == language]
         counts = " | ".join(str(of_language.count(name) or "") for name in columns)
         print(f"| {language} | {len(of_language)} | {counts} |")
-    print("\n| judge | has no opinion on | right language | English and other told apart, macro-averaged |")
+    print("\n| judge | undecided | right language | English against other, macro-averaged |")
     print("|---|---|---|---|")
-    for judge in ("ear", "text", "vote"):
-        asked = [key for key in spoken if (judge, key) in told]
-        right = sum(told[judge, key] == spoken[key] for key in asked)
-        english = [told[judge, key] == "en" for key in asked if spoken[key] == "en"]
-        other = [told[judge, key] != "en" for key in asked if spoken[key] != "en"]
+    for judge in ("audio", "text", "vote"):
+        asked = [key for key in spoken if (judge, key) in detected]
+        right = sum(detected[judge, key] == spoken[key] for key in asked)
+        english = [detected[judge, key] == "en" for key in asked if spoken[key] == "en"]
+        other = [detected[judge, key] != "en" for key in asked if spoken[key] != "en"]
         apart = (
             f"{50 * (sum(english) / len(english) + sum(other) / len(other)):.1f}% of {len(english)} and {len(other)}"
             if english and other
