@@ -170,7 +170,8 @@ def print_languages(truth, recordings, segments, hypotheses) -> None:
     }
     columns = sorted({detected["vote", key] for key in spoken} | set(spoken.values()))
     print("\n## Languages: that of most of a recording's speech, by the vote; recordings of 3 s and longer\n")
-    print(f"| spoken | recordings | {' | '.join(f'detected {name}' for name in columns)} |\n|{'---|' * (len(columns) + 2)}")
+    names = " | ".join(f"detected {name}" for name in columns)
+    print(f"| spoken | recordings | {names} |\n|{'---|' * (len(columns) + 2)}")
     for language in sorted(set(spoken.values())):
         of_language = [detected["vote", key] for key in spoken if spoken[key] == language]
         counts = " | ".join(str(of_language.count(name) or "") for name in columns)

@@ -20,9 +20,7 @@ from spelangy_assets.stages import (
     describe_data,
     generate_answers,
     judge_answers,
-    leaderboard,
     measure_speech,
-    mix,
     round_trip,
     text_skill,
     tokenize_chunks,
@@ -31,6 +29,8 @@ from spelangy_assets.stages import (
     write_chunk_page,
     write_synthetic_page,
 )
+from spelangy_assets.stages import leaderboard as leaderboard_stage
+from spelangy_assets.stages import mix as mix_stage
 from spelangy_assets.stages.chunk_speech import cut_chunks
 from spelangy_assets.stages.cover_topics import topics
 from spelangy_assets.stages.evaluate import evaluation
@@ -140,7 +140,7 @@ _DOCUMENTS = ("extract_text", "ingest_texts")
 
 
 @word
-def packed_mix(
+def mix(
     *,
     speech: Mapping[Dataset, float] | None = None,
     text: Mapping[Dataset, float] | None = None,
@@ -204,7 +204,7 @@ def packed_mix(
         max_epochs=max_epochs,
         seed=seed,
     )
-    made = dataset(mix.__name__, mix.Config(mixture, rows_per_shard), name=name, inputs=inputs)
+    made = dataset(mix_stage.__name__, mix_stage.Config(mixture, rows_per_shard), name=name, inputs=inputs)
     return _named_mix(made, name, name) if name else made
 
 
@@ -229,7 +229,10 @@ def _licences_of(one: Dataset, licences: Mapping[Dataset, Sequence[str]] | Seque
 
 
 def _common(role: str, token_sets: Sequence[Dataset]) -> Dataset:
-    """Return the one tokenizer that token sets have in that role. ValueError where they have several."""
+    """Return the one tokenizer that token sets have in that role. ValueError where they have several, or none."""
+    for one in token_sets:
+        if role not in one.inputs:
+            raise ValueError(f"{one.label} has no {role}: pass its tokens, tokens({one.label}) of lab.Tokens")
     found = {one.inputs[role].identity: one.inputs[role] for one in token_sets}
     if len(found) > 1:
         names = ", ".join(one.name for one in found.values())
@@ -309,7 +312,7 @@ class Judging:
 
 
 @word
-def leaderboard_of(
+def leaderboard(
     arms: Mapping[str, Dataset | Sequence[Dataset]],
     questions: Dataset,
     *,
@@ -438,7 +441,7 @@ def leaderboard_of(
             in_words[place] = inputs[f"system_answers.{place}"].name
     if larger is not None:
         inputs["larger"] = larger
-    config = leaderboard.Config(
+    config = leaderboard_stage.Config(
         runs=tuple(rows),
         token_sets=tuple(labels),
         systems=tuple(SystemRow(one.label, one.name, in_words.get(i, "")) for i, one in enumerate(systems)),
@@ -449,7 +452,7 @@ def leaderboard_of(
         ablations=tuple(ablations),
         **options,
     )
-    return dataset(leaderboard.__name__, config, name=name, inputs=inputs)
+    return dataset(leaderboard_stage.__name__, config, name=name, inputs=inputs)
 
 
 def _speech_tokenizer(run: Dataset, arms: Mapping[str, Any]) -> Dataset:

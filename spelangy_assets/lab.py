@@ -3,9 +3,18 @@
 Put here: names. Do not put here: logic.
 """
 
-from spelangy_assets.derived import Generation, Judging, Tokens, adopted_chunks, chunks, measured, speech, train
-from spelangy_assets.derived import leaderboard_of as leaderboard
-from spelangy_assets.derived import packed_mix as mix
+from spelangy_assets.derived import (
+    Generation,
+    Judging,
+    Tokens,
+    adopted_chunks,
+    chunks,
+    leaderboard,
+    measured,
+    mix,
+    speech,
+    train,
+)
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, RecipeError, dataset
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.report.leaderboard_page import Ablation

@@ -49,6 +49,11 @@ def word(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            inspect.signature(function).bind(*args, **kwargs)
+        except TypeError as error:
+            known = ", ".join(inspect.signature(function).parameters)
+            raise RecipeError(f"{caller()}: {function.__name__}: {error}; its arguments are {known}") from error
+        try:
             return function(*args, **kwargs)
         except RecipeError:
             raise

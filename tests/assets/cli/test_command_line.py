@@ -29,6 +29,14 @@ FILES = {
         "from spelangy_assets import lab\nfrom spelangy_assets.recipes.sample import SAMPLE as S\n"
         "ROWS = lab.mix(speech={S['web_fine_tokens']: 0.7}, rows=10)\n"
     ),
+    "no_tokens.py": (
+        "from spelangy_assets import lab\nfrom spelangy_assets.recipes.sample import SAMPLE as S\n"
+        "ROWS = lab.mix(speech={S['web_fine']: 1.0}, rows=10)\n"
+    ),
+    "no_argument.py": (
+        "from spelangy_assets import lab\nfrom spelangy_assets.recipes.sample import SAMPLE as S\n"
+        "ROWS = lab.mix(speech={S['web_fine_tokens']: 1.0}, rows=10, row_length=256)\n"
+    ),
 }
 
 
@@ -56,7 +64,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["plan", "{}/two.py"], "has 2 recipes (A, B); name one:"),
         (["plan", "{}/two.py:C"], "no recipe is called 'C' there; it has A, B"),
         (["plan", "{}/taken.py"], "taken.py:3: 'sample' is the name of a recipe of the package"),
-        (["plan", "{}/share.py"], "share.py:3: packed_mix: the proportions of the speech_text sources are [0.7]"),
+        (["plan", "{}/share.py"], "share.py:3: mix: the proportions of the speech_text sources are [0.7]"),
+        (["plan", "{}/no_tokens.py"], "no_tokens.py:3: mix: web_fine has no text_tokenizer: pass its tokens"),
+        (
+            ["plan", "{}/no_argument.py"],
+            "unexpected keyword argument 'row_length'; its arguments are speech, text, rows",
+        ),
         (["run", "sample", "--only", "web_fien"], "recipe sample has no dataset 'web_fien'; near are web_fine"),
         (["run", "sample", "--only", "leaderboard@2026-01"], "leaderboard has no snapshots: write --only leaderboard"),
         (["run", "sample", "--workers", "0"], "Invalid value for '--workers'"),
