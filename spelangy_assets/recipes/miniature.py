@@ -101,7 +101,7 @@ def miniature(name: str, description: str, dial: Dial) -> lab.Recipe:
 
 MINIATURE = miniature(
     "miniature",
-    "The paper's data ablations at toy scale over five seeds: a GPU hour, or a night on a CPU",
+    "The paper's data ablations at toy scale over five seeds: projected seven CPU hours",
     Dial("larger/800/20260101/77f5184329c6b1c3", 2500, 40_000, 10_000, 2000, seeds=5, questions_per_split=2000),
 )
 LOW_ARMS = ("coarse_stochastic", "fine_stochastic", "fine", "quest")
