@@ -39,6 +39,7 @@ class Settings:
     workers     SPELANGY_WORKERS    how many of those at once; default 2
     store_budget_gb  SPELANGY_STORE_BUDGET_GB  the check of `pipeline_metrics` warns above it; default none
     ray_address  SPELANGY_RAY  a Ray cluster over which stages share their units: auto or an address; default none
+    slurm       SPELANGY_SLURM      a TOML file of what a SLURM cluster's jobs ask for (docs/slurm.md); default none
     allow_generated_code  SPELANGY_ALLOW_GENERATED_CODE  yes or no: whether Python that a model wrote may run here, as
                 the task humaneval does; default no
     accelerate_config  SPELANGY_ACCELERATE_CONFIG  a file of `accelerate config`; empty: one process, launched directly
@@ -57,6 +58,7 @@ class Settings:
     workers: int = 2
     store_budget_gb: float = math.inf
     ray_address: str = ""
+    slurm: str = ""
     allow_generated_code: bool = False
     accelerate_config: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -101,6 +103,7 @@ class Settings:
             executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
             workers=int(_number(env, "SPELANGY_WORKERS", "2", "a whole number from 1 on", whole=True)),
             ray_address=env.get("SPELANGY_RAY") or "",
+            slurm=str(Path(env["SPELANGY_SLURM"]).absolute()) if env.get("SPELANGY_SLURM") else "",
             store_budget_gb=_number(env, "SPELANGY_STORE_BUDGET_GB", "inf", "a number of gigabytes above 0"),
             allow_generated_code=_one_of(env, "SPELANGY_ALLOW_GENERATED_CODE", ("no", "yes")) == "yes",
             accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",

@@ -1,6 +1,6 @@
-"""Ends a process when its parent is gone, and kills a process together with all of its descendants.
+"""Ends a process when its parent is gone, kills one together with its descendants, and tells whether one is alive.
 
-Put here: both. Do not put here: how a run whose process was killed is reported (workers.py). A worker that outlived a
+Put here: that. Do not put here: how a run whose process was killed is reported (workers.py). A worker that outlived a
 killed `demo`, or a training that the worker started, would keep writing to the files from which the next run resumes.
 """
 
@@ -14,6 +14,22 @@ from collections.abc import Iterable
 from multiprocessing.connection import wait
 
 import psutil
+
+
+def mark_of_process() -> str:
+    """Return what identifies this process on this machine, also after its id is used again."""
+    return f"{os.getpid()}:{psutil.Process().create_time()}"
+
+
+def is_alive(mark: str) -> bool:
+    """Whether the process of a mark still runs here."""
+    pid, _, created = mark.partition(":")
+    try:
+        process = psutil.Process(int(pid))
+        # A process id is used again after a while; together with its start time it is not.
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - float(created)) < 0.1
+    except (psutil.NoSuchProcess, ValueError):
+        return False
 
 
 def end_with_parent() -> None:

@@ -12,12 +12,11 @@ import logging
 import os
 from dataclasses import replace
 
-from spelangy_assets.execution.build import build_share
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import Distribute
-from spelangy_assets.orchestration.installation import Installation
-from spelangy_assets.recipes.registry import recipe_sent, text_of
+from spelangy_assets.orchestration.shares import do_share, works_on_gpu
+from spelangy_assets.recipes.registry import text_of
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Share
 
@@ -41,16 +40,16 @@ def ray_distribute(settings: Settings, recipe: Recipe, node: Node) -> Distribute
 
         if not ray.is_initialized():
             ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.WARNING)
-        on_gpu = settings.device != "cpu" and node.pool in ("gpu", "asr", "tts")
+        on_gpu = works_on_gpu(node, settings)
         needed = "GPU" if on_gpu else "CPU"
         places = max(1, int(ray.cluster_resources().get(needed, 0)))
-        do_share = ray.remote(_do_share).options(
+        task = ray.remote(_do_share).options(
             num_cpus=1, num_gpus=int(on_gpu), scheduling_strategy="SPREAD", max_retries=3, name=f"{recipe.name}/{asset}"
         )
         # Service addresses and secrets are those of each machine's own environment.
         sent, text = replace(settings, environment={}), text_of(recipe.reference)
         shares = [
-            do_share.remote(sent, recipe.reference, text, asset, partition, build_key, index, places)
+            task.remote(sent, recipe.reference, text, asset, partition, build_key, index, places)
             for index in range(places)
         ]
         failures = []
@@ -76,16 +75,5 @@ def _do_share(
     count: int,
 ) -> None:
     """Do one share, in a process of the cluster; `text` is that of the recipe's file, which need not be there."""
-    graph = recipe_sent(reference, text).graph
-    node = graph[asset]
-    installation = Installation(replace(settings, environment=dict(os.environ)))
-    build_share(
-        installation.store,
-        graph,
-        node,
-        partition,
-        installation.execution(),
-        build_key,
-        Share(index, count),
-        source=installation.source(node, partition),
-    )
+    settings = replace(settings, environment=dict(os.environ))
+    do_share(settings, reference, text, asset, partition, build_key, Share(index, count))

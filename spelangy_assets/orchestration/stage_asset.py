@@ -22,6 +22,8 @@ from spelangy_assets.orchestration.installation import Installation, child_comma
 from spelangy_assets.orchestration.keys import asset_key, group_name, partitions_def
 from spelangy_assets.orchestration.policies import automation_of, is_transient, retry_policy
 from spelangy_assets.orchestration.ray_cluster import ray_distribute
+from spelangy_assets.orchestration.slurm_cluster import cluster_of
+from spelangy_assets.orchestration.slurm_work import slurm_distribute
 from spelangy_assets.report.markdown import markdown_table, without_pictures
 from spelangy_assets.store.artifacts import Artifact, StoreError
 from spelangy_assets.store.fingerprint import fingerprint, payload_of
@@ -76,6 +78,12 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
             for message in child.get_custom_messages():
                 reports.update(message)
 
+        cluster = cluster_of(installation.settings)
+        distribute = (
+            ray_distribute(installation.settings, recipe, node)
+            if cluster is None
+            else slurm_distribute(cluster, installation, recipe, node, context.log.info)
+        )
         log = now_and_then(_LOG_EVERY_S, lambda standing: context.log.info(standing.line))
         show = now_and_then(_SHOW_EVERY_S, lambda standing: installation.show(node.name, partition, standing), True)
 
@@ -90,7 +98,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
                 graph,
                 node,
                 partition,
-                installation.execution(launch, ray_distribute(installation.settings, recipe, node)),
+                installation.execution(launch, distribute),
                 source=installation.source(node, partition),
                 force=context.run.tags.get(FORCE_TAG, "false") != "false",
                 log=context.log.info,

@@ -26,7 +26,9 @@ from spelangy_assets.execution.runs import Run, ready
 from spelangy_assets.execution.targets import Target
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
-from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
+from spelangy_assets.orchestration.orphans import end_with_parent, is_alive, kill_trees, mark_of_process
+from spelangy_assets.orchestration.slurm_cluster import cluster_of
+from spelangy_assets.orchestration.slurm_jobs import cancel_abandoned
 from spelangy_assets.settings import Settings
 from spelangy_model.progress import Standing
 
@@ -109,7 +111,7 @@ def _worker(recipe: str, reference: str, settings: Settings, inbox: Any, results
                 instance=instance,
                 partition_key=run.partition,
                 asset_selection=[asset_key(recipe, name) for name in run.assets],
-                tags={PROCESS_TAG: f"{os.getpid()}:{psutil.Process().create_time()}"},
+                tags={PROCESS_TAG: mark_of_process()},
                 raise_on_error=False,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
@@ -136,19 +138,10 @@ def close_orphans(instance: dg.DagsterInstance) -> list[str]:
     filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     for run in instance.get_runs(filters):
         mark = run.tags.get(PROCESS_TAG)
-        if mark and not _alive(mark):
+        if mark and not is_alive(mark):
             instance.report_run_failed(run, f"The process of this run ({mark.split(':')[0]}) is gone; it was killed.")
             closed.append(run.run_id)
     return closed
-
-
-def _alive(mark: str) -> bool:
-    pid, _, created = mark.partition(":")
-    try:
-        # A process id is used again after a while; together with its start time it is not.
-        return abs(psutil.Process(int(pid)).create_time() - float(created)) < 0.1
-    except psutil.NoSuchProcess:
-        return False
 
 
 @dataclass
@@ -216,6 +209,8 @@ def run_in_workers(
             outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, _memory_bytes())
     except BaseException:
         _kill(processes)
+        if (cluster := cluster_of(settings)) is not None:
+            cancel_abandoned(cluster)
         for inbox in inboxes:
             inbox.cancel_join_thread()  # else the exit waits for a reader that is gone
         raise

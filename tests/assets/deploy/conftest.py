@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pwd
+import shlex
 import shutil
 import socket
 import subprocess
@@ -182,3 +183,75 @@ def control() -> Iterator[Callable[[Path], Control]]:
 @pytest.fixture
 def free_ports() -> Callable[[int], tuple[int, ...]]:
     return lambda count: tuple(free_port() for _ in range(count))
+
+
+class FakeSlurm:
+    """A cluster of this machine: its commands are on the PATH, its folder is `home` (fake_slurm.py)."""
+
+    def __init__(self, home: Path):
+        self.home = home
+        self._faults = 0
+        for name in ("bin", "queue", "faults", "ended"):
+            (home / name).mkdir(parents=True)
+        for name in ("sbatch", "squeue", "sacct", "scancel", "srun", "scontrol"):
+            command = home / "bin" / name
+            command.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "{home}/lib/{name}" "$@"\n')
+            command.chmod(0o755)
+            (home / "lib").mkdir(exist_ok=True)
+            (home / "lib" / name).symlink_to(Path(__file__).with_name("fake_slurm.py"))
+
+    def kill(
+        self,
+        watch: Path,
+        pattern: str,
+        files: int,
+        *,
+        after_s: float = 0.0,
+        requeue: bool = False,
+        task: int | None = None,
+    ) -> None:
+        """Have a task killed; see fake_slurm.py."""
+        self._faults += 1
+        fault = {
+            "watch": str(watch),
+            "pattern": pattern,
+            "files": files,
+            "after_s": after_s,
+            "requeue": requeue,
+            "task": task,
+        }
+        (self.home / "faults" / f"{self._faults:03}.json").write_text(json.dumps(fault))
+
+    def _lines(self, name: str) -> list[str]:
+        return (self.home / name).read_text().splitlines() if (self.home / name).exists() else []
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """The words of each command that was called."""
+        return [shlex.split(line) for line in self._lines("calls")]
+
+    @property
+    def kills(self) -> list[str]:
+        """Job and task of each SIGKILL."""
+        return self._lines("kills")
+
+    @property
+    def queue(self) -> list[Path]:
+        return sorted((self.home / "queue").glob("*.json"))
+
+    def wait_until_empty(self) -> None:
+        deadline = time.monotonic() + 20
+        while self.queue:
+            assert time.monotonic() < deadline, self.queue
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
+    """A fake SLURM whose commands this test and its processes find."""
+    fake = FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("FAKE_SLURM", str(fake.home))
+    monkeypatch.setenv("PATH", f"{fake.home}/bin:{os.environ['PATH']}")
+    yield fake
+    for place in fake.queue:
+        place.unlink(missing_ok=True)  # its processes are killed
