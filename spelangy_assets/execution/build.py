@@ -355,7 +355,7 @@ def _make(
 ) -> Artifact:
     """Do the work of a version and commit it, or take what another process committed meanwhile."""
     name = DatasetName(graph.recipe, node.name, partition)
-    if execution.distribute is not None and getattr(node.stage, "INDEPENDENT_UNITS", False):
+    if execution.distribute is not None:
         execution.distribute(node.name, partition, identity.build_key)
     # After others this finds every unit done, or does what they left.
     meter = Meter(on_standing)

@@ -4,6 +4,7 @@ A stage is a module of this package with
     VERSION: str              bumped when the output for the same config and inputs changes
     Config                    a frozen dataclass of literals: all that bears identity
     TABLES: dict[str, type]   the record type of each table that it writes; the first one holds what it keeps
+    LAUNCHES = True           optional: its work is one process that it launches, which a cluster runs over machines
     READS_MANIFESTS = True    optional: it writes what its inputs' manifests say (counts, config, stage), too
     INDEPENDENT_UNITS = True  optional: no unit needs another one, so that several processes may share them
     preflight(config, execution) -> None   raises PreflightError when a model, package or service is missing
@@ -96,7 +97,8 @@ class Execution:
     spelangy_model as a subprocess with a JSON-able spec, which it leaves in `folder`, and returns when the process has
     ended. `environment` holds service addresses and secrets, which a stage reads by name and never writes anywhere.
     `distribute(asset, partition, build_key)` has other processes do the units of a version (build.build_share) and
-    returns when they have ended; None where there are no others.
+    returns when they have ended; None where there are no others. `elsewhere`: other machines do the heavy work, and
+    what they have (a GPU) need not be here.
     """
 
     cache_dir: Path
@@ -105,6 +107,15 @@ class Execution:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     distribute: Distribute | None = None
     checkpoints: Path | None = None
+    elsewhere: bool = False
+
+    def check_device(self) -> None:
+        """Raise PreflightError when the settings name a GPU and torch sees none where the work is done."""
+        if self.device.startswith("cuda") and not self.elsewhere:
+            import torch
+
+            if not torch.cuda.is_available():
+                raise PreflightError(f"device {self.device} is set, but torch sees no GPU: set the device to cpu")
 
 
 @dataclass(frozen=True)

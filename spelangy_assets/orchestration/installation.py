@@ -87,6 +87,7 @@ class Installation:
             environment=self.settings.environment,
             distribute=distribute,
             checkpoints=self.settings.checkpoints,
+            elsewhere=bool(self.settings.slurm),  # every stage that asks for a GPU runs in a job
         )
 
     def source(self, node: Node, partition: str | None) -> object:

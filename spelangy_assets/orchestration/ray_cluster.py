@@ -15,7 +15,7 @@ from dataclasses import replace
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import Distribute
-from spelangy_assets.orchestration.shares import do_share, works_on_gpu
+from spelangy_assets.orchestration.shares import can_be_shared, do_share, works_on_gpu
 from spelangy_assets.recipes.registry import text_of
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Share
@@ -24,14 +24,14 @@ from spelangy_assets.store.artifacts import Share
 def ray_distribute(settings: Settings, recipe: Recipe, node: Node) -> Distribute | None:
     """Return the `distribute` of an Execution: one share for each place that the cluster of `SPELANGY_RAY` has for it.
 
-    None where the settings name no cluster.
+    None where the settings name no cluster, or the units of the stage need each other.
 
     A share needs one CPU, and one GPU where the device is cuda and the node's pool uses one. When a machine is lost,
     the current unit of its share is lost; Ray restarts the share elsewhere, and it continues at its first missing
     unit. An error of the work itself is raised unchanged, once all shares have ended.
     """
 
-    if not settings.ray_address:
+    if not settings.ray_address or not can_be_shared(node):
         return None
 
     def distribute(asset: str, partition: str | None, build_key: str) -> None:

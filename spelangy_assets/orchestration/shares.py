@@ -15,10 +15,17 @@ from spelangy_assets.recipes.registry import recipe_sent
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Share
 
+MODEL_POOLS = ("gpu", "asr", "tts")  # of stages that run a model, on a GPU where there is one
+
+
+def can_be_shared(node: Node) -> bool:
+    """Whether several processes may do the units of a node's stage side by side."""
+    return getattr(node.stage, "INDEPENDENT_UNITS", False)
+
 
 def works_on_gpu(node: Node, settings: Settings) -> bool:
     """Whether the units of a node take a GPU in this installation."""
-    return settings.device != "cpu" and node.pool in ("gpu", "asr", "tts")
+    return settings.device != "cpu" and node.pool in MODEL_POOLS
 
 
 def do_share(

@@ -23,7 +23,7 @@ from spelangy_assets.orchestration.keys import asset_key, group_name, partitions
 from spelangy_assets.orchestration.policies import automation_of, is_transient, retry_policy
 from spelangy_assets.orchestration.ray_cluster import ray_distribute
 from spelangy_assets.orchestration.slurm_cluster import cluster_of
-from spelangy_assets.orchestration.slurm_work import slurm_distribute
+from spelangy_assets.orchestration.slurm_work import SlurmWork
 from spelangy_assets.report.markdown import markdown_table, without_pictures
 from spelangy_assets.store.artifacts import Artifact, StoreError
 from spelangy_assets.store.fingerprint import fingerprint, payload_of
@@ -71,19 +71,20 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         partition = context.partition_key if node.partition else None
         reports: dict[str, Any] = {}
 
+        cluster = cluster_of(installation.settings)
+        slurm = cluster and SlurmWork(cluster, installation, recipe, node, context.log.info)
+        distribute = slurm.distribute if slurm else ray_distribute(installation.settings, recipe, node)
+
         def launch(module: str, spec: Mapping[str, Any], folder: Path) -> None:
-            command = child_command(installation.settings, module, write_spec(spec, folder))
-            client = dg.PipesSubprocessClient(env=installation.child_environment())
-            child = client.run(command=command, context=context)
-            for message in child.get_custom_messages():
+            if slurm:
+                messages = slurm.launch(context, module, spec, folder)
+            else:
+                command = child_command(installation.settings, module, write_spec(spec, folder))
+                client = dg.PipesSubprocessClient(env=installation.child_environment())
+                messages = client.run(command=command, context=context).get_custom_messages()
+            for message in messages:
                 reports.update(message)
 
-        cluster = cluster_of(installation.settings)
-        distribute = (
-            ray_distribute(installation.settings, recipe, node)
-            if cluster is None
-            else slurm_distribute(cluster, installation, recipe, node, context.log.info)
-        )
         log = now_and_then(_LOG_EVERY_S, lambda standing: context.log.info(standing.line))
         show = now_and_then(_SHOW_EVERY_S, lambda standing: installation.show(node.name, partition, standing), True)
 

@@ -160,7 +160,6 @@ def evaluation(
 
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError for an unknown format or scoring, or when the device of the settings is not there."""
-    import torch
 
     from spelangy_model.eval.multiple_choice import SCORINGS
     from spelangy_model.eval.prompts import FORMATS
@@ -171,8 +170,7 @@ def preflight(config: Config, execution: Execution) -> None:
     ):
         if chosen not in known:
             raise PreflightError(f"{name} {chosen!r} is not known: choose one of {', '.join(known)}")
-    if execution.device.startswith("cuda") and not torch.cuda.is_available():
-        raise PreflightError(f"device {execution.device} is set, but torch sees no GPU: set the device to cpu")
+    execution.check_device()
 
 
 def run(ctx: StageContext, config: Config) -> None:

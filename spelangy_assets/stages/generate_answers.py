@@ -103,11 +103,7 @@ def answers_of_system(questions: Dataset, config: Config, *, label: str, text_lm
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError when the device, or a model or package of the system, is missing."""
     if config.system is None:
-        if execution.device.startswith("cuda"):
-            import torch
-
-            if not torch.cuda.is_available():
-                raise PreflightError(f"device {execution.device} is set, but torch sees no GPU: set the device to cpu")
+        execution.check_device()
         return
     try:
         config.system.check(execution.cache_dir, execution.device)

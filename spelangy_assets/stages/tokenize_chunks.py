@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
-from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.stage_parts.contracts import TOKEN_BOUNDS, TOKEN_COLUMNS
 from spelangy_assets.stages.measure_speech import MeasuredChunk
@@ -111,11 +111,7 @@ def speech_tokens(
 
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError when the device that the settings name is not there."""
-    if execution.device.startswith("cuda"):
-        import torch
-
-        if not torch.cuda.is_available():
-            raise PreflightError(f"device {execution.device} is set, but torch sees no GPU: set the device to cpu")
+    execution.check_device()
 
 
 def run(ctx: StageContext, config: Config) -> None:

@@ -12,7 +12,7 @@ import itertools
 from dataclasses import dataclass
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
-from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.records import QuestionCodes, SpokenQuestion
@@ -65,11 +65,7 @@ def question_codes(questions: Dataset, speech_tokenizer: Dataset, *, name: str) 
 
 def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError when the device that the settings name is not there."""
-    if execution.device.startswith("cuda"):
-        import torch
-
-        if not torch.cuda.is_available():
-            raise PreflightError(f"device {execution.device} is set, but torch sees no GPU: set the device to cpu")
+    execution.check_device()
 
 
 def run(ctx: StageContext, config: Config) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 TABLES: dict[str, type] = {}
+LAUNCHES = True
 _CHECKPOINT_EVERY = 100  # steps: the most that a kill may lose; its time does not change the result
 _TIMING = "timing.jsonl"
 _CLOSING_STEPS = 25
@@ -99,11 +100,7 @@ def preflight(config: Config, execution: Execution) -> None:
             raise PreflightError("fused_loss runs on GPUs alone: set SPELANGY_DEVICE to cuda, or fused_loss to False")
         if lacking := missing("liger_kernel"):
             raise PreflightError(f"fused_loss: {lacking}")
-    if execution.device.startswith("cuda"):
-        import torch
-
-        if not torch.cuda.is_available():
-            raise PreflightError(f"device {execution.device} is set, but torch sees no GPU: set the device to cpu")
+    execution.check_device()
 
 
 def run(ctx: StageContext, config: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,17 @@ import soundfile
 from spelangy_assets.execution.build import Built, build
 from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.slurm_cluster import cluster_of
-from spelangy_assets.orchestration.slurm_work import slurm_distribute
+from spelangy_assets.orchestration.slurm_work import SlurmWork
+from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
+from spelangy_assets.stages import train_lm
+from spelangy_model.data.interleave import Interleaving
+from spelangy_model.data.mixture import Mixture, Proportion, Source, make_mixture
+from spelangy_model.records import PackedRow, TokenChunk, TokenDocument
 from spelangy_model.rng import stable_rng
+from spelangy_model.tokenizer.text import save_text_tokenizer, train_text_tokenizer
+from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 
 RECIPE = """
 from spelangy_assets import lab
@@ -44,7 +52,7 @@ def settings_of(home: Path, tmp_path: Path, **more: str) -> Settings:
 def build_clips(recipe_file: Path, settings: Settings, log: Any = lambda text: None) -> Built:
     recipe = recipe_named(str(recipe_file))
     node, installation, cluster = recipe.graph["raw_audio"], Installation(settings), cluster_of(settings)
-    distribute = None if cluster is None else slurm_distribute(cluster, installation, recipe, node, log)
+    distribute = None if cluster is None else SlurmWork(cluster, installation, recipe, node, log).distribute
     execution = installation.execution(None, distribute)
     source = installation.source(node, "clips")
     return build(installation.store, recipe.graph, node, "clips", execution, source=source, log=log)
@@ -71,3 +79,116 @@ def test_a_killed_array_resumes_to_the_version_of_one_process(
     assert together.artifact.data_version == alone.artifact.data_version
     assert together.artifact.manifest.counts == alone.artifact.manifest.counts
     assert together.artifact.manifest.units == CLIPS
+
+
+# --- training -----------------------------------------------------------------------------------------------
+
+LAYOUT = Layout(text_size=300, codebook_size=20)
+ROWS, STEPS = 24, 8
+
+
+def write_mix(ctx: StageContext, config: Any) -> None:
+    """Rows of documents that count upward."""
+    rng = stable_rng(0, "rows")
+    documents = []
+    for number in range(60):
+        starts = rng.integers(0, 300, 4)
+        chunks = [TokenChunk("x", [at % 20] * 5, [(at + k) % 300 for k in range(9)]) for at in map(int, starts)]
+        documents.append(TokenDocument(f"d{number}", "s", "", "", chunks))
+    source = Source("speech.0", "speech_text", Proportion(1.0))
+    interleaving = Interleaving("deterministic", False)
+    rows, _ = make_mixture(Mixture((source,), ROWS, 64, 0.0, interleaving, 9, 0), LAYOUT, {"speech.0": documents})
+    for unit, part in ctx.out.pending([rows]):
+        with ctx.out.unit(unit) as out:
+            out.write("rows", part)
+            out.write_file(LAYOUT_FILE, json.dumps({"text_size": 300, "codebook_size": 20}).encode())
+            tokens = float(sum(span.length for row in part for span in row.spans))
+            for name, amount in {"positions": ROWS * 64.0, "speech.0.tokens": tokens, "speech.0.epochs": 1.0}.items():
+                out.add(name, amount)
+
+
+def write_tokenizer(ctx: StageContext, config: Any) -> None:
+    for unit, _ in ctx.out.pending(["tokenizer"]):
+        folder = ctx.out.scratch / "tokenizer"
+        save_text_tokenizer(train_text_tokenizer([f"word {i} of many" for i in range(99)], 300), folder)
+        with ctx.out.unit(unit) as out:
+            out.write_folder(folder)
+            out.kept(1)
+
+
+def training_graph(toys: Any) -> list[Any]:
+    def stage(run: Any, **tables: type) -> ModuleType:
+        made = toys.make_stage(run, name=run.__name__)
+        made.TABLES = tables
+        return made
+
+    some = Contract("some", "SELECT count(*) AS files FROM files", (Bound("files", 1),))
+    config = train_lm.Config(
+        preset="tiny",
+        steps=STEPS,
+        batch_rows=4,
+        micro_rows=1,
+        learning_rate=1e-3,
+        warmup_steps=2,
+        decay_steps=3,
+        precision="float32",
+        seed=0,
+    )
+    plain = {"config": toys.NoConfig(), "contract": some}
+    return [
+        toys.node("mix", stage=stage(write_mix, rows=PackedRow), **plain),
+        toys.node("tokenizer", stage=stage(write_tokenizer), **plain),
+        toys.node(
+            "run",
+            stage=train_lm,
+            config=config,
+            contract=train_lm.CONTRACT,
+            inputs={"mix": "mix", "text_tokenizer": "tokenizer"},
+            pool="gpu",
+        ),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_killed_training_resumes_to_the_version_of_an_undisturbed_one(
+    nodes: int,
+    bench: Any,
+    toys: Any,
+    slurm: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    project_dir: Path,
+):
+    """Over one node: to that of a training without SLURM. Killed twice: once requeued, once gone."""
+    monkeypatch.setenv("PYTHONPATH", str(project_dir))
+    monkeypatch.setattr(train_lm, "_CHECKPOINT_EVERY", 2)
+    (tmp_path / "train.toml").write_text(f"poll_s = 0.3\n[train]\nnodes = {nodes}\n")
+    (tmp_path / "cpu.toml").write_text("poll_s = 0.3\n")
+    rng = stable_rng(0, "kills", str(nodes))
+    versions = {}
+    for name in ("undisturbed", "killed"):
+        on_slurm = name == "killed" or nodes > 1
+        more = {"SPELANGY_SLURM": str(tmp_path / "train.toml")} if on_slurm else {}
+        settings = Settings.at(tmp_path / name, **more)
+        installation = Installation(settings)
+        bench.installation, bench.store = installation, installation.store
+        if name == "killed":
+            work = Path(settings.store_uri) / "data" / "train_lm" / "_"
+            for checkpoints, requeue in ((1, True), (1, False)):
+                slurm.kill(
+                    *(work, "*/_scratch/running/checkpoint-*", checkpoints),
+                    after_s=float(rng.uniform(0, 0.3)),
+                    requeue=requeue,
+                )
+        result = bench.materialize(*training_graph(toys))
+        assert result.success, bench.failures(result)
+        versions[name] = bench.store.resolve(toys.address("run")).data_version
+        told = bench.metadata(result, "run")
+        assert told["child/step"] == STEPS
+    assert len(slurm.kills) == 2
+    assert versions["killed"] == versions["undisturbed"]
+    launched = [call for call in slurm.calls if call[0] == "srun"]
+    assert len(launched) == (4 if nodes == 2 else 0)
