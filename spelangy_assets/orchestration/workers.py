@@ -169,6 +169,7 @@ def run_in_workers(
     When an exception or an interrupt ends this function, the workers are killed in the middle of their work: the next
     run resumes from there.
     """
+    cluster = cluster_of(settings)  # a file that is wrong ends here
     context = multiprocessing.get_context("spawn")
     _start_tracker()
     results = context.Queue()
@@ -209,7 +210,7 @@ def run_in_workers(
             outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, _memory_bytes())
     except BaseException:
         _kill(processes)
-        if (cluster := cluster_of(settings)) is not None:
+        if cluster is not None:
             cancel_abandoned(cluster)
         for inbox in inboxes:
             inbox.cancel_join_thread()  # else the exit waits for a reader that is gone

@@ -124,12 +124,12 @@ def run(place):
             time.sleep(0.005)
             killed = killed or (fault is not None and is_due(fault))
             if killed or not place.exists():
-                time.sleep(fault["after_s"] if killed else 0)
+                time.sleep(fault["after_s"] if fault and killed else 0)
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         with (HOME / "kills").open("a") as file:
             file.write(f"{facts['job']} {task}\n" * killed)
-        if killed and fault["requeue"]:
+        if fault and killed and fault["requeue"]:
             set_state(place, state="PENDING")
             time.sleep(0.1)
             again = place.exists()
@@ -171,14 +171,12 @@ def srun(words):
         subprocess.Popen(command, env={**os.environ, "SLURM_NODEID": str(one), "SLURM_PROCID": str(one)})
         for one in range(nodes)
     ]
-    statuses = [None] * nodes
-    while None in statuses:
+    while any(process.poll() is None for process in started):
         time.sleep(0.01)
-        statuses = [process.poll() for process in started]
-        if any(statuses):
+        if any(process.poll() for process in started):
             for process in started:
                 process.kill()
-            statuses = [process.wait() for process in started]
+    statuses = [process.wait() for process in started]
     sys.exit(max(status if status >= 0 else 128 - status for status in statuses))
 
 

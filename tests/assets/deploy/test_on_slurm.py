@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,13 +16,15 @@ import pytest
 import soundfile
 
 from spelangy_assets.execution.build import Built, build
+from spelangy_assets.execution.stage import PreflightError, StageContext
 from spelangy_assets.orchestration.installation import Installation
-from spelangy_assets.orchestration.slurm_cluster import cluster_of
-from spelangy_assets.orchestration.slurm_work import SlurmWork
+from spelangy_assets.orchestration.slurm_cluster import Cluster, Resources, cluster_of
+from spelangy_assets.orchestration.slurm_work import SlurmWork, launch_command
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
 from spelangy_assets.stages import train_lm
+from spelangy_assets.store.artifacts import DatasetName
 from spelangy_model.data.interleave import Interleaving
 from spelangy_model.data.mixture import Mixture, Proportion, Source, make_mixture
 from spelangy_model.records import PackedRow, TokenChunk, TokenDocument
@@ -28,7 +35,7 @@ from spelangy_model.tokenizer.vocab import LAYOUT_FILE, Layout
 RECIPE = """
 from spelangy_assets import lab
 
-RECIPE = lab.Recipe("clips", lab.recordings({"clips": lab.Arriving()}, recordings_per_unit=1))
+RECIPE = lab.Recipe("clips", lab.corpus(lab.recordings({"clips": lab.Arriving()}, recordings_per_unit=1)))
 """
 CLIPS, TASKS = 8, 2
 
@@ -177,9 +184,9 @@ def test_a_killed_training_resumes_to_the_version_of_an_undisturbed_one(
         bench.installation, bench.store = installation, installation.store
         if name == "killed":
             work = Path(settings.store_uri) / "data" / "train_lm" / "_"
-            for checkpoints, requeue in ((1, True), (1, False)):
+            for steps, requeue in (("246", True), ("46", False)):
                 slurm.kill(
-                    *(work, "*/_scratch/running/checkpoint-*", checkpoints),
+                    *(work, f"*/_scratch/running/checkpoint-0000000[{steps}]", 1),
                     after_s=float(rng.uniform(0, 0.3)),
                     requeue=requeue,
                 )
@@ -190,5 +197,82 @@ def test_a_killed_training_resumes_to_the_version_of_an_undisturbed_one(
         assert told["child/step"] == STEPS
     assert len(slurm.kills) == 2
     assert versions["killed"] == versions["undisturbed"]
-    launched = [call for call in slurm.calls if call[0] == "srun"]
-    assert len(launched) == (4 if nodes == 2 else 0)
+    assert {call[1] for call in slurm.calls if call[0] == "srun"} == ({"--nodes=2"} if nodes > 1 else set())
+
+
+# --- what goes where ----------------------------------------------------------------------------------------
+
+
+def work_of(node: Any, tmp_path: Path, **changes: Any) -> SlurmWork:
+    installation = Installation(Settings.at(tmp_path, **changes))
+    cluster = Cluster(jobs=tmp_path, cpu=Resources(array_tasks=7), gpu=Resources(array_tasks=3))
+    return SlurmWork(cluster, installation, recipe_named("tiny"), node, lambda text: None)
+
+
+def test_units_are_shared_models_run_in_a_job_and_the_rest_stays(tmp_path: Path):
+    def tasks(name: str, **changes: str) -> int | None:
+        distribute: Any = work_of(recipe_named("tiny").graph[name], tmp_path, **changes).distribute
+        return distribute and distribute.args[0]
+
+    assert tasks("transcript_hypotheses") == 7
+    assert tasks("transcript_hypotheses", SPELANGY_DEVICE="cuda") == 3
+    assert tasks("raw_audio", SPELANGY_DEVICE="cuda") == 7
+    assert tasks("eval_fine") == 1
+    assert tasks("clean_transcripts") is None
+    assert tasks("run_fine") is None, "it is launched over nodes"
+
+
+def test_a_gpu_is_asked_for_on_the_nodes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    here = Installation(Settings.at(tmp_path, SPELANGY_DEVICE="cuda"))
+    with pytest.raises(PreflightError, match="torch sees no GPU"):
+        here.execution().check_device()
+    Installation(
+        Settings.at(tmp_path, SPELANGY_DEVICE="cuda", SPELANGY_SLURM="cluster.toml")
+    ).execution().check_device()
+
+
+def test_one_launcher_on_each_node_meets_at_the_first(tmp_path: Path):
+    settings = Settings.at(tmp_path, SPELANGY_ACCELERATE_CONFIG="fsdp.yaml")
+    command = launch_command(settings, Resources(nodes=4, processes=8, cpus=64), "module", tmp_path / "spec.json")
+    assert "srun --nodes=4 --ntasks=4 --ntasks-per-node=1 --kill-on-bad-exit=1 bash -c" in command
+    assert "--config_file fsdp.yaml --num_machines 4 --num_processes 32" in command
+    assert "export SRUN_CPUS_PER_TASK=64" in command
+    alone = launch_command(Settings.at(tmp_path), Resources(), "module", tmp_path / "spec.json")
+    assert alone == f"{sys.executable} -m module {tmp_path}/spec.json"
+
+
+# --- from the command line ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_an_interrupted_run_cancels_its_jobs_and_the_next_one_goes_on(
+    home: Path, slurm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project_dir: Path
+):
+    monkeypatch.setenv("PYTHONPATH", str(project_dir))
+    monkeypatch.setenv("SPELANGY_HOME", str(home))
+    monkeypatch.setenv("SPELANGY_SLURM", str(tmp_path / "cluster.toml"))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    (tmp_path / "clips.py").write_text(RECIPE)
+    command = [sys.executable, "-m", "spelangy_assets", "run", "clips.py", "--workers", "1"]
+
+    def start(setup: str) -> subprocess.Popen[str]:
+        (tmp_path / "cluster.toml").write_text(f"poll_s = 0.3\n[cpu]\narray_tasks = 2\nsetup = ['{setup}']\n")
+        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+        return subprocess.Popen(command, cwd=tmp_path, **quiet)
+
+    run = start("sleep 300")
+    deadline = time.monotonic() + 120
+    while len(slurm.queue) < 2:
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    said, _ = run.communicate(timeout=30)
+    assert run.returncode == 130, said
+    slurm.wait_until_empty()
+    said, _ = start("true").communicate(timeout=120)
+    assert "raw_audio[clips]" in said
+    assert Installation(Settings.at(home)).store.latest(DatasetName("clips", "raw_audio", "clips")) is not None

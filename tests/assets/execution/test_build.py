@@ -582,11 +582,6 @@ def test_what_a_lost_process_left_is_done_by_the_one_that_commits(store: Artifac
     assert built.artifact.manifest.counts.records_in == 14
 
 
-def test_a_stage_whose_units_need_each_other_is_never_shared(store: ArtifactStore, toys: Any):
-    _, done = shared(toys, store, toys.node(), 2)
-    assert done == []
-
-
 def test_a_process_with_other_code_is_refused_its_share(store: ArtifactStore, toys: Any):
     node = spreading(toys)
     with pytest.raises(StoreError, match="give every node the same code"):

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from spelangy_assets.orchestration.definitions import build_definitions
 from spelangy_assets.orchestration.executors import executor_of
+from spelangy_assets.orchestration.ray_cluster import ray_distribute
 from spelangy_assets.settings import Settings
 
 POOLS = {
@@ -88,3 +90,11 @@ def test_steps_have_processes_of_their_own_and_one_pool_is_one_at_a_time(tmp_pat
     assert set(ended_at) == {f"tiny__{name}" for name in names}
     first, second = sorted(("tiny__krist_documents", "tiny__quest_pairs"), key=started.__getitem__)
     assert ended_at[first] <= started[second]
+
+
+def test_a_stage_whose_units_need_each_other_is_never_shared(bench: Any, toys: Any, tmp_path: Path):
+    settings, node = Settings.at(tmp_path, SPELANGY_RAY="auto"), toys.node()
+    assert ray_distribute(settings, bench.recipe, node) is None
+    node.stage.INDEPENDENT_UNITS = True
+    assert ray_distribute(settings, bench.recipe, node) is not None
+    assert ray_distribute(Settings.at(tmp_path), bench.recipe, node) is None
