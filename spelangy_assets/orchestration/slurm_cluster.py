@@ -28,12 +28,15 @@ Put here: the resources of each kind of job, and their reading. Do not put here:
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spelangy_assets.settings import Settings, SettingsError
+
+_NOT_IN_A_SCRIPT = re.compile(r"[\s%]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,8 @@ def cluster_of(settings: Settings) -> Cluster | None:
         return None
     if settings.ray_address:
         raise SettingsError("SPELANGY_SLURM and SPELANGY_RAY are both set: units can be shared over one of them")
+    if _NOT_IN_A_SCRIPT.search(str(settings.home)):
+        raise SettingsError(f"SPELANGY_HOME is {str(settings.home)!r}; sbatch reads a space and a '%' in it otherwise")
     path = Path(settings.slurm)
     try:
         read = tomllib.loads(path.read_text())
@@ -118,7 +123,8 @@ def _resources(where: str, read: dict[str, Any]) -> Resources:
             fits, meaning = type(value) is int and value >= least, f"a whole number from {least} on"
         if not fits:
             raise SettingsError(f"{where}: {key} is {value!r}; it is {meaning}")
-    found = Resources(**{key: tuple(value) if isinstance(value, list) else value for key, value in read.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in read.items()}
+    found = Resources(**fields)
     if wrong := [one for one in found.sbatch if not one.startswith("--")]:
         raise SettingsError(f"{where}: sbatch has {wrong[0]!r}; each of its strings is one option, --NAME=VALUE")
     return found

@@ -188,8 +188,10 @@ def test_a_file_that_is_wrong_is_refused_in_words(tmp_path: Path, text: str, wor
         cluster_of(settings_of(tmp_path, text))
 
 
-def test_a_missing_file_and_two_clusters_are_refused(tmp_path: Path):
+def test_a_missing_file_two_clusters_and_a_home_with_a_space_are_refused(tmp_path: Path):
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         cluster_of(Settings.at(tmp_path, SPELANGY_SLURM="nowhere.toml"))
+    with pytest.raises(SettingsError, match="sbatch reads a space"):
+        cluster_of(Settings.at(tmp_path / "a home", SPELANGY_SLURM="cluster.toml"))
     with pytest.raises(SettingsError, match="both set"):
         cluster_of(settings_of(tmp_path, "", SPELANGY_RAY="auto"))
