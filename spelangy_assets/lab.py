@@ -19,6 +19,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, RecipeError,
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.report.text_results import TextResult
+from spelangy_assets.sources.corpora import Emilia, LibriHeavy, LibriSpeech, PeoplesSpeech, VoxPopuli, Yodas
 from spelangy_assets.sources.downloads import Downloads
 from spelangy_assets.sources.files import Arriving, Packaged
 from spelangy_assets.stages.adopt_checkpoint import Checkpoint, checkpoint
@@ -58,13 +59,17 @@ __all__ = [
     "DatasetKind",
     "Dnsmos",
     "Downloads",
+    "Emilia",
     "FineWeb",
     "Generation",
     "GopherQuality",
     "GopherRepetition",
     "Judging",
+    "LibriHeavy",
+    "LibriSpeech",
     "Measures",
     "Packaged",
+    "PeoplesSpeech",
     "Pretrained",
     "QuestionSet",
     "Recipe",
@@ -79,6 +84,8 @@ __all__ = [
     "Tokens",
     "Trained",
     "Turns",
+    "VoxPopuli",
+    "Yodas",
     "adopted_chunks",
     "checkpoint",
     "chunks",

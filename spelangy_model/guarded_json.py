@@ -136,6 +136,15 @@ def read_rows(stream: IO[bytes], limits: Limits = LIMITS) -> Iterator[Row]:
 
     Never raises for the file's content; an OSError of the disk passes through.
     """
+    return _read(stream, limits, is_json=True)
+
+
+def read_lines(stream: IO[bytes], limits: Limits = LIMITS) -> Iterator[Row]:
+    """Yield the lines of a text file that are not blank, each a row whose value is its text, within the same bounds."""
+    return _read(stream, limits, is_json=False)
+
+
+def _read(stream: IO[bytes], limits: Limits, is_json: bool) -> Iterator[Row]:
     place = "line 1"
     try:
         text = _text_of(stream, limits)
@@ -145,8 +154,12 @@ def read_rows(stream: IO[bytes], limits: Limits = LIMITS) -> Iterator[Row]:
         if "\0" in head[:_PEEK]:
             yield Row(place, error="binary data, not text", reason="not_text")
             return
-        in_lines = not head.lstrip().startswith("[") and head.strip() != "{"
-        rows = _lines(text, limits, number, head) if in_lines else _records(head + _document(text, limits, len(head)))
+        in_lines = not is_json or (not head.lstrip().startswith("[") and head.strip() != "{")
+        rows = (
+            _lines(text, limits, number, head, is_json)
+            if in_lines
+            else _records(head + _document(text, limits, len(head)))
+        )
         for row in rows:
             place = row.place
             yield row
@@ -167,7 +180,7 @@ def _after(place: str) -> str:
     return f"after {kind} {number}"
 
 
-def _lines(text: io.TextIOBase, limits: Limits, number: int, line: str) -> Iterator[Row]:
+def _lines(text: io.TextIOBase, limits: Limits, number: int, line: str, is_json: bool) -> Iterator[Row]:
     while line:
         place = f"line {number}"
         if len(line) >= limits.line_characters and not line.endswith("\n"):
@@ -176,7 +189,7 @@ def _lines(text: io.TextIOBase, limits: Limits, number: int, line: str) -> Itera
                 line = text.readline(limits.line_characters)
         elif not line.isspace():
             try:
-                yield Row(place, parse_json(line))
+                yield Row(place, parse_json(line) if is_json else line.rstrip("\r\n"))
             except JsonError as error:
                 yield Row(place, error=str(error))
         number, line = number + 1, text.readline(limits.line_characters)

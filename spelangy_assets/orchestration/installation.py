@@ -19,6 +19,7 @@ from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.execution.stage import Distribute, Execution
 from spelangy_assets.settings import PACKAGE_FOLDER, Settings
+from spelangy_assets.sources.corpora import CORPORA
 from spelangy_assets.sources.downloads import DownloadedSource, Downloads
 from spelangy_assets.sources.files import Arriving, FolderSource, Packaged
 from spelangy_assets.store.artifacts import ArtifactStore
@@ -99,9 +100,11 @@ class Installation:
             return FolderSource(PACKAGE_FOLDER / "sample" / source.path, digests=self._digests)
         if isinstance(source, Downloads):
             return DownloadedSource(source, self.settings.downloads, partition)
-        if not isinstance(source, Arriving):
+        corpus = source if isinstance(source, CORPORA) else None
+        if corpus is None and not isinstance(source, Arriving):
             return source
+        texts = isinstance(source, Arriving) and source.texts
         folder, bucket = self.settings.snapshots / node.folder / partition, self.settings.snapshots_s3
         if bucket and not folder.is_dir():
-            return FolderSource(below(bucket, node.folder, partition), source.texts)
-        return FolderSource(folder, source.texts, self._digests)
+            return FolderSource(below(bucket, node.folder, partition), texts, corpus=corpus)
+        return FolderSource(folder, texts, self._digests, corpus)

@@ -30,14 +30,14 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import IO, Any
 
 from spelangy_assets.sources.manifest_names import ManifestNames, UnknownName, expanded
 from spelangy_model.credentials import without_credentials
-from spelangy_model.guarded_json import is_text, read_rows, replaced
+from spelangy_model.guarded_json import Row, is_text, read_rows, replaced
 from spelangy_model.records import Utterance
 
 UNKNOWN_LICENCE = "unknown"
@@ -128,11 +128,13 @@ def read_manifests(
     roots: Sequence[str],
     texts: bool = False,
     names: ManifestNames | None = None,
+    rows: Callable[[str, IO[bytes]], Iterator[Row]] = lambda name, stream: read_rows(stream),
 ) -> Listing:
     """Return the contents of manifests, given as (name, content). `roots` are the snapshot's own absolute paths.
 
     With `texts`, the own form's `text`, `transcription` or `sentence` is the transcript of the whole file. Without, it
-    is ignored: it may be the reference that a recognizer is evaluated against. `names` resolves file names.
+    is ignored: it may be the reference that a recognizer is evaluated against. `names` resolves file names,
+    `rows` reads the records of a manifest (those of a corpus; see corpora.py).
 
     A line is bad when its file is outside of the snapshot, its id is another record's, its kind cannot be read, it is
     no JSON object, or a value has the wrong type. Streams are closed.
@@ -140,7 +142,7 @@ def read_manifests(
     reader = _Reader(names or ManifestNames((), roots=roots), texts)
     for name, content in manifests:
         with io.BytesIO(content) if isinstance(content, bytes) else content as stream:
-            reader.read(name, stream)
+            reader.read(name, rows(name, stream))
     return reader.listing()
 
 
@@ -220,10 +222,10 @@ class _Reader:
         self._not_understood: list[tuple[str, ManifestError]] = []  # files by name, and the error of a line
         self._bad_supervisions: list[tuple[str, ManifestError]] = []  # recordings by id
 
-    def read(self, manifest: str, stream: IO[bytes]) -> None:
+    def read(self, manifest: str, rows: Iterator[Row]) -> None:
         self._manifest = manifest
         known = self._count_bad()
-        for row in read_rows(stream):
+        for row in rows:
             where = f"{manifest}, {row.place}"
             if row.error:
                 cure = "" if row.is_last else "; write one JSON object a line"

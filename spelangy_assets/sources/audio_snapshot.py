@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -34,7 +35,8 @@ from spelangy_assets.sources.audio_manifests import (
     manifests_of,
     read_manifests,
 )
-from spelangy_assets.sources.files import Odd, SnapshotFiles, named, printable
+from spelangy_assets.sources.corpora import Corpus, described
+from spelangy_assets.sources.files import Names, Odd, SnapshotFiles, named, printable
 from spelangy_assets.sources.given_turns import MAX_RTTM_BYTES, read_turns
 from spelangy_assets.sources.manifest_names import ManifestNames
 from spelangy_model.audio.containers import HEAD_BYTES, looks_like_sound
@@ -78,18 +80,22 @@ class Item:
         return PurePosixPath(printable(name or self.source_uri)).suffix
 
 
-def items_of(files: SnapshotFiles, texts: bool = False) -> list[Item]:
-    """Return what a snapshot holds, in a stable order; `texts` as in read_manifests.
+def items_of(files: SnapshotFiles, texts: bool = False, corpus: Corpus | None = None) -> list[Item]:
+    """Return what a snapshot holds, in a stable order; `texts` as in read_manifests, `corpus` one that it is.
 
     Whatever a file, a manifest or a shard holds ends as an item; an OSError of the disk or the service is raised.
     """
     names, odd = files.listing()
-    manifests = manifests_of(names)
+    manifests = manifests_of(names) if corpus is None else corpus.metadata(names)
     shards = {name: _members(files, name) for name in names if name.lower().endswith(".tar")}
     members = {shard: [name.removeprefix(f"{shard}/") for name in _sounds(items)] for shard, items in shards.items()}
     unread: list[BadLine] = []
     opened = _opened(files, manifests, unread)
-    listing = read_manifests(opened, files.roots, texts, ManifestNames(names, members, files.roots))
+    known = ManifestNames(names, members, files.roots)
+    if corpus is None:
+        listing = read_manifests(opened, files.roots, texts, known)
+    else:
+        listing = read_manifests(opened, files.roots, texts, known, partial(corpus.rows, names=Names(names)))
     items: list[Item] = []
     for name in names:
         if name in manifests:
@@ -102,6 +108,8 @@ def items_of(files: SnapshotFiles, texts: bool = False) -> list[Item]:
             items.append(_refused(name, "not_audio", "neither its name nor its content is that of sound"))
     items += _odd(odd)
     items = _with_entries(items, listing)
+    if corpus is not None:
+        items = [replace(item, entry=described(corpus, item.source_uri, item.entry)) for item in items]
     items = _with_turns(files, names, items)
     items += [_bad(line) for line in (*listing.bad, *unread)]
     return deduplicated(items)

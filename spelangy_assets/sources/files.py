@@ -25,7 +25,7 @@ import pyarrow.fs as pafs
 
 from spelangy_assets.execution.stage import InputError
 from spelangy_assets.store.files import Files
-from spelangy_assets.store.fingerprint import digest_of
+from spelangy_assets.store.fingerprint import digest_of, payload_of
 from spelangy_assets.store.names import check_name
 
 _SETTLED_NS = 2_000_000_000
@@ -277,17 +277,21 @@ def checked_sources(snapshots: Mapping[str, Any], others: type | UnionType) -> d
 class FolderSource:
     """A snapshot that is a folder of files, or an s3:// prefix; see SnapshotFiles for what identifies it.
 
-    `texts`: a `text` that any manifest has of a file is what is said in it (see audio_manifests.py). `digests` is a
-    folder in which the digests of files on disk are remembered.
+    `texts`: a `text` that any manifest has of a file is what is said in it (see audio_manifests.py). `corpus`: the
+    public corpus that the files are of (see corpora.py). `digests` is a folder in which the digests of files on disk
+    are remembered.
     """
 
     path: Path | str
     texts: bool = False
     digests: Path | None = field(default=None, compare=False, repr=False)
+    corpus: Any = None
 
     def content_version(self) -> str:
-        """Return the version of the files, and whether their texts are read."""
+        """Return the version of the files, and how they are read."""
         version = SnapshotFiles(self.path, self.digests).version()
+        if self.corpus is not None:
+            return f"{version}+{digest_of([payload_of(self.corpus), self.corpus.VERSION])[:16]}"
         return f"{version}+texts" if self.texts else version
 
 

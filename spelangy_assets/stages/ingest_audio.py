@@ -23,6 +23,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_assets.sources.audio_snapshot import Item, items_of, on_disk
+from spelangy_assets.sources.corpora import CORPORA
 from spelangy_assets.sources.downloads import DownloadedSource, Downloads
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources, named
 from spelangy_assets.sources.given_utterances import Misfit, fit
@@ -124,10 +125,11 @@ KIND = DatasetKind(
 def recordings(snapshots: Mapping[str, Any], *, name: str = "raw_audio", **options: Any) -> Dataset:
     """Return the crawl of recordings whose snapshots are named here, each with what it is read from.
 
-    A source is `Packaged`, `Arriving` (a folder of SPELANGY_SNAPSHOTS/audio), `Downloads` (addresses), or an
+    A source is `Packaged`, `Arriving` (a folder of SPELANGY_SNAPSHOTS/audio), `Downloads` (addresses), a
+    public corpus in such a folder (`LibriSpeech`, `LibriHeavy`, `Emilia`, `Yodas`, `PeoplesSpeech`, `VoxPopuli`), or an
     AudioSource that renders its recordings. `options` are fields of Config.
     """
-    sources = checked_sources(snapshots, Downloads | AudioSource)
+    sources = checked_sources(snapshots, Downloads | CORPORA | AudioSource)
     return dataset(__name__, Config(**options), name=name, sources=sources)
 
 
@@ -139,7 +141,7 @@ def run(ctx: StageContext, config: Config) -> None:
     """Do one unit for so many recordings (see Config)."""
     if isinstance(ctx.source, FolderSource):
         files = SnapshotFiles(ctx.source.path)
-        _ingest_files(ctx, config, files, items_of(files, ctx.source.texts))
+        _ingest_files(ctx, config, files, items_of(files, ctx.source.texts, ctx.source.corpus))
     elif isinstance(ctx.source, DownloadedSource):
         _ingest_files(ctx, config, ctx.source.files, ctx.source.items())
     elif isinstance(ctx.source, AudioSource):
