@@ -136,22 +136,32 @@ def _run(cluster: Cluster, job: Job, record: Path, log: Callable[[str], None]) -
         attempt += 1
         number = _submit(cluster, job, attempt, left)
         log(f"submitted job {number} ({job.name}): {len(left)} of {job.tasks} tasks, log {job.log(attempt, left[0])}")
-        _wait(cluster, job, record, log)
+        said = ""
+        while waiting := _after_a_poll(cluster, job, record):
+            _check(job, attempt, number, set(left) - {task for task, _ in waiting})
+            if (text := _counted(waiting)) != said:
+                log(f"{job.name}: {text}")
+                said = text
         ended = _results(cluster, job, attempt, left)
-        for task, status in ended.items():
-            where = job.log(attempt, task)
-            if status is not None and 0 < status < 128 and status != TEMPORARY and not _SIGNALLED.search(_text(where)):
-                raise SlurmError(f"{job.name}: {_words(where)} (job {number}, task {task}, exit {status}; log {where})")
+        _check(job, attempt, number, left)
         left = [task for task, status in ended.items() if status != 0]
         if not left:
             return
         now = job.progress()
-        fruitless, before = (1, now) if now != before else (fruitless + 1, before)
+        fruitless, before = (0, now) if now != before else (fruitless + 1, before)
         lost = f"{len(left)} tasks of job {number} ended without a result{_states(number)}"
         if fruitless >= cluster.tries:
             where = job.log(attempt, left[0])
             raise SlurmError(f"{job.name}: {lost}, {cluster.tries} times in a row without progress; log {where}")
         log(f"{lost}; submitting them again")
+
+
+def _check(job: Job, attempt: int, number: str, ended: Iterable[int]) -> None:
+    """Raise SlurmError for a task that failed by itself, among those that have left the queue."""
+    for task in ended:
+        status, where = job.status(attempt, task), job.log(attempt, task)
+        if status is not None and 0 < status < 128 and status != TEMPORARY and not _SIGNALLED.search(_text(where)):
+            raise SlurmError(f"{job.name}: {_words(where)} (job {number}, task {task}, exit {status}; log {where})")
 
 
 def _submit(cluster: Cluster, job: Job, attempt: int, tasks: Sequence[int]) -> str:
@@ -160,15 +170,15 @@ def _submit(cluster: Cluster, job: Job, attempt: int, tasks: Sequence[int]) -> s
     # A run inside of an allocation would hand that one's size on to its jobs.
     inherited = {name: value for name, value in os.environ.items() if not _of_an_allocation(name)}
     command = ["sbatch", "--parsable", f"--chdir={Path.cwd()}", "--export=ALL", str(script)]
-    for one in range(cluster.tries):
-        if one and (waiting := _queue(job.name)):
-            return waiting[0][0].partition("_")[0]  # it was accepted, only the reply got lost
+    for _ in range(cluster.tries):
         done = _ask(command, {**inherited, **job.environment})
         if done.returncode == 0:
             return done.stdout.strip().partition(";")[0]
         if not _BUSY.search(done.stderr):
             break
         time.sleep(cluster.poll_s)
+        if _queue(job.name):
+            return "?"  # it was accepted, only the reply got lost
     raise SlurmError(f"{job.name}: sbatch refuses {script}: {' '.join(done.stderr.split())}")
 
 
@@ -176,39 +186,37 @@ def _of_an_allocation(name: str) -> bool:
     return name.startswith("SLURM_") and name != "SLURM_CONF"
 
 
-def _wait(cluster: Cluster, job: Job, record: Path, log: Callable[[str], None]) -> None:
-    """Return when no task of the job is in the queue any more."""
-    said, unanswered = "", 0
-    while True:
+def _after_a_poll(cluster: Cluster, job: Job, record: Path) -> list[tuple[int, str]]:
+    """Wait for the time of one poll; return the tasks that are in the queue then, with their states.
+
+    SlurmError when squeue did not answer for a long time.
+    """
+    for tries_left in reversed(range(10 * cluster.tries)):
         time.sleep(cluster.poll_s)
         record.touch()
         try:
-            waiting = _queue(job.name)
-            unanswered = 0
+            return _queue(job.name)
         except SlurmError:
-            unanswered += 1
-            if unanswered > 10 * cluster.tries:
+            if not tries_left:
                 raise
-            continue
-        if not waiting:
-            return
-        counts = Counter(
-            f"{state.lower()} ({why})" if state == "PENDING" else state.lower() for _, state, why in waiting
-        )
-        if (text := ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))) != said:
-            log(f"{job.name}: {text}")
-            said = text
+    raise AssertionError("tries is at least 1")
 
 
-def _queue(name: str) -> list[tuple[str, str, str]]:
-    """Return the id, state and reason of each task of a job that is in the queue."""
-    listed = _ask(
-        ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", f"--name={name}", "--format=%i|%T|%r"]
-    )
+def _counted(waiting: Iterable[tuple[int, str]]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(Counter(state for _, state in waiting).items()))
+
+
+def _queue(name: str) -> list[tuple[int, str]]:
+    """Return the tasks of a job that are in the queue, each with its state, of a pending one with the reason."""
+    mine = [f"--user={getpass.getuser()}", f"--name={name}"]
+    listed = _ask(["squeue", "--noheader", "--array", *mine, "--format=%i|%T|%r"])
     if listed.returncode != 0:
         raise SlurmError(f"squeue does not answer: {' '.join(listed.stderr.split())}")
-    rows = [line.split("|") for line in listed.stdout.splitlines() if line.count("|") == 2]
-    return [(number.strip(), state.strip(), why.strip()) for number, state, why in rows]
+    found = []
+    for line in listed.stdout.splitlines():
+        number, state, why = (part.strip() for part in line.split("|"))
+        found.append((int(number.partition("_")[2] or 0), f"pending ({why})" if state == "PENDING" else state.lower()))
+    return found
 
 
 def _results(cluster: Cluster, job: Job, attempt: int, tasks: Iterable[int]) -> dict[int, int | None]:

@@ -99,15 +99,18 @@ def preflight(config: Config, execution: Execution) -> None:
 
 
 def run(ctx: StageContext, config: Config) -> None:
-    synthesizer = open_synthesizer(config.synthesizer, ctx.execution.device, ctx.execution.cache_dir)
-    if config.loudness_lufs is not None:
-        synthesizer = LoudnessSynthesizer(synthesizer, config.loudness_lufs)
     parts = [
         (shard, start)
         for shard in ctx.inputs["scripts"].shards("scripts")
         for start in range(0, shard.rows, config.scripts_per_unit)
     ]
-    for unit, (shard, start) in ctx.out.pending(parts):
+    pending = list(ctx.out.pending(parts))
+    if not pending:
+        return
+    synthesizer = open_synthesizer(config.synthesizer, ctx.execution.device, ctx.execution.cache_dir)
+    if config.loudness_lufs is not None:
+        synthesizer = LoudnessSynthesizer(synthesizer, config.loudness_lufs)
+    for unit, (shard, start) in pending:
         with ctx.out.unit(unit) as out:
             scripts = from_table(shard.table().slice(start, config.scripts_per_unit), Script)
             for block in _blocks(scripts, config):

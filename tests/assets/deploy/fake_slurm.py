@@ -63,6 +63,9 @@ def sbatch(words):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+    if (HOME / "lose the reply").exists():
+        (HOME / "lose the reply").unlink()
+        sys.exit("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
     print(number)
 
 

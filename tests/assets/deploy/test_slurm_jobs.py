@@ -53,13 +53,14 @@ def test_each_task_of_an_array_is_run_once(cluster: Cluster, slurm: Any, tmp_pat
 
 
 def test_a_task_that_fails_ends_the_run_with_its_error_and_its_log(cluster: Cluster, slurm: Any):
-    command = 'if [ $task = 1 ]; then echo "pkg.InputError: a.flac: torn" >&2; false; fi'
+    command = 'if [ $task = 1 ]; then echo "pkg.InputError: a.flac: torn" >&2; false; else sleep 300; fi'
     job = job_of(cluster, command, tasks=2)
     with pytest.raises(
         SlurmError, match=r"InputError: a.flac: torn \(job 1, task 1, exit 1; log .*attempt-1-task-1.log\)"
     ):
         run_job(cluster, job, lambda text: None)
     assert [call[0] for call in slurm.calls].count("sbatch") == 1
+    slurm.wait_until_empty()  # the other task is cancelled
 
 
 def test_what_was_killed_is_submitted_again_and_a_preempted_job_waits(cluster: Cluster, slurm: Any, tmp_path: Path):
@@ -111,6 +112,12 @@ def test_a_refused_job_is_told_in_one_line(cluster: Cluster, slurm: Any):
     (slurm.home / "refuse").write_text("sbatch: error: invalid partition\nsbatch: error: batch job submission failed")
     with pytest.raises(SlurmError, match=r"sbatch refuses .*invalid partition sbatch: error: batch job"):
         run_job(cluster, job_of(cluster, "true"), lambda text: None)
+
+
+def test_a_job_whose_acceptance_got_lost_is_not_submitted_twice(cluster: Cluster, slurm: Any, tmp_path: Path):
+    (slurm.home / "lose the reply").touch()
+    run_job(cluster, job_of(cluster, f"echo done >> {tmp_path}/said; sleep 0.6"), lambda text: None)
+    assert (tmp_path / "said").read_text() == "done\n"
 
 
 def test_without_slurm_the_error_names_the_setting(cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
