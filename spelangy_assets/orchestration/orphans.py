@@ -1,4 +1,4 @@
-"""Ends a process when its parent is gone, kills one together with its descendants, and tells whether one is alive.
+"""Ends a process when its parent is gone, kills one together with its descendants, and finds whether one is alive.
 
 Put here: that. Do not put here: how a run whose process was killed is reported (workers.py). A worker that outlived a
 killed `demo`, or a training that the worker started, would keep writing to the files from which the next run resumes.

@@ -6,8 +6,6 @@ SPELANGY_HOME, the installation and the working directory are on a file system t
 `python -m spelangy_assets.orchestration.slurm_work FOLDER TASK` is one task of an array.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys

@@ -1,9 +1,9 @@
-"""Public corpora as they lie on disk: snapshot types that know a corpus's files, licence and languages.
+"""Public corpora in their own layouts: snapshot types that know a corpus's files, licence and languages.
 
 Put here: for each corpus, which of its files hold metadata, and how a record of them becomes lines that
 audio_manifests.py reads. Do not put here: those lines, the finding of sound (audio_snapshot.py), or any download.
 
-A corpus lies in its folder of SPELANGY_SNAPSHOTS/audio, whole or in part, below any folders of its own. The licence is
+A corpus is in its folder of SPELANGY_SNAPSHOTS/audio, whole or in part, below any folders of its own. The licence is
 the one that the corpus states; where a record states one of its own, that counts. A record that cannot be read is a
 reject with file and line.
 """
@@ -102,7 +102,7 @@ class LibriSpeech:
 class LibriHeavy:
     """Libriheavy's cuts (`libriheavy_cuts_*.jsonl.gz`) over the FLAC files of Libri-Light.
 
-    The text is the supervision's own, or the first of its `texts`, as the book has it. A name's `download/librilight/`
+    The text is the supervision's own, or the first of its `texts`, as in the book. A name's `download/librilight/`
     is left out where the file lies without it. English. The recordings are in the public domain; the alignments
     are under Apache-2.0.
     """

@@ -1,4 +1,4 @@
-"""Public corpora as they lie on disk: a tiny folder of each form, read to items with texts, speakers and licences."""
+"""Public corpora in their own layouts: a tiny folder of each form, read to items with texts, speakers and licences."""
 
 from __future__ import annotations
 
