@@ -255,3 +255,61 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm
     yield fake
     for place in fake.queue:
         place.unlink(missing_ok=True)  # its processes are killed
+
+
+@pytest.fixture
+def real_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A real SLURM of one node, this machine, started for the test."""
+    programs = ("munged", "slurmctld", "slurmd", "sbatch")
+    if os.getuid() != 0 or not all(shutil.which(name) for name in programs):
+        pytest.skip("no SLURM to start as root (Debian: munge, slurmctld, slurmd, slurm-client)")
+    with tempfile.TemporaryDirectory(prefix="slurm-") as place:  # a socket's path is short
+        folder = Path(place)
+        folder.chmod(0o755)
+        host, ports = socket.gethostname(), (free_port(), free_port())
+        for name in ("state", "spool"):
+            (folder / name).mkdir()
+        (folder / "key").write_bytes(os.urandom(128))
+        (folder / "key").chmod(0o400)
+        config = folder / "slurm.conf"
+        config.write_text(
+            f"ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmUser=root\n"
+            f"AuthType=auth/munge\nAuthInfo=socket={folder}/socket\n"
+            f"StateSaveLocation={folder}/state\nSlurmdSpoolDir={folder}/spool\n"
+            f"SlurmctldPidFile={folder}/slurmctld.pid\nSlurmdPidFile={folder}/slurmd.pid\n"
+            f"SlurmctldPort={ports[0]}\nSlurmdPort={ports[1]}\n"
+            "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nMpiDefault=none\n"
+            "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\nReturnToService=2\nKillWait=2\n"
+            f"NodeName={host} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} State=UNKNOWN\n"
+            "PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:8\n"
+        )
+        monkeypatch.setenv("SLURM_CONF", str(config))
+        places = {
+            "socket": "socket",
+            "key-file": "key",
+            "pid-file": "pid",
+            "log-file": "munge.log",
+            "seed-file": "seed",
+        }
+        commands = [
+            ["munged", "--foreground", "--force", *(f"--{name}={folder}/{file}" for name, file in places.items())],
+            ["slurmctld", "-D"],
+            ["slurmd", "-D"],
+        ]
+        started: list[subprocess.Popen[bytes]] = []
+        try:
+            for command in commands:
+                with (folder / f"{command[0]}.out").open("wb") as said:
+                    started.append(subprocess.Popen(command, stdout=said, stderr=said))
+                time.sleep(1)
+            deadline = time.monotonic() + 60
+            while "idle" not in subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False).stdout:
+                said = "".join((folder / f"{command[0]}.out").read_text()[-500:] for command in commands)
+                assert time.monotonic() < deadline, said
+                time.sleep(0.5)
+            yield
+        finally:
+            for process in reversed(started):
+                process.terminate()
+            for process in started:
+                process.wait(timeout=30)

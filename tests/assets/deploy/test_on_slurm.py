@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -86,6 +87,36 @@ def test_a_killed_array_resumes_to_the_version_of_one_process(
     assert together.artifact.data_version == alone.artifact.data_version
     assert together.artifact.manifest.counts == alone.artifact.manifest.counts
     assert together.artifact.manifest.units == CLIPS
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_a_real_slurm_does_the_same(
+    home: Path, real_slurm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project_dir: Path
+):
+    """One of the two tasks is killed when the first unit is there."""
+    monkeypatch.setenv("PYTHONPATH", str(project_dir))
+    (tmp_path / "clips.py").write_text(RECIPE)
+    settings = settings_of(home, tmp_path, SPELANGY_STORE=str(tmp_path / "store"))
+
+    def kill_one() -> None:
+        while not list((tmp_path / "store").glob("data/ingest_audio/clips/*/unit-*.json")):
+            time.sleep(0.005)
+        listed = subprocess.run(
+            ["squeue", "-h", "-r", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True
+        )
+        subprocess.run(["scancel", "--signal=KILL", "--full", listed.stdout.split()[0]], check=True)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    said: list[str] = []
+    together = build_clips(tmp_path / "clips.py", settings, said.append)
+    killer.join(timeout=10)
+    assert any("1 tasks of job 1 ended without a result" in line for line in said), said
+    alone = build_clips(
+        tmp_path / "clips.py", Settings.at(tmp_path / "alone", SPELANGY_SNAPSHOTS=str(home / "snapshots"))
+    )
+    assert together.artifact.data_version == alone.artifact.data_version
 
 
 # --- training -----------------------------------------------------------------------------------------------
