@@ -193,7 +193,7 @@ class _SharedPositions(nn.Module):
 class _SharedProjection(nn.Linear):
     """A projection of `_SharedPositions`: one row is computed, the others are views of it."""
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  the name that nn.Linear gives it
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # the name that nn.Linear gives it
         return super().forward(input[:1]).expand(len(input), -1, -1)
 
 
