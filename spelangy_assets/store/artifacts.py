@@ -71,7 +71,7 @@ __all__ = [
 T = TypeVar("T")
 
 _READERS = 16
-_LAYOUT_FILE = "layout.json"
+LAYOUT_FILE = "layout.json"
 _LAYOUT = b'{"layout": 2}'
 _USED_AT_MOST_EVERY = datetime.timedelta(days=1)
 _known_layouts: set[str] = set()  # roots that were looked at, or marked, by this process
@@ -280,7 +280,7 @@ class ArtifactStore:
         """The files below the root. StoreError when a store of another layout lies there."""
         files = self._files
         if self._root not in _known_layouts:
-            found = files.read_if_there(_LAYOUT_FILE)
+            found = files.read_if_there(LAYOUT_FILE)
             folders = [] if found is not None else [n for n, is_folder in files.names("") if is_folder and n[0] != "."]
             if found not in (None, _LAYOUT) or folders:
                 raise StoreError(
@@ -300,7 +300,7 @@ class ArtifactStore:
         """Mark the layout before the first file is written."""
         files = self.files
         if self._root not in _known_layouts:
-            files.replace(_LAYOUT_FILE, _LAYOUT)
+            files.replace(LAYOUT_FILE, _LAYOUT)
             _known_layouts.add(self._root)
 
     # --- versions ---
