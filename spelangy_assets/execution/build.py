@@ -42,12 +42,9 @@ from spelangy_assets.store.artifacts import (
 )
 from spelangy_assets.store.fingerprint import (
     digest_of,
-    fingerprint,
-    identity_of,
     is_ours,
     module_digest,
     outside_modules,
-    payload_of,
 )
 from spelangy_assets.store.forgotten import Forgotten, forgotten_at, reading
 from spelangy_assets.store.manifest import Input, Verdict
@@ -99,9 +96,8 @@ def resolve(
     inputs = {role: read(asset, partition if graph[asset].partition else None) for role, asset in node.inputs.items()}
     recorded = [artifact.as_input(role) for role, artifact in inputs.items()]
     recorded += [read(asset, member_partition).as_input("member") for asset, member_partition in node.members]
-    where = f"{graph.recipe}/{node.name}"
     name, version = stage_name(node.stage), node.stage.VERSION
-    config = identity_of(node.config, where)
+    config = node.identity
     forgotten, read_as = Forgotten(), ""
     if source is not None:
         content = source_version(source)
@@ -124,7 +120,7 @@ def resolve(
             stage=name,
             stage_version=version,
             config_fingerprint=digest_of(config),
-            config=payload_of(node.config, where),
+            config=node.literals,
             inputs=recorded,
             build_key=f"v{version}-{digest_of(key)[:16]}",
             outside=outside_of(node, source),
@@ -293,7 +289,7 @@ def _build(
     if isinstance(source, RemoteSource):
         source.fetch(log, Meter(on_standing).units)
     resolved = resolve(store, graph, node, partition, source)
-    identity, contract = resolved.identity, fingerprint(node.contract)
+    identity, contract = resolved.identity, node.contract_fingerprint
     address = Address(identity.stage, partition)
     if force:
         identity = replace(identity, build_key=_unbuilt(store, address, identity.build_key))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Literal
 
 from spelangy_assets.quality.contracts import Contract
+from spelangy_assets.store.fingerprint import Payload, fingerprint, identity_of, payload_of
 
 Cost = Literal["cheap", "heavy"]
 
@@ -43,6 +45,20 @@ class Node:
     @property
     def stage_name(self) -> str:
         return self.stage.__name__.rsplit(".", 1)[-1]
+
+    @cached_property
+    def identity(self) -> Payload:
+        """What the build keys hold of the config: its literals without those that are at their default."""
+        return identity_of(self.config, self.name)
+
+    @cached_property
+    def literals(self) -> Payload:
+        """The config, whole, in its JSON form."""
+        return payload_of(self.config, self.name)
+
+    @cached_property
+    def contract_fingerprint(self) -> str:
+        return fingerprint(self.contract)
 
     @property
     def parents(self) -> tuple[str, ...]:

@@ -25,7 +25,6 @@ from spelangy_assets.execution.plan import Plan
 from spelangy_assets.execution.status import Status
 from spelangy_assets.execution.targets import Target, parents_of, target_name
 from spelangy_assets.store.artifacts import Artifact
-from spelangy_assets.store.fingerprint import payload_of
 from spelangy_assets.store.manifest import Manifest
 
 # What is read whole whatever the data: its bytes are no amount of work.
@@ -164,7 +163,7 @@ def price_of(
             if node.members:
                 bytes_of[target] = _sum_of(bytes_of.get(parent) for parent in node.members)
             continue
-        config = payload_of(node.config)
+        config = node.literals
         own = [parent for parent in parents_of(graph, node, target[1]) if graph[parent[0]].stage_name not in _MODELS]
         read = _sum_of(bytes_of.get(parent) for parent in own)
         if node.members:
