@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -43,7 +42,6 @@ from spelangy_assets.store.artifacts import (
 from spelangy_assets.store.fingerprint import (
     digest_of,
     is_ours,
-    module_digest,
     outside_modules,
 )
 from spelangy_assets.store.forgotten import Forgotten, forgotten_at, reading
@@ -101,7 +99,7 @@ def resolve(
     forgotten, read_as = Forgotten(), ""
     if source is not None:
         content = source_version(source)
-        read_as = reading(name, version, partition, digest_of(config), content)
+        read_as = reading(name, version, partition, node.config_fingerprint, content)
         forgotten = forgotten_at(store, read_as)
         if forgotten.version:
             recorded.append(Input("forgotten", "", partition, "", forgotten.version))
@@ -119,23 +117,16 @@ def resolve(
         Identity(
             stage=name,
             stage_version=version,
-            config_fingerprint=digest_of(config),
+            config_fingerprint=node.config_fingerprint,
             config=node.literals,
             inputs=recorded,
             build_key=f"v{version}-{digest_of(key)[:16]}",
-            outside=outside_of(node, source),
+            outside={**node.outside, **outside_modules(source)},
         ),
         inputs,
         forgotten,
         read_as,
     )
-
-
-def outside_of(node: Node, source: object = None) -> dict[str, str]:
-    """Return the digests of the modules from outside of the project that make a dataset, by name."""
-    stage = node.stage.__name__
-    digest = "" if is_ours(stage) or stage not in sys.modules else module_digest(stage)
-    return {**({stage: digest} if digest else {}), **outside_modules(node.config, source)}
 
 
 def _unbuilt(store: ArtifactStore, address: Address, build_key: str) -> str:

@@ -16,6 +16,7 @@ from spelangy_assets.execution.stage import InputError
 from spelangy_assets.execution.targets import Partitions, Target, parents_of, target_name, wanted_targets
 from spelangy_assets.quality.contracts import lost_to_a_service
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity, StoreError
+from spelangy_assets.store.at_once import StoreAtOnce
 from spelangy_assets.store.manifest import Input, Manifest
 
 State = Literal["fresh", "shared", "missing", "stale", "failed", "waiting"]
@@ -67,6 +68,7 @@ def status_of(
     source_of: Callable[[Node, str | None], object],
 ) -> list[Status]:
     """Return the state of every dataset that the graph asks for, parents first."""
+    store = StoreAtOnce(store)
     found: dict[Target, Status] = {}
     shared: dict[Target, Artifact] = {}
     for name, partition in wanted_targets(graph, partitions):
