@@ -18,6 +18,7 @@ class SettingsError(ValueError):
     """A variable of the environment with a value that it cannot have. The text names the variable and the cure."""
 
 
+TRACKERS = ("wandb", "mlflow")  # open_trackers of spelangy_model/train/step_log.py starts these
 PACKAGE_FOLDER = Path(__file__).resolve().parent
 
 
@@ -37,12 +38,15 @@ class Settings:
     device      SPELANGY_DEVICE     cpu or cuda
     executor    SPELANGY_EXECUTOR   in_process, or multiprocess: steps of a run in processes of their own
     workers     SPELANGY_WORKERS    how many of those at once; default 2
+    readers     SPELANGY_READERS    threads a process that decode sound ahead of a model; default 4 on a GPU, else 0
     store_budget_gb  SPELANGY_STORE_BUDGET_GB  the check of `pipeline_metrics` warns above it; default none
     ray_address  SPELANGY_RAY  a Ray cluster over which stages share their units: auto or an address; default none
     slurm       SPELANGY_SLURM      a TOML file of what a SLURM cluster's jobs ask for (docs/slurm.md); default none
     allow_generated_code  SPELANGY_ALLOW_GENERATED_CODE  yes or no: whether Python that a model wrote may run here, as
                 the task humaneval does; default no
     accelerate_config  SPELANGY_ACCELERATE_CONFIG  a file of `accelerate config`; empty: one process, launched directly
+    trackers    SPELANGY_TRACKERS   experiment trackers that get each step of a training, by comma: wandb, mlflow;
+                default none
     """
 
     home: Path
@@ -56,11 +60,13 @@ class Settings:
     device: str = "cpu"
     executor: str = "in_process"
     workers: int = 2
+    readers: int = 0
     store_budget_gb: float = math.inf
     ray_address: str = ""
     slurm: str = ""
     allow_generated_code: bool = False
     accelerate_config: str = ""
+    trackers: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -102,11 +108,22 @@ class Settings:
             device=env.get("SPELANGY_DEVICE") or "cpu",
             executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
             workers=int(_number(env, "SPELANGY_WORKERS", "2", "a whole number from 1 on", whole=True)),
+            readers=int(
+                _number(
+                    env,
+                    "SPELANGY_READERS",
+                    "0" if (env.get("SPELANGY_DEVICE") or "cpu") == "cpu" else "4",
+                    "a whole number from 0 on",
+                    whole=True,
+                    least=0,
+                )
+            ),
             ray_address=env.get("SPELANGY_RAY") or "",
             slurm=str(Path(env["SPELANGY_SLURM"]).absolute()) if env.get("SPELANGY_SLURM") else "",
             store_budget_gb=_number(env, "SPELANGY_STORE_BUDGET_GB", "inf", "a number of gigabytes above 0"),
             allow_generated_code=_one_of(env, "SPELANGY_ALLOW_GENERATED_CODE", ("no", "yes")) == "yes",
             accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",
+            trackers=_some_of(env, "SPELANGY_TRACKERS", TRACKERS),
             environment=env,
         )
 
@@ -119,13 +136,24 @@ def _one_of(env: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
     return value
 
 
-def _number(env: Mapping[str, str], name: str, default: str, meaning: str, whole: bool = False) -> float:
-    """Return a variable's value as a number above 0; SettingsError, with its meaning, when it is none."""
+def _some_of(env: Mapping[str, str], name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a variable's values, written with commas between; SettingsError when one is none of them."""
+    found = tuple(value.strip() for value in env.get(name, "").split(",") if value.strip())
+    if not set(found) <= set(values):
+        raise SettingsError(f"{name} is {env[name]!r}; it may name {' and '.join(values)}, separated by commas")
+    return found
+
+
+def _number(
+    env: Mapping[str, str], name: str, default: str, meaning: str, whole: bool = False, least: float = math.ulp(0.0)
+) -> float:
+    """Return a variable's value as a number from `least` on, by default above 0; SettingsError, with its meaning, when
+    it is none."""
     written = env.get(name) or default
     try:
         value = int(written) if whole else float(written)
     except ValueError:
-        value = 0
-    if not value > 0:
+        value = -1
+    if not value >= least:
         raise SettingsError(f"{name} is {written!r}; it is {meaning}")
     return value

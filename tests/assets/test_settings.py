@@ -2,10 +2,12 @@
 
 import errno
 import math
+from pathlib import Path
 
 import pytest
 
 from spelangy_assets.cli import main as command_line
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.report import transcript_files
 from spelangy_assets.settings import Settings, SettingsError
 
@@ -13,6 +15,7 @@ from spelangy_assets.settings import Settings, SettingsError
 def test_each_variable_has_a_default():
     settings = Settings.from_environment({})
     assert (settings.workers, settings.store_budget_gb, settings.executor) == (2, math.inf, "in_process")
+    assert (settings.readers, Settings.from_environment({"SPELANGY_DEVICE": "cuda"}).readers) == (0, 4)
     given = Settings.from_environment({"SPELANGY_WORKERS": "7", "SPELANGY_STORE_BUDGET_GB": "1.5"})
     assert (given.workers, given.store_budget_gb) == (7, 1.5)
 
@@ -24,6 +27,8 @@ def test_each_variable_has_a_default():
         *(("SPELANGY_STORE_BUDGET_GB", value) for value in ("abc", "0", "-1", "nan", "10 GB")),
         ("SPELANGY_EXECUTOR", "ray"),
         ("SPELANGY_HOME", "/data/what?"),
+        ("SPELANGY_TRACKERS", "wandb,comet"),
+        *(("SPELANGY_READERS", value) for value in ("-1", "x", "1.5")),
     ],
 )
 def test_a_value_that_cannot_be_is_named_in_one_line(
@@ -36,6 +41,20 @@ def test_a_value_that_cannot_be_is_named_in_one_line(
     said = capsys.readouterr().err
     assert said.startswith(f"spelangy: {name} is ")
     assert said.count("\n") == 1
+
+
+def test_trackers_write_below_the_home_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WANDB_DIR", "/elsewhere")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert "MLFLOW_TRACKING_URI" not in Installation(Settings.at(tmp_path)).child_environment()
+    tracked = Settings.at(tmp_path, SPELANGY_TRACKERS="wandb, mlflow")
+    assert tracked.trackers == ("wandb", "mlflow")
+    places = Installation(tracked).child_environment()
+    assert places["WANDB_DIR"] == "/elsewhere"
+    assert places["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/trackers/mlflow.db"
+    assert (tmp_path / "trackers").is_dir()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
