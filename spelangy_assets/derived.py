@@ -21,6 +21,7 @@ from spelangy_assets.stages import (
     generate_answers,
     judge_answers,
     measure_speech,
+    pack_conversations,
     round_trip,
     text_skill,
     tokenize_chunks,
@@ -44,6 +45,7 @@ from spelangy_assets.stages.leaderboard import RunRow, SystemRow, TokenSetRow
 from spelangy_assets.stages.list_answers import accepted_answers
 from spelangy_assets.stages.roll_up import corpus
 from spelangy_assets.stages.speak import spoken
+from spelangy_assets.stages.tokenize_conversations import conversation_tokens
 from spelangy_assets.stages.tokenize_questions import question_codes
 from spelangy_model.audio.chunking import ChunkRule
 from spelangy_model.data.interleave import Interleaving, Sampling
@@ -268,6 +270,49 @@ def train(
         "text_tokenizer": mix.inputs["text_tokenizer"],
     }
     return dataset(train_lm.__name__, config, name=name, inputs=inputs)
+
+
+@word
+def finetune(
+    run: Dataset,
+    conversations: Dataset | Sequence[Dataset],
+    *,
+    name: str,
+    tokens: Tokens | None = None,
+    row_tokens: int = 256,
+    template: str = pack_conversations.Config.template,
+    spoken_share: float = 1.0,
+    seed: int = 0,
+    **options: Any,
+) -> Dataset:
+    """Return a run that goes on from `run` on conversations, with the loss on answers alone.
+
+    It is a run like any other: trained by the same loop on rows of the same type. `conversations` are one set or
+    several, each of their conversations once in the rows, which the steps read again from the first after the last.
+    `tokens`: the tokenizers of a run that was trained elsewhere; else those of its mix. `row_tokens`, `template` and
+    `spoken_share` are fields of stages/pack_conversations.py's Config, `options` of stages/train_lm.py's; with
+    `lora_rank` low-rank adapters are trained, and merged into the weights of the run that is published.
+    """
+    sets = [conversations] if isinstance(conversations, Dataset) else list(conversations)
+    if not sets:
+        raise TypeError("name at least one set of conversations")
+    speech = tokens.speech if tokens else _tokenizer_of(run, "speech_tokenizer")
+    text = tokens.text if tokens else _tokenizer_of(run, "text_tokenizer")
+    inputs: dict[str, Dataset] = {"text_tokenizer": text, "speech_tokenizer": speech}
+    for place, one in enumerate(sets):
+        inputs[f"{pack_conversations.SOURCES}{place}"] = corpus(conversation_tokens(one, speech, text))
+    config = pack_conversations.Config(row_tokens=row_tokens, seed=seed, template=template, spoken_share=spoken_share)
+    label = "_".join(one.label for one in sets)
+    rows = dataset(pack_conversations.__name__, config, name=f"{label}_rows", label=label, inputs=inputs)
+    return train(rows, base=run, name=name, seed=seed, **options)
+
+
+def _tokenizer_of(run: Dataset, role: str) -> Dataset:
+    """Return the tokenizer of a run's mix. ValueError for a run without one."""
+    mix = run.inputs.get("mix")
+    if mix is None or role not in mix.inputs:
+        raise ValueError(f"{run.name} has no mix with a {role}: give tokens=lab.Tokens(speech=..., text=...)")
+    return mix.inputs[role]
 
 
 def named_run(run: Dataset, arm: str, seed: int = 0) -> Dataset:

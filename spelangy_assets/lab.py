@@ -9,6 +9,7 @@ from spelangy_assets.derived import (
     Tokens,
     adopted_chunks,
     chunks,
+    finetune,
     leaderboard,
     measured,
     mix,
@@ -41,6 +42,7 @@ from spelangy_assets.stages.text_skill import TaskChoice
 from spelangy_assets.stages.text_tokenizer import Pretrained, Trained, text_tokenizer
 from spelangy_assets.stages.tokenizer_corpus import tokenizer_speech
 from spelangy_assets.stages.write_benchmark import QuestionSet, questions
+from spelangy_assets.stages.write_conversations import ConversationFile, conversations
 from spelangy_assets.stages.write_krist import krist
 from spelangy_assets.stages.write_talk import held_out_talk
 from spelangy_model.audio.chunking import Sentences, Turns
@@ -54,6 +56,7 @@ __all__ = [
     "Ablation",
     "Arriving",
     "Checkpoint",
+    "ConversationFile",
     "Dataset",
     "DatasetKind",
     "Dnsmos",
@@ -82,9 +85,11 @@ __all__ = [
     "adopted_chunks",
     "checkpoint",
     "chunks",
+    "conversations",
     "corpus",
     "dataset",
     "documents",
+    "finetune",
     "held_out_talk",
     "hypotheses",
     "krist",

@@ -18,6 +18,7 @@ from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.recipes.miniature import MINIATURE, MINIATURE_LOW
 from spelangy_assets.recipes.paper import PAPER
+from spelangy_assets.recipes.posttrain import POSTTRAIN, POSTTRAIN_TINY
 from spelangy_assets.recipes.sample import SAMPLE, TINY
 from spelangy_assets.recipes.tokenizer import TOKENIZER
 from spelangy_assets.settings import Settings
@@ -43,7 +44,8 @@ def own_recipes(modules: Sequence[str]) -> list[Recipe]:
 
 def known_recipes() -> dict[str, Recipe]:
     """Return all recipes by name. ValueError for a name that two of them have."""
-    known = {recipe.name: recipe for recipe in (*RECIPES, MINIATURE, MINIATURE_LOW, TINY, TOKENIZER)}
+    others = (MINIATURE, MINIATURE_LOW, TINY, TOKENIZER, POSTTRAIN, POSTTRAIN_TINY)
+    known = {recipe.name: recipe for recipe in (*RECIPES, *others)}
     for recipe in own_recipes(Settings.from_environment().recipe_modules):
         if known.setdefault(recipe.name, recipe) is not recipe:
             raise ValueError(f"two recipes are called {recipe.name!r}: give yours another name")

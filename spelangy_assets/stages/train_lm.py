@@ -55,6 +55,7 @@ class Config(TrainingOptions):
             raise ValueError(f"no preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
         if self.preset:
             refuse_idle(self, "for a new model, which draws all of its embeddings", "new_embeddings")
+            refuse_idle(self, "for a new model, whose weights are all trained", "lora_rank")
 
 
 CONTRACT = Contract(
@@ -94,6 +95,8 @@ def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError for a GPU, or a package for it, that is asked for and is not there."""
     if lacking := missing("accelerate"):  # else a process of its own would find out
         raise PreflightError(lacking)
+    if config.lora_rank and (lacking := missing("peft")):
+        raise PreflightError(f"lora_rank: {lacking}")
     if config.fused_loss:
         if not execution.device.startswith("cuda"):
             raise PreflightError("fused_loss runs on GPUs alone: set SPELANGY_DEVICE to cuda, or fused_loss to False")
