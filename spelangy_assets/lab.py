@@ -13,6 +13,7 @@ from spelangy_assets.derived import (
     leaderboard,
     measured,
     mix,
+    post_training,
     speech,
     train,
 )
@@ -30,6 +31,7 @@ from spelangy_assets.stages.ingest_pages import pages
 from spelangy_assets.stages.ingest_texts import texts
 from spelangy_assets.stages.measure_speech import Config as Measures
 from spelangy_assets.stages.mine_quest import quest
+from spelangy_assets.stages.perturb_questions import perturbed
 from spelangy_assets.stages.recognize import hypotheses
 from spelangy_assets.stages.reconstruct_speech import reconstruction
 from spelangy_assets.stages.roll_up import corpus
@@ -46,6 +48,7 @@ from spelangy_assets.stages.write_conversations import ConversationFile, convers
 from spelangy_assets.stages.write_krist import krist
 from spelangy_assets.stages.write_talk import held_out_talk
 from spelangy_model.audio.chunking import Sentences, Turns
+from spelangy_model.audio.perturbations import BandLimit, Noise, Speed
 from spelangy_model.audio.speech_quality import Dnsmos
 from spelangy_model.data.interleave import Sampling
 from spelangy_model.text.quality import C4, FineWeb, GopherQuality, GopherRepetition
@@ -55,6 +58,7 @@ __all__ = [
     "C4",
     "Ablation",
     "Arriving",
+    "BandLimit",
     "Checkpoint",
     "ConversationFile",
     "Dataset",
@@ -67,6 +71,7 @@ __all__ = [
     "GopherRepetition",
     "Judging",
     "Measures",
+    "Noise",
     "Packaged",
     "Pretrained",
     "QuestionSet",
@@ -75,6 +80,7 @@ __all__ = [
     "RoundTrip",
     "Sampling",
     "Sentences",
+    "Speed",
     "TaskChoice",
     "TextFields",
     "TextResult",
@@ -97,6 +103,8 @@ __all__ = [
     "measured",
     "mix",
     "pages",
+    "perturbed",
+    "post_training",
     "quest",
     "questions",
     "reconstruction",

@@ -1,4 +1,4 @@
-"""Fine-tuning is the same loop from a checkpoint: on conversations, with all weights or adapters, resumable to the bit."""
+"""Fine-tuning is the same loop from a checkpoint: on conversations, all weights or adapters, resumable to the bit."""
 
 import dataclasses
 import json
