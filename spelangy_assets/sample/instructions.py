@@ -2,7 +2,8 @@
 
 Put here: their wording, and which entities each side has. Do not put here: speech, or records of a stage.
 
-An instruction is a question on a fact and the form that its answer shall have: one word, or a sentence. The entities
+An instruction is a question on a fact, with the form that its answer shall have: one word, or a sentence that states
+the fact; a plain question is answered as in the pages of the world, "The answer is ...". The entities
 are split in two halves of each domain. Training asks about one half in the wordings of training texts; the judged
 instructions ask about the other half, where `new_wording` has questions that occur in no training data and forms in
 words that no training instruction has. So no judged question and no judged fact is in the post-training.
@@ -13,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spelangy_assets.sample.render import ask, pick, state
+from spelangy_assets.sample.render import answer_sentence, ask, pick, state
 from spelangy_assets.sample.world import Entity, Fact, World
 from spelangy_model.rng import stable_codes, stable_hash, stable_order, stable_rng
 
 FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "plain": (("{question}",), ("{question}",)),
     "one_word": (
         ("{question} Answer in one word.", "In one word, {question}", "{question} Say just the word."),
         ("{question} I want a single word.",),
@@ -82,7 +84,9 @@ def judged_instructions(world: World, seed: int) -> list[Instruction]:
 def _instruction(world: World, fact: Fact, split: str, question: str, form: str, wording: str) -> Instruction:
     asked = question if wording.startswith("{question}") else question[0].lower() + question[1:]
     text = wording.replace("{question}", asked)
-    if form == "one_word":
+    if form == "plain":
+        answers = (answer_sentence(world, fact),)
+    elif form == "one_word":
         answers = (f"{fact.value[0].upper()}{fact.value[1:]}.",)
     else:
         answers = tuple(state(fact, one) for one in fact.relation.wordings("statements", "heard", "text_only"))

@@ -149,7 +149,7 @@ def _message_turns(record: dict[str, Any], path: Path) -> Turns:
         role, audio = str(one.get("role")), one.get("audio")
         if audio and role == USER:
             sound = path.parent / str(audio)
-            if not sound.is_file():
+            if not sound.resolve().is_relative_to(path.parent.resolve()) or not sound.is_file():
                 raise ConversationError("missing_audio", f"there is no recording {audio!r} beside the file")
             turns.append(GivenTurn(role, str(one.get("content") or ""), sound))
         else:
