@@ -3,7 +3,7 @@
 Put here: their wording, and which entities each side has. Do not put here: speech, or records of a stage.
 
 An instruction is a question on a fact, with the form that its answer shall have: one word, or a sentence that states
-the fact; a plain question is answered as in the pages of the world, "The answer is ...". The entities
+the fact of "it"; a plain question is answered as in the pages of the world, "The answer is ...". The entities
 are split in two halves of each domain. Training asks about one half in the wordings of training texts; the judged
 instructions ask about the other half, where `new_wording` has questions that occur in no training data and forms in
 words that no training instruction has. So no judged question and no judged fact is in the post-training.
@@ -87,8 +87,9 @@ def _instruction(world: World, fact: Fact, split: str, question: str, form: str,
     if form == "plain":
         answers = (answer_sentence(world, fact),)
     elif form == "one_word":
-        answers = (f"{fact.value[0].upper()}{fact.value[1:]}.",)
+        answers = (fact.value,)
     else:
-        answers = tuple(state(fact, one) for one in fact.relation.wordings("statements", "heard", "text_only"))
+        wordings = fact.relation.wordings("statements", "heard", "text_only")
+        answers = tuple(state(fact, one, pronoun) for pronoun in (True, False) for one in wordings)
     text_id = stable_hash("instruction", world.digest, text, *answers)
     return Instruction(text_id, split, form, text, answers, fact.relation.name, fact.entity.name)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
@@ -56,16 +56,16 @@ class TunedRun:
 class Config:
     """The runs in the order of their roles, and the comparisons of their instruction following.
 
-    `perturbations` are the splits whose sound is perturbed; the ranking is by the others. `shown_instructions` are
-    drawn for the page, with what each arm's first run answers.
+    `perturbations` are the splits whose sound is perturbed; the ranking is by the others. `title` heads the page, which
+    shows what each arm's first run answers to so many `shown_instructions`, drawn by the seed.
     """
 
     runs: tuple[TunedRun, ...]
     perturbations: tuple[str, ...] = ()
     ablations: tuple[Ablation, ...] = ()
-    shown_instructions: int = 20
     title: str = "After post-training"
     seed: int = 0
+    shown_instructions: ClassVar[int] = 20
 
     @property
     def arms(self) -> list[Arm]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
@@ -26,9 +26,9 @@ _AT_ONCE = 256  # conversations held as sound
 
 @dataclass(frozen=True)
 class Config:
-    """A conversation with a turn longer than `max_turn_s` of sound is dropped."""
+    """All follows from the inputs. A conversation with a turn longer than `max_turn_s` of sound is dropped."""
 
-    max_turn_s: float = 60.0
+    max_turn_s: ClassVar[float] = 60.0
 
 
 CONTRACT = Contract(
@@ -73,17 +73,15 @@ KIND = DatasetKind(
 
 
 @word
-def conversation_tokens(
-    conversations: Dataset, speech_tokenizer: Dataset, text_tokenizer: Dataset, **options: Any
-) -> Dataset:
-    """Return conversations as tokens. `options` are fields of Config."""
+def conversation_tokens(conversations: Dataset, speech_tokenizer: Dataset, text_tokenizer: Dataset) -> Dataset:
+    """Return conversations as tokens."""
     inputs = {
         "conversations": conversations,
         "speech_tokenizer": speech_tokenizer,
         "text_tokenizer": text_tokenizer,
     }
     label = conversations.label
-    return dataset(__name__, Config(**options), name=f"{label}_tokens", label=label, inputs=inputs)
+    return dataset(__name__, Config(), name=f"{label}_tokens", label=label, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:
