@@ -22,6 +22,7 @@ from spelangy_assets.stages import (
     judge_answers,
     measure_speech,
     pack_conversations,
+    prefer_answers,
     round_trip,
     text_skill,
     tokenize_chunks,
@@ -46,6 +47,7 @@ from spelangy_assets.stages.leaderboard import RunRow, SystemRow, TokenSetRow
 from spelangy_assets.stages.list_answers import accepted_answers
 from spelangy_assets.stages.perturb_questions import perturbed
 from spelangy_assets.stages.post_training import TunedRun
+from spelangy_assets.stages.prefer_answers import preferred_answers
 from spelangy_assets.stages.roll_up import corpus
 from spelangy_assets.stages.speak import spoken
 from spelangy_assets.stages.tokenize_conversations import conversation_tokens
@@ -525,9 +527,10 @@ def post_training(
     `board` is the leaderboard of the runs that were fine-tuned, whose evaluations stand for pretraining; `tuned` are
     the runs of `lab.finetune` by the names of its arms, in the order of their seeds. Each answers the spoken and the
     written `instructions` (`lab.questions`) in words, in the template that it was trained on, and with `perturbations`
-    `perturbed_questions` drawn recordings (0: all) with each of them. `generation`: limits and the judge. `ablations`
-    are planned comparisons of how instructions are followed, tested together (Holm); `options` are fields of
-    stages/post_training.py's Config.
+    `perturbed_questions` drawn recordings (0: all) with each of them. `ablations` are planned comparisons of how
+    instructions are followed, tested together (Holm). `generation`: limits, and the judge, which is asked about each
+    answer alone and, for each ablation, which of the two arms' answers is better, in both orders. `options` are fields
+    of stages/post_training.py's Config.
     """
     rows = board.config.runs if isinstance(board.config, leaderboard_stage.Config) else ()
     generation = generation or Generation()
@@ -539,6 +542,7 @@ def post_training(
     accepted = accepted_answers(instructions)
     inputs: dict[str, Dataset] = {"questions": asked}
     runs: list[TunedRun] = []
+    firsts: dict[str, Dataset] = {}  # the answers of each arm's first run
     for arm, given in tuned.items():
         several = [given] if isinstance(given, Dataset) else list(given)
         places = [place for place, row in enumerate(rows) if row.arm == arm]
@@ -561,6 +565,7 @@ def post_training(
                     whole_reply=True,
                 ),
             )
+            firsts.setdefault(arm, answers)
             inputs[f"eval.{len(runs)}"] = board.inputs[f"eval.{place}"]
             inputs[f"judged.{len(runs)}"] = judged_answers(answers, accepted, judge_answers.Config(generation.judge))
             runs.append(TunedRun(rows[place].label, arm))
@@ -570,6 +575,10 @@ def post_training(
                 f"the ablation {one.intervention!r} compares {one.before} with {one.after} by {one.metric}: here it "
                 f"takes the metric {FOLLOWING} and two of the arms {', '.join(tuned)}"
             )
+    if generation.judge is not None:
+        prefers = prefer_answers.Config(generation.judge)
+        for place, one in enumerate(ablations):
+            inputs[f"preferred.{place}"] = preferred_answers(firsts[one.after], firsts[one.before], accepted, prefers)
     config = post_training_stage.Config(
         tuple(runs), tuple(one.split for one in perturbations), tuple(ablations), **options
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from spelangy_assets.report.comparisons import ArmComparison, seeds_note, sentence, would_take
 from spelangy_assets.report.leaderboard_page import Ablation
@@ -83,8 +83,10 @@ def post_training_markdown(
         [[_split_name(split), *(values.get((name, split), "-") for name in names)] for split in of_splits],
         numbers=range(1, len(names) + 1),
     )
-    planned = [pair for pair in comparisons if pair.planned]
-    lines = [f"* {_change(pair, ablations)}: {pair.verdict}. {sentence(pair)}. {would_take(pair)}" for pair in planned]
+    lines = [
+        f"* {row['change']}: {row['verdict']}. {row['sentence']}. {row['would_take']}{row['preference']}"
+        for row in (_planned(pair, ablations, metrics) for pair in comparisons if pair.planned)
+    ]
     return "\n\n".join(
         part for part in (table, ranks_sentence(correlation, len(arms)), by_split, "\n".join(lines)) if part
     )
@@ -121,20 +123,34 @@ def post_training_page(
             )
             for split in dict.fromkeys(metric.metric for metric in splits)
         ],
-        planned=[_planned(pair, ablations) for pair in comparisons if pair.planned],
+        planned=[_planned(pair, ablations, metrics) for pair in comparisons if pair.planned],
         others=[sentence(pair) for pair in comparisons if not pair.planned],
         seeds_note=seeds_note([pair for pair in comparisons if pair.planned]),
         shown=shown,
     )
 
 
-def _planned(pair: ArmComparison, ablations: Sequence[Ablation]) -> dict[str, Any]:
+def _planned(pair: ArmComparison, ablations: Sequence[Ablation], metrics: Sequence[Metric]) -> dict[str, str]:
     return {
         "change": _change(pair, ablations),
         "verdict": pair.verdict,
         "sentence": sentence(pair),
         "would_take": would_take(pair),
+        "preference": _preference(pair, metrics),
     }
+
+
+def _preference(pair: ArmComparison, metrics: Sequence[Metric]) -> str:
+    """Return what the judge prefers, as text; empty: it was not asked."""
+    subject = f"{pair.first} over {pair.second}"
+    found = {one.metric: one for one in metrics if one.subject == subject}
+    if "preference.win_rate" not in found:
+        return ""
+    wins, place = found["preference.win_rate"], found["preference.place_share"]
+    return (
+        f" The judge prefers {pair.first} in {_share(wins.value, wins.low, wins.high)} of {wins.count} answers, where "
+        f"neither counts half; in {100 * place.value:.1f}% its verdict followed the order, and counts as neither."
+    )
 
 
 def _change(pair: ArmComparison, ablations: Sequence[Ablation]) -> str:

@@ -4,19 +4,21 @@ Put here: gathering the judged answers, comparing arms on the same instructions,
 generation and judging (the stages above do), statistics (spelangy_model/eval/stats.py) or layout (report/).
 
 Inputs, numbered as the config lists the runs: `eval.N` (spoken QA of the run before fine-tuning), `judged.N` (its
-answers to instructions after it); `questions`, the instructions. Output: arms(TunedArm), comparisons(ArmComparison),
-metrics(Metric), post_training.md, post_training.html.
+answers to instructions after it); `questions`, the instructions; with a judge `preferred.N`, which answers it prefers
+of the two arms of ablation N. Output: arms(TunedArm), comparisons(ArmComparison), metrics(Metric), post_training.md,
+post_training.html.
 
     instructions.{exact_match, contained, judged}     of spoken instructions whose sound is as recorded
     instructions.SPLIT.exact_match                    by split, perturbations among them
     instructions.written.exact_match                  the same instructions as text
     rank_correlation (subject `arms`)                 of pretraining spoken QA with exact match
+    preference.* (subject `AFTER over BEFORE`)        of the judge (stages/prefer_answers.py)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from spelangy_assets.execution.dataset import DatasetKind
@@ -97,7 +99,7 @@ KIND = DatasetKind(
     description="Fine-tuned arms beside their spoken QA at pretraining, with rank correlation; a page and its numbers.",
     contract=CONTRACT,
     kinds=("html",),
-    takes={"eval": "scores", "judged": "judged_answers", "questions": SpokenQuestion},
+    takes={"eval": "scores", "judged": "judged_answers", "questions": SpokenQuestion, "preferred": "preferred_answers"},
 )
 
 
@@ -127,7 +129,16 @@ def run(ctx: StageContext, config: Config) -> None:
         arms = [_arm(arm, Answers(before), after) for arm in config.arms]
         comparisons = compare_arms(after, config.arms, config.ablations, FOLLOWING)
         correlation = _correlation(config, Answers(before), after)
-        metrics = [*_metrics(config, judged, after), *_ranks(correlation, len(arms))]
+        metrics = [
+            *_metrics(config, judged),
+            *_ranks(correlation, len(arms)),
+            *(
+                replace(metric, subject=f"{one.after} over {one.before}")
+                for place, one in enumerate(config.ablations)
+                if f"preferred.{place}" in ctx.inputs
+                for metric in ctx.inputs[f"preferred.{place}"].records("metrics", Metric)
+            ),
+        ]
         shown = _shown(ctx, config, judged)
         parts = (arms, metrics, comparisons, config.ablations, correlation)
         with ctx.out.unit(unit) as out:
@@ -228,7 +239,7 @@ def _ranks(correlation: Interval, arms: int) -> Iterator[Metric]:
     yield Metric(ALL_ARMS, "rank_correlation", correlation.value, correlation.low, correlation.high, arms)
 
 
-def _metrics(config: Config, judged: dict[str, list[JudgedAnswer]], after: Replies) -> Iterator[Metric]:
+def _metrics(config: Config, judged: dict[str, list[JudgedAnswer]]) -> Iterator[Metric]:
     import numpy as np
 
     from spelangy_model.eval.stats import mean_of

@@ -27,6 +27,7 @@ from spelangy_assets.stages.post_training import Replies
 from spelangy_model.eval.stats import Interval
 from spelangy_model.records import Metric
 from spelangy_model.rng import stable_rng
+from spelangy_model.text.llm import LanguageModel
 
 PLANNED = lab.Ablation("Quest", "fine", "quest", "with Quest", metric=FOLLOWING)
 
@@ -97,6 +98,25 @@ def test_the_page_shows_both_scores_the_ranks_and_escapes_what_was_answered() ->
     assert "with Quest: seen in these models" in text
 
 
+def test_what_the_judge_prefers_stands_beside_the_comparison() -> None:
+    replies = Replies({"fine": judged(0.2, "fine"), "quest": judged(0.6, "quest")}, ["noise-10db"])
+    pairs = compare_arms(replies, [Arm("fine", ("fine",)), Arm("quest", ("quest",))], [PLANNED], FOLLOWING)
+    of_judge = [
+        Metric("quest over fine", "preference.win_rate", 0.62, 0.55, 0.69, 400),
+        Metric("quest over fine", "preference.place_share", 0.2, 0.16, 0.24, 400),
+    ]
+    text = post_training_markdown(ARMS, [*METRICS, *of_judge], pairs, [PLANNED], Interval(0.8, 0.2, 1.0))
+    assert "prefers quest in 62.0% (55.0 to 69.0) of 400 answers" in text
+    assert "in 20.0% its verdict followed the order" in text
+    tuned = {arm: POSTTRAIN[f"tuned_{arm}"] for arm in ("fine", "quest")}
+    judging = lab.Generation(judge=LanguageModel(name="judge"))
+    board = lab.post_training(
+        SAMPLE["leaderboard"], tuned, POSTTRAIN["held_out_instructions"], generation=judging, ablations=(PLANNED,)
+    )
+    pair = board.inputs["preferred.0"].inputs
+    assert (pair["first"].name, pair["second"].name) == ("answers_tuned_quest", "answers_tuned_fine")
+
+
 @pytest.mark.parametrize(
     ("found", "words"),
     [
@@ -132,9 +152,7 @@ def test_a_board_of_what_was_not_fine_tuned_is_refused_in_one_line() -> None:
         lab.post_training(board, {"best": tuned}, instructions)
     with pytest.raises(RecipeError, match="run_fine was not fine-tuned on conversations"):
         lab.post_training(board, {"fine": SAMPLE["run_fine"]}, instructions)
-    with pytest.raises(
-        RecipeError, match=r"here it takes the metric instructions\.exact_match and two of the arms fine"
-    ):
+    with pytest.raises(RecipeError, match=r"takes the metric instructions\.exact_match and two of the arms fine"):
         lab.post_training(board, {"fine": tuned}, instructions, ablations=(replace(PLANNED, metric=ACCURACY),))
     with pytest.raises(RecipeError, match="'Quest' is of fine-tuned runs: give it to post_training"):
         lab.leaderboard(
