@@ -189,7 +189,7 @@ class SampleInstructions:
         """Return all as one part."""
         return [("sample-world:instructions", self.conversations)]
 
-    def read(self, part: str, environment: Mapping[str, str]) -> Iterator[GivenConversation]:
+    def records(self, part: str, environment: Mapping[str, str]) -> Iterator[GivenConversation]:
         """Yield the instructions, each with the first of its answers."""
         world = open_world(self.world)
         for index, one in enumerate(training_instructions(world, self.seed, self.conversations)):

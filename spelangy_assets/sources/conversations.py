@@ -29,6 +29,6 @@ class ConversationSource(Protocol):
         """Return the parts, each with how many records it has."""
         ...
 
-    def read(self, part: str, environment: Mapping[str, str]) -> Iterator[GivenConversation | Reject]:
+    def records(self, part: str, environment: Mapping[str, str]) -> Iterator[GivenConversation | Reject]:
         """Yield the conversations of a part in order; a record that is none as a reject, with its reason."""
         ...

@@ -97,6 +97,9 @@ def preflight(config: Config, execution: Execution) -> None:
         raise PreflightError(lacking)
     if config.lora_rank and (lacking := missing("peft")):
         raise PreflightError(f"lora_rank: {lacking}")
+    for tracker in execution.trackers:
+        if lacking := missing(tracker):
+            raise PreflightError(f"SPELANGY_TRACKERS: {lacking}")
     if config.fused_loss:
         if not execution.device.startswith("cuda"):
             raise PreflightError("fused_loss runs on GPUs alone: set SPELANGY_DEVICE to cuda, or fused_loss to False")
@@ -240,4 +243,6 @@ def _spec(ctx: StageContext, config: Config, mix: Artifact, base: Artifact | Non
         "tokenizer": str(text_tokenizer),
         "device": ctx.execution.device,
         "checkpoint_every": _CHECKPOINT_EVERY,
+        "trackers": list(ctx.execution.trackers),
+        "title": ctx.out.title,
     }

@@ -91,7 +91,7 @@ class ConversationFile:
         except ConversationFileError as error:
             raise SourceUnavailable(f"the conversations {self.name!r}: {error}") from error
 
-    def read(self, part: str, environment: Mapping[str, str]) -> Iterator[GivenConversation | Reject]:
+    def records(self, part: str, environment: Mapping[str, str]) -> Iterator[GivenConversation | Reject]:
         """Yield the records of a part."""
         return read_part(self._path(environment), self.format, part, self.licence)
 
@@ -203,7 +203,9 @@ def run(ctx: StageContext, config: Config) -> None:
     )
     for unit, (source, part, start) in ctx.out.pending(blocks):
         with ctx.out.unit(unit) as out:
-            for given in itertools.islice(source.read(part, environment), start, start + config.conversations_per_unit):
+            for given in itertools.islice(
+                source.records(part, environment), start, start + config.conversations_per_unit
+            ):
                 out.read(1)
                 made = given if isinstance(given, Reject) else _turns(synthesizer, config, source.name, given)
                 if isinstance(made, Reject):

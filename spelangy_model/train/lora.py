@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def add_adapters(model: PreTrainedModel, rank: int, alpha: float, seed: int) -> Any:
+def add_adapters(model: PreTrainedModel, rank: int, alpha: int, seed: int) -> Any:
     """Put adapters beside all linear layers but the output layer, in place; return what merges them.
 
     Only they have gradients then. Their draw depends on `seed` alone.

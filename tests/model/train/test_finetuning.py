@@ -152,11 +152,11 @@ def test_adapters_are_merged_into_a_plain_model_that_answers_alike(spec: TrainSp
     pytest.importorskip("peft")
     folder = Path(spec.init_checkpoint)
     model, before = load_model(folder), load_model(folder)
-    adapted = add_adapters(model, 4, 16.0, seed=0)
+    adapted = add_adapters(model, 4, 16, seed=0)
     trained = trained_parameters(model)
     assert all("lora" in name for name in trained)
     assert not any("lm_head" in name for name in trained)
-    again = trained_parameters(add_adapters(load_model(folder), 4, 16.0, seed=0).get_base_model())
+    again = trained_parameters(add_adapters(load_model(folder), 4, 16, seed=0).get_base_model())
     assert all(torch.equal(one, again[name]) for name, one in trained.items())
     with torch.no_grad():
         for number, parameter in enumerate(trained.values()):
@@ -178,6 +178,6 @@ def test_what_adapters_cannot_be_put_into_is_refused(spec: TrainSpec) -> None:
     with pytest.raises(SpecError, match="start from init_checkpoint"):
         dataclasses.replace(spec, init_checkpoint="", init_preset="tiny", tokenizer="text", lora_rank=4)
     with pytest.raises(ValueError, match="lora_alpha does nothing where all weights are trained"):
-        dataclasses.replace(spec, lora_alpha=8.0)
+        dataclasses.replace(spec, lora_alpha=8)
     with pytest.raises(SpecError, match="lora_rank is 0"):
         dataclasses.replace(spec, lora_rank=-1)
