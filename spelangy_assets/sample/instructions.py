@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spelangy_assets.sample.render import answer_sentence, ask, pick, state
-from spelangy_assets.sample.world import Entity, Fact, World
+from spelangy_assets.sample.world import Entity, Fact, Use, World
 from spelangy_model.rng import stable_codes, stable_hash, stable_order, stable_rng
 
 FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -30,6 +30,10 @@ FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 """By form: the wordings of training, and those of judged instructions in a new wording."""
+
+
+# By split: the use of its questions' wordings, and which wordings of a form it takes.
+_JUDGED: tuple[tuple[str, Use, int], ...] = (("seen_wording", "heard", 0), ("new_wording", "evaluation", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def judged_instructions(world: World, seed: int) -> list[Instruction]:
     """Return two instructions a fact of the judged half, one a split: seen_wording and new_wording."""
     found = []
     for fact in (fact for entity in halves(world, seed)[1] for fact in world.facts_of(entity)):
-        for split, use, place in (("seen_wording", "heard", 0), ("new_wording", "evaluation", 1)):
+        for split, use, place in _JUDGED:
             rng = stable_rng(seed, "judged_instruction", split, fact.entity.name, fact.relation.name)
             question = ask(fact, pick(rng, fact.relation.wordings("questions", use)))
             form = pick(rng, tuple(FORMS))

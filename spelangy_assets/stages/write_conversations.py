@@ -203,9 +203,8 @@ def run(ctx: StageContext, config: Config) -> None:
     )
     for unit, (source, part, start) in ctx.out.pending(blocks):
         with ctx.out.unit(unit) as out:
-            for given in itertools.islice(
-                source.records(part, environment), start, start + config.conversations_per_unit
-            ):
+            records = source.records(part, environment)
+            for given in itertools.islice(records, start, start + config.conversations_per_unit):
                 out.read(1)
                 made = given if isinstance(given, Reject) else _turns(synthesizer, config, source.name, given)
                 if isinstance(made, Reject):
