@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spelangy_assets.execution.dataset import Dataset, dataset, with_companions, word
-from spelangy_assets.report.comparisons import TALK
+from spelangy_assets.report.comparisons import FOLLOWING, TALK
 from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.stages import (
     account_speech,
@@ -21,6 +21,8 @@ from spelangy_assets.stages import (
     generate_answers,
     judge_answers,
     measure_speech,
+    pack_conversations,
+    prefer_answers,
     round_trip,
     text_skill,
     tokenize_chunks,
@@ -31,6 +33,7 @@ from spelangy_assets.stages import (
 )
 from spelangy_assets.stages import leaderboard as leaderboard_stage
 from spelangy_assets.stages import mix as mix_stage
+from spelangy_assets.stages import post_training as post_training_stage
 from spelangy_assets.stages.chunk_speech import cut_chunks
 from spelangy_assets.stages.cover_topics import topics
 from spelangy_assets.stages.evaluate import evaluation
@@ -42,10 +45,16 @@ from spelangy_assets.stages.generate_answers import answers_of_run, answers_of_s
 from spelangy_assets.stages.judge_answers import judged_answers
 from spelangy_assets.stages.leaderboard import RunRow, SystemRow, TokenSetRow
 from spelangy_assets.stages.list_answers import accepted_answers
+from spelangy_assets.stages.perturb_questions import perturbed
+from spelangy_assets.stages.post_training import TunedRun
+from spelangy_assets.stages.prefer_answers import preferred_answers
 from spelangy_assets.stages.roll_up import corpus
 from spelangy_assets.stages.speak import spoken
+from spelangy_assets.stages.tokenize_conversations import conversation_tokens
 from spelangy_assets.stages.tokenize_questions import question_codes
 from spelangy_model.audio.chunking import ChunkRule
+from spelangy_model.audio.perturbations import Perturbation
+from spelangy_model.data.conversations import TEMPLATES
 from spelangy_model.data.interleave import Interleaving, Sampling
 from spelangy_model.data.mixture import Mixture, Proportion, Source
 from spelangy_model.text.llm import LanguageModel, LanguageModelChoice
@@ -270,6 +279,49 @@ def train(
     return dataset(train_lm.__name__, config, name=name, inputs=inputs)
 
 
+@word
+def finetune(
+    run: Dataset,
+    conversations: Dataset | Sequence[Dataset],
+    *,
+    name: str,
+    tokens: Tokens | None = None,
+    row_tokens: int = 256,
+    template: str = pack_conversations.Config.template,
+    spoken_share: float = 1.0,
+    seed: int = 0,
+    **options: Any,
+) -> Dataset:
+    """Return a run that goes on from `run` on conversations, with the loss on answers alone.
+
+    It is a run like any other: trained by the same loop on rows of the same type. `conversations` are one set or
+    several, each of their conversations once in the rows, which the steps read again from the first after the last.
+    `tokens`: the tokenizers of a run that was trained elsewhere; else those of its mix. `row_tokens`, `template` and
+    `spoken_share` are fields of stages/pack_conversations.py's Config, `options` of stages/train_lm.py's; with
+    `lora_rank` low-rank adapters are trained, and merged into the weights of the run that is published.
+    """
+    sets = [conversations] if isinstance(conversations, Dataset) else list(conversations)
+    if not sets:
+        raise TypeError("name at least one set of conversations")
+    speech = tokens.speech if tokens else _tokenizer_of(run, "speech_tokenizer")
+    text = tokens.text if tokens else _tokenizer_of(run, "text_tokenizer")
+    inputs: dict[str, Dataset] = {"text_tokenizer": text, "speech_tokenizer": speech}
+    for place, one in enumerate(sets):
+        inputs[f"{pack_conversations.SOURCES}{place}"] = corpus(conversation_tokens(one, speech, text))
+    config = pack_conversations.Config(row_tokens=row_tokens, seed=seed, template=template, spoken_share=spoken_share)
+    label = "_".join(one.label for one in sets)
+    rows = dataset(pack_conversations.__name__, config, name=f"{label}_rows", label=label, inputs=inputs)
+    return train(rows, base=run, name=name, seed=seed, **options)
+
+
+def _tokenizer_of(run: Dataset, role: str) -> Dataset:
+    """Return the tokenizer of a run's mix. ValueError for a run without one."""
+    mix = run.inputs.get("mix")
+    if mix is None or role not in mix.inputs:
+        raise ValueError(f"{run.name} has no mix with a {role}: give tokens=lab.Tokens(speech=..., text=...)")
+    return mix.inputs[role]
+
+
 def named_run(run: Dataset, arm: str, seed: int = 0) -> Dataset:
     """Return a run with the name of its arm, where it has none; so its mix. `seed`: which of the arm's runs it is."""
     if run.name:
@@ -334,6 +386,8 @@ def leaderboard(
     """
     judging = judging or Judging()
     for ablation in ablations:
+        if ablation.metric == FOLLOWING:
+            raise ValueError(f"the ablation {ablation.intervention!r} is of fine-tuned runs: give it to post_training")
         if ablation.metric.startswith(TALK) and judging.talk is None:
             raise ValueError(
                 f"the ablation {ablation.intervention!r} is tested by {ablation.metric}, and no talk is held out: "
@@ -453,6 +507,82 @@ def leaderboard(
         **options,
     )
     return dataset(leaderboard_stage.__name__, config, name=name, inputs=inputs)
+
+
+@word
+def post_training(
+    board: Dataset,
+    tuned: Mapping[str, Dataset | Sequence[Dataset]],
+    instructions: Dataset,
+    *,
+    perturbations: Sequence[Perturbation] = (),
+    perturbed_questions: int = 0,
+    generation: Generation | None = None,
+    ablations: Sequence[Ablation] = (),
+    name: str = "post_training",
+    **options: Any,
+) -> Dataset:
+    """Return the board of fine-tuned arms: each beside its spoken QA at pretraining, with the rank correlation.
+
+    `board` is the leaderboard of the runs that were fine-tuned, whose evaluations stand for pretraining; `tuned` are
+    the runs of `lab.finetune` by the names of its arms, in the order of their seeds. Each answers the spoken and the
+    written `instructions` (`lab.questions`) in words, in the template that it was trained on, and with `perturbations`
+    `perturbed_questions` drawn recordings (0: all) with each of them. `ablations` are planned comparisons of how
+    instructions are followed, tested together (Holm). `generation`: limits, and the judge, which is asked about each
+    answer alone and, for each ablation, which of the two arms' answers is better, in both orders. `options` are fields
+    of stages/post_training.py's Config.
+    """
+    rows = board.config.runs if isinstance(board.config, leaderboard_stage.Config) else ()
+    generation = generation or Generation()
+    seed = generation.seed
+    if perturbations:
+        asked = perturbed(instructions, *perturbations, seed=seed, max_questions=perturbed_questions)
+    else:
+        asked = instructions
+    accepted = accepted_answers(instructions)
+    inputs: dict[str, Dataset] = {"questions": asked}
+    runs: list[TunedRun] = []
+    firsts: dict[str, Dataset] = {}  # the answers of each arm's first run
+    for arm, given in tuned.items():
+        several = [given] if isinstance(given, Dataset) else list(given)
+        places = [place for place, row in enumerate(rows) if row.arm == arm]
+        if len(places) != len(several):
+            raise ValueError(f"the arm {arm!r} has {len(several)} fine-tuned runs, and {len(places)} on {board.name}")
+        for place, run in zip(places, several, strict=True):
+            packing = run.inputs["mix"].config if "mix" in run.inputs else None
+            if not isinstance(packing, pack_conversations.Config):
+                raise ValueError(f"{run.name} was not fine-tuned on conversations: give a run of lab.finetune")
+            tokenizer = run.inputs["mix"].inputs["speech_tokenizer"]
+            answers = answers_of_run(
+                run,
+                asked,
+                question_codes(asked, tokenizer, name=f"{asked.label}_codes"),
+                generate_answers.Config(
+                    max_answer_tokens=generation.max_answer_tokens,
+                    max_questions=generation.max_questions,
+                    seed=seed,
+                    answer_prefix=TEMPLATES[packing.template].answer_prefix,
+                    whole_reply=True,
+                ),
+            )
+            firsts.setdefault(arm, answers)
+            inputs[f"eval.{len(runs)}"] = board.inputs[f"eval.{place}"]
+            inputs[f"judged.{len(runs)}"] = judged_answers(answers, accepted, judge_answers.Config(generation.judge))
+            runs.append(TunedRun(rows[place].label, arm))
+    for one in ablations:
+        if one.metric != FOLLOWING or not {one.before, one.after} <= set(tuned):
+            raise ValueError(
+                f"the ablation {one.intervention!r} compares {one.before} with {one.after} by {one.metric}: here it "
+                f"takes the metric {FOLLOWING} and two of the arms {', '.join(tuned)}"
+            )
+    if generation.judge is not None:
+        prefers = prefer_answers.Config(generation.judge)
+        for place, one in enumerate(ablations):
+            inputs[f"preferred.{place}"] = preferred_answers(firsts[one.after], firsts[one.before], accepted, prefers)
+    config = post_training_stage.Config(
+        tuple(runs), tuple(one.split for one in perturbations), tuple(ablations), **options
+    )
+    return dataset(post_training_stage.__name__, config, name=name, inputs=inputs)
 
 
 def _speech_tokenizer(run: Dataset, arms: Mapping[str, Any]) -> Dataset:

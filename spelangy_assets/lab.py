@@ -9,9 +9,11 @@ from spelangy_assets.derived import (
     Tokens,
     adopted_chunks,
     chunks,
+    finetune,
     leaderboard,
     measured,
     mix,
+    post_training,
     speech,
     train,
 )
@@ -30,6 +32,7 @@ from spelangy_assets.stages.ingest_pages import pages
 from spelangy_assets.stages.ingest_texts import texts
 from spelangy_assets.stages.measure_speech import Config as Measures
 from spelangy_assets.stages.mine_quest import quest
+from spelangy_assets.stages.perturb_questions import perturbed
 from spelangy_assets.stages.recognize import hypotheses
 from spelangy_assets.stages.reconstruct_speech import reconstruction
 from spelangy_assets.stages.roll_up import corpus
@@ -42,9 +45,11 @@ from spelangy_assets.stages.text_skill import TaskChoice
 from spelangy_assets.stages.text_tokenizer import Pretrained, Trained, text_tokenizer
 from spelangy_assets.stages.tokenizer_corpus import tokenizer_speech
 from spelangy_assets.stages.write_benchmark import QuestionSet, questions
+from spelangy_assets.stages.write_conversations import ConversationFile, conversations
 from spelangy_assets.stages.write_krist import krist
 from spelangy_assets.stages.write_talk import held_out_talk
 from spelangy_model.audio.chunking import Sentences, Turns
+from spelangy_model.audio.perturbations import BandLimit, Noise, Speed
 from spelangy_model.audio.speech_quality import Dnsmos
 from spelangy_model.data.interleave import Sampling
 from spelangy_model.text.quality import C4, FineWeb, GopherQuality, GopherRepetition
@@ -54,7 +59,9 @@ __all__ = [
     "C4",
     "Ablation",
     "Arriving",
+    "BandLimit",
     "Checkpoint",
+    "ConversationFile",
     "Dataset",
     "DatasetKind",
     "Dnsmos",
@@ -68,6 +75,7 @@ __all__ = [
     "LibriHeavy",
     "LibriSpeech",
     "Measures",
+    "Noise",
     "Packaged",
     "PeoplesSpeech",
     "Pretrained",
@@ -77,6 +85,7 @@ __all__ = [
     "RoundTrip",
     "Sampling",
     "Sentences",
+    "Speed",
     "TaskChoice",
     "TextFields",
     "TextResult",
@@ -89,9 +98,11 @@ __all__ = [
     "adopted_chunks",
     "checkpoint",
     "chunks",
+    "conversations",
     "corpus",
     "dataset",
     "documents",
+    "finetune",
     "held_out_talk",
     "hypotheses",
     "krist",
@@ -99,6 +110,8 @@ __all__ = [
     "measured",
     "mix",
     "pages",
+    "perturbed",
+    "post_training",
     "quest",
     "questions",
     "reconstruction",

@@ -31,6 +31,7 @@ class Settings:
     snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages,texts}/NAME/...; default HOME/snapshots
     snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further snapshots, PREFIX/{audio,pages,texts}/NAME/
     benchmarks  SPELANGY_BENCHMARKS  question files that a recipe names (docs/questions.md); default none
+    (conversations of one's own)  SPELANGY_CONVERSATIONS  their folder (docs/post_training.md); default none
     (recipe `paper`)  SPELANGY_PINS  a JSON file of the digests of what it names (recipes/pins.py); default none
     checkpoints  SPELANGY_CHECKPOINTS  models made elsewhere that a recipe adopts, NAME/...; default HOME/checkpoints
     recipes     SPELANGY_RECIPES    the recipes that `dagster dev` loads, by comma; default sample,paper

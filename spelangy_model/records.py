@@ -335,6 +335,26 @@ class Script:
     robots: Annotated[str, "as in Page"] = ""
 
 
+# --- conversations ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationTurn:
+    """A turn of a conversation, the i-th: instructions with their answers, for post-training."""
+
+    conversation_id: Annotated[str, "turns of one conversation are consecutive rows of one shard"]
+    index: Annotated[int, pa.int32(), "position in the conversation, from 0"]
+    role: Annotated[str, "system, user or assistant; the last turn is the assistant's"]
+    source: Annotated[str, "the name of its set in the recipe"]
+    source_uri: Annotated[str, "file and record, as NAME#line 3; or what rendered it"]
+    licence: str
+    voice: Annotated[str, "who says it; recorded: it came with its sound; empty: it is written alone"]
+    accent: Annotated[str, "as voice"]
+    text: Annotated[str, "the written form; empty: its sound alone is known"]
+    spoken_text: Annotated[str, "what the TTS read; equal to text for a recording, empty where nothing is spoken"]
+    audio: Annotated[Audio, "of no bytes where the turn is written alone"]
+
+
 # --- tokens -----------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,19 @@ from xml.sax.saxutils import escape
 from spelangy_assets.recipes.sample import SAMPLE
 
 WIDTH, GAP_X, HEIGHT, GAP_Y, TOP = 168, 46, 30, 14, 64
-GROUPS = ["crawl", "transcripts", "chunks", "synthetic", "tokenizers", "tokens", "corpora", "mixes", "runs", "evals"]
+GROUPS = [
+    "crawl",
+    "transcripts",
+    "chunks",
+    "synthetic",
+    "conversations",
+    "tokenizers",
+    "tokens",
+    "corpora",
+    "mixes",
+    "runs",
+    "evals",
+]
 FILLS = {"raw_audio": "#d7e8f7", "raw_pages": "#dff0d8", None: "#f4e7c8"}
 CHARACTER = 7.2  # the width of a character at font size 13
 LEGEND = {"raw_audio": "per audio snapshot", "raw_pages": "per page snapshot", None: "not partitioned"}

@@ -24,6 +24,7 @@ STATED = {
     "pyannote.audio": "MIT (its LICENSE file)",
     "liger-kernel": "BSD-2-Clause (its LICENSE file)",
     "datatrove": "Apache-2.0 (its LICENSE file)",
+    "peft": "Apache-2.0 (its LICENSE file)",
     "accelerate": "Apache-2.0",
 }
 

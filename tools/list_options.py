@@ -69,6 +69,7 @@ REASONS = {
     ("recognize.Config", "*"): "recognizers with other windows",
     ("Voice", "*"): "voices that keep their pace and pitch",
     ("train_lm.Config", "compile"): "benchmarks/gpu.py",
+    ("prefer_answers.Config", "*"): "boards of post-training with a judge",
     ("write_talk.Config", "*"): "talk in voices of another engine",
     ("adopt_checkpoint.Config", "holds"): "given by lab.checkpoint",
     **{

@@ -26,6 +26,8 @@ PACKAGED = {
     "miniature_low": "miniature:MINIATURE_LOW",
     "tiny": "sample:TINY",
     "tokenizer": "tokenizer:TOKENIZER",
+    "posttrain": "posttrain:POSTTRAIN",
+    "posttrain_tiny": "posttrain:POSTTRAIN_TINY",
 }
 _DIGEST = "#sha256="
 

@@ -20,6 +20,7 @@ from spelangy_model.records import CONTEXT_SENTENCES, Int32
 ACCURACY, GAP = "sqa.all.accuracy", "gap.reverse_kl"
 PROBABILITY, TALK = "sqa.all.probability", "talk."
 HEARING_GAIN = "talk.hearing_gain"
+FOLLOWING = "instructions.exact_match"  # of fine-tuned runs, on the board of post-training alone
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ INSTRUMENTS: Mapping[str, Instrument] = {
     "sqa.all.log_probability": Instrument("spoken QA, log-probability of the right answer", "nats"),
     GAP: Instrument("modality gap, reverse KL", "nats", higher_is_better=False),
     HEARING_GAIN: Instrument("hearing gain", "nats a token"),
+    FOLLOWING: Instrument("instructions followed, exact match", "points", 100),
     **{
         f"talk.{way}_{count}.loss": Instrument(
             f"loss on talk after {count} {way} sentence{'' if count == 1 else 's'}",

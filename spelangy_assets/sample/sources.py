@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Literal
+from typing import Literal, TypeVar
 
+from spelangy_assets.sample.instructions import judged_instructions, training_instructions
 from spelangy_assets.sample.render import (
+    BenchmarkQuestion,
     answer_sentence,
     ask,
     benchmark_questions,
@@ -26,10 +28,14 @@ from spelangy_assets.sample.worlds import open_world
 from spelangy_assets.sources.questions import Asked
 from spelangy_assets.sources.talk import Passage
 from spelangy_assets.sources.texts import Sentence, SourceUnavailable
+from spelangy_model.data.conversation_files import GivenConversation, GivenTurn
+from spelangy_model.eval.distractors import four_options
+from spelangy_model.eval.question_files import RawQuestion
 from spelangy_model.records import CONTEXT_SENTENCES
 from spelangy_model.rng import stable_hash, stable_rng
 
 SentenceKind = Literal["word_salad", "talk", "questions"]
+Q = TypeVar("Q", BenchmarkQuestion, Asked)
 HELD_OUT = 1_000_000_000  # documents of training texts count from 0
 
 
@@ -150,14 +156,7 @@ class SampleWorld:
 
     def read(self, seed: int, environment: Mapping[str, str]) -> tuple[list[Asked], dict[str, int]]:
         """Return the questions, split by split where the limit thins them out; none is dropped."""
-        questions = benchmark_questions(open_world(self.world), seed)
-        if limit := self.max_questions_per_split:
-            chosen = []
-            for split in dict.fromkeys(question.split for question in questions):
-                members = [question for question in questions if question.split == split]
-                kept = min(limit, len(members))
-                chosen += [members[index * len(members) // kept] for index in range(kept)]
-            questions = chosen
+        questions = _thinned(benchmark_questions(open_world(self.world), seed), self.max_questions_per_split)
         return [
             Asked(
                 benchmark=self.name,
@@ -171,3 +170,81 @@ class SampleWorld:
             )
             for one in questions
         ], {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleInstructions:
+    """So many instructions on a world's facts with their answers, for post-training (sample/instructions.py)."""
+
+    world: str
+    seed: int
+    conversations: int
+    name: str = "sample_instructions"
+
+    def check(self, environment: Mapping[str, str]) -> None:
+        """Raise SourceUnavailable when the installed world is another one."""
+        _check(self.world)
+
+    def parts(self, environment: Mapping[str, str]) -> list[tuple[str, int]]:
+        """Return all as one part."""
+        return [("sample-world:instructions", self.conversations)]
+
+    def records(self, part: str, environment: Mapping[str, str]) -> Iterator[GivenConversation]:
+        """Yield the instructions, each with the first of its answers."""
+        world = open_world(self.world)
+        for index, one in enumerate(training_instructions(world, self.seed, self.conversations)):
+            turns = (GivenTurn("user", one.text), GivenTurn("assistant", one.answers[0]))
+            yield GivenConversation(f"{index}", f"{part}/{index}", "Apache-2.0", turns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedInstructions:
+    """The held-out instructions of `SampleInstructions` of the same seed, as questions whose answers are in words.
+
+    `max_questions_per_split` is as in `SampleWorld`. A right answer has the form that was asked for.
+    """
+
+    world: str
+    instructions_seed: int
+    name: str = "instructions"
+    max_questions_per_split: int = 0
+
+    def check(self, environment: Mapping[str, str]) -> None:
+        """Raise SourceUnavailable when the installed world is another one."""
+        _check(self.world)
+
+    def read(self, seed: int, environment: Mapping[str, str]) -> tuple[list[Asked], dict[str, int]]:
+        """Return the instructions; the other options are answers to others of the relation and the form."""
+        found = judged_instructions(open_world(self.world), self.instructions_seed)
+        raw = [RawQuestion(one.text_id, one.text, one.answers, f"{one.form} {one.relation}") for one in found]
+        of_id = {one.text_id: one for one in found}
+        questions, dropped = four_options(raw, seed)
+        asked = []
+        for question in questions:
+            one = of_id[question.raw.question_id]
+            asked.append(
+                Asked(
+                    benchmark=self.name,
+                    text_id=one.text_id,
+                    split=one.split,
+                    question=one.text,
+                    options=question.options,
+                    answer_index=question.answer_index,
+                    relation=one.relation,
+                    cluster=one.entity,
+                    answers=one.answers,
+                )
+            )
+        return _thinned(asked, self.max_questions_per_split), dropped
+
+
+def _thinned(asked: list[Q], limit: int) -> list[Q]:
+    """Return at most `limit` questions of each split, at equal distances; 0 takes all."""
+    if not limit:
+        return asked
+    chosen: list[Q] = []
+    for split in dict.fromkeys(question.split for question in asked):
+        members = [question for question in asked if question.split == split]
+        kept = min(limit, len(members))
+        chosen += [members[index * len(members) // kept] for index in range(kept)]
+    return chosen

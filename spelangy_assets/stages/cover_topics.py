@@ -70,7 +70,10 @@ KIND = DatasetKind(
     description="Which topics {texts} is about.",
     contract=contracts.METRICS,
     cost="heavy",
-    takes={"texts": ("speech_tokens", "text_tokens", SpokenQuestion), "text_tokenizer": "text_tokenizer"},
+    takes={
+        "texts": ("speech_tokens", "conversation_tokens", "text_tokens", SpokenQuestion),
+        "text_tokenizer": "text_tokenizer",
+    },
     makes="topics",
 )
 

@@ -76,7 +76,7 @@ KIND = DatasetKind(
     contract=contracts.METRICS,
     takes={
         "mix": PackedRow,
-        "speech": "speech_tokens",
+        "speech": ("speech_tokens", "conversation_tokens"),
         "text": "text_tokens",
         "questions": SpokenQuestion,
         "text_tokenizer": "text_tokenizer",

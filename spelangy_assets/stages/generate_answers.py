@@ -24,6 +24,7 @@ from spelangy_assets.stages.score_system import asked_blocks, questions_of
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.audio.io import decode_flac
 from spelangy_model.eval.systems import AnsweringSystem, Asked, GeneratingSystem, SystemUnavailable
+from spelangy_model.options import refuse_idle
 from spelangy_model.records import GeneratedAnswer, Question, QuestionCodes, SpokenQuestion
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ TABLES: dict[str, type] = {"answers": GeneratedAnswer}
 class Config:
     """`max_answer_tokens` is the limit of one answer. `max_questions` draws so many recordings by id, 0 takes all.
 
-    `answer_prefix` is as in stages/evaluate.py. `system` answers instead of a run, with a prefix of its own.
+    `answer_prefix` is as in stages/evaluate.py, or that of the template that a run was fine-tuned on. `whole_reply`: an
+    answer is all that the run writes until it ends, not the first sentence. `system` answers instead of a run, with a
+    prefix of its own.
     """
 
     max_answer_tokens: int = 32
@@ -45,10 +48,13 @@ class Config:
     seed: int = 0
     answer_prefix: str = "The answer is"
     system: AnsweringSystem | None = None
+    whole_reply: bool = False
 
     def __post_init__(self) -> None:
         if self.max_answer_tokens < 1:
             raise ValueError(f"max_answer_tokens={self.max_answer_tokens}: an answer has at least one token")
+        if self.system is not None:
+            refuse_idle(self, "for another system, which ends its answers itself", "whole_reply")
 
 
 CONTRACT = Contract(
@@ -124,7 +130,10 @@ def _ask_run(ctx: StageContext, config: Config, blocks: Sequence[Sequence[str]])
     rows = {row.question_id: row for row in ctx.inputs["questions"].records("questions", Question)}
     place = {question_id: number for number, question_id in enumerate(rows)}
     heard = [sorted(block, key=place.__getitem__) for block in blocks]
-    texts = list({rows[one].text_id: one for one in itertools.chain.from_iterable(heard)}.values())
+    first: dict[str, str] = {}  # recording of each text: a question is before its perturbed recordings
+    for one, row in rows.items():
+        first.setdefault(row.text_id, one)
+    texts = [first[text] for text in dict.fromkeys(rows[one].text_id for one in itertools.chain.from_iterable(heard))]
     read = [texts[start : start + len(heard[0])] for start in range(0, len(texts), len(heard[0]))] if texts else []
     works = [*(("speech", block) for block in heard), *(("text", block) for block in read)]
     pending = list(ctx.out.pending(works))
@@ -159,7 +168,8 @@ def _answers(
         else text_prompt(layout, tokenizer, row.question, prefix, ())
         for row in asked
     ]
-    return answer_prompts(checkpoint.model, layout, tokenizer, prompts, prefix, config.max_answer_tokens)
+    limits = config.max_answer_tokens, config.whole_reply
+    return answer_prompts(checkpoint.model, layout, tokenizer, prompts, prefix, *limits)
 
 
 def _ask_system(ctx: StageContext, config: Config, chosen: AnsweringSystem, blocks: Sequence[Sequence[str]]) -> None:

@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
@@ -406,6 +406,14 @@ class Measured:
         )
 
 
+class MeasuredArms(Protocol):
+    """Metrics of arms item by item."""
+
+    def measured(self, arm: Arm, metric: str) -> Measured | None:
+        """Return a metric of an arm; None where the arm, or a run of it, does not have it."""
+        ...
+
+
 class Answers:
     """Scores by run and system: of the spoken questions, and of runs those of held-out talk.
 
@@ -435,8 +443,9 @@ class Answers:
                 np.array([row.cluster_id for row in talks[0]]),
                 values[0, :, 1],
             )
-        answered = self.scores[arm.runs[0]]
-        value = _VALUES[metric]
+        if metric not in _VALUES:  # of the board of post-training
+            return None
+        answered, value = self.scores[arm.runs[0]], _VALUES[metric]
         values = np.array([[value(row) for row in self.scores[run]] for run in arm.runs], float)
         if not values.size or np.isnan(values).any():
             return None
@@ -457,8 +466,10 @@ _VALUES: Mapping[str, Callable[[QuestionScore], float]] = {
 }
 
 
-def compare_arms(answers: Answers, arms: Sequence[Arm], ablations: Sequence[Ablation]) -> list[ArmComparison]:
-    """Return the ablations, each by its metric (after - before) with a verdict, then all other pairs by accuracy.
+def compare_arms(
+    answers: MeasuredArms, arms: Sequence[Arm], ablations: Sequence[Ablation], exploratory: str = ACCURACY
+) -> list[ArmComparison]:
+    """Return the ablations, each by its metric (after - before) with a verdict, then all other pairs by `exploratory`.
 
     Of those the better arm is first. A pair is compared on the questions that both answered; one that cannot be (fewer
     than two clusters, or a metric that an arm lacks) is left out. The ablations' p-values are adjusted together.
@@ -467,7 +478,8 @@ def compare_arms(answers: Answers, arms: Sequence[Arm], ablations: Sequence[Abla
 
     known = {arm.name: arm for arm in arms}
     alpha = ALPHA / max(1, len(ablations))
-    noise = {metric: _seed_noise(answers, arms, metric) for metric in {ACCURACY, *(row.metric for row in ablations)}}
+    metrics = {exploratory, *(row.metric for row in ablations)}
+    noise = {metric: _seed_noise(answers, arms, metric) for metric in metrics}
 
     def compared(metric: str, first: Arm, second: Arm, effect: float = math.nan) -> ArmComparison | None:
         return _comparison(answers, metric, first, second, alpha, effect, noise[metric])
@@ -492,13 +504,13 @@ def compare_arms(answers: Answers, arms: Sequence[Arm], ablations: Sequence[Abla
                 verdict=verdict(p_adjusted, same_adjusted, ALPHA),
             )
         )
-    named = {frozenset((row.before, row.after)) for row in ablations if row.metric == ACCURACY}
+    named = {frozenset((row.before, row.after)) for row in ablations if row.metric == exploratory}
     for one, other in combinations(arms, 2):
         if frozenset((one.name, other.name)) in named:
             continue
-        found = compared(ACCURACY, one, other)
+        found = compared(exploratory, one, other)
         if found is not None and found.difference < 0:
-            found = compared(ACCURACY, other, one)
+            found = compared(exploratory, other, one)
         if found is not None:
             judged.append(found)
     return judged
@@ -592,7 +604,7 @@ def _means(answers: Answers, arm: Arm, metric: str) -> np.ndarray:
     return np.array([]) if found is None else found.means
 
 
-def _seed_noise(answers: Answers, arms: Sequence[Arm], metric: str) -> SeedNoise | None:
+def _seed_noise(answers: MeasuredArms, arms: Sequence[Arm], metric: str) -> SeedNoise | None:
     """Return the noise between seeds of a metric, by all arms that have several; None where no arm has."""
     from spelangy_model.eval.stats import seed_noise
 
@@ -601,7 +613,7 @@ def _seed_noise(answers: Answers, arms: Sequence[Arm], metric: str) -> SeedNoise
 
 
 def _comparison(
-    answers: Answers, metric: str, first: Arm, second: Arm, alpha: float, effect: float, noise: SeedNoise | None
+    answers: MeasuredArms, metric: str, first: Arm, second: Arm, alpha: float, effect: float, noise: SeedNoise | None
 ) -> ArmComparison | None:
     from spelangy_model.eval.stats import Needed, compare, needed, smallest_effect
 

@@ -37,10 +37,10 @@ KIND = DatasetKind(
 
 @word
 def corpus(one: Dataset) -> Dataset:
-    """Return the roll-up of a dataset over the snapshots that its handle names."""
+    """Return the roll-up of a dataset over the snapshots that its handle names; of one without snapshots, itself."""
     narrowed = "" if one.snapshots == one.home else "_" + "_".join(one.snapshots)
     label = f"{one.label}{narrowed}"
-    members = tuple((one, snapshot) for snapshot in one.snapshots)
+    members = tuple((one, snapshot) for snapshot in one.snapshots or (None,))
     return dataset(__name__, Config(), name=f"{label}_corpus", label=label, members=members)
 
 

@@ -56,6 +56,7 @@ class Config(TrainingOptions):
             raise ValueError(f"no preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
         if self.preset:
             refuse_idle(self, "for a new model, which draws all of its embeddings", "new_embeddings")
+            refuse_idle(self, "for a new model, whose weights are all trained", "lora_rank")
 
 
 CONTRACT = Contract(
@@ -95,6 +96,8 @@ def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError for a GPU, or a package for it, that is asked for and is not there."""
     if lacking := missing("accelerate"):  # else a process of its own would find out
         raise PreflightError(lacking)
+    if config.lora_rank and (lacking := missing("peft")):
+        raise PreflightError(f"lora_rank: {lacking}")
     for tracker in execution.trackers:
         if lacking := missing(tracker):
             raise PreflightError(f"SPELANGY_TRACKERS: {lacking}")

@@ -39,16 +39,23 @@ class GeneratedText:
 
 
 def answer_prompts(
-    model: Any, layout: Layout, tokenizer: Tokenizer, prompts: Sequence[Prompt], prefix: str, max_answer_tokens: int
+    model: Any,
+    layout: Layout,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    prefix: str,
+    max_answer_tokens: int,
+    whole_reply: bool = False,
 ) -> list[GeneratedText]:
     """Return the answer to each prompt, in order, by a model of this project.
 
     A prompt ends with `prefix`, the text that begins an answer (prompts.spoken_prompt, prompts.text_prompt; its options
-    are not read). Works on one prompt as on many.
+    are not read). Works on one prompt as on many. With `whole_reply` an answer is all that is written up to the end of
+    the sequence, as of a model that learned to end its replies; else its first sentence.
     """
     model.eval()
     silent = {layout.eos, *_special(tokenizer, layout.text_size)}
-    ends = frozenset(silent | _line_breaks(tokenizer, layout.text_size))
+    ends = frozenset(silent if whole_reply else silent | _line_breaks(tokenizer, layout.text_size))
     forbidden = torch.ones(layout.size, dtype=torch.bool, device=model.device)
     forbidden[: layout.text_size] = forbidden[layout.eos] = False
 
@@ -75,7 +82,12 @@ def answer_prompts(
         )
         for index, ids in zip(members, rows, strict=True):
             written = decode_text(tokenizer, [token for token in ids if token not in silent])
-            answers[index] = as_answer(prefix, written, len(ids), bool(ids) and ids[-1] in ends)
+            ended = bool(ids) and ids[-1] in ends
+            answers[index] = (
+                GeneratedText(written.strip(), len(ids), ended)
+                if whole_reply
+                else as_answer(prefix, written, len(ids), ended)
+            )
         first = last
     return [answer for answer in answers if answer is not None]
 

@@ -318,6 +318,65 @@ def _interval(value: float, variance: float, freedom: float) -> tuple[Interval, 
     return Interval(value, value - reach, value + reach), float(2 * t.sf(abs(value) / error, freedom))
 
 
+def rank_correlation(
+    first: Sequence[np.ndarray],
+    first_clusters: np.ndarray,
+    second: Sequence[np.ndarray],
+    second_clusters: np.ndarray,
+    seed: int,
+    *keys: Key,
+    resamples: int = 2000,
+) -> Interval:
+    """Return Spearman's correlation of two rankings of the same arms, with the 95% interval of a bootstrap.
+
+    `first` and `second` hold for each arm its values (seeds, items) on two sets of items, by whose means it is ranked;
+    ties share their rank. Each resample draws clusters of both sets, independently, and a seed of each arm where it has
+    several: the interval is for questions like these and these arms, not for other arms. Ranks of which one side is all
+    tied correlate by 0. Ends are NaN with fewer than three arms, whose two orders an interval cannot tell apart, or a
+    single cluster. Deterministic in (seed, keys). Raises ValueError for sets of unlike arms.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"two rankings are of the same arms, not of {len(first)} and {len(second)}")
+    sides = [_cluster_sums(arms, clusters) for arms, clusters in ((first, first_clusters), (second, second_clusters))]
+    value = _spearman(*(_ranks(np.array([sums.mean(0).sum() for sums in arms])[None]) for arms, _ in sides))[0]
+    if len(first) < 3 or min(len(units) for _, units in sides) < 2:
+        return Interval(float(value), math.nan, math.nan)
+    rng = stable_rng(seed, "rank_correlation", *keys)
+    ranks = []
+    for arms, units in sides:
+        chosen = rng.integers(0, len(units), (resamples, len(units)))
+        columns = []
+        for sums in arms:
+            run = rng.integers(0, len(sums), resamples)
+            columns.append(sums[run[:, None], chosen].sum(1) / units[chosen].sum(1))
+        ranks.append(_ranks(np.stack(columns, 1)))
+    low, high = np.quantile(_spearman(*ranks), [0.025, 0.975])
+    return Interval(float(value), min(float(low), float(value)), max(float(high), float(value)))
+
+
+def _cluster_sums(arms: Sequence[np.ndarray], clusters: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return each arm's sums of values by cluster, (seeds, clusters), and the items of each cluster."""
+    index, count, weights = _clustered(clusters, None)
+    sums = [
+        np.stack([np.bincount(index, row, count) for row in np.atleast_2d(np.asarray(arm, np.float64))]) for arm in arms
+    ]
+    return sums, np.bincount(index, weights, count)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks along the rows of values (n, arms); values that are equal up to rounding share theirs."""
+    from scipy.stats import rankdata
+
+    return rankdata(values.round(12), axis=1)
+
+
+def _spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the correlation of ranks, row by row; 0 where a side is all tied."""
+    one, other = (ranks - ranks.mean(1, keepdims=True) for ranks in (first, second))
+    scale = np.sqrt((one**2).sum(1) * (other**2).sum(1))
+    return np.divide((one * other).sum(1), scale, out=np.zeros(len(one)), where=scale > 0)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for multiple tests by Holm's method, in their order."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)

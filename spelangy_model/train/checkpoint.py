@@ -5,6 +5,7 @@ Put here: writing and reading of model folders and of the running state. Do not 
     FOLDER/config.json model.safetensors ...   loads with AutoModelForCausalLM (float32)
            tokenizer.json ...                  loads with AutoTokenizer
            vocabulary_layout.json              verified on load
+           adapters.safetensors                with LoRA in place of the model: the base is where it was (running only)
            optimizer.safetensors               AdamW's moments by parameter name (running checkpoints only)
            state.json                          the step, the spec's digest (running checkpoints only)
 
@@ -26,11 +27,13 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor
 
 from spelangy_model.tokenizer.vocab import Layout
+from spelangy_model.train.lora import trained_parameters
 from spelangy_model.train.parallel import spread_like, whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+_ADAPTERS = "adapters.safetensors"
 _NAME = re.compile(r"checkpoint-(\d{8})")
 
 
@@ -79,7 +82,8 @@ def save_running(
     draft = work / f".{folder.name}"
     weights = whole_weights(model)
     moments: dict[str, torch.Tensor] = {}
-    for name, parameter in model.named_parameters():
+    parameters = trained_parameters(model)
+    for name, parameter in parameters.items():
         state = optimizer.state[parameter]
         for key in ("exp_avg", "exp_avg_sq", "step"):
             moment = whole(torch.as_tensor(state[key]).detach())
@@ -88,7 +92,11 @@ def save_running(
     if not writes:
         return
     shutil.rmtree(draft, ignore_errors=True)
-    save_model(draft, model, tokenizer, layout, weights)
+    if len(parameters) == sum(1 for _ in model.parameters()):
+        save_model(draft, model, tokenizer, layout, weights)
+    else:
+        draft.mkdir()
+        save_file({name: one.detach().cpu().contiguous() for name, one in parameters.items()}, draft / _ADAPTERS)
     save_file(moments, draft / "optimizer.safetensors")
     (draft / "state.json").write_text(json.dumps({"step": step, "spec_digest": digest}))
     draft.rename(folder)
@@ -108,10 +116,18 @@ def find_running(work: Path, digest: str) -> tuple[Path, int] | None:
     return None
 
 
+def restore_adapters(folder: Path, model: PreTrainedModel) -> None:
+    """Restore the adapters of a checkpoint, bit for bit."""
+    saved = load_file(folder / _ADAPTERS)
+    with torch.no_grad():
+        for name, parameter in trained_parameters(model).items():
+            parameter.copy_(saved[name])
+
+
 def restore_optimizer(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
     """Restore the moments of a checkpoint, bit for bit."""
     moments = load_file(folder / "optimizer.safetensors")
-    for name, parameter in model.named_parameters():
+    for name, parameter in trained_parameters(model).items():
         optimizer.state[parameter] = {
             key: moments[f"{name}|{key}"] if key == "step" else spread_like(moments[f"{name}|{key}"], parameter)
             for key in ("step", "exp_avg", "exp_avg_sq")

@@ -35,8 +35,16 @@ from spelangy_model.memory import peak_memory_bytes
 from spelangy_model.pretrained import load_settings
 from spelangy_model.rng import stable_seed
 from spelangy_model.tokenizer.vocab import LAYOUT_FILE, LayoutError, check_checkpoint, extend_model, extend_tokenizer
-from spelangy_model.train.checkpoint import find_running, restore_optimizer, save_model, save_running, whole_weights
+from spelangy_model.train.checkpoint import (
+    find_running,
+    restore_adapters,
+    restore_optimizer,
+    save_model,
+    save_running,
+    whole_weights,
+)
 from spelangy_model.train.flops import peak_flops, step_flops
+from spelangy_model.train.lora import add_adapters, merge_adapters
 from spelangy_model.train.parallel import is_sharded, shard, whole, without_sync
 from spelangy_model.train.schedule import learning_rate_factor
 from spelangy_model.train.spec import SpecError, TrainSpec
@@ -131,12 +139,18 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
     out, work = Path(spec.out), Path(spec.work)
     reader = RowReader([Path(path) for path in spec.rows])
     model, tokenizer = start_model(spec)
+    adapted = add_adapters(model, spec.lora_rank, spec.lora_alpha, spec.seed) if spec.lora_rank else None
+    if adapted is not None and is_sharded(accelerator):
+        raise SpecError("lora_rank: adapters are trained whole on each process: use an accelerate config without FSDP")
     resumed = find_running(work, spec.digest)
     first_step = 0
     if resumed:
         folder, first_step = resumed
-        model = load_model(folder)
-        check_checkpoint(model, folder, spec.layout)
+        if adapted is not None:
+            restore_adapters(folder, model)
+        else:
+            model = load_model(folder)
+            check_checkpoint(model, folder, spec.layout)
         report(f"resuming after step {first_step}", {})
     module = PackedLoss(model, spec.fused_loss)
     if spec.activation_checkpointing:
@@ -203,6 +217,8 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
                     log.flush()
                 writes = accelerator.is_main_process
                 save_running(work, step + 1, spec.digest, bare, tokenizer, spec.layout, optimizer, writes)
+    if adapted is not None:
+        bare = merge_adapters(adapted)
     weights = whole_weights(bare)
     if accelerator.is_main_process:
         save_model(out, bare, tokenizer, spec.layout, weights)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spelangy_model.options import refuse_idle
 from spelangy_model.tokenizer.vocab import NEW_EMBEDDINGS, Layout, NewEmbeddings
 from spelangy_model.train.schedule import SCHEDULES
 
@@ -35,7 +36,9 @@ class TrainingOptions:
     `decay_steps` is 0. `precision` is float32 or bfloat16 (autocast; weights stay float32). `activation_checkpointing`
     computes a layer's activations again in the backward pass; `compile` compiles the decoder layers; `fused_loss` takes
     Liger's fused output layer and loss (GPUs). `new_embeddings` is the rule by which a base model gets the embeddings
-    of new tokens (`new_rows` of tokenizer/vocab.py). SpecError for values that do not fit.
+    of new tokens (`new_rows` of tokenizer/vocab.py). With `lora_rank` above 0 adapters of that rank, scaled by
+    `lora_alpha` / rank, are trained in place of the weights, and merged into them at the end. SpecError for values that
+    do not fit.
     """
 
     steps: int
@@ -53,6 +56,8 @@ class TrainingOptions:
     compile: bool = False
     fused_loss: bool = False
     new_embeddings: NewEmbeddings = "mean_and_spread"
+    lora_rank: int = 0
+    lora_alpha: int = 16
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_rows, self.micro_rows) < 1:
@@ -65,6 +70,10 @@ class TrainingOptions:
             raise SpecError(f"new_embeddings is one of {', '.join(NEW_EMBEDDINGS)}, not {self.new_embeddings!r}")
         if self.schedule == "cosine" and self.decay_steps:
             raise SpecError("the schedule cosine falls over all steps: decay_steps is 0 there")
+        if self.lora_rank < 0 or self.lora_alpha <= 0:
+            raise SpecError("lora_rank is 0 (all weights are trained) or more, and lora_alpha above 0")
+        if not self.lora_rank:
+            refuse_idle(self, "where all weights are trained (lora_rank 0)", "lora_alpha")
 
     @property
     def training(self) -> dict[str, Any]:
@@ -100,6 +109,8 @@ class TrainSpec(TrainingOptions):
         super().__post_init__()
         if bool(self.init_preset) == bool(self.init_checkpoint):
             raise SpecError("give exactly one of init_preset and init_checkpoint")
+        if self.init_preset and self.lora_rank:
+            raise SpecError("lora_rank adapts a model that was trained: start from init_checkpoint")
         if self.init_preset and not self.tokenizer:
             raise SpecError("init_preset needs the folder of the text tokenizer")
         if self.checkpoint_every < 1:

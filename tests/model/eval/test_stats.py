@@ -1,5 +1,6 @@
 """Intervals and tests: against scipy, and against simulated data of which the truth is known."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,16 +9,19 @@ import scipy.stats
 
 from spelangy_model.eval.stats import (
     Comparison,
+    Interval,
     compare,
     holm,
     mean_of,
     needed,
     permutation_test,
+    rank_correlation,
     ratio_bootstrap,
     seed_noise,
     smallest_effect,
     wilson_interval,
 )
+from spelangy_model.rng import stable_rng
 
 
 def test_wilson_is_the_textbook_interval() -> None:
@@ -480,3 +484,48 @@ def test_a_bootstrap_of_ratios_draws_whole_clusters() -> None:
         np.repeat(amounts, 4), np.repeat(units, 4), lambda ratio: ratio[0], 0, clusters=np.repeat(np.arange(60), 4)
     )
     assert (four.low, four.high) == pytest.approx((once.low, once.high))
+
+
+def _arms(accuracies: list[float], clusters: int, seed: int, seeds: int = 1) -> tuple[list[np.ndarray], np.ndarray]:
+    rng = stable_rng(seed, "ranked arms")
+    index = np.repeat(np.arange(clusters), 5)
+    return [(rng.random((seeds, len(index))) < share).astype(float) for share in accuracies], index
+
+
+def test_a_rank_correlation_of_arms_that_lie_apart_is_resolved() -> None:
+    first, of_first = _arms([0.2, 0.4, 0.6, 0.8], 80, 0)
+    second, of_second = _arms([0.1, 0.3, 0.5, 0.9], 60, 1, seeds=2)
+    found = rank_correlation(first, of_first, second, of_second, 0)
+    assert found == rank_correlation(first, of_first, second, of_second, 0)
+    assert found.value == found.high == 1.0
+    assert found.low > 0.7
+    turned = rank_correlation(first, of_first, second[::-1], of_second, 0)
+    assert turned.value == turned.low == -1.0
+    assert turned.high < 0
+
+
+def test_a_rank_correlation_of_arms_that_are_alike_is_not_resolved() -> None:
+    first, of_first = _arms([0.5] * 4, 40, 0)
+    second, of_second = _arms([0.5] * 4, 40, 1)
+    found = rank_correlation(first, of_first, second, of_second, 0)
+    assert found.low < 0 < found.high
+
+
+def test_a_rank_correlation_is_that_of_scipy_and_of_tied_arms_0() -> None:
+    first, of_first = _arms([0.3, 0.7, 0.4, 0.6, 0.35], 30, 2)
+    second, of_second = _arms([0.5, 0.6, 0.55, 0.45, 0.6], 30, 3)
+    wanted = scipy.stats.spearmanr([one.mean() for one in first], [one.mean() for one in second]).statistic
+    assert rank_correlation(first, of_first, second, of_second, 0).value == pytest.approx(wanted)
+    tied = [np.zeros((1, 150)) for _ in range(5)]
+    assert rank_correlation(first, of_first, tied, of_first, 0) == Interval(0.0, 0.0, 0.0)
+
+
+def test_two_arms_or_one_cluster_have_a_rank_correlation_without_an_interval() -> None:
+    first, index = _arms([0.2, 0.8], 20, 0)
+    found = rank_correlation(first, index, first, index, 0)
+    assert found.value == pytest.approx(1.0)
+    assert math.isnan(found.low)
+    three = [np.full((1, 4), share) for share in (0.1, 0.2, 0.3)]
+    assert math.isnan(rank_correlation(three, np.zeros(4), three, np.arange(4), 0).low)
+    with pytest.raises(ValueError, match="of the same arms"):
+        rank_correlation(first, index, three, np.arange(4), 0)
