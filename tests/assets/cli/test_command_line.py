@@ -80,6 +80,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["lineage", "eval_fine"], "eval_fine"),
         (["export", "clean_transcripts@2026-09", "{}/out", "--to", "ctm"], "2026-09"),
         (["export", "web_fine", "{}/out", "--to", "hf"], "sample has published no web_fine"),
+        (["ask", "run_fine"], "nothing is asked: name recordings of questions, or --text"),
+        (["ask", "run_fine", "--text", "Who?"], "sample has no run 'run_fine': it has published none"),
+        (["ask", "run_fine", "--text", "Who?", "--option", "Ann"], "one option is nothing to compare"),
+        (["ask", "{}/a folder", "--text", "Who?"], "vocabulary_layout.json: no readable vocabulary layout"),
+        (["ask", "{}/no folder", "--text", "Who?"], "is no folder: name one that holds a model, or a run of sample"),
         (["speech", "{}/no folder"], "name a folder that holds recordings"),
         (["speech", "{}/a folder", "--name", "../x"], "'../x'"),
         (["checkpoint", "{}/a folder"], "cannot be adopted"),
@@ -109,7 +114,7 @@ def test_every_command_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     for command in (
         *("run", "plan", "recipes", "status", "lineage", "export", "speech", "ui", "verify", "gc", "forget", "retire"),
-        *("overrule", "checkpoint", "fetch"),
+        *("overrule", "checkpoint", "fetch", "ask"),
     ):
         assert f"\n  {command} " in shown
         assert main([command, "--help"]) == 0
