@@ -4,7 +4,8 @@
     rows = sl.open_store().dataset("sample/web_fine")
 
 Put here: published rows as Arrow, pandas, `datasets` or an IterableDataset of torch, with sound that is decoded when it
-is asked for; published models, to be asked. Do not put here: writing anything; that is what recipes and `spelangy export` are for.
+is asked for, and published models, to be asked. Do not put here: writing anything; that is what recipes and `spelangy
+export` are for.
 """
 
 from __future__ import annotations
@@ -75,13 +76,16 @@ class Store:
     def model(self, name: str, device: str = "cpu", **options: Any) -> AskedModel:
         """Return the model of [RECIPE/]RUN, or of a folder, with its speech tokenizer, to be asked questions.
 
-        `options` are `answer_prefix` and `max_answer_tokens`. ValueError or StoreError says which runs there are.
+        `options` are `answer_prefix`, by default the one by which the model is judged, and `max_answer_tokens`.
+        ValueError or StoreError says which runs there are.
         """
         _need("torch")
         _need("transformers")
         from spelangy_model.eval.ask import open_model
 
         found = model_folders(self.artifacts, name, self.recipe)
+        if found.answer_prefix:
+            options.setdefault("answer_prefix", found.answer_prefix)
         return open_model(found.name, found.model, found.speech_tokenizer, device, **options)
 
 

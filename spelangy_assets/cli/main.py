@@ -260,7 +260,7 @@ def ask(
     text: Annotated[list[str] | None, typer.Option(help="a written question; may be given several times")] = None,
     option: Annotated[list[str] | None, typer.Option(help="an answer to compare; give two or more")] = None,
     recipe: RecipeOption = "sample",
-    prefix: Annotated[str, typer.Option(help="the text with which an answer begins")] = "The answer is",
+    prefix: Annotated[str, typer.Option(help="the text that begins an answer; default: as the run is judged")] = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="the longest answer")] = 32,
     as_json: JsonOption = False,
 ) -> int:
@@ -280,7 +280,7 @@ def ask(
         option or [],
         _settings().device,
         as_json,
-        answer_prefix=prefix,
+        **({"answer_prefix": prefix} if prefix else {}),
         max_answer_tokens=max_tokens,
     )
 

@@ -6,24 +6,30 @@ Put here: from the name of a run, or a folder, to the folders that a model is op
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName
 from spelangy_assets.store.manifest import Input
+from spelangy_model.guarded_json import JsonError, read_json_object
 
 SPEECH_TOKENIZER = "speech_tokenizer"  # the role of an input; in an export, the folder inside of the model's
+ANSWER_FORMAT = "answer_format.json"  # of an exported model (spelangy_model/eval/serving.py)
 _OF_A_MODEL = frozenset({"config.json", "tokenizer.json", "vocabulary_layout.json"})
 
 
 @dataclass(frozen=True)
 class ModelFolders:
-    """Where a language model lies on this machine; `speech_tokenizer` is None where none belongs to it."""
+    """Where a language model lies on this machine; `speech_tokenizer` is None where none belongs to it.
+
+    `answer_prefix` is the text with which it was trained, or is judged, to begin an answer; empty where nothing says.
+    """
 
     name: str
     model: Path
     speech_tokenizer: Path | None
+    answer_prefix: str = ""
 
 
 def is_language_model(artifact: Artifact) -> bool:
@@ -46,12 +52,15 @@ def model_folders(store: ArtifactStore, text: str, recipe: str) -> ModelFolders:
             codec = speech_tokenizer_of(store, run)
             cache_dir = store.cache_dir
             return ModelFolders(
-                str(run.name), run.local_folder(cache_dir), codec.local_folder(cache_dir) if codec else None
+                str(run.name),
+                run.local_folder(cache_dir),
+                codec.local_folder(cache_dir) if codec else None,
+                answer_prefix_of(store, run),
             )
     if not folder.is_dir():
         raise ValueError(f"{text} is no folder: name one that holds a model, or a run of {recipe}")
     codec_folder = folder / SPEECH_TOKENIZER
-    return ModelFolders(text, folder, codec_folder if codec_folder.is_dir() else None)
+    return ModelFolders(text, folder, codec_folder if codec_folder.is_dir() else None, _stated_prefix(folder))
 
 
 def run_named(store: ArtifactStore, text: str, recipe: str) -> Artifact:
@@ -79,19 +88,36 @@ def speech_tokenizer_of(store: ArtifactStore, run: Artifact) -> Artifact | None:
     """
     found = _nearest(store, run.manifest.inputs)
     if not found:
-        judges = (
-            one
-            for one in store.published(run.name.recipe)
-            if any(
-                (item.role, item.stage, item.build_key) == ("run", run.manifest.stage, run.manifest.build_key)
-                for item in one.manifest.inputs
-            )
-        )
-        asked = [item for one in judges for item in one.manifest.inputs if item.role == "question_codes"]
+        asked = [item for one in _judges(store, run) for item in one.manifest.inputs if item.role == "question_codes"]
         found = _nearest(store, asked)
     if len(found) > 1:
         raise ValueError(f"{run.name} was trained on the codes of {len(found)} speech tokenizers")
     return store.open(found[0], run.name.recipe) if found else None
+
+
+def answer_prefix_of(store: ArtifactStore, run: Artifact) -> str:
+    """Return the text that begins an answer where the recipe judges a run; empty: the evaluation's default."""
+    configs = (one.manifest.config for one in _judges(store, run))
+    return next(
+        (str(one["answer_prefix"]) for one in configs if isinstance(one, dict) and one.get("answer_prefix")), ""
+    )
+
+
+def _stated_prefix(folder: Path) -> str:
+    try:
+        return str(read_json_object(folder / ANSWER_FORMAT).get("answer_prefix", ""))
+    except FileNotFoundError:
+        return ""
+    except (OSError, JsonError) as error:
+        raise ValueError(f"{folder / ANSWER_FORMAT} cannot be read ({error}): export the run again") from error
+
+
+def _judges(store: ArtifactStore, run: Artifact) -> Iterator[Artifact]:
+    """Yield what the run's recipe publishes and that judges this version of it."""
+    mine = ("run", run.manifest.stage, run.manifest.build_key)
+    for one in store.published(run.name.recipe):
+        if any((item.role, item.stage, item.build_key) == mine for item in one.manifest.inputs):
+            yield one
 
 
 def _nearest(store: ArtifactStore, inputs: Iterable[Input]) -> list[Input]:

@@ -77,6 +77,14 @@ class AskedModel:
         scores = score_prompts(self.model, [prompt], self.layout.pad)[0] if options else None
         return Reply(answer, scores, time.monotonic() - started)
 
+    def as_message(self, question: str | np.ndarray) -> str:
+        """Return a question as the content of a user's message, as a program that serves the model takes it."""
+        from spelangy_model.eval.serving import spoken_message
+
+        if isinstance(question, str):
+            return question.strip()
+        return spoken_message(self._check_hears().encode([question])[0].tolist())
+
     def read(self, source: Path | bytes) -> np.ndarray:
         """Return the sound of a file, or of a file's bytes, as `ask` takes it.
 

@@ -1,4 +1,4 @@
-"""A model is asked one question: the answer and likelihoods are those of the evaluation, and what does not fit is said."""
+"""A model is asked one question: it answers as in the evaluation, and what does not fit is said."""
 
 from __future__ import annotations
 
@@ -105,5 +105,5 @@ def test_a_question_and_an_option_have_text(model: AskedModel) -> None:
 
 
 def test_codes_of_another_speech_tokenizer_are_refused(model_folder: Path, tiny_mimi: Path) -> None:
-    with pytest.raises(AskError, match="run knows 1000 speech codes, the speech tokenizer of .* has 64: take the one"):
+    with pytest.raises(AskError, match=r"run knows 1000 speech codes, the speech tokenizer of .* has 64: take the one"):
         open_model("run", model_folder, tiny_mimi)
