@@ -286,6 +286,25 @@ def ask(
 
 
 @app.command()
+def talk(
+    runs: Annotated[list[str], typer.Argument(help="[RECIPE/]RUN, or the folder of an exported model", metavar="RUN")],
+    recipe: RecipeOption = "sample",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0: a free one")] = 7860,
+    prefix: Annotated[str, typer.Option(help="the text that begins an answer; default: as each run is judged")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="the longest answer")] = 32,
+) -> int:
+    """Serve a page of this machine on which one asks runs by voice, file or text, their answers side by side.
+
+    Example: spelangy talk run_fine run_quest
+    """
+    from spelangy_assets.access import Store
+    from spelangy_assets.cli.talk import serve
+
+    more = {**({"answer_prefix": prefix} if prefix else {}), "max_answer_tokens": max_tokens}
+    return serve(Store(_store(), _name(recipe)), runs, port, _settings().device, **more)
+
+
+@app.command()
 def calibrate(
     truth: Annotated[Path, typer.Argument(help="JSONL with path and text, a line a recording")],
     snapshot: Annotated[str, typer.Argument(help="the snapshot that holds those recordings")],

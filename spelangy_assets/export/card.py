@@ -105,11 +105,11 @@ def model_card(
     consent: str = "",
     *,
     served: bool = False,
-    hears: bool = False,
+    takes_speech: bool = False,
 ) -> str:
     """Return the card of a training run. `base` is what it was trained from: a run, a checkpoint, or nothing.
 
-    `served`: the files for servers are beside it; `hears`: its speech tokenizer, too.
+    `served`: the files for servers are beside it; `takes_speech`: its speech tokenizer, too.
     """
     name = str(run.name)
     metadata = {
@@ -153,7 +153,7 @@ def model_card(
         "## Versions",
         versions_section(run.name.recipe, (run,)),
         "## How to load",
-        *_loading(served, hears),
+        *_loading(served, takes_speech),
     ]
     return front_matter(metadata) + "\n\n".join(part for part in parts if part) + "\n"
 
@@ -189,8 +189,8 @@ message = {"role": "user", "content": model.as_message(sound)}  # for any server
 ```"""
 
 
-def _loading(served: bool, hears: bool) -> list[str]:
-    return [_ASK, *([_HEAR] if hears else [])] if served else [_LOAD]
+def _loading(served: bool, takes_speech: bool) -> list[str]:
+    return [_ASK, *([_HEAR] if takes_speech else [])] if served else [_LOAD]
 
 
 def front_matter(metadata: Mapping[str, Any]) -> str:

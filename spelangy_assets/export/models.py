@@ -65,7 +65,7 @@ def write_model(store: ArtifactStore, selection: Selection, target: Files, conse
         _base(store, run),
         consent,
         served=bool(written),
-        hears=codec is not None,
+        takes_speech=codec is not None,
     )
     target.replace(CARD, card.encode())
     return Written(facts, (*files, CARD), 0)

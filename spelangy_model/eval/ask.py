@@ -83,7 +83,7 @@ class AskedModel:
 
         if isinstance(question, str):
             return question.strip()
-        return spoken_message(self._check_hears().encode([question])[0].tolist())
+        return spoken_message(self._speech_codec().encode([question])[0].tolist())
 
     def read(self, source: Path | bytes) -> np.ndarray:
         """Return the sound of a file, or of a file's bytes, as `ask` takes it.
@@ -91,7 +91,7 @@ class AskedModel:
         Raises AskError for a file that cannot be used, and for sound that is longer than the context; of a longer file
         no more than that is read.
         """
-        self._check_hears()
+        self._speech_codec()
         try:
             return decode(source, max_s=self.longest_s()).samples
         except AudioError as error:
@@ -118,7 +118,7 @@ class AskedModel:
             if len(prompt.ids) + self._answer_tokens(options) > self.positions():
                 raise AskError(self._too_long(f"its prompt has {len(prompt.ids)} tokens"))
             return prompt
-        codec = self._check_hears()
+        codec = self._speech_codec()
         if len(question) > self.longest_s(options) * SAMPLE_RATE_HZ:
             raise AskError(self._too_long(f"it lasts {len(question) / SAMPLE_RATE_HZ:.1f} s"))
         return self._spoken(codec.encode([question])[0].tolist(), options)
@@ -133,7 +133,7 @@ class AskedModel:
 
         return max([self.max_answer_tokens, *map(len, encode_texts(self.tokenizer, list(options)))])
 
-    def _check_hears(self) -> SpeechCodec:
+    def _speech_codec(self) -> SpeechCodec:
         if self.layout.codebook_size == 0:
             raise AskError(f"{self.name} knows no speech: ask it in text")
         if self.codec is None:

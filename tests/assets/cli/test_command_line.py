@@ -84,6 +84,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["ask", "run_fine", "--text", "Who?"], "sample has no run 'run_fine': it has published none"),
         (["ask", "run_fine", "--text", "Who?", "--option", "Ann"], "one option is nothing to compare"),
         (["ask", "{}/a folder", "--text", "Who?"], "vocabulary_layout.json: no readable vocabulary layout"),
+        (["talk", "run_fine"], "sample has no run 'run_fine': it has published none"),
         (["ask", "{}/no folder", "--text", "Who?"], "is no folder: name one that holds a model, or a run of sample"),
         (["speech", "{}/no folder"], "name a folder that holds recordings"),
         (["speech", "{}/a folder", "--name", "../x"], "'../x'"),
@@ -114,7 +115,7 @@ def test_every_command_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     for command in (
         *("run", "plan", "recipes", "status", "lineage", "export", "speech", "ui", "verify", "gc", "forget", "retire"),
-        *("overrule", "checkpoint", "fetch", "ask"),
+        *("overrule", "checkpoint", "fetch", "ask", "talk"),
     ):
         assert f"\n  {command} " in shown
         assert main([command, "--help"]) == 0
