@@ -23,18 +23,19 @@ from pathlib import Path
 from typing import Any
 
 from spelangy_assets import stages
+from spelangy_assets.recipes.registry import known_recipes
 from spelangy_assets.store.fingerprint import default_texts, is_ours, type_name
 
 FILE = Path(__file__).resolve().parents[1] / "tests" / "assets" / "store" / "golden_defaults.json"
-_RECIPES = "spelangy_assets.recipes"  # importing them imports the adapters that they use
-_ADAPTERS = ("spelangy_model.audio.diarization.vad_diarize",)  # and these no recipe uses
+_ADAPTERS = ("spelangy_model.audio.diarization.vad_diarize",)  # no recipe uses these; building one imports its own
 
 Golden = dict[str, Any]
 
 
 def golden() -> Golden:
     """Return the defaults by type and field, and by stage its VERSION and the types that it reaches."""
-    for name in (f"{_RECIPES}.registry", *_ADAPTERS):
+    known_recipes()
+    for name in _ADAPTERS:
         importlib.import_module(name)
     modules = {
         info.name: importlib.import_module(f"{stages.__name__}.{info.name}")

@@ -18,7 +18,7 @@ from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.settings import Settings
 
-# The package's recipes by name: where each is defined. One that nobody names is not built.
+# The package's recipes by name: where each is defined. One that is not named is not built.
 PACKAGED = {
     "sample": "sample:SAMPLE",
     "paper": "paper:PAPER",

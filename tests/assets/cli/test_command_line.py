@@ -154,7 +154,7 @@ def test_the_example_stands_on_the_sample(project_dir: Path) -> None:
         *("web_fine_3s", "web_fine_3s_ledger", "web_fine_3s_page", "web_fine_3s_tokens", "web_fine_3s_corpus"),
         *("web_fine_3s_measures", "web_fine_3s_measures_corpus", "web_fine_3s_contents"),
         *("fine_3s_contamination", "web_fine_3s_topics", "mix_fine_3s", "run_fine_3s", "eval_fine_3s"),
-        *("text_skill_fine_3s", "leaderboard"),
+        *("text_skill_fine_3s", "leaderboard", "leaderboard_page"),
     }
 
 
