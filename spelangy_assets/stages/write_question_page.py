@@ -10,7 +10,7 @@ question_page.html.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
@@ -104,9 +104,7 @@ def run(ctx: StageContext, config: Config) -> None:
             out.write_file(PAGE, page.encode())
 
 
-def draw(
-    questions: Mapping[str, Question], preferred: Sequence[Sequence[str] | set[str]], count: int, seed: int
-) -> list[str]:
+def draw(questions: Mapping[str, Question], preferred: Sequence[Collection[str]], count: int, seed: int) -> list[str]:
     """Return the ids of so many recordings in a drawn order: first those that all of `preferred` hold.
 
     No two are of one text as long as there are others.
