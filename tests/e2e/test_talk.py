@@ -18,7 +18,7 @@ from homes import screenshot
 
 from spelangy_model.eval.ask import AskedModel, open_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]  # tests/assets/cli/test_talk.py guards the server
 
 FAKE_MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
