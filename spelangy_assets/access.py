@@ -4,7 +4,8 @@
     rows = sl.open_store().dataset("sample/web_fine")
 
 Put here: published rows as Arrow, pandas, `datasets` or an IterableDataset of torch, with sound that is decoded when it
-is asked for. Do not put here: writing anything; that is what recipes and `spelangy export` are for.
+is asked for, and published models, to be asked. Do not put here: writing anything; that is what recipes and `spelangy
+export` are for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import pyarrow as pa
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import LAYOUT_FILE, ArtifactStore
 from spelangy_assets.store.files import Files, below
+from spelangy_assets.store.runs import model_folders
 from spelangy_assets.store.selection import Selection, select
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.extras import missing
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset as HubDataset
     from torch.utils.data import IterableDataset as TorchDataset
+
+    from spelangy_model.eval.ask import AskedModel
 
 _AUDIO = "audio"
 
@@ -72,6 +76,21 @@ class Store:
         if not selection.shards():
             raise ValueError(f"{selection.name} holds no rows")
         return Rows(self.artifacts, selection)
+
+    def model(self, name: str, device: str = "cpu", **options: Any) -> AskedModel:
+        """Return the model of [RECIPE/]RUN, or of a folder, with its speech tokenizer, to be asked questions.
+
+        `options` are `answer_prefix`, by default the one by which the model is judged, and `max_answer_tokens`.
+        ValueError or StoreError says which runs there are.
+        """
+        _need("torch")
+        _need("transformers")
+        from spelangy_model.eval.ask import open_model
+
+        found = model_folders(self.artifacts, name, self.recipe)
+        if found.answer_prefix:
+            options.setdefault("answer_prefix", found.answer_prefix)
+        return open_model(found.name, found.model, found.speech_tokenizer, device, **options)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from spelangy_assets.stages import (
     tokenize_text,
     train_lm,
     write_chunk_page,
+    write_question_page,
     write_synthetic_page,
 )
 from spelangy_assets.stages import leaderboard as leaderboard_stage
@@ -377,12 +378,12 @@ def leaderboard(
 ) -> Dataset:
     """Return the board on which arms are compared: each a run, or the runs of several seeds.
 
-    From each run follow its evaluation, its text skill and the contamination of its mix, from each token set of the mix
-    its topics; with `judging.generation` from each run, and each system that can, its answers in words. `ablations` are
-    the planned comparisons, each of two arms by one metric; other pairs are exploratory.
-    `systems` are the alternatives that a user has. `larger` is a board of the same arms on a larger dial: metrics are
-    judged by how often they order arms as accuracy does there. `options` are fields of stages/leaderboard.py's Config
-    (title, chance, seed).
+    With it comes a page of questions to listen to, with what was answered. From each run follow its evaluation, its
+    text skill and the contamination of its mix, from each token set of the mix its topics; with `judging.generation`
+    from each run, and each system that can, its answers in words. `ablations` are the planned comparisons, each of two
+    arms by one metric; other pairs are exploratory. `systems` are the alternatives that a user has. `larger` is a board
+    of the same arms on a larger dial: metrics are judged by how often they order arms as accuracy does there. `options`
+    are fields of stages/leaderboard.py's Config (title, chance, seed).
     """
     judging = judging or Judging()
     for ablation in ablations:
@@ -399,6 +400,8 @@ def leaderboard(
                 f"{', '.join(arms)}"
             )
     inputs: dict[str, Dataset] = {}
+    in_page: dict[str, Dataset] = {}  # of each arm its first run, and all systems
+    shown: list[str] = []
     rows: list[RunRow] = []
     sets: dict[str, tuple[int, Dataset]] = {}
     bases: dict[str, str] = {}
@@ -458,6 +461,11 @@ def leaderboard(
                 )
                 inputs[f"answers.{index}"] = judged_answers(answers, accepted, judge)
                 row["answers"] = inputs[f"answers.{index}"].name
+                if number == 0:
+                    in_page[f"answers.{len(shown)}"] = answers
+            if number == 0:
+                in_page[f"eval.{len(shown)}"] = inputs[f"eval.{index}"]
+                shown.append(label)
             sources: list[tuple[str, int]] = []
             if "mix" in run.inputs:
                 of_mix = contamination(run.inputs["mix"], questions, **judging.contamination)
@@ -477,6 +485,7 @@ def leaderboard(
     if judging.topics is not None:
         inputs["topics.questions"] = topics(questions, None, **judging.topics)
     inputs |= {f"system.{i}": one for i, one in enumerate(systems)}
+    in_page |= {f"system.{i}": one for i, one in enumerate(systems)}
     in_words: dict[int, str] = {}
     for place, one in enumerate(systems):
         if generation is not None and getattr(one.config.system, "generates", False):
@@ -492,6 +501,7 @@ def leaderboard(
                 text_lm=one.inputs.get("base_lm"),
             )
             inputs[f"system_answers.{place}"] = judged_answers(answers, accepted, judge)
+            in_page[f"system_answers.{place}"] = answers
             in_words[place] = inputs[f"system_answers.{place}"].name
     if larger is not None:
         inputs["larger"] = larger
@@ -506,7 +516,15 @@ def leaderboard(
         ablations=tuple(ablations),
         **options,
     )
-    return dataset(leaderboard_stage.__name__, config, name=name, inputs=inputs)
+    page = write_question_page.answered_questions(
+        questions,
+        in_page,
+        write_question_page.Config(
+            runs=tuple(shown), systems=tuple(one.label for one in systems), board=name, seed=config.seed
+        ),
+        name=f"{name}_page",
+    )
+    return with_companions(dataset(leaderboard_stage.__name__, config, name=name, inputs=inputs), page=page)
 
 
 @word

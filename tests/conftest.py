@@ -104,6 +104,24 @@ def tiny_mimi(tmp_path: Path) -> Path:
     return tmp_path / "mimi"
 
 
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder as training writes it, of random weights; it knows the codes of the shipped speech tokenizer."""
+    from transformers import PreTrainedTokenizerFast
+
+    from spelangy_model.lm.presets import new_model
+    from spelangy_model.tokenizer.text import train_text_tokenizer
+    from spelangy_model.tokenizer.vocab import Layout, extend_tokenizer
+    from spelangy_model.train.checkpoint import save_model
+
+    layout = Layout(text_size=300, codebook_size=1000)
+    words = train_text_tokenizer([f"The answer is word number {i}." for i in range(50)], layout.text_size)
+    tokenizer = extend_tokenizer(PreTrainedTokenizerFast(tokenizer_object=words), layout)
+    folder = tmp_path_factory.mktemp("models") / "model"
+    save_model(folder, new_model("tiny", layout, seed=4), tokenizer, layout)
+    return folder
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(tmp_path / "store", tmp_path / "cache")

@@ -22,19 +22,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spelangy_assets import recipes, stages
+from spelangy_assets import stages
+from spelangy_assets.recipes.registry import known_recipes
 from spelangy_assets.store.fingerprint import default_texts, is_ours, type_name
 
 FILE = Path(__file__).resolve().parents[1] / "tests" / "assets" / "store" / "golden_defaults.json"
-_ADAPTERS = ("spelangy_model.audio.diarization.vad_diarize",)  # and these no recipe uses
+_ADAPTERS = ("spelangy_model.audio.diarization.vad_diarize",)  # no recipe uses these; building one imports its own
 
 Golden = dict[str, Any]
 
 
 def golden() -> Golden:
     """Return the defaults by type and field, and by stage its VERSION and the types that it reaches."""
-    named = [f"{recipes.__name__}.{info.name}" for info in pkgutil.iter_modules(recipes.__path__)]
-    for name in (*named, *_ADAPTERS):  # importing recipes imports the adapters that they use
+    known_recipes()
+    for name in _ADAPTERS:
         importlib.import_module(name)
     modules = {
         info.name: importlib.import_module(f"{stages.__name__}.{info.name}")

@@ -1,7 +1,8 @@
-"""Takes docs/pictures/ from the real pages of a store: the leaderboard, and the listening page of a snapshot.
+"""Takes docs/pictures/ from the real pages of a store: the leaderboard and its questions, and the listening page of a
+snapshot.
 
     spelangy run tiny && python tools/take_pictures.py listening_page.png chunks.png
-    spelangy run sample && python tools/take_pictures.py board.png
+    spelangy run sample && python tools/take_pictures.py board.png questions.png
 
 Needs the extra `docs` and Chromium. Without names it takes all pictures.
 """
@@ -21,9 +22,11 @@ from spelangy_assets.store.names import DatasetName
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 WIDTH, HEIGHT = 1280, 900
 BOARD, CHUNKS = DatasetName("sample", "leaderboard", None), DatasetName("tiny", "web_fine_page", "2026-02")
+QUESTIONS = DatasetName("sample", "leaderboard_page", None)
 # Picture: the dataset, its page, and the part of the page at its top (empty: the beginning).
 TAKEN = {
     "board.png": (BOARD, "leaderboard.html", ""),
+    "questions.png": (QUESTIONS, "question_page.html", ""),
     "listening_page.png": (CHUNKS, "chunk_page.html", ""),
     "chunks.png": (CHUNKS, "chunk_page.html", "section[id^='r-']"),
 }

@@ -34,6 +34,11 @@ from spelangy_assets.store.names import check_name
 from spelangy_model.progress import standing
 
 _WHOLE = "all"
+# The pages that a run names at its end, by their stage.
+_PAGES = {
+    "write_question_page": ("Questions page", "question_page.html"),
+    "write_chunk_page": ("Listening page", "chunk_page.html"),
+}
 
 
 def prepare_instance(settings: Settings) -> None:
@@ -226,9 +231,10 @@ def _print_leaderboard(recipe: Recipe, graph: Graph, installation: Installation,
     print("\n" + board.read_file("leaderboard.md").decode(), file=stream)
     print(f"Leaderboard page: {board.uri}/leaderboard.html", file=stream)
     for name, partition in required_targets(graph):
-        if graph[name].stage_name == "write_chunk_page":
+        if (stage := graph[name].stage_name) in _PAGES:
+            title, file = _PAGES[stage]
             page = installation.store.resolve(DatasetName(recipe.name, name, partition))
-            print(f"Listening page:   {page.uri}/chunk_page.html", file=stream)
+            print(f"{title + ':':<17} {page.uri}/{file}", file=stream)
     print("Assets, lineage and checks: make ui, then http://127.0.0.1:3000\n", file=stream)
 
 

@@ -254,6 +254,57 @@ def export(
 
 
 @app.command()
+def ask(
+    run: Annotated[str, typer.Argument(help="[RECIPE/]RUN, or the folder of an exported model", metavar="RUN")],
+    sounds: Annotated[list[Path] | None, typer.Argument(help="recordings of questions", metavar="[SOUND...]")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="a written question; may be given several times")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="an answer to compare; give two or more")] = None,
+    recipe: RecipeOption = "sample",
+    prefix: Annotated[str, typer.Option(help="the text that begins an answer; default: as the run is judged")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="the longest answer")] = 32,
+    as_json: JsonOption = False,
+) -> int:
+    """Ask a run questions, spoken or written, and print its answers.
+
+    A question that cannot be asked is named in one line, and the exit status is 2; the others are answered.
+
+    Examples: spelangy ask run_quest question.wav; spelangy ask run_quest --text "Who?" --option "Ann" --option "Ben"
+    """
+    from spelangy_assets.access import Store
+    from spelangy_assets.cli.ask import ask as put
+
+    return put(
+        Store(_store(), _name(recipe)),
+        run,
+        [*(sounds or []), *(text or [])],
+        option or [],
+        _settings().device,
+        as_json,
+        **({"answer_prefix": prefix} if prefix else {}),
+        max_answer_tokens=max_tokens,
+    )
+
+
+@app.command()
+def talk(
+    runs: Annotated[list[str], typer.Argument(help="[RECIPE/]RUN, or the folder of an exported model", metavar="RUN")],
+    recipe: RecipeOption = "sample",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0: a free one")] = 7860,
+    prefix: Annotated[str, typer.Option(help="the text that begins an answer; default: as each run is judged")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="the longest answer")] = 32,
+) -> int:
+    """Serve a page of this machine on which one asks runs by voice, file or text, their answers side by side.
+
+    Example: spelangy talk run_fine run_quest
+    """
+    from spelangy_assets.access import Store
+    from spelangy_assets.cli.talk import serve
+
+    more = {**({"answer_prefix": prefix} if prefix else {}), "max_answer_tokens": max_tokens}
+    return serve(Store(_store(), _name(recipe)), runs, port, _settings().device, **more)
+
+
+@app.command()
 def calibrate(
     truth: Annotated[Path, typer.Argument(help="JSONL with path and text, a line a recording")],
     snapshot: Annotated[str, typer.Argument(help="the snapshot that holds those recordings")],

@@ -23,7 +23,6 @@ import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -90,6 +89,8 @@ def _is_own(origins: list[str], host: str) -> bool:
 
 
 def _mutation_in(queries: list[str]) -> str:
+    from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+
     for query in queries:
         try:
             definitions = parse(query).definitions

@@ -97,13 +97,25 @@ def dataset_card(
 
 
 def model_card(
-    run: Artifact, facts: Facts, mix: Artifact | None, scores: Sequence[Score], base: str, consent: str = ""
+    run: Artifact,
+    facts: Facts,
+    mix: Artifact | None,
+    scores: Sequence[Score],
+    base: str,
+    consent: str = "",
+    *,
+    served: bool = False,
+    takes_speech: bool = False,
 ) -> str:
-    """Return the card of a training run. `base` is what it was trained from: a run, a checkpoint, or nothing."""
+    """Return the card of a training run. `base` is what it was trained from: a run, a checkpoint, or nothing.
+
+    `served`: the files for servers are beside it; `takes_speech`: its speech tokenizer, too.
+    """
     name = str(run.name)
     metadata = {
         **licence_metadata(facts.licences),
         "library_name": "transformers",
+        **({"pipeline_tag": "text-generation"} if served else {}),
         "tags": ["spelangy", "speech-language-model"],
         **(_GATE if facts.holds_recordings else {}),
         **({"model-index": [_model_index(run.name.dataset, scores)]} if _judging(scores) else {}),
@@ -141,10 +153,44 @@ def model_card(
         "## Versions",
         versions_section(run.name.recipe, (run,)),
         "## How to load",
-        "```python\nfrom transformers import AutoModelForCausalLM\n\n"
-        'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n```',
+        *_loading(served, takes_speech),
     ]
     return front_matter(metadata) + "\n\n".join(part for part in parts if part) + "\n"
+
+
+_LOAD = """```python
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("FOLDER")
+```"""
+_ASK = """Written questions need transformers alone:
+
+```python
+from transformers import pipeline
+
+ask = pipeline("text-generation", model="FOLDER")
+print(ask([{"role": "user", "content": "Where does velvet come from?"}])[0]["generated_text"][-1]["content"])
+```
+
+It continues the text that begins an answer (`answer_format.json`), up to the end of a line or 32 tokens; the first
+sentence is the answer. Servers with the API of OpenAI take the same message. One that reads no `suppress_tokens` of
+`generation_config.json` has to be told to choose no speech code."""
+_HEAR = """Spoken questions need SpeLangy, which turns sound into codes: `spelangy ask ./FOLDER question.wav`, or
+
+```python
+from pathlib import Path
+
+from spelangy_assets.access import open_store
+
+model = open_store().model("./FOLDER")
+sound = model.read(Path("question.wav"))
+print(model.ask(sound).answer.text)
+message = {"role": "user", "content": model.as_message(sound)}  # for any server of the folder
+```"""
+
+
+def _loading(served: bool, takes_speech: bool) -> list[str]:
+    return [_ASK, *([_HEAR] if takes_speech else [])] if served else [_LOAD]
 
 
 def front_matter(metadata: Mapping[str, Any]) -> str:

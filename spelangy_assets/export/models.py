@@ -1,4 +1,8 @@
-"""A training run out of the store: its folder as transformers reads it, with a model card.
+"""A training run out of the store: a folder that transformers loads and servers serve, with a model card.
+
+    the run's own files          weights, configuration, tokenizer with the markers and speech codes as tokens
+    speech_tokenizer/            what turns sound into those codes; this package reads it
+    chat_template.jinja, generation_config.json, answer_format.json   (spelangy_model/eval/serving.py)
 
 Put here: which files and scores belong to a run. Do not put here: the card's words (card.py), or an evaluation.
 """
@@ -13,6 +17,7 @@ from spelangy_assets.store.artifacts import Artifact, ArtifactStore
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.forgotten import forgotten
 from spelangy_assets.store.manifest import Input
+from spelangy_assets.store.runs import SPEECH_TOKENIZER, answer_prefix_of, is_language_model, speech_tokenizer_of
 from spelangy_assets.store.selection import Selection
 from spelangy_model.records import Metric
 
@@ -21,7 +26,7 @@ _BLOCK_BYTES = 1 << 22
 
 
 def is_model(selection: Selection) -> bool:
-    return all(one.manifest.stage in STAGES for one in selection.versions)
+    return all(one.manifest.stage in STAGES or is_language_model(one) for one in selection.versions)
 
 
 def write_model(store: ArtifactStore, selection: Selection, target: Files, consent: str = "") -> Written:
@@ -32,21 +37,53 @@ def write_model(store: ArtifactStore, selection: Selection, target: Files, conse
     (run,) = selection.versions
     facts = facts_of(store, (run,), None)
     check_takedowns(facts.sources, forgotten(store))
-    files = [shard.path for shard in run.manifest.shards if not shard.table]
+    copied = {path: f"{run.path}/{path}" for path in _files_of(run)}
+    codec = speech_tokenizer_of(store, run) if is_language_model(run) else None
+    if codec is not None:
+        copied |= {f"{SPEECH_TOKENIZER}/{path}": f"{codec.path}/{path}" for path in _files_of(codec)}
+    written = _serving_files(store, run)
+    copied = {path: source for path, source in copied.items() if path not in written}
+    files = [*copied, *written]
     strange = [
         name for name, _ in target.names("") if not name.startswith(".") and name != CARD and not _is_of(name, files)
     ]
     if strange:
         raise ValueError(f"{target.uri} holds something already ({strange[0]}): name an empty folder")
     note(store, selection, facts, "model", target.uri)
-    for path in files:
-        with store.files.open_input(f"{run.path}/{path}") as source, target.open_output(path) as stream:
+    for path, source_path in copied.items():
+        with store.files.open_input(source_path) as source, target.open_output(path) as stream:
             while block := source.read(_BLOCK_BYTES):
                 stream.write(block)
+    for path, data in written.items():
+        target.replace(path, data)
     mix = next((store.open(item, run.name.recipe) for item in run.manifest.inputs if item.role == "mix"), None)
-    card = model_card(run, facts, mix, scores_of(store, run), _base(store, run), consent)
+    card = model_card(
+        run,
+        facts,
+        mix,
+        scores_of(store, run),
+        _base(store, run),
+        consent,
+        served=bool(written),
+        takes_speech=codec is not None,
+    )
     target.replace(CARD, card.encode())
     return Written(facts, (*files, CARD), 0)
+
+
+def _files_of(version: Artifact) -> list[str]:
+    return [shard.path for shard in version.manifest.shards if not shard.table]
+
+
+def _serving_files(store: ArtifactStore, run: Artifact) -> dict[str, bytes]:
+    """Return what a server reads beside the run's own files; nothing for what is no language model of this project."""
+    if not is_language_model(run):
+        return {}
+    from spelangy_model.eval.ask import ANSWER_PREFIX, MAX_ANSWER_TOKENS
+    from spelangy_model.eval.serving import serving_files
+
+    prefix = answer_prefix_of(store, run) or ANSWER_PREFIX
+    return serving_files(run.local_folder(store.cache_dir), prefix, MAX_ANSWER_TOKENS)
 
 
 def scores_of(store: ArtifactStore, run: Artifact) -> list[Score]:

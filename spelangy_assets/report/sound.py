@@ -1,13 +1,13 @@
 """Sound inside of a page, up to a limit, so that the page still opens.
 
-Put here: how a chunk's sound is embedded. Do not put here: which chunks a page shows.
+Put here: how the sound of a chunk or a question is embedded. Do not put here: which of them a page shows.
 """
 
 from __future__ import annotations
 
 import base64
 
-from spelangy_model.records import Chunk
+from spelangy_model.records import Chunk, SpokenQuestion
 
 
 class AudioBudget:
@@ -15,7 +15,7 @@ class AudioBudget:
         self._limit = limit_bytes
         self._used = self._with = self._without = 0
 
-    def embed(self, chunk: Chunk) -> str:
+    def embed(self, chunk: Chunk | SpokenQuestion) -> str:
         """Return a data URI, or nothing when it would pass the limit."""
         encoded = base64.b64encode(chunk.audio.bytes).decode()
         if self._used + len(encoded) > self._limit:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ _FLAC_LEVEL = 0.5  # libsndfile's scale; level 5 of the flac program: measured a
 class AudioError(Exception):
     """A sound that cannot be used. `reason` is a fixed word, `detail` the decoder's own words.
 
-    Reasons: not_a_file, unreadable, empty, undecodable, no_audio, no_channel, truncated, not_finite, silent.
+    Reasons: not_a_file, unreadable, empty, undecodable, no_audio, no_channel, truncated, not_finite, silent, too_long.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -98,15 +99,16 @@ class AudioStream:
     found: Found = field(default_factory=Found)
 
 
-def decode(source: Path | bytes) -> DecodedAudio:
+def decode(source: Path | bytes, max_s: float = math.inf) -> DecodedAudio:
     """Decode a file or a file's bytes to mono float32 at 16 kHz, whole.
 
     Channels are averaged, those excepted that ChannelMeter leaves out; the rate is changed by soxr's HQ filter, which
     is deterministic; sound whose peak is above 1 (float files) is scaled to a peak of 1, not clipped. Raises
-    AudioError for whatever cannot be used.
+    AudioError for whatever cannot be used, and for a file of more than `max_s` seconds (too_long), which is read no
+    further.
     """
     stream, meter = open_stream(source), ChannelMeter()
-    pieces = list(mono_16k(stream, meter.watch))
+    pieces = list(_at_most(max_s, mono_16k(stream, meter.watch)))
     if (chosen := meter.choose()) is not None:
         stream = open_stream(source)
         pieces = list(mono_16k(stream, channels=chosen))
@@ -123,6 +125,15 @@ def decode(source: Path | bytes) -> DecodedAudio:
         original_channels=stream.channels,
         original_format=stream.format,
     )
+
+
+def _at_most(max_s: float, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    read = 0
+    for block in blocks:
+        read += len(block)
+        if read > max_s * SAMPLE_RATE_HZ:
+            raise AudioError("too_long", f"more than {max_s:.1f} s")
+        yield block
 
 
 def open_stream(source: Path | bytes) -> AudioStream:

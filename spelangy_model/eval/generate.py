@@ -55,7 +55,7 @@ def answer_prompts(
     """
     model.eval()
     silent = {layout.eos, *_special(tokenizer, layout.text_size)}
-    ends = frozenset(silent if whole_reply else silent | _line_breaks(tokenizer, layout.text_size))
+    ends = frozenset(silent) if whole_reply else answer_ends(layout, tokenizer)
     forbidden = torch.ones(layout.size, dtype=torch.bool, device=model.device)
     forbidden[: layout.text_size] = forbidden[layout.eos] = False
 
@@ -125,6 +125,11 @@ def greedy(
         ids, positions = chosen[:, None], positions[:, -1:] + 1
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], 1)
     return found
+
+
+def answer_ends(layout: Layout, tokenizer: Tokenizer) -> frozenset[int]:
+    """Return the ids that end an answer: <eos>, another LM's special tokens, and what holds a line break."""
+    return frozenset({layout.eos, *_special(tokenizer, layout.text_size), *_line_breaks(tokenizer, layout.text_size)})
 
 
 def _special(tokenizer: Tokenizer, text_size: int) -> set[int]:

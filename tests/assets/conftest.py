@@ -36,7 +36,9 @@ from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.stage_asset import stage_asset
+from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.settings import Settings
+from spelangy_assets.store.artifacts import ArtifactStore
 
 
 @dataclasses.dataclass
@@ -237,3 +239,44 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Depl
         deployment = Deployment(instance, launcher)
         yield deployment
         deployment.close()
+
+
+@pytest.fixture
+def trained(store: ArtifactStore, toys: Any, model_folder: Path, project_dir: Path) -> ArtifactStore:
+    """A store with a speech tokenizer, a mix of its codes, a run on it, an adopted run, and what asks both."""
+    tokenizer_folder = project_dir / "spelangy_assets" / "tokenizer_checkpoint"
+
+    def files_of(folder: Path) -> Any:
+        def write(ctx: Any, config: Any) -> None:
+            with ctx.out.unit(0) as out:
+                for path in sorted(folder.iterdir()):
+                    out.write_file(path.name, path.read_bytes())
+
+        return write
+
+    def empty(ctx: Any, config: Any) -> None:
+        with ctx.out.unit(0) as out:
+            out.write_file("note.txt", ctx.inputs["mark"].build_key.encode() if "mark" in ctx.inputs else b"")
+
+    def node(name: str, work: Any, stage: str = "", **inputs: str) -> Any:
+        return toys.node(
+            name,
+            stage=toys.make_stage(work, {}, name=stage or f"toy_{name}"),
+            config=toys.NoConfig(),
+            inputs=inputs,
+            contract=Contract(name, "SELECT 1 AS there", (Bound("there", 1),)),
+        )
+
+    nodes = [
+        node("codec", files_of(tokenizer_folder)),
+        node("mix", empty, speech_tokenizer="codec"),
+        node("run", files_of(model_folder), mix="mix"),
+        node("tuned", files_of(model_folder), conversations="mix", base_lm="run"),
+        node("adopted", files_of(model_folder)),
+        node("lonely", files_of(model_folder), stage="toy_lonely"),
+        node("codes", empty, speech_tokenizer="codec"),
+        node("eval_adopted", empty, run="adopted", question_codes="codes"),
+    ]
+    for index, one in enumerate(nodes):
+        assert toys.build(store, one, *nodes[:index]).verdict.passed
+    return store

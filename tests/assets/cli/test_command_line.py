@@ -80,6 +80,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["lineage", "eval_fine"], "eval_fine"),
         (["export", "clean_transcripts@2026-09", "{}/out", "--to", "ctm"], "2026-09"),
         (["export", "web_fine", "{}/out", "--to", "hf"], "sample has published no web_fine"),
+        (["ask", "run_fine"], "nothing is asked: name recordings of questions, or --text"),
+        (["ask", "run_fine", "--text", "Who?"], "sample has no run 'run_fine': it has published none"),
+        (["ask", "run_fine", "--text", "Who?", "--option", "Ann"], "one option is nothing to compare"),
+        (["ask", "{}/a folder", "--text", "Who?"], "vocabulary_layout.json: no readable vocabulary layout"),
+        (["talk", "run_fine"], "sample has no run 'run_fine': it has published none"),
+        (["ask", "{}/no folder", "--text", "Who?"], "is no folder: name one that holds a model, or a run of sample"),
         (["speech", "{}/no folder"], "name a folder that holds recordings"),
         (["speech", "{}/a folder", "--name", "../x"], "'../x'"),
         (["checkpoint", "{}/a folder"], "cannot be adopted"),
@@ -109,7 +115,7 @@ def test_every_command_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     for command in (
         *("run", "plan", "recipes", "status", "lineage", "export", "speech", "ui", "verify", "gc", "forget", "retire"),
-        *("overrule", "checkpoint", "fetch"),
+        *("overrule", "checkpoint", "fetch", "ask", "talk"),
     ):
         assert f"\n  {command} " in shown
         assert main([command, "--help"]) == 0
@@ -148,7 +154,7 @@ def test_the_example_stands_on_the_sample(project_dir: Path) -> None:
         *("web_fine_3s", "web_fine_3s_ledger", "web_fine_3s_page", "web_fine_3s_tokens", "web_fine_3s_corpus"),
         *("web_fine_3s_measures", "web_fine_3s_measures_corpus", "web_fine_3s_contents"),
         *("fine_3s_contamination", "web_fine_3s_topics", "mix_fine_3s", "run_fine_3s", "eval_fine_3s"),
-        *("text_skill_fine_3s", "leaderboard"),
+        *("text_skill_fine_3s", "leaderboard", "leaderboard_page"),
     }
 
 

@@ -48,7 +48,7 @@ def test_an_experiment_on_top_of_the_sample_has_what_its_chunks_change_and_nothi
         *("web_fine_6s", "web_fine_6s_ledger", "web_fine_6s_page", "web_fine_6s_tokens", "web_fine_6s_corpus"),
         *("web_fine_6s_measures", "web_fine_6s_measures_corpus", "web_fine_6s_contents"),
         *("fine_6s_contamination", "web_fine_6s_topics", "mix_fine_6s", "run_fine_6s", "eval_fine_6s"),
-        *("text_skill_fine_6s", "leaderboard"),
+        *("text_skill_fine_6s", "leaderboard", "leaderboard_page"),
     }
 
 

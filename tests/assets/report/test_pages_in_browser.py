@@ -32,6 +32,7 @@ def pages(tmp_path_factory):
     )
     (folder / "leaderboard.html").write_text(board.page_of())
     (folder / "synthetic_page.html").write_text(synthetic_page([synthetic.QUEST], title="Synthetic speech"))
+    (folder / "question_page.html").write_text(_neighbour("test_question_page").page())
     contents = _neighbour("test_contents_page")
     (folder / "contents.html").write_text(contents_page(contents.PORTIONS, contents.METRICS, unit="tokens", title="A"))
     return folder
@@ -52,7 +53,9 @@ def browser():
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["chunk_page.html", "leaderboard.html", "synthetic_page.html", "contents.html"])
+@pytest.mark.parametrize(
+    "name", ["chunk_page.html", "leaderboard.html", "question_page.html", "synthetic_page.html", "contents.html"]
+)
 def test_a_page_fits_the_screen_requests_nothing_and_reports_no_error(browser, pages, name, width, scheme):
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     requests, problems = [], []
