@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from spelangy_assets.sample.render import (
+    REMARK_SHARE,
     answer_sentence,
     faq_questions,
     kind_phrase,
@@ -116,6 +117,27 @@ def article_html(world: World, entity: Entity, seed: int) -> str:
         f"<p>{escape(lead)}</p>{sections}</article>{_aside(world, rng, entity)}"
     )
     return _document(f"{title} - Encyclopedia", "en", body)
+
+
+def entry_page(world: World, entity: Entity, seed: int, edition: int) -> RenderedPage:
+    """Return a short entry about an entity: what it is, then each fact once, in one `heard` wording, and remarks.
+
+    Nothing restates a fact, and half of the facts do not name the entity: what is read has to be understood from what
+    was heard. Editions of an entry have other wordings, order and remarks.
+    """
+    rng = stable_rng(seed, "entry", entity.name, edition)
+    title = fill(entity.name, "")
+    sentences = [f"{title} is {kind_phrase(world, entity)}."]
+    facts = world.facts_of(entity)
+    for position in rng.permutation(len(facts)):
+        fact = facts[int(position)]
+        wording = pick(rng, fact.relation.wordings("statements", "heard"))
+        sentences.append(state(fact, wording, pronoun=bool(rng.random() < 0.5)))
+        if rng.random() < REMARK_SHARE:
+            sentences.append(_remark(world, rng, entity))
+    body = f"<article><p>{escape(' '.join(sentences))}</p></article>{_aside(world, rng, entity)}"
+    url = f"{MUSEUM}/{entity.domain}/{entity.slug}/{edition}"
+    return RenderedPage(url, _document(f"{title} - Museum", "en", body), "article", "en", entity.name)
 
 
 def _remark(world: World, rng: np.random.Generator, entity: Entity) -> str:
