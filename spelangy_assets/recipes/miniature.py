@@ -1,41 +1,19 @@
-"""Recipe `miniature`: the paper's data ablations at toy scale, every arm over several seeds.
+"""Recipe `miniature`: the paper's data ablations at toy scale, every arm over several seeds; and two sweeps.
 
-Put here: the arms, and the dial by which the recipe is as large as a machine allows. Do not put here: other sets of
-arms (miniature_sweeps.py), literals that it shares with `sample`. All arms start from one base LM and see as many
-positions, at one share of text, but for the one that is matched by loss tokens. No speech is heard more than 1.5 times.
+Put here: the arms, what is compared by which metric, and the sizes. Do not put here: how a miniature is made
+(miniature_parts.py). Seeds 20261101 and above were spent on pilots, by which these sizes and metrics were chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import combinations, product
 from typing import Any
 
 from spelangy_assets import lab
 from spelangy_assets.recipes import sample_parts as sample
+from spelangy_assets.recipes.miniature_parts import Arm, Dial, board
 from spelangy_assets.report.comparisons import HEARING_GAIN, PROBABILITY
-from spelangy_assets.sample.notes import WrittenNotes
-from spelangy_assets.sample.site import WorldEntries, WorldQuestions
-from spelangy_assets.sample.sources import SampleWorld, WorldSentences, WorldTexts
-from spelangy_assets.sample.spoken import SpokenConversations
-from spelangy_model.audio.tts import Voice
-from spelangy_model.text.krist import KristRules
-
-# All speech is of two voices at many rates and pitches; the questions are asked at a rate and a pitch beyond these.
-VOICES = tuple(Voice(name, "en-us", rate_jitter_wpm=25, pitch_jitter=10) for name in ("en-us+m1", "en-us+f5"))
-ASKING_VOICES = tuple(replace(one, rate_wpm=226, rate_jitter_wpm=5, pitch=63, pitch_jitter=2) for one in VOICES)
-MAX_EPOCHS = 1.5  # of each source of speech: a mix that needs more is not made, and names the source
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What an arm hears, how it is sampled and where its loss is; `matches`: the arm whose loss tokens it sees."""
-
-    shares: Mapping[str, float]
-    sampling: lab.Sampling = "deterministic"
-    loss_on_speech: bool = False
-    matches: str = ""
-
 
 WEB = {"fine": 1.0}
 ARMS = {
@@ -51,92 +29,64 @@ ARMS = {
 FINER: dict[str, Any] = {"metric": HEARING_GAIN, "effect": 0.02}  # nats a token
 ABLATIONS = (
     lab.Ablation("Loss", "unmasked", "fine", "on text alone instead of on speech too", (42.4, 51.8)),
-    lab.Ablation("Loss", "unmasked_matched", "fine", "on text alone, matched in loss tokens"),
+    lab.Ablation("Loss", "unmasked_matched", "fine", "on text alone, as many loss tokens", effect=0.05),
     replace(sample.GRANULARITY, **FINER),
     replace(sample.SAMPLING, **FINER),
     lab.Ablation("Synthetic data", "fine", "krist", "with Krist", (40.7, 41.5), PROBABILITY, effect=0.02),
     lab.Ablation("Synthetic data", "fine", "quest", "with Quest", (40.7, 47.9)),
 )
-
-
-@dataclass(frozen=True)
-class Dial:
-    """The size of a miniature: `seeds` of each arm; of each entity, 15 questions and so many `entries` that Krist reads.
-
-    `base_steps` grow with the entities: no arm can answer what the base LM does not know.
-    """
-
-    world: str  # larger/ENTITIES/...
-    seed: int
-    seeds: Mapping[str, int]
-    conversations: int
-    entries: int
-    notes: int
-    base_steps: int
-    run_steps: int
-    questions_per_split: int
-    held_out_talks: int = 150
-
-
-def board(dial: Dial, arms: Mapping[str, Arm] = ARMS, ablations: Sequence[lab.Ablation] = ABLATIONS) -> lab.Dataset:
-    """Return the leaderboard of a dial, with those of the arms that it gives seeds."""
-    of_world: dict[str, Any] = {"world": dial.world, "seed": dial.seed}
-    turns = (2, 6)  # sentences: coarse chunks are 3.7 times as long as fine ones, as the paper's
-    talk = SpokenConversations(recordings=dial.conversations, voices=VOICES, turn_sentences=turns, **of_world)
-    audio = lab.recordings({"talk": talk})  # it comes with its transcript, which costs nothing to recognize
-    segments = lab.segments(audio)
-    clean = lab.transcripts(segments, lab.hypotheses(audio, segments, (sample.WHISPER_BASE, sample.WHISPER_TINY)))
-    notes = WrittenNotes(documents=dial.notes, documents_per_page=1, **of_world)
-    entries, asked = WorldEntries(editions=dial.entries, **of_world), WorldQuestions(**of_world)
-    pages = lab.pages({"entries": entries, "questions": asked, "notes": notes})
-    krist = lab.krist(pages.on("entries"), rules=KristRules(max_restated_share=0.1))
-    quest = lab.quest(pages.on("questions"), seed=dial.seed)
-    check = lab.RoundTrip(sample.WHISPER_BASE, sample.MAX_WORD_ERROR_RATE)
-    spoken: dict[str, Any] = {"seed": dial.seed, "voices": VOICES}
-    salad = WorldSentences(kind="word_salad", count=1000, **of_world)
-    tokens = sample.tokenizers([salad], WorldTexts(documents=2000, talks=500, **of_world), dial.seed)
-    sets = {
-        "coarse": tokens(lab.chunks(audio, clean, lab.Turns(max_s=20.0), name="web_coarse", seed=dial.seed)),
-        "fine": tokens(lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=dial.seed)),
-        "krist": tokens(lab.speech(krist, check, **spoken)),
-        "quest": tokens(lab.speech(quest, check, voices_per_document=2, **spoken)),
-    }
-    text = {tokens(lab.documents(pages.on("notes"))): 1.0}
-    base_rows = dial.base_steps * sample.BASE_BATCH_ROWS
-    base_mix = lab.mix(text=text, rows=base_rows, max_epochs=64.0, seed=dial.seed)
-    how = sample.training(dial.base_steps, sample.BASE_BATCH_ROWS, 4e-3, seed=dial.seed)
-    base = lab.train(base_mix, preset="tiny", **how)
-
-    def run(name: str, number: int) -> lab.Dataset:
-        arm, seed = arms[name], dial.seed + number
-        speech = {sets[one]: share for one, share in arm.shares.items()}
-        drawn: dict[str, Any] = {"sampling": arm.sampling, "loss_on_speech": arm.loss_on_speech, "seed": seed}
-        rows = dial.run_steps * sample.BATCH_ROWS
-        mix = lab.mix(speech=speech, text=text, text_share=0.15, rows=rows, max_epochs=MAX_EPOCHS, **drawn)
-        how = sample.training(dial.run_steps, sample.BATCH_ROWS, 3e-3, seed=seed)
-        matched = run(arm.matches, number) if arm.matches else None
-        return lab.train(mix, base=base, match_loss_tokens_of=matched, **how)
-
-    world = SampleWorld(world=dial.world, name="world", max_questions_per_split=dial.questions_per_split)
-    return lab.leaderboard(
-        {name: [run(name, number) for number in range(seeds)] for name, seeds in dial.seeds.items()},
-        lab.questions(world, seed=dial.seed, trained_voices=ASKING_VOICES, held_out_voices=sample.HELD_OUT_VOICES),
-        ablations=[row for row in ablations if {row.before, row.after} <= set(dial.seeds)],
-        judging=sample.judging(dial.world, 100, dial.held_out_talks, ASKING_VOICES, dial.seed),
-        title="The paper's data ablations in miniature",
-        seed=dial.seed,
-    )
-
-
 SEEDS = dict.fromkeys(ARMS, 3) | dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine"), 6)
-RECORD = Dial("larger/240/20270100/c80a85d143a69c97", 20270100, SEEDS, 1700, 6, 8000, 2000, 400, 400)
+RECORD = Dial("larger/240/20270100/dd72aca69050f776", 20270100, SEEDS, 1700, 8, 8000, 2000, 400, 400)
+AGAIN = replace(RECORD, world="larger/240/20270200/5f6c942595fce6dd", seed=20270200)
 LOW_SEEDS = dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine", "quest"), 3)
 LOW = Dial("larger/80/20260101/dfedb49437274d4f", sample.SEED, LOW_SEEDS, 850, 0, 4000, 1000, 200, 0, 40)
+
+# Each of granularity, sampling and loss with each of the others: eight arms, and the twelve pairs that differ in one.
+FACTORS = {
+    "Granularity": ("coarse", "fine"),
+    "Modality sampling": ("stochastic", "deterministic"),
+    "Loss": (True, False),
+}
+CELLS: dict[str, tuple[Any, ...]] = {
+    f"{chunks}_{sampling}_{'loss_on_both' if both else 'loss_on_text'}": (chunks, sampling, both)
+    for chunks, sampling, both in product(*FACTORS.values())
+}
+FACTORIAL = {name: Arm({chunks: 1.0}, sampling, both) for name, (chunks, sampling, both) in CELLS.items()}
+PAIRS = [
+    lab.Ablation(factor, one, other, f"{one} to {other}")
+    for (one, first), (other, second) in combinations(CELLS.items(), 2)
+    for place, factor in enumerate(FACTORS)
+    if first[:place] + first[place + 1 :] == second[:place] + second[place + 1 :]
+]
+QUEST_SHARES = {f"quest_{share}": Arm({"fine": 1 - share / 100, "quest": share / 100}) for share in (10, 34, 66, 88)}
+SWEEP = {"fine": Arm(WEB)} | QUEST_SHARES
+
+
+def _of(arms: dict[str, Arm], seeds: int) -> Dial:
+    return replace(RECORD, seeds=dict.fromkeys(arms, seeds))
+
+
 MINIATURE = lab.Recipe(
-    "miniature", board(RECORD), description="The paper's data ablations at toy scale over several seeds, in two CPU hours"
+    "miniature", board(RECORD, ARMS, ABLATIONS), description="The paper's data ablations at toy scale, in two CPU hours"
+)
+MINIATURE_AGAIN = lab.Recipe(
+    "miniature_again",
+    board(AGAIN, ARMS, ABLATIONS),
+    description="The miniature on other facts, questions and seeds: a second run to confirm the first",
 )
 MINIATURE_LOW = lab.Recipe(
     "miniature_low",
-    board(LOW),
+    board(LOW, ARMS, ABLATIONS),
     description="The miniature with the dial down: four arms over three seeds in half an hour of a CPU",
 )
+MINIATURE_FACTORIAL = lab.Recipe(
+    "miniature_factorial",
+    board(_of(FACTORIAL, 3), FACTORIAL, PAIRS),
+    description="Granularity, sampling and loss, each with each of the others, in the world of the miniature",
+)
+MINIATURE_QUEST_SHARES = lab.Recipe(
+    "miniature_quest_shares",
+    board(_of(SWEEP, 3), SWEEP),
+    description="Five shares of Quest in the speech of the miniature: 0, 10, 34, 66 and 88 percent",
+)
+MINIATURES = (MINIATURE, MINIATURE_AGAIN, MINIATURE_LOW, MINIATURE_FACTORIAL, MINIATURE_QUEST_SHARES)

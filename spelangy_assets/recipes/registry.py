@@ -16,7 +16,7 @@ from types import ModuleType
 
 from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.recipes.miniature import MINIATURE, MINIATURE_LOW
+from spelangy_assets.recipes.miniature import MINIATURES
 from spelangy_assets.recipes.paper import PAPER
 from spelangy_assets.recipes.sample import SAMPLE, TINY
 from spelangy_assets.recipes.tokenizer import TOKENIZER
@@ -43,7 +43,7 @@ def own_recipes(modules: Sequence[str]) -> list[Recipe]:
 
 def known_recipes() -> dict[str, Recipe]:
     """Return all recipes by name. ValueError for a name that two of them have."""
-    known = {recipe.name: recipe for recipe in (*RECIPES, MINIATURE, MINIATURE_LOW, TINY, TOKENIZER)}
+    known = {recipe.name: recipe for recipe in (*RECIPES, *MINIATURES, TINY, TOKENIZER)}
     for recipe in own_recipes(Settings.from_environment().recipe_modules):
         if known.setdefault(recipe.name, recipe) is not recipe:
             raise ValueError(f"two recipes are called {recipe.name!r}: give yours another name")

@@ -52,8 +52,6 @@ class Config:
             object.__setattr__(self, "prompt_digest", load_prompt(PROMPT, _REPLY).digest)
 
 
-
-
 def contract(config: Config) -> Contract:
     """Return the contract that pages keep their numbers and names, and state them again no more than the rules allow.
 
