@@ -35,7 +35,7 @@ ABLATIONS = (
     lab.Ablation("Synthetic data", "fine", "krist", "with Krist", (40.7, 41.5), PROBABILITY, effect=0.02),
     lab.Ablation("Synthetic data", "fine", "quest", "with Quest", (40.7, 47.9)),
 )
-SEEDS = dict.fromkeys(ARMS, 3) | dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine"), 6)
+SEEDS = dict.fromkeys(ARMS, 3) | dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine"), 5)
 RECORD = Dial("larger/240/20270100/dd72aca69050f776", 20270100, SEEDS, 1700, 8, 8000, 2000, 400, 400)
 AGAIN = replace(RECORD, world="larger/240/20270200/5f6c942595fce6dd", seed=20270200)
 LOW_SEEDS = dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine", "quest"), 3)
