@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from spelangy_assets.settings import Settings
-from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_assets.store.artifacts import LAYOUT_FILE, ArtifactStore
+from spelangy_assets.store.files import Files, below
 from spelangy_assets.store.selection import Selection, select
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.extras import missing
@@ -38,10 +39,13 @@ _AUDIO = "audio"
 def open_store(place: str | Path | None = None, recipe: str = "sample") -> Store:
     """Return the store at a folder or an s3:// prefix; by default that of the settings (SPELANGY_STORE, SPELANGY_HOME).
 
-    `recipe` is meant where a dataset is named without one.
+    A folder may also be a home, which holds `store`. `recipe` is meant where a dataset is named without one.
     """
     settings = Settings.from_environment()
-    return Store(ArtifactStore(settings.store_uri if place is None else place, settings.cache_dir), recipe)
+    place = settings.store_uri if place is None else str(place)
+    if Files(place).read_if_there(f"store/{LAYOUT_FILE}") is not None:
+        place = below(place, "store")
+    return Store(ArtifactStore(place, settings.cache_dir), recipe)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class SettingsError(ValueError):
     """A variable of the environment with a value that it cannot have. The text names the variable and the cure."""
 
 
+TRACKERS = ("wandb", "mlflow")  # open_trackers of spelangy_model/train/step_log.py starts these
 PACKAGE_FOLDER = Path(__file__).resolve().parent
 
 
@@ -42,6 +43,8 @@ class Settings:
     allow_generated_code  SPELANGY_ALLOW_GENERATED_CODE  yes or no: whether Python that a model wrote may run here, as
                 the task humaneval does; default no
     accelerate_config  SPELANGY_ACCELERATE_CONFIG  a file of `accelerate config`; empty: one process, launched directly
+    trackers    SPELANGY_TRACKERS   experiment trackers that get each step of a training, by comma: wandb, mlflow;
+                default none
     """
 
     home: Path
@@ -59,6 +62,7 @@ class Settings:
     ray_address: str = ""
     allow_generated_code: bool = False
     accelerate_config: str = ""
+    trackers: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -104,6 +108,7 @@ class Settings:
             store_budget_gb=_number(env, "SPELANGY_STORE_BUDGET_GB", "inf", "a number of gigabytes above 0"),
             allow_generated_code=_one_of(env, "SPELANGY_ALLOW_GENERATED_CODE", ("no", "yes")) == "yes",
             accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",
+            trackers=_some_of(env, "SPELANGY_TRACKERS", TRACKERS),
             environment=env,
         )
 
@@ -114,6 +119,14 @@ def _one_of(env: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
     if value not in values:
         raise SettingsError(f"{name} is {value!r}; it may be {' or '.join(values)}")
     return value
+
+
+def _some_of(env: Mapping[str, str], name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a variable's values, written with commas between; SettingsError when one is none of them."""
+    found = tuple(value.strip() for value in env.get(name, "").split(",") if value.strip())
+    if not set(found) <= set(values):
+        raise SettingsError(f"{name} is {env[name]!r}; it may name {' and '.join(values)}, separated by commas")
+    return found
 
 
 def _number(env: Mapping[str, str], name: str, default: str, meaning: str, whole: bool = False) -> float:

@@ -16,6 +16,7 @@ DISTRIBUTIONS = {
     "TTS": "coqui-tts",
     "dagster_graphql": "dagster-webserver",
     "graphql": "graphql-core",
+    "mlflow": "mlflow-skinny",
     "lingua": "lingua-language-detector",
     "sklearn": "scikit-learn",
     "whisper": "openai-whisper",

@@ -38,6 +38,12 @@ UNITS = {
     **{"difference": "0 to 1", "probability": "0 to 1", "unit": "a unit of work", "epochs": "times"},
 }
 
+COUNTED = ("words", "characters", "lines")
+TEXTS = {
+    **dict.fromkeys(("prefix", "prompt", "hotwords", "title"), "text"),
+    **{"sha256": "a digest", "digest": "a digest", "url": "an address", "path": "a path", "licence": "a licence"},
+}
+
 # Why an option stands that neither a recipe of the package sets nor a test varies: (type, option or *) -> reason.
 REASONS = {
     ("FilterLimits", "*"): "the paper drops by two rules alone: the others are switched off by their limits",
@@ -172,9 +178,14 @@ def _unit(field: dataclasses.Field[Any]) -> str:
     if field.name.endswith("_per_s"):
         return "a second"
     last = field.name.rpartition("_")[2]
-    if kind.split(" | ")[0] in ("int", "float"):
+    number = kind.split(" | ")[0]
+    if number == "float" and last in COUNTED and "_mean_" not in field.name:
+        return f"a share of {last}, 0 to 1"
+    if number in ("int", "float"):
         return UNITS.get(last, "a number")
-    return {"str": "a name"}.get(kind, f"`{kind}`".replace("|", "\\|"))
+    if kind == "str":
+        return TEXTS.get(last, "a name")
+    return f"`{kind}`".replace("|", "\\|")
 
 
 def page() -> str:
@@ -185,8 +196,8 @@ def page() -> str:
         "# Options",
         "",
         "Every option of every stage; written by `tools/list_options.py`. The default `-` means that the option is",
-        "required. *Asked by* names the package's recipes that set it, says that tests vary it, or gives the reason why it",
-        "exists. A value that nothing asks for is a constant of its type; it changes with the stage's VERSION.",
+        "required. A `max_` number of 0 means no limit. *Asked by* names the package's recipes that set it, says that tests vary",
+        "it, or gives the reason why it exists. A value that nothing asks for is a constant of its type; it changes with the stage's VERSION.",
     ]
     for kind, reached_by in found.items():
         own = [row for row in rows if row.kind == type_name(kind)]

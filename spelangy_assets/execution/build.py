@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -42,12 +41,8 @@ from spelangy_assets.store.artifacts import (
 )
 from spelangy_assets.store.fingerprint import (
     digest_of,
-    fingerprint,
-    identity_of,
     is_ours,
-    module_digest,
     outside_modules,
-    payload_of,
 )
 from spelangy_assets.store.forgotten import Forgotten, forgotten_at, reading
 from spelangy_assets.store.manifest import Input, Verdict
@@ -99,13 +94,12 @@ def resolve(
     inputs = {role: read(asset, partition if graph[asset].partition else None) for role, asset in node.inputs.items()}
     recorded = [artifact.as_input(role) for role, artifact in inputs.items()]
     recorded += [read(asset, member_partition).as_input("member") for asset, member_partition in node.members]
-    where = f"{graph.recipe}/{node.name}"
     name, version = stage_name(node.stage), node.stage.VERSION
-    config = identity_of(node.config, where)
+    config = node.identity
     forgotten, read_as = Forgotten(), ""
     if source is not None:
         content = source_version(source)
-        read_as = reading(name, version, partition, digest_of(config), content)
+        read_as = reading(name, version, partition, node.config_fingerprint, content)
         forgotten = forgotten_at(store, read_as)
         if forgotten.version:
             recorded.append(Input("forgotten", "", partition, "", forgotten.version))
@@ -123,23 +117,16 @@ def resolve(
         Identity(
             stage=name,
             stage_version=version,
-            config_fingerprint=digest_of(config),
-            config=payload_of(node.config, where),
+            config_fingerprint=node.config_fingerprint,
+            config=node.literals,
             inputs=recorded,
             build_key=f"v{version}-{digest_of(key)[:16]}",
-            outside=outside_of(node, source),
+            outside={**node.outside, **outside_modules(source)},
         ),
         inputs,
         forgotten,
         read_as,
     )
-
-
-def outside_of(node: Node, source: object = None) -> dict[str, str]:
-    """Return the digests of the modules from outside of the project that make a dataset, by name."""
-    stage = node.stage.__name__
-    digest = "" if is_ours(stage) or stage not in sys.modules else module_digest(stage)
-    return {**({stage: digest} if digest else {}), **outside_modules(node.config, source)}
 
 
 def _unbuilt(store: ArtifactStore, address: Address, build_key: str) -> str:
@@ -293,7 +280,7 @@ def _build(
     if isinstance(source, RemoteSource):
         source.fetch(log, Meter(on_standing).units)
     resolved = resolve(store, graph, node, partition, source)
-    identity, contract = resolved.identity, fingerprint(node.contract)
+    identity, contract = resolved.identity, node.contract_fingerprint
     address = Address(identity.stage, partition)
     if force:
         identity = replace(identity, build_key=_unbuilt(store, address, identity.build_key))

@@ -6,12 +6,24 @@ or Dagster. Both the Dagster bridge and a plain loop read this.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Literal
 
 from spelangy_assets.quality.contracts import Contract
+from spelangy_assets.store.fingerprint import (
+    Payload,
+    digest_of,
+    fingerprint,
+    identity_of,
+    is_ours,
+    module_digest,
+    outside_modules,
+    payload_of,
+)
 
 Cost = Literal["cheap", "heavy"]
 
@@ -43,6 +55,31 @@ class Node:
     @property
     def stage_name(self) -> str:
         return self.stage.__name__.rsplit(".", 1)[-1]
+
+    @cached_property
+    def identity(self) -> Payload:
+        """What the build keys hold of the config: its literals without those that are at their default."""
+        return identity_of(self.config, self.name)
+
+    @cached_property
+    def config_fingerprint(self) -> str:
+        return digest_of(self.identity)
+
+    @cached_property
+    def outside(self) -> dict[str, str]:
+        """The digests of the modules from outside of the project that make the dataset, by name."""
+        stage = self.stage.__name__
+        digest = "" if is_ours(stage) or stage not in sys.modules else module_digest(stage)
+        return {**({stage: digest} if digest else {}), **outside_modules(self.config)}
+
+    @cached_property
+    def literals(self) -> Payload:
+        """The config, whole, in its JSON form."""
+        return payload_of(self.config, self.name)
+
+    @cached_property
+    def contract_fingerprint(self) -> str:
+        return fingerprint(self.contract)
 
     @property
     def parents(self) -> tuple[str, ...]:

@@ -25,7 +25,6 @@ from spelangy_assets.execution.plan import Plan
 from spelangy_assets.execution.status import Status
 from spelangy_assets.execution.targets import Target, parents_of, target_name
 from spelangy_assets.store.artifacts import Artifact
-from spelangy_assets.store.fingerprint import payload_of
 from spelangy_assets.store.manifest import Manifest
 
 # What is read whole whatever the data: its bytes are no amount of work.
@@ -89,13 +88,19 @@ class Price:
         """Return the price as text: the totals, and their basis."""
         made = len(self.costs) + len(self.unknown)
         around = self.overhead_s * made
+        least = "at least " if self.unknown else ""
         lines = [
-            f"{'processor time':<16}{_hours(self.cpu_s)} in stages"
+            f"{'processor time':<16}{least}{_hours(self.cpu_s)} in stages"
             + (f", {_hours(around)} in imports, Dagster and contracts" if self.reports else ""),
-            f"{'wall time':<16}{_hours(self.wall_s)} on {self.workers} workers",
-            f"{'written':<16}{self.bytes / 1e9:.3g} GB, {self.total('hours'):.3g} hours of speech in chunks, "
+            f"{'wall time':<16}{least}{_hours(self.wall_s)} on {self.workers} workers",
+            f"{'written':<16}{least}{self.bytes / 1e9:.3g} GB, {self.total('hours'):.3g} hours of speech in chunks, "
             f"{self.total('tokens'):.4g} tokens",
-            f"{'language model':<16}{self.total('llm_tokens'):.4g} tokens, {self.total('llm_usd'):.2f} USD",
+            f"{'language model':<16}{least}{self.total('llm_tokens'):.4g} tokens, {self.total('llm_usd'):.2f} USD",
+        ]
+        if self.unknown and not self.cpu_s:
+            why = "this store has no version of a stage that takes time; a run of `tiny` gives rates"
+            lines = [f"{'cost':<16}not known: {why}"]
+        lines += [
             f"{'GPU hours':<16}no rate is known: manifests hold processor time alone (benchmarks/gpu.py measures GPUs)",
         ]
         if made:
@@ -164,7 +169,7 @@ def price_of(
             if node.members:
                 bytes_of[target] = _sum_of(bytes_of.get(parent) for parent in node.members)
             continue
-        config = payload_of(node.config)
+        config = node.literals
         own = [parent for parent in parents_of(graph, node, target[1]) if graph[parent[0]].stage_name not in _MODELS]
         read = _sum_of(bytes_of.get(parent) for parent in own)
         if node.members:

@@ -96,7 +96,7 @@ class Execution:
     spelangy_model as a subprocess with a JSON-able spec, which it leaves in `folder`, and returns when the process has
     ended. `environment` holds service addresses and secrets, which a stage reads by name and never writes anywhere.
     `distribute(asset, partition, build_key)` has other processes do the units of a version (build.build_share) and
-    returns when they have ended; None where there are no others.
+    returns when they have ended; None where there are no others. `trackers` get each step of a training.
     """
 
     cache_dir: Path
@@ -105,6 +105,7 @@ class Execution:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     distribute: Distribute | None = None
     checkpoints: Path | None = None
+    trackers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from spelangy_assets.execution.stage import InputError
 from spelangy_assets.execution.targets import Partitions, Target, parents_of, target_name, wanted_targets
 from spelangy_assets.quality.contracts import lost_to_a_service
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity, StoreError
-from spelangy_assets.store.fingerprint import fingerprint
+from spelangy_assets.store.at_once import StoreAtOnce
 from spelangy_assets.store.manifest import Input, Manifest
 
 State = Literal["fresh", "shared", "missing", "stale", "failed", "waiting"]
@@ -68,6 +68,7 @@ def status_of(
     source_of: Callable[[Node, str | None], object],
 ) -> list[Status]:
     """Return the state of every dataset that the graph asks for, parents first."""
+    store = StoreAtOnce(store)
     found: dict[Target, Status] = {}
     shared: dict[Target, Artifact] = {}
     for name, partition in wanted_targets(graph, partitions):
@@ -132,7 +133,7 @@ def _compared(
     if gone := store.missing_files(built):
         why = f"built, but {len(gone)} of its files are not there or not whole, {gone[0]} first"
         return "missing", why, ("missing",)
-    verdict = store.standing_verdict(name, built, fingerprint(node.contract))
+    verdict = store.standing_verdict(name, built, node.contract_fingerprint)
     if verdict is None:
         return "stale", "built, but not judged by its contract of now", ("contract",)
     if not verdict.accepted:
@@ -146,7 +147,7 @@ def _compared(
         return "missing", "built and passed, but never published", ("missing",)
     if (latest.address, latest.manifest.build_key) != (built.address, built.manifest.build_key):
         return _stale(latest.manifest, wanted)
-    if not store.is_judged_by(name, fingerprint(node.contract)):
+    if not store.is_judged_by(name, node.contract_fingerprint):
         return "stale", "built, but not judged by its contract of now", ("contract",)
     changed = sorted(
         module

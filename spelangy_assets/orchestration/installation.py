@@ -77,7 +77,15 @@ class Installation:
     def child_environment(self) -> dict[str, str]:
         # One thread a process: small models are slower on two, and sums over threads are not bit-stable.
         threads = {} if self.settings.device != "cpu" else {"OMP_NUM_THREADS": "1"}
-        return {**os.environ, **threads}
+        return {**self._tracker_places(), **os.environ, **threads}
+
+    def _tracker_places(self) -> dict[str, str]:
+        """Return where trackers write unless the environment says otherwise: below the home."""
+        if not self.settings.trackers:
+            return {}
+        folder = self.settings.home / "trackers"
+        folder.mkdir(parents=True, exist_ok=True)
+        return {"WANDB_DIR": str(folder), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
 
     def execution(self, launch: Any = None, distribute: Distribute | None = None) -> Execution:
         return Execution(
@@ -87,6 +95,7 @@ class Installation:
             environment=self.settings.environment,
             distribute=distribute,
             checkpoints=self.settings.checkpoints,
+            trackers=self.settings.trackers,
         )
 
     def source(self, node: Node, partition: str | None) -> object:

@@ -24,7 +24,7 @@ from spelangy_assets.orchestration.policies import automation_of, is_transient, 
 from spelangy_assets.orchestration.ray_cluster import ray_distribute
 from spelangy_assets.report.markdown import markdown_table, without_pictures
 from spelangy_assets.store.artifacts import Artifact, StoreError
-from spelangy_assets.store.fingerprint import fingerprint, payload_of
+from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_model.progress import Standing
 from spelangy_model.records import schema_of
 
@@ -122,7 +122,7 @@ def code_version(node: Node) -> str:
 
 
 def _definition_metadata(node: Node, columns: dg.TableColumnLineage) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"config": dg.MetadataValue.json(payload_of(node.config))}
+    metadata: dict[str, Any] = {"config": dg.MetadataValue.json(node.literals)}
     if columns.deps_by_column:  # a plain table too: Dagster's own page draws lineage of columns only in its hosted form
         metadata["columns_from"] = dg.TableMetadataValue(
             records=[

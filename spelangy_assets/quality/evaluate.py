@@ -13,12 +13,10 @@ import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spelangy_assets.quality.contracts import Bound, Contract
@@ -27,6 +25,9 @@ from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.manifest import Expectation, Verdict
 from spelangy_model.records import schema_of
+
+if TYPE_CHECKING:
+    import duckdb
 
 _READ_BYTES = 1 << 20  # or one row, where that is more
 
@@ -38,6 +39,8 @@ class ContractError(Exception):
 @functools.cache
 def _database() -> duckdb.DuckDBPyConnection:
     """Open the database of this process: opening one takes 25 ms, a cursor of one 2. Views belong to their cursor."""
+    import duckdb
+
     atexit.register(_database.cache_clear)  # what lives at the interpreter's end is reported as leaked
     return duckdb.connect()
 
@@ -107,6 +110,8 @@ def _audio_bytes(artifact: Artifact, table: str) -> np.ndarray:
     DuckDB would have Arrow read many row groups ahead, each as large as the audio that a stage holds in memory.
     """
     shard_bytes = {f"{artifact.path}/{shard.path}": shard.bytes for shard in artifact.manifest.shards}
+    import pyarrow.compute as pc
+
     sizes = [np.zeros(0, np.int64)]
     for shard in artifact.shards(table):
         path = artifact.files.full(shard.path)
@@ -123,6 +128,8 @@ def _audio_bytes(artifact: Artifact, table: str) -> np.ndarray:
 
 def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> dict[str, float]:
     """Return the contract's aggregate row over the artifact's shards and manifest; NaN where SQL gives NULL."""
+    import duckdb
+
     with _views(artifact, tables, contract.sql) as connection:
         try:
             cursor = connection.execute(contract.sql)
@@ -144,6 +151,8 @@ def aggregate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -
 
 def drift_values(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> list[np.ndarray]:
     """Return the finite values of each of the contract's drifts, each of shape (n,)."""
+    import duckdb
+
     with _views(artifact, tables, " ".join(drift.sql for drift in contract.drifts)) as connection:
         values = []
         for drift in contract.drifts:

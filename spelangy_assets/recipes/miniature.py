@@ -1,13 +1,13 @@
-"""Recipe `miniature`: the paper's data ablations at toy scale, every arm over several seeds; and two sweeps.
+"""Recipe `miniature`: the paper's data ablations at toy scale, every arm over several seeds.
 
 Put here: the arms, what is compared by which metric, and the sizes. Do not put here: how a miniature is made
-(miniature_parts.py). Seeds 20261101 and above were spent on pilots, by which these sizes and metrics were chosen.
+(miniature_parts.py), or sweeps (miniature_sweeps.py). Seeds from 20261101 on were spent on pilots, by which these sizes
+and metrics were chosen.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations, product
 from typing import Any
 
 from spelangy_assets import lab
@@ -40,32 +40,6 @@ RECORD = Dial("larger/240/20270100/dd72aca69050f776", 20270100, SEEDS, 1700, 8, 
 AGAIN = replace(RECORD, world="larger/240/20270200/5f6c942595fce6dd", seed=20270200)
 LOW_SEEDS = dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine", "quest"), 3)
 LOW = Dial("larger/80/20260101/dfedb49437274d4f", sample.SEED, LOW_SEEDS, 850, 0, 4000, 1000, 200, 0, 40)
-
-# Each of granularity, sampling and loss with each of the others: eight arms, and the twelve pairs that differ in one.
-FACTORS = {
-    "Granularity": ("coarse", "fine"),
-    "Modality sampling": ("stochastic", "deterministic"),
-    "Loss": (True, False),
-}
-CELLS: dict[str, tuple[Any, ...]] = {
-    f"{chunks}_{sampling}_{'loss_on_both' if both else 'loss_on_text'}": (chunks, sampling, both)
-    for chunks, sampling, both in product(*FACTORS.values())
-}
-FACTORIAL = {name: Arm({chunks: 1.0}, sampling, both) for name, (chunks, sampling, both) in CELLS.items()}
-PAIRS = [
-    lab.Ablation(factor, one, other, f"{one} to {other}")
-    for (one, first), (other, second) in combinations(CELLS.items(), 2)
-    for place, factor in enumerate(FACTORS)
-    if first[:place] + first[place + 1 :] == second[:place] + second[place + 1 :]
-]
-QUEST_SHARES = {f"quest_{share}": Arm({"fine": 1 - share / 100, "quest": share / 100}) for share in (10, 34, 66, 88)}
-SWEEP = {"fine": Arm(WEB)} | QUEST_SHARES
-
-
-def _of(arms: dict[str, Arm], seeds: int) -> Dial:
-    return replace(RECORD, seeds=dict.fromkeys(arms, seeds))
-
-
 MINIATURE = lab.Recipe(
     "miniature", board(RECORD, ARMS, ABLATIONS), description="The paper's data ablations at toy scale, in two CPU hours"
 )
@@ -79,14 +53,3 @@ MINIATURE_LOW = lab.Recipe(
     board(LOW, ARMS, ABLATIONS),
     description="The miniature with the dial down: four arms over three seeds in half an hour of a CPU",
 )
-MINIATURE_FACTORIAL = lab.Recipe(
-    "miniature_factorial",
-    board(_of(FACTORIAL, 3), FACTORIAL, PAIRS),
-    description="Granularity, sampling and loss, each with each of the others, in the world of the miniature",
-)
-MINIATURE_QUEST_SHARES = lab.Recipe(
-    "miniature_quest_shares",
-    board(_of(SWEEP, 3), SWEEP),
-    description="Five shares of Quest in the speech of the miniature: 0, 10, 34, 66 and 88 percent",
-)
-MINIATURES = (MINIATURE, MINIATURE_AGAIN, MINIATURE_LOW, MINIATURE_FACTORIAL, MINIATURE_QUEST_SHARES)

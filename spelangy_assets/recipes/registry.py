@@ -16,13 +16,20 @@ from types import ModuleType
 
 from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.recipes.miniature import MINIATURES
-from spelangy_assets.recipes.paper import PAPER
-from spelangy_assets.recipes.sample import SAMPLE, TINY
-from spelangy_assets.recipes.tokenizer import TOKENIZER
 from spelangy_assets.settings import Settings
 
-RECIPES: tuple[Recipe, ...] = (SAMPLE, PAPER)
+# The package's recipes by name: where each is defined. One that nobody names is not built.
+PACKAGED = {
+    "sample": "sample:SAMPLE",
+    "paper": "paper:PAPER",
+    "miniature": "miniature:MINIATURE",
+    "miniature_again": "miniature:MINIATURE_AGAIN",
+    "miniature_low": "miniature:MINIATURE_LOW",
+    "miniature_factorial": "miniature_sweeps:MINIATURE_FACTORIAL",
+    "miniature_quest_shares": "miniature_sweeps:MINIATURE_QUEST_SHARES",
+    "tiny": "sample:TINY",
+    "tokenizer": "tokenizer:TOKENIZER",
+}
 _DIGEST = "#sha256="
 
 
@@ -41,11 +48,24 @@ def own_recipes(modules: Sequence[str]) -> list[Recipe]:
     return found
 
 
+def packaged(name: str) -> Recipe:
+    """Return a recipe of the package, by a name in PACKAGED."""
+    module, _, variable = PACKAGED[name].partition(":")
+    return vars(importlib.import_module(f"spelangy_assets.recipes.{module}"))[variable]
+
+
 def known_recipes() -> dict[str, Recipe]:
     """Return all recipes by name. ValueError for a name that two of them have."""
-    known = {recipe.name: recipe for recipe in (*RECIPES, *MINIATURES, TINY, TOKENIZER)}
+    own = _own_by_name()
+    return {name: packaged(name) for name in PACKAGED} | own
+
+
+def _own_by_name() -> dict[str, Recipe]:
+    """Return the recipes of the user's modules by name. ValueError for a name that two recipes have."""
+    known: dict[str, Recipe] = {}
     for recipe in own_recipes(Settings.from_environment().recipe_modules):
-        if known.setdefault(recipe.name, recipe) is not recipe:
+        other = packaged(recipe.name) if recipe.name in PACKAGED else known.setdefault(recipe.name, recipe)
+        if other is not recipe:
             raise ValueError(f"two recipes are called {recipe.name!r}: give yours another name")
     return known
 
@@ -57,10 +77,12 @@ def recipe_named(reference: str) -> Recipe:
     """
     if ".py" in reference:
         return _from_file(reference)
-    known = known_recipes()
-    if reference not in known:
-        raise ValueError(f"no recipe {reference!r}; there are {', '.join(known)}, or name a file: FILE.py")
-    return known[reference]
+    own = _own_by_name()
+    if reference in PACKAGED:
+        return packaged(reference)
+    if reference not in own:
+        raise ValueError(f"no recipe {reference!r}; there are {', '.join([*PACKAGED, *own])}, or name a file: FILE.py")
+    return own[reference]
 
 
 def text_of(reference: str) -> bytes | None:
@@ -106,7 +128,7 @@ def _from_file(reference: str) -> Recipe:
             else f"{path}: has no recipe; write RECIPE = lab.Recipe(...)"
         )
     name = name or next(iter(own))
-    if own[name].name in {recipe.name for recipe in RECIPES}:
+    if own[name].name in PACKAGED:
         raise RecipeError(f"{own[name].where}: {own[name].name!r} is the name of a recipe of the package; take another")
     own[name].reference = f"{path}:{name}{_DIGEST}{found}"
     return own[name]

@@ -328,7 +328,7 @@ def recipes_difference(store: ArtifactStore, first: Graph, second: Graph) -> Rec
 
 
 def _leaves_of(node: Node) -> dict[str, str]:
-    leaves = {name.removeprefix("."): text for name, text in _leaves(payload_of(node.config)).items()}
+    leaves = {name.removeprefix("."): text for name, text in _leaves(node.literals).items()}
     return {**leaves, **{f"input {role}": name for role, name in node.inputs.items()}}
 
 
@@ -340,7 +340,7 @@ def _digests(graph: Graph) -> dict[str, str]:
             [
                 node.stage_name,
                 node.stage.VERSION,
-                payload_of(node.config),
+                node.literals,
                 sorted([role, found[parent]] for role, parent in node.inputs.items()),
                 sorted([found[asset], partition or ""] for asset, partition in node.members),
                 {name: payload_of(source) for name, source in sorted(node.snapshots.items())},

@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
@@ -32,7 +31,6 @@ from spelangy_assets.stages.measure_speech import MeasuredChunk
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import Metric, PackedRow, TokenDocument, schema_of
 
-pc: Any = pyarrow.compute  # its functions are made at import, so no type checker knows them
 VERSION = "1"
 PAGE = "contents.html"
 SUBJECT = "data"  # of the metrics
@@ -166,8 +164,16 @@ _SCHEMA = pa.schema(
 )
 
 
+def _arrow() -> Any:
+    """Return PyArrow's functions. To import them takes a seventh of a second; no type checker knows them."""
+    import pyarrow.compute
+
+    return pyarrow.compute
+
+
 def _rows(columns: Mapping[str, Any], length: int) -> pa.Table:
     """Return columns as a table of the schema; those that are missing are empty."""
+    pc = _arrow()
     made = []
     for field in _SCHEMA:
         value = columns.get(field.name)
@@ -187,6 +193,7 @@ def _read(versions: Sequence[Artifact], table: str, record: type, names: list[st
 
 
 def _measured(versions: Sequence[Artifact], role: str, label: str) -> pa.Table:
+    pc = _arrow()
     names = ["chunk_id", "document_id", *ASPECTS[1:], *_MEASURES, "ends_sentence"]
     table = _read(versions, "measured", MeasuredChunk, names)
     found = {name: table[name] for name in names}
@@ -195,6 +202,7 @@ def _measured(versions: Sequence[Artifact], role: str, label: str) -> pa.Table:
 
 
 def _texts(versions: Sequence[Artifact], role: str, label: str) -> pa.Table:
+    pc = _arrow()
     table = _read(versions, "documents", TokenDocument, ["document_id", "source_url", "licence"])
     found = {
         "chunk_id": table["document_id"],
@@ -207,6 +215,7 @@ def _texts(versions: Sequence[Artifact], role: str, label: str) -> pa.Table:
 
 def _drawn(mix: Artifact, sets: Sequence[pa.Table]) -> list[pa.Table]:
     """Return the rows of documents that the mix draws, with the times and the tokens that it draws of each."""
+    pc = _arrow()
     parts = []
     for shard in mix.shards("rows"):
         spans = pc.list_flatten(shard.table(["spans"])["spans"]).combine_chunks()
@@ -248,6 +257,7 @@ def portions_of(rows: pa.Table) -> list[Portion]:
 
 def metrics_of(rows: pa.Table, unit: str) -> list[Metric]:
     """Return totals, and the mean, percentiles and shares of bins of each measure over chunks of speech."""
+    pc = _arrow()
     speech = rows.filter(rows["speech"])
     times = speech["times"].to_numpy()
     chunks = int(times.sum())

@@ -94,6 +94,9 @@ def preflight(config: Config, execution: Execution) -> None:
     """Raise PreflightError for a GPU, or a package for it, that is asked for and is not there."""
     if lacking := missing("accelerate"):  # else a process of its own would find out
         raise PreflightError(lacking)
+    for tracker in execution.trackers:
+        if lacking := missing(tracker):
+            raise PreflightError(f"SPELANGY_TRACKERS: {lacking}")
     if config.fused_loss:
         if not execution.device.startswith("cuda"):
             raise PreflightError("fused_loss runs on GPUs alone: set SPELANGY_DEVICE to cuda, or fused_loss to False")
@@ -237,4 +240,6 @@ def _spec(ctx: StageContext, config: Config, mix: Artifact, base: Artifact | Non
         "tokenizer": str(text_tokenizer),
         "device": ctx.execution.device,
         "checkpoint_every": _CHECKPOINT_EVERY,
+        "trackers": list(ctx.execution.trackers),
+        "title": ctx.out.title,
     }

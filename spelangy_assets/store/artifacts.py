@@ -71,7 +71,7 @@ __all__ = [
 T = TypeVar("T")
 
 _READERS = 16
-_LAYOUT_FILE = "layout.json"
+LAYOUT_FILE = "layout.json"
 _LAYOUT = b'{"layout": 2}'
 _USED_AT_MOST_EVERY = datetime.timedelta(days=1)
 _known_layouts: set[str] = set()  # roots that were looked at, or marked, by this process
@@ -272,15 +272,15 @@ class ArtifactStore:
     """All artifacts below one root."""
 
     def __init__(self, root: str | Path, cache_dir: Path):
-        self._root, self._files = str(root), Files(root)
+        self.root, self._files = str(root), Files(root)
         self._cache_dir = cache_dir
 
     @property
     def files(self) -> Files:
         """The files below the root. StoreError when a store of another layout lies there."""
         files = self._files
-        if self._root not in _known_layouts:
-            found = files.read_if_there(_LAYOUT_FILE)
+        if self.root not in _known_layouts:
+            found = files.read_if_there(LAYOUT_FILE)
             folders = [] if found is not None else [n for n, is_folder in files.names("") if is_folder and n[0] != "."]
             if found not in (None, _LAYOUT) or folders:
                 raise StoreError(
@@ -288,7 +288,7 @@ class ArtifactStore:
                     "nothing there was moved or deleted"
                 )
             if found is not None:
-                _known_layouts.add(self._root)
+                _known_layouts.add(self.root)
         return files
 
     @property
@@ -299,9 +299,9 @@ class ArtifactStore:
     def _begin(self) -> None:
         """Mark the layout before the first file is written."""
         files = self.files
-        if self._root not in _known_layouts:
-            files.replace(_LAYOUT_FILE, _LAYOUT)
-            _known_layouts.add(self._root)
+        if self.root not in _known_layouts:
+            files.replace(LAYOUT_FILE, _LAYOUT)
+            _known_layouts.add(self.root)
 
     # --- versions ---
 

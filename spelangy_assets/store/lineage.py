@@ -7,13 +7,15 @@ Put here: the tables that a person queries. Do not put here: the queries (lineag
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, StoreError
 from spelangy_model.records import PackedRow, Page, Recording, SuppliedText, schema_of
+
+if TYPE_CHECKING:
+    import duckdb
 
 _ARTIFACTS = pa.schema(
     [
@@ -144,6 +146,8 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
         for shard in manifest.shards:
             if shard.table in shards and shard.rows:
                 shards[shard.table][store.files.full(f"{artifact.path}/{shard.path}")] = name
+    import duckdb
+
     connection = duckdb.connect()
     for table, rows, schema in (
         ("artifacts", artifacts, _ARTIFACTS),

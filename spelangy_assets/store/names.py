@@ -7,12 +7,14 @@ at a path (artifacts.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 DATA = "data"
 RECIPES = "recipes"
 _NONE = "_"  # the folder or file of no partition
 
 
+@lru_cache(maxsize=1 << 14)  # questions over many datasets check the same names again and again
 def check_name(name: str) -> str:
     """Return a name that can name one folder or file anywhere. ValueError for one that cannot, with the reason."""
     if not isinstance(name, str) or name in ("", _NONE) or name.startswith(".") or set(name) & set("/\\\0"):

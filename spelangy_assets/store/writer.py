@@ -292,6 +292,11 @@ class ArtifactWriter:
         return self._identity.inputs
 
     @property
+    def title(self) -> str:
+        """The name of this build for people: the dataset's and the build key, by which the store finds it."""
+        return f"{self._name.dataset}-{self._identity.build_key}"
+
+    @property
     def scratch(self) -> Path:
         """A folder for work in progress (training checkpoints): kept over a kill, gone after the commit."""
         if self._files.is_local:

@@ -193,8 +193,8 @@ class _SharedPositions(nn.Module):
 class _SharedProjection(nn.Linear):
     """A projection of `_SharedPositions`: one row is computed, the others are views of it."""
 
-    def forward(self, positions: torch.Tensor) -> torch.Tensor:
-        return super().forward(positions[:1]).expand(len(positions), -1, -1)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # the name that nn.Linear gives it
+        return super().forward(input[:1]).expand(len(input), -1, -1)
 
 
 class Subsampling(nn.Module):

@@ -214,6 +214,7 @@ def _train(
         optimizer.zero_grad(set_to_none=True)
         apart = correlation(normal[mask])
         total = loss + training.word_loss_weight * word_loss + training.decorrelation_weight * apart
+        sound_loss: torch.Tensor | None = None
         if model.decoder is not None:
             sound_loss = reconstruction_loss(model.decoder(quantized, mask), [example.mel for example in batch])
             total = total + training.reconstruction_loss_weight * sound_loss
@@ -227,7 +228,7 @@ def _train(
                 raise RuntimeError(f"the loss is {value} at step {step}: lower the learning rate")
             used = len(torch.unique(codes[mask])) / config.codebook_size
             curve.append((step, value, used))
-            sound = "" if model.decoder is None else f"{sound_loss.item():.3f} nats of mel, "
+            sound = "" if sound_loss is None else f"{sound_loss.item():.3f} nats of mel, "
             log(
                 f"step {step}/{training.steps}: loss {value:.3f} a character, {word_loss.item():.3f} a word, {sound}"
                 f"{used:.0%} of the codes in the batch, correlation {apart.item():.4f}"

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 import time
 from collections import Counter
@@ -41,10 +40,10 @@ from spelangy_model.train.flops import peak_flops, step_flops
 from spelangy_model.train.parallel import is_sharded, shard, whole, without_sync
 from spelangy_model.train.schedule import learning_rate_factor
 from spelangy_model.train.spec import SpecError, TrainSpec
+from spelangy_model.train.step_log import StepLog, copy_log, cut_back, open_step_log, open_trackers
 
 Report = Callable[[str, dict[str, Any]], None]
 _REPORT_EVERY = 25
-TENSORBOARD = "tensorboard"
 
 
 class PackedLoss(nn.Module):
@@ -157,22 +156,21 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
     module.train()
 
     work.mkdir(parents=True, exist_ok=True)
-    metrics_path, timing_path = work / "metrics.jsonl", work / "timing.jsonl"
     sources: Counter[str] = Counter()
     if accelerator.is_main_process:
-        sources.update(_keep_lines(metrics_path, first_step))
-        _keep_lines(timing_path, first_step)
+        sources.update(cut_back(work, first_step))
     accelerator.wait_for_everyone()
     closing: dict[str, float] = {}
     recent: list[tuple[float, int]] = []
     with contextlib.ExitStack() as stack:
+        log: StepLog | None = None
         if accelerator.is_main_process:
-            # Line buffered: the parent process counts the lines.
-            metrics = stack.enter_context(metrics_path.open("a", buffering=1))
-            timing = stack.enter_context(timing_path.open("a"))
-            from torch.utils.tensorboard import SummaryWriter
 
-            board = stack.enter_context(SummaryWriter(str(work / TENSORBOARD), purge_step=first_step + 1))
+            def say(text: str) -> None:
+                report(text, {})
+
+            trackers = open_trackers(spec.trackers, spec.title, spec.training, say)
+            log = stack.enter_context(open_step_log(work, first_step, trackers, say))
         for step in range(first_step, spec.steps):
             started = time.perf_counter()
             batch = reader.batch(step * spec.batch_rows, spec.batch_rows)
@@ -183,15 +181,11 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
             seconds = time.perf_counter() - started
             if not torch.isfinite(torch.tensor(loss)):
                 raise FloatingPointError(f"the loss is {loss} at step {step}: lower learning_rate or look at the rows")
-            if accelerator.is_main_process:
+            if log is not None:
                 sources.update(batch.source_tokens)
                 positions = sum(batch.source_tokens.values())
-                metrics.write(json.dumps(_metrics_line(step, loss, norm, rate, batch, sources)) + "\n")
                 speed = _timing_line(step, seconds, positions, batch, bare.config, accelerator)
-                timing.write(json.dumps(speed) + "\n")
-                for name, value in {"loss": loss, "learning_rate": rate, "gradient_norm": norm, **speed}.items():
-                    if name != "step" and value is not None:
-                        board.add_scalar(name, value, step + 1)
+                log.add(_metrics_line(step, loss, norm, rate, batch, sources), speed)
                 recent = [*recent[1 - _REPORT_EVERY :], (loss, positions)]
                 if (step + 1) % _REPORT_EVERY == 0 or step + 1 == spec.steps:
                     closing = {
@@ -205,17 +199,14 @@ def train(spec: TrainSpec, report: Report) -> dict[str, float]:
                         closing["mfu"] = speed["mfu"]
                     report(f"step {step + 1}/{spec.steps} loss {closing['loss']:.4f}", closing)
             if (step + 1) % spec.checkpoint_every == 0 and step + 1 < spec.steps:
-                if accelerator.is_main_process:
-                    metrics.flush()
-                    timing.flush()
+                if log is not None:
+                    log.flush()
                 writes = accelerator.is_main_process
                 save_running(work, step + 1, spec.digest, bare, tokenizer, spec.layout, optimizer, writes)
     weights = whole_weights(bare)
     if accelerator.is_main_process:
         save_model(out, bare, tokenizer, spec.layout, weights)
-        for path in (metrics_path, timing_path):
-            (out / path.name).write_bytes(path.read_bytes())
-        shutil.copytree(work / TENSORBOARD, out / TENSORBOARD, dirs_exist_ok=True)
+        copy_log(work, out)
     accelerator.wait_for_everyone()
     return closing
 
@@ -286,13 +277,6 @@ def optimizer_step(
     optimizer.zero_grad(set_to_none=True)
     summed: Any = accelerator.reduce(total, "sum")
     return float(summed) / count, float(norm) if norm is not None else float("nan")
-
-
-def _keep_lines(path: Path, lines: int) -> dict[str, int]:
-    """Cut a log of an interrupted run back to the step of its checkpoint; return its positions by source so far."""
-    kept = path.read_text().splitlines()[:lines] if path.exists() else []
-    path.write_text("".join(f"{line}\n" for line in kept))
-    return json.loads(kept[-1]).get("positions_by_source", {}) if kept else {}
 
 
 @contextlib.contextmanager

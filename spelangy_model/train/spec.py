@@ -1,8 +1,8 @@
 """The options of a training run, and what its process reads: one JSON file.
 
 Put here: each option of a training, declared and checked once, and the fields of the file. Do not put here: the loop
-(run.py), or which run has which options (recipes). Paths, the device and the checkpoint interval are not
-part of a run's identity. All other fields are, and are digested, so that a checkpoint of another run is never
+(run.py), or which run has which options (recipes). Paths, the device, the checkpoint interval and trackers are
+not part of a run's identity. All other fields are, and are digested, so that a checkpoint of another run is never
 continued.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from spelangy_model.tokenizer.vocab import NEW_EMBEDDINGS, Layout, NewEmbeddings
 from spelangy_model.train.schedule import SCHEDULES
 
-_WHERE = ("rows", "tokenizer", "init_checkpoint", "out", "work", "device", "checkpoint_every")
+_WHERE = ("rows", "tokenizer", "init_checkpoint", "out", "work", "device", "checkpoint_every", "trackers", "title")
 
 
 class SpecError(ValueError):
@@ -79,7 +79,8 @@ class TrainSpec(TrainingOptions):
     It starts either from `init_checkpoint` (a Hugging Face folder: its own vocabulary is widened to the layout)
     or from `init_preset` with the text tokenizer in the folder `tokenizer`. `rows` are the shards, in order. `inputs`
     are the versions of the inputs, as part of the digest. The finished model is saved in `out`, checkpoints
-    of the running training in `work`.
+    of the running training in `work`. `trackers` are experiment trackers by accelerate's names (wandb, mlflow), in
+    which the run has the name `title`.
     """
 
     rows: tuple[str, ...]
@@ -92,6 +93,8 @@ class TrainSpec(TrainingOptions):
     tokenizer: str = ""
     device: str = "cpu"
     checkpoint_every: int = 100
+    trackers: tuple[str, ...] = ()
+    title: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,7 +119,7 @@ class TrainSpec(TrainingOptions):
         """Read a spec. Raises SpecError, naming the file, when it is not one."""
         try:
             fields = json.loads(Path(path).read_text())
-            fields |= {name: tuple(fields[name]) for name in ("rows", "inputs")}
+            fields |= {name: tuple(fields.get(name, ())) for name in ("rows", "inputs", "trackers")}
             return cls(**{**fields, "layout": Layout(**fields["layout"])})
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise SpecError(f"{path}: not a training spec: {error}") from error

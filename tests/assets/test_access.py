@@ -43,6 +43,12 @@ def opened(store: ArtifactStore, toys: Any) -> Store:
     return Store(store, "recipe")
 
 
+def test_a_home_is_opened_by_its_store(opened: Store, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "store").symlink_to(opened.artifacts.files.uri.removeprefix("file://"))
+    assert sl.open_store(tmp_path / "home").datasets() == opened.datasets()
+
+
 def test_two_lines_open_a_dataset(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPELANGY_STORE", opened.artifacts.files.uri)
     rows = sl.open_store().dataset("recipe/talk")

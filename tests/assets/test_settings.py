@@ -2,10 +2,12 @@
 
 import errno
 import math
+from pathlib import Path
 
 import pytest
 
 from spelangy_assets.cli import main as command_line
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.report import transcript_files
 from spelangy_assets.settings import Settings, SettingsError
 
@@ -24,6 +26,7 @@ def test_each_variable_has_a_default():
         *(("SPELANGY_STORE_BUDGET_GB", value) for value in ("abc", "0", "-1", "nan", "10 GB")),
         ("SPELANGY_EXECUTOR", "ray"),
         ("SPELANGY_HOME", "/data/what?"),
+        ("SPELANGY_TRACKERS", "wandb,comet"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_in_one_line(
@@ -36,6 +39,20 @@ def test_a_value_that_cannot_be_is_named_in_one_line(
     said = capsys.readouterr().err
     assert said.startswith(f"spelangy: {name} is ")
     assert said.count("\n") == 1
+
+
+def test_trackers_write_below_the_home_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WANDB_DIR", "/elsewhere")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert "MLFLOW_TRACKING_URI" not in Installation(Settings.at(tmp_path)).child_environment()
+    tracked = Settings.at(tmp_path, SPELANGY_TRACKERS="wandb, mlflow")
+    assert tracked.trackers == ("wandb", "mlflow")
+    places = Installation(tracked).child_environment()
+    assert places["WANDB_DIR"] == "/elsewhere"
+    assert places["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/trackers/mlflow.db"
+    assert (tmp_path / "trackers").is_dir()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])

@@ -64,6 +64,8 @@ def test_what_waits_for_what_is_made_is_priced_by_the_bytes_that_it_would_read(s
 def test_a_stage_that_made_nothing_yet_is_named_and_not_counted(store: ArtifactStore, toys: Any):
     price = planned(store, toys.node())
     assert price.unknown == (("source", None),)
+    assert any(line.startswith("cost            not known: ") for line in price.lines())
+    assert not any("0 s" in line for line in price.lines())
     assert "source" in "\n".join(price.lines())
 
 

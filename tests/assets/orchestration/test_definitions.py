@@ -17,10 +17,11 @@ from spelangy_assets.orchestration.definitions import build_definitions
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.upkeep import VERIFIED_KEY
 from spelangy_assets.recipes.paper import BATCH_ROWS, PAPER, ROW_TOKENS, STEPS, TRAINED_TOKENS
-from spelangy_assets.recipes.registry import RECIPES, recipe_named
+from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 
+RECIPES = (SAMPLE, PAPER)  # what the settings load by default
 REVIEWED = Path(__file__).with_name("reviewed_graph.txt")
 GROUPS = {
     "crawl", "transcripts", "chunks", "synthetic", "tokenizers", "tokens", "corpora", "mixes", "runs", "evals",

@@ -8,21 +8,15 @@ import numpy as np
 import pytest
 
 from spelangy_assets.execution.recipe import Recipe
-from spelangy_assets.recipes.miniature import (
-    ABLATIONS,
-    AGAIN,
-    ARMS,
+from spelangy_assets.recipes.miniature import ABLATIONS, AGAIN, ARMS, MINIATURE, MINIATURE_AGAIN, MINIATURE_LOW, RECORD
+from spelangy_assets.recipes.miniature_parts import ASKING_VOICES, MAX_EPOCHS, MAX_RESTATED_SHARE, VOICES
+from spelangy_assets.recipes.miniature_sweeps import (
     FACTORIAL,
     FACTORS,
-    MINIATURE,
     MINIATURE_FACTORIAL,
-    MINIATURE_LOW,
     MINIATURE_QUEST_SHARES,
-    MINIATURES,
     PAIRS,
-    RECORD,
 )
-from spelangy_assets.recipes.miniature_parts import ASKING_VOICES, MAX_EPOCHS, MAX_RESTATED_SHARE, VOICES
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.sample.pages import article_page
 from spelangy_assets.sample.render import benchmark_questions
@@ -36,6 +30,7 @@ from spelangy_model.audio.words import spread
 from spelangy_model.records import Line, Page, Transcript
 from spelangy_model.text.krist import KristRules, rewrite_for_listening, write_scripts
 
+MINIATURES = (MINIATURE, MINIATURE_AGAIN, MINIATURE_LOW, MINIATURE_FACTORIAL, MINIATURE_QUEST_SHARES)
 EACH = pytest.mark.parametrize("recipe", MINIATURES, ids=lambda recipe: recipe.name)
 WORLD = open_world(RECORD.world)
 

@@ -1,5 +1,8 @@
 """What the recipes that run on any processor have in common."""
 
+import subprocess
+import sys
+
 import pytest
 
 from spelangy_assets.execution.targets import required_targets
@@ -27,3 +30,11 @@ def test_questions_are_tokenized_once_for_all_runs() -> None:
     graph = recipe_named("sample").graph
     (codes,) = [node.name for node in graph if node.stage is tokenize_questions]
     assert {node.inputs["question_codes"] for node in graph if node.stage is evaluate} == {codes}
+
+
+def test_a_recipe_is_built_alone() -> None:
+    asked = "from spelangy_assets.recipes.registry import recipe_named; recipe_named('tokenizer')"
+    shown = "import sys; print([name for name in sys.modules if name.startswith('spelangy_assets.recipes.')])"
+    ended = subprocess.run([sys.executable, "-c", f"{asked}; {shown}"], capture_output=True, text=True, check=True)
+    assert "spelangy_assets.recipes.tokenizer" in ended.stdout
+    assert "spelangy_assets.recipes.paper" not in ended.stdout

@@ -51,6 +51,8 @@ def test_the_options_of_a_training_are_declared_once() -> None:
 def test_preflight_names_what_is_wrong(execution: Execution) -> None:
     with pytest.raises(PreflightError, match="fused_loss runs on GPUs alone"):
         train_lm.preflight(replace(TRAIN, fused_loss=True), execution)
+    with pytest.raises(PreflightError, match="SPELANGY_TRACKERS: the package no-such-tracker is not installed"):
+        train_lm.preflight(TRAIN, replace(execution, trackers=("no_such_tracker",)))
     texts = (WorldTexts(world=WORLD, seed=0), WorldTexts(world="another", seed=0))
     with pytest.raises(PreflightError, match=r"the text tokenizer: .*sample world"):
         text_tokenizer.preflight(text_tokenizer.Config(Trained(texts, vocab_size=300)), execution)
