@@ -22,20 +22,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spelangy_assets import stages
+from spelangy_assets import recipes, stages
 from spelangy_assets.store.fingerprint import default_texts, is_ours, type_name
 
 FILE = Path(__file__).resolve().parents[1] / "tests" / "assets" / "store" / "golden_defaults.json"
-_RECIPES = "spelangy_assets.recipes"  # importing them imports the adapters that they use
-_ADAPTERS = ("spelangy_model.audio.diarization.vad_diarize",)  # and these no recipe uses
+_ADAPTERS = ("spelangy_model.audio.diarization.vad_diarize",)  # that no recipe uses
 
 Golden = dict[str, Any]
 
 
 def golden() -> Golden:
     """Return the defaults by type and field, and by stage its VERSION and the types that it reaches."""
-    for name in (f"{_RECIPES}.registry", *_ADAPTERS):
-        importlib.import_module(name)
+    for name in (*(info.name for info in pkgutil.iter_modules(recipes.__path__, f"{recipes.__name__}.")), *_ADAPTERS):
+        importlib.import_module(name)  # with the adapters that it uses
     modules = {
         info.name: importlib.import_module(f"{stages.__name__}.{info.name}")
         for info in pkgutil.iter_modules(stages.__path__)
