@@ -38,6 +38,7 @@ class Settings:
     device      SPELANGY_DEVICE     cpu or cuda
     executor    SPELANGY_EXECUTOR   in_process, or multiprocess: steps of a run in processes of their own
     workers     SPELANGY_WORKERS    how many of those at once; default 2
+    readers     SPELANGY_READERS    threads a process that decode sound ahead of a model; default 4 on a GPU, else 0
     store_budget_gb  SPELANGY_STORE_BUDGET_GB  the check of `pipeline_metrics` warns above it; default none
     ray_address  SPELANGY_RAY  a Ray cluster over which stages share their units: auto or an address; default none
     allow_generated_code  SPELANGY_ALLOW_GENERATED_CODE  yes or no: whether Python that a model wrote may run here, as
@@ -58,6 +59,7 @@ class Settings:
     device: str = "cpu"
     executor: str = "in_process"
     workers: int = 2
+    readers: int = 0
     store_budget_gb: float = math.inf
     ray_address: str = ""
     allow_generated_code: bool = False
@@ -104,6 +106,16 @@ class Settings:
             device=env.get("SPELANGY_DEVICE") or "cpu",
             executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
             workers=int(_number(env, "SPELANGY_WORKERS", "2", "a whole number from 1 on", whole=True)),
+            readers=int(
+                _number(
+                    env,
+                    "SPELANGY_READERS",
+                    "0" if (env.get("SPELANGY_DEVICE") or "cpu") == "cpu" else "4",
+                    "a whole number from 0 on",
+                    whole=True,
+                    least=0,
+                )
+            ),
             ray_address=env.get("SPELANGY_RAY") or "",
             store_budget_gb=_number(env, "SPELANGY_STORE_BUDGET_GB", "inf", "a number of gigabytes above 0"),
             allow_generated_code=_one_of(env, "SPELANGY_ALLOW_GENERATED_CODE", ("no", "yes")) == "yes",
@@ -129,13 +141,16 @@ def _some_of(env: Mapping[str, str], name: str, values: tuple[str, ...]) -> tupl
     return found
 
 
-def _number(env: Mapping[str, str], name: str, default: str, meaning: str, whole: bool = False) -> float:
-    """Return a variable's value as a number above 0; SettingsError, with its meaning, when it is none."""
+def _number(
+    env: Mapping[str, str], name: str, default: str, meaning: str, whole: bool = False, least: float = math.ulp(0.0)
+) -> float:
+    """Return a variable's value as a number from `least` on, by default above 0; SettingsError, with its meaning, when
+    it is none."""
     written = env.get(name) or default
     try:
         value = int(written) if whole else float(written)
     except ValueError:
-        value = 0
-    if not value > 0:
+        value = -1
+    if not value >= least:
         raise SettingsError(f"{name} is {written!r}; it is {meaning}")
     return value

@@ -114,7 +114,7 @@ def execution(tmp_path: Path) -> Execution:
     def launch(module: str, spec: object, folder: Path) -> None:
         raise AssertionError("a toy stage starts no subprocess")
 
-    return Execution(cache_dir=tmp_path / "cache", launch=launch)
+    return Execution(cache_dir=tmp_path / "cache", launch=launch, readers=2)  # as on a node with a GPU
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ class Execution:
     ended. `environment` holds service addresses and secrets, which a stage reads by name and never writes anywhere.
     `distribute(asset, partition, build_key)` has other processes do the units of a version (build.build_share) and
     returns when they have ended; None where there are no others. `trackers` get each step of a training.
+    `readers` are the threads that decode sound ahead of a model.
     """
 
     cache_dir: Path
@@ -106,6 +107,7 @@ class Execution:
     distribute: Distribute | None = None
     checkpoints: Path | None = None
     trackers: tuple[str, ...] = ()
+    readers: int = 0
 
 
 @dataclass(frozen=True)

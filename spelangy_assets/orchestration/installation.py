@@ -96,6 +96,7 @@ class Installation:
             distribute=distribute,
             checkpoints=self.settings.checkpoints,
             trackers=self.settings.trackers,
+            readers=self.settings.readers,
         )
 
     def source(self, node: Node, partition: str | None) -> object:

@@ -18,7 +18,7 @@ from spelangy_assets.execution.dataset import RecipeError
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.settings import Settings
 
-# The package's recipes by name: where each is defined. One that nobody names is not built.
+# Where each recipe of the package is defined, by its name. A module is imported when its recipe is asked for.
 PACKAGED = {
     "sample": "sample:SAMPLE",
     "paper": "paper:PAPER",

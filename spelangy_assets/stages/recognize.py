@@ -17,7 +17,7 @@ inside its utterance by characters, its confidence is 1, and the language is tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from spelangy_assets.execution.stage import Execution, InputError, PreflightErro
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
 from spelangy_assets.store.artifacts import UnitWriter
+from spelangy_model.ahead import read_ahead
 from spelangy_model.audio.asr import (
     AsrError,
     AsrSystem,
@@ -170,7 +171,16 @@ def run(ctx: StageContext, config: Config) -> None:
             minutes_total = len(config.systems) * _minutes(one for own in turns.values() for one in own)
             group: list[_Turns] = []
             count = 0
-            for recording in recordings.iter_records(Recording, batch_rows=1):
+
+            def windows_of(recording: Recording, turns: Mapping[str, list[Segment]] = turns) -> list[Window]:
+                own = turns.get(recording.recording_id, [])
+                # `count` only grows: where a reader finds no room for a window, there is none later.
+                if not own or recording.has_transcript or (config.max_windows and count >= config.max_windows):  # noqa: B023
+                    return []
+                return make_windows(decode_flac(recording.audio.bytes), own, config.max_window_s, config.pause_s)
+
+            listed = recordings.iter_records(Recording, batch_rows=1)
+            for recording, windows in read_ahead(windows_of, listed, ctx.execution.readers):
                 own = turns.get(recording.recording_id, [])
                 out.read(len(own))
                 if not own:
@@ -184,8 +194,6 @@ def run(ctx: StageContext, config: Config) -> None:
                 if config.max_windows and count == config.max_windows:
                     out.drop("not_sampled", len(own))
                     continue
-                samples = decode_flac(recording.audio.bytes)
-                windows = make_windows(samples, own, config.max_window_s, config.pause_s)
                 if config.max_windows and count + len(windows) > config.max_windows:
                     windows = windows[: config.max_windows - count]
                     inside = {piece.segment_id for window in windows for piece in window.pieces}

@@ -20,6 +20,7 @@ from spelangy_assets.execution.stage import Execution, PreflightError, StageCont
 from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
 from spelangy_assets.store.artifacts import UnitWriter
+from spelangy_model.ahead import read_ahead
 from spelangy_model.audio.diarization.diarize import (
     Diarizer,
     DiarizerChoice,
@@ -112,10 +113,10 @@ def run(ctx: StageContext, config: Config) -> None:
     shards = ctx.inputs["raw_audio"].shards("recordings")
     for unit, shard in ctx.out.pending(shards):
         with ctx.out.unit(unit) as out:
-            # A recording may hold hours: one at a time.
-            for recording in shard.iter_records(Recording, batch_rows=1):
+            # A recording may hold hours: one at a time, and one a reader.
+            recordings = shard.iter_records(Recording, batch_rows=1)
+            for recording, samples in read_ahead(_sound, recordings, ctx.execution.readers):
                 out.add("hours_in", recording.duration_s / 3600)
-                samples = decode_flac(recording.audio.bytes)
                 if recording.has_transcript:
                     segments = _given(recording, config, out)
                 elif recording.utterances:
@@ -129,6 +130,10 @@ def run(ctx: StageContext, config: Config) -> None:
                 out.add("hours_kept", sum(segment.end_s - segment.start_s for segment in segments) / 3600)
                 out.add("hours_overlapped", sum(segment.overlap_s for segment in segments) / 3600)
         ctx.log(f"segmented shard {unit + 1} of {len(shards)}")
+
+
+def _sound(recording: Recording) -> np.ndarray:
+    return decode_flac(recording.audio.bytes)
 
 
 def _open(config: Config, execution: Execution) -> Diarizer:

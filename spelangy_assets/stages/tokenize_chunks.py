@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.stage_parts.contracts import TOKEN_BOUNDS, TOKEN_COLUMNS
 from spelangy_assets.stages.measure_speech import MeasuredChunk
 from spelangy_assets.store.artifacts import UnitWriter
+from spelangy_model.ahead import read_ahead
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, AudioError, decode_flac
 from spelangy_model.records import Chunk, Metric, RejectedChunk, TokenChunk, TokenDocument
 
@@ -147,8 +149,10 @@ def run(ctx: StageContext, config: Config) -> None:
 
     def tokenized(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, TokenChunk | str]]:
         """Yield each chunk with its tokens, or with the reason why it has none."""
-        while block := list(itertools.islice(chunks, _BLOCK_CHUNKS)):
-            sounds = [_decode(chunk, config.max_chunk_s) for chunk in block]
+        decode = partial(_decode, max_chunk_s=config.max_chunk_s)
+        decoded = read_ahead(decode, chunks, ctx.execution.readers, most=_BLOCK_CHUNKS)
+        while read := list(itertools.islice(decoded, _BLOCK_CHUNKS)):
+            block, sounds = [chunk for chunk, _ in read], [sound for _, sound in read]
             usable = [i for i, sound in enumerate(sounds) if not isinstance(sound, str)]
             codes = dict(zip(usable, speech.encode([np.asarray(sounds[i]) for i in usable]), strict=True))
             texts = encode_texts(text, [chunk.text for chunk in block])

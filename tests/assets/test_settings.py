@@ -15,6 +15,7 @@ from spelangy_assets.settings import Settings, SettingsError
 def test_each_variable_has_a_default():
     settings = Settings.from_environment({})
     assert (settings.workers, settings.store_budget_gb, settings.executor) == (2, math.inf, "in_process")
+    assert (settings.readers, Settings.from_environment({"SPELANGY_DEVICE": "cuda"}).readers) == (0, 4)
     given = Settings.from_environment({"SPELANGY_WORKERS": "7", "SPELANGY_STORE_BUDGET_GB": "1.5"})
     assert (given.workers, given.store_budget_gb) == (7, 1.5)
 
@@ -27,6 +28,7 @@ def test_each_variable_has_a_default():
         ("SPELANGY_EXECUTOR", "ray"),
         ("SPELANGY_HOME", "/data/what?"),
         ("SPELANGY_TRACKERS", "wandb,comet"),
+        *(("SPELANGY_READERS", value) for value in ("-1", "x", "1.5")),
     ],
 )
 def test_a_value_that_cannot_be_is_named_in_one_line(

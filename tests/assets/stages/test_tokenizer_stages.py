@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,17 @@ def test_codes_do_not_depend_on_how_chunks_are_cut_into_shards(
     parts = bench.chunks("parts", documents[:2], documents[2:4], documents[4:])
     many = bench.run(tokenize_chunks, CONFIG, {**tokenizers, "chunks": parts}, "many_tokens")
     assert list(one.records("documents", TokenDocument)) == list(many.records("documents", TokenDocument))
+
+
+def test_codes_do_not_depend_on_reading_ahead(
+    bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk]
+) -> None:
+    inputs = {**tokenizers, "chunks": bench.chunks("one", documents)}
+    versions = []
+    for readers in (0, 3):
+        bench.execution = replace(bench.execution, readers=readers)
+        versions.append(bench.run(tokenize_chunks, CONFIG, inputs, f"by_{readers}").data_version)
+    assert versions[0] == versions[1]
 
 
 def test_a_run_that_was_cut_off_goes_on_at_the_next_shard(
