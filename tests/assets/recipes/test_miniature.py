@@ -69,7 +69,7 @@ def test_all_arms_have_a_budget_and_no_source_is_heard_more_than_one_and_a_half_
     graph, budgets, trained = recipe.graph, set(), []
     for runs in runs_of(recipe).values():
         mixtures = [graph[graph[run].inputs["mix"]].config.mixture for run in runs]
-        assert len({mixture.seed for mixture in mixtures}) == len(runs) >= 3
+        assert len({mixture.seed for mixture in mixtures}) == len(runs) >= 2
         assert len({replace(mixture, seed=0) for mixture in mixtures}) == 1
         for run, mixture in zip(runs, mixtures, strict=True):
             config = graph[run].config
