@@ -39,7 +39,7 @@ SEEDS = dict.fromkeys(ARMS, 3) | {"coarse_stochastic": 4, "fine_stochastic": 4, 
 RECORD = Dial("larger/240/20270100/dd72aca69050f776", 20270100, SEEDS, 1700, 8, 8000, 1500, 400, 400)
 AGAIN = replace(RECORD, world="larger/240/20270200/5f6c942595fce6dd", seed=20270200)
 LOW_SEEDS = dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine", "quest"), 3)
-LOW = Dial("larger/80/20260101/dfedb49437274d4f", sample.SEED, LOW_SEEDS, 850, 0, 4000, 1000, 200, 0, 40)
+LOW = Dial("larger/80/20260101/dfedb49437274d4f", sample.SEED, LOW_SEEDS, 850, 1, 4000, 1000, 200, 0, 40)
 MINIATURE = lab.Recipe(
     "miniature", board(RECORD, ARMS, ABLATIONS), description="The paper's data ablations at toy scale, in two CPU hours"
 )
