@@ -417,12 +417,20 @@ def leaderboard(
             codes[tokenizer.identity] = question_codes(questions, tokenizer, name=f"{questions.label}_codes{other}")
         return codes[tokenizer.identity]
 
+    named: dict[str, list[tuple[str, Dataset]]] = {}  # each arm's runs with their labels
+    called: dict[str, Dataset] = {}  # the runs of all arms, by their identity before they had a name
     for arm, given in arms.items():
         several = [given] if isinstance(given, Dataset) else list(given)
         for number, one in enumerate(several):
-            run = named_run(one, arm if len(several) == 1 else f"{arm}_s{number}", number)
-            index = len(rows)
             label = arm if len(several) == 1 else f"{arm}_s{number}"
+            called[one.identity] = named_run(one, label, number)
+            named.setdefault(arm, []).append((label, called[one.identity]))
+    for arm, labelled in named.items():
+        for label, run in labelled:
+            matched = run.inputs.get("matched")
+            if matched is not None and matched.identity in called:
+                run = replace(run, inputs={**run.inputs, "matched": called[matched.identity]})
+            index = len(rows)
             inputs[f"run.{index}"] = run
             row: dict[str, Any] = {"label": label, "arm": arm, "run": run.name, "evaluation": f"eval_{run.label}"}
             inputs[f"eval.{index}"] = evaluation(

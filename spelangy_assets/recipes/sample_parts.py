@@ -31,20 +31,26 @@ SAMPLING = lab.Ablation("Modality sampling", "fine_stochastic", "fine", "stochas
 MAX_WORD_ERROR_RATE = 0.5
 
 
-def judging(world: str = WORLD, held_out_texts: int = 100, held_out_talks: int | None = None) -> lab.Judging:
+def judging(
+    world: str = WORLD,
+    held_out_texts: int = 100,
+    held_out_talks: int | None = None,
+    voices: tuple[Voice, ...] = TRAINED_VOICES,
+    seed: int = SEED,
+) -> lab.Judging:
     """Return how the runs are judged; an experiment based on the sample judges its own runs alike.
 
-    `held_out_talks` is a fifth of `held_out_texts` unless it is given.
+    `held_out_talks`, in `voices`, is a fifth of `held_out_texts` unless it is given.
     """
     talks = held_out_texts // 5 if held_out_talks is None else held_out_talks
-    talk = WorldTalk(world=world, seed=SEED, talks=talks, first=HELD_OUT)
-    held_out = WorldTexts(world=world, seed=SEED, first=HELD_OUT, documents=held_out_texts)
+    talk = WorldTalk(world=world, seed=seed, talks=talks, first=HELD_OUT)
+    held_out = WorldTexts(world=world, seed=seed, first=HELD_OUT, documents=held_out_texts)
     tasks = (lab.TaskChoice("own_questions"), lab.TaskChoice("held_out_text"))
     return lab.Judging(
-        evaluation={"seed": SEED},
-        text_skill=lab.TextSkill(seed=SEED, tasks=tasks, max_questions=400, held_out=held_out),
-        topics={"seed": SEED, "max_documents": held_out_texts},
-        talk=lab.held_out_talk(talk, seed=SEED, voices=TRAINED_VOICES),
+        evaluation={"seed": seed},
+        text_skill=lab.TextSkill(seed=seed, tasks=tasks, max_questions=400, held_out=held_out),
+        topics={"seed": seed, "max_documents": held_out_texts},
+        talk=lab.held_out_talk(talk, seed=seed, voices=voices),
     )
 
 
@@ -58,7 +64,7 @@ def training(
     return {"steps": steps, "precision": "float32", "seed": seed, **rows, **rates}
 
 
-def tokenizers(sentences: list[WorldSentences], texts: WorldTexts) -> lab.Tokens:
+def tokenizers(sentences: list[WorldSentences], texts: WorldTexts, seed: int = SEED) -> lab.Tokens:
     """Return the two tokenizers: of the sentences, spoken by the trained voices, and of the texts."""
-    speech = lab.tokenizer_speech(*sentences, seed=SEED, voices=TRAINED_VOICES)
+    speech = lab.tokenizer_speech(*sentences, seed=seed, voices=TRAINED_VOICES)
     return lab.Tokens(lab.speech_tokenizer(speech), lab.text_tokenizer(lab.Trained((texts,), vocab_size=1300)))

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from spelangy_assets.sample.render import (
+    REMARK_SHARE,
     answer_sentence,
     faq_questions,
     kind_phrase,
@@ -97,6 +98,11 @@ def faq_url(entity: Entity) -> str:
     return f"{MUSEUM}/{entity.domain}/{entity.slug}/questions"
 
 
+def entry_url(entity: Entity, edition: int) -> str:
+    """Return the address of an edition of the entity's entry."""
+    return f"{MUSEUM}/{entity.domain}/{entity.slug}/{edition}"
+
+
 def article_html(world: World, entity: Entity, seed: int) -> str:
     """Return an article: infobox, lead, three sections; each fact in two `heard` wordings, then a remark."""
     rng = stable_rng(seed, "article", entity.name)
@@ -118,9 +124,34 @@ def article_html(world: World, entity: Entity, seed: int) -> str:
     return _document(f"{title} - Encyclopedia", "en", body)
 
 
+def entry_page(world: World, entity: Entity, seed: int, edition: int) -> RenderedPage:
+    """Return a short entry about an entity: what it is, then each fact once, in one `heard` wording, and remarks.
+
+    Nothing restates a fact, and half of the facts do not name the entity: what is read has to be understood from what
+    was heard. Editions of an entry have other wordings, order and remarks.
+    """
+    rng = stable_rng(seed, "entry", entity.name, edition)
+    title = fill(entity.name, "")
+    sentences = [f"{title} is {kind_phrase(world, entity)}."]
+    facts, remarks = world.facts_of(entity), _statements(world, entity)
+    spare = [remarks[int(position)] for position in rng.permutation(len(remarks))]
+    for position in rng.permutation(len(facts)):
+        fact = facts[int(position)]
+        wording = pick(rng, fact.relation.wordings("statements", "heard"))
+        sentences.append(state(fact, wording, pronoun=bool(rng.random() < 0.5)))
+        if rng.random() < REMARK_SHARE:
+            sentences.append(spare.pop())
+    body = f"<article><p>{escape(' '.join(sentences))}</p></article>{_aside(world, rng, entity)}"
+    html = _document(f"{title} - Museum", "en", body)
+    return RenderedPage(entry_url(entity, edition), html, "article", "en", entity.name)
+
+
 def _remark(world: World, rng: np.random.Generator, entity: Entity) -> str:
-    statements = [remark for remark in world.remarks[entity.domain] if remark.endswith(".")]
-    return pick(rng, statements)
+    return pick(rng, _statements(world, entity))
+
+
+def _statements(world: World, entity: Entity) -> list[str]:
+    return [remark for remark in world.remarks[entity.domain] if remark.endswith(".")]
 
 
 def _paragraph(world: World, rng: np.random.Generator, fact: Fact) -> str:

@@ -21,6 +21,7 @@ REMARK_SHARE = 0.3  # of the sentences of a conversation: they state no fact
 PRONOUN_SHARE = 0.3  # of the facts that follow the entity's name
 RATIONALE_SHARE = 0.3  # of the answers in the text corpus
 CONVERSATION_SENTENCES = 16
+TURN_SENTENCES = (1, 4)  # the fewest and the most sentences of a turn
 QUESTIONS_PER_FAQ_FACT = 3
 _SALAD_LENGTHS = (4, 8, 5, 7, 6)  # words of five consecutive random sentences
 _TEXT_USES: tuple[Use, ...] = ("heard", "text_only")
@@ -93,18 +94,20 @@ def open_talk(world: World, rng: np.random.Generator, entity: Entity) -> str:
     return fill(pick(rng, world.openers).replace("{kind}", kind_phrase(world, entity)), entity.name)
 
 
-def conversation(world: World, seed: int, index: int) -> list[tuple[str, str]]:
+def conversation(
+    world: World, seed: int, index: int, turn_sentences: tuple[int, int] = TURN_SENTENCES
+) -> list[tuple[str, str]]:
     """Return a talk of two people: 16 pairs (speaker "A" or "B", sentence) in `heard` wordings.
 
     Its domain is drawn by the domains' shares of talk (skewed, as the paper's web speech is), two of the domain's
-    entities come up one after the other, and turns are one to four sentences long.
+    entities come up one after the other, and turns are `turn_sentences` long, from the fewest to the most.
     """
-    return _conversation(world, seed, index)[1]
+    return _conversation(world, seed, index, turn_sentences)[1]
 
 
 def passages_of_talk(world: World, seed: int, index: int, length: int) -> list[tuple[Entity, list[tuple[str, str]]]]:
     """Return a conversation as passages of `length` sentences that follow each other, with what each is about."""
-    entities, talk = _conversation(world, seed, index)
+    entities, talk = _conversation(world, seed, index, TURN_SENTENCES)
     about = CONVERSATION_SENTENCES // len(entities)
     return [
         (entity, talk[start : start + length])
@@ -113,7 +116,9 @@ def passages_of_talk(world: World, seed: int, index: int, length: int) -> list[t
     ]
 
 
-def _conversation(world: World, seed: int, index: int) -> tuple[list[Entity], list[tuple[str, str]]]:
+def _conversation(
+    world: World, seed: int, index: int, turn_sentences: tuple[int, int]
+) -> tuple[list[Entity], list[tuple[str, str]]]:
     """Return a talk, and the entities that it is about in turn, each for an equal part."""
     rng = stable_rng(seed, "conversation", index)
     shares = np.array([domain.talk_percent for domain in world.domains], dtype=np.float64)
@@ -124,9 +129,10 @@ def _conversation(world: World, seed: int, index: int) -> tuple[list[Entity], li
         sentence for entity in entities for sentence in _talk_about(world, rng, entity, CONVERSATION_SENTENCES // 2)
     ]
     talk: list[tuple[str, str]] = []
+    fewest, most = turn_sentences
     speaker = int(rng.integers(2))
     while len(talk) < len(sentences):
-        turn = sentences[len(talk) : len(talk) + int(rng.integers(1, 5))]
+        turn = sentences[len(talk) : len(talk) + int(rng.integers(fewest, most + 1))]
         talk.extend(("AB"[speaker], sentence) for sentence in turn)
         speaker = 1 - speaker
     return entities, talk

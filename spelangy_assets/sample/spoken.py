@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spelangy_assets.execution.stage import PreflightError
-from spelangy_assets.sample.render import conversation
+from spelangy_assets.sample.render import TURN_SENTENCES, conversation
 from spelangy_assets.sample.world import World, WorldError
 from spelangy_assets.sample.worlds import open_world
 from spelangy_assets.stages.ingest_audio import RenderedRecording
@@ -41,7 +41,8 @@ class SpokenConversations:
 
     `world` is the world's reference (sample/worlds.py). Index i is the world's conversation `first` + i, so that two
     snapshots need not share any. Its two speakers never have the same voice. A pause follows each sentence: a breath,
-    or a change of speaker (a synthesizer leaves another 0.15 s around each).
+    or a change of speaker (a synthesizer leaves another 0.15 s around each). `turn_sentences`: the fewest and the most
+    sentences of a turn; longer turns make coarser chunks.
     """
 
     seed: int
@@ -53,6 +54,7 @@ class SpokenConversations:
     limits: SpeechLimits = field(default_factory=SpeechLimits)
     pause_s: float = 0.15
     change_s: float = 0.3
+    turn_sentences: tuple[int, int] = TURN_SENTENCES
     licence: str = "Apache-2.0"
 
     def open(self) -> Callable[[int], RenderedRecording]:
@@ -75,7 +77,7 @@ class SpokenConversations:
         parts: list[Samples] = []
         utterances: list[Utterance] = []
         filled = 0
-        talk = conversation(world, self.seed, index)
+        talk = conversation(world, self.seed, index, self.turn_sentences)
         for place, (speaker, sentence) in enumerate(talk):
             try:
                 sound = speak_line(synthesizer, spoken_form(sentence), voices[speaker], self.limits)

@@ -206,10 +206,10 @@ def _relation(entry: Mapping[str, Any], phrasings: Mapping[str, Any]) -> Relatio
     name = entry["name"]
     if name not in phrasings:
         raise WorldError(f"relation {name!r} has no phrasings")
-    return Relation(name, tuple(entry["values"]), **phrasings_of(name, phrasings[name]))
+    return Relation(name, tuple(entry["values"]), **_phrasings_of(name, phrasings[name]))
 
 
-def phrasings_of(relation: str, entries: Mapping[str, Any]) -> dict[str, tuple[Phrasing, ...]]:
+def _phrasings_of(relation: str, entries: Mapping[str, Any]) -> dict[str, tuple[Phrasing, ...]]:
     """Return a relation's wordings by kind. Raises WorldError for one without its gaps or with an unknown mark."""
     return {kind: tuple(_phrasing(relation, kind, item) for item in items) for kind, items in entries.items()}
 

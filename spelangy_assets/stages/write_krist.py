@@ -18,7 +18,7 @@ from spelangy_assets.stage_parts.language_model import ask_all, make_client, req
 from spelangy_assets.stages import extract_text
 from spelangy_assets.store.artifacts import UnitWriter
 from spelangy_model.records import Page, Script, TextDocument
-from spelangy_model.text.krist import KristRules, rewrite_for_listening, surviving_facts, write_scripts
+from spelangy_model.text.krist import KristRules, restated_facts, rewrite_for_listening, surviving_facts, write_scripts
 from spelangy_model.text.llm import AskedClient, LanguageModel, LanguageModelChoice, load_prompt
 
 VERSION = "6"
@@ -52,21 +52,26 @@ class Config:
             object.__setattr__(self, "prompt_digest", load_prompt(PROMPT, _REPLY).digest)
 
 
-# The share of a page's numbers and names that its Krist keeps; a count that is missing must fail the bound.
-CONTRACT = Contract(
-    "krist",
-    SCRIPTS_SQL.format(
-        more=f""",
+def contract(config: Config) -> Contract:
+    """Return the contract that pages keep their numbers and names, and state them no more than once if rules ask that.
+
+    A count that is missing must fail its bound.
+    """
+    more = f""",
            CASE WHEN count(*) = 0 OR {stat("facts", missing="1")} = 0 THEN 1
                 ELSE {stat("facts_kept")} / {stat("facts", missing="1")} END AS share_of_facts_kept"""
-    ),
-    (*SCRIPTS_BOUNDS, Bound("share_of_facts_kept", 0.99, 1, "warn")),
-)
+    bounds = (*SCRIPTS_BOUNDS, Bound("share_of_facts_kept", 0.99, 1, "warn"))
+    if config.rules.max_restated_share < 1:
+        more += f""",
+           {stat("facts_restated", missing="1")} / greatest({stat("facts_stated")}, 1) AS share_of_facts_restated"""
+        bounds += (Bound("share_of_facts_restated", 0, config.rules.max_restated_share),)
+    return Contract("krist", SCRIPTS_SQL.format(more=more), bounds)
+
 
 KIND = DatasetKind(
     group="synthetic",
     description="Krist: knowledge-rich pages rewritten for listening.",
-    contract=CONTRACT,
+    contract=contract,
     pool="llm",
     takes={"raw_pages": Page},
     columns=SCRIPT_COLUMNS,
@@ -109,6 +114,9 @@ def run(ctx: StageContext, config: Config) -> None:
                 out.add("facts", facts)
                 out.add("facts_kept", facts - lost)
                 lines = [line for script in scripts for line in script.lines]
+                stated, restated = restated_facts(lines, document.title)
+                out.add("facts_stated", stated)
+                out.add("facts_restated", restated)
                 out.add("sentences", len(lines))
                 out.add("sentences_in_text", sum(line.start >= 0 for line in lines))
             out.kept(kept)  # pages: a long one makes several scripts

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -26,6 +27,9 @@ class KristRules:
 
     min_sentences: int = 3
     max_sentences: int = 64  # a longer page becomes several scripts
+    max_restated_share: float = 1.0
+    """A page with a larger share of numbers and names that an earlier line has already, is dropped as restates_facts.
+    Reading such a page teaches a model to copy, not to understand speech."""
     max_sentence_words: ClassVar[int] = 40  # a longer sentence is cut at its clauses
     min_fact_share: ClassVar[float] = 0.95
 
@@ -93,6 +97,20 @@ def surviving_facts(source: str, scripts: list[Script]) -> tuple[int, int]:
     return facts, len(lost)
 
 
+def restated_facts(lines: Sequence[Line], title: str) -> tuple[int, int]:
+    """Return how many numbers and names lines state, and how many of these an earlier line has; the title's own, which
+    name the subject, do not count."""
+    stated = restated = 0
+    subject = set(normalize(title).split())
+    before: set[str] = set()
+    for line in lines:
+        facts = [fact for fact in facts_of(line.text) if fact and fact not in subject]
+        stated += len(facts)
+        restated += sum(fact in before for fact in facts)
+        before.update(facts, normalize(line.text).split())
+    return stated, restated
+
+
 def script_lines(text: str, rules: KristRules) -> list[Line]:
     """Return the sentences of a rewritten text as lines; a sentence that repeats the one before it is left out."""
     from spelangy_model.text.spoken import spoken_form
@@ -109,13 +127,19 @@ def script_lines(text: str, rules: KristRules) -> list[Line]:
 
 
 def write_scripts(document: TextDocument, rewritten: str, rules: KristRules) -> list[Script] | str:
-    """Return the scripts of a document, in order, or the reason why there are none: facts_lost, too_few_sentences."""
+    """Return the scripts of a document, in order, or the reason why there are none.
+
+    Reasons: facts_lost, too_few_sentences, restates_facts.
+    """
     lines = script_lines(rewritten, rules)
     facts, lost = lost_facts(document.text, "\n".join(line.text for line in lines))
     if facts and 1 - len(lost) / facts < rules.min_fact_share:
         return "facts_lost"
     if len(lines) < rules.min_sentences:
         return "too_few_sentences"
+    stated, restated = restated_facts(lines, document.title)
+    if restated > rules.max_restated_share * stated:
+        return "restates_facts"
     spans = find_in_order(document.text, [line.text for line in lines])
     lines = [replace(line, start=start, end=end) for line, (start, end) in zip(lines, spans, strict=True)]
     parts = -(-len(lines) // rules.max_sentences)

@@ -22,11 +22,11 @@ from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.language_model import BudgetSpent, ServiceLost, ServiceRefused, ask_all, make_client
 from spelangy_assets.stages import ingest_pages, mine_quest, write_krist
 from spelangy_assets.stages.ingest_pages import CONTRACT as RAW_PAGES
-from spelangy_assets.stages.write_krist import CONTRACT as KRIST
 from spelangy_assets.store.artifacts import DatasetName, Identity, StoreError
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_model.text.llm import LanguageModel, Ledger, Price, Prompt, Reply
 
+KRIST = write_krist.contract(write_krist.Config())
 PROMPT = Prompt("none.v1", "Say nothing.", "{}")
 
 

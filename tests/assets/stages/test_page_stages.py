@@ -22,13 +22,13 @@ from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages import extract_text, ingest_pages, mine_quest, write_krist
 from spelangy_assets.stages.extract_text import CONTRACT as TEXT_DOCUMENTS
 from spelangy_assets.stages.ingest_pages import CONTRACT as RAW_PAGES
-from spelangy_assets.stages.write_krist import CONTRACT as KRIST
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.forgotten import forget
 from spelangy_model.records import Page, Reject, Script, TextDocument
 from spelangy_model.text.llm import LanguageModel
 from spelangy_model.text.questions import QuestRules
 
+KRIST = write_krist.contract(write_krist.Config())
 PROSE = "The old mill stands at the edge of the village, where the brook freezes in winter and the wheel rests. "
 FAQ = "<h2>{question}</h2><p>The map shows the mill in Norway.</p><p>The answer is Norway.</p>"
 

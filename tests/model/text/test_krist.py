@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,6 +81,17 @@ def test_a_long_sentence_is_cut_at_its_clauses():
 )
 def test_what_is_not_kept_has_a_reason(rewritten, reason):
     assert write_scripts(document("It was built in Bergen in 1742."), rewritten, KristRules()) == reason
+
+
+def test_a_page_that_states_its_facts_again_is_dropped_where_the_rules_say_so():
+    once = "It was built in Bergen in 1742. Then it burnt. Nobody lives there."
+    again = "It was built in Bergen in 1742. Then it burnt. In Bergen people say that it was 1742."
+    strict = KristRules(max_restated_share=0.1)
+    assert write_scripts(document(again), again, strict) == "restates_facts"
+    assert len(write_scripts(document(again), again, KristRules())) == 1
+    assert len(write_scripts(document(once), once, strict)) == 1
+    named = dataclasses.replace(document(again), title="Bergen, 1742")  # its subject
+    assert len(write_scripts(named, again, strict)) == 1
 
 
 @settings(max_examples=100, deadline=None)
