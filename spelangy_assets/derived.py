@@ -418,18 +418,18 @@ def leaderboard(
         return codes[tokenizer.identity]
 
     named: dict[str, list[tuple[str, Dataset]]] = {}  # each arm's runs with their labels
-    called: dict[str, Dataset] = {}  # the runs of all arms, by their identity before they had a name
+    with_names: dict[str, Dataset] = {}  # the runs of all arms, by their identity before they had a name
     for arm, given in arms.items():
         several = [given] if isinstance(given, Dataset) else list(given)
         for number, one in enumerate(several):
             label = arm if len(several) == 1 else f"{arm}_s{number}"
-            called[one.identity] = named_run(one, label, number)
-            named.setdefault(arm, []).append((label, called[one.identity]))
+            with_names[one.identity] = named_run(one, label, number)
+            named.setdefault(arm, []).append((label, with_names[one.identity]))
     for arm, labelled in named.items():
         for label, run in labelled:
             matched = run.inputs.get("matched")
-            if matched is not None and matched.identity in called:
-                run = replace(run, inputs={**run.inputs, "matched": called[matched.identity]})
+            if matched is not None and matched.identity in with_names:
+                run = replace(run, inputs={**run.inputs, "matched": with_names[matched.identity]})
             index = len(rows)
             inputs[f"run.{index}"] = run
             row: dict[str, Any] = {"label": label, "arm": arm, "run": run.name, "evaluation": f"eval_{run.label}"}

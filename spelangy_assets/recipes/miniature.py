@@ -35,10 +35,15 @@ ABLATIONS = (
     lab.Ablation("Synthetic data", "fine", "krist", "with Krist", (40.7, 41.5), PROBABILITY, effect=0.02),
     lab.Ablation("Synthetic data", "fine", "quest", "with Quest", (40.7, 47.9)),
 )
-SEEDS = dict.fromkeys(ARMS, 3) | {"coarse_stochastic": 4, "fine_stochastic": 4, "fine": 4, "krist_quest": 2}
+SEEDS: dict[str, int] = dict.fromkeys(ARMS, 3) | {
+    "coarse_stochastic": 4,
+    "fine_stochastic": 4,
+    "fine": 4,
+    "krist_quest": 2,
+}
 RECORD = Dial("larger/240/20270100/dd72aca69050f776", 20270100, SEEDS, 1700, 8, 8000, 1500, 400, 400)
 AGAIN = replace(RECORD, world="larger/240/20270200/5f6c942595fce6dd", seed=20270200)
-LOW_SEEDS = dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine", "quest"), 3)
+LOW_SEEDS: dict[str, int] = dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine", "quest"), 3)
 LOW = Dial("larger/80/20260101/dfedb49437274d4f", sample.SEED, LOW_SEEDS, 850, 1, 4000, 1000, 200, 0, 40)
 MINIATURE = lab.Recipe(
     "miniature", board(RECORD, ARMS, ABLATIONS), description="The paper's data ablations at toy scale, in two CPU hours"

@@ -199,6 +199,13 @@ def test_rendering_depends_on_seed_and_index_alone() -> None:
     assert render.benchmark_questions(WORLD, SEED) != render.benchmark_questions(WORLD, SEED + 1)
 
 
+def test_turns_are_as_long_as_they_are_asked_to_be_and_say_the_same() -> None:
+    short, long = (render.conversation(WORLD, SEED, 3, turns) for turns in ((1, 1), (5, 5)))
+    assert [sentence for _, sentence in short] == [sentence for _, sentence in long]
+    assert [len(list(turn)) for _, turn in itertools.groupby(speaker for speaker, _ in short)] == [1] * 16
+    assert [len(list(turn)) for _, turn in itertools.groupby(speaker for speaker, _ in long)] == [5, 5, 5, 1]
+
+
 # --- behind the protocols of real sources -------------------------------------------------------------------------
 
 
