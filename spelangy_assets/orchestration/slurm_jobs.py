@@ -170,16 +170,18 @@ def _submit(cluster: Cluster, job: Job, attempt: int, tasks: Sequence[int]) -> s
     # A run inside of an allocation would hand that one's size on to its jobs.
     inherited = {name: value for name, value in os.environ.items() if not _of_an_allocation(name)}
     command = ["sbatch", "--parsable", f"--chdir={Path.cwd()}", "--export=ALL", str(script)]
+    error = ""
     for _ in range(cluster.tries):
         done = _ask(command, {**inherited, **job.environment})
         if done.returncode == 0:
             return done.stdout.strip().partition(";")[0]
-        if not _BUSY.search(done.stderr):
+        error = " ".join(done.stderr.split())
+        if not _BUSY.search(error):
             break
         time.sleep(cluster.poll_s)
         if _queue(job.name):
             return "?"  # it was accepted, only the reply got lost
-    raise SlurmError(f"{job.name}: sbatch refuses {script}: {' '.join(done.stderr.split())}")
+    raise SlurmError(f"{job.name}: sbatch refuses {script}: {error}")
 
 
 def _of_an_allocation(name: str) -> bool:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def tar(**members: bytes) -> bytes:
     return out.getvalue()
 
 
-def lay(folder: Path, files: Folder) -> Path:
+def lay(folder: Path, files: Mapping[str, bytes | str | list[dict[str, Any]]]) -> Path:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
