@@ -426,7 +426,7 @@ def leaderboard(
             with_names[one.identity] = named_run(one, label, number)
             named.setdefault(arm, []).append((label, with_names[one.identity]))
     for arm, labelled in named.items():
-        for label, run in labelled:
+        for number, (label, run) in enumerate(labelled):
             matched = run.inputs.get("matched")
             if matched is not None and matched.identity in with_names:
                 run = replace(run, inputs={**run.inputs, "matched": with_names[matched.identity]})

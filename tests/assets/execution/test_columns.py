@@ -6,14 +6,28 @@ from spelangy_assets import lab, stages
 from spelangy_assets.execution.columns import column_lineage, columns_of
 from spelangy_assets.execution.graph import Graph
 from spelangy_assets.recipes.paper import PAPER
+from spelangy_assets.recipes.posttrain import POSTTRAIN
 from spelangy_assets.recipes.sample import SAMPLE
+from spelangy_assets.stages import prefer_answers
+from spelangy_model.text.llm import LanguageModel
 
 GRAPH = SAMPLE.graph
 AUDIO = lab.recordings({"elsewhere": lab.Arriving()})
+PREFERRED = lab.Recipe(
+    "preferred",
+    prefer_answers.preferred_answers(
+        POSTTRAIN["answers_tuned_quest"],
+        POSTTRAIN["answers_tuned_fine"],
+        POSTTRAIN["held_out_instructions_accepted"],
+        prefer_answers.Config(LanguageModel("a-judge")),
+    ),
+).graph
 ADOPTING = lab.Recipe("adopting", lab.adopted_chunks(AUDIO)).graph
 
 
-@pytest.mark.parametrize("graph", [GRAPH, PAPER.graph, ADOPTING], ids=["sample", "paper", "adopting"])
+@pytest.mark.parametrize(
+    "graph", [GRAPH, PAPER.graph, PREFERRED, ADOPTING], ids=["sample", "paper", "preferred", "adopting"]
+)
 def test_every_column_and_every_source_of_it_is_there(graph: Graph) -> None:
     stated = [node for node in graph if node.stage.KIND.columns]
     assert stated
@@ -29,7 +43,12 @@ def test_every_column_and_every_source_of_it_is_there(graph: Graph) -> None:
 
 
 def test_every_stage_that_states_columns_is_tested() -> None:
-    tested = {node.stage_name for graph in (GRAPH, PAPER.graph, ADOPTING) for node in graph if node.stage.KIND.columns}
+    tested = {
+        node.stage_name
+        for graph in (GRAPH, PAPER.graph, POSTTRAIN.graph, PREFERRED, ADOPTING)
+        for node in graph
+        if node.stage.KIND.columns
+    }
     modules = (getattr(stages, name) for name in dir(stages))
     assert {
         one.__name__.rsplit(".", 1)[-1] for one in modules if getattr(one, "KIND", None) and one.KIND.columns

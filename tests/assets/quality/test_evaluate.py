@@ -10,12 +10,15 @@ import pytest
 from spelangy_assets import stages
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.quality.evaluate import ContractError, aggregate, drift_values, evaluate
+from spelangy_assets.report.post_training_page import TunedArm
 from spelangy_assets.stage_parts import contracts
+from spelangy_assets.stages import write_krist
 from spelangy_assets.stages.clean_transcripts import CONTRACT as CLEAN_TRANSCRIPTS
 from spelangy_assets.stages.describe_data import Portion
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
 from spelangy_assets.stages.judge_answers import JudgedAnswer
 from spelangy_assets.stages.measure_speech import MeasuredChunk
+from spelangy_assets.stages.prefer_answers import PreferredAnswer
 from spelangy_assets.stages.score_system import TranscribedQuestion
 from spelangy_assets.stages.tokenize_chunks import CONTRACT as SPEECH_TOKENS
 from spelangy_assets.stages.train_lm import CONTRACT as RUN
@@ -24,6 +27,7 @@ from spelangy_model.records import (
     AcceptedAnswers,
     Audio,
     Chunk,
+    ConversationTurn,
     DroppedTranscript,
     Duplicate,
     GeneratedAnswer,
@@ -69,7 +73,7 @@ ALL_CONTRACTS: dict[str, Contract] = {
     for stage in STAGES
     for contract in (stage.KIND.contract, *getattr(stage, "CONTRACTS", {}).values())
     if isinstance(contract, Contract)
-}
+} | {"krist": write_krist.contract(write_krist.Config())}
 
 PASSAGE = SpokenPassage("p", "t", "c", ["A.", "B.", "C.", "D."], ["v"] * 3, [0.0, 1.0, 2.0], AUDIO)
 # One sound row of each table of each contract's stage.
@@ -141,6 +145,28 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "mix": {"rows": PackedRow(0, "text", [1, 2], [0, 1], [0, 1], [RowSpan("d", "web", "r", 0, 0, 2, 0)])},
     "question_codes": {"codes": QuestionCodes("q", [7, 0], 8)},
+    "conversations": {
+        "turns": ConversationTurn("c", 0, "user", "own", "a#1", "CC0-1.0", "v", "us", "Where?", "Where?", AUDIO),
+        "rejects": Reject("a.jsonl#line 2", "", "empty_answer", "no text"),
+    },
+    "conversation_tokens": {
+        "documents": TokenDocument(
+            "c", "a#1", "", "CC0-1.0", [TokenChunk("user", [7], []), TokenChunk("assistant", [], [1])]
+        )
+    },
+    "conversation_rows": {
+        "rows": PackedRow(0, "speech", [1, 2], [0, 1], [0, 1], [RowSpan("c", "own", "a", 0, 0, 2, 0)])
+    },
+    "preferred_answers": {
+        "preferred": PreferredAnswer(
+            *("q", "t", "c", "web", "Rome.", "Paris.", "first", "first", "first", "Rome is right.")
+        ),
+        "metrics": Metric("fine to quest", "preferred.first", 1.0, 0.2, 1.0, 1),
+    },
+    "post_training": {
+        "arms": TunedArm("fine", 1, *([0.3, 0.2, 0.4] * 3)),
+        "metrics": Metric("fine", "sqa.exact_match", 0.3, 0.2, 0.4, 4),
+    },
     "questions": {
         "questions": SpokenQuestion(
             *(
@@ -186,6 +212,11 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 # What a contract asks for beside one row.
 MORE_ROWS: dict[str, dict[str, list[Any]]] = {
+    "conversations": {
+        "turns": [
+            ConversationTurn(*("c", 1, "assistant", "own", "a#1", "CC0-1.0", "", "", "Rome.", ""), Audio(b"", "a.flac"))
+        ]
+    },
     "talk": {"talk": [dataclasses.replace(PASSAGE, passage_id="q", cluster_id="d")]},
     "speech_tokenizer": {
         "metrics": [Metric("speech_tokenizer", "round_trip.character_error_rate", 0.1, math.nan, math.nan, 4)]
@@ -201,6 +232,8 @@ STATS = {
     "question_page": {"pages": 1, "answers": 1},
     "synthetic_page": {"pages": 1},
     "leaderboard": {"pages": 1},
+    "post_training": {"pages": 1},
+    "conversation_rows": {"positions": 4, "filled_positions": 4, "loss_positions": 2},
     "run": {"steps": 10, "closing_loss_nats": 2.5},
     "adopted_language_model": {
         "parameters": 9,
