@@ -293,7 +293,7 @@ def finetune(
     seed: int = 0,
     **options: Any,
 ) -> Dataset:
-    """Return a run that goes on from `run` on conversations, with the loss on answers alone.
+    """Return a run that trains `run` further on conversations, with the loss on answers alone.
 
     It is a run like any other: trained by the same loop on rows of the same type. `conversations` are one set or
     several, each of their conversations once in the rows, which the steps read again from the first after the last.

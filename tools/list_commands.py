@@ -21,7 +21,7 @@ holds several. Where a command takes `--recipe`, the default is `sample`. [Setti
 | 0 | done |
 | 1 | the command ran, and something is not as it should be: a dataset failed, is out of date or is damaged |
 | 2 | a mistake in the call, a recipe, a setting or the data: one line names it and the cure |
-| 130, 143 | interrupted (Ctrl-C, SIGTERM); the next `run` goes on at the first missing shard |
+| 130, 143 | interrupted (Ctrl-C, SIGTERM); the next `run` continues at the first missing shard |
 """
 
 

@@ -174,7 +174,7 @@ print(ask([{"role": "user", "content": "Where does velvet come from?"}])[0]["gen
 
 It continues the text that begins an answer (`answer_format.json`), up to the end of a line or 32 tokens; the first
 sentence is the answer. Servers with the API of OpenAI take the same message. One that reads no `suppress_tokens` of
-`generation_config.json` has to be told to choose no speech code."""
+`generation_config.json` must forbid speech codes."""
 _HEAR = """Spoken questions need SpeLangy, which turns sound into codes: `spelangy ask ./FOLDER question.wav`, or
 
 ```python

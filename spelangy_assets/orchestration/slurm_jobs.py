@@ -233,8 +233,8 @@ def _results(cluster: Cluster, job: Job, attempt: int, tasks: Iterable[int]) -> 
 
 def _states(number: str) -> str:
     """Return how SLURM accounts for the tasks of a job, if it does."""
-    told = _ask(["sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={number}", "--format=State,ExitCode"])
-    counts = Counter(line.partition("|")[0].partition(" ")[0] for line in told.stdout.splitlines() if line)
+    found = _ask(["sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={number}", "--format=State,ExitCode"])
+    counts = Counter(line.partition("|")[0].partition(" ")[0] for line in found.stdout.splitlines() if line)
     counts.pop("COMPLETED", None)
     return f" ({', '.join(f'{count} {state}' for state, count in sorted(counts.items()))})" if counts else ""
 

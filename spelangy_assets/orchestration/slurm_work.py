@@ -1,4 +1,4 @@
-"""The work that goes to SLURM: the units of a stage as a job array, a training as one job over several nodes.
+"""The work that SLURM does: the units of a stage as a job array, a training as one job over several nodes.
 
 Put here: what the jobs run. Do not put here: how a job is submitted and watched (slurm_jobs.py). The store, the folder
 SPELANGY_HOME, the installation and the working directory are on a file system that every node sees.
@@ -35,7 +35,7 @@ _SHARE, _RECIPE = "share.json", "recipe.py"
 
 @dataclass(frozen=True)
 class SlurmWork:
-    """What of one dataset goes to the cluster; `log` is given what its jobs do."""
+    """What the cluster does of one dataset; `log` is given what its jobs do."""
 
     cluster: Cluster
     installation: Installation

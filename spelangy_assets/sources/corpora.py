@@ -224,8 +224,8 @@ class PeoplesSpeech:
 
     def rows(self, name: str, stream: IO[bytes], names: Names) -> Iterator[Row]:
         def lines(record: Mapping[str, Any]) -> Lines:
-            told = record["training_data"]
-            pairs = zip(told["name"], told["label"], strict=True)
+            fields = record["training_data"]
+            pairs = zip(fields["name"], fields["label"], strict=True)
             return [{"audio_filepath": file, "text": text} for file, text in pairs]
 
         return _from_json(stream, lines)
@@ -266,11 +266,11 @@ class VoxPopuli:
             if len(cells) != len(header):
                 yield replace(row, value=None, error=f"{len(cells)} columns, not {len(header)}")
                 continue
-            told = dict(zip(header, cells, strict=True))
-            places = [(folder / told["id"][:4] / f"{told['id']}.{end}").as_posix() for end in ("ogg", "flac", "wav")]
+            line = dict(zip(header, cells, strict=True))
+            places = [(folder / line["id"][:4] / f"{line['id']}.{end}").as_posix() for end in ("ogg", "flac", "wav")]
             file = next((one for one in places if one in names), places[0])
-            text = told["raw_text"].strip() or told.get("normalized_text", "").strip()
-            yield replace(row, value={"audio_filepath": file, "text": text, "speaker": told["speaker_id"]})
+            text = line["raw_text"].strip() or line.get("normalized_text", "").strip()
+            yield replace(row, value={"audio_filepath": file, "text": text, "speaker": line["speaker_id"]})
 
     def licence(self, name: str) -> str:
         return "CC0-1.0"

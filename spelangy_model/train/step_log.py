@@ -1,8 +1,8 @@
 """What a training writes of each step: metrics.jsonl, timing.jsonl, TensorBoard, and experiment trackers.
 
 Put here: these files and calls, by the main process alone. Do not put here: the loop, or what a step's figures are
-(run.py). The files are part of the run's folder, and a training that goes on after a kill goes on in them. Trackers are
-a copy for people: one that fails is named once and then left out, and the training goes on.
+(run.py). The files are part of the run's folder, and a training that continues after a kill continues in them.
+Trackers are a copy for people: one that fails is named once and then left out, and the training continues.
 """
 
 from __future__ import annotations
