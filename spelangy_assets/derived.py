@@ -383,7 +383,7 @@ def leaderboard(
     from each run, and each system that can, its answers in words. `ablations` are the planned comparisons, each of two
     arms by one metric; other pairs are exploratory. `systems` are the alternatives that a user has. `larger` is a board
     of the same arms on a larger dial: metrics are judged by how often they order arms as accuracy does there. `options`
-    are fields of stages/leaderboard.py's Config (title, chance, seed).
+    are fields of stages/leaderboard.py's Config (title, plan, effects, chance, seed).
     """
     judging = judging or Judging()
     for ablation in ablations:
@@ -398,6 +398,11 @@ def leaderboard(
             raise ValueError(
                 f"the ablation {ablation.intervention!r} names the arm {unknown[0]!r}, which is none of "
                 f"{', '.join(arms)}"
+            )
+    for effect in options.get("effects", ()):
+        if unknown := [arm for arm, _ in effect.coefficients if arm not in arms]:
+            raise ValueError(
+                f"the effect {effect.name!r} names the arm {unknown[0]!r}, which is none of {', '.join(arms)}"
             )
     inputs: dict[str, Dataset] = {}
     in_page: dict[str, Dataset] = {}  # of each arm its first run, and all systems

@@ -17,8 +17,9 @@ from spelangy_assets.derived import (
     speech,
     train,
 )
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, RecipeError, dataset
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, RecipeError, dataset, prefixed
 from spelangy_assets.execution.recipe import Recipe
+from spelangy_assets.report.effects import Effect, factorial
 from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.report.text_results import TextResult
 from spelangy_assets.sources.corpora import Emilia, LibriHeavy, LibriSpeech, PeoplesSpeech, VoxPopuli, Yodas
@@ -66,6 +67,7 @@ __all__ = [
     "DatasetKind",
     "Dnsmos",
     "Downloads",
+    "Effect",
     "Emilia",
     "FineWeb",
     "Generation",
@@ -102,6 +104,7 @@ __all__ = [
     "corpus",
     "dataset",
     "documents",
+    "factorial",
     "finetune",
     "held_out_talk",
     "hypotheses",
@@ -112,6 +115,7 @@ __all__ = [
     "pages",
     "perturbed",
     "post_training",
+    "prefixed",
     "quest",
     "questions",
     "reconstruction",

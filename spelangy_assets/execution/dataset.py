@@ -256,6 +256,30 @@ def with_companions(one: Dataset, **companions: Dataset) -> Dataset:
     return replace(one, companions={**one.companions, **companions})
 
 
+@word
+def prefixed(prefix: str, one: Dataset) -> Dataset:
+    """Return a handle under the name PREFIX_NAME, and so all that it is made from; companions are left out.
+
+    Two recipes with equal names fit into one recipe in this way. Names are in no build key, so both share what is in
+    the store.
+    """
+    made: dict[tuple[str, tuple[str, ...]], Dataset] = {}
+
+    def visit(one: Dataset) -> Dataset:
+        key = one.identity, one.snapshots
+        if key not in made:
+            made[key] = replace(
+                one,
+                name=f"{prefix}_{one.name}",
+                inputs={role: visit(parent) for role, parent in one.inputs.items()},
+                members=tuple((visit(member), partition) for member, partition in one.members),
+                companions={},
+            )
+        return made[key]
+
+    return visit(one)
+
+
 def reached(leaves: Mapping[str, Dataset] | tuple[Dataset, ...]) -> Iterator[Dataset]:
     """Yield every dataset that the leaves reach, each once, parents first, companions after what they belong to.
 

@@ -53,8 +53,8 @@ class Dial:
     held_out_talks: int = 150
 
 
-def board(dial: Dial, arms: Mapping[str, Arm], ablations: Sequence[lab.Ablation] = ()) -> lab.Dataset:
-    """Return the leaderboard of those arms that the dial gives seeds."""
+def board(dial: Dial, arms: Mapping[str, Arm], ablations: Sequence[lab.Ablation] = (), **options: Any) -> lab.Dataset:
+    """Return the leaderboard of those arms that the dial gives seeds; `options` are those of `lab.leaderboard`."""
     of_world: dict[str, Any] = {"world": dial.world, "seed": dial.seed}
     turns = (2, 6)  # sentences: coarse chunks are 3.7 times as long as fine ones, as the paper's
     talk = SpokenConversations(recordings=dial.conversations, voices=VOICES, turn_sentences=turns, **of_world)
@@ -100,4 +100,5 @@ def board(dial: Dial, arms: Mapping[str, Arm], ablations: Sequence[lab.Ablation]
         judging=sample.judging(dial.world, 100, dial.held_out_talks, ASKING_VOICES, dial.seed),
         title="The paper's data ablations in miniature",
         seed=dial.seed,
+        **options,
     )

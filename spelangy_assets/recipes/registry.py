@@ -27,6 +27,7 @@ PACKAGED = {
     "miniature_low": "miniature:MINIATURE_LOW",
     "miniature_factorial": "miniature_sweeps:MINIATURE_FACTORIAL",
     "miniature_quest_shares": "miniature_sweeps:MINIATURE_QUEST_SHARES",
+    "miniature_dials": "miniature_sweeps:MINIATURE_DIALS",
     "tiny": "sample:TINY",
     "tokenizer": "tokenizer:TOKENIZER",
     "posttrain": "posttrain:POSTTRAIN",

@@ -14,6 +14,7 @@ the end.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ from spelangy_assets.report.comparisons import (
     with_unit,
     would_take,
 )
+from spelangy_assets.report.effects import Effect, EffectResult, effect_rows
 from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.report.render import number, render
 from spelangy_assets.report.text_results import PREFIX, TextResult
@@ -173,6 +175,15 @@ class Results:
     first_runs: Mapping[str, str] = field(default_factory=dict)
     """By arm, where it is not called as its run."""
     text_results: Sequence[TextResult] = ()
+    effects: Sequence[EffectResult] = ()
+    planned_effects: Sequence[Effect] = ()
+    plan: str = ""
+    """Written before the runs; empty: none was."""
+
+    @property
+    def plan_digest(self) -> str:
+        """The SHA-256 of the plan in UTF-8, as `sha256sum` prints that of its file; empty without one."""
+        return hashlib.sha256(self.plan.encode()).hexdigest() if self.plan else ""
 
     @property
     def planned(self) -> list[tuple[Ablation, ArmComparison | None]]:
@@ -206,6 +217,9 @@ def leaderboard_page(
         planned=_planned_rows(results, board),
         planned_note=seeds_note([pair for _, pair in results.planned if pair]),
         alpha_of=len(results.ablations),
+        plan=results.plan,
+        plan_digest=results.plan_digest,
+        effects=effect_rows(results.effects, results.planned_effects),
         arms=_arm_rows(results, board),
         several_seeds=any(score.seeds > 1 for score in results.arms),
         exploratory=[sentence(pair) for pair in exploratory],
@@ -247,6 +261,9 @@ def leaderboard_markdown(results: Results, *, chance: float = 0.25) -> str:
     ]
     if note := seeds_note([pair for _, pair in results.planned if pair]):
         lines += ["", note]
+    if results.plan:
+        lines = [f"The plan was written before the runs: SHA-256 `{results.plan_digest}`.", "", *lines]
+    lines += _effects_markdown(results)
     lines += ["", *_arms_markdown(results, board)] if lines else _arms_markdown(results, board)
     lines += [
         "| run | " + " | ".join(markdown_text(_heading(name)) for name in columns) + " |",
@@ -260,6 +277,21 @@ def leaderboard_markdown(results: Results, *, chance: float = 0.25) -> str:
         "nats, lower is closer; compare it only between runs of equal steps.",
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _effects_markdown(results: Results) -> list[str]:
+    rows = effect_rows(results.effects, results.planned_effects)
+    if not rows:
+        return []
+    names = ("value", "interval", "same", "p", "verdict", "finds")
+    head = "| effect | metric | value | interval | these questions | p, adjusted | verdict | finds |"
+    lines = [
+        f"| {markdown_text(row['name'])} ({markdown_text(row['change'])}) | {row['metric']}, {row['unit']} | "
+        + " | ".join(row[name] for name in names)
+        + " |"
+        for row in rows
+    ]
+    return ["", head, "|---" * 8 + "|", *lines]
 
 
 def _arms_markdown(results: Results, board: _Board) -> list[str]:

@@ -8,8 +8,8 @@ Inputs, numbered as the config lists them: `run.N`, `eval.N`, `skill.N`, `contam
 each system; `topics.N` of each token set; `topics.questions`; `larger`, a leaderboard of the same arms on a larger
 dial. Output: metrics(Metric), all of them in one table; comparisons(ArmComparison), the recipe's ablations and all
 other pairs of arms; arms(ArmScore), each arm over its seeds; work(ArmWork), what each arm was trained on;
-noise(MetricNoise), how well each metric distinguishes arms; clean(CleanScore), the test of contamination;
-leaderboard.md; leaderboard.html.
+noise(MetricNoise), how well each metric distinguishes arms; effects(EffectResult), main effects and interactions of a
+factorial design; clean(CleanScore), the test of contamination; leaderboard.md; leaderboard.html.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from spelangy_assets.report.comparisons import (
     unequal_work,
     verdict,
 )
+from spelangy_assets.report.effects import Effect, EffectResult
 from spelangy_assets.report.leaderboard_page import (
     WORK,
     Ablation,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
     from spelangy_model.eval.stats import SeedNoise
 
-VERSION = "12"
+VERSION = "13"
 READS_MANIFESTS = True
 TABLES: dict[str, type] = {
     "metrics": Metric,
@@ -67,6 +68,7 @@ TABLES: dict[str, type] = {
     "arms": ArmScore,
     "work": ArmWork,
     "noise": MetricNoise,
+    "effects": EffectResult,
     "clean": CleanScore,
 }
 PAGE, MARKDOWN = "leaderboard.html", "leaderboard.md"
@@ -122,9 +124,10 @@ class Arm:
 class Config:
     """The board's labels for its inputs, in the order of their roles, and the comparisons.
 
-    `ablations` are the planned comparisons, tested together; `chance` is the accuracy of guessing; `title` heads the
-    page; `text_results` are those of text skill that stand beside published ones; `larger` is the label of the board of
-    the role `larger`. All labels are printed, and are part of the identity of this stage alone.
+    `ablations` are the planned comparisons, tested together; `effects` are those of a factorial design, so tested too;
+    `chance` is the accuracy of guessing; `title` heads the page; `plan` is the text that was written before the runs,
+    printed with its SHA-256; `text_results` are those of text skill that stand beside published ones; `larger` is the
+    label of the board of the role `larger`. All labels are printed, and are part of the identity of this stage alone.
     """
 
     runs: tuple[RunRow, ...]
@@ -135,8 +138,10 @@ class Config:
     questions_topics: str = ""
     larger: str = ""
     ablations: tuple[Ablation, ...] = ()
+    effects: tuple[Effect, ...] = ()
     text_results: tuple[TextResult, ...] = ()
     title: str = "SpeLangy leaderboard"
+    plan: str = ""
     chance: float = 0.25
     seed: int = 0
 
@@ -206,6 +211,7 @@ def run(ctx: StageContext, config: Config) -> None:
             arm_scores = [found for arm in arms if (found := score_arm(arm, answers, config.chance, noise)) is not None]
             work = [arm_work(ctx, config, arm) for arm in config.arms]
             noise = metric_noise(answers, config.arms, *_larger(ctx, config))
+            effects = estimate_effects(answers, arms, config.effects)
             clean = [
                 clean_score(name, rows, _overlaps(ctx, config, name), config.seed)
                 for name, rows in answers.scores.items()
@@ -216,12 +222,16 @@ def run(ctx: StageContext, config: Config) -> None:
             out.write("arms", arm_scores)
             out.write("work", work)
             out.write("noise", noise)
+            out.write("effects", effects)
             out.write("clean", clean)
             runs = [*trained, *systems]
             firsts = {arm.name: arm.runs[0] for arm in arms}
             report = Results(
                 *(metrics, runs, comparisons, arm_scores, work, noise, clean, config.ablations, firsts),
                 config.text_results,
+                effects,
+                config.effects,
+                config.plan,
             )
             out.write_file(MARKDOWN, leaderboard_markdown(report, chance=config.chance).encode())
             page = leaderboard_page(
@@ -514,6 +524,54 @@ def compare_arms(
         if found is not None:
             judged.append(found)
     return judged
+
+
+def estimate_effects(answers: MeasuredArms, arms: Sequence[Arm], effects: Sequence[Effect]) -> list[EffectResult]:
+    """Return the effects, each by its metric on the items that all its arms have, with p-values adjusted together.
+
+    One that cannot be estimated (fewer than two clusters, or a metric that an arm lacks) is left out.
+    """
+    from spelangy_model.eval.stats import contrast, holm, smallest_effect
+
+    known, alpha, found = {arm.name: arm for arm in arms}, ALPHA / max(1, len(effects)), []
+    noise = {metric: _seed_noise(answers, arms, metric) for metric in {effect.metric for effect in effects}}
+    for effect in effects:
+        given = [answers.measured(known[arm], effect.metric) for arm, _ in effect.coefficients]
+        several = [one for one in given if one is not None]
+        if len(several) < len(given):
+            continue
+        shared = set.intersection(*(set(one.items) for one in several))
+        several = [one.of(shared) for one in several]
+        if len(set(several[0].clusters.tolist())) < 2:
+            continue
+        factors = [factor for _, factor in effect.coefficients]
+        values, first = [one.values for one in several], several[0]
+        compared = contrast(values, factors, first.clusters, first.weights, noise[effect.metric])
+        found.append((effect, compared, sum(map(len, values))))
+    adjusted = holm([compared.p_value for _, compared, _ in found])
+    on_these = [compared.same_questions_p_value for _, compared, _ in found]
+    same = iter(holm([p_value for p_value in on_these if not math.isnan(p_value)]))
+    return [
+        EffectResult(
+            effect=effect.name,
+            metric=effect.metric,
+            value=compared.difference.value,
+            low=compared.difference.low,
+            high=compared.difference.high,
+            p_value=compared.p_value,
+            p_adjusted=p_adjusted,
+            same_questions_low=compared.same_questions.low,
+            same_questions_high=compared.same_questions.high,
+            same_questions_p_value=p_same,
+            same_questions_p_adjusted=p_same_adjusted,
+            verdict=verdict(p_adjusted, p_same_adjusted, ALPHA),
+            clusters=compared.clusters,
+            runs=runs,
+            smallest_effect=smallest_effect(compared, alpha),
+        )
+        for (effect, compared, runs), p_adjusted, p_same in zip(found, adjusted, on_these, strict=True)
+        for p_same_adjusted in [math.nan if math.isnan(p_same) else next(same)]
+    ]
 
 
 def score_arm(arm: Arm, answers: Answers, chance: float, noise: SeedNoise | None = None) -> ArmScore | None:

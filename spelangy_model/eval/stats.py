@@ -209,12 +209,13 @@ class Comparison:
     same_questions: Interval
     same_questions_p_value: float
     clusters: int
-    seeds: tuple[int, int]
     cluster_variance: float
     interaction_variance: float
     seed_variance: float
     freedom: float
     seed_freedom: float
+    seeds_an_arm: float
+    """The number of seeds that would leave as much noise, did all arms have it."""
 
 
 def compare(
@@ -233,24 +234,44 @@ def compare(
     None: by each of these alone. Student's t has Satterthwaite's degrees of freedom. Raises ValueError for fewer than
     two clusters or unlike items.
     """
-    first, second = np.atleast_2d(np.asarray(first, np.float64)), np.atleast_2d(np.asarray(second, np.float64))
-    if first.shape[1] != second.shape[1] or first.shape[1] != len(clusters):
-        raise ValueError(f"two arms are compared on the same items, not on {first.shape[1]} and {second.shape[1]}")
+    return contrast((first, second), (1, -1), clusters, weights, noise)
+
+
+def contrast(
+    arms: Sequence[np.ndarray],
+    coefficients: Sequence[float],
+    clusters: np.ndarray,
+    weights: np.ndarray | None = None,
+    noise: SeedNoise | None = None,
+) -> Comparison:
+    """Return the sum of the arms' means times their `coefficients`, as `compare` does for 1 and -1.
+
+    Main effects and interactions of a factorial design are such sums. Raises ValueError for fewer than two clusters,
+    for unlike items, or for coefficients that are not one an arm.
+    """
+    arms = [np.atleast_2d(np.asarray(arm, np.float64)) for arm in arms]
+    if len(arms) != len(coefficients):
+        raise ValueError(f"{len(arms)} arms have {len(coefficients)} coefficients")
+    if any(arm.shape[1] != len(clusters) for arm in arms):
+        counts = " and ".join(str(arm.shape[1]) for arm in arms)
+        raise ValueError(f"arms are compared on the same items, not on {counts}")
     index, count, weights = _clustered(clusters, weights)
     if count < 2:
         raise ValueError("a comparison needs at least two clusters of questions")
     of_clusters = np.bincount(index, weights, count) / weights.sum()
-    shares = [_shares(arm, index, count, weights) for arm in (first, second)]
-    value = float(shares[0].sum(1).mean() - shares[1].sum(1).mean())
-    parts = _Parts.of(shares, shares[0].mean(0) - shares[1].mean(0) - of_clusters * value, of_clusters, noise)
-    seeds = (len(first), len(second))
+    shares = [_shares(arm, index, count, weights) for arm in arms]
+    summed = sum(factor * arm.mean(0) for factor, arm in zip(coefficients, shares, strict=True))
+    value = float(np.sum(summed))
+    parts = _Parts.of(shares, summed - of_clusters * value, of_clusters, noise, coefficients)
     of_both = _interval(value, parts.variance, parts.freedom)
     if math.isnan(parts.seeds):
         same: tuple[Interval, float] = Interval(value, math.nan, math.nan), math.nan
     else:
         same = _interval(value, parts.interaction + parts.seeds, parts.same_freedom)
     variances = parts.clusters, parts.interaction, parts.seeds
-    return Comparison(*of_both, *same, count, seeds, *variances, parts.freedom, parts.seed_freedom)
+    squares = [factor**2 for factor in coefficients]
+    alike = sum(squares) / sum(square / len(arm) for square, arm in zip(squares, arms, strict=True))
+    return Comparison(*of_both, *same, count, *variances, parts.freedom, parts.seed_freedom, alike)
 
 
 @dataclass(frozen=True)
@@ -270,20 +291,30 @@ class _Parts:
 
     @classmethod
     def of(
-        cls, arms: Sequence[np.ndarray], deviations: np.ndarray, weights: np.ndarray, noise: SeedNoise | None = None
+        cls,
+        arms: Sequence[np.ndarray],
+        deviations: np.ndarray,
+        weights: np.ndarray,
+        noise: SeedNoise | None,
+        coefficients: Sequence[float] = (1,),
     ) -> _Parts:
         """Return the parts from the arms' shares (seeds, clusters) and the deviations of what is estimated."""
         count = len(weights)
+        squares = [factor**2 for factor in coefficients]
         of_clusters = count / (count - 1) * float((deviations**2).sum())
         if min(len(arm) for arm in arms) < 2:
             return cls(of_clusters, math.nan, math.nan, count - 1, math.nan, 0)
-        shared = [_interaction(arm, arm.sum(1), weights) / len(arm) for arm in arms]
+        shared = [
+            square * _interaction(arm, arm.sum(1), weights) / len(arm)
+            for square, arm in zip(squares, arms, strict=True)
+        ]
         if noise is not None:
-            left = [(noise.variance * sum(1 / len(arm) for arm in arms), noise.freedom)]
+            shares = sum(square / len(arm) for square, arm in zip(squares, arms, strict=True))
+            left = [(noise.variance * shares, noise.freedom)]
         else:
             left = [
-                (max(0.0, float(arm.sum(1).var(ddof=1)) / len(arm) - once), len(arm) - 1)
-                for arm, once in zip(arms, shared, strict=True)
+                (max(0.0, square * float(arm.sum(1).var(ddof=1)) / len(arm) - once), len(arm) - 1)
+                for square, arm, once in zip(squares, arms, shared, strict=True)
             ]
         freedom = _freedom([(of_clusters, count - 1), *left])
         same_freedom = _freedom(
@@ -427,7 +458,7 @@ def needed(comparison: Comparison, effect: float, alpha: float = 0.05, power: fl
         return Needed(
             _clusters(comparison, abs(effect), comparison.cluster_variance, 0.0, math.inf, alpha, power), None
         )
-    seeds = 2 / (1 / comparison.seeds[0] + 1 / comparison.seeds[1])  # of both arms, were they equal
+    seeds = comparison.seeds_an_arm
     pure = max(0.0, comparison.cluster_variance - comparison.interaction_variance)
     interaction, between = comparison.interaction_variance * seeds, comparison.seed_variance * seeds
     freedom_a_seed = comparison.seed_freedom / (seeds - 1)  # arms beside these two may have had a part in the estimate

@@ -12,10 +12,9 @@ from spelangy_assets.recipes.miniature import ABLATIONS, AGAIN, ARMS, MINIATURE,
 from spelangy_assets.recipes.miniature_parts import ASKING_VOICES, MAX_EPOCHS, MAX_RESTATED_SHARE, VOICES
 from spelangy_assets.recipes.miniature_sweeps import (
     FACTORIAL,
-    FACTORS,
+    MINIATURE_DIALS,
     MINIATURE_FACTORIAL,
     MINIATURE_QUEST_SHARES,
-    PAIRS,
 )
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.sample.pages import article_page
@@ -206,12 +205,26 @@ def test_coarse_chunks_are_as_much_longer_than_fine_ones_as_the_papers_and_fit_i
     assert max(coarse) * codes_per_s + markers < graph["mix_fine_s0"].config.mixture.row_length
 
 
-def test_the_factorial_has_every_combination_and_every_pair_that_differs_in_one_factor() -> None:
+def test_the_factorial_has_every_combination_and_plans_every_effect() -> None:
     assert len(FACTORIAL) == 8
-    assert {factor: sum(pair.intervention == factor for pair in PAIRS) for factor in FACTORS} == dict.fromkeys(
-        FACTORS, 4
-    )
     assert set(runs_of(MINIATURE_FACTORIAL)) == set(FACTORIAL)
+    effects = MINIATURE_FACTORIAL.graph["leaderboard"].config.effects
+    assert len(effects) == 2 * 7  # three main effects, three interactions of two factors and one of three
+    (loss,) = {effect.coefficients for effect in effects if effect.name == "Loss"}
+    assert {arm: factor for arm, factor in loss if factor > 0} == {
+        arm: 0.25 for arm, one in FACTORIAL.items() if not one.loss_on_speech
+    }
+
+
+def test_the_dials_judge_the_metrics_by_the_same_board_as_the_miniature() -> None:
+    graph = MINIATURE_DIALS.graph
+    larger = graph[graph["leaderboard"].inputs["larger"]]
+    miniature = MINIATURE.graph["leaderboard"]
+    assert larger.config == miniature.config
+    assert {role: graph[name].config for role, name in larger.inputs.items()} == {
+        role: MINIATURE.graph[name].config for role, name in miniature.inputs.items()
+    }
+    assert graph["run_fine_s0"].config != graph["miniature_run_fine_s0"].config
 
 
 def test_the_sweep_goes_from_no_quest_to_the_papers_most() -> None:

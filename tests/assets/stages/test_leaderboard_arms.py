@@ -1,5 +1,6 @@
 """An arm is judged over its seeds: one lucky run does not make it good."""
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from spelangy_assets.report.comparisons import (
     ArmWork,
     MetricNoise,
 )
+from spelangy_assets.report.effects import EffectResult, factorial
 from spelangy_assets.report.leaderboard_page import PRIMARY, Ablation, CleanScore
 from spelangy_assets.stages import cover_topics, evaluate, find_contamination, leaderboard, score_system, train_lm
 from spelangy_assets.stages.find_contamination import QuestionOverlap
@@ -36,6 +38,7 @@ from spelangy_assets.stages.leaderboard import (
     TokenSetRow,
     clean_score,
     compare_arms,
+    estimate_effects,
     metric_noise,
     score_arm,
 )
@@ -132,6 +135,26 @@ def test_only_the_ablations_have_verdicts_and_are_tested_together_in_their_direc
     assert (better.alpha, better.effect) == (0.025, pytest.approx(0.03))
     assert (rest.first, rest.second, rest.planned, rest.verdict) == ("c", "b", False, "")
     assert np.isnan(rest.p_adjusted)
+
+
+def test_effects_of_a_factorial_are_found_and_only_those_that_are_there() -> None:
+    rates = {"a0b0": 0.3, "a1b0": 0.5, "a0b1": 0.3, "a1b1": 0.5}
+    answers, arms = arms_of(**{arm: [rate, rate + 0.01, rate - 0.01] for arm, rate in rates.items()})
+    cells = {arm: (arm[:2], arm[2:]) for arm in rates}
+    effects = factorial(cells, {"A": ("a0", "a1"), "B": ("b0", "b1")}, (ACCURACY,))
+    found = {row.effect: row for row in estimate_effects(answers, arms, effects)}
+    assert list(found) == ["A", "B", "A x B"]
+    assert found["A"].value == pytest.approx(0.2, abs=0.04)
+    assert [found[name].verdict for name in found] == [RESOLVED, "not resolved", "not resolved"]
+    assert found["A"].low <= 0.2 <= found["A"].high
+    assert all(row.p_adjusted >= row.p_value and row.runs == 12 for row in found.values())
+
+
+def test_a_factorial_needs_every_combination_once() -> None:
+    factors = {"A": (0, 1), "B": (0, 1)}
+    for cells in ({"x": (0, 0), "y": (0, 1), "z": (1, 0)}, {"x": (0, 0), "y": (0, 1), "z": (1, 0), "w": (1, 0)}):
+        with pytest.raises(ValueError, match="2 factors of two levels have 4 arms"):
+            factorial(cells, factors, (ACCURACY,))
 
 
 def test_a_single_seed_is_never_resolved_by_any_metric() -> None:
@@ -334,6 +357,24 @@ def test_an_arm_and_a_token_set_of_one_name_are_two_subjects(tmp_path: Path) -> 
     page = artifact.read_file(leaderboard.PAGE).decode()
     assert "trained on quest, web" in page
     assert "trained on web" in page
+
+
+def test_the_plan_is_printed_with_the_digest_of_its_file(tmp_path: Path) -> None:
+    shelf, config = filled(tmp_path)
+    plan = tmp_path / "plan.md"
+    plan.write_text("Quest helps if <p> is small.\n")
+    cells = {"quest": ("with",), "web": ("without",)}
+    effects = tuple(factorial(cells, {"Quest": ("without", "with")}, (PRIMARY,)))
+    artifact = shelf.board(replace(config, plan=plan.read_text(), effects=effects))
+    page, text = artifact.read_file(leaderboard.PAGE).decode(), artifact.read_file(leaderboard.MARKDOWN).decode()
+    digest = hashlib.sha256(plan.read_bytes()).hexdigest()
+    assert digest in page
+    assert digest in text
+    assert "Quest helps if &lt;p&gt; is small." in page
+    (effect,) = artifact.records("effects", EffectResult)
+    assert effect.value == pytest.approx(0.2, abs=0.05)
+    assert "Quest (without to with)" in text
+    assert "Main effects and interactions" in page
 
 
 def test_seeds_of_an_arm_are_judged_together(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from spelangy_model.eval.stats import (
     Comparison,
     Interval,
     compare,
+    contrast,
     holm,
     mean_of,
     needed,
@@ -154,6 +155,38 @@ def test_where_only_seeds_differ_a_comparison_is_the_t_test_of_their_means() -> 
     assert found.cluster_variance == pytest.approx(0, abs=1e-18)
     assert found.p_value == pytest.approx(reference.pvalue, rel=1e-6)
     assert found.same_questions_p_value == pytest.approx(reference.pvalue, rel=1e-6)
+
+
+def test_a_contrast_of_a_factorial_design_is_that_of_a_linear_model() -> None:
+    rng = np.random.default_rng(4)
+    signs = np.array([(a, b) for a in (-1, 1) for b in (-1, 1)])
+    a, b, both = 0.3, -0.1, 0.2  # effects: from the first level to the second
+    arms = [
+        a / 2 * one + b / 2 * other + both / 2 * one * other + rng.normal(0, 0.05, (3, 400))
+        for one, other in signs.tolist()
+    ]
+    clusters = np.arange(400)
+    design = np.repeat(np.column_stack([np.ones(4), signs, signs.prod(1)]), 3, axis=0)
+    means = np.concatenate([arm.mean(1) for arm in arms])
+    fitted = 2 * np.linalg.lstsq(design, means, rcond=None)[0]
+    for place, column in ((1, signs[:, 0]), (2, signs[:, 1]), (3, signs.prod(1))):
+        found = contrast(arms, (column / 2).tolist(), clusters)
+        assert found.difference.value == pytest.approx(fitted[place])
+        assert found.difference.low < (0, a, b, both)[place] < found.difference.high
+
+
+def test_a_contrast_of_one_and_minus_one_is_a_comparison_and_twice_it_is_twice_as_wide() -> None:
+    rng = np.random.default_rng(5)
+    first, second = rng.normal(0.1, 1, (3, 60)), rng.normal(0, 1, (4, 60))
+    clusters = np.arange(60) // 3
+    once, twice = compare(first, second, clusters), contrast((first, second), (2, -2), clusters)
+    assert contrast((first, second), (1, -1), clusters) == once
+    assert twice.difference.value == pytest.approx(2 * once.difference.value)
+    assert twice.p_value == pytest.approx(once.p_value)
+    assert twice.same_questions_p_value == pytest.approx(once.same_questions_p_value)
+    assert twice.seeds_an_arm == pytest.approx(once.seeds_an_arm)
+    with pytest.raises(ValueError, match="2 arms have 1 coefficients"):
+        contrast((first, second), (1,), clusters)
 
 
 def test_the_three_variances_are_those_of_the_generator() -> None:
