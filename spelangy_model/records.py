@@ -414,7 +414,7 @@ class Question:
     text_id: Annotated[str, "shared by all recordings of the same question text"]
     cluster_id: Annotated[str, "shared by questions whose answers are not independent; the text_id of a lone one"]
     benchmark: str
-    split: Annotated[str, "what was heard in training: heard_wording, unheard_wording"]
+    split: Annotated[str, "which wordings are in training data: seen_wording, new_wording, ..."]
     question: str
     spoken_text: str
     voice: str

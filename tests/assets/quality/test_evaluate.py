@@ -62,10 +62,10 @@ from spelangy_model.records import (
 AUDIO = Audio(bytes(100), "a.flac")
 WORD = Word("word", 0.0, 1.0, 0.9)
 SCORE = QuestionScore(
-    *("q", "t", "c", "web", "heard_wording", "us", "text"),
+    *("q", "t", "c", "web", "seen_wording", "us", "text"),
     *([-1.0, -2.0], [-1.0, -2.0], [-0.1, -0.2], 0, 0, math.nan),
 )
-ASKED = ("q", "t", "c", "web", "heard_wording", "us", "speech", "Where?", "Rome")
+ASKED = ("q", "t", "c", "web", "seen_wording", "us", "speech", "Where?", "Rome")
 ANSWER = GeneratedAnswer(*ASKED, "It is Rome.", 4, True)
 STAGES = [importlib.import_module(f"{stages.__name__}.{info.name}") for info in pkgutil.iter_modules(stages.__path__)]
 ALL_CONTRACTS: dict[str, Contract] = {
@@ -174,7 +174,7 @@ ROWS: dict[str, dict[str, Any]] = {
                 "t",
                 "c",
                 "web",
-                "heard_wording",
+                "seen_wording",
                 "Who?",
                 "Who?",
                 "v",

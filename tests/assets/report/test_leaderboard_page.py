@@ -47,12 +47,12 @@ RUNS = [
 ]
 METRICS = [
     metric("run_web", "sqa.all.accuracy", 0.262, 0.230, 0.296),
-    metric("run_web", "sqa.sample_world.heard_wording.accuracy", 0.30, 0.25, 0.35),
+    metric("run_web", "sqa.sample_world.seen_wording.accuracy", 0.30, 0.25, 0.35),
     metric("run_web", "sqa.sample_world.accuracy", 0.262, 0.230, 0.296),
     metric("run_web", "sqa.accent.en-us.accuracy", 0.27, 0.22, 0.32, 400),
     metric("run_web", "text_qa.accuracy", 0.99, 0.98, 1.0),
     metric("run_web", "gap.reverse_kl", 10.72, 10.1, 11.2),
-    metric("run_web", "gap.sample_world.heard_wording.reverse_kl", 9.5, 9.0, 10.0),
+    metric("run_web", "gap.sample_world.seen_wording.reverse_kl", 9.5, 9.0, 10.0),
     metric("run_quest", "sqa.all.accuracy", 0.412, 0.380, 0.446),
     metric("run_fine", "sqa.all.accuracy", 0.275, 0.245, 0.306),
     metric("web_fine_tokens", "topic.music.share", 0.45, 0.42, 0.48, 500),

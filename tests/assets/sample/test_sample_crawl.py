@@ -82,14 +82,14 @@ def test_archives_hold_what_the_truth_lists(page_truth: list[dict[str, Any]], ar
     }
 
 
-def test_every_fact_is_asked_in_three_heard_wordings(
+def test_every_fact_is_asked_in_three_spoken_wordings(
     page_truth: list[dict[str, Any]], archived: dict[str, str]
 ) -> None:
     by_entity = {entry["entity"]: entry for entry in page_truth if entry["kind"] == "faq"}
     for fact in WORLD.facts:
         entry = by_entity[fact.entity.name]
-        heard = {render.ask(fact, wording) for wording in fact.relation.wordings("questions", "heard")}
-        asked = [item for item in entry["questions"] if item["question"] in heard]
+        spoken = {render.ask(fact, wording) for wording in fact.relation.wordings("questions", "spoken")}
+        asked = [item for item in entry["questions"] if item["question"] in spoken]
         assert len(asked) == 3
         assert {item["answer"] for item in asked} == {fact.value}
         html = archived[entry["url"]]
@@ -146,7 +146,7 @@ def test_duplicates_are_what_they_are_called(page_truth: list[dict[str, Any]], a
     assert len({archived[url] for url in unique}) == len(unique)
 
 
-def test_pages_hold_no_wording_that_is_not_to_be_heard(archived: dict[str, str]) -> None:
+def test_pages_hold_no_wording_that_is_not_spoken(archived: dict[str, str]) -> None:
     text = " ".join(archived.values())
     withheld = {
         render.ask(fact, wording)
@@ -344,7 +344,7 @@ def test_an_ogg_file_keeps_its_sound_under_another_stream_number() -> None:
 
 def test_no_wording_of_the_evaluation_is_said(sentences: dict[str, list[dict[str, Any]]]) -> None:
     said = {s["text"] for table in sentences.values() for s in table}
-    uses = [use for use in get_args(Use) if use != "heard"]
+    uses = [use for use in get_args(Use) if use != "spoken"]
     for fact in WORLD.facts:
         for wording in fact.relation.wordings("questions", *uses):
             assert render.ask(fact, wording) not in said
@@ -366,6 +366,6 @@ def test_the_recordings_are_intelligible(sentences: dict[str, list[dict[str, Any
         samples, rate_hz = soundfile.read(path, dtype="float32")
         table = [s for s in sentences[recording] if s["end_s"] < 27]
         clip = soxr.resample(samples[: round((table[-1]["end_s"] + 0.2) * rate_hz)], rate_hz, 16_000)
-        heard = " ".join(segment.text for segment in model.transcribe(clip, language="en", beam_size=5)[0])
+        transcript = " ".join(segment.text for segment in model.transcribe(clip, language="en", beam_size=5)[0])
         said = " ".join(s["text"] for s in table)
-        assert jiwer.wer(normalize(said), normalize(heard)) < 0.15
+        assert jiwer.wer(normalize(said), normalize(transcript)) < 0.15

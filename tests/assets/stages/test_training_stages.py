@@ -589,7 +589,7 @@ def test_a_speech_lm_and_a_base_lm_of_another_store_are_as_good_as_one_s_own(
 def test_every_question_is_spoken_in_a_trained_and_in_a_held_out_accent(installation: Installation) -> None:
     questions = list(installation.built["questions"].artifact.records("questions", SpokenQuestion))
     assert len(questions) == 3 * 4 * 2
-    assert {question.split for question in questions} == {"heard_wording", "unheard_wording", "new_wording"}
+    assert {question.split for question in questions} == {"seen_wording", "text_only_wording", "new_wording"}
     accents: dict[str, set[str]] = {}
     for question in questions:
         accents.setdefault(question.text_id, set()).add(question.accent)
