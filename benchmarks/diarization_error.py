@@ -55,10 +55,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class System:
-    """A diarizer: what costs (samples -> heard), what a threshold makes of it, the recipe's own threshold."""
+    """A diarizer: what costs (samples -> activity), what a threshold makes of it, the recipe's own threshold."""
 
     name: str
-    hear: Callable[[np.ndarray], Any]
+    analyze: Callable[[np.ndarray], Any]
     turns_of: Callable[[Any, float], list[Turn]]
     own_threshold: float | None
 
@@ -68,20 +68,20 @@ def systems() -> list[System]:
     return [
         System(
             "embedded (segmentation-3.0, CAM++)",
-            EmbeddedDiarizer(spec).hear,
-            lambda heard, threshold: diarize.turns_of(heard, replace(spec, threshold=threshold)),
+            EmbeddedDiarizer(spec).analyze,
+            lambda activity, threshold: diarize.turns_of(activity, replace(spec, threshold=threshold)),
             spec.threshold,
         ),
         System(
             "silero-vad, CAM++",
-            VadDiarizer(vad).hear,
-            lambda heard, threshold: vad_diarize.turns_of(heard, replace(vad, threshold=threshold)),
+            VadDiarizer(vad).analyze,
+            lambda activity, threshold: vad_diarize.turns_of(activity, replace(vad, threshold=threshold)),
             vad.threshold,
         ),
         System(
             "silero-vad, one speaker",
-            VadDiarizer(replace(vad, speakers="one")).hear,
-            lambda heard, threshold: vad_diarize.turns_of(heard, vad),
+            VadDiarizer(replace(vad, speakers="one")).analyze,
+            lambda activity, threshold: vad_diarize.turns_of(activity, vad),
             None,
         ),
     ]
@@ -106,15 +106,15 @@ def main() -> None:
     costs: dict[str, float] = {}
     owns: dict[str, float | None] = {}
     for system in systems():
-        system.hear(next(iter(recordings.values())).samples)  # what is loaded once is no part of the speed
+        system.analyze(next(iter(recordings.values())).samples)  # what is loaded once is no part of the speed
         began = time.process_time()
-        heard = {name: system.hear(recording.samples) for name, recording in recordings.items()}
+        activity = {name: system.analyze(recording.samples) for name, recording in recordings.items()}
         for name in recordings:
-            system.turns_of(heard[name], system.own_threshold or 0)
+            system.turns_of(activity[name], system.own_threshold or 0)
         costs[system.name] = time.process_time() - began
         owns[system.name] = system.own_threshold
         sweeps[system.name] = {
-            threshold: {name: system.turns_of(heard[name], threshold) for name in recordings}
+            threshold: {name: system.turns_of(activity[name], threshold) for name in recordings}
             for threshold in (THRESHOLDS if system.own_threshold else (0.0,))
         }
     print_errors(recordings, sweeps)

@@ -68,9 +68,9 @@ def _run(arguments: list[str] | None) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except Exception as error:
-        said = getattr(error, "format_message", None)  # of what typer refuses, whose base class is not public
-        if said is not None:
-            print(f"spelangy: {' '.join(said().split())}; see `spelangy --help`", file=sys.stderr)
+        message = getattr(error, "format_message", None)  # of what typer refuses, whose base class is not public
+        if message is not None:
+            print(f"spelangy: {' '.join(message().split())}; see `spelangy --help`", file=sys.stderr)
             return 2
         if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("spelangy"):
             from spelangy_model.extras import cure

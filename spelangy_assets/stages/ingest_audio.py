@@ -34,7 +34,7 @@ from spelangy_model.audio.measures import SourceMeter, measure_signal
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.records import Audio, Fingerprint, Recording, Reject, Utterance
 
-VERSION = "8"
+VERSION = "9"
 TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject, "fingerprints": Fingerprint}
 INDEPENDENT_UNITS = True
 
@@ -186,8 +186,8 @@ def _read(
     if item.reason:
         raise AudioError(item.reason, item.detail)
     entry = item.entry
-    said = entry.utterances if config.use_transcripts else ()
-    facts = Facts(item.digest, item.source_uri, entry.url, entry.licence, entry.language, said, item.channel)
+    utterances = entry.utterances if config.use_transcripts else ()
+    facts = Facts(item.digest, item.source_uri, entry.url, entry.licence, entry.language, utterances, item.channel)
 
     def leave_out(misfit: Misfit) -> None:
         out.read(1)

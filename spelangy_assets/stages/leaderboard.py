@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
     from spelangy_model.eval.stats import SeedNoise
 
-VERSION = "12"
+VERSION = "13"
 READS_MANIFESTS = True
 TABLES: dict[str, type] = {
     "metrics": Metric,

@@ -365,7 +365,7 @@ class ArtifactStore:
         under another name; the units that are whole are not repeated.
         """
         files, key = self.files, artifact.manifest.build_key
-        told = json.dumps({"reason": reason, "at": _now()}, indent=1, ensure_ascii=False).encode()
+        mark = json.dumps({"reason": reason, "at": _now()}, indent=1, ensure_ascii=False).encode()
         if files.is_local:
             numbers = itertools.count(1)
             place = next(
@@ -373,13 +373,13 @@ class ArtifactStore:
                 for place in (f"{artifact.address.path}/{key}.broken-{number}" for number in numbers)
                 if not files.local(place).exists()
             )
-            files.replace(f"{artifact.path}/{BROKEN}", told)
+            files.replace(f"{artifact.path}/{BROKEN}", mark)
             files.local(artifact.path).rename(files.local(place))
             return place
         taken = {name for name, _ in files.names(artifact.path)}
         number = next(number for number in itertools.count(1) if f"broken-{number}.json" not in taken)
         files.replace(f"{artifact.path}/manifest-broken-{number}.json", artifact.manifest.to_json())
-        files.replace(f"{artifact.path}/broken-{number}.json", told)
+        files.replace(f"{artifact.path}/broken-{number}.json", mark)
         verdicts = [name for name in taken if name.startswith("verdict-")]
         for name in (*verdicts, MANIFEST):
             files.delete_file(f"{artifact.path}/{name}")

@@ -141,7 +141,7 @@ def is_nested_deeper(html: str, depth: int) -> bool:
 
 
 def looks_like_html(payload: bytes) -> bool:
-    """Tell whether bytes of no stated type begin as an HTML page does (WHATWG MIME sniffing, the tags that matter)."""
+    """Return whether bytes of no stated type begin as HTML does (WHATWG MIME sniffing, the tags that matter)."""
     return (
         re.match(
             rb"(?:\xef\xbb\xbf)?\s*(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype html|html|head|body)\b",

@@ -360,7 +360,7 @@ def test_the_log_of_a_run_and_the_laboratory_are_told_how_far_a_dataset_is(
         ("source", None, f"{done} of 2 units") for done in (0, 1, 2)
     ]
     logged = [entry.user_message for entry in bench.instance.all_logs(result.run_id)]
-    assert any(re.fullmatch(r"1 of 2 units, 50%: .* s gone, about .* s left", line) for line in logged)
+    assert any(re.fullmatch(r"1 of 2 units, 50%: .* s passed, about .* s left", line) for line in logged)
 
 
 def test_a_plain_launch_needs_no_dagster_and_names_what_failed(bench: Any, tmp_path: Path, child_module: str):

@@ -196,7 +196,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "system_scores": {
         "scores": SCORE,
         "metrics": Metric("cascade", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
-        "heard": TranscribedQuestion("q", "Who?", "who", 0, 1),
+        "transcripts": TranscribedQuestion("q", "Who?", "who", 0, 1),
     },
     "contaminated": {"contaminated": ContaminatedDocument("d", "t", 6, "one two three four five six")},
     "metrics": {"metrics": Metric("run", "sqa.accuracy", 0.5, math.nan, math.nan, 4)},

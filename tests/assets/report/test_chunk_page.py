@@ -199,7 +199,7 @@ def test_what_each_system_heard_stands_below_the_word_that_won_and_is_marked_by_
         ("who", "vote"),
         ("all", "The"),
         ("split", "cat"),
-        ("gone", "um"),
+        ("outvoted", "um"),
         ("all", "sat"),
     ]
     assert slots[0][2] == "<i>base</i><i>tiny</i>"

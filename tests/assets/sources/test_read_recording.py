@@ -182,7 +182,7 @@ def test_a_day_of_silence_is_streamed_and_refused(tmp_path: Path):
     _write_long(tmp_path / "x.flac", 24 * 3600, np.zeros(10 * RATE_HZ, np.int16))
     rule = ReadRule(0.25, 48 * 3600.0, PartRule())
     tracemalloc.start()
-    with pytest.raises(AudioError, match=r"silent: nothing can be heard in its 86400\.0 s"):
+    with pytest.raises(AudioError, match=r"silent: there is no sound in its 86400\.0 s"):
         next(read_recordings(tmp_path / "x.flac", TALK, rule, tmp_path))
     assert tracemalloc.get_traced_memory()[1] < 250e6
     tracemalloc.stop()

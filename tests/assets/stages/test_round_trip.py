@@ -135,7 +135,7 @@ def test_a_sample_takes_as_many_chunks_of_each_voice_whatever_the_order_of_the_s
     assert {voice: sum(i.startswith(f"{voice}/") for i in asked(config)) for voice in VOICES} == dict.fromkeys(
         VOICES, 4
     )
-    assert artifact.manifest.counts.stats["chunks_heard"] == 12
+    assert artifact.manifest.counts.stats["chunks_recognized"] == 12
     assert artifact.manifest.counts.records_in == artifact.manifest.counts.records_kept == 66
     again = listening(sample_chunks=12)
     Gate(tmp_path / "two", [chunk for unit in reversed(many) for chunk in unit]).pass_through(again)
@@ -212,7 +212,7 @@ def test_a_voice_that_was_unlucky_once_is_acquitted_by_the_second_look(tmp_path)
     artifact, verdict = Gate(tmp_path / "unlucky", chunks).pass_through(config)
     assert verdict.passed
     assert voices(artifact)["b+m1"].value == 0
-    assert {item.speaker for item in artifact.records("heard", CheckedChunk) if item.look == 2} == {"b+m1"}
+    assert {item.speaker for item in artifact.records("checked", CheckedChunk) if item.look == 2} == {"b+m1"}
     overall = next(m for m in artifact.records("metrics", Metric) if m.metric == "word_error_rate")
     assert overall.value == pytest.approx(1 / 3)  # of the first look alone: the second is no fair sample of all voices
 
@@ -242,7 +242,7 @@ def test_every_chunk_may_be_listened_to_and_the_misheard_go_with_what_needs_them
 def test_a_dataset_without_chunks_is_worth_a_warning_and_no_more(tmp_path):
     _, verdict = Gate(tmp_path, []).pass_through(listening())
     assert verdict.passed
-    assert [item.name.split(" ")[0] for item in verdict.failures()] == ["chunks_heard"]
+    assert [item.name.split(" ")[0] for item in verdict.failures()] == ["chunks_recognized"]
 
 
 def test_preflight_names_a_recognizer_that_is_not_there(tmp_path):
@@ -289,5 +289,5 @@ def test_whisper_tells_a_garbled_and_a_silent_voice_from_one_that_speaks(tmp_pat
         "silent",
     }
     assert voices(artifact)["good"].low < 0.5
-    assert {item.speaker for item in artifact.records("heard", CheckedChunk)} == {"good", "backwards", "silent"}
+    assert {item.speaker for item in artifact.records("checked", CheckedChunk)} == {"good", "backwards", "silent"}
     assert heard("good")[1].passed

@@ -661,20 +661,20 @@ def test_what_a_run_was_trained_on_stands_in_its_manifest(installation: Installa
     assert stats["speech.0.epochs_seen"] == pytest.approx(share * of_mix["speech.0.epochs"])
 
 
-def test_a_cascade_answers_what_it_heard(installation: Installation) -> None:
+def test_a_cascade_answers_its_own_transcript(installation: Installation) -> None:
     artifact = installation.built["eval_cascade"].artifact
     scores = {row.question_id: row for row in artifact.records("scores", QuestionScore)}
-    heard = list(artifact.records("heard", score_system.TranscribedQuestion))
+    transcripts = list(artifact.records("transcripts", score_system.TranscribedQuestion))
     questions = {
         row.question_id: row for row in installation.built["questions"].artifact.records("questions", SpokenQuestion)
     }
-    assert len(scores) == len(heard) == 10
-    assert all(row.spoken_text == questions[row.question_id].spoken_text for row in heard)
+    assert len(scores) == len(transcripts) == 10
+    assert all(row.spoken_text == questions[row.question_id].spoken_text for row in transcripts)
     metrics = {metric.metric: metric for metric in artifact.records("metrics", Metric)}
     assert metrics["asr.word_error_rate"].value < 0.6  # a small recognizer and espeak-ng
     assert metrics["sqa.all.accuracy"].count == 10
     assert not any(name.startswith("gap.") for name in metrics)
-    assert all(scores[row.question_id].answer_index == questions[row.question_id].answer_index for row in heard)
+    assert all(scores[row.question_id].answer_index == questions[row.question_id].answer_index for row in transcripts)
 
 
 def test_text_skill_is_that_of_our_own_scoring_and_says_what_was_lost(installation: Installation) -> None:

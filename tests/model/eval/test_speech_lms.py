@@ -88,7 +88,7 @@ def test_options_are_scored_after_the_sound(qwen2_audio: Path, tmp_path: Path, p
         expected = one_forward_per_option(system._model, system._inputs(question.samples), ids)
         assert answer.scores.raw == pytest.approx(expected, abs=1e-4)
         assert answer.scores.per_token == pytest.approx(np.divide(expected, [len(option) for option in ids]), abs=1e-4)
-        assert answer.heard is None
+        assert answer.transcript is None
     assert answers[0].scores.raw != pytest.approx(answers[1].scores.raw, abs=1e-5)  # it listens
     text = system._processor.tokenizer.decode(system._inputs(sound(1))["input_ids"][0])
     assert text.endswith("The answer is")

@@ -74,7 +74,7 @@ def test_a_cascade_scores_the_options_after_what_it_heard(text_lm: Path, tmp_pat
         Asked("q3", np.full(8000, 0.9, np.float32), OPTIONS),
     ]
     answers = system.answer(asked)
-    assert [answer.heard for answer in answers] == ["loud", "quiet", "loud"]
+    assert [answer.transcript for answer in answers] == ["loud", "quiet", "loud"]
     tokenizer = load_text_tokenizer(text_lm)
     prompts = [text_prompt(LAYOUT, tokenizer, text, "The answer is", OPTIONS) for text in ("loud", "quiet")]
     expected = score_prompts(load_model(text_lm), prompts, LAYOUT.pad)
