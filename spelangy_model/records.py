@@ -295,7 +295,7 @@ class PageSignature:
     page_id: str
     captured_at: Annotated[str, "as in Page"]
     url: str
-    minima: Annotated[list[Uint32], "one a permutation; empty: too few words to distinguish pages"]
+    minima: Annotated[list[Uint32], "one a permutation; empty: too few words to tell pages apart"]
 
 
 @dataclass(frozen=True, slots=True)
