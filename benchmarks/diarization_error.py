@@ -194,9 +194,9 @@ def print_errors(recordings: Mapping[str, Scored], sweeps: Mapping[str, Any]) ->
         thresholds = left_out_thresholds(recordings, sweep)
         if len(sweep) > 1:
             notes.append(f"{system}: {', '.join(f'{value:g}' for value in sorted(set(thresholds.values())))}")
-        told = {name: sweep[threshold][name] for name, threshold in thresholds.items()}
+        found = {name: sweep[threshold][name] for name, threshold in thresholds.items()}
         for words, collar_s, skip in SCORINGS:
-            errors = errors_of(recordings, told, collar_s, skip)
+            errors = errors_of(recordings, found, collar_s, skip)
             whole = total(list(errors.values()))
             parts = [whole.missed_s, whole.false_alarm_s, whole.confusion_s]
             over_meetings = interval(errors, {name: recording.meeting for name, recording in recordings.items()}, words)
@@ -224,18 +224,18 @@ def print_thresholds(
 
 
 def print_speech(recordings: Mapping[str, Scored], sweeps: Mapping[str, Any], costs: Mapping[str, float]) -> None:
-    """Print how well speech is found, whoever speaks, and what a diarizer costs in all."""
+    """Print how well speech is found, without speakers, and what a diarizer costs in all."""
 
-    def whoever(turns: Sequence[Turn]) -> list[Turn]:
+    def as_one_speaker(turns: Sequence[Turn]) -> list[Turn]:
         return join_gaps([replace(turn, speaker="speech") for turn in turns], 0.0)
 
-    truth = {name: replace(recording, turns=whoever(recording.turns)) for name, recording in recordings.items()}
+    truth = {name: replace(recording, turns=as_one_speaker(recording.turns)) for name, recording in recordings.items()}
     audio_s = sum(recording.duration_s for recording in recordings.values())
-    print("\n## Speech against silence, whoever speaks (no collar), and the cost with speakers\n")
+    print("\n## Speech against silence, without speakers (no collar), and the cost with speakers\n")
     print("| diarizer | error | missed | false alarm | CPU s | times real time |\n|---|---|---|---|---|---|")
     for system, sweep in sweeps.items():
-        told = {name: whoever(turns) for name, turns in next(iter(sweep.values())).items()}
-        whole = total(list(errors_of(truth, told).values()))
+        found = {name: as_one_speaker(turns) for name, turns in next(iter(sweep.values())).items()}
+        whole = total(list(errors_of(truth, found).values()))
         shares = " | ".join(
             f"{100 * part / whole.total_s:.1f}%"
             for part in (whole.missed_s + whole.false_alarm_s, whole.missed_s, whole.false_alarm_s)

@@ -194,7 +194,7 @@ def recognizing(windows: Sequence[Window], device: str, batch_windows: int, fold
     results = recognize_all(system.name, recognizer, windows)
     elapsed_h = (time.perf_counter() - started) / 3600
     row(part, f"hours of speech per {unit(device)}", f"{hours([w.samples for w in windows]) / elapsed_h:.0f}")
-    row(part, "words heard", str(sum(len(result.words) for result in results)))
+    row(part, "words recognized", str(sum(len(result.words) for result in results)))
 
 
 def unit(device: str) -> str:
