@@ -51,7 +51,7 @@ class ToyRecipe:
 
 
 class Bench:
-    """Materializes toy nodes through Dagster; `reports` are what the installation was told."""
+    """Materializes toy nodes through Dagster; `reports` are what the installation reported."""
 
     recipe = ToyRecipe()
 
@@ -59,7 +59,7 @@ class Bench:
         self.settings = Settings.at(home)
         self.instance = instance
         self.reports: list[tuple[str, str | None, Built]] = []
-        self.installation = Installation(self.settings, report=lambda *told: self.reports.append(told))
+        self.installation = Installation(self.settings, report=lambda *report: self.reports.append(report))
         self.store = self.installation.store
 
     def graph(self, *nodes: Node) -> Graph:
@@ -120,7 +120,7 @@ class RunsHere(SyncInMemoryRunLauncher):
 
 
 class Deployment:
-    """An installation as Dagster's daemons see it: schedules that are on, a clock that is told, runs in this process.
+    """An installation as Dagster's daemons see it: schedules that are on, a settable clock, runs in this process.
 
     The daemons' iterations are called as Dagster's tests call them; there is no public way to drive them.
     """

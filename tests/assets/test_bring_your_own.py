@@ -130,7 +130,7 @@ def test_an_example_is_a_recipe(own: Callable[[str], ModuleType], file: str, nam
     assert len(recipe_named(f"{tmp_path / file}:{name}").graph) > 0
 
 
-def test_the_recognizer_and_the_diarizer_hear_recordings(
+def test_the_recognizer_and_the_diarizer_process_recordings(
     own: Callable[[str], ModuleType], installation: Installation
 ) -> None:
     folder = installation.settings.snapshots / "audio" / "mine"
@@ -165,7 +165,7 @@ def test_the_talks_are_fetched(
         assert (row.source_url, row.licence, row.language) == (server.url("/a.wav"), "CC0-1.0", "en")
 
 
-def test_the_voice_speaks_and_a_speech_tokenizer_of_ones_own_hears_it(
+def test_the_voice_speaks_and_your_own_speech_tokenizer_encodes_it(
     own: Callable[[str], ModuleType], installation: Installation, tmp_path: Path
 ) -> None:
     sentences = WorldSentences(world=WORLD, seed=SEED, kind="talk", count=3)

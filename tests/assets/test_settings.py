@@ -58,7 +58,7 @@ def test_trackers_write_below_the_home_unless_the_environment_says_otherwise(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-def test_a_full_or_closed_disk_is_told_in_one_line(
+def test_a_full_or_closed_disk_is_one_line(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def fail(*_: object) -> list[str]:

@@ -63,7 +63,7 @@ def test_a_check_says_what_was_expected_and_observed(page, address: str) -> None
     screenshot(page, "check")
 
 
-def test_a_materialization_tells_rows_drops_and_versions(page, address: str) -> None:
+def test_a_materialization_shows_rows_drops_and_versions(page, address: str) -> None:
     page.goto(f"{address}/assets/tiny/quest_pairs?view=partitions&partition=2026-02")
     page.get_by_text("records_dropped").first.wait_for()
     said = page.inner_text("body")

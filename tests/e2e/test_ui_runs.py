@@ -1,6 +1,6 @@
 """The sample from the page, in an installation where nothing was run yet: materialize, look, backfill.
 
-The last snapshot is a page that tries to act in the browser of whoever looks.
+The last snapshot is a page that tries to act in the browser of its reader.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def published(home: Path) -> set[str | None]:
     return {one.name.partition for one in store.published("sample")}
 
 
-def test_an_asset_is_materialized_from_the_page_and_tells_lineage_check_and_drops(
+def test_an_asset_is_materialized_from_the_page_and_shows_lineage_check_and_drops(
     page, address: str, home: Path
 ) -> None:
     assert materialize(page, address, "2026-02").startswith("Launched run")

@@ -66,7 +66,7 @@ def test_the_wheel_plans_what_the_checkout_plans(installed: Path, tmp_path: Path
 def test_tiny_from_the_wheel_is_tiny_from_the_checkout(installed: Path, tmp_path: Path, tiny_home: Path) -> None:
     ended = run(installed, tmp_path, "-m", "spelangy_assets", "run", "tiny")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    told = summary(tmp_path)
-    assert told["problems"] == []
-    assert told["failures"] == {}
+    result = summary(tmp_path)
+    assert result["problems"] == []
+    assert result["failures"] == {}
     assert data_versions(tmp_path) == data_versions(tiny_home)

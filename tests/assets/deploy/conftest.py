@@ -129,7 +129,7 @@ class Control:
             return json.load(answer)["data"]
 
     def soon(self, find: Callable[[], Any], seconds: float = 300) -> Any:
-        """Return what `find` finds, once it finds something; the services' log tells why it never did."""
+        """Return what `find` finds, once it finds something; the services' log shows why it never did."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError, KeyError):

@@ -63,7 +63,7 @@ def instance_folder(
 
 @contextlib.contextmanager
 def task_metadata(task: str, cluster: str) -> Iterator[str]:
-    """The address at which ECS tells a container which task it is in."""
+    """The address at which a container asks ECS which task it is in."""
     words = json.dumps({"Cluster": cluster, "TaskARN": task, "Name": "control"}).encode()
 
     class Answer(http.server.BaseHTTPRequestHandler):

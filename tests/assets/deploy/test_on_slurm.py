@@ -224,8 +224,8 @@ def test_a_killed_training_resumes_to_the_version_of_an_undisturbed_one(
         result = bench.materialize(*training_graph(toys))
         assert result.success, bench.failures(result)
         versions[name] = bench.store.resolve(toys.address("run")).data_version
-        told = bench.metadata(result, "run")
-        assert told["child/step"] == STEPS
+        metadata = bench.metadata(result, "run")
+        assert metadata["child/step"] == STEPS
     assert len(slurm.kills) == 2
     assert versions["killed"] == versions["undisturbed"]
     assert {call[1] for call in slurm.calls if call[0] == "srun"} == ({"--nodes=2"} if nodes > 1 else set())

@@ -108,7 +108,7 @@ def test_a_passing_failure_and_a_killed_child_are_tried_again(
     assert [call[0] for call in slurm.calls].count("sbatch") == 2
 
 
-def test_a_refused_job_is_told_in_one_line(cluster: Cluster, slurm: Any):
+def test_a_refused_job_is_one_line(cluster: Cluster, slurm: Any):
     (slurm.home / "refuse").write_text("sbatch: error: invalid partition\nsbatch: error: batch job submission failed")
     with pytest.raises(SlurmError, match=r"sbatch refuses .*invalid partition sbatch: error: batch job"):
         run_job(cluster, job_of(cluster, "true"), lambda text: None)

@@ -68,7 +68,7 @@ def test_load_dataset_plays_the_sound(small: Any, tmp_path: Path) -> None:
     links = tmp_path / "ffmpeg"
     links.mkdir()
     for library in libraries.glob("*.so*"):
-        # libavcodec-5e6b81c2.so.62.28.102 is libavcodec.so.62 to whoever links with it; PyAV's own ask by the long name
+        # libavcodec-5e6b81c2.so.62.28.102 is libavcodec.so.62 to what links with it; PyAV's own ask by the long name
         for name in {library.name, re.sub(r"-[0-9a-f]+\.so\.(\d+).*", r".so.\1", library.name)}:
             (links / name).symlink_to(library)
     selection = select(small.store, "web_fine", "small")

@@ -134,7 +134,7 @@ def test_a_night_has_a_budget(deployment: Any, bench: Any, toys: Any, monkeypatc
     assert asked(nights.tick()) == [(["wed"], ["raw"])]
 
 
-def test_a_bad_file_is_tried_once_a_night_and_a_failed_contract_is_told_and_not_tried(
+def test_a_bad_file_is_tried_once_a_night_and_a_failed_contract_is_reported_and_not_tried(
     deployment: Any, bench: Any, toys: Any
 ):
     from spelangy_assets.execution.stage import InputError, StageContext

@@ -464,7 +464,7 @@ def test_a_contaminated_document_that_is_named_twice_blocks(commit: Commit):
     assert "documents_named_twice" in blocking
 
 
-def test_a_segment_that_nobody_counted_blocks(commit: Commit):
+def test_a_segment_that_is_not_counted_blocks(commit: Commit):
     rows = {table: [row] for table, row in ROWS["clean_transcripts"].items()}
     verdict = evaluate(commit(rows, read=3, dropped={"too_short": 1}), CLEAN_TRANSCRIPTS, types_of("clean_transcripts"))
     assert [item.name.split(" ")[0] for item in verdict.failures()] == ["unaccounted_segments"]
@@ -614,7 +614,7 @@ def test_an_expectation_that_errors_blocks_whatever_its_severity(
         ("SELECT 'word' AS n", "word"),
     ],
 )
-def test_a_contract_that_cannot_be_evaluated_is_told_apart(commit: Commit, sql: str, words: str):
+def test_a_contract_that_cannot_be_evaluated_is_reported_as_such(commit: Commit, sql: str, words: str):
     with pytest.raises(ContractError, match=words):
         evaluate(commit(metrics_of(3)), counting(Bound("n", 0), sql=sql), {"metrics": Metric})
 

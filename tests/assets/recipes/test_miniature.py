@@ -65,7 +65,7 @@ def test_the_run_of_record_and_the_second_have_other_facts_questions_and_seeds()
 
 
 @EACH
-def test_all_arms_have_a_budget_and_no_source_is_heard_more_than_one_and_a_half_times(recipe: Recipe) -> None:
+def test_all_arms_have_a_budget_and_no_source_has_more_than_one_and_a_half_epochs(recipe: Recipe) -> None:
     graph, budgets, trained = recipe.graph, set(), []
     for runs in runs_of(recipe).values():
         mixtures = [graph[graph[run].inputs["mix"]].config.mixture for run in runs]
@@ -103,7 +103,7 @@ def test_shares_are_the_papers() -> None:
     assert ARMS["krist_quest"].shares == {"fine": 0.59, "krist": 0.35, "quest": 0.06}
 
 
-def test_the_same_two_voices_speak_everywhere_and_ask_at_a_rate_and_pitch_that_no_model_heard() -> None:
+def test_the_same_two_voices_speak_everywhere_and_ask_at_a_rate_and_pitch_that_no_model_was_trained_on() -> None:
     graph = MINIATURE.graph
     spoken = [graph["krist_speech"].config.voices, graph["quest_speech"].config.voices]
     spoken += [source.voices for source in graph["raw_audio"].snapshots.values()]
@@ -138,7 +138,7 @@ def krist_lines(pages: Iterator[tuple[str, str]], rules: KristRules) -> Iterator
 
 
 def values_read(documents: list[list[Line]]) -> tuple[int, int]:
-    """Return how many of the world's values are read in the documents, every other line being heard, and how many of
+    """Return how many of the world's values are read in the documents, every other line being spoken, and how many of
     these were read in their document before."""
     values = {value.lower() for relation in WORLD.relations for value in relation.values}
     read = before = 0

@@ -160,7 +160,7 @@ def test_the_waveform_is_drawn_from_the_sound():
     assert max(heights) > 30
 
 
-def test_where_two_speak_at_once_is_marked_in_the_timeline_and_told_in_words():
+def test_where_two_speak_at_once_is_marked_in_the_timeline_and_written_in_words():
     text = page()
     (box,) = re.findall(r'<rect class="together"[^>]*><title>([^<]*)</title>', text)
     assert box == "two or more speak, 0:09.0 to 0:10.0"
@@ -193,7 +193,7 @@ def test_a_chunk_that_two_chunkings_share_has_a_place_in_each(parsed):
     assert {link[1:] for link in checker.values("a", "href")} <= set(checker.ids)
 
 
-def test_what_each_system_heard_stands_below_the_word_that_won_and_is_marked_by_agreement():
+def test_the_words_of_each_system_are_below_the_winner_and_marked_by_agreement():
     slots = re.findall(r'<span class="(\w+)"><b>([^<]*)</b>((?:<i[^>]*>[^<]*</i>)+)</span>', page())
     assert [(css, winner) for css, winner, _ in slots] == [
         ("who", "vote"),
@@ -208,9 +208,9 @@ def test_what_each_system_heard_stands_below_the_word_that_won_and_is_marked_by_
     assert "given words" in page()
 
 
-def test_of_what_was_dropped_one_sees_what_each_system_heard():
-    heard = [Hypothesis("aaaa-s1", "aaaa", "tiny", "some other words", [], "en", 0.9)]
-    text = write_chunk_page(RECORDINGS, SEGMENTS, heard, TRANSCRIPTS, DROPPED, CHUNKS, LEDGER, METRICS)
+def test_a_dropped_segment_shows_the_words_of_each_system():
+    hypotheses = [Hypothesis("aaaa-s1", "aaaa", "tiny", "some other words", [], "en", 0.9)]
+    text = write_chunk_page(RECORDINGS, SEGMENTS, hypotheses, TRANSCRIPTS, DROPPED, CHUNKS, LEDGER, METRICS)
     assert "<code>tiny</code> some other words" in text
 
 

@@ -210,7 +210,7 @@ def test_each_comparison_says_what_its_design_finds_and_what_it_would_take():
         assert "would not help" not in text
 
 
-def test_two_populations_are_told_apart():
+def test_two_populations_are_shown_apart():
     several = pair("a", "b", 0.02, -0.03, 0.07, 0.3, NOT_RESOLVED, same_questions_low=0.0, same_questions_high=0.04)
     assert sentence(several) == "a over b by +2.0 points [-3.0, +7.0], on these questions [+0.0, +4.0], p = 0.300"
 
@@ -301,7 +301,7 @@ def page_of_table(page: str, title: str) -> dict:
 
 def test_markdown_has_a_row_for_each_run_and_a_dash_for_what_is_missing():
     lines = leaderboard_markdown(Results(METRICS, RUNS)).splitlines()
-    head = ["run", "spoken QA, all (%)", "spoken QA, sample world heard wording (%)", "text QA (%)"]
+    head = ["run", "spoken QA, all (%)", "spoken QA, sample world seen wording (%)", "text QA (%)"]
     assert lines[0] == f"| {' | '.join([*head, 'gap, reverse KL (nats)'])} |"
     assert lines[2] == "| run_quest | 41.2 [38.0, 44.6] | - | - | - |"
     assert lines[5] == "| run_new | - | - | - | - |"

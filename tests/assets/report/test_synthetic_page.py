@@ -1,4 +1,4 @@
-"""What a reader of the page finds: the span of the source, what was said and heard, and what was dropped."""
+"""What a reader of the page finds: the span of the source, what was spoken and recognized, and what was dropped."""
 
 import base64
 import re

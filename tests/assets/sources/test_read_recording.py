@@ -64,36 +64,36 @@ def test_a_given_transcript_goes_with_its_part(tmp_path: Path):
 def test_silent_parts_are_left_out(tmp_path: Path):
     samples = _noise(24.0)
     samples[round(4 * RATE_HZ) : round(18 * RATE_HZ)] = 0
-    told: dict[str, float] = {}
+    stats: dict[str, float] = {}
     soundfile.write(tmp_path / "x.wav", samples, RATE_HZ)
-    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", TALK, RULE, tmp_path, told.__setitem__)]
+    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", TALK, RULE, tmp_path, stats.__setitem__)]
     assert [row.recording_id for row in rows] == ["d1-0000", "d1-0003"]
     kept_s = sum(row.duration_s for row in rows)
-    assert told == pytest.approx({"hours_in": 24 / 3600, "hours_silent": (24 - kept_s) / 3600})
+    assert stats == pytest.approx({"hours_in": 24 / 3600, "hours_silent": (24 - kept_s) / 3600})
     assert 10 <= kept_s < 17
 
 
 def test_what_a_file_is_beside_one_plain_stream_is_counted(tmp_path: Path):
-    told: dict[str, float] = {}
+    stats: dict[str, float] = {}
     pieces = []
     for samples in (np.stack([_noise(3.0), _noise(3.0)], axis=1), _noise(2.0)):
         soundfile.write(tmp_path / "piece.ogg", samples, RATE_HZ)
         pieces.append((tmp_path / "piece.ogg").read_bytes())
     (tmp_path / "x.ogg").write_bytes(b"".join(pieces))
-    ((row, _),) = read_recordings(tmp_path / "x.ogg", TALK, RULE, tmp_path, told.__setitem__)
+    ((row, _),) = read_recordings(tmp_path / "x.ogg", TALK, RULE, tmp_path, stats.__setitem__)
     assert row.duration_s == pytest.approx(5.0, abs=0.01)
-    assert told == pytest.approx({"hours_in": row.duration_s / 3600, "joined_streams": 1})
+    assert stats == pytest.approx({"hours_in": row.duration_s / 3600, "joined_streams": 1})
 
 
 @pytest.mark.parametrize("level", [0.3, 2.0])
 def test_a_turned_channel_does_not_cancel_the_other_whatever_the_level(tmp_path: Path, level: float):
-    told: dict[str, float] = {}
+    stats: dict[str, float] = {}
     samples = _noise(12.0, level)
     soundfile.write(tmp_path / "x.wav", np.stack([samples, -samples], axis=1), RATE_HZ, subtype="FLOAT")
-    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", TALK, RULE, tmp_path, told.__setitem__)]
+    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", TALK, RULE, tmp_path, stats.__setitem__)]
     read = np.concatenate([decode_flac(row.audio.bytes) for row in rows])
     assert np.abs(read - samples / max(1.0, float(np.abs(samples).max()))).max() < 1e-4
-    assert told["channels_left_out"] == 1
+    assert stats["channels_left_out"] == 1
     assert {row.original_channels for row in rows} == {2}
 
 

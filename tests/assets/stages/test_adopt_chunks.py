@@ -1,4 +1,4 @@
-"""Chunks that another pipeline made: taken as they are, checked, and told from what they came from."""
+"""Chunks that another pipeline made: taken as they are, checked, and linked to their sources."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from spelangy_assets.store.lineage import connect, query
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.records import Chunk, DroppedTranscript
 
-SAID = ("The river rises in the hills behind the town.", "It reaches the sea after two days.", "Nobody swims in it.")
+SAID = ("The river rises in the hills behind the town.", "It reaches the sea after two days.", "Everyone swims in it.")
 Adopt = Callable[..., Built]
 
 
@@ -84,12 +84,12 @@ def dropped_of(built: Built) -> dict[str, str]:
 
 def test_utterances_of_a_manifest_are_the_chunks_of_their_recording(folder: Path, adopt: Adopt):
     noise(folder / "talk.flac", 30)
-    told = {"speaker": "anna", "lang": "en", "url": "https://talks.example/1", "licence": "CC-BY-4.0"}
+    facts = {"speaker": "anna", "lang": "en", "url": "https://talks.example/1", "licence": "CC-BY-4.0"}
     manifest(
         folder,
-        nemo("talk.flac", 4.0, 2.5, SAID[1], **told),
-        nemo("talk.flac", 0.5, 3.0, SAID[0].replace(" river", "\u00a0\n river "), **told),
-        nemo("talk.flac", 25.0, 2.0, SAID[2], **told),
+        nemo("talk.flac", 4.0, 2.5, SAID[1], **facts),
+        nemo("talk.flac", 0.5, 3.0, SAID[0].replace(" river", "\u00a0\n river "), **facts),
+        nemo("talk.flac", 25.0, 2.0, SAID[2], **facts),
     )
     built = adopt(folder)
     assert built.verdict.passed
@@ -153,7 +153,7 @@ def test_what_is_said_of_a_chunk_is_measured_and_every_drop_has_its_reason(folde
         nemo("talk.wav", 0.0, 3.0, SAID[0], speaker="a", lang="en-GB"),
         nemo("talk.wav", 0.0, 3.0, SAID[0], speaker="b", lang="en-GB"),
         nemo("talk.wav", 4.0, 0.2, "Too short."),
-        nemo("talk.wav", 5.0, 1.0, "These are by far too many words to be said by anybody in so little time."),
+        nemo("talk.wav", 5.0, 1.0, "These are by far too many words to be said by people in so little time."),
         nemo("talk.wav", 22.0, 3.0, "Said into silence, as it were."),
         nemo("talk.wav", 31.0, 4.0, "no no no no no no no no no no no no"),
         nemo("late.wav", 3.0, 2.05, SAID[1]),  # its end is rounded: it ends with the sound
@@ -166,7 +166,7 @@ def test_what_is_said_of_a_chunk_is_measured_and_every_drop_has_its_reason(folde
     reasons = {
         SAID[0]: "duplicate",
         "Too short.": "too_short",
-        "These are by far too many words to be said by anybody in so little time.": "too_fast",
+        "These are by far too many words to be said by people in so little time.": "too_fast",
         "Said into silence, as it were.": "silent",
         "no no no no no no no no no no no no": "loop",
         "Das ist nicht Englisch, obwohl niemand es sagt.": "language",
@@ -179,7 +179,7 @@ def test_what_is_said_of_a_chunk_is_measured_and_every_drop_has_its_reason(folde
     assert raw.name == "raw_audio"  # where the recording with the impossible end is a reject, as any other is
 
 
-def test_a_folder_in_which_nothing_says_what_is_heard_is_stopped(folder: Path, adopt: Adopt, store: ArtifactStore):
+def test_a_folder_without_any_text_is_stopped(folder: Path, adopt: Adopt, store: ArtifactStore):
     noise(folder / "a.wav", 3)
     manifest(folder, {"file": "a.wav", "text": "not a transcript in this form"})
     built = adopt(folder)
@@ -253,8 +253,8 @@ def test_a_chunk_leads_to_the_bytes_the_address_and_the_licence_of_its_file(
     folder: Path, adopt: Adopt, store: ArtifactStore
 ):
     noise(folder / "a.wav", 4)
-    told = {"url": "https://talks.example/1", "licence": "CC0-1.0", "lang": "en"}
-    manifest(folder, nemo("a.wav", 0.0, 3.0, SAID[0], **told))
+    facts = {"url": "https://talks.example/1", "licence": "CC0-1.0", "lang": "en"}
+    manifest(folder, nemo("a.wav", 0.0, 3.0, SAID[0], **facts))
     (chunk,) = chunks_of(adopt(folder))
     with connect(store, "recipe") as connection:
         (row,) = query(connection, "SELECT url, licence FROM crawl WHERE content_hash = $id", id=chunk.source_id)

@@ -186,7 +186,7 @@ def test_files_of_a_folder_are_pages_or_counted_drops(toys, store, tmp_path, mon
         "notes/reserved.html": page(f"<p>{PROSE}</p>").replace("<title>", '<meta name="robots" content="noai"><title>'),
         "copy.html": page(f"<p>{PROSE * 3}</p>"),
         "empty.html": "",
-        ".hidden.html": page(f"<p>{PROSE * 3} Nobody sees it.</p>"),
+        ".hidden.html": page(f"<p>{PROSE * 3} Hidden from all.</p>"),
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,7 @@ def test_given_utterances_become_segments_as_they_are(store: ArtifactStore, exec
 
 
 class Scripted:
-    """A diarizer that says what it is told to; it stands for the model so that the stage's own work is seen."""
+    """A diarizer with given turns: it replaces the model, so that the test sees the work of the stage."""
 
     def __init__(self, turns: list[Turn]):
         self.turns = turns

@@ -228,7 +228,7 @@ def tokenizer_speech(tmp_path, execution, config, name="tokenizer") -> Artifact:
     return commit(store, "tokenizer_speech", tokenizer_corpus.TABLES, run, config)
 
 
-def test_the_tokenizer_hears_the_sentences_of_the_recipe_in_the_voices_of_the_recipe(tmp_path, execution):
+def test_the_tokenizer_is_trained_on_the_sentences_and_voices_of_the_recipe(tmp_path, execution):
     config = tokenizer_config()
     tokenizer_corpus.preflight(config, execution)
     artifact = tokenizer_speech(tmp_path, execution, config)

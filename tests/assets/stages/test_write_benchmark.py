@@ -72,7 +72,7 @@ def built(folder: Path, config: write_benchmark.Config, environment: dict[str, s
     return build(store, Graph("recipe", [node]), node, None, execution)
 
 
-def test_a_set_is_spoken_in_both_groups_of_voices_or_heard_as_recorded(folder: Path) -> None:
+def test_a_set_is_spoken_in_both_groups_of_voices_or_used_as_recorded(folder: Path) -> None:
     artifact = built(folder, config_of(folder)).artifact
     rows = list(artifact.records("questions", SpokenQuestion))
     assert artifact.manifest.counts.dropped == {"no_distractors": 1, "undecodable": 1}

@@ -174,7 +174,7 @@ def test_a_snapshot_that_changed_and_another_way_of_reading_it_are_not_spared(cr
 
 
 def test_two_recipes_share_and_one_is_never_run_again(crawl: Crawl) -> None:
-    """After a takedown and a clean-up no version in the store holds the source, whoever published it."""
+    """After a takedown and a clean-up no version in the store holds the source, under any recipe."""
     other = Graph("never_again", list(crawl.nodes.values()))
     for name in crawl.nodes:
         built = build(crawl.store, other, crawl.nodes[name], "mon", crawl.execution, crawl.source(name, "mon"))

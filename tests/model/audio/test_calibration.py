@@ -75,7 +75,7 @@ def test_fitted_weights_err_less_on_speech_that_they_have_not_seen_and_withstand
     assert voted(known[0], names, fitted)
 
 
-def test_speech_in_which_a_system_heard_nothing_is_refused():
+def test_speech_in_which_a_system_recognized_nothing_is_refused():
     silent = [KnownSpeech("yes", [[[], spread("yes", 0.0, 1.0)]])]
     with pytest.raises(ValueError, match="a recognized no word"):
         fit_weights(silent, ["a", "b"], RoverWeights())

@@ -159,7 +159,7 @@ def test_the_papers_mean_lengths_are_reached_by_literals():
 @pytest.mark.parametrize("order", permutations(range(3)))
 def test_two_systems_without_marks_do_not_change_where_a_third_ones_sentences_are_cut(order: tuple[int, ...]):
     """The golden triple: a system that writes case and marks, and two that do not."""
-    text = "The otter lives in Italy. It eats plums, and sleeps all day. Mr. Smith did so too! Nobody knows why he did."
+    text = "The otter lives in Italy. It eats plums, and sleeps all day. Mr. Smith did so too! Everyone knows why."
     cased = spread(text, 1.0, 10.0, 0.6)
     plain = [spread(" ".join(map(normalized, text.split())), 1.0, 10.0, sure) for sure in (0.9, 0.95)]
     systems = [cased, *plain]
@@ -225,7 +225,7 @@ def test_where_somebody_speaks_on_both_chunks_share_the_quietest_point():
     assert first.end_s == second.start_s == pytest.approx(8.06, abs=0.04)
 
 
-def test_a_turn_that_goes_on_after_its_last_word_is_heard_to_its_end():
+def test_a_turn_that_goes_on_after_its_last_word_is_kept_to_its_end():
     samples = noise(20)
     hush(samples, 8.06, 8.2)
     hush(samples, 8.5, 9.0)

@@ -24,7 +24,7 @@ def test_a_short_text_has_no_vote():
     assert vote_language("", 0.0, "Ja, genau.", VOTE) == ("und", 0.0)
 
 
-def test_where_nobody_listened_the_text_decides():
+def test_without_a_language_of_the_audio_the_text_decides():
     assert vote_language("", 0.0, GERMAN, VOTE) == ("de", 1.0)
 
 

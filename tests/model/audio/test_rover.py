@@ -59,7 +59,7 @@ def test_two_systems_are_a_pick_by_confidence_whatever_alpha_is():
         )
 
 
-def test_a_word_that_one_of_two_systems_heard_stays_when_it_is_surer_than_nothing():
+def test_a_word_of_one_of_two_systems_stays_when_its_confidence_beats_silence():
     hypotheses = [said("yes", 0.6), []]
     assert line(rover(hypotheses, RoverWeights(null_confidence=0.5)).words) == "yes"
     assert line(rover(hypotheses, RoverWeights(null_confidence=0.7)).words) == ""
@@ -177,8 +177,8 @@ def test_silence_of_all_is_agreement():
 # --- who writes ---------------------------------------------------------------------------------------------
 
 
-CASED = "The otter lives in Italy. It eats plums, and Mr. Smith did too. Nobody knows why."
-PLAIN = "the otter lives in italy it eats plums and mr smith did too nobody knows why"
+CASED = "The otter lives in Italy. It eats plums, and Mr. Smith did too. Everyone knows why."
+PLAIN = "the otter lives in italy it eats plums and mr smith did too everyone knows why"
 
 
 @pytest.mark.parametrize("order", itertools.permutations(range(3)))
@@ -193,10 +193,10 @@ def test_one_system_that_writes_marks_is_not_outvoted_by_two_that_do_not(order: 
 
 
 def test_a_word_of_systems_without_marks_takes_the_mark_and_the_capital_of_the_word_that_it_beats():
-    heard = "The bats live in Italy. Thou eats plumes! Nobody knows why, um."
-    plain = "the otters live in italy it eats plums nobody knows why"
-    result = rover([said(heard), said(plain), said(plain)], RoverWeights(written=("a",)), ["a", "b", "c"])
-    assert line(result.words) == "The otters live in Italy. It eats plums! Nobody knows why."
+    cased = "The bats live in Italy. Thou eats plumes! Everyone knows why, um."
+    plain = "the otters live in italy it eats plums everyone knows why"
+    result = rover([said(cased), said(plain), said(plain)], RoverWeights(written=("a",)), ["a", "b", "c"])
+    assert line(result.words) == "The otters live in Italy. It eats plums! Everyone knows why."
 
 
 def test_systems_are_named_in_the_list_once_and_known_by_name():
@@ -227,9 +227,9 @@ def test_a_curve_of_no_change_leaves_confidences_and_the_order_stays():
 
 @pytest.mark.parametrize("confidence", [0.9, 1.0])
 def test_one_of_three_cannot_put_in_a_word_however_sure_it_is(confidence: float):
-    heard = said("we went home")
-    more = [*heard, Word("again", 1.2, 1.5, confidence)]
-    for order in itertools.permutations([heard, heard, more]):
+    words = said("we went home")
+    more = [*words, Word("again", 1.2, 1.5, confidence)]
+    for order in itertools.permutations([words, words, more]):
         assert line(rover(list(order), RoverWeights()).words) == "we went home"
 
 
@@ -251,8 +251,8 @@ def test_every_system_says_all_its_words_in_its_order(hypotheses: list[list[Word
     ]
     result = rover(hypotheses, WEIGHTS)
     for system, words in enumerate(hypotheses):
-        heard = [vote.candidates[system] for vote in result.votes if vote.candidates[system]]
-        assert heard == [word.text for word in words]
+        candidates = [vote.candidates[system] for vote in result.votes if vote.candidates[system]]
+        assert candidates == [word.text for word in words]
     assert all(any(vote.candidates) for vote in result.votes)
     assert [vote.winner for vote in result.votes if vote.winner] == [word.text for word in result.words]
     assert all(left.end_s <= right.start_s for left, right in itertools.pairwise(result.words))

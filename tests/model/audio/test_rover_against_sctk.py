@@ -26,7 +26,7 @@ def sctk_rover() -> str:
     return found
 
 
-def heard(rng: random.Random, truth: list[str], wrong: float) -> list[Word]:
+def corrupted(rng: random.Random, truth: list[str], wrong: float) -> list[Word]:
     """What a system that errs in a share `wrong` of the words makes of `truth`, ten words a second.
 
     All systems end with the same word, for the program cuts what the others say once the first has ended, in the middle
@@ -54,7 +54,7 @@ def files(seed: int, systems: int, count: int) -> list[dict[str, list[Word]]]:
     for index in range(count):
         truth = [rng.choice(VOCABULARY) for _ in range(rng.randint(1, 30))]
         for system in found:
-            system[f"f{index:04d}"] = heard(rng, truth, rng.choice([0.1, 0.3, 0.6]))
+            system[f"f{index:04d}"] = corrupted(rng, truth, rng.choice([0.1, 0.3, 0.6]))
     return found
 
 

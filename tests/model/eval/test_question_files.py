@@ -1,4 +1,4 @@
-"""Question files in each publisher's layout, and four options that only the question tells apart."""
+"""Question files in each publisher's layout, and four options that only the question distinguishes."""
 
 from __future__ import annotations
 

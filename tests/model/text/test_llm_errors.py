@@ -1,4 +1,4 @@
-"""What servers really answer is told apart: for now, for a person to mend, a parameter, or this page alone."""
+"""Answers of servers are classified: temporary, to be fixed by a person, a parameter, or this page alone."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ PAGE = [
         for case in cases
     ],
 )
-def test_what_servers_answer_is_told_apart(server, status, body, failure, kind):
+def test_answers_of_servers_are_classified(server, status, body, failure, kind):
     said = read_error(status, body)
     assert (said.kind, said.failure) == (kind, failure), said
     assert said.words

@@ -27,7 +27,7 @@ LETTERS = "abcdefgh"
 
 
 def tone_language(count: int, seed: int) -> list[tuple[np.ndarray, str]]:
-    """Utterances in which each letter is a tone of its own, 0.16 s long: a language that has to be heard."""
+    """Utterances in which each letter is a tone of its own, 0.16 s long: a language that the audio alone shows."""
     rng = np.random.default_rng(seed)
     spoken = []
     for _ in range(count):

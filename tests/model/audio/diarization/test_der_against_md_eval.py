@@ -23,7 +23,7 @@ def meetings(shared_dir: Path) -> Turns:
     return {name: turns for file in files for name, turns in read_rttm(file.read_text()).items()}
 
 
-def told(meetings: Turns, seed: int, wrong: float) -> Turns:
+def perturbed(meetings: Turns, seed: int, wrong: float) -> Turns:
     """What a diarizer that errs says: edges move, turns are missed, split, invented or another speaker's."""
     rng = random.Random(seed)
 
@@ -79,7 +79,7 @@ def nist(reference: Turns, hypothesis: Turns, folder: Path, *options: str) -> Di
 @pytest.mark.parametrize("skip_overlap", [False, True])
 @pytest.mark.parametrize("wrong", [0.05, 0.8])
 def test_the_same_seconds(meetings: Turns, tmp_path: Path, collar_s: float, skip_overlap: bool, wrong: float):
-    hypothesis = told(meetings, round(100 * wrong), wrong)
+    hypothesis = perturbed(meetings, round(100 * wrong), wrong)
     options = ["-c", str(collar_s), *(["-1"] if skip_overlap else [])]
     theirs = nist(meetings, hypothesis, tmp_path, *options)
     ours = diarization_error(
