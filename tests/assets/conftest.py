@@ -182,7 +182,7 @@ class Deployment:
         """Return the runs of a job in the order in which they were launched."""
         return list(self.instance.get_runs(dg.RunsFilter(job_name=job, tags=tags), ascending=True))
 
-    def said(self, job: str) -> list[str]:
+    def messages(self, job: str) -> list[str]:
         """Return what the code of a job's last run logged."""
         run = self.runs(job)[-1]
         return [entry.user_message for entry in self.instance.all_logs(run.run_id) if not entry.is_dagster_event]

@@ -103,7 +103,7 @@ def write_model(folder: Path) -> str:
 
 @pytest.mark.slow
 def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = write_chunks(tmp_path / "home" / "snapshots" / "audio" / "elsewhere")
+    written = write_chunks(tmp_path / "home" / "snapshots" / "audio" / "elsewhere")
     digest = write_model(tmp_path / "home" / "checkpoints" / "theirs")
     (tmp_path / "recipes_of_ours.py").write_text(RECIPE.replace("DIGEST", digest))
     monkeypatch.setenv("SPELANGY_HOME", str(tmp_path / "home"))
@@ -126,7 +126,7 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
 
     store = Installation(settings).store
     chunks = store.resolve(DatasetName("ours", "adopted_chunks", "elsewhere"))
-    assert (chunks.manifest.counts.records_in, chunks.manifest.counts.dropped) == (said, {})
+    assert (chunks.manifest.counts.records_in, chunks.manifest.counts.dropped) == (written, {})
     tokens = store.resolve(DatasetName("ours", "adopted_tokens", "elsewhere"))
     documents = list(tokens.records("documents", TokenDocument))
     assert [len(document.chunks) for document in documents] == [5] * 8

@@ -100,8 +100,8 @@ def test_an_asset_is_materialized_from_the_page_and_shows_lineage_check_and_drop
 
 
 def test_a_backfill_of_two_snapshots_is_run_from_the_page(page, address: str, home: Path) -> None:
-    said = materialize(page, address, "2026-01", "2026-02")
-    assert said.startswith("Created backfill")
+    message = materialize(page, address, "2026-01", "2026-02")
+    assert message.startswith("Created backfill")
     page.goto(f"{address}/runs?view=backfills")
     page.get_by_text("2 partitions").first.wait_for()
     page.get_by_text(re.compile("^(Success|Completed)$")).first.wait_for(timeout=300_000)

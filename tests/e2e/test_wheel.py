@@ -48,8 +48,8 @@ def run(installed: Path, home: Path, *arguments: str) -> subprocess.CompletedPro
 
 def test_the_wheel_is_what_runs_and_carries_its_licence(installed: Path, tmp_path: Path) -> None:
     code = "import spelangy_assets, spelangy_model; print(spelangy_assets.__file__, spelangy_model.__file__)"
-    said = run(installed, tmp_path, "-c", code)
-    assert all(path.startswith(str(installed)) for path in said.stdout.split()), said.stdout + said.stderr
+    done = run(installed, tmp_path, "-c", code)
+    assert all(path.startswith(str(installed)) for path in done.stdout.split()), done.stdout + done.stderr
     carried = {path.name for path in installed.glob("spelangy-*.dist-info/**/*")}
     assert {"LICENSE", "NOTICE"} <= carried
 

@@ -86,17 +86,17 @@ def test_a_log_gets_a_line_now_and_then_and_a_terminal_one_at_once(clock: Clock)
 
 
 def test_a_process_of_its_own_is_watched_by_what_it_has_done():
-    reached, said = threading.Event(), []
+    reached, reports = threading.Event(), []
 
     def progress(done: float, total: float, what: str) -> None:
-        said.append((done, total, what))
+        reports.append((done, total, what))
         if done == 3:
             reached.set()
 
     steps = iter([1, 1, 2, 3])
     with watched(lambda: next(steps, 3), 3, "steps", progress, every_s=0.001):
         assert reached.wait(10)
-    assert said == [(1, 3, "steps"), (2, 3, "steps"), (3, 3, "steps")]
+    assert reports == [(1, 3, "steps"), (2, 3, "steps"), (3, 3, "steps")]
 
 
 def test_a_build_says_how_far_it_is_and_counts_what_a_killed_one_left(toys: Any, store: Any, execution: Any):

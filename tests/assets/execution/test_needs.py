@@ -35,10 +35,10 @@ def test_all_that_is_missing_is_named_at_once_with_size_licence_gate_and_command
         ("SPELANGY_LLM_BASE_URL is not set", ("hear",)),
         (llama, ("skill1", "skill2")),
     ]
-    said = "\n".join(needs_lines(needs))
-    assert "3 things are missing, about 9.5 GB where a size is known:" in said
-    assert "Systran/faster-whisper-large-v3: about 3.1 GB, licence MIT" in said
-    assert "gate: accept its terms at https://huggingface.co/meta-llama/Llama-3.2-3B, then: hf auth login" in said
-    assert "get it: hf download Systran/faster-whisper-large-v3" in said
+    text = "\n".join(needs_lines(needs))
+    assert "3 things are missing, about 9.5 GB where a size is known:" in text
+    assert "Systran/faster-whisper-large-v3: about 3.1 GB, licence MIT" in text
+    assert "gate: accept its terms at https://huggingface.co/meta-llama/Llama-3.2-3B, then: hf auth login" in text
+    assert "get it: hf download Systran/faster-whisper-large-v3" in text
     assert needs[2].as_json()["known"]["meta-llama/Llama-3.2-3B"]["licence"] == "Llama 3.2 Community License"
     assert needs_lines([]) == []

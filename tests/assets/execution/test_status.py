@@ -88,7 +88,7 @@ def test_what_is_stale_says_what_changed(store: ArtifactStore, toys: Any, change
     assert status.repairable
 
 
-def test_all_reasons_are_said(store: ArtifactStore, toys: Any):
+def test_all_reasons_are_reported(store: ArtifactStore, toys: Any):
     toys.build(store, toys.node(), source={"day": 1})
     stage = toys.make_stage(toys.write_toy, toys.tables, "2", config=toys.Config)
     node = toys.node(stage=stage, config=toys.Config(((1.0,),)))
@@ -208,7 +208,7 @@ def test_what_was_set_aside_is_missing_and_says_why(store: ArtifactStore, toys: 
     assert states(store, toys.node())["source"].state == "fresh"
 
 
-def test_another_text_of_a_module_from_outside_is_said_under_an_equal_version(
+def test_another_text_of_a_module_from_outside_is_reported_under_an_equal_version(
     store: ArtifactStore, toys: Any, monkeypatch: pytest.MonkeyPatch
 ):
     toys.build(store, toys.node())

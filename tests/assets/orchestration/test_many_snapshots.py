@@ -38,7 +38,7 @@ def states(bench: Any, *nodes: Node) -> dict[str, tuple[str, str]]:
     return {status.target: (status.state, status.why) for status in statuses}
 
 
-def dagster_says(bench: Any, *nodes: Node) -> str:
+def state_in_dagster(bench: Any, *nodes: Node) -> str:
     """Return Dagster's own word on the mix."""
     definitions = dg.Definitions(bench.assets(*nodes), resources={"installation": bench.installation})
     return stale_status(bench.instance, definitions, asset_key("recipe", "mix"))
@@ -61,7 +61,7 @@ def test_of_120_snapshots_each_change_is_reported_and_no_other(bench: Any, toys:
     for name in ("corpus", "mix"):
         bench.materialize(*nodes, only=name)
     assert {state for state, _ in states(bench, *nodes).values()} == {"fresh"}
-    assert dagster_says(bench, *nodes) == "FRESH"
+    assert state_in_dagster(bench, *nodes) == "FRESH"
 
     # Other code that gives the same bytes: 120 children are built again, the mix is not touched.
     same = [tokens(toys, "2"), *below(toys)]
@@ -70,7 +70,7 @@ def test_of_120_snapshots_each_change_is_reported_and_no_other(bench: Any, toys:
         toys.build(bench.store, same[0], partition=day)
     bench.materialize(*same, only="corpus")
     assert states(bench, *same)["mix"] == ("fresh", "")
-    assert dagster_says(bench, *same) == "FRESH"
+    assert state_in_dagster(bench, *same) == "FRESH"
 
     # One child of 120 gives other bytes, and it is far behind the hundredth.
     other = [tokens(toys, "3", changed="day-117"), *below(toys)]
@@ -79,10 +79,10 @@ def test_of_120_snapshots_each_change_is_reported_and_no_other(bench: Any, toys:
     bench.materialize(*other, only="tokens", partition="day-117")  # so that Dagster knows of it too
     assert states(bench, *other)["corpus"][0] == "stale"
     assert "tokens[day-117]" in states(bench, *other)["corpus"][1]
-    assert dagster_says(bench, *other) == "FRESH"  # the law: it cannot see that the roll-up is out of date
+    assert state_in_dagster(bench, *other) == "FRESH"  # the law: it cannot see that the roll-up is out of date
     bench.materialize(*other, only="corpus")
     assert states(bench, *other)["mix"] == ("stale", "inputs: corpus")
-    assert dagster_says(bench, *other) == "STALE"
+    assert state_in_dagster(bench, *other) == "STALE"
     bench.materialize(*other, only="mix")
     assert states(bench, *other)["mix"] == ("fresh", "")
     values = {

@@ -120,12 +120,12 @@ class Month:
         self.deployment.load(self.definitions)
 
     def night(self) -> list[str]:
-        """Tick the sensor, then each repair schedule, and run what they request; return what the repair said."""
+        """Tick the sensor, then each repair schedule, and run what they request; return what the repair logged."""
         self._find_snapshots()
         self.deployment.night()
         self.deployment.backfill()
         self.deployment.morning()
-        return self.deployment.said("recipe_audio_snapshot_repair")
+        return self.deployment.lines("recipe_audio_snapshot_repair")
 
     def _find_snapshots(self) -> None:
         context = dg.SensorEvaluationContext(
@@ -185,7 +185,7 @@ def test_a_month_of_nights_ends_with_every_partition_right_and_nothing_computed_
             month.kill = (KILLED[day], day)
         month.night()
         assert month.kill is None
-    said = month.night()  # one more night, for what the last one left
+    lines = month.night()  # one more night, for what the last one left
 
     states = month.states()
     for day in DAYS:
@@ -194,7 +194,7 @@ def test_a_month_of_nights_ends_with_every_partition_right_and_nothing_computed_
         assert states[f"chunks[{day}]"] == ("waiting" if day in BAD else "fresh")
     assert (states["corpus"], states["mix"]) == ("fresh", "fresh")
     for day in BAD:  # reported with the reason, never run again
-        assert [words for words in said if f"run would fail again: words[{day}]: contract failed: loudest in" in words]
+        assert [words for words in lines if f"run would fail again: words[{day}]: contract failed: loudest in" in words]
 
     before = [day for day in DAYS if day < NEW_CODE_ON]
     expected = Counter()

@@ -330,7 +330,7 @@ def test_a_subprocess_reports_back_to_the_materialization(bench: Any, toys: Any,
     def run(ctx: StageContext, config: Any) -> None:
         for unit, _ in ctx.out.pending(["run"]):
             with ctx.out.unit(unit) as out:
-                file = ctx.out.scratch / "said.txt"
+                file = ctx.out.scratch / "written.txt"
                 ctx.execution.launch(child_module, {"value": 2.5, "file": str(file)}, ctx.out.scratch)
                 value = float(file.read_text())
                 out.write("metrics", [Metric("a", "loss", value, value, value, 1)])
@@ -364,9 +364,9 @@ def test_the_log_of_a_run_and_the_installation_get_the_progress_of_a_dataset(
 
 
 def test_a_plain_launch_needs_no_dagster_and_names_what_failed(bench: Any, tmp_path: Path, child_module: str):
-    spec = {"value": 1, "file": str(tmp_path / "said.txt")}
+    spec = {"value": 1, "file": str(tmp_path / "written.txt")}
     bench.installation.launch(child_module, spec, tmp_path / "scratch")
-    assert (tmp_path / "said.txt").read_text() == "1"
+    assert (tmp_path / "written.txt").read_text() == "1"
     with pytest.raises(LaunchError, match="toy_child ended with exit status 3"):
         bench.installation.launch(child_module, {**spec, "status": 3}, tmp_path / "scratch")
 

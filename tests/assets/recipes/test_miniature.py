@@ -181,18 +181,18 @@ def lengths_s(recipe: Recipe, rule: ChunkRule, conversations: int) -> list[float
             Transcript(
                 segment_id=str(place),
                 recording_id=made.source_uri,
-                speaker=said.speaker,
-                start_s=said.start_s,
-                end_s=said.end_s,
+                speaker=utterance.speaker,
+                start_s=utterance.start_s,
+                end_s=utterance.end_s,
                 language="en",
-                text=said.text,
-                words=spread(said.text, said.start_s, said.end_s),
+                text=utterance.text,
+                words=spread(utterance.text, utterance.start_s, utterance.end_s),
                 systems=["given"],
                 votes=[],
                 agreement=1.0,
                 confidence=1.0,
             )
-            for place, said in enumerate(made.utterances)
+            for place, utterance in enumerate(made.utterances)
         ]
         lengths += [span.end_s - span.start_s for span in chunk_recording(made.samples, transcripts, [], rule)]
     return lengths

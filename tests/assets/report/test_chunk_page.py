@@ -251,7 +251,7 @@ def test_the_limit_on_sound_is_kept_and_stated():
     assert "3 do not" not in page()
 
 
-def test_recordings_beyond_the_limit_are_counted_and_said_to_be_left_out():
+def test_recordings_beyond_the_limit_are_counted_and_stated_to_be_left_out():
     limited = page(limits=PageLimits(recordings=1))
     assert "1 further recordings are counted in the ledger but not shown" in limited
     assert ledger(limited) == ledger(page())

@@ -166,7 +166,7 @@ def test_one_seed_is_never_called_resolved():
     assert "may differ as much" not in page_of(comparisons=several)
 
 
-def test_an_ablation_that_was_not_evaluated_and_one_the_other_way_are_said_so():
+def test_an_ablation_without_evaluation_and_one_the_other_way_are_marked():
     rows = [
         Ablation("Granularity", "run_web", "run_none", "to nothing", (1.0, 2.0)),
         Ablation("Granularity", "run_web", "run_fine", "to worse", (40.7, 37.6)),
@@ -229,7 +229,7 @@ def test_arms_of_unequal_work_are_named():
         assert text.count("Not equal") == 1
 
 
-def test_contamination_is_plotted_tested_and_said_in_words(parsed):
+def test_contamination_is_plotted_tested_and_described(parsed):
     clean = [
         CleanScore("run_web", True, 0.26, 0.25, 0.27, 300, 100, 0.4, False, False),
         CleanScore("run_quest", True, 0.41, 0.30, 0.60, 300, 100, 0.0004, True, False),

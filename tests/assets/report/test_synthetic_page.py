@@ -26,8 +26,8 @@ def chunk(index: int, role: str, text: str, spoken: str = "") -> Chunk:
 
 CHUNKS = [chunk(0, "question", "What is a <harp>?"), chunk(1, "answer", "Wood, $5.", "Wood, five dollars.")]
 ASKED = PAGE_TEXT.index("What"), PAGE_TEXT.index("harp?") + 5
-SAID = PAGE_TEXT.index("An *"), PAGE_TEXT.index("wood.") + 5
-LINES = [Line("question", "b", "c", *ASKED), Line("answer", "b", "c", *SAID)]
+ANSWERED = PAGE_TEXT.index("An *"), PAGE_TEXT.index("wood.") + 5
+LINES = [Line("question", "b", "c", *ASKED), Line("answer", "b", "c", *ANSWERED)]
 SCRIPT = Script("s1", "p1", "https://example.org/harp", "CC0-1.0", "What is a <harp>?", LINES, EVIDENCE)
 QUEST = SpokenSet(
     "Quest",

@@ -120,10 +120,10 @@ def test_a_fetch_that_is_killed_twice_ends_with_every_address(
     whole: list[set[str]] = []  # which were there as a whole
     asked: list[collections.Counter[str]] = []  # and how often each had been sent
     for kill_at in (0.25 * total, 0.5 * total):
-        with (tmp_path / "said").open("wb") as said:
-            process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        with (tmp_path / "output").open("wb") as output:
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         while sum(one.end - one.begin for _, one in log()) < kill_at:
-            assert process.poll() is None, (tmp_path / "said").read_text()
+            assert process.poll() is None, (tmp_path / "output").read_text()
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL

@@ -118,8 +118,8 @@ def test_the_forms_of_manifests_name_it(tmp_path: Path):
 
 def test_a_transcript_goes_before_turns(tmp_path: Path):
     folder = _snapshot(tmp_path / "snapshot", "a.wav")
-    said = {"speaker": "bob", "text": "Hello.", "start_s": 1.0, "end_s": 2.0}
-    (folder / "manifest.jsonl").write_text(json.dumps({"file": "a.wav", "utterances": [said]}))
+    utterance = {"speaker": "bob", "text": "Hello.", "start_s": 1.0, "end_s": 2.0}
+    (folder / "manifest.jsonl").write_text(json.dumps({"file": "a.wav", "utterances": [utterance]}))
     (folder / "turns.rttm").write_text(rttm(("a", 0, 1, "ann")))
     (item,) = items_of(SnapshotFiles(folder))
     assert item.entry.utterances == (Utterance("bob", "Hello.", 1.0, 2.0),)

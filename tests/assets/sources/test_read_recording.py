@@ -52,8 +52,12 @@ def test_a_long_file_is_several_rows_that_say_where_they_come_from(tmp_path: Pat
 
 
 def test_a_given_transcript_goes_with_its_part(tmp_path: Path):
-    said = (Utterance("a", "one", 0.5, 6.8), Utterance("b", "two", 6.8, 9.0), Utterance("a", "three", 19.0, math.inf))
-    rows = _read(tmp_path, _noise(20.0), Facts("d1", "talk.wav", "", "CC0-1.0", "en", said))
+    given = (
+        Utterance("a", "one", 0.5, 6.8),
+        Utterance("b", "two", 6.8, 9.0),
+        Utterance("a", "three", 19.0, math.inf),
+    )
+    rows = _read(tmp_path, _noise(20.0), Facts("d1", "talk.wav", "", "CC0-1.0", "en", given))
     found = [(u.speaker, round(u.start_s + row.offset_s, 3), u.text) for row in rows for u in row.utterances]
     assert found == [("a", 0.5, "one"), ("b", 6.8, "two"), ("a", 19.0, "three")]
     assert all(0 <= u.start_s < u.end_s <= row.duration_s for row in rows for u in row.utterances)

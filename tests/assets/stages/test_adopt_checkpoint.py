@@ -261,7 +261,7 @@ def test_a_folder_that_cannot_be_taken_says_why(
         adopt_checkpoint.preflight(config, replace(execution, checkpoints=checkpoints))
 
 
-def test_where_a_checkpoint_lies_is_nothing_and_what_it_holds_is_all(foreign: Path, adopt: Adopt, tmp_path: Path):
+def test_only_the_content_of_a_checkpoint_counts_not_its_path(foreign: Path, adopt: Adopt, tmp_path: Path):
     digest = folder_digest(foreign)
     first = adopt("base_lm", "language_model")
     (foreign / "README.md").write_text("what people read is not what is loaded")

@@ -378,8 +378,8 @@ class Tones:
         if index == self.broken:
             raise AudioError("clipped", "on purpose")
         samples = (0.1 * np.sin(np.arange(16_000) * (index + 1) / 50)).astype(np.float32)
-        said = [Utterance("A", f"tone {index}", 0.0, 1.0)]
-        return RenderedRecording(f"tone/{index}", f"tones:{index}", "CC0-1.0", "sine", samples, said)
+        utterances = [Utterance("A", f"tone {index}", 0.0, 1.0)]
+        return RenderedRecording(f"tone/{index}", f"tones:{index}", "CC0-1.0", "sine", samples, utterances)
 
 
 def test_a_rendered_snapshot(ingest: Ingest):
@@ -556,10 +556,10 @@ def test_any_manifest_leaves_the_other_recordings(tmp_path: Path, rows: list[obj
     uris = {item.source_uri.partition("#channel=")[0] for item in items}
     assert {"a.wav", "other.wav"} <= uris
     to_table([Reject(item.source_uri, "", item.reason, item.detail) for item in items], Reject)
-    said = [u for item in items for u in (*item.entry.utterances, *(u for _, us in item.entry.by_channel for u in us))]
+    found = [u for item in items for u in (*item.entry.utterances, *(u for _, us in item.entry.by_channel for u in us))]
     to_table(
         [
-            Recording("", "", i.entry.url, i.entry.licence, 1.0, 1, 1, "", Audio(b"", ""), said, i.entry.language)
+            Recording("", "", i.entry.url, i.entry.licence, 1.0, 1, 1, "", Audio(b"", ""), found, i.entry.language)
             for i in items
         ],
         Recording,

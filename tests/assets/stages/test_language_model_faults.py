@@ -230,13 +230,13 @@ REFUSALS = {
 @pytest.mark.parametrize("stage", [write_krist, mine_quest])
 @pytest.mark.parametrize("name", REFUSALS)
 def test_what_the_service_refuses_of_all_ends_the_run_with_its_words_and_drops_no_page(installation, stage, name):
-    said, cure = REFUSALS[name]
+    reply, cure = REFUSALS[name]
     node = asking(stage)
-    with Answering(lambda page, nth: said if nth >= 2 else None) as server:
+    with Answering(lambda page, nth: reply if nth >= 2 else None) as server:
         with pytest.raises(ServiceRefused) as raised:
             installation.build(node, server)
         assert not is_transient(raised.value)
-        words = said[1]["error"]["message"].replace("sk-of-the-project-12345", "***")
+        words = reply[1]["error"]["message"].replace("sk-of-the-project-12345", "***")
         assert words in str(raised.value)
         assert cure in str(raised.value)
         assert "sk-of-the-project" not in str(raised.value)
@@ -250,8 +250,8 @@ def test_what_the_service_refuses_of_all_ends_the_run_with_its_words_and_drops_n
         assert server.asked.total() - before == PAGES - 2  # those alone that were not answered
 
 
-@pytest.mark.parametrize("said", [error(503, "be back soon"), error(429, "slow down")])
-def test_a_service_that_is_away_ends_the_run_as_something_that_may_pass(installation, monkeypatch, said):
+@pytest.mark.parametrize("reply", [error(503, "be back soon"), error(429, "slow down")])
+def test_a_service_that_is_away_ends_the_run_as_something_that_may_pass(installation, monkeypatch, reply):
     from spelangy_assets.stage_parts import language_model
 
     limits = language_model._server
@@ -261,8 +261,8 @@ def test_a_service_that_is_away_ends_the_run_as_something_that_may_pass(installa
         lambda model, execution: dataclasses.replace(limits(model, execution), attempts=2, first_wait_s=0.01),
     )
     node = asking(write_krist)
-    with Answering(lambda page, nth: said if nth >= 3 else None) as server:
-        with pytest.raises(ServiceLost, match=said[1]["error"]["message"]) as raised:
+    with Answering(lambda page, nth: reply if nth >= 3 else None) as server:
+        with pytest.raises(ServiceLost, match=reply[1]["error"]["message"]) as raised:
             installation.build(node, server)
         assert is_transient(raised.value)
         server.fault = lambda page, nth: None
@@ -277,7 +277,7 @@ def test_a_page_that_is_refused_for_what_it_says_stops_nothing(installation):
     assert counts.dropped == {"model_content_refused": 1}
 
 
-def test_a_parameter_that_is_refused_is_left_out_and_said_in_the_log(installation, toys):
+def test_a_parameter_that_is_refused_is_left_out_and_logged(installation, toys):
     refused = error(400, "Unsupported value: 'temperature'", param="temperature", code="unsupported_value")
     with Answering(lambda page, nth: refused if nth == 0 else None) as server:
         built = installation.build(asking(write_krist), server)

@@ -220,7 +220,7 @@ def test_a_metric_is_judged_by_its_noise_and_its_decisions() -> None:
     assert (other_way[0].decision_accuracy, other_way[0].against) == (0.0, "larger_board")
 
 
-def test_contamination_that_is_one_with_the_wording_is_said_to_be() -> None:
+def test_contamination_that_equals_the_wording_is_reported_as_confounded() -> None:
     (scores,) = scores_of({"run": 0.5}).values()
     scores = [replace(row, split="seen" if int(row.text_id) < 50 else "new") for row in scores]
     overlaps = [QuestionOverlap("b", "s", str(text), "?", 9, True, text >= 50) for text in range(QUESTIONS // 2)]

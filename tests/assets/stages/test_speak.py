@@ -106,7 +106,7 @@ def test_each_document_speaks_in_one_voice_and_says_its_lines(tmp_path, executio
     assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
 
 
-def test_lines_that_cannot_be_spoken_are_counted_and_a_broken_dialogue_goes_as_a_whole(tmp_path, execution):
+def test_lines_that_cannot_be_spoken_are_counted_and_a_broken_dialogue_is_dropped_as_a_whole(tmp_path, execution):
     artifact = spoken(tmp_path, execution, Config(seed=1))
     counts = artifact.manifest.counts
     assert counts.records_in == 10

@@ -180,7 +180,7 @@ def test_a_tokenizer_that_collapsed_is_stopped_at_its_first_token_set(
     }
 
 
-def test_a_document_with_one_bad_chunk_goes_as_a_whole_and_is_counted(
+def test_a_document_with_one_bad_chunk_is_dropped_as_a_whole_and_counted(
     bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk]
 ) -> None:
     rows = list(documents)

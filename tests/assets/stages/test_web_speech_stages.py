@@ -290,8 +290,8 @@ def test_a_language_that_is_trusted_is_not_listened_for_and_lets_the_first_syste
     built = chain(store, execution, source, asr=trusting, upto="transcript_hypotheses")["transcript_hypotheses"]
     hypotheses = rows(built.artifact, "hypotheses", Hypothesis)
     assert {h.text for h in hypotheses if h.system == "one"} == {"So it is like that."}
-    said = {h.recording_id: h.language for h in hypotheses if h.system == "one"}
-    assert sorted(said.values()) == ["", "en", "en"]
+    spoken = {h.recording_id: h.language for h in hypotheses if h.system == "one"}
+    assert sorted(spoken.values()) == ["", "en", "en"]
     assert built.artifact.manifest.counts.stats["windows_of_one"] == 2  # one of both that say their language
 
 
@@ -334,7 +334,7 @@ def test_a_given_transcript_is_not_listened_to(store: ArtifactStore, execution: 
     assert [chunk.text for chunk in fine] == ["It rains in the town.", "We stay at home now.", talk[1].text]
 
 
-def test_what_is_said_in_given_turns_is_asked_of_asr(store: ArtifactStore, execution: Execution):
+def test_given_turns_are_recognized(store: ArtifactStore, execution: Execution):
     talk = Talk(((Utterance("ann", "", 1.0, 4.0), Utterance("bob", "", 5.0, 9.0)),))
     built = chain(store, execution, talk, upto="clean_transcripts")
     found = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
@@ -343,7 +343,7 @@ def test_what_is_said_in_given_turns_is_asked_of_asr(store: ArtifactStore, execu
     assert [(t.speaker, t.text) for t in transcripts] == [(name, "So it is like that.") for name in ("ann", "bob")]
 
 
-def test_what_is_missing_is_said_before_any_work(execution: Execution):
+def test_what_is_missing_is_reported_before_any_work(execution: Execution):
     config = recognize.Config((Scripted("one", "", missing="one: get the model so and so"),))  # type: ignore[arg-type]
     with pytest.raises(PreflightError, match="one: get the model so and so"):
         recognize.preflight(config, execution)
@@ -358,7 +358,7 @@ def test_systems_have_names_of_their_own(names: tuple[str, ...]):
 # --- clean_transcripts ------------------------------------------------------------------------------------------
 
 
-def test_the_vote_keeps_who_said_what(one_talk: dict[str, Built]):
+def test_the_vote_keeps_the_speaker_of_each_word(one_talk: dict[str, Built]):
     transcripts = rows(one_talk["clean_transcripts"].artifact, "transcripts", Transcript)
     assert [t.text for t in transcripts] == ["So it is like that."] * 3
     assert transcripts[0].systems == ["one", "two"]
@@ -488,11 +488,11 @@ def test_licence_and_address_go_from_a_manifests_line_to_the_chunk(
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 20 * SAMPLE_RATE_HZ)
     noise[3 * SAMPLE_RATE_HZ : 14 * SAMPLE_RATE_HZ] *= 0.01
     soundfile.write(folder / "talk.wav", noise, SAMPLE_RATE_HZ)
-    said = {1.0: "So that is how it was done.", 14.0: "And this is what they said of it."}
+    spoken = {1.0: "So that is how it was done.", 14.0: "And this is what they said of it."}
     lines = [
         {"audio_filepath": "talk.wav", "offset": start_s, "duration": 2.0, "text": text, "speaker": "a", "lang": "en",
          "url": "https://example.org/talk", "licence": "CC-BY-4.0"}
-        for start_s, text in said.items()
+        for start_s, text in spoken.items()
     ]  # fmt: skip
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     ingest = ingest_audio.Config(parts=PartRule(max_part_s=8.0, search_s=1.0))
@@ -503,8 +503,8 @@ def test_licence_and_address_go_from_a_manifests_line_to_the_chunk(
         chunks = rows(built[name].artifact, "chunks", Chunk)
         assert {chunk.licence for chunk in chunks} == {"CC-BY-4.0"}
         found = {recordings[chunk.source_id].offset_s + chunk.start_s: chunk for chunk in chunks}
-        assert list(found) == pytest.approx(list(said), abs=0.5)
-        for (start_s, chunk), text in zip(found.items(), said.values(), strict=True):
+        assert list(found) == pytest.approx(list(spoken), abs=0.5)
+        for (start_s, chunk), text in zip(found.items(), spoken.values(), strict=True):
             address, _, fragment = chunk.source_url.partition("#t=")
             first_s, last_s = map(float, fragment.split(","))
             assert (address, chunk.text) == ("https://example.org/talk", text)
@@ -658,9 +658,9 @@ def test_turns_and_words_leave_as_rttm_ctm_and_srt(two_talks: tuple[ArtifactStor
     ]
     kept = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
     words = read_ctm((tmp_path / "out/transcripts.ctm").read_text())
-    said = sorted((w for t in kept for w in t.words), key=lambda word: (word.start_s, word.text))
+    spoken = sorted((w for t in kept for w in t.words), key=lambda word: (word.start_s, word.text))
     assert sorted((w.text, round(w.start_s, 2)) for found in words.values() for w in found) == sorted(
-        (w.text, round(w.start_s, 2)) for w in said
+        (w.text, round(w.start_s, 2)) for w in spoken
     )
     subtitles = (tmp_path / "out/transcripts/talk-0.srt").read_text()
     assert subtitles.startswith("1\n00:00:")

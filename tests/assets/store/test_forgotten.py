@@ -133,15 +133,15 @@ def test_a_second_takedown_leaves_alone_what_the_first_one_bore_on(crawl: Crawl)
     assert (states["raw_audio[mon]"], states["raw_audio[tue]"]) == ("fresh", "missing")
 
 
-def test_it_is_said_what_holds_it_and_gone_from_the_store_after_the_rebuild(
+def test_the_datasets_that_hold_it_are_listed_and_without_it_after_the_rebuild(
     crawl: Crawl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SPELANGY_HOME", str(crawl.settings.home))
     monkeypatch.delenv("SPELANGY_STORE", raising=False)
     command = ["forget", URL, "--by", "A. Person", "--reason", "the publisher asks"]
     assert main([*command, "--dry-run"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert [line.strip().split("@")[0] for line in said[:-1]] == ["sample/raw_audio[mon]", "sample/below[mon]"]
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.strip().split("@")[0] for line in printed[:-1]] == ["sample/raw_audio[mon]", "sample/below[mon]"]
     assert takedowns(crawl.store) == []
     assert main(command) == 0
     crawl.build("mon")

@@ -115,7 +115,7 @@ def test_a_name_that_is_no_recipe_deletes_nothing_and_is_one_line(
     assert len(printed.err.splitlines()) == 1
 
 
-def test_what_is_published_goes_only_when_that_is_said(
+def test_what_is_published_is_deleted_only_with_the_option(
     store: ArtifactStore, toys: Any, tmp_path: Path, monkeypatch: Any
 ):
     monkeypatch.setenv("SPELANGY_HOME", str(tmp_path))

@@ -285,8 +285,8 @@ def written(*pieces: str) -> str:
 
 
 def test_pieces_of_a_word_are_joined_as_whisper_wrote_them():
-    said = written(" The", " 42", "-line", " Bible", " costs", " $25", ".37,", " 50", "%", " of", " 2", ",300", ",000")
-    assert said == "The 42-line Bible costs $25.37, 50% of 2,300,000"
+    text = written(" The", " 42", "-line", " Bible", " costs", " $25", ".37,", " 50", "%", " of", " 2", ",300", ",000")
+    assert text == "The 42-line Bible costs $25.37, 50% of 2,300,000"
     assert written(" re", "-record", " a", " post", "-mortem", ".") == "re-record a post-mortem."
     assert written(" I", " have $25") == "I have $25"
     assert written("the", "cat") == "the cat"  # words of a system that writes no spaces

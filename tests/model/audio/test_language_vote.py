@@ -28,7 +28,7 @@ def test_without_a_language_of_the_audio_the_text_decides():
     assert vote_language("", 0.0, GERMAN, VOTE) == ("de", 1.0)
 
 
-def test_a_tie_goes_to_the_ear():
+def test_a_tie_goes_to_the_language_of_the_audio():
     assert vote_language("en", 0.75, GERMAN, VOTE)[0] == "en"
 
 

@@ -32,15 +32,15 @@ class Scripted:
             self.calls.append([piece.segment_id for piece in one.pieces])
             words = []
             for piece in one.pieces:
-                said = self.say(piece.segment_id, len(one.pieces))
-                step = piece.length / SAMPLE_RATE_HZ / max(len(said), 1)
+                texts = self.say(piece.segment_id, len(one.pieces))
+                step = piece.length / SAMPLE_RATE_HZ / max(len(texts), 1)
                 start = piece.window_start / SAMPLE_RATE_HZ
-                words += [Word(w, start + i * step, start + (i + 1) * step, 1.0) for i, w in enumerate(said)]
+                words += [Word(w, start + i * step, start + (i + 1) * step, 1.0) for i, w in enumerate(texts)]
             results.append(WindowResult(words, "en", 1.0))
         return results
 
 
-def test_what_is_said_in_a_shared_window_comes_back_to_its_recording():
+def test_words_of_a_shared_window_come_back_to_their_recording():
     recognizer = Scripted(lambda segment, shared: ["this", "is", segment])
     found = recognize_together("one", recognizer, [window("a", 9.0), window("b", 8.0), window("c", 20.0)])
     assert [[w.text for w in result.words] for result in found.results] == [["this", "is", name] for name in "abc"]

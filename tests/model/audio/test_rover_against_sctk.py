@@ -35,14 +35,14 @@ def corrupted(rng: random.Random, truth: list[str], wrong: float) -> list[Word]:
     words = []
     for place, word in enumerate(truth):
         draw = rng.random()
-        said = [word]
+        spoken = [word]
         if draw < wrong / 3:
-            said = []
+            spoken = []
         elif draw < 2 * wrong / 3:
-            said = [rng.choice(VOCABULARY)]
+            spoken = [rng.choice(VOCABULARY)]
         elif draw < wrong:
-            said = [word, rng.choice(VOCABULARY)]
-        for part, text in enumerate(said):
+            spoken = [word, rng.choice(VOCABULARY)]
+        for part, text in enumerate(spoken):
             start_s = 0.1 * place + 0.04 * part
             words.append(Word(text, round(start_s, 3), round(start_s + 0.03, 3), round(rng.uniform(0.001, 0.999), 6)))
     return [*words, Word("end", 0.1 * len(truth), 0.1 * len(truth) + 0.03, 0.9)]
@@ -63,8 +63,8 @@ def full_table(number: Any) -> Any:
 
     def aligned(slots: list[list[int]], keys: list[int], words: range) -> list[tuple[int, int]]:
         def entries(slot: list[int]) -> list[int]:
-            said = [NOTHING if word == NOTHING else keys[word] for word in slot]
-            return list(dict.fromkeys([next(key for key in said if key != NOTHING), *said]))
+            spoken = [NOTHING if word == NOTHING else keys[word] for word in slot]
+            return list(dict.fromkeys([next(key for key in spoken if key != NOTHING), *spoken]))
 
         arcs = [[NOTHING], *map(entries, slots)]
         cost: dict[tuple[int, int, int], Any] = {}
@@ -101,8 +101,8 @@ def full_table(number: Any) -> Any:
 
     def network(keys: np.ndarray, starts_s: np.ndarray, ends_s: np.ndarray, offsets: np.ndarray, times: bool) -> Any:
         def middle_ms(slot: list[int]) -> int:
-            said = [word for word in slot if word != NOTHING]
-            return round(500 * sum(starts_s[word] + ends_s[word] for word in said) / len(said))
+            spoken = [word for word in slot if word != NOTHING]
+            return round(500 * sum(starts_s[word] + ends_s[word] for word in spoken) / len(spoken))
 
         slots: list[list[int]] = []
         for system, (begin, end) in enumerate(itertools.pairwise(offsets.tolist())):

@@ -137,7 +137,7 @@ def test_voxtral_continues_its_prompt_as_it_would_read_it_whole() -> None:
     assert found != pytest.approx(other, abs=1e-5)
 
 
-def test_what_is_missing_is_said_with_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named_with_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(SystemUnavailable, match="hf download Qwen/Qwen2-Audio-7B"):
         SpeechLM("Qwen/Qwen2-Audio-7B").check(tmp_path, "cpu")

@@ -26,7 +26,7 @@ from spelangy_model.text.krist import KristRules, facts_of, lost_facts, rewrite_
         ("-----", ""),
     ],
 )
-def test_only_what_cannot_be_said_goes(written, sayable):
+def test_only_what_cannot_be_spoken_is_removed(written, sayable):
     assert rewrite_for_listening(written) == sayable
 
 

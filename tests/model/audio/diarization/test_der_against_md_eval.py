@@ -35,7 +35,7 @@ def perturbed(meetings: Turns, seed: int, wrong: float) -> Turns:
     hypothesis = {}
     for name, turns in meetings.items():
         names = sorted({turn.speaker for turn in turns})
-        said: list[Turn] = []
+        found: list[Turn] = []
         for turn in turns:
             draw = rng.random() / wrong
             speaker = f"x{names.index(turn.speaker)}"
@@ -43,11 +43,11 @@ def perturbed(meetings: Turns, seed: int, wrong: float) -> Turns:
                 continue
             if draw < 0.8:
                 speaker = f"x{rng.randrange(len(names) + 1)}"
-            said.append(moved(turn.start_s, turn.end_s, speaker))
+            found.append(moved(turn.start_s, turn.end_s, speaker))
             if draw < 1:
                 at = rng.uniform(0, DURATION_S - 3)
-                said.append(moved(at, at + 2, f"x{rng.randrange(len(names) + 1)}"))
-        hypothesis[name] = _apart(said)
+                found.append(moved(at, at + 2, f"x{rng.randrange(len(names) + 1)}"))
+        hypothesis[name] = _apart(found)
     return hypothesis
 
 
