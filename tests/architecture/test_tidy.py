@@ -176,7 +176,6 @@ QUOTED = {
     "spelangy_assets/sample/render.py": "the first names of two splits, by which distractors are drawn",
     "spelangy_model/text/questions.py": "a pattern of what pages ask: have you heard of it?",
     "tests/architecture/test_tidy.py": "the list itself",
-    "tests/architecture/test_docs.py": "the list of the documents",
 }
 CODE = ("spelangy_assets/", "spelangy_model/", "tests/", "benchmarks/", "tools/", "examples/")
 
