@@ -169,6 +169,9 @@ def tracked() -> list[Path]:
 
 # Words of a private dialect in place of the field's: transcribed, recognized, spoken; reported, stated; no one; costly.
 DIALECT = re.compile(r"(heard|hears|told|tells|nobody|anybody|whoever|dear|dearer|teller)", re.IGNORECASE)
+PHRASES = re.compile(
+    r"\b(lies? (in|on|at|below|beside|outside|there|elsewhere|here)|mend(ed|s|ing)?|of one's own)\b", re.IGNORECASE
+)  # is, is stored; fix, repair; your own
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of `run_with_aTimeout`: run, with, a, Timeout
 # What holds such a word as data, each with its reason.
 QUOTED = {
@@ -194,6 +197,8 @@ def test_names_strings_and_prose_are_in_plain_words(tracked: list[Path]):
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             found += [f"{name}:{number}: {word}" for word in private_words(line)]
+            if phrase := None if name.startswith("tests/") else PHRASES.search(line):
+                found.append(f"{name}:{number}: {phrase[0]}")
         found += [f"{name}: its own name" for _ in private_words(path.stem)]
     assert not found, "\n".join(found)
 
