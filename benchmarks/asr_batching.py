@@ -8,7 +8,7 @@ English recordings of a known text that last at most `--longest` seconds. Two wa
 * file by file: `whisper_timestamped.transcribe(model, samples, language="en")` with its defaults (greedy, float32);
 * SpeLangy: FasterWhisper (CTranslate2, the same tensors), as the stage transcript_hypotheses asks its first system of
   recordings whose language is known (`recognize_together`): joined into windows of up to 28 s, in batches, words given
-  back to recordings; one in which nothing was heard, or more than anyone says in its time, again by itself.
+  back to recordings; one without a word, or with more words than speech has in its time, again by itself.
 
 Neither is given turns. Both run in one process of one thread with their models loaded, in turn on `--group` recordings
 at a time, the number that the stage takes together.
@@ -74,7 +74,7 @@ def compare(model: str, files: Sequence[Path], texts: Sequence[str], chosen: arg
     file_by_file(theirs, files[:1])
     shared_windows(ours, files[:1])
     taken = {way: [0.0, 0.0] for way in ways}
-    heard: dict[str, list[str]] = {way: [] for way in ways}
+    recognized: dict[str, list[str]] = {way: [] for way in ways}
     calls = dict.fromkeys(ways, 0)
     for begin in range(0, len(files), chosen.group):
         for way, listen in ways.items():
@@ -82,10 +82,10 @@ def compare(model: str, files: Sequence[Path], texts: Sequence[str], chosen: arg
             found, called = listen(files[begin : begin + chosen.group])
             taken[way][0] += time.process_time() - cpu
             taken[way][1] += time.perf_counter() - wall
-            heard[way] += found
+            recognized[way] += found
             calls[way] += called
     rates = {}
-    for way, hypotheses in heard.items():
+    for way, hypotheses in recognized.items():
         e = word_errors(texts, hypotheses)
         rates[way] = 100 * e.rate
         cpu_s, wall_s = taken[way]
@@ -118,9 +118,9 @@ def shared_windows(recognizer: Recognizer, files: Sequence[Path]) -> tuple[list[
     for file in files:
         samples = decode(file).samples
         windows.append(Window(samples, (Piece(str(file), 0, 0, len(samples)),), "en"))
-    heard = recognize_together("ours", recognizer, windows)
-    texts = [text_of(result.words) for result in heard.results]
-    return texts, heard.shared + heard.again
+    recognized = recognize_together("ours", recognizer, windows)
+    texts = [text_of(result.words) for result in recognized.results]
+    return texts, recognized.shared + recognized.again
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ BATCH = 40  # cases of a snapshot, and of a process' turn
 
 
 @dataclass
-class Told:
+class Outcome:
     """What became of cases: fates by word, failures with their numbers, the longest CPU time of one in seconds (of a
     snapshot: the mean of its cases) and the peak memory of the process in MiB."""
 
@@ -48,7 +48,7 @@ class Told:
     longest_s: float = 0.0
     peak_mib: float = 0.0
 
-    def add(self, other: Told) -> None:
+    def add(self, other: Outcome) -> None:
         self.fates += other.fates
         self.failures += other.failures
         self.cases += other.cases
@@ -293,7 +293,7 @@ def write_manifest(folder: Path, number: int, rng: Rng) -> int:
     (folder / case).mkdir()
     for name in ("a.wav", "b.wav"):
         soundfile.write(folder / case / name, voiced(0.4, rng), RATE_HZ)
-    said = {"speaker": "a", "text": "Hello.", "start_s": 0.0, "end_s": 0.3}
+    utterance = {"speaker": "a", "text": "Hello.", "start_s": 0.0, "end_s": 0.3}
     cut = {
         "id": f"{case}-c", "type": "MonoCut", "start": 0.0, "duration": 0.3, "channel": 0,
         "recording": {"id": case, "sources": [{"type": "file", "channels": [0], "source": f"{case}/a.wav"}],
@@ -301,7 +301,7 @@ def write_manifest(folder: Path, number: int, rng: Rng) -> int:
         "supervisions": [{"id": case, "recording_id": case, "start": 0.0, "duration": 0.3, "channel": 0, "text": "Hi"}],
     }  # fmt: skip
     rows: list[Any] = [
-        {"file": f"{case}/a.wav", "url": "https://example.org/a", "licence": "CC0-1.0", "utterances": [said]},
+        {"file": f"{case}/a.wav", "url": "https://example.org/a", "licence": "CC0-1.0", "utterances": [utterance]},
         {"audio_filepath": f"{case}/b.wav", "offset": 0.1, "duration": 0.2, "text": "Hello.", "lang": "en"},
         cut,
         {"file": f"{case}/b.wav", "rttm": f"{case}/b.rttm"},
@@ -342,9 +342,9 @@ def write_name(folder: Path, number: int, rng: Rng) -> int:
     return 1
 
 
-def in_snapshots(write: Callable[[Path, int, Rng], int]) -> Callable[[str, int, range], Told]:
-    def run(kind: str, seed: int, cases: range) -> Told:
-        told = Told(cases=len(cases))
+def in_snapshots(write: Callable[[Path, int, Rng], int]) -> Callable[[str, int, range], Outcome]:
+    def run(kind: str, seed: int, cases: range) -> Outcome:
+        outcome = Outcome(cases=len(cases))
         with TemporaryDirectory() as place:
             folder = Path(place) / "snapshot"
             folder.mkdir()
@@ -353,13 +353,13 @@ def in_snapshots(write: Callable[[Path, int, Rng], int]) -> Callable[[str, int, 
             try:
                 fates, wrong = accounted(folder, Path(place), owners)
             except Exception:  # noqa: BLE001  what a bad input raises is what is looked for
-                told.failures.append(f"{kind} {cases}: {traceback.format_exc(limit=-4)}")
-                return told
-            told.longest_s = (time.process_time() - start) / len(cases)
-        told.failures += [f"{kind} {said}" for said in wrong]
+                outcome.failures.append(f"{kind} {cases}: {traceback.format_exc(limit=-4)}")
+                return outcome
+            outcome.longest_s = (time.process_time() - start) / len(cases)
+        outcome.failures += [f"{kind} {fault}" for fault in wrong]
         for seen in fates:
-            told.fates.update(seen.keys())
-        return told
+            outcome.fates.update(seen.keys())
+        return outcome
 
     return run
 
@@ -454,11 +454,11 @@ def read_one_reply(rng: Rng, place: Path) -> Counter[str]:
     value: Any = {"text": "The mill turns."}
     if rng.random() < 0.4:
         value = mutated(value, rng)
-    said = written(value, rng).decode("utf-8", "replace")
+    text = written(value, rng).decode("utf-8", "replace")
     content: Any = one_of(
         rng, ["{}", "<think>hm {x}</think>{}", "Here:\n```json\n{}\n```", "hm</think>{}", "{}{}", "[{}]"]
     )
-    content = content.replace("{}", said)
+    content = content.replace("{}", text)
     if rng.random() < 0.2:
         content = [{"type": "text", "text": content}]
     body: Any = {
@@ -518,28 +518,28 @@ def read_one_question_file(rng: Rng, place: Path) -> Counter[str]:
     return Counter({"record": len(questions)})
 
 
-def one_by_one(read: Callable[[Rng, Path], Counter[str]]) -> Callable[[str, int, range], Told]:
-    def run(kind: str, seed: int, cases: range) -> Told:
-        told = Told(cases=len(cases))
+def one_by_one(read: Callable[[Rng, Path], Counter[str]]) -> Callable[[str, int, range], Outcome]:
+    def run(kind: str, seed: int, cases: range) -> Outcome:
+        outcome = Outcome(cases=len(cases))
         with TemporaryDirectory() as place:
             for case in cases:
                 start = time.process_time()
                 try:
                     fates = read(stable_rng(seed, kind, case), Path(place))
                 except Exception:  # noqa: BLE001
-                    told.failures.append(f"{kind} {case}: {traceback.format_exc(limit=-4)}")
+                    outcome.failures.append(f"{kind} {case}: {traceback.format_exc(limit=-4)}")
                     continue
-                told.longest_s = max(told.longest_s, time.process_time() - start)
+                outcome.longest_s = max(outcome.longest_s, time.process_time() - start)
                 if not fates or "" in fates:
-                    told.failures.append(f"{kind} {case}: no trace, or a reject without a reason: {dict(fates)}")
-                told.fates.update(fates.keys())
-        return told
+                    outcome.failures.append(f"{kind} {case}: no trace, or a reject without a reason: {dict(fates)}")
+                outcome.fates.update(fates.keys())
+        return outcome
 
     return run
 
 
 # kind -> (its share of all cases, what runs a batch of them)
-KINDS: dict[str, tuple[float, Callable[[str, int, range], Told]]] = {
+KINDS: dict[str, tuple[float, Callable[[str, int, range], Outcome]]] = {
     "audio files": (0.25, in_snapshots(write_container)),
     "manifests": (0.15, in_snapshots(write_manifest)),
     "file names": (0.05, in_snapshots(write_name)),
@@ -556,27 +556,27 @@ def peak_rss_mib() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def run_kind(kind: str, seed: int, first: int, cases: int, told: Connection) -> None:
+def run_kind(kind: str, seed: int, first: int, cases: int, pipe: Connection) -> None:
     """Run cases of a kind in batches, in a process of its own, and say what became of each batch."""
     run = KINDS[kind][1]
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # codecs complain there
     for start in range(first, first + cases, BATCH):
         batch = range(start, min(start + BATCH, first + cases))
-        told.send(batch)
+        pipe.send(batch)
         result = run(kind, seed, batch)
         result.peak_mib = peak_rss_mib()
-        told.send(result)
+        pipe.send(result)
 
 
 def run_inputs(
     cases: int, seed: int, say: Callable[[str], None], start: Callable[..., Any], only: str = "", first: int = 0
-) -> dict[str, Told]:
+) -> dict[str, Outcome]:
     """Run all kinds, each in a process that `start` makes, and in a new one where one died."""
     results = {}
     for kind, (share, _) in KINDS.items():
         if only not in ("", kind):
             continue
-        told, left = Told(), range(first, first + (cases if only else round(cases * share)))
+        outcome, left = Outcome(), range(first, first + (cases if only else round(cases * share)))
         while left:
             process, here = start(run_kind, kind, seed, left.start, len(left))
             batch = left[:BATCH]
@@ -584,15 +584,15 @@ def run_inputs(
                 if isinstance(message, range):
                     batch = message
                 else:
-                    told.add(message)
+                    outcome.add(message)
                     left = left[len(batch) :]
             process.join()
             if left:
-                told.failures.append(f"{kind} {batch}: the process died with status {process.exitcode}")
-                told.cases += len(batch)
+                outcome.failures.append(f"{kind} {batch}: the process died with status {process.exitcode}")
+                outcome.cases += len(batch)
                 left = left[len(batch) :]
-        say(f"{kind}: {told.cases} cases, {len(told.failures)} failures, {told.peak_mib:.0f} MiB")
-        results[kind] = told
+        say(f"{kind}: {outcome.cases} cases, {len(outcome.failures)} failures, {outcome.peak_mib:.0f} MiB")
+        results[kind] = outcome
     return results
 
 

@@ -34,8 +34,8 @@ def say(text: str) -> None:
 
 def run_part(part: str, chosen: argparse.Namespace) -> list[dict[str, Any]]:
     if part == "inputs":
-        told = bad_inputs.run_inputs(chosen.inputs, chosen.seed, say, kills.in_a_fork, chosen.only, chosen.first)
-        return [{"kind": kind, **vars(one)} for kind, one in told.items()]
+        outcomes = bad_inputs.run_inputs(chosen.inputs, chosen.seed, say, kills.in_a_fork, chosen.only, chosen.first)
+        return [{"kind": kind, **vars(one)} for kind, one in outcomes.items()]
     calm = kills.undisturbed_run(chosen.home)
     say(f"undisturbed: {len(calm.targets)} datasets, {calm.seconds:.0f} s")
     run, number = {"disk": (kills.killed_on_disk, chosen.kills), "s3": (kills.killed_on_s3, chosen.s3_kills)}[part]

@@ -9,7 +9,7 @@ the recording, which is measured: decoding, finding speech, telling speakers apa
 shard, its contract. Printed as Markdown: CPU seconds on one thread (the best of `--rounds`), times real time, the
 greatest resident memory of the process (libraries included), and by how much that is above what it was before.
 
-Why it is linear: no diarizer sees more than a part (PartRule: half an hour, here `--minutes`); windows are heard one by
+Why it is linear: no diarizer sees more than a part (PartRule: half an hour, here `--minutes`); windows are taken one by
 one, and more than 1,000 voices are clustered in blocks whose centres are then clustered, as BIRCH does with its
 subclusters (Zhang et al., 1996; spelangy_model/audio/diarization/voice_clusters.py).
 """

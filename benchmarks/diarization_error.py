@@ -55,10 +55,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class System:
-    """A diarizer: what costs (samples -> heard), what a threshold makes of it, the recipe's own threshold."""
+    """A diarizer: what costs (samples -> activity), what a threshold makes of it, the recipe's own threshold."""
 
     name: str
-    hear: Callable[[np.ndarray], Any]
+    analyze: Callable[[np.ndarray], Any]
     turns_of: Callable[[Any, float], list[Turn]]
     own_threshold: float | None
 
@@ -68,20 +68,20 @@ def systems() -> list[System]:
     return [
         System(
             "embedded (segmentation-3.0, CAM++)",
-            EmbeddedDiarizer(spec).hear,
-            lambda heard, threshold: diarize.turns_of(heard, replace(spec, threshold=threshold)),
+            EmbeddedDiarizer(spec).analyze,
+            lambda activity, threshold: diarize.turns_of(activity, replace(spec, threshold=threshold)),
             spec.threshold,
         ),
         System(
             "silero-vad, CAM++",
-            VadDiarizer(vad).hear,
-            lambda heard, threshold: vad_diarize.turns_of(heard, replace(vad, threshold=threshold)),
+            VadDiarizer(vad).analyze,
+            lambda activity, threshold: vad_diarize.turns_of(activity, replace(vad, threshold=threshold)),
             vad.threshold,
         ),
         System(
             "silero-vad, one speaker",
-            VadDiarizer(replace(vad, speakers="one")).hear,
-            lambda heard, threshold: vad_diarize.turns_of(heard, vad),
+            VadDiarizer(replace(vad, speakers="one")).analyze,
+            lambda activity, threshold: vad_diarize.turns_of(activity, vad),
             None,
         ),
     ]
@@ -106,15 +106,15 @@ def main() -> None:
     costs: dict[str, float] = {}
     owns: dict[str, float | None] = {}
     for system in systems():
-        system.hear(next(iter(recordings.values())).samples)  # what is loaded once is no part of the speed
+        system.analyze(next(iter(recordings.values())).samples)  # what is loaded once is no part of the speed
         began = time.process_time()
-        heard = {name: system.hear(recording.samples) for name, recording in recordings.items()}
+        activity = {name: system.analyze(recording.samples) for name, recording in recordings.items()}
         for name in recordings:
-            system.turns_of(heard[name], system.own_threshold or 0)
+            system.turns_of(activity[name], system.own_threshold or 0)
         costs[system.name] = time.process_time() - began
         owns[system.name] = system.own_threshold
         sweeps[system.name] = {
-            threshold: {name: system.turns_of(heard[name], threshold) for name in recordings}
+            threshold: {name: system.turns_of(activity[name], threshold) for name in recordings}
             for threshold in (THRESHOLDS if system.own_threshold else (0.0,))
         }
     print_errors(recordings, sweeps)
@@ -194,9 +194,9 @@ def print_errors(recordings: Mapping[str, Scored], sweeps: Mapping[str, Any]) ->
         thresholds = left_out_thresholds(recordings, sweep)
         if len(sweep) > 1:
             notes.append(f"{system}: {', '.join(f'{value:g}' for value in sorted(set(thresholds.values())))}")
-        told = {name: sweep[threshold][name] for name, threshold in thresholds.items()}
+        found = {name: sweep[threshold][name] for name, threshold in thresholds.items()}
         for words, collar_s, skip in SCORINGS:
-            errors = errors_of(recordings, told, collar_s, skip)
+            errors = errors_of(recordings, found, collar_s, skip)
             whole = total(list(errors.values()))
             parts = [whole.missed_s, whole.false_alarm_s, whole.confusion_s]
             over_meetings = interval(errors, {name: recording.meeting for name, recording in recordings.items()}, words)
@@ -224,18 +224,18 @@ def print_thresholds(
 
 
 def print_speech(recordings: Mapping[str, Scored], sweeps: Mapping[str, Any], costs: Mapping[str, float]) -> None:
-    """Print how well speech is found, whoever speaks, and what a diarizer costs in all."""
+    """Print how well speech is found, without speakers, and what a diarizer costs in all."""
 
-    def whoever(turns: Sequence[Turn]) -> list[Turn]:
+    def as_one_speaker(turns: Sequence[Turn]) -> list[Turn]:
         return join_gaps([replace(turn, speaker="speech") for turn in turns], 0.0)
 
-    truth = {name: replace(recording, turns=whoever(recording.turns)) for name, recording in recordings.items()}
+    truth = {name: replace(recording, turns=as_one_speaker(recording.turns)) for name, recording in recordings.items()}
     audio_s = sum(recording.duration_s for recording in recordings.values())
-    print("\n## Speech against silence, whoever speaks (no collar), and the cost with speakers\n")
+    print("\n## Speech against silence, without speakers (no collar), and the cost with speakers\n")
     print("| diarizer | error | missed | false alarm | CPU s | times real time |\n|---|---|---|---|---|---|")
     for system, sweep in sweeps.items():
-        told = {name: whoever(turns) for name, turns in next(iter(sweep.values())).items()}
-        whole = total(list(errors_of(truth, told).values()))
+        found = {name: as_one_speaker(turns) for name, turns in next(iter(sweep.values())).items()}
+        whole = total(list(errors_of(truth, found).values()))
         shares = " | ".join(
             f"{100 * part / whole.total_s:.1f}%"
             for part in (whole.missed_s + whole.false_alarm_s, whole.missed_s, whole.false_alarm_s)

@@ -4,13 +4,13 @@
     python benchmarks/ensemble.py FOLDER
 
 FOLDER holds recordings and manifest.jsonl (path, lang, text where known). The systems are those of recipe `sample`,
-whose hypotheses are read from the store, and pocketsphinx, which hears the same turns here. The halves are parted by a
-digest of the recordings' paths. Printed as Markdown, for the half that was fitted on, the one set aside and both:
+whose hypotheses are read from the store, and pocketsphinx, which is run here. The halves are parted by a digest of the
+recordings' paths. Printed as Markdown, for the half that was fitted on, the one set aside and both:
 
 * word errors of each system, of ROVER by default and as fitted, and the difference of ROVER to the best single system,
   all with the 95% interval of a bootstrap over recordings;
 * what changes with the order of the systems;
-* what planted words do: in one system after another, every tenth word is followed by one that nobody said, at
+* what planted words do: in one system after another, every tenth word is followed by one that is not spoken, at
   confidence 0.9.
 """
 
@@ -54,31 +54,31 @@ class Speech:
     """A recording's true words, each system's text of it, and the systems' words turn by turn, in order of time."""
 
     text: str
-    heard: dict[str, str] = field(default_factory=dict)
+    recognized: dict[str, str] = field(default_factory=dict)
     turns: list[list[Sequence[Word]]] = field(default_factory=list)
 
     def voted(self, weights: RoverWeights) -> str:
-        return " ".join(text_of(rover(words, weights, list(self.heard)).words) for words in self.turns)
+        return " ".join(text_of(rover(words, weights, list(self.recognized)).words) for words in self.turns)
 
 
 class Remembering:
-    """The third system; what it heard in equal sound is kept in a file, so that a second run is cheap."""
+    """The third system; what it recognized in equal sound is kept in a file, so that a second run is cheap."""
 
     def __init__(self, file: Path, cache_dir: Path) -> None:
         self._file, self._cache_dir = file, cache_dir
-        self._heard: dict[str, list[list[Any]]] = json.loads(file.read_text()) if file.exists() else {}
+        self._known: dict[str, list[list[Any]]] = json.loads(file.read_text()) if file.exists() else {}
         self._recognizer: Recognizer | None = None
 
     def recognize(self, windows: Sequence[Window]) -> list[list[Word]]:
         keys = [f"{THIRD} {hashlib.sha256(window.samples.tobytes()).hexdigest()}" for window in windows]
-        if new := {key: window for key, window in zip(keys, windows, strict=True) if key not in self._heard}:
+        if new := {key: window for key, window in zip(keys, windows, strict=True) if key not in self._known}:
             self._recognizer = self._recognizer or THIRD.load(self._cache_dir)
             results = recognize_all(THIRD.name, self._recognizer, list(new.values()))
             for key, result in zip(new, results, strict=True):
-                self._heard[key] = [[w.text, w.start_s, w.end_s, w.confidence] for w in result.words]
+                self._known[key] = [[w.text, w.start_s, w.end_s, w.confidence] for w in result.words]
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps(self._heard))
-        return [[Word(*word) for word in self._heard[key]] for key in keys]
+            self._file.write_text(json.dumps(self._known))
+        return [[Word(*word) for word in self._known[key]] for key in keys]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def report(speech: Mapping[str, Speech]) -> None:
     halves: list[list[Speech]] = [[], []]
     for path, one in sorted(speech.items()):
         halves[int(stable_hash("calibrate", path), 16) % 2].append(one)
-    systems = list(halves[0][0].heard)
+    systems = list(halves[0][0].recognized)
     fitted = fit_weights(list(map(known, halves[0])), systems, RoverWeights(written=tuple(systems)))
     print(f"Fitted: {fitted}")
     for title, several in (("fitted on", halves[0]), ("set aside", halves[1]), ("all", halves[0] + halves[1])):
@@ -115,7 +115,7 @@ def report(speech: Mapping[str, Speech]) -> None:
         print("| system | WER | 95% over recordings | reference words | substitutions | deletions | insertions |")
         print("|---|---|---|---|---|---|---|")
         for system in systems:
-            _print_row(system, [word_errors([s.text], [s.heard[system]]) for s in several])
+            _print_row(system, [word_errors([s.text], [s.recognized[system]]) for s in several])
         for name, weights in (("ROVER by default", RoverWeights()), ("ROVER as fitted", fitted)):
             _print_row(name, [word_errors([s.text], [s.voted(weights)]) for s in several])
         print_difference(several, fitted)
@@ -129,7 +129,7 @@ def known(speech: Speech) -> KnownSpeech:
 
 def print_orders(several: Sequence[Speech], weights: RoverWeights) -> None:
     """Print between which word errors ROVER's lie over all orders of the systems, by default and as fitted."""
-    systems = list(several[0].heard)
+    systems = list(several[0].recognized)
     for name, chosen in (("by default", RoverWeights()), ("as fitted", weights)):
         rates = [
             total(
@@ -150,14 +150,14 @@ def print_orders(several: Sequence[Speech], weights: RoverWeights) -> None:
 
 
 def print_planted(several: Sequence[Speech], weights: RoverWeights) -> None:
-    """Print ROVER's word errors where one system says words that nobody said, less those where none does."""
-    systems = list(several[0].heard)
+    """Print ROVER's word errors where one system has words that are not spoken, less those where none does."""
+    systems = list(several[0].recognized)
     for name, chosen in (("by default", RoverWeights()), ("as fitted", weights)):
         clean = _errors(several, chosen).rate
         more = []
         for place in range(len(systems)):
             with_them = [
-                Speech(s.text, s.heard, [planted(turn, place, f"{n}/{t}") for t, turn in enumerate(s.turns)])
+                Speech(s.text, s.recognized, [planted(turn, place, f"{n}/{t}") for t, turn in enumerate(s.turns)])
                 for n, s in enumerate(several)
             ]
             more.append(f"{100 * (_errors(with_them, chosen).rate - clean):+.2f} in {systems[place]}")
@@ -172,12 +172,12 @@ def planted(turn: Sequence[Sequence[Word]], place: int, key: str) -> list[Sequen
         words.append(word)
         if rng.random() < PLANTED_SHARE:
             words.append(Word("indeed", word.end_s, word.end_s, PLANTED_CONFIDENCE))
-    return [words if system == place else said for system, said in enumerate(turn)]
+    return [words if system == place else own for system, own in enumerate(turn)]
 
 
 def read(store: ArtifactStore, snapshot: str, third: Remembering, texts: Mapping[str, str]) -> dict[str, Speech]:
-    """Return by path what was heard of a snapshot's recordings of known text."""
-    raw, cut, heard = (
+    """Return by path the recognized words of a snapshot's recordings of known text."""
+    raw, cut, hypotheses = (
         store.resolve(DatasetName(SAMPLE.name, asset, snapshot))
         for asset in ("raw_audio", "speech_segments", "transcript_hypotheses")
     )
@@ -185,7 +185,7 @@ def read(store: ArtifactStore, snapshot: str, third: Remembering, texts: Mapping
     for segment in cut.records("segments", Segment):
         segments[segment.recording_id].append(segment)
     words: dict[str, dict[str, Sequence[Word]]] = defaultdict(dict)
-    for hypothesis in heard.records("hypotheses", Hypothesis):
+    for hypothesis in hypotheses.records("hypotheses", Hypothesis):
         words[hypothesis.segment_id][hypothesis.system] = hypothesis.words
     systems = [system.name for system in SAMPLE.graph["transcript_hypotheses"].config.systems] + [THIRD.name]
     several = {}
@@ -201,7 +201,7 @@ def read(store: ArtifactStore, snapshot: str, third: Remembering, texts: Mapping
                 words[segment_id][THIRD.name] = found
         speech = Speech(text)
         for system in systems:
-            speech.heard[system] = " ".join(text_of(words[turn.segment_id][system]) for turn in turns)
+            speech.recognized[system] = " ".join(text_of(words[turn.segment_id][system]) for turn in turns)
         speech.turns = [[words[turn.segment_id][system] for system in systems] for turn in turns]
         several[recording.source_uri] = speech
     return several
@@ -221,7 +221,9 @@ def _print_row(name: str, errors: Sequence[WordErrors]) -> None:
 
 def print_difference(several: Sequence[Speech], weights: RoverWeights) -> None:
     """Print ROVER's word error less the best single system's, its interval, and the words that changed."""
-    by_system = {system: [word_errors([s.text], [s.heard[system]]) for s in several] for system in several[0].heard}
+    by_system = {
+        system: [word_errors([s.text], [s.recognized[system]]) for s in several] for system in several[0].recognized
+    }
     best = min(by_system, key=lambda system: total(by_system[system]).rate)
     ours = [word_errors([s.text], [s.voted(weights)]) for s in several]
     more = [mine.errors - its.errors for mine, its in zip(ours, by_system[best], strict=True)]
@@ -233,7 +235,7 @@ def print_difference(several: Sequence[Speech], weights: RoverWeights) -> None:
     )
     right = wrong = added = removed = 0
     for speech in several:
-        one, other = (aligned(speech.text, text) for text in (speech.heard[best], speech.voted(weights)))
+        one, other = (aligned(speech.text, text) for text in (speech.recognized[best], speech.voted(weights)))
         right += sum(b and not a for a, b in zip(one.right, other.right, strict=True))
         wrong += sum(a and not b for a, b in zip(one.right, other.right, strict=True))
         removed += max(0, one.inserted - other.inserted)
@@ -246,12 +248,12 @@ def print_difference(several: Sequence[Speech], weights: RoverWeights) -> None:
 
 def aligned(reference: str, hypothesis: str) -> Aligned:
     """Say of each normalized reference word whether a hypothesis has it right, and count what it inserts."""
-    said, heard = normalize_english(reference), normalize_english(hypothesis)
-    right = [False] * len(said.split())
+    wanted, recognized = normalize_english(reference), normalize_english(hypothesis)
+    right = [False] * len(wanted.split())
     if not right:
-        return Aligned(right, len(heard.split()))
+        return Aligned(right, len(recognized.split()))
     inserted = 0
-    for chunk in jiwer.process_words(said, heard).alignments[0]:
+    for chunk in jiwer.process_words(wanted, recognized).alignments[0]:
         if chunk.type == "equal":
             right[chunk.ref_start_idx : chunk.ref_end_idx] = [True] * (chunk.ref_end_idx - chunk.ref_start_idx)
         elif chunk.type == "insert":

@@ -127,8 +127,8 @@ def fate(capture: Page | Reject) -> str:
     )
     if reason:
         return f"page dropped: {reason}"
-    said = [f"quest {count}: {word}" for word, count in Counter(quest_fates(capture)).items()]
-    return "; ".join([f"text {text_fate(capture)}", *said])
+    quest = [f"quest {count}: {word}" for word, count in Counter(quest_fates(capture)).items()]
+    return "; ".join([f"text {text_fate(capture)}", *quest])
 
 
 def text_fate(page: Page) -> str:
@@ -177,11 +177,11 @@ def run_bombs() -> None:
         if done.returncode:
             print(f"| {name} | - | DIED with status {done.returncode} | - | - |", flush=True)
             continue
-        told = json.loads(done.stdout)
-        if len(told["fates"]) != 2:
-            raise SystemExit(f"{name}: two captures went in, {told['fates']} came out")
+        result = json.loads(done.stdout)
+        if len(result["fates"]) != 2:
+            raise SystemExit(f"{name}: two captures went in, {result['fates']} came out")
         print(
-            f"| {name} | {size_mib:.1f} | {told['fates'][0]} | {told['cpu_s']:.1f} | {told['peak_mib']:.0f} |",
+            f"| {name} | {size_mib:.1f} | {result['fates'][0]} | {result['cpu_s']:.1f} | {result['peak_mib']:.0f} |",
             flush=True,
         )
 
@@ -233,9 +233,9 @@ def make_case(pages: list[bytes], seed: int, case: int) -> bytes:
 
 def try_case(data: bytes) -> Counter[str]:
     """Send a damaged page through all that reads pages. What it raises is a defect."""
-    told: Counter[str] = Counter()
+    fates: Counter[str] = Counter()
     for capture in read_archive(io.BytesIO(archive(data)), "case.warc"):
-        told[capture.reason if isinstance(capture, Reject) else "page"] += 1
+        fates[capture.reason if isinstance(capture, Reject) else "page"] += 1
         if isinstance(capture, Reject):  # what the archive reader refuses, the others are still not to choke on
             capture = make_page("https://mill.example/old-mill", data.decode("utf-8", "replace"), source_uri="")
         text = main_text(capture.html)
@@ -245,31 +245,31 @@ def try_case(data: bytes) -> Counter[str]:
         for script in [] if isinstance(scripts, str) else scripts:
             for line in script.lines:
                 (line.text + line.spoken_text).encode("utf-8")
-            told["krist"] += 1
+            fates["krist"] += 1
         rules, words = QuestRules(), Words(text)
         for mined in mine_questions(capture.html):
             refuse_question(mined, rules)
             quest = write_quest_script(capture, mined, take_apart(mined.answer, rules), rules, 0, words)
             (quest.evidence + quest.lines[0].spoken_text + quest.lines[1].spoken_text).encode("utf-8")
-            told["questions"] += 1
-    return told
+            fates["questions"] += 1
+    return fates
 
 
 def run_cases(pages: list[bytes], seed: int, cases: range) -> tuple[Counter[str], list[str], float, float]:
-    """Return what was told, the failures with their case numbers, the longest CPU time of a case in seconds, and the
-    peak memory of the process in MiB."""
-    told: Counter[str] = Counter()
+    """Return how many pages met each fate, the failures with their case numbers, the longest CPU time of a case in
+    seconds, and the peak memory of the process in MiB."""
+    fates: Counter[str] = Counter()
     failures: list[str] = []
     longest_s = 0.0
     for case in cases:
         data = make_case(pages, seed, case)
         start = time.process_time()
         try:
-            told += try_case(data)
+            fates += try_case(data)
         except Exception:  # noqa: BLE001  a fuzzer reports whatever it provokes
             failures.append(f"case {case}: {traceback.format_exc(limit=-3)}")
         longest_s = max(longest_s, time.process_time() - start)
-    return told, failures, longest_s, peak_rss_mib()
+    return fates, failures, longest_s, peak_rss_mib()
 
 
 def payloads(path: Path) -> list[bytes]:
@@ -302,12 +302,12 @@ def main() -> int:
     start = time.perf_counter()
     with ProcessPoolExecutor(chosen.workers) as pool:
         results = list(pool.map(run_cases, [pages] * len(parts), [chosen.seed] * len(parts), parts))
-    told = sum((counts for counts, _, _, _ in results), Counter())
+    fates = sum((counts for counts, _, _, _ in results), Counter())
     failures = [failure for _, several, _, _ in results for failure in several]
     longest_s, peak_mib = (max(result[place] for result in results) for place in (2, 3))
     print(f"\n## Cases: {chosen.cases:,} damaged pages, seed {chosen.seed}\n")
     print("| exceptions | longest case, CPU s | peak memory MiB | what was made |\n|---|---|---|---|")
-    made = ", ".join(f"{word} {count:,}" for word, count in told.most_common())
+    made = ", ".join(f"{word} {count:,}" for word, count in fates.most_common())
     print(f"| {len(failures)} | {longest_s:.2f} | {peak_mib:.0f} | {made} |")
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
     print("\n".join(failures[:20]))

@@ -14,7 +14,7 @@ time that this dataset took undisturbed. Kinds:
     power       SIGKILL, then up to four of the newest files of the home lose their end or all their bytes, and
                 `verify --deep --repair` is run, as docs/operations.md says for a disk that lost something
     disk full   from that moment no file of the group grows beyond a few bytes (RLIMIT_FSIZE); the worker ends by itself
-    S3          the store lies on a server of which a share of requests fails all the time; it fails all requests until
+    S3          the store is on a server of which a share of requests fails all the time; it fails all requests until
                 the worker has ended or is killed
 """
 
@@ -96,7 +96,7 @@ class Run:
 # --- the worker, in a process of its own ----------------------------------------------------------------------------
 
 
-def work(home: str, store: str, told: Connection) -> None:
+def work(home: str, store: str, pipe: Connection) -> None:
     """Build what is not built yet, and say of each dataset when it begins and when it is there."""
     from spelangy_assets.cli.interrupts import run_until_interrupted
     from spelangy_assets.execution.build import build
@@ -114,18 +114,18 @@ def work(home: str, store: str, told: Connection) -> None:
     def command() -> int:
         installation = Installation(Settings.at(Path(home), SPELANGY_STORE=store))
         graph, execution = recipe_named(RECIPE).graph, installation.execution()
-        told.send(("ready", os.getpid(), ""))
+        pipe.send(("ready", os.getpid(), ""))
         for index, (name, partition) in enumerate(in_order(graph)):
             node = graph[name]
-            told.send(("begin", index, target_name(name, partition)))
+            pipe.send(("begin", index, target_name(name, partition)))
             built = build(installation.store, graph, node, partition, execution, installation.source(node, partition))
-            told.send(("end", index, "" if built.verdict.passed else "contract failed"))
+            pipe.send(("end", index, "" if built.verdict.passed else "contract failed"))
         return 0
 
     try:
         status = run_until_interrupted(command)
     except BaseException as error:  # noqa: BLE001  whatever ends it is what the campaign wants to know
-        told.send(("failed", 0, f"{type(error).__name__}: {str(error)[:300]}"))
+        pipe.send(("failed", 0, f"{type(error).__name__}: {str(error)[:300]}"))
         status = 1
     os._exit(status)
 
@@ -151,21 +151,21 @@ def in_a_fork(target: Callable[..., None], *arguments: Any) -> tuple[multiproces
     return process, here  # type: ignore[return-value]
 
 
-def messages(told: Connection, until_s: Callable[[], float]) -> Iterator[tuple[str, int, str] | None]:
+def messages(pipe: Connection, until_s: Callable[[], float]) -> Iterator[tuple[str, int, str] | None]:
     """Yield what a worker says until it has ended; None whenever the moment `until_s` has come (a monotonic time)."""
     while True:
         try:
             left_s = max(0.0, min(until_s() - time.monotonic(), LATEST_KILL_S))
-            yield told.recv() if told.poll(left_s) else None
+            yield pipe.recv() if pipe.poll(left_s) else None
         except (EOFError, OSError):
             return
 
 
 def undisturbed(home: Path) -> None:
     """Build all that is not built yet, in one go."""
-    process, told = in_a_fork(work, str(home), str(home / "store"))
+    process, pipe = in_a_fork(work, str(home), str(home / "store"))
     target = ""
-    for message in messages(told, lambda: float("inf")):
+    for message in messages(pipe, lambda: float("inf")):
         match message:
             case ("begin", _, name):
                 target = name
@@ -222,7 +222,7 @@ def cut_newest(home: Path, seed: int) -> list[Path]:
     return chosen
 
 
-def repair(home: Path, told: Connection) -> None:
+def repair(home: Path, pipe: Connection) -> None:
     """`spelangy verify --deep --repair`, and how many versions it set aside."""
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore
@@ -230,7 +230,7 @@ def repair(home: Path, told: Connection) -> None:
 
     settings = Settings.at(home)
     store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    told.send(len(verify(store, store.versions(), deep=True, repair=True).damages))
+    pipe.send(len(verify(store, store.versions(), deep=True, repair=True).damages))
 
 
 def ended_by_itself(process: multiprocessing.Process, patience_s: float) -> bool:
@@ -266,12 +266,12 @@ def apply(kill: Kill, leader: int, process: multiprocessing.Process, home: Path,
         time.sleep(0.05)
     if kill.kind == "power":
         cut_newest(home, kill.seed)
-        mending, told = in_a_fork(repair, home)
+        repairing, pipe = in_a_fork(repair, home)
         try:
-            track.set_aside += told.recv()
+            track.set_aside += pipe.recv()
         except EOFError:
             track.problems.append(f"{kill}: `verify --deep --repair` failed")
-        mending.join()
+        repairing.join()
 
 
 def run_track(
@@ -282,10 +282,10 @@ def run_track(
     waiting = list(kills)
     failures_in_a_row = 0
     while failures_in_a_row < 3 and time.monotonic() < run.until:
-        process, told = in_a_fork(work, str(home), store)
+        process, pipe = in_a_fork(work, str(home), store)
         track.starts += 1
         leader, at, moment, why = 0, 0, run.until, ""
-        for message in messages(told, lambda: moment):  # noqa: B023  the moment of this worker
+        for message in messages(pipe, lambda: moment):  # noqa: B023  the moment of this worker
             if message is None:
                 break
             match message:
@@ -295,8 +295,8 @@ def run_track(
                     at = index
                     if waiting and waiting[0].target <= index and moment == run.until:
                         moment = time.monotonic() + waiting[0].share * targets[index][1]
-                case (_, _, said) if said:
-                    why = f"{targets[at][0]}: {said}"
+                case (_, _, error) if error:
+                    why = f"{targets[at][0]}: {error}"
         else:
             process.join()
             if process.exitcode == 0 and not why:

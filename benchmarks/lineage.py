@@ -131,13 +131,13 @@ def rows_of(mix: str, web: bool, shard: int, count: int) -> pa.Table:
     for row in range(shard * count, (shard + 1) * count):
         spans = []
         for place in range(SPANS):
-            heard = web and place % 2 == 0
+            is_speech = web and place % 2 == 0
             source = (
                 f"a{rng.integers(AUDIO_SNAPSHOTS):04}-r{rng.integers(RECORDINGS):04}"
-                if heard
+                if is_speech
                 else f"p{rng.integers(PAGE_SNAPSHOTS):04}-p{rng.integers(PAGES):05}"
             )
-            token_set = "speech.0" if heard else "text.0"
+            token_set = "speech.0" if is_speech else "text.0"
             spans.append(RowSpan(f"{source}-d{place}", token_set, source, 0, 32 * place, 32, 1))
         rows.append(PackedRow(row, "speech_text" if web else "text", [0], [0], [1], spans))
     return to_table(rows, PackedRow).cast(schema_of(PackedRow))

@@ -84,14 +84,14 @@ class Server:
                     return self.send(500, '{"error": {"message": "broken"}}')
                 if fault == "timeout":
                     time.sleep(TIMEOUT_S + 0.5)
-                said, finish = json.dumps(answer(request)), "stop"
+                reply, finish = json.dumps(answer(request)), "stop"
                 if fault == "cut_json":
-                    said = said[: len(said) // 2]
+                    reply = reply[: len(reply) // 2]
                 if fault == "output_limit":
-                    said, finish = said[: len(said) // 2], "length"
+                    reply, finish = reply[: len(reply) // 2], "length"
                 if fault == "prose":
-                    said = "Certainly! Here is what you asked for."
-                choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": said}}
+                    reply = "Certainly! Here is what you asked for."
+                choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": reply}}
                 usage = {"prompt_tokens": 400, "completion_tokens": 100, "total_tokens": 500}
                 data = json.dumps(
                     {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
@@ -231,9 +231,9 @@ def run_stages(home: Path, snapshot: Path) -> dict[str, Any]:
             store, graph, node, None, execution, source=FolderSource(snapshot) if node.has_source else None,
             log=lambda line: print(line, file=sys.stderr),
         )  # fmt: skip
-        told = built.artifact.manifest.counts
+        own = built.artifact.manifest.counts
         counts[node.name] = {
-            "in": told.records_in, "kept": told.records_kept, "dropped": dict(told.dropped), "stats": dict(told.stats)
+            "in": own.records_in, "kept": own.records_kept, "dropped": dict(own.dropped), "stats": dict(own.stats)
         }  # fmt: skip
     return counts
 

@@ -71,20 +71,20 @@ def hypotheses(count: int, words: int, systems: int, wrong: float) -> list[list[
         length = int(rng.integers(words // 2, words + words // 2 + 1))
         start = int(rng.integers(0, len(spoken) - length))
         truth = [normalized(word) for word in spoken[start : start + length]]
-        segments.append([_heard(rng, truth, vocabulary, wrong) for _ in range(systems)])
+        segments.append([_hypothesis(rng, truth, vocabulary, wrong) for _ in range(systems)])
     return segments
 
 
-def _heard(rng: np.random.Generator, truth: list[str], vocabulary: list[str], wrong: float) -> list[Word]:
+def _hypothesis(rng: np.random.Generator, truth: list[str], vocabulary: list[str], wrong: float) -> list[Word]:
     words = []
     for place, word in enumerate(truth):
         draw = rng.random() / wrong
         other = vocabulary[int(rng.integers(len(vocabulary)))]
-        said = [] if draw < 1 / 3 else [other] if draw < 2 / 3 else [word, other] if draw < 1 else [word]
-        for part, text in enumerate(said):
+        texts = [] if draw < 1 / 3 else [other] if draw < 2 / 3 else [word, other] if draw < 1 else [word]
+        for part, text in enumerate(texts):
             start_s = round(0.3 * place + 0.12 * part, 3)
             words.append(Word(text, start_s, round(start_s + 0.11, 3), round(float(rng.uniform(0.3, 1.0)), 6)))
-    end_s = round(0.3 * len(truth), 3)  # SCTK cuts what is said after the first system has ended
+    end_s = round(0.3 * len(truth), 3)  # SCTK cuts what is after the first system has ended
     return [*words, Word("end", end_s, end_s + 0.1, 0.9)]
 
 

@@ -221,13 +221,13 @@ def edges_of(snapshot: Snapshot, chunking: str, sentences: Mapping[str, Sequence
     for chunk in snapshot.chunks[chunking]:
         edges.chunks += 1
         edges.seconds += chunk.duration_s
-        said = sentences[chunk.source_id]
+        own = sentences[chunk.source_id]
         for time_s in (chunk.start_s, chunk.end_s):
             name = f"{chunk.source_id[:8]}@{time_s:.2f}"
-            spoken = [(s.words[0].start_s, s.words[-1].end_s) if s.words else (s.start_s, s.end_s) for s in said]
+            spoken = [(s.words[0].start_s, s.words[-1].end_s) if s.words else (s.start_s, s.end_s) for s in own]
             edges.into_speech_s.append(max(max(0.0, min(time_s - a, b - time_s)) for a, b in spoken))
             edges.from_speech_s.append(min(min(abs(time_s - a), abs(time_s - b)) for a, b in spoken))
-            if not any(min(time_s - w.start_s, w.end_s - time_s) > TOLERANCE_S for s in said for w in s.words):
+            if not any(min(time_s - w.start_s, w.end_s - time_s) > TOLERANCE_S for s in own for w in s.words):
                 continue
             at_once = [
                 min(b, d) + AT_ONCE_S > time_s > c - AT_ONCE_S for (_, b), (c, d) in pairwise(sorted(spoken)) if c < b
@@ -300,11 +300,11 @@ def planted_stretches(snapshot: Snapshot) -> list[Planted]:
                 sum(_shared(c, start_s, end_s) for c in chunks if c.source_id == recording.recording_id)
                 for chunks in snapshot.chunks.values()
             )
-            gone: dict[str, float] = {}
+            dropped: dict[str, float] = {}
             for drop in snapshot.dropped:
                 if drop.recording_id == recording.recording_id and (s := _shared(drop, start_s, end_s)):
-                    gone[drop.reason] = gone.get(drop.reason, 0.0) + s
-            became = [f"{s:.1f} s dropped: {reason}" for reason, s in sorted(gone.items())] or ["nobody speaks there"]
+                    dropped[drop.reason] = dropped.get(drop.reason, 0.0) + s
+            became = [f"{s:.1f} s dropped: {reason}" for reason, s in sorted(dropped.items())] or ["no speech there"]
             planted.append(
                 Planted(
                     f"{name}: {end_s - start_s:.1f} s of {kind}",

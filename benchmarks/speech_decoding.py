@@ -23,7 +23,7 @@ from spelangy_assets.recipes.sample_parts import WHISPER_BASE
 from spelangy_assets.recipes.tokenizer import TOKENIZER
 from spelangy_assets.stages.speech_tokenizer import held_out
 from spelangy_model.audio.io import decode
-from spelangy_model.audio.round_trip import Sound, hear
+from spelangy_model.audio.round_trip import Sound, transcribe
 from spelangy_model.audio.tts import choose_voice
 from spelangy_model.audio.tts.espeak import EspeakSynthesizer
 from spelangy_model.audio.wer import word_errors
@@ -61,7 +61,7 @@ def errors_of(texts: Sequence[str], sounds: Sequence[np.ndarray], recognizer: ob
     """Return (errors, words) of each utterance, int64, shape (utterances, 2)."""
     counted = []
     for number, (reference, sound) in enumerate(zip(texts, sounds, strict=True)):
-        (text,) = hear(WHISPER_BASE.name, recognizer, [Sound(str(number), sound)])  # type: ignore[arg-type]
+        (text,) = transcribe(WHISPER_BASE.name, recognizer, [Sound(str(number), sound)])  # type: ignore[arg-type]
         found = word_errors([reference], [text])
         counted.append((found.errors, found.reference_words))
     return np.array(counted)

@@ -41,8 +41,8 @@ def main() -> None:
 
     synthesizer = EspeakSynthesizer()
     world = load_world()
-    said = (sentence for index in count() for _, sentence in conversation(world, 0, index))
-    texts = islice(said, chosen.utterances)
+    sentences = (sentence for index in count() for _, sentence in conversation(world, 0, index))
+    texts = islice(sentences, chosen.utterances)
     flacs = [encode_flac(synthesizer.speak(text, VOICES[i % len(VOICES)])) for i, text in enumerate(texts)]
     sounds = [decode_flac(flac) for flac in flacs]
     model = open_codec(Path(str(resources.files("spelangy_assets") / "tokenizer_checkpoint")))
@@ -68,11 +68,12 @@ def main() -> None:
             started = time.process_time()
             work()
             best[index] = min(best[index], time.process_time() - started)
-    rates = [hours_of(heard) * 3600 / seconds for (_, heard, _), seconds in zip(rows, best, strict=True)]
+    rates = [hours_of(utterances) * 3600 / seconds for (_, utterances, _), seconds in zip(rows, best, strict=True)]
     print("| what | utterances | hours | CPU s | x real time | of the first row |\n|---|---|---|---|---|---|")
-    for (name, heard, _), seconds, rate in zip(rows, best, rates, strict=True):
+    for (name, utterances, _), seconds, rate in zip(rows, best, rates, strict=True):
         print(
-            f"| {name} | {len(heard):,} | {hours_of(heard):.2f} | {seconds:.2f} | {rate:,.0f} | {rate / rates[0]:.3g} |"
+            f"| {name} | {len(utterances):,} | {hours_of(utterances):.2f} | {seconds:.2f} | {rate:,.0f} "
+            f"| {rate / rates[0]:.3g} |"
         )
 
 

@@ -104,8 +104,8 @@ def print_krist(sets: dict[str, list[str]]) -> None:
             document = TextDocument("", "", "", "", "", text)
             scripts = write_scripts(document, rewrite_for_listening(text), KristRules())
             if not isinstance(scripts, str):
-                here, gone = surviving_facts(text, scripts)
-                written, facts, lost = written + 1, facts + here, lost + gone
+                here, missing = surviving_facts(text, scripts)
+                written, facts, lost = written + 1, facts + here, lost + missing
         print(f"| {name} | {len(htmls)} | {written} | {facts} | {lost} | {1 - lost / max(1, facts):.2%} |")
 
 

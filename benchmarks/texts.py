@@ -221,9 +221,9 @@ def main() -> int:
             f"{found['peak_bytes'] / 1e6:.0f} MB |"
         )
     _, planted, whole = results[-1]
-    told = found_of(planted, whole)
+    found = found_of(planted, whole)
     print("\n| planted | rows | found |\n|---|---|---|")
-    for what, rows, found_rows in told:
+    for what, rows, found_rows in found:
         print(f"| {what} | {rows:,} | {found_rows:,} |")
     lines = ledger(whole)
     read = (whole["read"], int(whole["stats"]["characters_read"]))
@@ -234,7 +234,7 @@ def main() -> int:
     print("\n| reject | file and row |\n|---|---|")
     for reason, example in sorted(whole["examples"].items()):
         print(f"| {reason} | {example} |")
-    return int(sums != read or not whole["passed"] or any(rows != found_rows for _, rows, found_rows in told))
+    return int(sums != read or not whole["passed"] or any(rows != found_rows for _, rows, found_rows in found))
 
 
 if __name__ == "__main__":

@@ -61,15 +61,17 @@ def main() -> None:
 def print_word_errors(truth, recordings, segments, hypotheses, transcripts) -> None:
     start = {segment.segment_id: segment.start_s for segment in segments}
     systems = list(dict.fromkeys(hypothesis.system for hypothesis in hypotheses))
-    heard: dict[str, dict[str, list[tuple[float, str]]]] = {name: defaultdict(list) for name in [*systems, "ROVER"]}
+    recognized: dict[str, dict[str, list[tuple[float, str]]]] = {
+        name: defaultdict(list) for name in [*systems, "ROVER"]
+    }
     by_segment: dict[str, list[Hypothesis]] = defaultdict(list)
     for hypothesis in hypotheses:
         by_segment[hypothesis.segment_id].append(hypothesis)
-        heard[hypothesis.system][hypothesis.recording_id].append((start[hypothesis.segment_id], hypothesis.text))
+        recognized[hypothesis.system][hypothesis.recording_id].append((start[hypothesis.segment_id], hypothesis.text))
     for segment_id, several in by_segment.items():
         names = [hypothesis.system for hypothesis in several]
         words = rover([hypothesis.words for hypothesis in several], CLEAN.rover, names).words
-        heard["ROVER"][several[0].recording_id].append((start[segment_id], text_of(words)))
+        recognized["ROVER"][several[0].recording_id].append((start[segment_id], text_of(words)))
     kept = defaultdict(list)
     for transcript in transcripts:
         kept[transcript.recording_id].append((transcript.start_s, transcript.text))
@@ -83,7 +85,7 @@ def print_word_errors(truth, recordings, segments, hypotheses, transcripts) -> N
     print("| system | WER | 95% over recordings | reference words | substitutions | deletions | insertions |")
     print("|---|---|---|---|---|---|---|")
     for name, keys, texts in (
-        *((name, known, found) for name, found in heard.items()),
+        *((name, known, found) for name, found in recognized.items()),
         (f"what the filters keep ({len(whole)} recordings)", whole, kept),
     ):
         if not keys:
@@ -141,17 +143,17 @@ def print_diarization(folder: Path, recordings, segments) -> None:
 
 def print_languages(truth, recordings, segments, hypotheses) -> None:
     """Print what audio, text and their vote (clean_transcripts' own) make of the language of most of a recording."""
-    heard: dict[str, list[Hypothesis]] = defaultdict(list)
+    by_segment: dict[str, list[Hypothesis]] = defaultdict(list)
     for hypothesis in hypotheses:
-        heard[hypothesis.segment_id].append(hypothesis)
+        by_segment[hypothesis.segment_id].append(hypothesis)
     seconds: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for segment in segments:
-        if segment.segment_id not in heard:
+        if segment.segment_id not in by_segment:
             continue
-        transcript = agree(segment, heard[segment.segment_id], CLEAN)
+        transcript = agree(segment, by_segment[segment.segment_id], CLEAN)
         long_enough = len(transcript.text) >= CLEAN.language.min_text_characters
         detected = {
-            "audio": heard[segment.segment_id][0].language,
+            "audio": by_segment[segment.segment_id][0].language,
             "text": detect_language(transcript.text) if long_enough else UNDETERMINED,
             "vote": transcript.language,
         }

@@ -66,17 +66,17 @@ def _without(url: str, depth: int) -> str:
 def _parameters(query: str, depth: int) -> str:
     """Return a query's parameters without the secret ones, the others with the marks between them as they were."""
     kept: list[str] = []
-    is_first_gone = False
+    is_first_removed = False
     for mark, field in re.findall(r"(^|[&;])([^&;]*)", query):
         if _is_secret(field):
-            is_first_gone = is_first_gone or not kept
+            is_first_removed = is_first_removed or not kept
             continue
         name, equals, value = field.partition("=")
         plain = unquote(value)
         cleaned = _without(plain, depth - 1) if "//" in plain else plain
         if cleaned != plain:
             field = name + equals + quote(cleaned, safe="")
-        kept.append(field if is_first_gone and not kept else mark + field)
+        kept.append(field if is_first_removed and not kept else mark + field)
     return "".join(kept)
 
 

@@ -46,7 +46,7 @@ class Standing:
     def line(self) -> str:
         """Return the progress as one line."""
         text = f"{self.text}, " if self.text else ""
-        return f"{text}{100 * self.share:.0f}%: {duration(self.elapsed_s)} gone, {self.left}"
+        return f"{text}{100 * self.share:.0f}%: {duration(self.elapsed_s)} passed, {self.left}"
 
 
 def standing(share: float, elapsed_s: float, text: str = "", from_share: float = 0.0) -> Standing:

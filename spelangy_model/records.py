@@ -250,7 +250,7 @@ class CheckedChunk:
     accent: str
     spoken_text: Annotated[str, "what the voice was given to read"]
     look: Annotated[int, pa.int32(), "1: among other voices; 2: again, without them"]
-    heard: Annotated[str, "the recognizer's words; empty: it heard none"]
+    recognized: Annotated[str, "the recognizer's words; empty: it found none"]
     word_errors: Annotated[int, "substitutions, deletions and insertions, both texts normalized"]
     words: Annotated[int, "of spoken_text, normalized"]
 
@@ -284,7 +284,7 @@ class Page:
         "warc_metadata, http_link, rel_license, json_ld, meta or creative_commons_link (not marked as the page's own)",
     ] = ""
     robots: Annotated[
-        str, "what robots are told, as in noai, noindex; empty: nothing (spelangy_model/text/rights.py)"
+        str, "what the page asks of robots, as in noai, noindex; empty: nothing (spelangy_model/text/rights.py)"
     ] = ""
 
 
@@ -414,7 +414,7 @@ class Question:
     text_id: Annotated[str, "shared by all recordings of the same question text"]
     cluster_id: Annotated[str, "shared by questions whose answers are not independent; the text_id of a lone one"]
     benchmark: str
-    split: Annotated[str, "what was heard in training: heard_wording, unheard_wording"]
+    split: Annotated[str, "which wordings are in training data: seen_wording, new_wording, ..."]
     question: str
     spoken_text: str
     voice: str
@@ -511,9 +511,9 @@ class PassageScore:
     cluster_id: str
     tokens: Annotated[list[Int32], "of the next sentence; the nats are summed over them"]
     alone: Annotated[list[float], "nothing before it"]
-    spoken: Annotated[list[float], "after the k sentences, heard"]
+    spoken: Annotated[list[float], "after the k sentences, spoken"]
     written: Annotated[list[float], "after the k sentences, read"]
-    swapped: Annotated[list[float], "after k sentences of another talk, heard"]
+    swapped: Annotated[list[float], "after k sentences of another talk, spoken"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,7 @@ TOY_TABLES: dict[str, type] = {"metrics": Metric, "rejects": Reject}
 
 
 class Toys:
-    """A small graph per test, built with a plain loop as the bridge would; `log` is what the stages said."""
+    """A small graph per test, built with a plain loop as the bridge would; `log` is what the stages logged."""
 
     make_stage = staticmethod(make_stage)
     make_contract = staticmethod(make_contract)

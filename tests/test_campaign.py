@@ -49,11 +49,11 @@ def test_a_bad_input_is_a_function_of_its_seed_and_number(modules: Any, tmp_path
     ["audio files", "manifests", "file names", "web archives", "JSON-LD", "LLM replies", "question files"],
 )
 def test_bad_inputs_are_records_or_rejects(modules: Any, kind: str) -> None:
-    told = modules.bad_inputs.KINDS[kind][1](kind, 1, range(20))
-    assert told.failures == []
-    assert told.cases == 20
-    assert told.fates["record"] > 0
-    assert len(told.fates) > 1 or kind == "file names"
+    outcome = modules.bad_inputs.KINDS[kind][1](kind, 1, range(20))
+    assert outcome.failures == []
+    assert outcome.cases == 20
+    assert outcome.fates["record"] > 0
+    assert len(outcome.fates) > 1 or kind == "file names"
 
 
 def test_what_is_lost_or_has_no_reason_is_seen(modules: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_the_report_says_what_the_parts_left(modules: Any, tmp_path: Path) -> No
     rows = [{**vars(track), "asked": 2, "calm_s": 5.0}]
     part = {"seed": 7, "cpus": 2, "load": 3.0, "seconds": 9.0, "rows": rows}
     (tmp_path / "disk.json").write_text(json.dumps(part))
-    told = modules.bad_inputs.Told(cases=10, fates=Counter(record=4, empty=6), failures=["names 3: lost"])
-    (tmp_path / "inputs.json").write_text(json.dumps({**part, "rows": [{"kind": "file names", **vars(told)}]}))
+    outcome = modules.bad_inputs.Outcome(cases=10, fates=Counter(record=4, empty=6), failures=["names 3: lost"])
+    (tmp_path / "inputs.json").write_text(json.dumps({**part, "rows": [{"kind": "file names", **vars(outcome)}]}))
     text = modules.campaign.report(tmp_path)
     assert "2 of 2 over the recipe `tiny`" in text
     assert "| on a disk | power 2 | 0 | 2 of 2 | 1 of 2 |" in text

@@ -175,7 +175,7 @@ SPANISH_VOICE = "em_alex"
 
 
 @dataclass(frozen=True)
-class Said:
+class SpokenSentence:
     """A sentence in its place."""
 
     speaker: str
@@ -237,13 +237,13 @@ class Timeline:
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.clips: list[tuple[int, np.ndarray]] = []
-        self.said: list[Said] = []
+        self.sentences: list[SpokenSentence] = []
         self.stretches: list[dict[str, Any]] = []
         self.cursor_s = MARGIN_S
 
     def say(self, speaker: str, text: str, language: str, samples: np.ndarray, level: float) -> None:
-        if self.said:
-            previous = self.said[-1]
+        if self.sentences:
+            previous = self.sentences[-1]
             changes = previous.speaker != speaker
             low, high = TURN_PAUSE_S if changes else PAUSE_S
             pause_s = float(self.rng.uniform(low, high))
@@ -254,8 +254,10 @@ class Timeline:
         start = round(self.cursor_s * RATE_HZ)
         self.clips.append((start, samples * np.float32(level)))
         self.cursor_s = (start + len(samples)) / RATE_HZ
-        self.said.append(Said(speaker, text, language, round(start / RATE_HZ, 3), round(self.cursor_s, 3)))
-        self.cursor_s = self.said[-1].end_s
+        self.sentences.append(
+            SpokenSentence(speaker, text, language, round(start / RATE_HZ, 3), round(self.cursor_s, 3))
+        )
+        self.cursor_s = self.sentences[-1].end_s
 
     def insert(self, kind: str, samples: np.ndarray) -> None:
         start = round((self.cursor_s + 0.8) * RATE_HZ)
@@ -323,10 +325,10 @@ def record(plan: Plan, number: int, speak: Voice) -> Timeline:
     return timeline
 
 
-def rttm(name: str, said: Iterable[Said]) -> str:
+def rttm(name: str, sentences: Iterable[SpokenSentence]) -> str:
     """Return RTTM lines: a speaker's sentences with pauses below TURN_GAP_S are one turn."""
-    turns: list[Said] = []
-    for sentence in said:
+    turns: list[SpokenSentence] = []
+    for sentence in sentences:
         last = turns[-1] if turns else None
         if last and last.speaker == sentence.speaker and sentence.start_s - last.end_s < TURN_GAP_S:
             turns[-1] = replace(last, end_s=sentence.end_s)
@@ -390,10 +392,10 @@ def make_audio(root: Path, speak: Voice) -> None:
         serial = int(stable_hash("serial", plan.name)[:8], 16)
         truth = {"status": "unique", "duration_s": round(len(samples) / RATE_HZ, 3), "copy_of": ""}
         files[plan.snapshot, plan.name] = opus_bytes(samples, serial), truth
-        sentences += [{"recording": plan.name, **asdict(said)} for said in timeline.said]
+        sentences += [{"recording": plan.name, **asdict(one)} for one in timeline.sentences]
         stretches += [{"recording": plan.name, **stretch} for stretch in timeline.stretches]
-        (root / "truth" / "rttm" / f"{plan.name}.rttm").write_text(rttm(plan.name, timeline.said))
-        print(f"{plan.name}: {truth['duration_s']} s, {len(timeline.said)} sentences")
+        (root / "truth" / "rttm" / f"{plan.name}.rttm").write_text(rttm(plan.name, timeline.sentences))
+        print(f"{plan.name}: {truth['duration_s']} s, {len(timeline.sentences)} sentences")
     snapshot, name, original = REPOST
     content, truth = files[snapshot, original]
     files[snapshot, name] = content, {**truth, "status": "duplicate", "copy_of": original}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore
 
-# What a person mends outside of the program: no traceback makes it clearer.
+# What a person fixes outside of the program: no traceback makes it clearer.
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
 _MISTAKES = {  # by name: none of their modules is imported for `--help`
     *("RecipeError", "GraphError", "StoreError", "InputError", "PreflightError", "SettingsError", "LeaseError"),
@@ -68,9 +68,9 @@ def _run(arguments: list[str] | None) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except Exception as error:
-        said = getattr(error, "format_message", None)  # of what typer refuses, whose base class is not public
-        if said is not None:
-            print(f"spelangy: {' '.join(said().split())}; see `spelangy --help`", file=sys.stderr)
+        message = getattr(error, "format_message", None)  # of what typer refuses, whose base class is not public
+        if message is not None:
+            print(f"spelangy: {' '.join(message().split())}; see `spelangy --help`", file=sys.stderr)
             return 2
         if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("spelangy"):
             from spelangy_model.extras import cure

@@ -285,8 +285,8 @@ def _build(
     if force:
         identity = replace(identity, build_key=_unbuilt(store, address, identity.build_key))
     artifact = None if force else committed(store, name, identity.stage, identity.build_key)
-    if artifact is not None and (gone := store.missing_files(artifact)):
-        reason = f"{len(gone)} of its files are not there or not whole, {gone[0]} first"
+    if artifact is not None and (missing := store.missing_files(artifact)):
+        reason = f"{len(missing)} of its files are not there or not whole, {missing[0]} first"
         log(f"{name} version {identity.build_key} is set aside: {reason}; {store.set_aside(artifact, reason)}")
         artifact = None
     cached = artifact is not None

@@ -130,8 +130,8 @@ def _compared(
         if latest is not None:
             return _stale(latest.manifest, wanted)
         return "missing", _why_missing(store, name, wanted.identity), ("missing",)
-    if gone := store.missing_files(built):
-        why = f"built, but {len(gone)} of its files are not there or not whole, {gone[0]} first"
+    if missing := store.missing_files(built):
+        why = f"built, but {len(missing)} of its files are not there or not whole, {missing[0]} first"
         return "missing", why, ("missing",)
     verdict = store.standing_verdict(name, built, node.contract_fingerprint)
     if verdict is None:

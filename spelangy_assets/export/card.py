@@ -1,6 +1,6 @@
 """The cards of an export: README.md with the metadata block that the Hub reads, written from manifests and rows.
 
-Put here: what a card says, and its metadata. Do not put here: gathering it (facts.py, models.py). What stands in data
+Put here: what a card says, and its metadata. Do not put here: gathering it (facts.py, models.py). What is in data
 (titles, speakers, licences) is text on a card and never acts (report/markdown.py). Source of the fields: the Hub's
 specifications of dataset and model cards.
 """
@@ -175,7 +175,7 @@ print(ask([{"role": "user", "content": "Where does velvet come from?"}])[0]["gen
 It continues the text that begins an answer (`answer_format.json`), up to the end of a line or 32 tokens; the first
 sentence is the answer. Servers with the API of OpenAI take the same message. One that reads no `suppress_tokens` of
 `generation_config.json` must forbid speech codes."""
-_HEAR = """Spoken questions need SpeLangy, which turns sound into codes: `spelangy ask ./FOLDER question.wav`, or
+_SPOKEN = """Spoken questions need SpeLangy, which turns sound into codes: `spelangy ask ./FOLDER question.wav`, or
 
 ```python
 from pathlib import Path
@@ -190,7 +190,7 @@ message = {"role": "user", "content": model.as_message(sound)}  # for any server
 
 
 def _loading(served: bool, takes_speech: bool) -> list[str]:
-    return [_ASK, *([_HEAR] if takes_speech else [])] if served else [_LOAD]
+    return [_ASK, *([_SPOKEN] if takes_speech else [])] if served else [_LOAD]
 
 
 def front_matter(metadata: Mapping[str, Any]) -> str:

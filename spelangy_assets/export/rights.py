@@ -46,10 +46,10 @@ def judge(licence: str) -> str:
 
 def check_takedowns(sources: Iterable[SourceRow], taken_down: Forgotten) -> None:
     """Raise ValueError if sources were taken down; it names some of them."""
-    gone = [one.url or one.content_hash for one in sources if taken_down.holds(one.url, one.content_hash)]
-    if gone:
+    taken = [one.url or one.content_hash for one in sources if taken_down.holds(one.url, one.content_hash)]
+    if taken:
         raise ValueError(
-            f"{len(gone)} of its sources were taken down ({_some(gone)}): run the recipe again, which leaves them out"
+            f"{len(taken)} of its sources were taken down ({_some(taken)}): run the recipe again, which leaves them out"
         )
 
 

@@ -136,12 +136,12 @@ def _run(cluster: Cluster, job: Job, record: Path, log: Callable[[str], None]) -
         attempt += 1
         number = _submit(cluster, job, attempt, left)
         log(f"submitted job {number} ({job.name}): {len(left)} of {job.tasks} tasks, log {job.log(attempt, left[0])}")
-        said = ""
+        logged = ""
         while waiting := _after_a_poll(cluster, job, record):
             _check(job, attempt, number, set(left) - {task for task, _ in waiting})
-            if (text := _counted(waiting)) != said:
+            if (text := _counted(waiting)) != logged:
                 log(f"{job.name}: {text}")
-                said = text
+                logged = text
         ended = _results(cluster, job, attempt, left)
         _check(job, attempt, number, left)
         left = [task for task, status in ended.items() if status != 0]
@@ -260,8 +260,8 @@ def _abandoned(cluster: Cluster) -> list[Path]:
     for record in sorted((cluster.jobs / _RECORDS).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError):
             facts, age_s = json.loads(record.read_text()), time.time() - record.stat().st_mtime
-            gone = facts["host"] == platform.node() and not is_alive(facts["process"])
-            if gone or age_s > _FORGOTTEN_AFTER_S + 10 * cluster.poll_s:
+            orphaned = facts["host"] == platform.node() and not is_alive(facts["process"])
+            if orphaned or age_s > _FORGOTTEN_AFTER_S + 10 * cluster.poll_s:
                 found.append(record)
     return found
 

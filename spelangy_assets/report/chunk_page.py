@@ -75,7 +75,7 @@ def write_chunk_page(
     by_segment = _group(hypotheses, lambda item: item.segment_id)
     turns = _group(segments, lambda item: item.recording_id)
     agreed = _group(transcripts, lambda item: item.recording_id)
-    gone = _group(dropped, lambda item: item.recording_id)
+    dropped_of = _group(dropped, lambda item: item.recording_id)
     cut = {name: _group(items, lambda item: item.source_id) for name, items in chunks.items()}
     views = [
         _recording_view(
@@ -83,7 +83,7 @@ def write_chunk_page(
             turns[recording.recording_id],
             by_segment,
             agreed[recording.recording_id],
-            gone[recording.recording_id],
+            dropped_of[recording.recording_id],
             {name: items[recording.recording_id] for name, items in cut.items()},
             budget,
             limits,
@@ -305,7 +305,7 @@ def _slot_view(vote: Vote) -> dict[str, Any]:
     candidates = [_bare(candidate) for candidate in vote.candidates]
     agreeing = candidates.count(_bare(vote.winner))
     if not vote.winner:
-        css = "gone"
+        css = "outvoted"
     elif agreeing == len(candidates):
         css = "all"
     else:
@@ -337,7 +337,7 @@ def _strips(
     limit: int,
 ) -> list[dict[str, Any]]:
     """Return the timeline cut into strips of a minute, so that it can be read on a narrow screen."""
-    gone = {item.segment_id: item for item in dropped}
+    left_out = {item.segment_id: item for item in dropped}
     together = shared_spans(Turn(item.start_s, item.end_s, item.speaker) for item in segments)
     strips = []
     samples = decode_flac(recording.audio.bytes)
@@ -364,13 +364,13 @@ def _strips(
                 segment,
                 start,
                 speakers.index(segment.speaker),
-                css="dropped-bar" if segment.segment_id in gone else "",
+                css="dropped-bar" if segment.segment_id in left_out else "",
                 fill=""
-                if segment.segment_id in gone
+                if segment.segment_id in left_out
                 else f"var(--speaker-{speakers.index(segment.speaker) % _COLOURS})",
                 title=f"{segment.speaker} {clock(segment.start_s)} to {clock(segment.end_s)}"
                 + _together(segment)
-                + (f", dropped: {gone[segment.segment_id].reason}" if segment.segment_id in gone else ""),
+                + (f", dropped: {left_out[segment.segment_id].reason}" if segment.segment_id in left_out else ""),
                 href="",
             )
             for segment in segments

@@ -125,7 +125,7 @@ class ArmWork:
     tokens: float
     loss_tokens: Annotated[float, "tokens that the loss is over"]
     text_tokens: Annotated[float, "tokens of text-only rows"]
-    speech_s: Annotated[float, "speech that was heard, repetitions included"]
+    speech_s: Annotated[float, "speech in the training rows, repetitions included"]
     padding_share: Annotated[float, "of all positions"]
     sources: Annotated[list[str], "token sets of the mix"]
     epochs: Annotated[list[float], "of each source: how often its documents were gone through"]
@@ -230,7 +230,7 @@ def would_take(pair: ArmComparison) -> str:
             f"arm (there are {_seeds(pair)})"
         )
     without = (
-        " if seeds made no difference, which one seed cannot tell"
+        " if seeds made no difference, which one seed cannot show"
         if min(pair.first_seeds, pair.second_seeds) < 2
         else ""
     )

@@ -616,7 +616,7 @@ class _Board:
 
     def tables(self, text_results: Sequence[TextResult] = ()) -> list[dict[str, Any]]:
         runs = [run.name for run in self.runs]
-        splits = "By how far what is heard and what is read lead to different answers, and what text alone reaches"
+        splits = "How different answers to spoken and to written questions are, and what text alone reaches"
         others = [subject for subject, _ in self._values if subject not in self._run_names]
         named = {PRIMARY, TEXT, GAP, *self.columns}
         right = [
@@ -687,8 +687,8 @@ class _Board:
             ),
             self._table(
                 "Held-out talk",
-                "Loss on the next sentence, nats a token, after one, two and three sentences that were heard, after "
-                "the same read, and alone; hearing gain is how much it grows when another talk is heard instead",
+                "Loss on the next sentence, nats a token, after one, two and three spoken sentences, after "
+                "the same in text, and alone; hearing gain is how much it grows when another talk is played instead",
                 runs,
                 talk,
                 flip=True,

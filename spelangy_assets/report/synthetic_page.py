@@ -38,7 +38,7 @@ class SpokenSet:
     dropped: Mapping[str, int]  # "asset: reason" -> records
     rejects: Sequence[Reject] = ()
     voices: Sequence[Metric] = ()  # of its round trip
-    heard: Mapping[str, CheckedChunk] = field(default_factory=dict)
+    checked: Mapping[str, CheckedChunk] = field(default_factory=dict)
     max_word_error_rate: float = 1.0
 
 
@@ -84,7 +84,7 @@ def _set_view(one: SpokenSet, budget: AudioBudget) -> dict[str, Any]:
         "worst": [_rate(metric, one.max_word_error_rate) for metric in worst[:_VOICES_SHOWN]],
         "voices": len(worst),
         "limit": f"{one.max_word_error_rate:g}",
-        "heard": len(one.heard),
+        "checked": len(one.checked),
         "documents": [_document_view(document, one, budget) for document in one.documents],
     }
 
@@ -121,7 +121,7 @@ def _document_view(document: SpokenDocument, one: SpokenSet, budget: AudioBudget
         "span": span,
         "after": after,
         "whole": not before and not after,
-        "chunks": [_chunk_view(chunk, one.heard.get(chunk.chunk_id), budget) for chunk in document.chunks],
+        "chunks": [_chunk_view(chunk, one.checked.get(chunk.chunk_id), budget) for chunk in document.chunks],
     }
 
 
@@ -133,10 +133,10 @@ def _chunk_view(chunk: Chunk, checked: CheckedChunk | None, budget: AudioBudget)
         "audio": budget.embed(chunk),
         "text": chunk.text,
         "spoken": chunk.spoken_text if chunk.spoken_text != chunk.text else "",
-        "heard": "",
+        "recognized": "",
     }
     if checked is not None:
-        view["heard"] = checked.heard or "(nothing)"
+        view["recognized"] = checked.recognized or "(nothing)"
         view["errors"] = f"{checked.word_errors} of {checked.words} words wrong"
         view["right"] = checked.word_errors == 0
     return view

@@ -6,7 +6,7 @@ spoken, stored or trained on. Speech, pages, text corpus and benchmark questions
 a model can have learned the answers: a model of two million parameters knows nothing of the real world.
 
 No fact of the sample world is meant to be true. Each wording has a mark:
-    heard       spoken in training speech (conversations, pages that are read aloud), and written in the text corpus
+    spoken      spoken in training speech (conversations, pages that are read aloud), and written in the text corpus
     text_only   written in the text corpus alone
     evaluation  asked in the benchmark alone
 """

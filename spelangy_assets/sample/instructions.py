@@ -33,7 +33,7 @@ FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 # By split: the use of its questions' wordings, and which wordings of a form it takes.
-_JUDGED: tuple[tuple[str, Use, int], ...] = (("seen_wording", "heard", 0), ("new_wording", "evaluation", 1))
+_JUDGED: tuple[tuple[str, Use, int], ...] = (("seen_wording", "spoken", 0), ("new_wording", "evaluation", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def training_instructions(world: World, seed: int, count: int) -> Iterator[Instr
     for index in range(count):
         rng = stable_rng(seed, "instruction", index)
         fact = pick(rng, facts)
-        question = ask(fact, pick(rng, fact.relation.wordings("questions", "heard", "text_only")))
+        question = ask(fact, pick(rng, fact.relation.wordings("questions", "spoken", "text_only")))
         form = pick(rng, tuple(FORMS))
         yield _instruction(world, fact, "train", question, form, pick(rng, FORMS[form][0]))
 
@@ -93,7 +93,7 @@ def _instruction(world: World, fact: Fact, split: str, question: str, form: str,
     elif form == "one_word":
         answers = (fact.value,)
     else:
-        wordings = fact.relation.wordings("statements", "heard", "text_only")
+        wordings = fact.relation.wordings("statements", "spoken", "text_only")
         answers = tuple(state(fact, one, pronoun) for pronoun in (True, False) for one in wordings)
     text_id = stable_hash("instruction", world.digest, text, *answers)
     return Instruction(text_id, split, form, text, answers, fact.relation.name, fact.entity.name)

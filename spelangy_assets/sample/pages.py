@@ -2,7 +2,7 @@
 
 Put here: HTML of articles, pages of questions and answers, unwanted pages, and the list of a snapshot's pages. Do not
 put here: archives (the sample crawl's own tool writes them) or extraction. Pages state facts in wordings of the mark
-`heard` only, since pages are read aloud. Planted content (questions that are none, refused addresses, foreign
+`spoken` only, since pages are read aloud. Planted content (questions that are none, refused addresses, foreign
 languages, copies) is listed with the page, so that a miner or a filter can be scored against it.
 """
 
@@ -104,7 +104,7 @@ def entry_url(entity: Entity, edition: int) -> str:
 
 
 def article_html(world: World, entity: Entity, seed: int) -> str:
-    """Return an article: infobox, lead, three sections; each fact in two `heard` wordings, then a remark."""
+    """Return an article: infobox, lead, three sections; each fact in two `spoken` wordings, then a remark."""
     rng = stable_rng(seed, "article", entity.name)
     facts = {fact.relation.name: fact for fact in world.facts_of(entity)}
     title = fill(entity.name, "")
@@ -125,10 +125,10 @@ def article_html(world: World, entity: Entity, seed: int) -> str:
 
 
 def entry_page(world: World, entity: Entity, seed: int, edition: int) -> RenderedPage:
-    """Return a short entry about an entity: what it is, then each fact once, in one `heard` wording, and remarks.
+    """Return a short entry about an entity: what it is, then each fact once, in one `spoken` wording, and remarks.
 
     Nothing restates a fact, and half of the facts do not name the entity: what is read has to be understood from what
-    was heard. Editions of an entry have other wordings, order and remarks.
+    was spoken. Editions of an entry have other wordings, order and remarks.
     """
     rng = stable_rng(seed, "entry", entity.name, edition)
     title = fill(entity.name, "")
@@ -137,7 +137,7 @@ def entry_page(world: World, entity: Entity, seed: int, edition: int) -> Rendere
     spare = [remarks[int(position)] for position in rng.permutation(len(remarks))]
     for position in rng.permutation(len(facts)):
         fact = facts[int(position)]
-        wording = pick(rng, fact.relation.wordings("statements", "heard"))
+        wording = pick(rng, fact.relation.wordings("statements", "spoken"))
         sentences.append(state(fact, wording, pronoun=bool(rng.random() < 0.5)))
         if rng.random() < REMARK_SHARE:
             sentences.append(spare.pop())
@@ -155,7 +155,7 @@ def _statements(world: World, entity: Entity) -> list[str]:
 
 
 def _paragraph(world: World, rng: np.random.Generator, fact: Fact) -> str:
-    wordings = fact.relation.wordings("statements", "heard")
+    wordings = fact.relation.wordings("statements", "spoken")
     first, second = (wordings[int(position)] for position in rng.choice(len(wordings), 2, replace=False))
     sentences = [
         state(fact, first),
@@ -178,7 +178,7 @@ def faq_layout(world: World, entity: Entity) -> FaqLayout:
 
 
 def faq_page(world: World, entity: Entity, seed: int) -> RenderedPage:
-    """Return the page of questions about an entity: three `heard` wordings a fact in drawn order, two planted ones.
+    """Return the page of questions about an entity: three `spoken` wordings a fact in drawn order, two planted ones.
 
     Each answer is one sentence of rationale and the answer sentence. Planted questions are among the real ones.
     """

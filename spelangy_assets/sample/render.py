@@ -24,7 +24,11 @@ CONVERSATION_SENTENCES = 16
 TURN_SENTENCES = (1, 4)  # the fewest and the most sentences of a turn
 QUESTIONS_PER_FAQ_FACT = 3
 _SALAD_LENGTHS = (4, 8, 5, 7, 6)  # words of five consecutive random sentences
-_TEXT_USES: tuple[Use, ...] = ("heard", "text_only")
+_TEXT_USES: tuple[Use, ...] = ("spoken", "text_only")
+
+# The distractors of a split are drawn by the name that it first had: with another key, every question would have other
+# options, another id and so another voice.
+_KEY_OF_SPLIT = {"seen_wording": "heard_wording", "text_only_wording": "unheard_wording", "new_wording": "new_wording"}
 
 T = TypeVar("T")
 
@@ -33,8 +37,8 @@ T = TypeVar("T")
 class BenchmarkQuestion:
     """A four-way multiple-choice question, before it is spoken.
 
-    `text_id` identifies question, options and their order. `split` is heard_wording (exactly this sentence is on a page
-    of questions and answers), unheard_wording (its wording occurs in text alone) or new_wording (its wording is in no
+    `text_id` identifies question, options and their order. `split` is seen_wording (exactly this sentence is on a page
+    of questions and answers), text_only_wording (its wording occurs in text alone) or new_wording (its wording is in no
     training data). All options are values of the fact's relation.
     """
 
@@ -70,15 +74,15 @@ def answer_sentence(world: World, fact: Fact) -> str:
 
 def rationale(rng: np.random.Generator, fact: Fact) -> str:
     """Return one sentence from which the answer can be read off."""
-    return state(fact, pick(rng, fact.relation.wordings("rationales", "heard")))
+    return state(fact, pick(rng, fact.relation.wordings("rationales", "spoken")))
 
 
 def faq_questions(world: World, fact: Fact) -> tuple[str, ...]:
-    """Return the questions about a fact that a page of questions and answers holds: 3 of the 5 `heard` wordings.
+    """Return the questions about a fact that a page of questions and answers holds: 3 of the 5 `spoken` wordings.
 
     They rotate with the entity, so that every wording is as frequent as the others.
     """
-    wordings = fact.relation.wordings("questions", "heard")
+    wordings = fact.relation.wordings("questions", "spoken")
     first = world.entities.index(fact.entity)
     return tuple(ask(fact, wordings[(first + step) % len(wordings)]) for step in range(QUESTIONS_PER_FAQ_FACT))
 
@@ -97,7 +101,7 @@ def open_talk(world: World, rng: np.random.Generator, entity: Entity) -> str:
 def conversation(
     world: World, seed: int, index: int, turn_sentences: tuple[int, int] = TURN_SENTENCES
 ) -> list[tuple[str, str]]:
-    """Return a talk of two people: 16 pairs (speaker "A" or "B", sentence) in `heard` wordings.
+    """Return a talk of two people: 16 pairs (speaker "A" or "B", sentence) in `spoken` wordings.
 
     Its domain is drawn by the domains' shares of talk (skewed, as the paper's web speech is), two of the domain's
     entities come up one after the other, and turns are `turn_sentences` long, from the fewest to the most.
@@ -148,7 +152,7 @@ def _talk_about(world: World, rng: np.random.Generator, entity: Entity, length: 
         fact_is_due = len(talk) + len(facts) >= length  # else the facts that are left no longer fit
         if facts and (fact_is_due or rng.random() >= REMARK_SHARE):
             fact = facts.pop()
-            wording = pick(rng, fact.relation.wordings("statements", "heard"))
+            wording = pick(rng, fact.relation.wordings("statements", "spoken"))
             talk.append(state(fact, wording, pronoun=named and bool(rng.random() < PRONOUN_SHARE)))
             named = True
         else:
@@ -158,7 +162,7 @@ def _talk_about(world: World, rng: np.random.Generator, entity: Entity, length: 
 
 
 def text_document(world: World, seed: int, index: int) -> str:
-    """Return a document of the text corpus in `heard` and `text_only` wordings; five facts, no fact twice.
+    """Return a document of the text corpus in `spoken` and `text_only` wordings; five facts, no fact twice.
 
     Half of the documents are about one entity (entity number `index` modulo the entities), in statements and answered
     questions; the other half are answered questions about facts of any entity. A question is followed by its answer
@@ -192,16 +196,16 @@ def benchmark_questions(world: World, seed: int) -> list[BenchmarkQuestion]:
     for fact in world.facts:
         rng = stable_rng(seed, "benchmark", fact.entity.name, fact.relation.name)
         wordings = {
-            "heard_wording": faq_questions(world, fact),
-            "unheard_wording": tuple(ask(fact, text) for text in fact.relation.wordings("questions", "text_only")),
+            "seen_wording": faq_questions(world, fact),
+            "text_only_wording": tuple(ask(fact, text) for text in fact.relation.wordings("questions", "text_only")),
             "new_wording": tuple(ask(fact, text) for text in fact.relation.wordings("questions", "evaluation")),
         }
         asked += [(fact, split, pick(rng, candidates)) for split, candidates in wordings.items()]
     raw = [
         RawQuestion(
-            f"{split}: {fact.entity.name}, {fact.relation.name}", text, (fact.value,), f"{split} {fact.relation.name}"
+            f"{key}: {fact.entity.name}, {fact.relation.name}", text, (fact.value,), f"{key} {fact.relation.name}"
         )
-        for fact, split, text in asked
+        for fact, key, text in ((fact, _KEY_OF_SPLIT[split], text) for fact, split, text in asked)
     ]
     return [
         BenchmarkQuestion(

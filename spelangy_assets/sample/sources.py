@@ -126,7 +126,7 @@ def _questions(world: World, seed: int) -> Iterator[str]:
     for index in count():
         rng = stable_rng(seed, "questions", index)
         fact = pick(rng, world.facts)
-        yield ask(fact, pick(rng, fact.relation.wordings("questions", "heard")))
+        yield ask(fact, pick(rng, fact.relation.wordings("questions", "spoken")))
         yield rationale(rng, fact)
         yield answer_sentence(world, fact)
 

@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from importlib import resources
 from typing import Any, Literal, get_args
 
-Use = Literal["heard", "text_only", "evaluation"]
+Use = Literal["spoken", "text_only", "evaluation"]
 PhrasingKind = Literal["questions", "statements", "rationales"]
 
 _WORD = re.compile(r"[a-z']+")
@@ -164,9 +164,9 @@ def load_world() -> World:
     Raises WorldError when the files contradict each other.
     """
     folder = resources.files("spelangy_assets.sample")
-    facts_bytes = (folder / "facts.json").read_bytes()
-    phrasings_bytes = (folder / "phrasings.json").read_bytes()
-    return parse_world(json.loads(facts_bytes), json.loads(phrasings_bytes), _digest(facts_bytes, phrasings_bytes))
+    facts = (folder / "facts.json").read_text("utf-8")
+    phrasings = (folder / "phrasings.json").read_text("utf-8")
+    return parse_world(json.loads(facts), json.loads(phrasings), _digest(facts, phrasings))
 
 
 def parse_world(facts: Mapping[str, Any], phrasings: Mapping[str, Any], digest: str) -> World:
@@ -225,9 +225,17 @@ def _phrasing(relation: str, kind: str, item: Mapping[str, str]) -> Phrasing:
     return Phrasing(text, use)  # type: ignore[arg-type]
 
 
-def _digest(*contents: bytes) -> str:
+def first_marks(text: str) -> str:
+    """Return a world's JSON with the marks that its wordings had when it was first published.
+
+    A digest is of this text: it is a key of ids and random draws, so every voice would change with the name of a mark.
+    """
+    return text.replace('"use": "spoken"', '"use": "heard"')
+
+
+def _digest(*contents: str) -> str:
     digest = hashlib.sha256()
-    for content in contents:
+    for content in (first_marks(text).encode() for text in contents):
         digest.update(len(content).to_bytes(8, "big"))
         digest.update(content)
     return digest.hexdigest()

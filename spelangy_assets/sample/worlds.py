@@ -2,7 +2,7 @@
 
 Put here: the meaning of a reference, and the making of a larger world. Do not put here: types and lookups (world.py),
 or anything that is rendered. A larger world has the relations and wordings of the sample world, more entities
-(more_names.json) and facts that are drawn anew. No name is made of others: to hear one name teaches nothing of another,
+(more_names.json) and facts that are drawn anew. No name is made of others: one name teaches nothing of another,
 so entities are independent clusters of questions.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from functools import cache
 from importlib import resources
 
-from spelangy_assets.sample.world import Entity, Fact, World, WorldError, load_world
+from spelangy_assets.sample.world import Entity, Fact, World, WorldError, first_marks, load_world
 from spelangy_model.rng import stable_rng
 
 
@@ -78,5 +78,5 @@ def _entities(base: World, more: Mapping[str, Sequence[str]], entities: int, see
 
 
 def _digest(world: World) -> str:
-    contents = asdict(world)
-    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:16]
+    contents = json.dumps(asdict(world), sort_keys=True)
+    return hashlib.sha256(first_marks(contents).encode()).hexdigest()[:16]

@@ -157,21 +157,21 @@ def _odd(odd: Iterable[Odd]) -> list[Item]:
 
 
 def _with_entries(items: list[Item], listing: Listing) -> list[Item]:
-    """Return the items with what manifests say of them, and what manifests name that is not there."""
-    told = []
+    """Return the items with their entries in manifests, and a reject for each name that is not there."""
+    described = []
     for item in items:
         if (wrong := listing.refused.get(item.source_uri)) is not None:
             item = replace(item, reason=item.reason or wrong.reason, detail=item.detail or wrong.error)
-        told.append(replace(item, entry=listing.entries.get(item.source_uri, item.entry)))
+        described.append(replace(item, entry=listing.entries.get(item.source_uri, item.entry)))
     there = {item.source_uri for item in items}
-    told += [
+    described += [
         _refused(name, "missing_file", "a manifest names it, and it is not there")
         for name in listing.entries
         if name not in there
     ]
     lost = there | listing.entries.keys()
-    told += [_bad(line) for name, line in sorted(listing.refused.items()) if name not in lost]
-    return sorted(told, key=lambda item: (item.source_uri not in listing.entries, _sort_key(item.source_uri)))
+    described += [_bad(line) for name, line in sorted(listing.refused.items()) if name not in lost]
+    return sorted(described, key=lambda item: (item.source_uri not in listing.entries, _sort_key(item.source_uri)))
 
 
 def _sort_key(name: str) -> bytes:
@@ -189,7 +189,7 @@ def _is_name(name: str) -> bool:
 def _by_channel(item: Item) -> Iterator[Item]:
     """Yield an item, or one for each channel of which the words are known.
 
-    Channels of which nothing is said beside others of which words are known are rejects: their sound is no recording
+    Channels of which no words are given beside others of which words are known are rejects: their sound is no recording
     without a transcript, since a manifest says what is used of the file.
     """
     entry = item.entry
@@ -197,10 +197,10 @@ def _by_channel(item: Item) -> Iterator[Item]:
         yield item
         return
     plain = replace(entry, by_channel=())
-    ((first, said), *others) = entry.by_channel
+    ((first, utterances), *others) = entry.by_channel
     if first == 0 and not others and not entry.utterances and entry.channels < 2:
         # As far as is known the file has one channel; if it has more, this one is read.
-        yield replace(item, entry=replace(plain, utterances=said), channel=0)
+        yield replace(item, entry=replace(plain, utterances=utterances), channel=0)
         return
     if entry.utterances:
         yield replace(item, entry=plain)
@@ -208,8 +208,8 @@ def _by_channel(item: Item) -> Iterator[Item]:
     for channel in range(max(entry.channels, max(spoken) + 1)):
         uri = f"{item.source_uri}#channel={channel}"
         if channel in spoken:
-            told = replace(plain, utterances=spoken[channel])
-            yield replace(item, source_uri=uri, entry=told, channel=channel, digest=f"{item.digest}-c{channel}")
+            own = replace(plain, utterances=spoken[channel])
+            yield replace(item, source_uri=uri, entry=own, channel=channel, digest=f"{item.digest}-c{channel}")
         elif not entry.utterances:
             yield _refused(
                 uri, "channel_without_text", "a manifest gives the words of other channels of the file alone"
@@ -241,10 +241,10 @@ def _refused(name: str, reason: str, detail: str) -> Item:
 
 
 def _with_turns(files: SnapshotFiles, names: Sequence[str], items: list[Item]) -> list[Item]:
-    """Return the items with the turns that RTTM says of them, without the files that said it."""
+    """Return the items with their turns by RTTM, without the RTTM files."""
     sounds = {item.source_uri: item.entry.rttm for item in items if not item.reason}
     given = read_turns(lambda name: files.read(name, MAX_RTTM_BYTES + 1), names, sounds)
-    told = []
+    described = []
     for item in items:
         if item.source_uri in given.files:
             continue
@@ -253,8 +253,8 @@ def _with_turns(files: SnapshotFiles, names: Sequence[str], items: list[Item]) -
         turns = given.by_recording.get(item.source_uri)
         if turns and not item.entry.is_transcribed:
             item = replace(item, entry=replace(item.entry, utterances=turns))
-        told.append(item)
-    return told + [_bad(line) for line in given.bad.values()]
+        described.append(item)
+    return described + [_bad(line) for line in given.bad.values()]
 
 
 def _bad(line: BadLine) -> Item:
@@ -290,9 +290,9 @@ _TAR_ERRORS = (tarfile.TarError, EOFError, ValueError, OverflowError, IndexError
 
 
 def _members(files: SnapshotFiles, shard: str) -> list[Item]:
-    """Return the members of a tar shard: sound, with what other members say of it, and all else as rejects."""
+    """Return the members of a tar shard: sound, with its text and metadata, and everything else as rejects."""
     sounds: dict[str, Item] = {}
-    told: dict[str, dict[str, bytes | str]] = {}
+    texts: dict[str, dict[str, bytes | str]] = {}
     others: list[Item] = []
     count = held = 0
     try:
@@ -306,8 +306,8 @@ def _members(files: SnapshotFiles, shard: str) -> list[Item]:
                 content = tar.extractfile(member)
                 if content is None:
                     raise tarfile.ReadError(f"{member.name} cannot be read")
-                tells = suffix in (".txt", ".json")
-                if _is_named_as_sound(member.name) or (not tells and looks_like_sound(content.read(HEAD_BYTES))):
+                is_text = suffix in (".txt", ".json")
+                if _is_named_as_sound(member.name) or (not is_text and looks_like_sound(content.read(HEAD_BYTES))):
                     content.seek(0)
                     digest = hashlib.sha256()
                     for piece in _pieces(content, member.size):
@@ -315,15 +315,15 @@ def _members(files: SnapshotFiles, shard: str) -> list[Item]:
                     if name in sounds:
                         others.append(_refused(name, "overwritten", "a later member of the shard has the same name"))
                     sounds[name] = Item(name, shard, Entry(), digest.hexdigest()[:32], member.size, member.offset_data)
-                elif tells:
+                elif is_text:
                     held += member.size
                     if member.size > _TEXT_BYTES or held > _SHARD_TEXT_BYTES:
-                        said: bytes | str = (
+                        text: bytes | str = (
                             f"more than {_TEXT_BYTES} bytes, or {_SHARD_TEXT_BYTES} with those before it"
                         )
                     else:
-                        said = content.read()
-                    told.setdefault(_key(member.name), {})[suffix] = said
+                        text = content.read()
+                    texts.setdefault(_key(member.name), {})[suffix] = text
                 else:
                     others.append(_refused(name, "not_audio", "a member that is neither sound nor its .txt or .json"))
     except PermissionError as error:
@@ -334,11 +334,11 @@ def _members(files: SnapshotFiles, shard: str) -> list[Item]:
     if not count:
         return [_refused(shard, "empty_shard", "a tar file that holds nothing")]
     keys = {name: _key(name.removeprefix(f"{shard}/")) for name in sounds}
-    lonely = [key for key in told if key not in set(keys.values())]
+    lonely = [key for key in texts if key not in set(keys.values())]
     others += [
         _refused(f"{shard}/{key}", "missing_file", "its shard holds text for it, and no sound") for key in lonely
     ]
-    items = [_described(item, told.get(keys[name], {}), others) for name, item in sounds.items()]
+    items = [_described(item, texts.get(keys[name], {}), others) for name, item in sounds.items()]
     return [*items, *others]
 
 
@@ -359,11 +359,11 @@ def _unusable(member: tarfile.TarInfo, suffix: str) -> tuple[str, str] | None:
     return None
 
 
-def _described(item: Item, told: dict[str, bytes | str], others: list[Item]) -> Item:
+def _described(item: Item, texts: dict[str, bytes | str], others: list[Item]) -> Item:
     bad: list[BadLine] = []
     try:
-        text = _said(told, ".txt").strip()
-        row: Any = parse_json(_said(told, ".json")) if ".json" in told else {}
+        text = _text_of(texts, ".txt").strip()
+        row: Any = parse_json(_text_of(texts, ".json")) if ".json" in texts else {}
         if not isinstance(row, dict):
             raise JsonError(f"its .json is a {type(row).__name__}, not an object")
         entry = entry_of(row, item.source_uri, text, bad)
@@ -375,9 +375,9 @@ def _described(item: Item, told: dict[str, bytes | str], others: list[Item]) -> 
     return replace(item, entry=entry)
 
 
-def _said(told: dict[str, bytes | str], suffix: str) -> str:
+def _text_of(texts: dict[str, bytes | str], suffix: str) -> str:
     """Return the text of a member. Raises JsonError when it is no text or too much."""
-    data = told.get(suffix, b"")
+    data = texts.get(suffix, b"")
     if isinstance(data, str):
         raise JsonError(f"its {suffix} is {data}")
     try:

@@ -139,7 +139,7 @@ class LibriHeavy:
 class Emilia:
     """Emilia: WebDataset shards (KEY.mp3 with KEY.json), or JSON Lines whose `wav` names a file beside them.
 
-    CC BY-NC 4.0; what lies below a folder Emilia-YODAS is CC BY 4.0.
+    CC BY-NC 4.0; what is below a folder Emilia-YODAS is CC BY 4.0.
     """
 
     VERSION = "1"
@@ -196,12 +196,12 @@ class Yodas:
 
     @staticmethod
     def _granary(record: Mapping[str, Any]) -> Lines:
-        said, wanted = record.get("source_lang"), record.get("target_lang")
-        if said and wanted and said != wanted:
-            raise ValueError(f"its text is a translation from {said} to {wanted}")
+        spoken, wanted = record.get("source_lang"), record.get("target_lang")
+        if spoken and wanted and spoken != wanted:
+            raise ValueError(f"its text is a translation from {spoken} to {wanted}")
         if "audio_filepath" not in record:
             return [record]
-        return [{**record, "text": record.get("text") or record.get("answer"), "lang": record.get("lang") or said}]
+        return [{**record, "text": record.get("text") or record.get("answer"), "lang": record.get("lang") or spoken}]
 
     def licence(self, name: str) -> str:
         return "CC-BY-3.0"

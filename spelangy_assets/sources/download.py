@@ -60,11 +60,11 @@ def download(
     held, part = shelf.held(name), shelf.part(name)
     if held is not None and held.forgotten:
         raise Failure("forgotten", "it was taken down")
-    said = read_json(part.with_suffix(".json"))
-    if (finished := _finish(shelf, name, part, said)) is not None:
+    state = read_json(part.with_suffix(".json"))
+    if (finished := _finish(shelf, name, part, state)) is not None:
         return finished  # all of it came before a kill
     offset = part.stat().st_size if part.is_file() else 0
-    proof = said.get("proof", "") if offset else ""
+    proof = state.get("proof", "") if offset else ""
     headers = {}
     if proof:
         headers = {"Range": f"bytes={offset}-", "If-Range": proof}
@@ -80,13 +80,13 @@ def download(
             part.unlink()
             raise Failure("cut_off", "the server does not have the rest of the file", "passing")
         if response.status == HTTPStatus.PARTIAL_CONTENT and proof:
-            _check_range(response, offset, said.get("total"), part)
+            _check_range(response, offset, state.get("total"), part)
         elif response.status == HTTPStatus.OK:
             offset = 0
         else:
             raise _refused(response)
         total = _check_head(response, name, offset, limits)
-        said = {
+        state = {
             "proof": _proof(response),
             "total": total,
             "etag": header(response, "etag"),
@@ -95,7 +95,7 @@ def download(
         part.parent.mkdir(parents=True, exist_ok=True)
         if not offset:
             part.unlink(missing_ok=True)
-        write_json(part.with_suffix(".json"), said)
+        write_json(part.with_suffix(".json"), state)
         _take(response, part, offset, name, limits, is_over)
     size = part.stat().st_size if part.is_file() else 0
     if not size:
@@ -103,7 +103,7 @@ def download(
         raise Failure("empty", "the response has no body")
     if total is not None and size != total:
         raise Failure("cut_off", f"{size} of {total} bytes", "passing")
-    finished = _finish(shelf, name, part, {**said, "total": size})
+    finished = _finish(shelf, name, part, {**state, "total": size})
     assert finished is not None
     return finished
 
@@ -141,18 +141,18 @@ def _check_sound(part: Path) -> None:
     raise Failure("not_audio", "neither its name, its media type nor its content is that of audio")
 
 
-def _finish(shelf: Shelf, name: str, part: Path, said: dict[str, Any]) -> Held | None:
+def _finish(shelf: Shelf, name: str, part: Path, state: dict[str, Any]) -> Held | None:
     """Rename a complete partial file to a blob and record it; return None if it is not complete.
 
     Each step leaves what the next one needs, so after a kill between two of them nothing is transferred again.
     """
-    digest, size = said.get("digest", ""), said.get("total")
+    digest, size = state.get("digest", ""), state.get("total")
     if not digest:
         if size is None or not part.is_file() or part.stat().st_size != size:
             return None
         with part.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-        write_json(part.with_suffix(".json"), {**said, "digest": digest})
+        write_json(part.with_suffix(".json"), {**state, "digest": digest})
     blob = shelf.blob(digest)
     if part.is_file():
         blob.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ def _finish(shelf: Shelf, name: str, part: Path, said: dict[str, Any]) -> Held |
     if not blob.is_file():
         part.with_suffix(".json").unlink(missing_ok=True)
         return None
-    held = Held(digest, size or blob.stat().st_size, said.get("etag", ""), said.get("last_modified", ""))
+    held = Held(digest, size or blob.stat().st_size, state.get("etag", ""), state.get("last_modified", ""))
     shelf.keep(name, held)
     part.with_suffix(".json").unlink(missing_ok=True)
     return held

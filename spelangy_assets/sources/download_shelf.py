@@ -64,8 +64,8 @@ class Shelf:
     def forget(self, name: str) -> bool:
         """Delete the bytes that an address gave, even if other addresses gave the same, and never request it again."""
         held = self.held(name)
-        for gone in (self.part(name), self.part(name).with_suffix(".json")):
-            gone.unlink(missing_ok=True)
+        for path in (self.part(name), self.part(name).with_suffix(".json")):
+            path.unlink(missing_ok=True)
         if held is not None and held.digest:
             self.blob(held.digest).unlink(missing_ok=True)
         self.keep(name, Held("", 0, forgotten=True))

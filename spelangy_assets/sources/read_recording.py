@@ -186,7 +186,7 @@ class _Reading:
         if not self.duration_s:
             raise AudioError("empty", "the file holds no sample")
         if not found_sound:
-            raise AudioError("silent", f"nothing can be heard in its {self.duration_s:.1f} s")
+            raise AudioError("silent", f"there is no sound in its {self.duration_s:.1f} s")
         check_duration(self.duration_s, self._rule)
         fitted = fit(self._facts.utterances, self.duration_s)
         self._utterances, self.misfits = fitted.utterances, fitted.misfits

@@ -34,23 +34,23 @@ def find(
 ) -> Iterator[Duplicate]:
     """Yield the duplicates, in order; each names one that is kept.
 
-    `most_alike(number, gone)` returns the number of the earlier one that is most like it, of those that are not gone,
+    `most_alike(number, left_out)` returns the number of the earlier one that is most like it, of those not in it,
     and how alike they are, 0 to 1.
     """
     first_of: dict[str, int] = {}
-    gone: set[int] = set()
+    left_out: set[int] = set()
     for number, one in enumerate(known):
         same = first_of.setdefault(one.source_id, number)
-        if same in gone:
+        if same in left_out:
             same = first_of[one.source_id] = number
         if same != number:
             original, similarity, reason = same, 1.0, "duplicate"
         else:
-            original, similarity = most_alike(number, gone)
+            original, similarity = most_alike(number, left_out)
             reason = "near_duplicate"
         if similarity < min_similarity:
             continue
-        gone.add(number)
+        left_out.add(number)
         yield Duplicate(
             source_id=one.source_id,
             snapshot=one.snapshot,

@@ -32,7 +32,7 @@ from spelangy_model.audio.words import spread, text_of
 from spelangy_model.records import Audio, Chunk, DroppedTranscript, Recording, Segment, Transcript, Utterance
 from spelangy_model.rng import stable_hash
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"chunks": Chunk, "dropped": DroppedTranscript}
 INDEPENDENT_UNITS = True
 _GIVEN = "given"
@@ -168,7 +168,7 @@ def _objection(
     transcript: Transcript, clip: np.ndarray, seen: set[tuple[float, float, str]], config: Config
 ) -> Drop | None:
     if not len(clip) or is_silent(clip):
-        return Drop("silent", f"nothing can be heard in its {len(clip) / SAMPLE_RATE_HZ:.2f} s")
+        return Drop("silent", f"there is no sound in its {len(clip) / SAMPLE_RATE_HZ:.2f} s")
     if (transcript.start_s, transcript.end_s, transcript.text) in seen:
         return Drop("duplicate", "the same words at the same time, by another speaker")
     whole = Segment(

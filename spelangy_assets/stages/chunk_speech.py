@@ -98,15 +98,15 @@ def run(ctx: StageContext, config: Config) -> None:
             kept: dict[str, list[Transcript]] = {}
             for transcript in transcripts.iter_records(Transcript):
                 kept.setdefault(transcript.recording_id, []).append(transcript)
-            gone: dict[str, list[DroppedTranscript]] = {}
+            dropped_of: dict[str, list[DroppedTranscript]] = {}
             for drop in dropped.iter_records(DroppedTranscript):
-                gone.setdefault(drop.recording_id, []).append(drop)
+                dropped_of.setdefault(drop.recording_id, []).append(drop)
             for recording in recordings.iter_records(Recording, batch_rows=1):
                 own = kept.get(recording.recording_id, [])
                 if not own:
                     continue
                 samples = decode_flac(recording.audio.bytes)
-                spans = chunk_recording(samples, own, gone.get(recording.recording_id, []), config.rule)
+                spans = chunk_recording(samples, own, dropped_of.get(recording.recording_id, []), config.rule)
                 out.read(len(own))
                 out.kept(len(own))
                 out.write("chunks", chunks_of(recording, samples, spans))

@@ -23,7 +23,7 @@ from spelangy_model.audio.rover import RoverWeights, rover
 from spelangy_model.audio.words import text_of
 from spelangy_model.records import DroppedTranscript, Hypothesis, Segment, Transcript
 
-VERSION = "5"
+VERSION = "6"
 TABLES: dict[str, type] = {"transcripts": Transcript, "dropped": DroppedTranscript}
 
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from spelangy_model.eval.multiple_choice import PromptScore
     from spelangy_model.tokenizer.vocab import Layout
 
-VERSION = "5"
+VERSION = "6"
 TABLES: dict[str, type] = {"scores": QuestionScore, "gaps": TokenGap, "passages": PassageScore, "metrics": Metric}
 
 SUBJECT = "run"  # of the metrics; the leaderboard knows which run it is

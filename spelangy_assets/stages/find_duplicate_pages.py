@@ -120,6 +120,6 @@ def _candidates(connection: duckdb.DuckDBPyConnection, config: Config) -> dict[i
     return found
 
 
-def _most_alike(alike: dict[int, list[tuple[int, float]]], number: int, gone: set[int]) -> tuple[int, float]:
-    kept = [(earlier, similarity) for earlier, similarity in alike.get(number, []) if earlier not in gone]
+def _most_alike(alike: dict[int, list[tuple[int, float]]], number: int, left_out: set[int]) -> tuple[int, float]:
+    kept = [(earlier, similarity) for earlier, similarity in alike.get(number, []) if earlier not in left_out]
     return max(kept, key=lambda pair: (pair[1], -pair[0]), default=(number, 0.0))

@@ -131,10 +131,10 @@ def _most_alike(
     alike: dict[int, list[tuple[int, int]]],
     config: Config,
     number: int,
-    gone: set[int],
+    left_out: set[int],
 ) -> tuple[int, float]:
     """Return the kept recording that holds most of a recording, and the share that all of them hold together."""
-    kept = [(earlier, distance) for earlier, distance in alike.get(number, []) if earlier not in gone]
+    kept = [(earlier, distance) for earlier, distance in alike.get(number, []) if earlier not in left_out]
     if not kept:
         return number, 0.0
     own = _landmarks(connection, number)

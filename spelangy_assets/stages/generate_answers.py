@@ -129,13 +129,15 @@ def run(ctx: StageContext, config: Config) -> None:
 def _ask_run(ctx: StageContext, config: Config, blocks: Sequence[Sequence[str]]) -> None:
     rows = {row.question_id: row for row in ctx.inputs["questions"].records("questions", Question)}
     place = {question_id: number for number, question_id in enumerate(rows)}
-    heard = [sorted(block, key=place.__getitem__) for block in blocks]
+    speech = [sorted(block, key=place.__getitem__) for block in blocks]
     first: dict[str, str] = {}  # recording of each text: a question is before its perturbed recordings
     for one, row in rows.items():
         first.setdefault(row.text_id, one)
-    texts = [first[text] for text in dict.fromkeys(rows[one].text_id for one in itertools.chain.from_iterable(heard))]
-    read = [texts[start : start + len(heard[0])] for start in range(0, len(texts), len(heard[0]))] if texts else []
-    works = [*(("speech", block) for block in heard), *(("text", block) for block in read)]
+    texts = [
+        first[text_id] for text_id in dict.fromkeys(rows[one].text_id for one in itertools.chain.from_iterable(speech))
+    ]
+    text = [texts[start : start + len(speech[0])] for start in range(0, len(texts), len(speech[0]))] if texts else []
+    works = [*(("speech", block) for block in speech), *(("text", block) for block in text)]
     pending = list(ctx.out.pending(works))
     if not pending:
         return

@@ -34,7 +34,7 @@ from spelangy_model.audio.measures import SourceMeter, measure_signal
 from spelangy_model.audio.parts import PartRule
 from spelangy_model.records import Audio, Fingerprint, Recording, Reject, Utterance
 
-VERSION = "8"
+VERSION = "9"
 TABLES: dict[str, type] = {"recordings": Recording, "rejects": Reject, "fingerprints": Fingerprint}
 INDEPENDENT_UNITS = True
 
@@ -186,8 +186,8 @@ def _read(
     if item.reason:
         raise AudioError(item.reason, item.detail)
     entry = item.entry
-    said = entry.utterances if config.use_transcripts else ()
-    facts = Facts(item.digest, item.source_uri, entry.url, entry.licence, entry.language, said, item.channel)
+    utterances = entry.utterances if config.use_transcripts else ()
+    facts = Facts(item.digest, item.source_uri, entry.url, entry.licence, entry.language, utterances, item.channel)
 
     def leave_out(misfit: Misfit) -> None:
         out.read(1)
@@ -195,7 +195,7 @@ def _read(
         span = f"#t={misfit.utterance.start_s:.3f},{misfit.utterance.end_s:.3f}"
         out.write("rejects", [Reject(item.source_uri + span, item.digest, misfit.reason, misfit.detail)])
 
-    # Its copy and its parts lie in the scratch folder: of a full disk the error says what was read then.
+    # Its copy and its parts are in the scratch folder: the error of a full disk names what was read then.
     with named(item.source_uri), on_disk(files, item, scratch) as path:
         yield from read_recordings(path, facts, config.rule, scratch, out.add, leave_out)
 

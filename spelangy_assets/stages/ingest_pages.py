@@ -30,7 +30,7 @@ from spelangy_model.text.minhash import SignatureRules, minhash
 from spelangy_model.text.urls import UrlRules, refuse_url
 from spelangy_model.text.warc import read_archive
 
-VERSION = "6"
+VERSION = "7"
 TABLES: dict[str, type] = {"pages": Page, "rejects": Reject, "signatures": PageSignature}
 PAGES_A_UNIT = 256  # of files and rendered pages; an archive is a unit of its own
 READ_BYTES = 2**20  # at once: each read of a bucket is a request

@@ -20,7 +20,7 @@ from spelangy_model.audio.perturbations import Perturbation
 from spelangy_model.records import Audio, Question, SpokenQuestion
 from spelangy_model.rng import stable_codes, stable_hash, stable_order
 
-VERSION = "1"
+VERSION = "2"
 TABLES: dict[str, type] = {"questions": SpokenQuestion}
 INDEPENDENT_UNITS = True
 

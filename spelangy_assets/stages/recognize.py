@@ -43,7 +43,7 @@ from spelangy_model.audio.words import spread, text_of
 from spelangy_model.records import Hypothesis, Recording, Segment, Word
 from spelangy_model.text.language import detect_language
 
-VERSION = "5"
+VERSION = "6"
 TABLES: dict[str, type] = {"hypotheses": Hypothesis}
 INDEPENDENT_UNITS = True
 
@@ -256,7 +256,7 @@ def _recognize(
     }
     out.add("windows", len(windows))
     out.add("windows_not_decoded", len(windows) - len(decoded))
-    out.add("hours_heard", sum(len(window.samples) for window in windows) / SAMPLE_RATE_HZ / 3600)
+    out.add("hours_recognized", sum(len(window.samples) for window in windows) / SAMPLE_RATE_HZ / 3600)
     return [
         _hypothesis(segment, system.name, words[system.name].get(segment.segment_id, []), *language[segment.segment_id])
         for turns in group

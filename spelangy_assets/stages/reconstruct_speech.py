@@ -24,7 +24,7 @@ from spelangy_assets.stages.speech_tokenizer import held_out
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
 from spelangy_model.audio.io import decode_flac, encode_flac
-from spelangy_model.audio.round_trip import Sound, hear
+from spelangy_model.audio.round_trip import Sound, transcribe
 from spelangy_model.audio.wer import word_errors
 from spelangy_model.records import Chunk, Metric
 from spelangy_model.rng import stable_hash
@@ -158,7 +158,7 @@ def _pair(model: SpeechTokenizer, system: str, recognizer: Recognizer, chunk: Ch
     wanted = sound_mel(samples, mel.shape[1])
     recognized = []
     for sound in (samples, decoded):
-        (text,) = hear(system, recognizer, [Sound(chunk.chunk_id, sound)])
+        (text,) = transcribe(system, recognizer, [Sound(chunk.chunk_id, sound)])
         recognized.append(Recognized(text, word_errors([chunk.spoken_text], [text]).errors))
     words = word_errors([chunk.spoken_text], [""]).reference_words
     distance = float((mel[: len(wanted)] - wanted).abs().mean())

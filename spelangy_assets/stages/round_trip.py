@@ -33,14 +33,14 @@ from spelangy_assets.stages.speak import STANDS_ALONE
 from spelangy_assets.store.artifacts import Artifact, ShardFile, UnitWriter
 from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
 from spelangy_model.audio.io import decode_flac
-from spelangy_model.audio.round_trip import Sound, hear
+from spelangy_model.audio.round_trip import Sound, transcribe
 from spelangy_model.audio.wer import word_errors
 from spelangy_model.eval.stats import wilson_interval
 from spelangy_model.records import CheckedChunk, Chunk, Metric, RejectedChunk
 from spelangy_model.rng import stable_hash
 
-VERSION = "3"
-TABLES: dict[str, type] = {"metrics": Metric, "heard": CheckedChunk, "rejected": RejectedChunk}
+VERSION = "4"
+TABLES: dict[str, type] = {"metrics": Metric, "checked": CheckedChunk, "rejected": RejectedChunk}
 
 _BLOCK_CHUNKS = 256  # held as sound at once
 
@@ -68,20 +68,21 @@ def contract(config: Config) -> Contract:
     return Contract(
         "round_trip",
         f"""
-        WITH listened AS (SELECT count(*) AS chunks FROM heard), gone AS (SELECT count(*) AS chunks FROM rejected),
+        WITH recognized AS (SELECT count(*) AS chunks FROM checked),
+        dropped AS (SELECT count(*) AS chunks FROM rejected),
         judged AS (SELECT records_in AS chunks FROM counts)
-        SELECT any_value(listened.chunks) AS chunks_heard,
-               CASE WHEN any_value(listened.chunks) = 0 THEN 0
+        SELECT any_value(recognized.chunks) AS chunks_recognized,
+               CASE WHEN any_value(recognized.chunks) = 0 THEN 0
                     ELSE max(low) FILTER (metric = 'voice.word_error_rate') END AS worst_voice_word_error_rate_low,
-               CASE WHEN any_value(listened.chunks) = 0 THEN 0
+               CASE WHEN any_value(recognized.chunks) = 0 THEN 0
                     ELSE max(high) FILTER (metric = 'word_error_rate') END AS word_error_rate_high,
                count(subject) - count(DISTINCT (subject, metric)) FILTER (subject IS NOT NULL) AS duplicate_metrics,
-               any_value(gone.chunks) / greatest(any_value(judged.chunks), 1) AS share_rejected,
+               any_value(dropped.chunks) / greatest(any_value(judged.chunks), 1) AS share_rejected,
                {stat("voices_dropped")} AS voices_dropped
-        FROM listened CROSS JOIN gone CROSS JOIN judged LEFT JOIN metrics ON true
+        FROM recognized CROSS JOIN dropped CROSS JOIN judged LEFT JOIN metrics ON true
         """,
         (
-            Bound("chunks_heard", 1, None, "warn"),
+            Bound("chunks_recognized", 1, None, "warn"),
             Bound("worst_voice_word_error_rate_low", 0, config.max_word_error_rate),
             Bound("word_error_rate_high", 0, config.max_word_error_rate),
             exactly("duplicate_metrics"),
@@ -126,71 +127,71 @@ def run(ctx: StageContext, config: Config) -> None:
         recognizer = recognizer or config.recognizer.load(ctx.execution.cache_dir, ctx.execution.device)
         with ctx.out.unit(unit) as out:
             if shard is None or limit is None:
-                _listen_to_a_sample(ctx, recognizer, config, out)
+                _recognize_sample(ctx, recognizer, config, out)
             else:
-                _listen_to_all(shard, unit, limit, recognizer, config, out)
-        ctx.log(f"listened to {'a sample' if shard is None else f'shard {unit + 1} of {len(works)}'}")
+                _recognize_all(shard, unit, limit, recognizer, config, out)
+        ctx.log(f"recognized {'a sample' if shard is None else f'shard {unit + 1} of {len(works)}'}")
 
 
-def _listen_to_a_sample(ctx: StageContext, recognizer: Recognizer, config: Config, out: UnitWriter) -> None:
+def _recognize_sample(ctx: StageContext, recognizer: Recognizer, config: Config, out: UnitWriter) -> None:
     chunks = ctx.inputs["chunks"]
     order = _order(chunks)
     each, more = divmod(max(config.sample_chunks, len(order)), max(1, len(order)))
     shares = {voice: each + (number < more) for number, voice in enumerate(order)}
     sample = [place for voice, places in order.items() for place in places[: shares[voice]]]
-    first = _listen(recognizer, config, _read(chunks, sample), out)
-    out.add("chunks_heard", len(first))
-    out.write("heard", first)
+    first = _recognize(recognizer, config, _read(chunks, sample), out)
+    out.add("chunks_recognized", len(first))
+    out.write("checked", first)
     deciding = _by(first, lambda chunk: chunk.speaker)
     effect = design_effect(first)
     suspects = [v for v in deciding if _error_rate(v, "", deciding[v], effect).low > config.max_word_error_rate]
     for voice in suspects:
         own = order[voice]
         further = own[shares[voice] :][: config.second_look_chunks] or own[: shares[voice]]
-        alone = [_listen(recognizer, config, [chunk], out, look=2) for chunk in _read(chunks, further)]
+        alone = [_recognize(recognizer, config, [chunk], out, look=2) for chunk in _read(chunks, further)]
         deciding[voice] = [chunk for one in alone for chunk in one]
-        out.write("heard", deciding[voice])
-        out.add("voices_heard_again", 1)
-        ctx.log(f"listened to {voice} again: {len(further)} chunks")
+        out.write("checked", deciding[voice])
+        out.add("voices_recognized_again", 1)
+        ctx.log(f"recognized {voice} again: {len(further)} chunks")
     effect = design_effect([chunk for checked in deciding.values() for chunk in checked])
     bad = [v for v in suspects if _error_rate(v, "", deciding[v], effect).low > config.max_word_error_rate]
-    gone = {voice: deciding.pop(voice) for voice in bad}
-    rejected = _chunks_of(chunks, gone, config.max_word_error_rate)
+    dropped = {voice: deciding.pop(voice) for voice in bad}
+    rejected = _chunks_of(chunks, dropped, config.max_word_error_rate)
     out.read(sum(len(places) for places in order.values()))
     for chunk in rejected:
         out.drop(chunk.reason)
     out.write("rejected", rejected)
     out.kept(sum(len(places) for places in order.values()) - len(rejected))
-    out.add("voices_dropped", len(gone))
-    understood = [chunk for chunk in first if chunk.speaker not in gone]
+    out.add("voices_dropped", len(dropped))
+    understood = [chunk for chunk in first if chunk.speaker not in dropped]
     out.write("metrics", _metrics(understood, deciding, effect))
-    out.write("metrics", [_error_rate(v, "dropped_voice.word_error_rate", gone[v], effect) for v in sorted(gone)])
+    out.write("metrics", [_error_rate(v, "dropped_voice.word_error_rate", dropped[v], effect) for v in sorted(dropped)])
 
 
-def _chunks_of(chunks: Artifact, gone: Mapping[str, Sequence[CheckedChunk]], limit: float) -> list[RejectedChunk]:
+def _chunks_of(chunks: Artifact, dropped: Mapping[str, Sequence[CheckedChunk]], limit: float) -> list[RejectedChunk]:
     """Return every chunk of the dropped voices; reads no sound. A voice speaks whole documents, so none is cut."""
-    if not gone:
+    if not dropped:
         return []
-    rates = {voice: sum(c.word_errors for c in own) / sum(c.words for c in own) for voice, own in gone.items()}
+    rates = {voice: sum(c.word_errors for c in own) / sum(c.words for c in own) for voice, own in dropped.items()}
     rejected = []
     for shard in chunks.shards("chunks"):
         columns = shard.table(["chunk_id", "document_id", "speaker"]).to_pydict()
         for chunk_id, document_id, voice in zip(*columns.values(), strict=True):
-            if voice in gone:
+            if voice in dropped:
                 detail = f"word error rate of {voice} {rates[voice]:.2f} > {limit}"
                 rejected.append(RejectedChunk(chunk_id, document_id, "voice_not_understood", detail))
     return rejected
 
 
-def _listen_to_all(
+def _recognize_all(
     shard: ShardFile, unit: int, limit: float, recognizer: Recognizer, config: Config, out: UnitWriter
 ) -> None:
     checked: list[CheckedChunk] = []
     chunks = shard.iter_records(Chunk)
     while block := list(itertools.islice(chunks, _BLOCK_CHUNKS)):
-        for chunk, first in zip(block, _listen(recognizer, config, block, out), strict=True):
+        for chunk, first in zip(block, _recognize(recognizer, config, block, out), strict=True):
             alone = _rate(first) > limit
-            checked += _listen(recognizer, config, [chunk], out, look=2) if alone else [first]
+            checked += _recognize(recognizer, config, [chunk], out, look=2) if alone else [first]
     rejected: list[RejectedChunk] = []
     for _, document in itertools.groupby(checked, key=lambda chunk: chunk.document_id):
         members = list(document)
@@ -202,10 +203,10 @@ def _listen_to_all(
     for chunk in rejected:
         out.drop(chunk.reason)
     out.read(len(checked))
-    out.write("heard", checked)
+    out.write("checked", checked)
     out.write("rejected", rejected)
     out.kept(len(checked) - len(rejected))
-    out.add("chunks_heard", len(checked))
+    out.add("chunks_recognized", len(checked))
     voices = _by(checked, lambda chunk: chunk.speaker)
     out.write("metrics", _metrics(checked, voices, design_effect(checked), f" shard {unit}"))
 
@@ -230,12 +231,12 @@ def _read(chunks: Artifact, places: Sequence[tuple[int, str]]) -> list[Chunk]:
     return [found[chunk_id] for _, chunk_id in places]
 
 
-def _listen(
+def _recognize(
     recognizer: Recognizer, config: Config, chunks: Sequence[Chunk], out: UnitWriter, look: int = 1
 ) -> list[CheckedChunk]:
     sounds = [Sound(chunk.chunk_id, decode_flac(chunk.audio.bytes)) for chunk in chunks]
-    texts = hear(config.recognizer.name, recognizer, sounds)
-    out.add("hours_heard", sum(chunk.duration_s for chunk in chunks) / 3600)
+    texts = transcribe(config.recognizer.name, recognizer, sounds)
+    out.add("hours_recognized", sum(chunk.duration_s for chunk in chunks) / 3600)
     checked = []
     for chunk, text in zip(chunks, texts, strict=True):
         errors = word_errors([chunk.spoken_text], [text])
@@ -248,7 +249,7 @@ def _listen(
                 accent=chunk.accent,
                 spoken_text=chunk.spoken_text,
                 look=look,
-                heard=text,
+                recognized=text,
                 word_errors=errors.errors,
                 words=errors.reference_words,
             )

@@ -4,7 +4,7 @@ Put here: which questions are asked, and rows and metrics of the answers. Do not
 (spelangy_model/eval/systems.py) or scoring of runs (stages/evaluate.py, whose metrics these are).
 
 Inputs: `questions` (SpokenQuestion), and `base_lm` for a system that works on a text LM. Output: scores(QuestionScore),
-metrics(Metric) as of a run, without gaps, and heard(TranscribedQuestion), the transcript that a system made before it
+metrics(Metric) as of a run, without gaps, and transcripts(TranscribedQuestion), what a system wrote down before it
 answered, with asr.word_error_rate among the metrics.
 """
 
@@ -25,7 +25,7 @@ from spelangy_model.eval.systems import Answered, AnsweringSystem, Asked, System
 from spelangy_model.records import Int32, Metric, QuestionScore, SpokenQuestion
 from spelangy_model.rng import stable_hash
 
-VERSION = "5"
+VERSION = "6"
 SUBJECT = "system"  # of the metrics; the leaderboard knows which system it is
 _AT_ONCE = 256  # questions held as sound
 
@@ -36,12 +36,12 @@ class TranscribedQuestion:
 
     question_id: str
     spoken_text: str
-    heard: str
+    transcript: str
     word_errors: Annotated[Int32, "against the spoken text, both as Whisper's normalizer writes them"]
     words: Annotated[Int32, "of the spoken text, normalized"]
 
 
-TABLES: dict[str, type] = {"scores": QuestionScore, "metrics": Metric, "heard": TranscribedQuestion}
+TABLES: dict[str, type] = {"scores": QuestionScore, "metrics": Metric, "transcripts": TranscribedQuestion}
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ def run(ctx: StageContext, config: Config) -> None:
                 )
                 scores += [_score(config, row, answer) for row, answer in zip(block, answers, strict=True)]
                 transcripts += [
-                    _transcribed(row, answer.heard)
+                    _transcribed(row, answer.transcript)
                     for row, answer in zip(block, answers, strict=True)
-                    if answer.heard is not None
+                    if answer.transcript is not None
                 ]
                 voices |= {row.question_id: row.voice for row in block}
                 clusters |= {row.question_id: row.cluster_id for row in block}
@@ -130,7 +130,7 @@ def run(ctx: StageContext, config: Config) -> None:
             out.read(len(scores))
             out.kept(len(scores))
             out.write("scores", scores)
-            out.write("heard", transcripts)
+            out.write("transcripts", transcripts)
             metrics = [*summarize(scores, [], voices, SUBJECT), *_errors(SUBJECT, transcripts, clusters)]
             out.write("metrics", metrics)
         for metric in metrics:

@@ -41,7 +41,7 @@ from spelangy_model.records import Audio, SpokenQuestion
 from spelangy_model.rng import stable_hash
 from spelangy_model.text.spoken import spoken_form
 
-VERSION = "6"
+VERSION = "7"
 TABLES: dict[str, type] = {"questions": SpokenQuestion}
 FOLDER_VARIABLE = "SPELANGY_BENCHMARKS"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*")

@@ -26,7 +26,7 @@ from spelangy_model.records import (
     Transcript,
 )
 
-VERSION = "4"
+VERSION = "5"
 TABLES: dict[str, type] = {}
 PAGE = "chunk_page.html"
 

@@ -127,7 +127,7 @@ def _answers(ctx: StageContext, scores: str, generated: str) -> dict[str, Answer
     """Return the answers to spoken questions of one that was asked, by question."""
     artifact = ctx.inputs[scores]
     rows = (row for row in artifact.records("scores", QuestionScore) if row.modality == "speech")
-    transcripts = {row.question_id: row.heard for row in artifact.records("heard", TranscribedQuestion)}
+    transcripts = {row.question_id: row.transcript for row in artifact.records("transcripts", TranscribedQuestion)}
     words: dict[str, str] = {}
     if generated in ctx.inputs:
         written = ctx.inputs[generated].records("answers", GeneratedAnswer)

@@ -27,7 +27,7 @@ from spelangy_assets.store.artifacts import Artifact
 from spelangy_model.records import CheckedChunk, Chunk, Metric, Page, Reject, Script
 from spelangy_model.rng import stable_hash
 
-VERSION = "5"
+VERSION = "6"
 READS_MANIFESTS = True
 TABLES: dict[str, type] = {"metrics": Metric}
 PAGE = "synthetic_page.html"
@@ -108,7 +108,7 @@ def _gather(ctx: StageContext, config: Config) -> SpokenSet:
         },
         rejects=list(itertools.islice(speech.records("rejects", Reject), config.rejects)),
         voices=list(trip.records("metrics", Metric)),
-        heard={chunk.chunk_id: chunk for chunk in trip.records("heard", CheckedChunk)},
+        checked={chunk.chunk_id: chunk for chunk in trip.records("checked", CheckedChunk)},
         max_word_error_rate=trip.manifest.config["max_word_error_rate"],
     )
 
@@ -166,7 +166,7 @@ def _accounts(pages: Artifact, scripts: Artifact, speech: Artifact, trip: Artifa
         "seconds_per_chunk": 3600 * hours / spoken.records_kept if spoken.records_kept else math.nan,
         "words_per_minute": words / (60 * hours) if hours else math.nan,
         "seconds_per_page": 3600 * hours / whole if whole else math.nan,
-        "chunks_heard_again": recognized.stats.get("chunks_heard", 0.0),
+        "chunks_recognized": recognized.stats.get("chunks_recognized", 0.0),
         **{stat: amount for stat, amount in written.stats.items() if stat.startswith(("model_", "facts", "sentences"))},
         **{stat: amount for stat, amount in written.stats.items() if stat == "scripts_in_text"},
     }

@@ -144,7 +144,7 @@ GROUP BY ROLLUP (stage) ORDER BY cpu_seconds DESC
 
 # What is published now, stage by stage: how much audio a processor hour yields, and what was dropped.
 THROUGHPUT_SQL = """
-WITH hours AS (SELECT id, max(amount) AS hours FROM stats WHERE stat IN ('hours_in', 'hours_heard', 'hours_kept')
+WITH hours AS (SELECT id, max(amount) AS hours FROM stats WHERE stat IN ('hours_in', 'hours_recognized', 'hours_kept')
                GROUP BY id),
 dropped AS (SELECT id, sum(records) AS records FROM drops GROUP BY id)
 SELECT stage, count(*) AS versions, sum(cpu_seconds) AS cpu_seconds, sum(hours) AS audio_hours,

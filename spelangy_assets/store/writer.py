@@ -437,9 +437,9 @@ class ArtifactWriter:
         receipts = [self._receipts[unit] for unit in units]
         shards = [shard for receipt in receipts for shard in receipt.shards]
         attachments = [shard for receipt in receipts for shard in receipt.attachments]
-        if gone := missing_files(self._files, self.path, shards + attachments):
+        if lost := missing_files(self._files, self.path, shards + attachments):
             raise StoreError(
-                f"{self._address}: {len(gone)} files that this build wrote are not there any more, {gone[0]} first; "
+                f"{self._address}: {len(lost)} files that this build wrote are not there any more, {lost[0]} first; "
                 "run it again: it makes them anew and keeps the rest"
             )
         identity = self._identity

@@ -133,7 +133,7 @@ def _silence(transcript: Transcript, segment: Segment, limits: FilterLimits) -> 
     words = [word for word in transcript.words if normalized(word.text)]
     silent = sum(not any(s.start_s <= word.end_s and word.start_s <= s.end_s for s in segment.sound) for word in words)
     if silent > limits.max_silent_word_share * len(words):
-        return Drop("text_on_silence", f"{silent} of {len(words)} words where nothing is heard")
+        return Drop("text_on_silence", f"{silent} of {len(words)} words where there is no sound")
     return None
 
 

@@ -27,7 +27,7 @@ class Sound:
     samples: npt.NDArray[np.float32]
 
 
-def hear(system: str, recognizer: Recognizer, sounds: Sequence[Sound], language: str = "en") -> list[str]:
+def transcribe(system: str, recognizer: Recognizer, sounds: Sequence[Sound], language: str = "en") -> list[str]:
     """Return the transcript of each sound; an empty text where the recognizer finds no words.
 
     Sounds are put one after the other with a pause between, as turns of one recording, because a recognizer

@@ -167,7 +167,7 @@ def forbid() -> bool:
 
 def main() -> None:
     memory_bytes, cpu_s, what = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    told = os.dup(1)
+    reports = os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (1, 2):
         os.dup2(nothing, descriptor)
@@ -181,11 +181,11 @@ def main() -> None:
         (resource.RLIMIT_CPU, cpu_s),
     ):
         resource.setrlimit(limit, (amount, amount))
-    os.write(told, b"confined\n" if forbid() else b"limited\n")
+    os.write(reports, b"confined\n" if forbid() else b"limited\n")
     if what == "probe":
         return
     exec(compile(given["program"], "<generated>", "exec"), {"__name__": "__main__"})
-    os.write(told, given["nonce"].encode())
+    os.write(reports, given["nonce"].encode())
 
 
 if __name__ == "__main__":

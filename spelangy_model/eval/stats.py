@@ -363,7 +363,7 @@ def rank_correlation(
     `first` and `second` hold for each arm its values (seeds, items) on two sets of items, by whose means it is ranked;
     ties share their rank. Each resample draws clusters of both sets, independently, and a seed of each arm where it has
     several: the interval is for questions like these and these arms, not for other arms. Ranks of which one side is all
-    tied correlate by 0. Ends are NaN with fewer than three arms, whose two orders an interval cannot tell apart, or a
+    tied correlate by 0. Ends are NaN with fewer than three arms, whose two orders an interval cannot distinguish, or a
     single cluster. Deterministic in (seed, keys). Raises ValueError for sets of unlike arms.
     """
     if len(first) != len(second):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spelangy_model.audio.asr import AsrError, AsrSystem, Recognizer
-from spelangy_model.audio.round_trip import Sound, hear
+from spelangy_model.audio.round_trip import Sound, transcribe
 
 if TYPE_CHECKING:
     from spelangy_model.eval.generate import GeneratedText
@@ -40,7 +40,7 @@ class Answered:
     """The scores of the options, and the system's transcript; None for a system without one."""
 
     scores: OptionScores
-    heard: str | None = None
+    transcript: str | None = None
 
 
 class LoadedSystem(Protocol):
@@ -116,7 +116,7 @@ class _LoadedCascade:
         from spelangy_model.eval.multiple_choice import score_prompts
         from spelangy_model.eval.prompts import text_prompt
 
-        transcripts = self._hear(asked)
+        transcripts = self._transcribe(asked)
         prompts = [
             text_prompt(self._layout, self._tokenizer, text, self._cascade.answer_prefix, question.options)
             for text, question in zip(transcripts, asked, strict=True)
@@ -129,9 +129,9 @@ class _LoadedCascade:
         from spelangy_model.eval.prompts import text_prompt
 
         prefix = self._cascade.answer_prefix
-        prompts = [text_prompt(self._layout, self._tokenizer, text, prefix, ()) for text in self._hear(asked)]
+        prompts = [text_prompt(self._layout, self._tokenizer, text, prefix, ()) for text in self._transcribe(asked)]
         return answer_prompts(self._model, self._layout, self._tokenizer, prompts, prefix, max_answer_tokens)
 
-    def _hear(self, asked: Sequence[Asked]) -> list[str]:
+    def _transcribe(self, asked: Sequence[Asked]) -> list[str]:
         sounds = [Sound(question.question_id, question.samples) for question in asked]
-        return hear(self._cascade.recognizer.name, self._recognizer, sounds)
+        return transcribe(self._cascade.recognizer.name, self._recognizer, sounds)

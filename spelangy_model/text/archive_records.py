@@ -208,7 +208,7 @@ class _Window:
         return piece
 
     def begins(self, start: bytes) -> bool:
-        """Tell whether the bytes that follow are these."""
+        """Return whether the bytes that follow are these."""
         while len(self.data) < len(start) and self.more():
             pass
         return self.data.startswith(start)

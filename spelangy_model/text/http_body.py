@@ -51,7 +51,7 @@ class Response:
         return charset_of(self._content_type())
 
     def is_complete(self) -> bool:
-        """Tell whether the stored body has just the stated length, but for line ends behind it."""
+        """Return whether the stored body has just the stated length, but for line ends behind it."""
         stated = next((value for name, value in self.fields if name == "content-length"), "")
         if not re.fullmatch(r"\d{1,18}", stated):
             return False

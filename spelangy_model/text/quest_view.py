@@ -171,7 +171,7 @@ def joined(blocks: Iterable[Block]) -> str:
 
 
 def is_control(element: Element) -> bool:
-    """Tell whether an element opens and closes another one: a button, a tab, a link that leads nowhere."""
+    """Return whether an element opens and closes another one: a button, a tab, a link that leads nowhere."""
     get = element.get
     if element.tag in ("button", "summary") or get("role") in ("button", "tab"):
         return True
@@ -193,13 +193,13 @@ def target_of(element: Element) -> str:
 
 
 def leads_away(element: Element) -> bool:
-    """Tell whether an element is a link to another page."""
+    """Return whether an element is a link to another page."""
     address = (element.get("href") or "#").strip()
     return element.tag == "a" and not address.startswith("#") and not address.lower().startswith("javascript:")
 
 
 def is_hidden(element: Element) -> bool:
-    """Tell whether a page hides an element by markup; what a style sheet hides is not known here."""
+    """Return whether a page hides an element by markup; what a style sheet hides is not known here."""
     if element.get("hidden") is not None or element.get("aria-hidden") == "true":
         return True
     style = element.get("style")
@@ -377,7 +377,7 @@ def _kind_of(owner: Element, root: Element) -> tuple[Kind, int]:
 
 
 def _is_read(table: Element) -> bool:
-    """Tell whether a table is read: one that lays out a page, or one with questions in it."""
+    """Return whether a table is read: one that lays out a page, or one with questions in it."""
     return any(table.find(f".//{tag}") is not None for tag in ("p", "h2", "h3")) or _asks(table)
 
 

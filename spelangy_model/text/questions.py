@@ -421,7 +421,7 @@ def _without_speakers(blocks: list[Block]) -> list[Block]:
 
 
 def _asks(block: Block) -> bool:
-    """Tell whether a block is one question: a heading or a bold line that asks, a control, or a lone question."""
+    """Return whether a block is one question: a heading or a bold line that asks, a control, or a lone question."""
     question = _asked(block.text)
     if block.kind == "gap" or block.cells or not _is_asked(question) or len(question) > 400:
         return False
@@ -639,14 +639,14 @@ _FOLLOWS_UP = re.compile(
 
 
 def _is_one(question: str) -> bool:
-    """Tell whether it is one question, or one with a second that asks on: Did you? If so, why?"""
+    """Return whether it is one question, or one with a second that asks on: Did you? If so, why?"""
     first, _, more = question[:-1].partition("?")
     more = more.strip()
     return not more or (first != "" and "?" not in more and _FOLLOWS_UP.match(f"{more}?") is not None)
 
 
 def _lacks_subject(question: str) -> bool:
-    """Tell whether a pronoun comes before anything that it could mean, as in: What does it eat?"""
+    """Return whether a pronoun comes before anything that it could mean, as in: What does it eat?"""
     if _EXPLETIVE.search(question):
         return False
     if _HE.search(question) and not _NAME.search(question):

@@ -73,7 +73,7 @@ def _captures(stream: BinaryIO, limits: PageLimits) -> Iterator[Capture | Damage
 
 
 def _is_whole_response(record: Record) -> bool:
-    """Tell whether a record of a wrong length holds a response that is as long as its own header states."""
+    """Return whether a record of a wrong length holds a response that is as long as its own header states."""
     is_response = record.get("warc-type").lower() == "response" or record.get("archive-date") != ""
     return is_response and parse_response(record.block).is_complete()
 
@@ -144,7 +144,7 @@ def _metadata_fields(record: Record) -> Fields:
 
 
 def _is_about(record: Record, capture: Capture) -> bool:
-    """Tell whether a metadata record is about a capture: by the ids that it names, or, without any, by the address."""
+    """Return whether a metadata record is about a capture: by the ids that it names, else by the address."""
     named = [record.get(name) for name in ("warc-concurrent-to", "warc-refers-to")]
     if any(named):
         return capture.record_id in {name.strip("<> ") for name in named if name}

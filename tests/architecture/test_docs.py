@@ -137,3 +137,32 @@ def test_documents_are_in_plain_words(path: Path) -> None:
         for match in re.finditer(pattern, line, re.IGNORECASE)
     ]
     assert not found, "\n".join(found)
+
+
+@cache
+def texts_of_code() -> tuple[str, ...]:
+    """Return every string of both packages; a value in an f-string is "..."."""
+    found = []
+    for path in [*PROJECT.glob("spelangy_assets/**/*.py"), *PROJECT.glob("spelangy_model/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else "..." for part in node.values]
+                found.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return tuple(found)
+
+
+def is_in_code(message: str) -> bool:
+    """Return whether a string of the code has the parts of a message between its "...", in their order."""
+    pattern = ".*".join(re.escape(part) for part in message.split("..."))
+    return any(re.search(pattern, text, re.DOTALL) for text in texts_of_code())
+
+
+def test_every_message_of_the_errors_page_is_in_the_code() -> None:
+    page = (PROJECT / "docs" / "errors.md").read_text()
+    messages = re.findall(r"^\| `([^`]+)` \| \S", page, re.MULTILINE)
+    assert all(sum(map(str.isalpha, message)) >= 8 for message in messages)  # else any text has it
+    assert len(messages) == sum(line.startswith("| `") for line in page.splitlines()) >= 35
+    assert not [message for message in messages if not is_in_code(message)]
+    assert not is_in_code("the model ... is on the moon; get it once with: hf download ...")

@@ -29,11 +29,11 @@ def imported_by(module: str, project_dir: Path) -> set[str]:
     """Return the heavy packages that are loaded once a fresh process has imported a module."""
     code = f"import sys, json, {module}; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     environment = {**os.environ, "PYTHONPATH": str(project_dir)}
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, cwd=project_dir
     )
-    assert said.returncode == 0, said.stderr
-    return set(json.loads(said.stdout.splitlines()[-1]))
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def stage_modules() -> list[str]:
@@ -45,9 +45,9 @@ def test_imports_run_downward_only(project_dir: Path):
     lint = Path(sys.executable).with_name("lint-imports")
     if not lint.exists():
         pytest.skip("import-linter is not installed")
-    said = subprocess.run([lint, "--no-cache"], capture_output=True, text=True, check=False, cwd=project_dir)
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "0 broken" in said.stdout
+    done = subprocess.run([lint, "--no-cache"], capture_output=True, text=True, check=False, cwd=project_dir)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
 
 
 @pytest.mark.skipif(
@@ -65,11 +65,11 @@ def test_commands_that_only_read_do_without_dagster(command: str, project_dir: P
         "print([name for name in ('dagster', 'rich') if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(project_dir), "SPELANGY_HOME": str(tmp_path)}
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
     )
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.splitlines()[-1] == "[]"
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_all_stages_load_without_heavy_libraries(project_dir: Path):

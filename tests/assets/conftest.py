@@ -51,7 +51,7 @@ class ToyRecipe:
 
 
 class Bench:
-    """Materializes toy nodes through Dagster; `reports` are what the installation was told."""
+    """Materializes toy nodes through Dagster; `reports` are what the installation reported."""
 
     recipe = ToyRecipe()
 
@@ -59,7 +59,7 @@ class Bench:
         self.settings = Settings.at(home)
         self.instance = instance
         self.reports: list[tuple[str, str | None, Built]] = []
-        self.installation = Installation(self.settings, report=lambda *told: self.reports.append(told))
+        self.installation = Installation(self.settings, report=lambda *report: self.reports.append(report))
         self.store = self.installation.store
 
     def graph(self, *nodes: Node) -> Graph:
@@ -120,7 +120,7 @@ class RunsHere(SyncInMemoryRunLauncher):
 
 
 class Deployment:
-    """An installation as Dagster's daemons see it: schedules that are on, a clock that is told, runs in this process.
+    """An installation as Dagster's daemons see it: schedules that are on, a settable clock, runs in this process.
 
     The daemons' iterations are called as Dagster's tests call them; there is no public way to drive them.
     """
@@ -182,7 +182,7 @@ class Deployment:
         """Return the runs of a job in the order in which they were launched."""
         return list(self.instance.get_runs(dg.RunsFilter(job_name=job, tags=tags), ascending=True))
 
-    def said(self, job: str) -> list[str]:
+    def messages(self, job: str) -> list[str]:
         """Return what the code of a job's last run logged."""
         run = self.runs(job)[-1]
         return [entry.user_message for entry in self.instance.all_logs(run.run_id) if not entry.is_dagster_event]

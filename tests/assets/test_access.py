@@ -141,7 +141,7 @@ def test_each_row_goes_to_one_reader(workers: int, opened: Store, monkeypatch: p
 
 def test_importing_the_package_loads_no_library(project_dir: Path) -> None:
     code = "import spelangy_assets, sys; print([n for n in ('pyarrow', 'numpy', 'duckdb') if n in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=project_dir)
-    assert said.stdout == "[]\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=project_dir)
+    assert done.stdout == "[]\n"
     with pytest.raises(AttributeError, match="has no attribute 'open_shop'"):
         sl.open_shop  # noqa: B018

@@ -72,9 +72,9 @@ def write_chunks(folder: Path) -> int:
             text = word_salad(world, 3, 5 * talk + sentence)
             spoken = synthesizer.speak(text, voices[talk % len(voices)])
             duration = len(spoken) / SAMPLE_RATE_HZ
-            told = {"speaker": f"speaker-{talk}", "lang": "en", "licence": "CC0-1.0"}
+            facts = {"speaker": f"speaker-{talk}", "lang": "en", "licence": "CC0-1.0"}
             target = {"audio_filepath": f"talk-{talk}.flac", "offset": round(offset, 3), "duration": round(duration, 3)}
-            lines.append({**target, "text": text, "url": f"https://talks.example/{talk}", **told})
+            lines.append({**target, "text": text, "url": f"https://talks.example/{talk}", **facts})
             pieces += [spoken, np.zeros(SAMPLE_RATE_HZ // 2, np.float32)]
             offset += duration + 0.5
         soundfile.write(folder / f"talk-{talk}.flac", np.concatenate(pieces), SAMPLE_RATE_HZ)
@@ -103,7 +103,7 @@ def write_model(folder: Path) -> str:
 
 @pytest.mark.slow
 def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = write_chunks(tmp_path / "home" / "snapshots" / "audio" / "elsewhere")
+    written = write_chunks(tmp_path / "home" / "snapshots" / "audio" / "elsewhere")
     digest = write_model(tmp_path / "home" / "checkpoints" / "theirs")
     (tmp_path / "recipes_of_ours.py").write_text(RECIPE.replace("DIGEST", digest))
     monkeypatch.setenv("SPELANGY_HOME", str(tmp_path / "home"))
@@ -120,13 +120,13 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
     assert asset_key("ours", "adopted_chunks") in {spec.key for spec in definitions.resolve_all_asset_specs()}
 
     targets = required_targets(recipe.graph, [("run_adopted", None)])
-    told = io.StringIO()
-    result = materialize(recipe, settings, targets, 1, told)
-    assert result.complete, told.getvalue()
+    output = io.StringIO()
+    result = materialize(recipe, settings, targets, 1, output)
+    assert result.complete, output.getvalue()
 
     store = Installation(settings).store
     chunks = store.resolve(DatasetName("ours", "adopted_chunks", "elsewhere"))
-    assert (chunks.manifest.counts.records_in, chunks.manifest.counts.dropped) == (said, {})
+    assert (chunks.manifest.counts.records_in, chunks.manifest.counts.dropped) == (written, {})
     tokens = store.resolve(DatasetName("ours", "adopted_tokens", "elsewhere"))
     documents = list(tokens.records("documents", TokenDocument))
     assert [len(document.chunks) for document in documents] == [5] * 8
@@ -135,8 +135,8 @@ def test_own_chunks_and_an_own_model_become_a_run(tmp_path: Path, monkeypatch: p
     with connect(store, "ours") as connection:
         identity = published_id(store, DatasetName("ours", "run_adopted"))
         sources = query(connection, SOURCES_SQL, artifact=identity)
-        heard = {row["url"]: row["licence"] for row in sources if row["kind"] == "recording"}
-        assert heard == {f"https://talks.example/{talk}": "CC0-1.0" for talk in range(8)}
+        licences = {row["url"]: row["licence"] for row in sources if row["kind"] == "recording"}
+        assert licences == {f"https://talks.example/{talk}": "CC0-1.0" for talk in range(8)}
         models = query(connection, CHECKPOINTS_SQL, artifact=identity)
         assert {(row["holds"], row["sha256"], row["url"]) for row in models} == {
             (holds, digest, "https://models.example/theirs") for holds in ("language_model", "text_tokenizer")

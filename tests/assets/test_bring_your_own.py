@@ -130,7 +130,7 @@ def test_an_example_is_a_recipe(own: Callable[[str], ModuleType], file: str, nam
     assert len(recipe_named(f"{tmp_path / file}:{name}").graph) > 0
 
 
-def test_the_recognizer_and_the_diarizer_hear_recordings(
+def test_the_recognizer_and_the_diarizer_process_recordings(
     own: Callable[[str], ModuleType], installation: Installation
 ) -> None:
     folder = installation.settings.snapshots / "audio" / "mine"
@@ -141,8 +141,8 @@ def test_the_recognizer_and_the_diarizer_hear_recordings(
     audio = lab.recordings({"mine": lab.Arriving()})
     turns = lab.segments(audio, diarizer=halves.Halves())
     words = made(installation, lab.hypotheses(audio, turns, (ears.LoudSeconds(),)), "mine").artifact
-    said = [row.text for row in words.records("hypotheses", Hypothesis)]
-    assert said == ["word word word word", ""]
+    printed = [row.text for row in words.records("hypotheses", Hypothesis)]
+    assert printed == ["word word word word", ""]
     assert words.manifest.config["systems"][0]["type"] == "LoudSeconds"
     assert words.manifest.outside == {"my_asr": module_digest("my_asr")}
     segments = made(installation, turns, "mine").artifact.records("segments", Segment)
@@ -165,7 +165,7 @@ def test_the_talks_are_fetched(
         assert (row.source_url, row.licence, row.language) == (server.url("/a.wav"), "CC0-1.0", "en")
 
 
-def test_the_voice_speaks_and_a_speech_tokenizer_of_ones_own_hears_it(
+def test_the_voice_speaks_and_your_own_speech_tokenizer_encodes_it(
     own: Callable[[str], ModuleType], installation: Installation, tmp_path: Path
 ) -> None:
     sentences = WorldSentences(world=WORLD, seed=SEED, kind="talk", count=3)
@@ -208,7 +208,7 @@ def test_the_benchmark_gives_questions(own: Callable[[str], ModuleType]) -> None
     assert dropped == {}
 
 
-def test_the_texts_are_read_or_their_absence_is_said(own: Callable[[str], ModuleType], tmp_path: Path) -> None:
+def test_the_texts_are_read_or_their_absence_is_reported(own: Callable[[str], ModuleType], tmp_path: Path) -> None:
     lines = own("my_texts").Lines
     (tmp_path / "corpus.txt").write_text("one\ntwo\n")
     source = lines(str(tmp_path / "corpus.txt"), "0" * 64)
@@ -234,5 +234,5 @@ def test_protocols_are_read_without_heavy_libraries() -> None:
         "spelangy_model.tokenizer.codec, spelangy_model.text.llm; "
         "print([name for name in ('torch', 'transformers', 'TTS', 'openai') if name in sys.modules])"
     )
-    said: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    printed: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == "[]"

@@ -38,9 +38,9 @@ def test_a_value_that_cannot_be_is_named_in_one_line(
         Settings.from_environment({name: value})
     monkeypatch.setenv(name, value)
     assert command_line.main(["status", "sample"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"spelangy: {name} is ")
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"spelangy: {name} is ")
+    assert printed.count("\n") == 1
 
 
 def test_trackers_write_below_the_home_unless_the_environment_says_otherwise(
@@ -58,7 +58,7 @@ def test_trackers_write_below_the_home_unless_the_environment_says_otherwise(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-def test_a_full_or_closed_disk_is_told_in_one_line(
+def test_a_full_or_closed_disk_is_one_line(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def fail(*_: object) -> list[str]:

@@ -83,8 +83,8 @@ def status(code: int, **headers: str) -> Page:
     """Answer with a status and nothing else; `_` in a header's name is a hyphen."""
 
     def page(handler: Handler, asked: Asked) -> None:
-        told = {name.replace("_", "-"): value for name, value in headers.items()}
-        handler.head(asked, code, {**told, "Content-Length": "0"})
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        handler.head(asked, code, {**sent, "Content-Length": "0"})
 
     return page
 
@@ -109,7 +109,7 @@ def body(
 
     def page(handler: Handler, asked: Asked) -> None:
         given = asked.headers
-        told = {
+        sent = {
             **({"ETag": etag} if etag else {}),
             **({"Last-Modified": modified} if modified else {}),
             **(headers or {}),
@@ -118,7 +118,7 @@ def body(
             modified and given.get("if-modified-since") == modified
         )
         if same:
-            handler.head(asked, 304, told)
+            handler.head(asked, 304, sent)
             return
         code, begin = 200, 0
         if ranges and "range" in given and given.get("if-range") in (etag, modified):
@@ -126,9 +126,9 @@ def body(
             if begin >= len(data):
                 handler.head(asked, 416, {"Content-Length": "0"})
                 return
-            told["Content-Range"] = f"bytes {begin}-{len(data) - 1}/{len(data)}"
+            sent["Content-Range"] = f"bytes {begin}-{len(data) - 1}/{len(data)}"
         kinds = {"Content-Type": kind} if kind else {}
-        handler.head(asked, code, {**kinds, **told, "Content-Length": str(len(data) - begin)})
+        handler.head(asked, code, {**kinds, **sent, "Content-Length": str(len(data) - begin)})
         asked.begin = asked.end = begin
         stop = cuts.pop() if cuts else len(data)
         while asked.end < stop:
@@ -190,7 +190,7 @@ def serving(host: str = "127.0.0.2", small_buffers: bool = False) -> Iterator[Fa
 
 
 def closed_port(host: str = "127.0.0.2") -> int:
-    """Return a port at which nobody listens."""
+    """Return a port at which no one listens."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return probe.getsockname()[1]

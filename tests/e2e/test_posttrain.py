@@ -21,9 +21,9 @@ def test_post_training_computes_nothing_of_tiny_again(tiny_home: Path, tmp_path:
     shutil.copytree(tiny_home, home)
     ended = run_command(home, "-m", "spelangy_assets", "run", "posttrain_tiny")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    told = summary(home, "posttrain_tiny")
-    assert told["problems"] == [] and told["failures"] == {} and told["not_run"] == []
-    made = {name for name, row in told["assets"].items() if row["computed"]}
+    result = summary(home, "posttrain_tiny")
+    assert result["problems"] == [] and result["failures"] == {} and result["not_run"] == []
+    made = {name for name, row in result["assets"].items() if row["computed"]}
     assert made == set(recipe_named("posttrain_tiny").datasets) - set(recipe_named("tiny").datasets)
     settings = Settings.at(home)
     board = ArtifactStore(settings.store_uri, settings.cache_dir).resolve(

@@ -25,22 +25,22 @@ FAKE_MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-medi
 
 @pytest.fixture(scope="module")
 def folders(model_folder: Path, project_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two models: one that hears, and the same without its speech tokenizer."""
+    """Two models: one with speech, and the same without its speech tokenizer."""
     place = tmp_path_factory.mktemp("talk")
-    hears = Path(shutil.copytree(model_folder, place / "hears"))
-    shutil.copytree(project_dir / "spelangy_assets" / "tokenizer_checkpoint", hears / "speech_tokenizer")
-    return [hears, Path(shutil.copytree(model_folder, place / "reads"))]
+    speaks = Path(shutil.copytree(model_folder, place / "speaks"))
+    shutil.copytree(project_dir / "spelangy_assets" / "tokenizer_checkpoint", speaks / "speech_tokenizer")
+    return [speaks, Path(shutil.copytree(model_folder, place / "reads"))]
 
 
 @pytest.fixture(scope="module")
 def model(folders: list[Path]) -> AskedModel:
-    return open_model("hears", folders[0], folders[0] / "speech_tokenizer")
+    return open_model("speaks", folders[0], folders[0] / "speech_tokenizer")
 
 
 @pytest.fixture(scope="module")
 def address(folders: list[Path]) -> Iterator[str]:
     server = subprocess.Popen(
-        [sys.executable, "-m", "spelangy_assets", "talk", "./hears", "./reads", "--port", "0"],
+        [sys.executable, "-m", "spelangy_assets", "talk", "./speaks", "./reads", "--port", "0"],
         cwd=folders[0].parent,
         env={**os.environ, "SPELANGY_HOME": str(folders[0].parent / "home")},
         stdout=subprocess.PIPE,
@@ -86,8 +86,8 @@ def test_a_file_is_answered_side_by_side(talk_page, model: AskedModel, tmp_path:
     talk_page.locator("#options").fill("word number 3\nRome")
     talk_page.locator("#file").set_input_files(str(question))
     reply = model.ask(model.read(question), ["word number 3", "Rome"])
-    hears, reads = answers(talk_page)
-    assert hears.removesuffix(" \u2026") == reply.answer.text
+    speaks, reads = answers(talk_page)
+    assert speaks.removesuffix(" \u2026") == reply.answer.text
     assert reads == "./reads has no speech tokenizer beside it: ask it in text"
     shown = talk_page.locator("article").first.locator(".option .number").all_inner_texts()
     shares = np.exp(np.array(reply.options.raw) - np.logaddexp.reduce(reply.options.raw))
@@ -110,8 +110,8 @@ def test_what_is_recorded_in_the_browser_is_answered(talk_page) -> None:
     talk_page.get_by_role("button", name="Stop and ask").wait_for()
     talk_page.wait_for_timeout(1500)
     talk_page.get_by_role("button", name="Stop and ask").click()
-    heard = answers(talk_page)[0]
-    assert heard and "undecodable" not in heard and "silent" not in heard, heard
+    answer = answers(talk_page)[0]
+    assert answer and "undecodable" not in answer and "silent" not in answer, answer
 
 
 def test_a_file_without_sound_is_named_on_the_page(talk_page, tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ KILLS = [
 
 
 def test_every_asset_is_materialized_and_every_blocking_check_passed(tiny_home: Path) -> None:
-    told = summary(tiny_home)
-    assert told["problems"] == [] and told["failures"] == {} and told["not_run"] == []
-    assert set(told["assets"]) == {node.name for node in recipe_named("tiny").graph}
+    result = summary(tiny_home)
+    assert result["problems"] == [] and result["failures"] == {} and result["not_run"] == []
+    assert set(result["assets"]) == {node.name for node in recipe_named("tiny").graph}
 
 
 def test_a_second_run_recomputes_nothing(tiny_home: Path, tmp_path: Path) -> None:

@@ -58,15 +58,15 @@ def test_a_check_says_what_was_expected_and_observed(page, address: str) -> None
     page.goto(f"{address}/assets/tiny/mix_quest?view=checks&checkDetail=contract")
     page.get_by_text("contract", exact=True).first.wait_for()
     page.get_by_text("largest_share_error in [0, 0.005]").first.wait_for()
-    said = page.inner_text("body")
-    assert "blocking asset check" in said and "passed" in said
+    text = page.inner_text("body")
+    assert "blocking asset check" in text and "passed" in text
     screenshot(page, "check")
 
 
-def test_a_materialization_tells_rows_drops_and_versions(page, address: str) -> None:
+def test_a_materialization_shows_rows_drops_and_versions(page, address: str) -> None:
     page.goto(f"{address}/assets/tiny/quest_pairs?view=partitions&partition=2026-02")
     page.get_by_text("records_dropped").first.wait_for()
-    said = page.inner_text("body")
-    assert "needs_context" in said and "rhetorical" in said  # the drop table, by reason
-    assert "build_key" in said
+    text = page.inner_text("body")
+    assert "needs_context" in text and "rhetorical" in text  # the drop table, by reason
+    assert "build_key" in text
     screenshot(page, "materialization")

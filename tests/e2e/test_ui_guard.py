@@ -194,8 +194,8 @@ def test_read_only_shows_and_changes_nothing(tmp_path: Path) -> None:
     furnish(tmp_path)
     with served("ui", ["--read-only"], tmp_path, tmp_path) as address:
         assert ask(address, "query{version}")["data"]["version"]
-        said = ask(address, mutation("x", "things"))["data"]["addDynamicPartition"]["__typename"]
-        assert said == "UnauthorizedError"
+        kind = ask(address, mutation("x", "things"))["data"]["addDynamicPartition"]["__typename"]
+        assert kind == "UnauthorizedError"
         daemons = "query{instance{daemonHealth{allDaemonStatuses{daemonType healthy}}}}"
         for _ in range(60):
             found = ask(address, daemons)["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]

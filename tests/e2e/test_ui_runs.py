@@ -1,6 +1,6 @@
 """The sample from the page, in an installation where nothing was run yet: materialize, look, backfill.
 
-The last snapshot is a page that tries to act in the browser of whoever looks.
+The last snapshot is a page that tries to act in the browser of its reader.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def published(home: Path) -> set[str | None]:
     return {one.name.partition for one in store.published("sample")}
 
 
-def test_an_asset_is_materialized_from_the_page_and_tells_lineage_check_and_drops(
+def test_an_asset_is_materialized_from_the_page_and_shows_lineage_check_and_drops(
     page, address: str, home: Path
 ) -> None:
     assert materialize(page, address, "2026-02").startswith("Launched run")
@@ -100,8 +100,8 @@ def test_an_asset_is_materialized_from_the_page_and_tells_lineage_check_and_drop
 
 
 def test_a_backfill_of_two_snapshots_is_run_from_the_page(page, address: str, home: Path) -> None:
-    said = materialize(page, address, "2026-01", "2026-02")
-    assert said.startswith("Created backfill")
+    message = materialize(page, address, "2026-01", "2026-02")
+    assert message.startswith("Created backfill")
     page.goto(f"{address}/runs?view=backfills")
     page.get_by_text("2 partitions").first.wait_for()
     page.get_by_text(re.compile("^(Success|Completed)$")).first.wait_for(timeout=300_000)

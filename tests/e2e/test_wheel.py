@@ -48,8 +48,8 @@ def run(installed: Path, home: Path, *arguments: str) -> subprocess.CompletedPro
 
 def test_the_wheel_is_what_runs_and_carries_its_licence(installed: Path, tmp_path: Path) -> None:
     code = "import spelangy_assets, spelangy_model; print(spelangy_assets.__file__, spelangy_model.__file__)"
-    said = run(installed, tmp_path, "-c", code)
-    assert all(path.startswith(str(installed)) for path in said.stdout.split()), said.stdout + said.stderr
+    done = run(installed, tmp_path, "-c", code)
+    assert all(path.startswith(str(installed)) for path in done.stdout.split()), done.stdout + done.stderr
     carried = {path.name for path in installed.glob("spelangy-*.dist-info/**/*")}
     assert {"LICENSE", "NOTICE"} <= carried
 
@@ -66,7 +66,7 @@ def test_the_wheel_plans_what_the_checkout_plans(installed: Path, tmp_path: Path
 def test_tiny_from_the_wheel_is_tiny_from_the_checkout(installed: Path, tmp_path: Path, tiny_home: Path) -> None:
     ended = run(installed, tmp_path, "-m", "spelangy_assets", "run", "tiny")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    told = summary(tmp_path)
-    assert told["problems"] == []
-    assert told["failures"] == {}
+    result = summary(tmp_path)
+    assert result["problems"] == []
+    assert result["failures"] == {}
     assert data_versions(tmp_path) == data_versions(tiny_home)

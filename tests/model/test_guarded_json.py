@@ -89,7 +89,7 @@ def test_depth_is_bounded_and_does_not_depend_on_the_stack(depth: int):
             parse_json(text)
 
 
-def test_a_bad_item_of_a_list_is_told_from_a_broken_list():
+def test_a_bad_item_of_a_list_is_distinguished_from_a_broken_list():
     found = rows(b'[{"n": 1}, {"a": 1, "a": 2}, {"n": 2}]')
     assert [(row.value, bool(row.error)) for row in found] == [({"n": 1}, False), (None, True), ({"n": 2}, False)]
     assert not any(row.is_last for row in found)

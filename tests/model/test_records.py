@@ -98,13 +98,13 @@ def test_equal_records_give_equal_bytes_in_another_process():
         "sink = pa.BufferOutputStream(); pq.write_table(to_table(rows, Metric), sink)\n"
         "print(hashlib.sha256(sink.getvalue()).hexdigest())"
     )
-    said = {
+    parsed = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(said) == 1
+    assert len(parsed) == 1
 
 
 def test_descriptions_reach_the_schema_and_the_file():

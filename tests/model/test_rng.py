@@ -54,13 +54,13 @@ def test_the_hash_is_the_seed_of_zero_as_32_digits():
 
 def test_another_process_draws_the_same():
     code = "from spelangy_model.rng import stable_rng; print(stable_rng(3, 'x').integers(2**62))"
-    said = {
+    printed = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
         ).stdout.strip()
         for seed in ("1", "2")
     }
-    assert said == {str(stable_rng(3, "x").integers(2**62))}
+    assert printed == {str(stable_rng(3, "x").integers(2**62))}
 
 
 def test_keys_that_compare_equal_draw_equally():
@@ -150,5 +150,5 @@ def test_every_place_is_equally_likely_and_neighbours_are_not_kept_together():
 
 def test_another_process_orders_the_same():
     code = "from spelangy_model.rng import *; print(stable_order(stable_codes(map(str, range(20))), 3, 'x').tolist())"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert said == str(stable_order(stable_codes(map(str, range(20))), 3, "x").tolist())
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert printed == str(stable_order(stable_codes(map(str, range(20))), 3, "x").tolist())

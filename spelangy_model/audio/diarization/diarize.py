@@ -141,9 +141,9 @@ class EmbeddedDiarizer:
 
     def diarize(self, samples: np.ndarray) -> list[Turn]:
         """See `Diarizer.diarize`."""
-        return turns_of(self.hear(samples), self._spec)
+        return turns_of(self.analyze(samples), self._spec)
 
-    def hear(self, samples: np.ndarray) -> Activity:
+    def analyze(self, samples: np.ndarray) -> Activity:
         """Run the networks over mono float32 samples (n,) at 16 kHz: all of the cost, without the clustering."""
         from spelangy_model.audio.diarization import pyannet
 

@@ -93,9 +93,9 @@ class VadDiarizer:
 
     def diarize(self, samples: np.ndarray) -> list[Turn]:
         """See `Diarizer.diarize`."""
-        return turns_of(self.hear(samples), self._spec)
+        return turns_of(self.analyze(samples), self._spec)
 
-    def hear(self, samples: np.ndarray) -> list[Piece]:
+    def analyze(self, samples: np.ndarray) -> list[Piece]:
         """Find and embed speech in mono float32 samples (n,) at 16 kHz: all of the cost, no decision on speakers."""
         from spelangy_model.audio.diarization.vad import speech_spans
 

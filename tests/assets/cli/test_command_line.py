@@ -104,10 +104,10 @@ def test_a_mistake_is_one_line_that_says_what_it_is_and_status_2(
     arguments: list[str], words: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([argument.format(home) for argument in arguments]) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.count("\n") == 1, said
-    assert "Traceback" not in said
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1, printed
+    assert "Traceback" not in printed
 
 
 def test_every_command_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:

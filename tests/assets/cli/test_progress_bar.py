@@ -62,27 +62,27 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Standing]:
 
 
 def test_the_whole_counts_datasets_by_their_weight_and_those_under_way_by_their_share(drawn: dict[str, Standing]):
-    teller = ProgressPrinter({"cheap": 1, "heavy": 3}, [("cheap", None), ("heavy", None)], Terminal())
-    teller(finished("cheap"))
+    printer = ProgressPrinter({"cheap": 1, "heavy": 3}, [("cheap", None), ("heavy", None)], Terminal())
+    printer(finished("cheap"))
     assert (drawn["all"].share, drawn["all"].text) == (0.25, "1 of 2 datasets")
-    teller(Working("heavy", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
+    printer(Working("heavy", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
     assert drawn["all"].share == pytest.approx(0.625)
     assert drawn["heavy"].text == "10 of 20 steps"
-    teller(finished("heavy"))
+    printer(finished("heavy"))
     assert drawn["all"].share == 1 and set(drawn) == {"all"}
 
 
 def test_a_dataset_of_a_run_that_failed_has_no_bar_any_more(drawn: dict[str, Standing]):
-    teller = ProgressPrinter({"heavy": 3}, [("heavy", None)], Terminal())
-    teller(Working("heavy", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
-    teller(Ended(Run(None, None, ("heavy",)), "id", "heavy: no disk", 1.0))
+    printer = ProgressPrinter({"heavy": 3}, [("heavy", None)], Terminal())
+    printer(Working("heavy", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
+    printer(Ended(Run(None, None, ("heavy",)), "id", "heavy: no disk", 1.0))
     assert set(drawn) == {"all"} and drawn["all"].share == 0
 
 
 def test_a_line_for_each_dataset_is_printed_into_a_pipe():
     pipe = io.StringIO()
-    teller = ProgressPrinter({"cheap": 1}, [("cheap", None)], pipe)
-    teller(Working("cheap", None, Standing(0.5, "1 of 2 units", 4.0, 4.0)))
-    teller(finished("cheap"))
-    teller.close()
+    printer = ProgressPrinter({"cheap": 1}, [("cheap", None)], pipe)
+    printer(Working("cheap", None, Standing(0.5, "1 of 2 units", 4.0, 4.0)))
+    printer(finished("cheap"))
+    printer.close()
     assert re.fullmatch(r"\[ +0 s   1/1\] cheap +3.0 s +12 kept  dropped: too_short 1\n", pipe.getvalue())

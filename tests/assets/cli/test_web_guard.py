@@ -87,7 +87,7 @@ def test_a_page_of_another_origin_neither_posts_nor_listens(origin: str):
     assert asked("GET", "/server_info", host=HOST, origin=origin), "nor reads by CORS"
 
 
-@pytest.mark.parametrize("site", ["cross-site", "same-site", "unheard-of"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "unknown"])
 def test_another_site_links_here_and_nothing_more(site: str):
     def of(mode: str, destination: str, method: str = "GET") -> str:
         fetch = {"sec_fetch_site": site, "sec_fetch_mode": mode, "sec_fetch_dest": destination}

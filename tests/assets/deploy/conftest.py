@@ -129,7 +129,7 @@ class Control:
             return json.load(answer)["data"]
 
     def soon(self, find: Callable[[], Any], seconds: float = 300) -> Any:
-        """Return what `find` finds, once it finds something; the services' log tells why it never did."""
+        """Return what `find` finds, once it finds something; the services' log shows why it never did."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError, KeyError):
@@ -299,13 +299,13 @@ def real_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         started: list[subprocess.Popen[bytes]] = []
         try:
             for command in commands:
-                with (folder / f"{command[0]}.out").open("wb") as said:
-                    started.append(subprocess.Popen(command, stdout=said, stderr=said))
+                with (folder / f"{command[0]}.out").open("wb") as output:
+                    started.append(subprocess.Popen(command, stdout=output, stderr=output))
                 time.sleep(1)
             deadline = time.monotonic() + 60
             while "idle" not in subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False).stdout:
-                said = "".join((folder / f"{command[0]}.out").read_text()[-500:] for command in commands)
-                assert time.monotonic() < deadline, said
+                output = "".join((folder / f"{command[0]}.out").read_text()[-500:] for command in commands)
+                assert time.monotonic() < deadline, output
                 time.sleep(0.5)
             yield
         finally:

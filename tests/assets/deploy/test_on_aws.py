@@ -63,7 +63,7 @@ def instance_folder(
 
 @contextlib.contextmanager
 def task_metadata(task: str, cluster: str) -> Iterator[str]:
-    """The address at which ECS tells a container which task it is in."""
+    """The address at which a container asks ECS which task it is in."""
     words = json.dumps({"Cluster": cluster, "TaskARN": task, "Name": "control"}).encode()
 
     class Answer(http.server.BaseHTTPRequestHandler):
@@ -166,7 +166,7 @@ def test_a_run_leaves_its_history_in_postgres_and_its_words_on_s3(
 
     @dg.asset
     def counted() -> dg.MaterializeResult:
-        print("said by the step")
+        print("printed by the step")
         return dg.MaterializeResult(data_version=dg.DataVersion("seven"))
 
     with dg.DagsterInstance.get() as instance:
@@ -183,11 +183,11 @@ def test_a_run_leaves_its_history_in_postgres_and_its_words_on_s3(
         )
         assert [check.status.value for check in checks] == ["SUCCEEDED"]
     client = boto3.client("s3", endpoint_url=aws_endpoint)
-    said = [
+    texts = [
         client.get_object(Bucket="logs", Key=item["Key"])["Body"].read().decode()
         for item in client.list_objects_v2(Bucket="logs")["Contents"]
     ]
-    assert any("said by the step" in text for text in said)
+    assert any("printed by the step" in text for text in texts)
 
 
 def test_the_stack_is_one_that_cloudformation_would_take() -> None:

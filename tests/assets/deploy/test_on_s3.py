@@ -32,13 +32,13 @@ def test_what_a_step_prints_is_found_on_s3(tmp_path: Path, project_dir: Path, mo
 
     @dg.asset
     def talkative() -> None:
-        print("said by the step")
+        print("printed by the step")
 
     try:
         with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
             assert dg.materialize([talkative], instance=instance).success
         found = client.list_objects_v2(Bucket="logs").get("Contents", [])
-        said = [client.get_object(Bucket="logs", Key=item["Key"])["Body"].read().decode() for item in found]
+        texts = [client.get_object(Bucket="logs", Key=item["Key"])["Body"].read().decode() for item in found]
     finally:
         server.stop()
-    assert any("said by the step" in text for text in said), [item["Key"] for item in found]
+    assert any("printed by the step" in text for text in texts), [item["Key"] for item in found]

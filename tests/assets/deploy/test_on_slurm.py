@@ -78,9 +78,9 @@ def test_a_killed_array_resumes_to_the_version_of_one_process(
     for task, requeue in ((0, True), (1, False)):
         at, after_s = int(rng.integers(2, CLIPS - 2)), float(rng.uniform(0, 0.02))
         slurm.kill(tmp_path / "store", receipts, at, after_s=after_s, requeue=requeue, task=task)
-    said: list[str] = []
-    together = build_clips(tmp_path / "clips.py", settings, said.append)
-    assert len(slurm.kills) == 2, said
+    logged: list[str] = []
+    together = build_clips(tmp_path / "clips.py", settings, logged.append)
+    assert len(slurm.kills) == 2, logged
     alone = build_clips(
         tmp_path / "clips.py", Settings.at(tmp_path / "alone", SPELANGY_SNAPSHOTS=str(home / "snapshots"))
     )
@@ -109,10 +109,10 @@ def test_a_real_slurm_does_the_same(
 
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
-    said: list[str] = []
-    together = build_clips(tmp_path / "clips.py", settings, said.append)
+    logged: list[str] = []
+    together = build_clips(tmp_path / "clips.py", settings, logged.append)
     killer.join(timeout=10)
-    assert any("1 tasks of job 1 ended without a result" in line for line in said), said
+    assert any("1 tasks of job 1 ended without a result" in line for line in logged), logged
     alone = build_clips(
         tmp_path / "clips.py", Settings.at(tmp_path / "alone", SPELANGY_SNAPSHOTS=str(home / "snapshots"))
     )
@@ -224,8 +224,8 @@ def test_a_killed_training_resumes_to_the_version_of_an_undisturbed_one(
         result = bench.materialize(*training_graph(toys))
         assert result.success, bench.failures(result)
         versions[name] = bench.store.resolve(toys.address("run")).data_version
-        told = bench.metadata(result, "run")
-        assert told["child/step"] == STEPS
+        metadata = bench.metadata(result, "run")
+        assert metadata["child/step"] == STEPS
     assert len(slurm.kills) == 2
     assert versions["killed"] == versions["undisturbed"]
     assert {call[1] for call in slurm.calls if call[0] == "srun"} == ({"--nodes=2"} if nodes > 1 else set())

@@ -25,7 +25,7 @@ def job_of(cluster: Cluster, command: str, **facts: Any) -> Any:
 
 
 def test_each_task_of_an_array_is_run_once(cluster: Cluster, slurm: Any, tmp_path: Path):
-    out, said = tmp_path / "out", []
+    out, logged = tmp_path / "out", []
     out.mkdir()
     resources = Resources(
         partition="cpu", account="speech", time="1:00:00", gres="gpu:1", cpus=4, memory="16G", sbatch=("--qos=low",)
@@ -38,7 +38,7 @@ def test_each_task_of_an_array_is_run_once(cluster: Cluster, slurm: Any, tmp_pat
         environment={"SECRET_WHAT": "not-to-be-written"},
     )
     script = job.script(1, [0, 1, 2])
-    run_job(cluster, job, said.append)
+    run_job(cluster, job, logged.append)
     assert {path.name: path.read_text() for path in out.iterdir()} == dict.fromkeys("012", "not-to-be-written\n")
     (submitted,) = [call for call in slurm.calls if call[0] == "sbatch"]
     assert "--export=ALL" in submitted
@@ -49,7 +49,7 @@ def test_each_task_of_an_array_is_run_once(cluster: Cluster, slurm: Any, tmp_pat
     } <= set(asked)
     assert "not-to-be-written" not in script
     assert not job.folder.exists()
-    assert "3 of 3 tasks" in said[0]
+    assert "3 of 3 tasks" in logged[0]
 
 
 def test_a_task_that_fails_ends_the_run_with_its_error_and_its_log(cluster: Cluster, slurm: Any):
@@ -65,7 +65,7 @@ def test_a_task_that_fails_ends_the_run_with_its_error_and_its_log(cluster: Clus
 
 def test_what_was_killed_is_submitted_again_and_a_preempted_job_waits(cluster: Cluster, slurm: Any, tmp_path: Path):
     """Three tasks append a letter every 50 ms until they have four; two of them are killed, one is requeued."""
-    out, said = tmp_path / "out", []
+    out, logged = tmp_path / "out", []
     out.mkdir()
     command = (
         f"for one in a b c d; do [ -e {out}/$task$one ] || {{ touch {out}/$task$one; echo $one; sleep 0.05; }}; done"
@@ -73,11 +73,11 @@ def test_what_was_killed_is_submitted_again_and_a_preempted_job_waits(cluster: C
     slurm.kill(out, "1*", 2, task=1)
     slurm.kill(out, "2*", 3, task=2, requeue=True)
     job = job_of(cluster, command, tasks=3)
-    run_job(cluster, job, said.append)
+    run_job(cluster, job, logged.append)
     assert sorted(path.name for path in out.iterdir()) == [f"{task}{one}" for task in "012" for one in "abcd"]
     assert sorted(slurm.kills) == ["1 1", "1 2"]
     assert [call[0] for call in slurm.calls].count("sbatch") == 2
-    assert any("1 tasks of job 1 ended without a result (1 NODE_FAIL)" in line for line in said)
+    assert any("1 tasks of job 1 ended without a result (1 NODE_FAIL)" in line for line in logged)
 
 
 def test_a_job_that_is_always_killed_ends_the_run_after_three_tries(cluster: Cluster, slurm: Any, tmp_path: Path):
@@ -108,7 +108,7 @@ def test_a_passing_failure_and_a_killed_child_are_tried_again(
     assert [call[0] for call in slurm.calls].count("sbatch") == 2
 
 
-def test_a_refused_job_is_told_in_one_line(cluster: Cluster, slurm: Any):
+def test_a_refused_job_is_one_line(cluster: Cluster, slurm: Any):
     (slurm.home / "refuse").write_text("sbatch: error: invalid partition\nsbatch: error: batch job submission failed")
     with pytest.raises(SlurmError, match=r"sbatch refuses .*invalid partition sbatch: error: batch job"):
         run_job(cluster, job_of(cluster, "true"), lambda text: None)
@@ -116,8 +116,8 @@ def test_a_refused_job_is_told_in_one_line(cluster: Cluster, slurm: Any):
 
 def test_a_job_whose_acceptance_got_lost_is_not_submitted_twice(cluster: Cluster, slurm: Any, tmp_path: Path):
     (slurm.home / "lose the reply").touch()
-    run_job(cluster, job_of(cluster, f"echo done >> {tmp_path}/said; sleep 0.6"), lambda text: None)
-    assert (tmp_path / "said").read_text() == "done\n"
+    run_job(cluster, job_of(cluster, f"echo done >> {tmp_path}/done; sleep 0.6"), lambda text: None)
+    assert (tmp_path / "done").read_text() == "done\n"
 
 
 def test_without_slurm_the_error_names_the_setting(cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
@@ -149,9 +149,9 @@ def test_a_job_whose_process_was_killed_is_cancelled_before_another_is_submitted
     assert len(slurm.queue) == 1, "its process is alive"
     os.kill(child, 9)
     os.waitpid(child, 0)
-    said: list[str] = []
-    run_job(cluster, job_of(cluster, "true"), said.append)
-    assert said[0] == f"cancelling {job.name}: the process that waited for it is gone"
+    logged: list[str] = []
+    run_job(cluster, job_of(cluster, "true"), logged.append)
+    assert logged[0] == f"cancelling {job.name}: the process that waited for it is gone"
     assert not slurm.queue
     assert not list((cluster.jobs / "submitted").iterdir())
 

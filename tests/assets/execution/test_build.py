@@ -65,7 +65,7 @@ def test_what_bears_identity_is_another_build(store: ArtifactStore, toys: Any, c
     assert store.find(first.artifact.address, first.artifact.manifest.build_key) is not None
 
 
-def test_where_a_stage_module_lies_bears_no_identity(store: ArtifactStore, toys: Any):
+def test_the_path_of_a_stage_module_is_no_part_of_its_identity(store: ArtifactStore, toys: Any):
     first = toys.build(store, toys.node())
     moved = toys.make_stage(toys.write_toy, toys.tables, name="elsewhere.toy_stage", config=toys.Config)
     assert toys.build(store, toys.node(stage=moved)).cached
@@ -193,7 +193,7 @@ def test_an_equal_rebuild_cuts_off_downstream(store: ArtifactStore, toys: Any):
     assert not toys.build(store, reader, changed).cached
 
 
-def test_force_builds_beside_and_is_not_gone_back_behind(store: ArtifactStore, toys: Any):
+def test_force_builds_beside_and_the_older_version_does_not_come_back(store: ArtifactStore, toys: Any):
     drawn = iter(range(10))
 
     def run(ctx: StageContext, config: Any) -> None:  # as a recognizer on a GPU: never the same bytes twice
@@ -503,13 +503,13 @@ def test_processes_that_die_one_after_the_other_end_with_the_undisturbed_version
         environment = {**os.environ, "PYTHONPATH": str(project_dir)}
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
-    said = []
+    lines = []
     # After the layout's mark and the lease: tables and files of both units, their receipts, manifest, verdict.
     for last_file in (3, 5, 6, 3, 6, 2, 2):
         ended = child(last_file)
         assert ended.returncode == 9, ended.stderr
-        said.append(ended.stdout.split("\n")[:-1])
-    assert said == [["unit 0"], ["unit 0"], ["unit 0"], ["unit 1"], ["unit 1"], [], []]
+        lines.append(ended.stdout.split("\n")[:-1])
+    assert lines == [["unit 0"], ["unit 0"], ["unit 0"], ["unit 1"], ["unit 1"], [], []]
     assert child(0).returncode == 0
     published = ArtifactStore(tmp_path / "store", tmp_path).resolve(toys.address())
     assert published.data_version == undisturbed.data_version
@@ -547,7 +547,7 @@ def shared(toys: Any, store: ArtifactStore, node: Any, count: int, skip: tuple[i
             build_share(
                 store, graph, node, partition, toys.execution, build_key, Share(index, count), log=toys.log.append
             )
-        done.extend(int(said.split()[1]) for said in toys.log)
+        done.extend(int(lines.split()[1]) for lines in toys.log)
 
     execution = dataclasses.replace(toys.execution, distribute=distribute)
     return build(store, graph, node, None, execution, log=toys.log.append), done
@@ -630,4 +630,4 @@ def test_what_the_inputs_are_decides_and_not_who_publishes_last(store: ArtifactS
     built = toys.build(store, late, source)
     assert values(built) == ([10] if newer else [2, 4, 6])
     assert store.resolve(toys.address("reader")) == built.artifact
-    assert any("resolving the inputs again" in said for said in toys.log)
+    assert any("resolving the inputs again" in lines for lines in toys.log)

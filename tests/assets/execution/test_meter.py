@@ -37,10 +37,10 @@ def test_units_and_what_is_done_of_the_present_one_make_one_share(clock: Clock, 
     meter.units(0, 4)
     clock.now = 60
     meter.units(1, 4)
-    assert standings[-1].line == "1 of 4 units, 25%: 60.0 s gone, about 3.0 min left"
+    assert standings[-1].line == "1 of 4 units, 25%: 60.0 s passed, about 3.0 min left"
     clock.now = 90
     meter.part(200, 400, "steps")
-    assert standings[-1].line == "1 of 4 units, 200 of 400 steps, 38%: 90.0 s gone, about 2.5 min left"
+    assert standings[-1].line == "1 of 4 units, 200 of 400 steps, 38%: 90.0 s passed, about 2.5 min left"
     meter.units(2, 4)
     assert (standings[-1].share, standings[-1].text) == (0.5, "2 of 4 units")
 
@@ -48,10 +48,10 @@ def test_units_and_what_is_done_of_the_present_one_make_one_share(clock: Clock, 
 def test_a_build_of_one_unit_speaks_of_its_parts_alone(clock: Clock, standings: list[Standing]):
     meter = Meter(standings.append, clock)
     meter.units(0, 1)
-    assert standings[-1].line == "0%: 0.0 s gone, no rate yet"
+    assert standings[-1].line == "0%: 0.0 s passed, no rate yet"
     clock.now = 10
     meter.part(25, 100, "steps")
-    assert standings[-1].line == "25 of 100 steps, 25%: 10.0 s gone, about 30.0 s left"
+    assert standings[-1].line == "25 of 100 steps, 25%: 10.0 s passed, about 30.0 s left"
 
 
 def test_what_was_done_before_a_kill_is_not_taken_for_speed(clock: Clock, standings: list[Standing]):
@@ -86,17 +86,17 @@ def test_a_log_gets_a_line_now_and_then_and_a_terminal_one_at_once(clock: Clock)
 
 
 def test_a_process_of_its_own_is_watched_by_what_it_has_done():
-    reached, said = threading.Event(), []
+    reached, reports = threading.Event(), []
 
     def progress(done: float, total: float, what: str) -> None:
-        said.append((done, total, what))
+        reports.append((done, total, what))
         if done == 3:
             reached.set()
 
     steps = iter([1, 1, 2, 3])
     with watched(lambda: next(steps, 3), 3, "steps", progress, every_s=0.001):
         assert reached.wait(10)
-    assert said == [(1, 3, "steps"), (2, 3, "steps"), (3, 3, "steps")]
+    assert reports == [(1, 3, "steps"), (2, 3, "steps"), (3, 3, "steps")]
 
 
 def test_a_build_says_how_far_it_is_and_counts_what_a_killed_one_left(toys: Any, store: Any, execution: Any):

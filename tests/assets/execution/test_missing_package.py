@@ -40,6 +40,6 @@ def test_a_command_without_its_package_ends_in_one_line(
     monkeypatch.setitem(sys.modules, "dagster_webserver", None)
     monkeypatch.setitem(sys.modules, "dagster_webserver.cli", None)
     assert command_line.main(["ui"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("spelangy: the package dagster-webserver is not installed: pip install ")
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("spelangy: the package dagster-webserver is not installed: pip install ")
+    assert printed.count("\n") == 1

@@ -22,23 +22,23 @@ def test_all_that_is_missing_is_named_at_once_with_size_licence_gate_and_command
     whisper = "the model 'Systran/faster-whisper-large-v3' is not here; get it once"
     llama = "the model 'meta-llama/Llama-3.2-3B' is not here"
     nodes = [
-        node(toys, "hear", ((1.0,),), whisper, "SPELANGY_LLM_BASE_URL is not set", asked=asked),
+        node(toys, "words", ((1.0,),), whisper, "SPELANGY_LLM_BASE_URL is not set", asked=asked),
         node(toys, "trip", ((2.0,),), whisper, asked=asked),
         node(toys, "skill1", ((3.0,),), llama, asked=asked),
         node(toys, "skill2", ((3.0,),), llama, asked=asked),  # the same stage and config: asked once
         node(toys, "fine", ((4.0,),), asked=asked),
     ]
     needs = needs_of(nodes, execution)
-    assert asked == ["hear", "trip", "skill1", "fine"]
+    assert asked == ["words", "trip", "skill1", "fine"]
     assert [(need.what, need.datasets) for need in needs] == [
-        (whisper, ("hear", "trip")),
-        ("SPELANGY_LLM_BASE_URL is not set", ("hear",)),
+        (whisper, ("words", "trip")),
+        ("SPELANGY_LLM_BASE_URL is not set", ("words",)),
         (llama, ("skill1", "skill2")),
     ]
-    said = "\n".join(needs_lines(needs))
-    assert "3 things are missing, about 9.5 GB where a size is known:" in said
-    assert "Systran/faster-whisper-large-v3: about 3.1 GB, licence MIT" in said
-    assert "gate: accept its terms at https://huggingface.co/meta-llama/Llama-3.2-3B, then: hf auth login" in said
-    assert "get it: hf download Systran/faster-whisper-large-v3" in said
+    text = "\n".join(needs_lines(needs))
+    assert "3 things are missing, about 9.5 GB where a size is known:" in text
+    assert "Systran/faster-whisper-large-v3: about 3.1 GB, licence MIT" in text
+    assert "gate: accept its terms at https://huggingface.co/meta-llama/Llama-3.2-3B, then: hf auth login" in text
+    assert "get it: hf download Systran/faster-whisper-large-v3" in text
     assert needs[2].as_json()["known"]["meta-llama/Llama-3.2-3B"]["licence"] == "Llama 3.2 Community License"
     assert needs_lines([]) == []

@@ -21,7 +21,7 @@ def states(store: ArtifactStore, *nodes: Node, source: Any = None) -> dict[str, 
     return {status.target: status for status in statuses}
 
 
-def told(statuses: dict[str, Status]) -> dict[str, str]:
+def state_by_name(statuses: dict[str, Status]) -> dict[str, str]:
     return {name: status.state for name, status in statuses.items()}
 
 
@@ -38,13 +38,13 @@ def build_all(store: ArtifactStore, toys: Any, nodes: list[Node]) -> None:
 def test_what_is_built_as_asked_is_fresh(store: ArtifactStore, toys: Any, chain: list[Node]):
     build_all(store, toys, chain)
     statuses = states(store, *chain)
-    assert told(statuses) == dict.fromkeys(("source", "reader", "last"), "fresh")
+    assert state_by_name(statuses) == dict.fromkeys(("source", "reader", "last"), "fresh")
     assert all(status.build_key and not status.why and not status.repairable for status in statuses.values())
 
 
-def test_only_the_first_missing_one_of_a_chain_can_be_told(store: ArtifactStore, chain: list[Node]):
+def test_only_the_first_missing_one_of_a_chain_is_known(store: ArtifactStore, chain: list[Node]):
     statuses = states(store, *chain)
-    assert told(statuses) == {"source": "missing", "reader": "waiting", "last": "waiting"}
+    assert state_by_name(statuses) == {"source": "missing", "reader": "waiting", "last": "waiting"}
     assert statuses["source"].repairable
     assert not statuses["reader"].repairable
     assert statuses["last"].why == "waits for source"
@@ -54,7 +54,7 @@ def test_only_the_first_missing_one_of_a_chain_can_be_told(store: ArtifactStore,
 def test_every_partition_has_a_state_of_its_own(store: ArtifactStore, toys: Any):
     node = toys.node(partition="audio_snapshot")
     toys.build(store, node, partition="mon")
-    assert told(states(store, node)) == {"source[mon]": "fresh", "source[tue]": "missing"}
+    assert state_by_name(states(store, node)) == {"source[mon]": "fresh", "source[tue]": "missing"}
 
 
 def test_the_build_key_is_that_of_the_build_to_come(store: ArtifactStore, toys: Any):
@@ -88,7 +88,7 @@ def test_what_is_stale_says_what_changed(store: ArtifactStore, toys: Any, change
     assert status.repairable
 
 
-def test_all_reasons_are_said(store: ArtifactStore, toys: Any):
+def test_all_reasons_are_reported(store: ArtifactStore, toys: Any):
     toys.build(store, toys.node(), source={"day": 1})
     stage = toys.make_stage(toys.write_toy, toys.tables, "2", config=toys.Config)
     node = toys.node(stage=stage, config=toys.Config(((1.0,),)))
@@ -118,10 +118,14 @@ def test_what_waits_names_the_causes_at_the_top_whatever_the_distance(store: Art
 def test_a_changed_input_is_named_and_the_rest_waits(store: ArtifactStore, toys: Any, chain: list[Node]):
     build_all(store, toys, chain)
     changed = toys.node(config=toys.Config(((9.0,),)))
-    assert told(states(store, changed, *chain[1:])) == {"source": "stale", "reader": "waiting", "last": "waiting"}
+    assert state_by_name(states(store, changed, *chain[1:])) == {
+        "source": "stale",
+        "reader": "waiting",
+        "last": "waiting",
+    }
     toys.build(store, changed)
     statuses = states(store, changed, *chain[1:])
-    assert told(statuses) == {"source": "fresh", "reader": "stale", "last": "waiting"}
+    assert state_by_name(statuses) == {"source": "fresh", "reader": "stale", "last": "waiting"}
     assert statuses["reader"].why == "inputs: source"
 
 
@@ -129,7 +133,7 @@ def test_a_rebuild_with_equal_bytes_makes_nothing_below_stale(store: ArtifactSto
     build_all(store, toys, chain)
     bumped = toys.node(stage=toys.make_stage(toys.write_toy, toys.tables, "2", config=toys.Config))
     toys.build(store, bumped)
-    assert told(states(store, bumped, *chain[1:])) == dict.fromkeys(("source", "reader", "last"), "fresh")
+    assert state_by_name(states(store, bumped, *chain[1:])) == dict.fromkeys(("source", "reader", "last"), "fresh")
 
 
 def test_going_back_to_a_former_config_is_stale_until_it_is_published_again(store: ArtifactStore, toys: Any):
@@ -171,14 +175,14 @@ def test_a_forced_build_that_passed_stands_before_a_first_one_that_failed(store:
     assert states(store, node)["source"].state == "fresh"
 
 
-def test_what_another_recipe_made_is_shared_and_what_is_below_is_told_as_if_it_were_published(
+def test_what_another_recipe_made_is_shared_and_its_readers_have_the_state_as_if_it_were_published(
     store: ArtifactStore, toys: Any, chain: list[Node]
 ):
     build_all(store, toys, chain)
     copy = Graph("copy", [dataclasses.replace(chain[0], name="renamed"),
                           dataclasses.replace(chain[1], inputs={"above": "renamed"}), *chain[2:]])  # fmt: skip
     statuses = {one.asset: one for one in status_of(store, copy, DAYS, lambda node, partition: None)}
-    assert told(statuses) == dict.fromkeys(("renamed", "reader", "last"), "shared")
+    assert state_by_name(statuses) == dict.fromkeys(("renamed", "reader", "last"), "shared")
     assert statuses["renamed"].shared_from == DatasetName("recipe", "source")
     assert statuses["renamed"].why == "made for recipe/source; to publish it costs nothing"
     (repair,) = repairs_of(copy, list(statuses.values()), None, 10)
@@ -204,7 +208,7 @@ def test_what_was_set_aside_is_missing_and_says_why(store: ArtifactStore, toys: 
     assert states(store, toys.node())["source"].state == "fresh"
 
 
-def test_another_text_of_a_module_from_outside_is_said_under_an_equal_version(
+def test_another_text_of_a_module_from_outside_is_reported_under_an_equal_version(
     store: ArtifactStore, toys: Any, monkeypatch: pytest.MonkeyPatch
 ):
     toys.build(store, toys.node())
@@ -257,7 +261,11 @@ def test_what_lost_files_is_missing_until_it_is_made_again(store: ArtifactStore,
 def test_below_a_failed_one_nothing_is_repairable(store: ArtifactStore, toys: Any, chain: list[Node]):
     source = dataclasses.replace(chain[0], contract=toys.make_contract(low=100))
     toys.build(store, source)
-    assert told(states(store, source, *chain[1:])) == {"source": "failed", "reader": "waiting", "last": "waiting"}
+    assert state_by_name(states(store, source, *chain[1:])) == {
+        "source": "failed",
+        "reader": "waiting",
+        "last": "waiting",
+    }
 
 
 # --- roll-ups ---------------------------------------------------------------------------------------------
@@ -271,13 +279,13 @@ def test_a_roll_up_says_which_child_changed_or_was_built_again(store: ArtifactSt
         toys.build(store, child, partition=day)
     toys.build(store, corpus, child)
     toys.build(store, reader, child, corpus)
-    assert set(told(states(store, child, corpus, reader)).values()) == {"fresh"}
+    assert set(state_by_name(states(store, child, corpus, reader)).values()) == {"fresh"}
 
     toys.build(store, child, partition="tue", force=True)  # equal bytes
     status = states(store, child, corpus, reader)["corpus"]
     assert (status.state, status.why) == ("stale", "a child was built again: tokens[tue]")
     toys.build(store, corpus, child)
-    assert set(told(states(store, child, corpus, reader)).values()) == {"fresh"}
+    assert set(state_by_name(states(store, child, corpus, reader)).values()) == {"fresh"}
 
     changed = dataclasses.replace(child, config=toys.Config(((7.0,),)))
     for day in DAYS["audio_snapshot"]:

@@ -1,4 +1,4 @@
-"""Which datasets at which snapshots are asked for: what `status` tells and the nightly repair requests."""
+"""Which datasets at which snapshots are asked for: what `status` lists and the nightly repair requests."""
 
 from __future__ import annotations
 

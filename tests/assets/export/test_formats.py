@@ -95,7 +95,7 @@ def test_webdataset_reads_them(rows_in: Any, exported: Any) -> None:
 
 def test_manifests_of_nemo_keep_its_rules(rows_in: Any, exported: Any) -> None:
     """A line: `audio_filepath` is a member of the archive of `shard_id`, without folders; `duration` in seconds is that
-    of the sound; `text` is what is said. The manifest of all is that of the shards, one after another."""
+    of the sound; `text` is its transcript. The manifest of all is that of the shards, one after another."""
     folder = exported("web_fine", "nemo")
     wanted, sounds = rows_in("web_fine")
     shards = range(len(list(folder.glob("audio_*.tar"))))
@@ -139,14 +139,18 @@ def test_lhotse_reads_equal_rows(name: str, small: Any, rows_in: Any, exported: 
     wanted, sounds = rows_in(name)
     assert [{column: cut.custom[column] for column in wanted[0]} for cut in cuts] == wanted
     for cut, row, sound in zip(cuts, wanted, sounds, strict=True):
-        (said,) = cut.supervisions
-        assert (cut.id, said.text, said.speaker) == (next(iter(row.values())), row["text"], row["speaker"])
-        assert (cut.duration, said.duration) == (0.5, 0.5)
+        (given,) = cut.supervisions
+        assert (cut.id, given.text, given.speaker) == (
+            next(iter(row.values())),
+            row["text"],
+            row["speaker"],
+        )
+        assert (cut.duration, given.duration) == (0.5, 0.5)
         if sound:
             np.testing.assert_array_equal(cut.load_audio()[0], decode_flac(sound))
             assert cut.recording.sources[0].source == sound
         else:
-            first = said.alignment["word"][0]
+            first = given.alignment["word"][0]
             assert (first.symbol, first.start, first.duration) == ("one", 0.0, 0.25)
 
 

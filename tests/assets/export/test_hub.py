@@ -105,7 +105,9 @@ def written(small: Any, tmp_path: Path) -> Any:
     return write_dataset(small.store, selection, "webdataset", Files(tmp_path / "out"), CONSENT)
 
 
-def test_an_upload_is_private_and_whole_and_its_token_goes_nowhere_else(written: Any, hub: Hub, tmp_path: Path) -> None:
+def test_an_upload_is_private_and_whole_and_its_token_is_sent_nowhere_else(
+    written: Any, hub: Hub, tmp_path: Path
+) -> None:
     one = upload_of(written, "me/web-fine", "dataset", tmp_path / "out", CONSENT)
     (tmp_path / "out" / "mine.txt").write_text("not a part of the export")
     address = upload(one, {"HF_TOKEN": TOKEN}, hub.endpoint)
@@ -139,7 +141,7 @@ def test_a_failed_upload_is_one_line_without_the_token_and_continues(written: An
     assert set(hub.repositories["me/web-fine"]["files"]) == set(written.files)
 
 
-def test_nothing_private_goes_to_a_repository_that_is_public_already(written: Any, hub: Hub, tmp_path: Path) -> None:
+def test_nothing_private_is_sent_to_a_public_repository(written: Any, hub: Hub, tmp_path: Path) -> None:
     hub.repositories["me/web-fine"] = {"private": False, "files": {}}
     one = upload_of(written, "me/web-fine", "dataset", tmp_path / "out", CONSENT)
     with pytest.raises(HubError, match="is public: make it private there"):
@@ -192,7 +194,7 @@ def test_a_licence_that_forbids_it_stays_and_an_unknown_one_needs_a_person() -> 
     check_licences(sources("unknown", "CC0-1.0"), permitted=["unknown"])
 
 
-def test_the_command_says_what_would_go_and_sends_it_only_when_asked(
+def test_the_command_lists_what_would_be_sent_and_sends_it_only_with_the_option(
     small: Any, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SPELANGY_HOME", str(small.settings.home))
@@ -202,10 +204,10 @@ def test_the_command_says_what_would_go_and_sends_it_only_when_asked(
     assert main(command) == 2
     assert "state with --consent how they agreed" in capsys.readouterr().err
     assert main([*command, "--consent", CONSENT]) == 0
-    said = capsys.readouterr().out
-    assert "https://huggingface.co/datasets/me/web-fine (dataset, private)" in said
-    assert "data/train-00002-of-00003.parquet" in said
-    assert said.endswith("nothing was sent: add --yes to upload it\n")
+    printed = capsys.readouterr().out
+    assert "https://huggingface.co/datasets/me/web-fine (dataset, private)" in printed
+    assert "data/train-00002-of-00003.parquet" in printed
+    assert printed.endswith("nothing was sent: add --yes to upload it\n")
     assert {one.format for one in exports(small.store)} == {"hf"}, "what was not sent is not noted as sent"
     assert CONSENT.partition(" ")[2] in (tmp_path / "out" / "README.md").read_text()
 

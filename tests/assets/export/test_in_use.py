@@ -68,20 +68,20 @@ def test_load_dataset_plays_the_sound(small: Any, tmp_path: Path) -> None:
     links = tmp_path / "ffmpeg"
     links.mkdir()
     for library in libraries.glob("*.so*"):
-        # libavcodec-5e6b81c2.so.62.28.102 is libavcodec.so.62 to whoever links with it; PyAV's own ask by the long name
+        # libavcodec-5e6b81c2.so.62.28.102 is libavcodec.so.62 to what links with it; PyAV's own ask by the long name
         for name in {library.name, re.sub(r"-[0-9a-f]+\.so\.(\d+).*", r".so.\1", library.name)}:
             (links / name).symlink_to(library)
     selection = select(small.store, "web_fine", "small")
     write_dataset(small.store, selection, "hf", Files(tmp_path / "out"))
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", PLAY, str(tmp_path / "out"), str(tmp_path / "cache")],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "LD_LIBRARY_PATH": str(links), "HF_HUB_OFFLINE": "1"},
     )
-    assert said.returncode == 0, said.stderr[-2000:]
-    played = json.loads(said.stdout)
+    assert done.returncode == 0, done.stderr[-2000:]
+    played = json.loads(done.stdout)
     sounds = [row["audio"]["bytes"] for _, shard in selection.shards() for row in shard.table(["audio"]).to_pylist()]
     assert [rate for rate, _ in played] == [16_000] * 6
     assert [samples for _, samples in played] == [decode_flac(sound).tolist() for sound in sounds]

@@ -110,9 +110,9 @@ def test_forget_names_the_exports_that_hold_a_source(
     capsys.readouterr()
     command = ["forget", URL, "--by", "A. Person", "--reason", "the publisher asks"]
     assert main([*command, "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert f"small/web_fine as webdataset to {tmp_path / 'out'}" in said
-    assert "1 exports hold it: take it out there by hand" in said
+    printed = capsys.readouterr().out
+    assert f"small/web_fine as webdataset to {tmp_path / 'out'}" in printed
+    assert "1 exports hold it: take it out there by hand" in printed
     hashes = hashes_at(small.store, URL)
     assert main(command) == 0
     now = datetime.datetime.now(datetime.UTC)
@@ -148,7 +148,7 @@ def test_a_mistake_is_one_line(
     monkeypatch.setenv("SPELANGY_HOME", str(small.settings.home))
     monkeypatch.delenv("SPELANGY_STORE", raising=False)
     assert main(["export", *(one.format(tmp_path / "out") for one in arguments)]) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
     assert not (tmp_path / "out").exists()

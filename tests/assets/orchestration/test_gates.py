@@ -34,9 +34,9 @@ class Automation:
         self.requested()
 
     def requested(self) -> int:
-        told = dg.evaluate_automation_conditions(self.definitions, instance=self.instance, cursor=self.cursor)
-        self.cursor = told.cursor
-        return told.total_requested
+        result = dg.evaluate_automation_conditions(self.definitions, instance=self.instance, cursor=self.cursor)
+        self.cursor = result.cursor
+        return result.total_requested
 
 
 def test_the_first_gate_is_the_blocking_check_in_the_run(bench: Any, toys: Any):
@@ -105,7 +105,7 @@ def test_the_decision_holds_for_one_version_and_one_contract(bench: Any, toys: A
         bench.store.resolve(toys.address())
 
 
-def test_what_did_not_fail_and_what_nobody_answers_for_is_refused(bench: Any, toys: Any):
+def test_an_overrule_without_a_failure_or_a_name_is_refused(bench: Any, toys: Any):
     with pytest.raises(StoreError, match="no version that failed"):
         bench.store.overrule(toys.address(), "A. Person", "why not")
     bench.materialize(toys.node())
@@ -117,7 +117,7 @@ def test_what_did_not_fail_and_what_nobody_answers_for_is_refused(bench: Any, to
             bench.store.overrule(toys.address(), by, reason)
 
 
-def test_a_verdict_without_the_field_is_read_as_one_that_nobody_overruled(bench: Any, toys: Any, tmp_path: Path):
+def test_a_verdict_without_the_field_is_read_as_not_overruled(bench: Any, toys: Any, tmp_path: Path):
     artifact = toys.build(bench.store, toys.node()).artifact
     (path,) = bench.store.files.local(artifact.path).glob("verdict-*.json")
     path.write_text(path.read_text().replace('"overruled": null,', ""))

@@ -1,4 +1,4 @@
-"""Beyond a hundred snapshots: what depends on all of them is told stale or fresh exactly.
+"""Beyond a hundred snapshots: what depends on all of them is stale or fresh exactly.
 
 Dagster stops tracking the versions of a parent's partitions at a hundred; that law is held here too, so that a release
 of Dagster that changes it is noticed.
@@ -32,13 +32,13 @@ def below(toys: Any) -> list[Node]:
     return [toys.roll_up("corpus", *(("tokens", day) for day in DAYS)), toys.reader("mix", "corpus", toys.sum_members)]
 
 
-def told(bench: Any, *nodes: Node) -> dict[str, tuple[str, str]]:
+def states(bench: Any, *nodes: Node) -> dict[str, tuple[str, str]]:
     partitions = {"audio_snapshot": DAYS, "page_snapshot": []}
     statuses = status_of(bench.store, bench.graph(*nodes), partitions, lambda node, partition: None)
     return {status.target: (status.state, status.why) for status in statuses}
 
 
-def dagster_says(bench: Any, *nodes: Node) -> str:
+def state_in_dagster(bench: Any, *nodes: Node) -> str:
     """Return Dagster's own word on the mix."""
     definitions = dg.Definitions(bench.assets(*nodes), resources={"installation": bench.installation})
     return stale_status(bench.instance, definitions, asset_key("recipe", "mix"))
@@ -53,38 +53,38 @@ def stale_status(instance: dg.DagsterInstance, definitions: dg.Definitions, key:
     return CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance)).get_status(key).name
 
 
-def test_of_120_snapshots_each_change_is_told_and_none_is_made_up(bench: Any, toys: Any):
+def test_of_120_snapshots_each_change_is_reported_and_no_other(bench: Any, toys: Any):
     nodes = [tokens(toys), *below(toys)]
     bench.instance.add_dynamic_partitions("recipe_audio_snapshot", DAYS)
     for day in DAYS:
         bench.materialize(*nodes, only="tokens", partition=day)
     for name in ("corpus", "mix"):
         bench.materialize(*nodes, only=name)
-    assert {state for state, _ in told(bench, *nodes).values()} == {"fresh"}
-    assert dagster_says(bench, *nodes) == "FRESH"
+    assert {state for state, _ in states(bench, *nodes).values()} == {"fresh"}
+    assert state_in_dagster(bench, *nodes) == "FRESH"
 
     # Other code that gives the same bytes: 120 children are built again, the mix is not touched.
     same = [tokens(toys, "2"), *below(toys)]
-    assert told(bench, *same)["tokens[day-119]"] == ("stale", "code toy_stage v1 -> toy_stage v2")
+    assert states(bench, *same)["tokens[day-119]"] == ("stale", "code toy_stage v1 -> toy_stage v2")
     for day in DAYS:
         toys.build(bench.store, same[0], partition=day)
     bench.materialize(*same, only="corpus")
-    assert told(bench, *same)["mix"] == ("fresh", "")
-    assert dagster_says(bench, *same) == "FRESH"
+    assert states(bench, *same)["mix"] == ("fresh", "")
+    assert state_in_dagster(bench, *same) == "FRESH"
 
     # One child of 120 gives other bytes, and it is far behind the hundredth.
     other = [tokens(toys, "3", changed="day-117"), *below(toys)]
     for day in DAYS:
         toys.build(bench.store, other[0], partition=day)
     bench.materialize(*other, only="tokens", partition="day-117")  # so that Dagster knows of it too
-    assert told(bench, *other)["corpus"][0] == "stale"
-    assert "tokens[day-117]" in told(bench, *other)["corpus"][1]
-    assert dagster_says(bench, *other) == "FRESH"  # the law: it cannot see that the roll-up is out of date
+    assert states(bench, *other)["corpus"][0] == "stale"
+    assert "tokens[day-117]" in states(bench, *other)["corpus"][1]
+    assert state_in_dagster(bench, *other) == "FRESH"  # the law: it cannot see that the roll-up is out of date
     bench.materialize(*other, only="corpus")
-    assert told(bench, *other)["mix"] == ("stale", "inputs: corpus")
-    assert dagster_says(bench, *other) == "STALE"
+    assert states(bench, *other)["mix"] == ("stale", "inputs: corpus")
+    assert state_in_dagster(bench, *other) == "STALE"
     bench.materialize(*other, only="mix")
-    assert told(bench, *other)["mix"] == ("fresh", "")
+    assert states(bench, *other)["mix"] == ("fresh", "")
     values = {
         row["subject"]: row["value"] for row in bench.store.resolve(toys.address("mix")).table("metrics").to_pylist()
     }

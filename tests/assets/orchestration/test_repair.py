@@ -86,7 +86,7 @@ def test_a_tick_asks_for_backfills_of_exactly_what_is_missing_and_the_daemon_run
         "ecs/memory": "16384",
     }
     assert backfills[0].title == "Repair of what is missing"
-    assert set(deployment.said("recipe_audio_snapshot_repair")) == {
+    assert set(deployment.messages("recipe_audio_snapshot_repair")) == {
         f"backfill {backfills[0].backfill_id}: tue: raw: never built",
         f"backfill {backfills[0].backfill_id}: thu: raw: never built",
         f"backfill {backfills[1].backfill_id}: wed: chunks: never built; notes: never built",
@@ -102,7 +102,7 @@ def test_a_tick_asks_for_backfills_of_exactly_what_is_missing_and_the_daemon_run
     assert set(nights.states().values()) == {"fresh"}
 
     assert nights.tick() == []
-    assert deployment.said("recipe_audio_snapshot_repair") == ["nothing to repair"]
+    assert deployment.messages("recipe_audio_snapshot_repair") == ["nothing to repair"]
 
 
 def test_what_an_earlier_backfill_has_still_to_do_is_not_asked_for_again(deployment: Any, bench: Any, toys: Any):
@@ -134,7 +134,7 @@ def test_a_night_has_a_budget(deployment: Any, bench: Any, toys: Any, monkeypatc
     assert asked(nights.tick()) == [(["wed"], ["raw"])]
 
 
-def test_a_bad_file_is_tried_once_a_night_and_a_failed_contract_is_told_and_not_tried(
+def test_a_bad_file_is_tried_once_a_night_and_a_failed_contract_is_reported_and_not_tried(
     deployment: Any, bench: Any, toys: Any
 ):
     from spelangy_assets.execution.stage import InputError, StageContext
@@ -156,7 +156,7 @@ def test_a_bad_file_is_tried_once_a_night_and_a_failed_contract_is_told_and_not_
     assert tries == ["mon", "tue", "mon"]
     assert {backfill.status for backfill in deployment.backfills()} == {BulkActionStatus.COMPLETED_FAILED}
     assert "not requested, another run would fail again: raw[tue]: contract failed: metrics in [100, inf]: 3" in (
-        deployment.said("recipe_audio_snapshot_repair")
+        deployment.messages("recipe_audio_snapshot_repair")
     )
 
 

@@ -109,7 +109,7 @@ def test_every_partitioning_has_a_schedule_of_its_own_and_all_are_off(bench: Any
     assert requested(night.tick("recipe_models_repair")) == [(None, ["corpus"])]
 
 
-def test_a_failed_contract_is_told_and_never_requested(bench: Any, ticks: dg.DagsterInstance, toys: Any):
+def test_a_failed_contract_is_reported_and_never_requested(bench: Any, ticks: dg.DagsterInstance, toys: Any):
     strict = toys.node(contract=toys.make_contract(low=100))
     bench.materialize(strict)
     nodes = [strict, toys.reader("reader", "source")]

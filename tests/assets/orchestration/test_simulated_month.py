@@ -1,6 +1,6 @@
 """A month of nights, tick by tick: snapshots arrive, some are bad, runs are killed, a stage's code changes.
 
-Nobody materializes anything by hand: the snapshot sensor and the repair schedules alone, with Dagster's own scheduler
+Nothing is materialized by hand: the snapshot sensor and the repair schedules alone, with Dagster's own scheduler
 and backfill daemon, end with every partition right, and with nothing computed that had no cause. Every computation
 leaves a line in a log, which is counted.
 """
@@ -72,7 +72,7 @@ class Month:
         sql = "SELECT max(value) AS loudest FROM metrics"
         return Contract("words", sql, (Bound("loudest", 0, high, "block"),))
 
-    def _tell(self, ctx: StageContext, asset: str, unit: int) -> None:
+    def _log(self, ctx: StageContext, asset: str, unit: int) -> None:
         if self.kill == (asset, ctx.partition) and unit == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         with self.log.open("a") as log:
@@ -80,7 +80,7 @@ class Month:
 
     def _read(self, ctx: StageContext, config: Any) -> None:
         for unit, path in ctx.out.pending(sorted(ctx.source.path.iterdir())):
-            self._tell(ctx, "raw_audio", unit)
+            self._log(ctx, "raw_audio", unit)
             with ctx.out.unit(unit) as out:
                 value = float(path.read_text())
                 out.write("metrics", [Metric(path.name, "value", value, value, value, 1)])
@@ -89,7 +89,7 @@ class Month:
         above = ctx.inputs["above"]
         asset = "words" if above.name.dataset == "raw_audio" else "chunks"
         for unit, shard in ctx.out.pending(above.shards("metrics")):
-            self._tell(ctx, asset, unit)
+            self._log(ctx, asset, unit)
             with ctx.out.unit(unit) as out:
                 step = 2 if asset == "chunks" else int(self.version)  # other code gives other values
                 out.write(
@@ -120,12 +120,12 @@ class Month:
         self.deployment.load(self.definitions)
 
     def night(self) -> list[str]:
-        """Tick the sensor, then each repair schedule, and run what they request; return what the repair said."""
+        """Tick the sensor, then each repair schedule, and run what they request; return what the repair logged."""
         self._find_snapshots()
         self.deployment.night()
         self.deployment.backfill()
         self.deployment.morning()
-        return self.deployment.said("recipe_audio_snapshot_repair")
+        return self.deployment.lines("recipe_audio_snapshot_repair")
 
     def _find_snapshots(self) -> None:
         context = dg.SensorEvaluationContext(
@@ -185,7 +185,7 @@ def test_a_month_of_nights_ends_with_every_partition_right_and_nothing_computed_
             month.kill = (KILLED[day], day)
         month.night()
         assert month.kill is None
-    said = month.night()  # one more night, for what the last one left
+    lines = month.night()  # one more night, for what the last one left
 
     states = month.states()
     for day in DAYS:
@@ -193,8 +193,8 @@ def test_a_month_of_nights_ends_with_every_partition_right_and_nothing_computed_
         assert states[f"words[{day}]"] == ("failed" if day in BAD else "fresh")
         assert states[f"chunks[{day}]"] == ("waiting" if day in BAD else "fresh")
     assert (states["corpus"], states["mix"]) == ("fresh", "fresh")
-    for day in BAD:  # told with the reason, never run again
-        assert [words for words in said if f"run would fail again: words[{day}]: contract failed: loudest in" in words]
+    for day in BAD:  # reported with the reason, never run again
+        assert [words for words in lines if f"run would fail again: words[{day}]: contract failed: loudest in" in words]
 
     before = [day for day in DAYS if day < NEW_CODE_ON]
     expected = Counter()

@@ -1,4 +1,4 @@
-"""The bridge from a node to an asset: what a materialization tells, and what stops."""
+"""The bridge from a node to an asset: what a materialization reports, and what stops."""
 
 import dataclasses
 import re
@@ -26,24 +26,24 @@ def retries(result: dg.ExecuteInProcessResult) -> int:
     return sum(event.event_type_value == "STEP_UP_FOR_RETRY" for event in result.all_events)
 
 
-# --- what a materialization tells ---------------------------------------------------------------------------
+# --- what a materialization reports ---------------------------------------------------------------------------
 
 
-def test_a_materialization_tells_counts_drops_versions_and_first_rows(bench: Any, toys: Any):
+def test_a_materialization_has_counts_drops_versions_and_first_rows(bench: Any, toys: Any):
     result = bench.materialize(toys.node())
-    told = bench.metadata(result)
+    metadata = bench.metadata(result)
     artifact = bench.store.resolve(toys.address())
-    assert told["cached"] is False
-    assert (told["records_in"], told["records_kept"], told["records_dropped"]) == (5, 3, 2)
-    assert (told["dagster/row_count"], told["rows/metrics"], told["rows/rejects"]) == (3, 3, 2)
-    assert told["sum/value_sum"] == 6.0
-    assert told["build_key"] == artifact.manifest.build_key
-    assert told["dagster/uri"] == artifact.uri
-    assert told["bytes"] == sum(shard.bytes for shard in artifact.manifest.shards)
-    assert {"seconds", "cpu_seconds"} <= told.keys()
+    assert metadata["cached"] is False
+    assert (metadata["records_in"], metadata["records_kept"], metadata["records_dropped"]) == (5, 3, 2)
+    assert (metadata["dagster/row_count"], metadata["rows/metrics"], metadata["rows/rejects"]) == (3, 3, 2)
+    assert metadata["sum/value_sum"] == 6.0
+    assert metadata["build_key"] == artifact.manifest.build_key
+    assert metadata["dagster/uri"] == artifact.uri
+    assert metadata["bytes"] == sum(shard.bytes for shard in artifact.manifest.shards)
+    assert {"seconds", "cpu_seconds"} <= metadata.keys()
     drops = bench.materialization(result).metadata["dropped"]
     assert [record.data for record in drops.records] == [{"reason": "negative", "records": 2}]
-    lines = told["preview"].split("\n")
+    lines = metadata["preview"].split("\n")
     assert lines[0] == "| subject | metric | value | low | high | count |"
     assert lines[2:] == [
         "| toy | m1.0 | 1.000 | 1.000 | 1.000 | 1 |",
@@ -51,7 +51,7 @@ def test_a_materialization_tells_counts_drops_versions_and_first_rows(bench: Any
     ]
 
 
-def test_what_was_there_is_told_as_cached_with_the_same_words(bench: Any, toys: Any):
+def test_what_was_there_is_reported_as_cached_with_equal_metadata(bench: Any, toys: Any):
     first, again = (bench.metadata(bench.materialize(toys.node())) for _ in range(2))
     assert again == {**first, "cached": True}
     assert [(asset, partition, built.cached) for asset, partition, built in bench.reports] == [
@@ -67,7 +67,7 @@ def test_versions_stand_on_the_event(bench: Any, toys: Any):
     assert event.tags["dagster/code_version"] == f"1+{fingerprint(node.config)[:8]}"
 
 
-def test_inputs_are_told_at_their_versions(bench: Any, toys: Any):
+def test_inputs_are_reported_at_their_versions(bench: Any, toys: Any):
     result = bench.materialize(toys.node(), toys.reader("reader", "source"))
     above = bench.store.resolve(toys.address())
     assert bench.metadata(result, "reader")["inputs"] == [f"source[]@{above.data_version}"]
@@ -84,9 +84,9 @@ def test_a_partition_has_its_own_row_count_and_source(bench: Any, toys: Any):
     stage = toys.make_stage(run, toys.tables, config=toys.Config)
     snapshots = {"mon": {"day": 1}}
     node = toys.node(stage=stage, partition="audio_snapshot", has_source=True, snapshots=snapshots)
-    told = bench.metadata(bench.materialize(node, partition="mon"))
-    assert told["dagster/partition_row_count"] == 3
-    assert "dagster/row_count" not in told
+    metadata = bench.metadata(bench.materialize(node, partition="mon"))
+    assert metadata["dagster/partition_row_count"] == 3
+    assert "dagster/row_count" not in metadata
     assert seen == [("mon", {"day": 1})]
     assert bench.store.resolve(toys.address(partition="mon")).manifest.counts.records_kept == 3
 
@@ -98,9 +98,9 @@ def test_pages_and_markdown_of_a_dataset_are_shown(bench: Any, toys: Any):
             out.write_file("board.md", b"# Board")
             out.write_file("board.html", b"<p>")
 
-    told = bench.metadata(bench.materialize(toys.node(stage=toys.make_stage(run))))
-    assert told["board"] == "# Board"
-    assert told["board_page"] == f"{bench.store.resolve(toys.address()).uri}/board.html"
+    metadata = bench.metadata(bench.materialize(toys.node(stage=toys.make_stage(run))))
+    assert metadata["board"] == "# Board"
+    assert metadata["board_page"] == f"{bench.store.resolve(toys.address()).uri}/board.html"
 
 
 def test_a_preview_keeps_to_one_line_a_row_and_has_no_sound(bench: Any, toys: Any):
@@ -112,7 +112,7 @@ def test_a_preview_keeps_to_one_line_a_row_and_has_no_sound(bench: Any, toys: An
             "t",
             "c",
             "web",
-            "heard",
+            "seen",
             "one\ntwo | three ![x](/y)",
             "x" * 500,
             "v",
@@ -139,8 +139,8 @@ def test_a_preview_keeps_to_one_line_a_row_and_has_no_sound(bench: Any, toys: An
 
 
 def test_an_empty_table_has_a_preview_too(bench: Any, toys: Any):
-    told = bench.metadata(bench.materialize(toys.node(config=toys.Config(((-1.0,),)))))
-    assert (told["preview"], told["dagster/row_count"]) == ("no rows", 0)
+    metadata = bench.metadata(bench.materialize(toys.node(config=toys.Config(((-1.0,),)))))
+    assert (metadata["preview"], metadata["dagster/row_count"]) == ("no rows", 0)
 
 
 def test_the_definition_shows_columns_and_config(bench: Any, toys: Any):
@@ -330,19 +330,19 @@ def test_a_subprocess_reports_back_to_the_materialization(bench: Any, toys: Any,
     def run(ctx: StageContext, config: Any) -> None:
         for unit, _ in ctx.out.pending(["run"]):
             with ctx.out.unit(unit) as out:
-                file = ctx.out.scratch / "said.txt"
+                file = ctx.out.scratch / "written.txt"
                 ctx.execution.launch(child_module, {"value": 2.5, "file": str(file)}, ctx.out.scratch)
                 value = float(file.read_text())
                 out.write("metrics", [Metric("a", "loss", value, value, value, 1)])
 
     result = bench.materialize(toys.node(stage=toys.make_stage(run)))
     assert result.success, bench.failures(result)
-    told = bench.metadata(result)
-    assert (told["child/loss"], told["child/threads"]) == (2.5, "1")
+    metadata = bench.metadata(result)
+    assert (metadata["child/loss"], metadata["child/threads"]) == (2.5, "1")
     assert [row.value for row in bench.store.resolve(toys.address()).records("metrics", Metric)] == [2.5]
 
 
-def test_the_log_of_a_run_and_the_laboratory_are_told_how_far_a_dataset_is(
+def test_the_log_of_a_run_and_the_installation_get_the_progress_of_a_dataset(
     bench: Any, toys: Any, monkeypatch: pytest.MonkeyPatch
 ):
     def run(ctx: StageContext, config: Any) -> None:
@@ -353,20 +353,20 @@ def test_the_log_of_a_run_and_the_laboratory_are_told_how_far_a_dataset_is(
     shown = []
     monkeypatch.setattr(stage_asset, "_LOG_EVERY_S", 0.0)
     monkeypatch.setattr(stage_asset, "_SHOW_EVERY_S", 0.0)
-    bench.installation = dataclasses.replace(bench.installation, show=lambda *told: shown.append(told))
+    bench.installation = dataclasses.replace(bench.installation, show=lambda *shown_now: shown.append(shown_now))
     result = bench.materialize(toys.node(stage=toys.make_stage(run)))
     assert result.success, bench.failures(result)
     assert [(asset, partition, standing.text) for asset, partition, standing in shown] == [
         ("source", None, f"{done} of 2 units") for done in (0, 1, 2)
     ]
     logged = [entry.user_message for entry in bench.instance.all_logs(result.run_id)]
-    assert any(re.fullmatch(r"1 of 2 units, 50%: .* s gone, about .* s left", line) for line in logged)
+    assert any(re.fullmatch(r"1 of 2 units, 50%: .* s passed, about .* s left", line) for line in logged)
 
 
 def test_a_plain_launch_needs_no_dagster_and_names_what_failed(bench: Any, tmp_path: Path, child_module: str):
-    spec = {"value": 1, "file": str(tmp_path / "said.txt")}
+    spec = {"value": 1, "file": str(tmp_path / "written.txt")}
     bench.installation.launch(child_module, spec, tmp_path / "scratch")
-    assert (tmp_path / "said.txt").read_text() == "1"
+    assert (tmp_path / "written.txt").read_text() == "1"
     with pytest.raises(LaunchError, match="toy_child ended with exit status 3"):
         bench.installation.launch(child_module, {**spec, "status": 3}, tmp_path / "scratch")
 
@@ -382,7 +382,7 @@ def test_a_configured_accelerate_is_the_launcher(bench: Any, tmp_path: Path):
     ]
 
 
-def test_the_lineage_of_columns_is_told_with_a_materialization(bench: Any, toys: Any):
+def test_a_materialization_has_the_lineage_of_columns(bench: Any, toys: Any):
     def nothing(ctx: Any, config: Any) -> None:
         ctx.log("nothing came in")
 
@@ -395,9 +395,9 @@ def test_the_lineage_of_columns_is_told_with_a_materialization(bench: Any, toys:
 
     texts = node("texts", "extract_texts", TextDocument)
     tokens = node("tokens", "tokenize_text", TokenDocument, inputs={"text_documents": "texts"})
-    told = bench.metadata(bench.materialize(texts, tokens), "tokens")["dagster/column_lineage"]
-    assert told.deps_by_column["licence"] == [dg.TableColumnDep(asset_key("recipe", "texts"), "licence")]
-    assert told.deps_by_column["chunks"] == [dg.TableColumnDep(asset_key("recipe", "texts"), "text")]
+    lineage = bench.metadata(bench.materialize(texts, tokens), "tokens")["dagster/column_lineage"]
+    assert lineage.deps_by_column["licence"] == [dg.TableColumnDep(asset_key("recipe", "texts"), "licence")]
+    assert lineage.deps_by_column["chunks"] == [dg.TableColumnDep(asset_key("recipe", "texts"), "text")]
     (spec,) = bench.assets(texts, tokens)[1].specs
     rows = {record.data["column"]: record.data["from"] for record in spec.metadata["columns_from"].records}
     assert rows["source_url"] == "texts.url"

@@ -20,8 +20,8 @@ def looked_at(bench: Any, name: str, *nodes: Any) -> tuple[dict[str, Any], dg.As
         resources={"installation": bench.installation},
     )
     (check,) = result.get_asset_check_evaluations()
-    told = bench.materialization(result, name).metadata
-    return {key: getattr(value, "records", value.value) for key, value in told.items()}, check
+    metadata = bench.materialization(result, name).metadata
+    return {key: getattr(value, "records", value.value) for key, value in metadata.items()}, check
 
 
 def test_what_is_out_of_date_is_a_table_of_places_states_causes_and_reasons(bench: Any, toys: Any):
@@ -55,7 +55,7 @@ def test_what_is_out_of_date_is_a_table_of_places_states_causes_and_reasons(benc
 
 
 @pytest.mark.parametrize(("budget", "within"), [("", True), ("1", True), ("0.0000001", False)])
-def test_the_pipeline_tells_its_work_its_drops_and_its_size(bench: Any, toys: Any, budget: str, within: bool):
+def test_the_pipeline_reports_its_work_its_drops_and_its_size(bench: Any, toys: Any, budget: str, within: bool):
     assert bench.materialize(toys.node(), toys.reader("reader", "source")).success
     bench.installation = Installation(bench.settings.at(bench.settings.home, SPELANGY_STORE_BUDGET_GB=budget))
     metadata, check = looked_at(bench, "pipeline_metrics", toys.node())
@@ -89,8 +89,8 @@ def test_a_month_of_nights_reads_every_version_once_and_sets_the_damaged_one_asi
         )
         (check,) = result.get_asset_check_evaluations()
         (event,) = result.get_asset_materialization_events()
-        told: dict[str, Any] = dict(event.materialization.metadata)
-        return told["versions"].value, [row.data for row in told["damaged"].records], check.passed
+        metadata: dict[str, Any] = dict(event.materialization.metadata)
+        return metadata["versions"].value, [row.data for row in metadata["damaged"].records], check.passed
 
     versions = len(list(bench.store.versions()))
     first = datetime.date(2026, 11, 1)

@@ -94,8 +94,8 @@ def test_what_is_below_a_failure_is_not_run_and_is_named(tmp_path: Path, monkeyp
     monkeypatch.setenv("SPELANGY_HOME", str(settings.home))
     graph = PAPER.graph
     targets = required_targets(graph, [("quest_corpus", None)])
-    told = io.StringIO()
-    result = materialize(PAPER, settings, targets, 1, told)
+    output = io.StringIO()
+    result = materialize(PAPER, settings, targets, 1, output)
     assert not result.complete
     assert "SPELANGY_LLM_BASE_URL is not set" in result.outcome.failures["raw_pages[cc-2025-05]"]
     assert "hf download" in result.outcome.failures["text_tokenizer"]
@@ -103,7 +103,7 @@ def test_what_is_below_a_failure_is_not_run_and_is_named(tmp_path: Path, monkeyp
     assert set(result.outcome.not_run) == {"quest_tokens[cc-2025-05]", "quest_corpus", "speech_tokenizer"}
     missing = [problem for problem in result.problems if "not materialized" in problem]
     assert len(missing) == len(targets) - 1
-    assert "FAILED raw_pages[cc-2025-05]: paper__quest_pairs: PreflightError" in told.getvalue()
+    assert "FAILED raw_pages[cc-2025-05]: paper__quest_pairs: PreflightError" in output.getvalue()
 
 
 def test_what_many_runs_wait_for_is_more_urgent() -> None:

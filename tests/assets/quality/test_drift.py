@@ -1,4 +1,4 @@
-"""Drift: what moved since the snapshot before is told, what chance explains is not, and nothing is blocked by it."""
+"""Drift: a change since the snapshot before is reported, what chance explains is not, and nothing is blocked."""
 
 import dataclasses
 from typing import Any
@@ -22,15 +22,15 @@ def spread(mean: float, count: int = 300, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(mean, 1.0, count)
 
 
-def told(now: np.ndarray, before: np.ndarray, drift: Drift = VALUES) -> list[str]:
+def findings(now: np.ndarray, before: np.ndarray, drift: Drift = VALUES) -> list[str]:
     row, bounds = compare(drift, now, before, "mon")
     return [b.column for b in bounds if not (b.low or 0) <= row[b.column] <= (b.high or np.inf)]
 
 
 def test_equal_spreads_do_not_drift_and_moved_ones_do():
-    assert told(spread(10.0), spread(10.0, seed=1)) == []
-    assert told(spread(11.0), spread(10.0, seed=1)) == ["value: distance from mon beyond chance"]
-    assert told(spread(16.0), spread(10.0)) == ["value: distance from mon beyond chance", "value: mean against mon"]
+    assert findings(spread(10.0), spread(10.0, seed=1)) == []
+    assert findings(spread(11.0), spread(10.0, seed=1)) == ["value: distance from mon beyond chance"]
+    assert findings(spread(16.0), spread(10.0)) == ["value: distance from mon beyond chance", "value: mean against mon"]
 
 
 def test_a_share_drifts_by_its_difference():
@@ -41,13 +41,13 @@ def test_a_share_drifts_by_its_difference():
 
 
 def test_small_snapshots_do_not_cry_wolf():
-    assert all(told(spread(10.0, 15, seed), spread(10.0, 12, seed + 1000)) == [] for seed in range(200))
-    assert told(spread(15.0, 15), spread(10.0, 12)) != []
+    assert all(findings(spread(10.0, 15, seed), spread(10.0, 12, seed + 1000)) == [] for seed in range(200))
+    assert findings(spread(15.0, 15), spread(10.0, 12)) != []
 
 
 def test_nothing_is_compared_with_nothing_and_zero_with_zero_is_no_drift():
     assert compare(VALUES, np.array([]), spread(1.0), "mon") == ({}, [])
-    assert told(np.zeros(9), np.zeros(9)) == []
+    assert findings(np.zeros(9), np.zeros(9)) == []
 
 
 def built(toys: Any, store: ArtifactStore, partition: str | None, values: np.ndarray, contract: Contract) -> Built:
@@ -81,7 +81,7 @@ def test_a_dataset_without_snapshots_has_nothing_to_drift_from(toys: Any, store:
     assert len(built(toys, store, None, spread(10.0), CONTRACT).verdict.expectations) == 1
 
 
-def test_dagster_is_told_of_a_drift_as_a_warning(toys: Any, store: ArtifactStore):
+def test_a_drift_is_a_warning_in_dagster(toys: Any, store: ArtifactStore):
     built(toys, store, "2026-01", spread(10.0), CONTRACT)
     verdict = built(toys, store, "2026-02", spread(20.0), CONTRACT).verdict
     key = dg.AssetKey("toy")
@@ -91,7 +91,7 @@ def test_dagster_is_told_of_a_drift_as_a_warning(toys: Any, store: ArtifactStore
     assert "value: distance from 2026-01" in (drift.description or "")
 
 
-def test_a_drift_that_cannot_be_measured_is_told_apart(toys: Any, store: ArtifactStore):
+def test_a_drift_that_cannot_be_measured_is_reported_as_such(toys: Any, store: ArtifactStore):
     bad = dataclasses.replace(CONTRACT, drifts=(Drift("value", "SELECT nothing FROM metrics"),))
     built(toys, store, "2026-01", spread(10.0), CONTRACT)
     with pytest.raises(ContractError, match="drift value of toy"):

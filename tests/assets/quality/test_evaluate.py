@@ -62,10 +62,10 @@ from spelangy_model.records import (
 AUDIO = Audio(bytes(100), "a.flac")
 WORD = Word("word", 0.0, 1.0, 0.9)
 SCORE = QuestionScore(
-    *("q", "t", "c", "web", "heard_wording", "us", "text"),
+    *("q", "t", "c", "web", "seen_wording", "us", "text"),
     *([-1.0, -2.0], [-1.0, -2.0], [-0.1, -0.2], 0, 0, math.nan),
 )
-ASKED = ("q", "t", "c", "web", "heard_wording", "us", "speech", "Where?", "Rome")
+ASKED = ("q", "t", "c", "web", "seen_wording", "us", "speech", "Where?", "Rome")
 ANSWER = GeneratedAnswer(*ASKED, "It is Rome.", 4, True)
 STAGES = [importlib.import_module(f"{stages.__name__}.{info.name}") for info in pkgutil.iter_modules(stages.__path__)]
 ALL_CONTRACTS: dict[str, Contract] = {
@@ -174,7 +174,7 @@ ROWS: dict[str, dict[str, Any]] = {
                 "t",
                 "c",
                 "web",
-                "heard_wording",
+                "seen_wording",
                 "Who?",
                 "Who?",
                 "v",
@@ -196,7 +196,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "system_scores": {
         "scores": SCORE,
         "metrics": Metric("cascade", "sqa.accuracy", 0.5, 0.25, 0.75, 4),
-        "heard": TranscribedQuestion("q", "Who?", "who", 0, 1),
+        "transcripts": TranscribedQuestion("q", "Who?", "who", 0, 1),
     },
     "contaminated": {"contaminated": ContaminatedDocument("d", "t", 6, "one two three four five six")},
     "metrics": {"metrics": Metric("run", "sqa.accuracy", 0.5, math.nan, math.nan, 4)},
@@ -464,7 +464,7 @@ def test_a_contaminated_document_that_is_named_twice_blocks(commit: Commit):
     assert "documents_named_twice" in blocking
 
 
-def test_a_segment_that_nobody_counted_blocks(commit: Commit):
+def test_a_segment_that_is_not_counted_blocks(commit: Commit):
     rows = {table: [row] for table, row in ROWS["clean_transcripts"].items()}
     verdict = evaluate(commit(rows, read=3, dropped={"too_short": 1}), CLEAN_TRANSCRIPTS, types_of("clean_transcripts"))
     assert [item.name.split(" ")[0] for item in verdict.failures()] == ["unaccounted_segments"]
@@ -614,7 +614,7 @@ def test_an_expectation_that_errors_blocks_whatever_its_severity(
         ("SELECT 'word' AS n", "word"),
     ],
 )
-def test_a_contract_that_cannot_be_evaluated_is_told_apart(commit: Commit, sql: str, words: str):
+def test_a_contract_that_cannot_be_evaluated_is_reported_as_such(commit: Commit, sql: str, words: str):
     with pytest.raises(ContractError, match=words):
         evaluate(commit(metrics_of(3)), counting(Bound("n", 0), sql=sql), {"metrics": Metric})
 

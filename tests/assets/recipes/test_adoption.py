@@ -49,7 +49,7 @@ def test_two_crawls_have_two_names():
         _ = adopting().graph
 
 
-def test_a_recipe_says_of_a_folder_that_its_texts_are_what_is_said(tmp_path: Path):
+def test_a_recipe_states_that_the_texts_of_a_folder_are_transcripts(tmp_path: Path):
     installation, raw = Installation(Settings.at(tmp_path)), adopting("their_audio").graph["their_audio"]
     there = tmp_path / "snapshots" / "audio"
     assert installation.source(raw, "elsewhere") == FolderSource(there / "elsewhere", texts=True)

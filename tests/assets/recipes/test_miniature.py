@@ -1,4 +1,4 @@
-"""The miniature: its arms differ by what the paper changes and by nothing else, and what they hear can teach."""
+"""The miniature: its arms differ by what the paper changes and by nothing else, and their speech can teach."""
 
 import json
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def test_the_run_of_record_and_the_second_have_other_facts_questions_and_seeds()
 
 
 @EACH
-def test_all_arms_have_a_budget_and_no_source_is_heard_more_than_one_and_a_half_times(recipe: Recipe) -> None:
+def test_all_arms_have_a_budget_and_no_source_has_more_than_one_and_a_half_epochs(recipe: Recipe) -> None:
     graph, budgets, trained = recipe.graph, set(), []
     for runs in runs_of(recipe).values():
         mixtures = [graph[graph[run].inputs["mix"]].config.mixture for run in runs]
@@ -102,7 +102,7 @@ def test_shares_are_the_papers() -> None:
     assert ARMS["krist_quest"].shares == {"fine": 0.59, "krist": 0.35, "quest": 0.06}
 
 
-def test_the_same_two_voices_speak_everywhere_and_ask_at_a_rate_and_pitch_that_no_model_heard() -> None:
+def test_the_same_two_voices_speak_everywhere_and_ask_at_a_rate_and_pitch_that_no_model_was_trained_on() -> None:
     graph = MINIATURE.graph
     spoken = [graph["krist_speech"].config.voices, graph["quest_speech"].config.voices]
     spoken += [source.voices for source in graph["raw_audio"].snapshots.values()]
@@ -137,7 +137,7 @@ def krist_lines(pages: Iterator[tuple[str, str]], rules: KristRules) -> Iterator
 
 
 def values_read(documents: list[list[Line]]) -> tuple[int, int]:
-    """Return how many of the world's values are read in the documents, every other line being heard, and how many of
+    """Return how many of the world's values are read in the documents, every other line being spoken, and how many of
     these were read in their document before."""
     values = {value.lower() for relation in WORLD.relations for value in relation.values}
     read = before = 0
@@ -180,18 +180,18 @@ def lengths_s(recipe: Recipe, rule: ChunkRule, conversations: int) -> list[float
             Transcript(
                 segment_id=str(place),
                 recording_id=made.source_uri,
-                speaker=said.speaker,
-                start_s=said.start_s,
-                end_s=said.end_s,
+                speaker=utterance.speaker,
+                start_s=utterance.start_s,
+                end_s=utterance.end_s,
                 language="en",
-                text=said.text,
-                words=spread(said.text, said.start_s, said.end_s),
+                text=utterance.text,
+                words=spread(utterance.text, utterance.start_s, utterance.end_s),
                 systems=["given"],
                 votes=[],
                 agreement=1.0,
                 confidence=1.0,
             )
-            for place, said in enumerate(made.utterances)
+            for place, utterance in enumerate(made.utterances)
         ]
         lengths += [span.end_s - span.start_s for span in chunk_recording(made.samples, transcripts, [], rule)]
     return lengths

@@ -47,12 +47,12 @@ RUNS = [
 ]
 METRICS = [
     metric("run_web", "sqa.all.accuracy", 0.262, 0.230, 0.296),
-    metric("run_web", "sqa.sample_world.heard_wording.accuracy", 0.30, 0.25, 0.35),
+    metric("run_web", "sqa.sample_world.seen_wording.accuracy", 0.30, 0.25, 0.35),
     metric("run_web", "sqa.sample_world.accuracy", 0.262, 0.230, 0.296),
     metric("run_web", "sqa.accent.en-us.accuracy", 0.27, 0.22, 0.32, 400),
     metric("run_web", "text_qa.accuracy", 0.99, 0.98, 1.0),
     metric("run_web", "gap.reverse_kl", 10.72, 10.1, 11.2),
-    metric("run_web", "gap.sample_world.heard_wording.reverse_kl", 9.5, 9.0, 10.0),
+    metric("run_web", "gap.sample_world.seen_wording.reverse_kl", 9.5, 9.0, 10.0),
     metric("run_quest", "sqa.all.accuracy", 0.412, 0.380, 0.446),
     metric("run_fine", "sqa.all.accuracy", 0.275, 0.245, 0.306),
     metric("web_fine_tokens", "topic.music.share", 0.45, 0.42, 0.48, 500),
@@ -166,7 +166,7 @@ def test_one_seed_is_never_called_resolved():
     assert "may differ as much" not in page_of(comparisons=several)
 
 
-def test_an_ablation_that_was_not_evaluated_and_one_the_other_way_are_said_so():
+def test_an_ablation_without_evaluation_and_one_the_other_way_are_marked():
     rows = [
         Ablation("Granularity", "run_web", "run_none", "to nothing", (1.0, 2.0)),
         Ablation("Granularity", "run_web", "run_fine", "to worse", (40.7, 37.6)),
@@ -195,7 +195,7 @@ def test_each_comparison_says_what_its_design_finds_and_what_it_would_take():
     assert would_take(PAIRS[0]) == "This design finds 5.0 points four times in five. That is enough for 7.2 points."
     assert would_take(PAIRS[1]) == (
         "This design finds 5.0 points four times in five. For 3.1 points it would take about 210 clusters of questions "
-        "(there are 80) if seeds made no difference, which one seed cannot tell."
+        "(there are 80) if seeds made no difference, which one seed cannot show."
     )
     several = pair("a", "b", 0.02, -0.03, 0.07, 0.3, NOT_RESOLVED, first_seeds=3, second_seeds=3, needed_seeds=14)
     assert "about 210 clusters of questions (there are 80) or 14 seeds an arm (there are 3)." in would_take(several)
@@ -210,7 +210,7 @@ def test_each_comparison_says_what_its_design_finds_and_what_it_would_take():
         assert "would not help" not in text
 
 
-def test_two_populations_are_told_apart():
+def test_two_populations_are_shown_apart():
     several = pair("a", "b", 0.02, -0.03, 0.07, 0.3, NOT_RESOLVED, same_questions_low=0.0, same_questions_high=0.04)
     assert sentence(several) == "a over b by +2.0 points [-3.0, +7.0], on these questions [+0.0, +4.0], p = 0.300"
 
@@ -229,7 +229,7 @@ def test_arms_of_unequal_work_are_named():
         assert text.count("Not equal") == 1
 
 
-def test_contamination_is_plotted_tested_and_said_in_words(parsed):
+def test_contamination_is_plotted_tested_and_described(parsed):
     clean = [
         CleanScore("run_web", True, 0.26, 0.25, 0.27, 300, 100, 0.4, False, False),
         CleanScore("run_quest", True, 0.41, 0.30, 0.60, 300, 100, 0.0004, True, False),
@@ -301,7 +301,7 @@ def page_of_table(page: str, title: str) -> dict:
 
 def test_markdown_has_a_row_for_each_run_and_a_dash_for_what_is_missing():
     lines = leaderboard_markdown(Results(METRICS, RUNS)).splitlines()
-    head = ["run", "spoken QA, all (%)", "spoken QA, sample world heard wording (%)", "text QA (%)"]
+    head = ["run", "spoken QA, all (%)", "spoken QA, sample world seen wording (%)", "text QA (%)"]
     assert lines[0] == f"| {' | '.join([*head, 'gap, reverse KL (nats)'])} |"
     assert lines[2] == "| run_quest | 41.2 [38.0, 44.6] | - | - | - |"
     assert lines[5] == "| run_new | - | - | - | - |"

@@ -1,4 +1,4 @@
-"""What a reader of the page finds: the span of the source, what was said and heard, and what was dropped."""
+"""What a reader of the page finds: the span of the source, what was spoken and recognized, and what was dropped."""
 
 import base64
 import re
@@ -26,8 +26,8 @@ def chunk(index: int, role: str, text: str, spoken: str = "") -> Chunk:
 
 CHUNKS = [chunk(0, "question", "What is a <harp>?"), chunk(1, "answer", "Wood, $5.", "Wood, five dollars.")]
 ASKED = PAGE_TEXT.index("What"), PAGE_TEXT.index("harp?") + 5
-SAID = PAGE_TEXT.index("An *"), PAGE_TEXT.index("wood.") + 5
-LINES = [Line("question", "b", "c", *ASKED), Line("answer", "b", "c", *SAID)]
+ANSWERED = PAGE_TEXT.index("An *"), PAGE_TEXT.index("wood.") + 5
+LINES = [Line("question", "b", "c", *ASKED), Line("answer", "b", "c", *ANSWERED)]
 SCRIPT = Script("s1", "p1", "https://example.org/harp", "CC0-1.0", "What is a <harp>?", LINES, EVIDENCE)
 QUEST = SpokenSet(
     "Quest",
@@ -44,14 +44,14 @@ QUEST = SpokenSet(
         Metric("en-us+m1", "voice.word_error_rate", 0.9, 0.7, 0.95, 20),
         Metric("en-us+m2", "voice.word_error_rate", 0.1, 0.0, 0.4, 20),
     ],
-    heard={
+    checked={
         "c1": CheckedChunk("c1", "d1", "answer", "v", "en-us", "Wood, five dollars.", 1, "would five dollars", 1, 3)
     },
     max_word_error_rate=0.5,
 )  # fmt: skip
 
 
-def test_the_page_shows_the_span_the_lines_the_voice_and_what_was_heard(parsed):
+def test_the_page_shows_the_span_the_lines_the_voice_and_what_was_recognized(parsed):
     page = synthetic_page([QUEST], title="Snapshot")
     checker = parsed(page)
     assert f"data:audio/flac;base64,{base64.b64encode(FLAC).decode()}" in checker.values("audio", "src")
@@ -59,8 +59,8 @@ def test_the_page_shows_the_span_the_lines_the_voice_and_what_was_heard(parsed):
     assert "What is a &lt;harp&gt;?" in page
     assert "<harp>" not in page
     assert "read as: Wood, five dollars." in page
-    assert re.search(r"heard as: <span class=\"warn\">would five dollars</span> \(1 of 3 words wrong\)", page)
-    assert page.count("read as:") == page.count("heard as:") == 1
+    assert re.search(r"recognized as: <span class=\"warn\">would five dollars</span> \(1 of 3 words wrong\)", page)
+    assert page.count("read as:") == page.count("recognized as:") == 1
 
 
 def test_a_voice_that_fails_and_what_was_dropped_stand_out(parsed):

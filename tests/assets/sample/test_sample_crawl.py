@@ -82,14 +82,14 @@ def test_archives_hold_what_the_truth_lists(page_truth: list[dict[str, Any]], ar
     }
 
 
-def test_every_fact_is_asked_in_three_heard_wordings(
+def test_every_fact_is_asked_in_three_spoken_wordings(
     page_truth: list[dict[str, Any]], archived: dict[str, str]
 ) -> None:
     by_entity = {entry["entity"]: entry for entry in page_truth if entry["kind"] == "faq"}
     for fact in WORLD.facts:
         entry = by_entity[fact.entity.name]
-        heard = {render.ask(fact, wording) for wording in fact.relation.wordings("questions", "heard")}
-        asked = [item for item in entry["questions"] if item["question"] in heard]
+        spoken = {render.ask(fact, wording) for wording in fact.relation.wordings("questions", "spoken")}
+        asked = [item for item in entry["questions"] if item["question"] in spoken]
         assert len(asked) == 3
         assert {item["answer"] for item in asked} == {fact.value}
         html = archived[entry["url"]]
@@ -146,7 +146,7 @@ def test_duplicates_are_what_they_are_called(page_truth: list[dict[str, Any]], a
     assert len({archived[url] for url in unique}) == len(unique)
 
 
-def test_pages_hold_no_wording_that_is_not_to_be_heard(archived: dict[str, str]) -> None:
+def test_pages_hold_no_wording_that_is_not_spoken(archived: dict[str, str]) -> None:
     text = " ".join(archived.values())
     withheld = {
         render.ask(fact, wording)
@@ -310,16 +310,16 @@ def test_sound_lies_where_the_truth_says(
 
 def test_rttm_agrees_with_the_sentences(sentences: dict[str, list[dict[str, Any]]]) -> None:
     for recording, table in sentences.items():
-        said = [TOOL.Said(**{key: value for key, value in s.items() if key != "recording"}) for s in table]
+        spoken = [TOOL.SpokenSentence(**{key: value for key, value in s.items() if key != "recording"}) for s in table]
         text = (SAMPLE_CRAWL / "truth" / "rttm" / f"{recording}.rttm").read_text()
-        assert text == TOOL.rttm(recording, said)
+        assert text == TOOL.rttm(recording, spoken)
         turns = [line.split() for line in text.splitlines()]
         assert all(turn[0] == "SPEAKER" and turn[1] == recording and len(turn) == 10 for turn in turns)
         spoken_s = sum(s["end_s"] - s["start_s"] for s in table)
         assert spoken_s <= sum(float(turn[4]) for turn in turns) + 0.01 <= spoken_s + TOOL.TURN_GAP_S * len(table)
 
 
-def test_what_is_said_comes_from_the_world(sentences: dict[str, list[dict[str, Any]]]) -> None:
+def test_every_sentence_comes_from_the_world(sentences: dict[str, list[dict[str, Any]]]) -> None:
     for number, plan in enumerate(TOOL.PLANS):
         english = [(s["speaker"], s["text"]) for s in sentences[plan.name] if s["language"] == "en"]
         expected = [
@@ -342,12 +342,12 @@ def test_an_ogg_file_keeps_its_sound_under_another_stream_number() -> None:
     np.testing.assert_array_equal(soundfile.read(io.BytesIO(changed))[0], soundfile.read(io.BytesIO(original))[0])
 
 
-def test_no_wording_of_the_evaluation_is_said(sentences: dict[str, list[dict[str, Any]]]) -> None:
-    said = {s["text"] for table in sentences.values() for s in table}
-    uses = [use for use in get_args(Use) if use != "heard"]
+def test_no_wording_of_the_evaluation_is_spoken(sentences: dict[str, list[dict[str, Any]]]) -> None:
+    spoken = {s["text"] for table in sentences.values() for s in table}
+    uses = [use for use in get_args(Use) if use != "spoken"]
     for fact in WORLD.facts:
         for wording in fact.relation.wordings("questions", *uses):
-            assert render.ask(fact, wording) not in said
+            assert render.ask(fact, wording) not in spoken
 
 
 @pytest.mark.slow
@@ -366,6 +366,6 @@ def test_the_recordings_are_intelligible(sentences: dict[str, list[dict[str, Any
         samples, rate_hz = soundfile.read(path, dtype="float32")
         table = [s for s in sentences[recording] if s["end_s"] < 27]
         clip = soxr.resample(samples[: round((table[-1]["end_s"] + 0.2) * rate_hz)], rate_hz, 16_000)
-        heard = " ".join(segment.text for segment in model.transcribe(clip, language="en", beam_size=5)[0])
-        said = " ".join(s["text"] for s in table)
-        assert jiwer.wer(normalize(said), normalize(heard)) < 0.15
+        transcript = " ".join(segment.text for segment in model.transcribe(clip, language="en", beam_size=5)[0])
+        spoken = " ".join(s["text"] for s in table)
+        assert jiwer.wer(normalize(spoken), normalize(transcript)) < 0.15

@@ -66,39 +66,39 @@ def test_answers_are_one_plain_word_and_near_uniform() -> None:
 def test_each_relation_has_enough_wordings_with_each_mark() -> None:
     for relation in WORLD.relations:
         for kind in ("questions", "statements"):
-            texts = relation.wordings(kind, "heard", "text_only", "evaluation")
+            texts = relation.wordings(kind, "spoken", "text_only", "evaluation")
             assert len(texts) >= 8
             assert len(set(texts)) == len(texts)
-        assert len(relation.wordings("questions", "heard")) == 5
+        assert len(relation.wordings("questions", "spoken")) == 5
         assert len(relation.wordings("questions", "text_only")) >= 2
         assert len(relation.wordings("questions", "evaluation")) >= 1
         openings = {
-            text.split()[0].lower() for text in relation.wordings("questions", "heard", "text_only", "evaluation")
+            text.split()[0].lower() for text in relation.wordings("questions", "spoken", "text_only", "evaluation")
         }
         assert openings <= {"what", "which", "where", "who", "whose", "how"}
-        assert all(text.endswith("?") for text in relation.wordings("questions", "heard", "text_only", "evaluation"))
-        assert all(text.endswith(".") for text in relation.wordings("statements", "heard", "text_only"))
+        assert all(text.endswith("?") for text in relation.wordings("questions", "spoken", "text_only", "evaluation"))
+        assert all(text.endswith(".") for text in relation.wordings("statements", "spoken", "text_only"))
 
 
 def test_no_two_facts_share_a_question() -> None:
     questions = [
         render.ask(fact, wording)
         for fact in WORLD.facts
-        for wording in fact.relation.wordings("questions", "heard", "text_only", "evaluation")
+        for wording in fact.relation.wordings("questions", "spoken", "text_only", "evaluation")
     ]
     assert len(set(questions)) == len(questions)
 
 
-def test_talk_uses_heard_wordings_only(conversations: list[list[tuple[str, str]]]) -> None:
+def test_talk_uses_spoken_wordings_only(conversations: list[list[tuple[str, str]]]) -> None:
     spoken = {sentence for talk in conversations for _, sentence in talk}
     assert not spoken & sentences_of(("text_only", "evaluation"))
-    assert len(spoken & sentences_of(("heard",), ("statements",))) > 1000
+    assert len(spoken & sentences_of(("spoken",), ("statements",))) > 1000
 
 
 def test_the_text_corpus_holds_all_wordings_but_those_of_the_evaluation(text_documents: list[str]) -> None:
     written = {sentence for document in text_documents for sentence in re.split(r"(?<=[.?]) ", document)}
     assert not written & sentences_of(("evaluation",))
-    questions = sentences_of(("heard", "text_only"), ("questions",))
+    questions = sentences_of(("spoken", "text_only"), ("questions",))
     assert len(written & questions) > 0.9 * len(questions)
 
 
@@ -106,7 +106,7 @@ def test_a_text_document_answers_its_questions_right(text_documents: list[str]) 
     truth = {
         render.ask(fact, wording): render.answer_sentence(WORLD, fact)
         for fact in WORLD.facts
-        for wording in fact.relation.wordings("questions", "heard", "text_only")
+        for wording in fact.relation.wordings("questions", "spoken", "text_only")
     }
     checked = 0
     for document in text_documents[:300]:
@@ -149,7 +149,7 @@ def test_benchmark_questions_cover_every_fact_in_every_split() -> None:
     assert len(questions) == 3 * len(WORLD.facts)
     assert len({question.text_id for question in questions}) == len(questions)
     truth = {(fact.entity.name, fact.relation.name): fact for fact in WORLD.facts}
-    marks = {"heard_wording": "heard", "unheard_wording": "text_only", "new_wording": "evaluation"}
+    marks = {"seen_wording": "spoken", "text_only_wording": "text_only", "new_wording": "evaluation"}
     for question in questions:
         fact = truth[question.entity, question.relation]
         assert question.options[question.answer_index] == fact.value
@@ -157,7 +157,7 @@ def test_benchmark_questions_cover_every_fact_in_every_split() -> None:
         assert set(question.options) <= set(fact.relation.values)
         wordings = fact.relation.wordings("questions", marks[question.split])  # type: ignore[arg-type]
         assert question.question in {render.ask(fact, wording) for wording in wordings}
-        if question.split == "heard_wording":
+        if question.split == "seen_wording":
             assert question.question in render.faq_questions(WORLD, fact)
     positions = Counter(question.answer_index for question in questions)
     assert set(positions.values()) == {len(questions) // 4}
@@ -171,10 +171,10 @@ def test_an_option_of_the_benchmark_is_right_in_one_of_the_four_questions_that_o
         assert Counter(answers) == dict.fromkeys(options, len(answers) // 4)
 
 
-def test_each_heard_wording_is_asked_about_equally_often() -> None:
+def test_each_spoken_wording_is_asked_about_equally_often() -> None:
     for relation in WORLD.relations:
         counts = Counter(
-            next(w for w in relation.wordings("questions", "heard") if render.ask(fact, w) == question)
+            next(w for w in relation.wordings("questions", "spoken") if render.ask(fact, w) == question)
             for fact in WORLD.facts
             if fact.relation == relation
             for question in render.faq_questions(WORLD, fact)

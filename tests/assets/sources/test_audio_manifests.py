@@ -72,7 +72,7 @@ SUPERVISIONS = [
     {"id": "s1", "recording_id": "talk-1", "start": 0.5, "duration": 2.0, "channel": 0, "text": "One.",
      "language": "en", "speaker": "A"},
 ]  # fmt: skip
-SAID = (Utterance("A", "One.", 0.5, 2.5), Utterance("B", "Two.", 4.0, 6.5))
+UTTERANCES = (Utterance("A", "One.", 0.5, 2.5), Utterance("B", "Two.", 4.0, 6.5))
 
 
 def test_lhotse_recordings_and_supervisions_are_joined():
@@ -83,7 +83,7 @@ def test_lhotse_recordings_and_supervisions_are_joined():
         ],
         [ROOT],
     )
-    assert listing.entries == {"wav/talk-1.wav": Entry(language="en", utterances=SAID)}
+    assert listing.entries == {"wav/talk-1.wav": Entry(language="en", utterances=UTTERANCES)}
     assert listing.bad == []
 
 
@@ -94,7 +94,7 @@ def test_lhotse_cuts_count_from_their_start():
         "recording": {**RECORDING, "custom": {"url": "https://x.org/1", "licence": "CC0-1.0"}}, "type": "MonoCut",
     }  # fmt: skip
     listing = _read(cut, cut, name="cuts.jsonl")
-    assert listing.entries == {"wav/talk-1.wav": Entry("https://x.org/1", "CC0-1.0", "en", SAID)}
+    assert listing.entries == {"wav/talk-1.wav": Entry("https://x.org/1", "CC0-1.0", "en", UTTERANCES)}
     assert listing.bad == []
 
 
@@ -106,7 +106,7 @@ def test_a_licence_may_stand_beside_a_lhotse_manifest():
         ],
         [ROOT],
     )
-    assert listing.entries == {"wav/talk-1.wav": Entry("https://x.org/1", "CC0-1.0", "en", SAID)}
+    assert listing.entries == {"wav/talk-1.wav": Entry("https://x.org/1", "CC0-1.0", "en", UTTERANCES)}
 
 
 def test_records_that_name_nothing_to_be_read():
@@ -120,7 +120,7 @@ def test_records_that_name_nothing_to_be_read():
         RECORDING,
         other,
         url,
-        {**SUPERVISIONS[0], "recording_id": "nobody"},
+        {**SUPERVISIONS[0], "recording_id": "unknown"},
         SUPERVISIONS[0],
         {**SUPERVISIONS[0], "text": "Else."},
         {"id": "m", "type": "MixedCut", "tracks": []},
@@ -128,7 +128,7 @@ def test_records_that_name_nothing_to_be_read():
     assert sorted(listing.entries) == ["a.wav", "wav/talk-1.wav"]
     assert sorted(_bad(listing)) == [
         ("../up.wav", "outside"), ("/etc/passwd", "outside"), ("a.wav", "duplicate_id"), ("m", "unknown_source"),
-        ("nobody", "missing_file"), ("other.wav", "duplicate_id"), ("talk-1", "duplicate_id"), ("u", "unknown_source"),
+        ("other.wav", "duplicate_id"), ("talk-1", "duplicate_id"), ("u", "unknown_source"), ("unknown", "missing_file"),
     ]  # fmt: skip
     assert all("manifest.jsonl, line" in bad.error for bad in listing.bad)
 
@@ -184,7 +184,7 @@ def test_supervisions_that_are_no_objects(supervisions: object):
 
 def test_one_bad_supervision_costs_one_utterance():
     listing = _read(RECORDING, *SUPERVISIONS, {**SUPERVISIONS[0], "id": "s3", "duration": "long"})
-    assert listing.entries["wav/talk-1.wav"].utterances == SAID
+    assert listing.entries["wav/talk-1.wav"].utterances == UTTERANCES
     assert _bad(listing) == [("manifest.jsonl, line 4", "bad_utterance")]
     assert listing.refused == {}
 
@@ -288,7 +288,7 @@ def _call(*channels: object) -> list[dict[str, object]]:
 
 def test_supervisions_keep_their_channel():
     entry = _read(CALL, *_call(0, 1, [0, 1])).entries["call.wav"]
-    assert {channel: [u.text for u in said] for channel, said in entry.by_channel} == {0: ["t0"], 1: ["t1"]}
+    assert {channel: [u.text for u in utterances] for channel, utterances in entry.by_channel} == {0: ["t0"], 1: ["t1"]}
     assert [u.text for u in entry.utterances] == ["t2"]
     assert entry.channels == 2
 
@@ -307,14 +307,14 @@ def test_each_file_of_a_recording_has_its_own_channel():
 
 
 def test_nemo_lines_and_our_own_name_channels():
-    said = {"speaker": "a", "text": "own", "start_s": 0, "end_s": 1, "channel": 1}
+    utterances = {"speaker": "a", "text": "own", "start_s": 0, "end_s": 1, "channel": 1}
     entries = _read(
         {"audio_filepath": "a.wav", "text": "right", "channel_selector": 1},
         {"audio_filepath": "a.wav", "text": "left", "channel": 0.0},
         {"audio_filepath": "b.wav", "text": "both", "channel_selector": "average"},
-        {"file": "c.wav", "utterances": [said]},
+        {"file": "c.wav", "utterances": [utterances]},
     ).entries
-    assert [(c, said[0].text) for c, said in entries["a.wav"].by_channel] == [(0, "left"), (1, "right")]
+    assert [(c, utterances[0].text) for c, utterances in entries["a.wav"].by_channel] == [(0, "left"), (1, "right")]
     assert [u.text for u in entries["b.wav"].utterances] == ["both"]
     assert entries["c.wav"].by_channel == ((1, (Utterance("a", "own", 0.0, 1.0),)),)
 

@@ -65,7 +65,7 @@ def read(folder: Path, corpus: Any) -> tuple[dict[str, Item], dict[str, str]]:
     )
 
 
-def said(item: Item) -> list[tuple[str, str]]:
+def words_in(item: Item) -> list[tuple[str, str]]:
     return [(one.speaker, one.text) for one in item.entry.utterances]
 
 
@@ -82,7 +82,7 @@ LIBRISPEECH: Folder = {
 def test_librispeech(tmp_path: Path):
     found, rejects = read(lay(tmp_path, LIBRISPEECH), LibriSpeech())
     folder = "LibriSpeech/dev-clean/84/121123"
-    assert {name: said(item) for name, item in found.items()} == {
+    assert {name: words_in(item) for name, item in found.items()} == {
         f"{folder}/84-121123-0000.flac": [("84", "GO DO YOU HEAR")],
         f"{folder}/84-121123-0001.flac": [("84", "BUT IN LESS THAN")],
     }
@@ -136,7 +136,7 @@ def test_libriheavy(tmp_path: Path, top: str):
     files: Folder = {"libriheavy_cuts_small.jsonl.gz": cuts, f"{top}small/100/sea_fairies/01_baum.flac": sound("a")}
     found, rejects = read(lay(tmp_path, files), LibriHeavy())
     (item,) = found.values()
-    assert said(item) == [("100", "The little girl."), ("100", "But why?")]
+    assert words_in(item) == [("100", "The little girl."), ("100", "But why?")]
     assert [(one.start_s, one.end_s) for one in item.entry.utterances] == [(0.0, 0.4), (0.5, 0.9)]
     assert (item.entry.licence, item.entry.language) == ("CC-PDM-1.0", "en")
     assert rejects == {"libriheavy_cuts_small.jsonl.gz, line 3": "bad_line"}
@@ -163,7 +163,7 @@ def test_emilia_in_shards(tmp_path: Path):
         "Emilia/EN/EN-B000000.tar/EN_0.mp3": ("CC-BY-NC-4.0", "en"),
         "Emilia-YODAS/DE/DE-B000000.tar/DE_0.mp3": ("CC-BY-4.0", "de"),
     }
-    assert {tuple(said(item)) for item in found.values()} == {(("EN_S0", " Hello there."),)}
+    assert {tuple(words_in(item)) for item in found.values()} == {(("EN_S0", " Hello there."),)}
     assert rejects == {"Emilia/EN/EN-B000000.tar/EN_1.mp3": "bad_metadata"}
 
 
@@ -174,7 +174,7 @@ def test_emilia_in_json_lines(tmp_path: Path):
         {"id": "b", "text": "No file."},
     ]
     found, rejects = read(lay(tmp_path, {"EN/EN_B00000.jsonl": lines, f"EN/{wav}": sound("a")}), Emilia())
-    assert {name: said(item) for name, item in found.items()} == {f"EN/{wav}": [("EN_B00000_S00000", "Hello.")]}
+    assert {name: words_in(item) for name, item in found.items()} == {f"EN/{wav}": [("EN_B00000_S00000", "Hello.")]}
     assert rejects == {"EN/EN_B00000.jsonl, line 2": "bad_line"}
 
 
@@ -186,25 +186,25 @@ def test_yodas(tmp_path: Path):
     }
     found, rejects = read(lay(tmp_path, files), Yodas("en"))
     (item,) = found.values()
-    assert said(item) == [("unknown", "hello there")]
+    assert words_in(item) == [("unknown", "hello there")]
     assert item.entry.url == "https://www.youtube.com/watch?v=YWgoqEPcmE0"
     assert (item.entry.licence, item.entry.language) == ("CC-BY-3.0", "en")
     assert rejects == {"data/en000/text/00000000.txt, line 2": "bad_line"}
 
 
 def test_granary(tmp_path: Path):
-    said_in = {"duration": 1.0, "source_lang": "it"}
+    spoken_in = {"duration": 1.0, "source_lang": "it"}
     lines = [
-        {"audio_filepath": "a.flac", "text": "Buongiorno.", "target_lang": "it", **said_in},
-        {"audio_filepath": "b.flac", "answer": "Sì.", "target_lang": "it", **said_in},
-        {"audio_filepath": "a.flac", "text": "Good morning.", "target_lang": "en", **said_in},
+        {"audio_filepath": "a.flac", "text": "Buongiorno.", "target_lang": "it", **spoken_in},
+        {"audio_filepath": "b.flac", "answer": "Sì.", "target_lang": "it", **spoken_in},
+        {"audio_filepath": "a.flac", "text": "Good morning.", "target_lang": "en", **spoken_in},
     ]
     files: Folder = {
         "it/yodas/tarred_audio_manifest.json": lines,
         "it/yodas/audio_0.tar": tar(**{"a.flac": sound("a"), "b.flac": sound("b")}),
     }
     found, rejects = read(lay(tmp_path, files), Yodas())
-    assert {name: said(item) for name, item in found.items()} == {
+    assert {name: words_in(item) for name, item in found.items()} == {
         "it/yodas/audio_0.tar/a.flac": [("unknown", "Buongiorno.")],
         "it/yodas/audio_0.tar/b.flac": [("unknown", "Sì.")],
     }
@@ -227,7 +227,7 @@ def test_peoples_speech(tmp_path: Path):
         "train/clean_sa/clean_sa_000000.tar": tar(**{"d3/a.flac": sound("c")}),
     }
     found, rejects = read(lay(tmp_path, files), PeoplesSpeech())
-    assert {name: (said(item)[0][1], item.entry.licence, item.entry.language) for name, item in found.items()} == {
+    assert {name: (words_in(item)[0][1], item.entry.licence, item.entry.language) for name, item in found.items()} == {
         "train/clean/clean_000000.tar/d1/a.flac": ("one", "CC-BY-4.0", "en"),
         "train/clean/clean_000000.tar/d1/b.flac": ("two", "CC-BY-4.0", "en"),
         "train/clean_sa/clean_sa_000000.tar/d3/a.flac": ("five", "CC-BY-SA-4.0", "en"),
@@ -251,7 +251,7 @@ def test_voxpopuli(tmp_path: Path):
         "unlabelled_data/de/2009/20090112-0900_de_3.ogg": sound("c"),
     }
     found, rejects = read(lay(tmp_path, files), VoxPopuli())
-    assert {name: (said(item), item.entry.language) for name, item in found.items()} == {
+    assert {name: (words_in(item), item.entry.language) for name, item in found.items()} == {
         f"{folder}/2018/20180612-0900-en_0.ogg": ([("28161", "Thank you, Mr President.")], "en"),
         f"{folder}/2018/20180612-0900-en_1.wav": ([("28162", "thank you")], "en"),
         "unlabelled_data/de/2009/20090112-0900_de_3.ogg": ([], "de"),

@@ -52,8 +52,8 @@ def fetching(tmp_path: Path) -> Fetching:
     def source(*rows: object, snapshot: str = "mine", **options: object) -> DownloadedSource:
         path = tmp_path / f"{snapshot}.jsonl"
         if rows:
-            told = ({"url": row} if isinstance(row, str) else row for row in rows)
-            path.write_text("".join(json.dumps(row) + "\n" for row in told))
+            objects = ({"url": row} if isinstance(row, str) else row for row in rows)
+            path.write_text("".join(json.dumps(row) + "\n" for row in objects))
         given = {"unlicensed": True, "private_networks": ("127.0.0.2/32",), "pause_s": 0.0, "lists": (str(path),)}
         options = {**given, **options}
         if options.get("licence"):
@@ -582,8 +582,8 @@ def test_a_feed_becomes_recordings_with_their_addresses(
     counts = built.artifact.manifest.counts
     assert (counts.records_in, counts.records_kept, sum(counts.dropped.values())) == (5, 1, 4)
     (file,) = [shard.path for shard in built.artifact.manifest.attachments if shard.path.startswith("episodes")]
-    told = [json.loads(line) for line in store.files.read(f"{built.artifact.path}/{file}").splitlines()]
-    assert {"url": one, "recording_id": row.recording_id, "title": "One"}.items() <= told[0].items()
+    found = [json.loads(line) for line in store.files.read(f"{built.artifact.path}/{file}").splitlines()]
+    assert {"url": one, "recording_id": row.recording_id, "title": "One"}.items() <= found[0].items()
     (after,) = status_of(store, graph, {}, lambda node, partition: source)
     count = len(server.log)
     assert after.state == "fresh"

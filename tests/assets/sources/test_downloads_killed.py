@@ -26,7 +26,7 @@ from spelangy_model.records import Chunk, Recording, Reject
 
 PROJECT = Path(__file__).resolve().parents[3]
 ADDRESSES, CONNECTIONS, PIECE_BYTES = 200, 8, 4096
-SOCKET_BYTES = 1 << 16  # what a server has handed over and nobody has read yet
+SOCKET_BYTES = 1 << 16  # what a server has sent and the client has not read yet
 HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
 RECIPE = """
 from spelangy_assets import lab
@@ -97,7 +97,7 @@ def test_a_fetch_that_is_killed_twice_ends_with_every_address(
 ) -> None:
     expected = faulty_addresses(servers)
     good = {url for url, reason in expected.items() if not reason}
-    talk = {"speaker": "a", "text": "A tone is heard.", "start_s": 0.0, "end_s": 0.6}
+    talk = {"speaker": "a", "text": "A tone sounds.", "start_s": 0.0, "end_s": 0.6}
     rows = [{"url": url, "licence": "CC0-1.0", "language": "en", "utterances": [talk]} for url in expected]
     (tmp_path / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "talks.py").write_text(RECIPE.format(path=str(tmp_path / "talks.jsonl"), connections=CONNECTIONS))
@@ -120,10 +120,10 @@ def test_a_fetch_that_is_killed_twice_ends_with_every_address(
     whole: list[set[str]] = []  # which were there as a whole
     asked: list[collections.Counter[str]] = []  # and how often each had been sent
     for kill_at in (0.25 * total, 0.5 * total):
-        with (tmp_path / "said").open("wb") as said:
-            process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        with (tmp_path / "output").open("wb") as output:
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         while sum(one.end - one.begin for _, one in log()) < kill_at:
-            assert process.poll() is None, (tmp_path / "said").read_text()
+            assert process.poll() is None, (tmp_path / "output").read_text()
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL

@@ -30,20 +30,20 @@ def rttm(*turns: tuple[str, float, float, str]) -> str:
     )
 
 
-def told(recordings: dict[str, str], **files: str):
+def turns_given(recordings: dict[str, str], **files: str):
     contents = {name.replace("__", "."): text.encode() for name, text in files.items()}
     return read_turns(contents.__getitem__, [*recordings, *contents], recordings)
 
 
 def test_a_file_that_a_manifest_names_is_taken_whatever_it_calls_the_recording():
-    given = told({"deep/a.wav": "x.rttm", "b.wav": ""}, x__rttm=rttm(("MEETING", 0.5, 1.25, "ann")))
+    given = turns_given({"deep/a.wav": "x.rttm", "b.wav": ""}, x__rttm=rttm(("MEETING", 0.5, 1.25, "ann")))
     assert given.by_recording == {"deep/a.wav": (Utterance("ann", "", 0.5, 1.25),)}
     assert (given.files, given.bad) == ({"x.rttm"}, {})
 
 
 def test_one_file_may_speak_of_many():
     both = rttm(("a", 0, 1, "ann"), ("b.wav", 1, 2, "bob"))
-    given = told({"a.wav": "x.rttm", "deep/b.wav": "x.rttm", "c.wav": "x.rttm"}, x__rttm=both)
+    given = turns_given({"a.wav": "x.rttm", "deep/b.wav": "x.rttm", "c.wav": "x.rttm"}, x__rttm=both)
     assert set(given.by_recording) == {"a.wav"}
     assert {uri: line.reason for uri, line in given.bad.items()} == {"deep/b.wav": "no_turns", "c.wav": "no_turns"}
 
@@ -51,29 +51,29 @@ def test_one_file_may_speak_of_many():
 @pytest.mark.parametrize("name", ["deep%2Fa%20b.wav", "a", "deep/a", "deep/a.wav"])
 def test_the_snapshots_own_file_calls_recordings_in_several_ways(name: str):
     uri = "deep/a b.wav" if "%" in name else "deep/a.wav"
-    given = told({uri: "", "other.wav": ""}, turns__rttm=rttm((name, 0, 1, "ann"), ("nobody", 0, 1, "bob")))
+    given = turns_given({uri: "", "other.wav": ""}, turns__rttm=rttm((name, 0, 1, "ann"), ("unknown", 0, 1, "bob")))
     assert set(given.by_recording) == {uri}
-    assert [(line.name, line.reason) for line in given.bad.values()] == [("turns.rttm: nobody", "missing_file")]
+    assert [(line.name, line.reason) for line in given.bad.values()] == [("turns.rttm: unknown", "missing_file")]
 
 
 def test_a_name_that_may_be_several_recordings_is_a_bad_line():
-    given = told({"a/x.wav": "", "b/x.wav": ""}, turns__rttm=rttm(("x", 0, 1, "ann"), ("b/x", 0, 1, "bob")))
+    given = turns_given({"a/x.wav": "", "b/x.wav": ""}, turns__rttm=rttm(("x", 0, 1, "ann"), ("b/x", 0, 1, "bob")))
     assert {place: line.reason for place, line in given.bad.items()} == {"turns.rttm: x": "ambiguous"}
     assert set(given.by_recording) == {"b/x.wav"}
 
 
 def test_a_bad_line_costs_itself():
     text = rttm(("x", 0, 1, "ann"), ("x", 2, 3, "bob")) + "SPEAKER x 1 zero 1 <NA> <NA> ann <NA> <NA>\nSPEAKER x\n"
-    given = told({"x.wav": ""}, turns__rttm=text)
+    given = turns_given({"x.wav": ""}, turns__rttm=text)
     assert [turn.speaker for turn in given.by_recording["x.wav"]] == ["ann", "bob"]
     assert {place: line.reason for place, line in given.bad.items()} == {
         "turns.rttm, line 3": "bad_line", "turns.rttm, line 4": "bad_line",
     }  # fmt: skip
-    assert "mend the line" in given.bad["turns.rttm, line 3"].error
+    assert "correct the line" in given.bad["turns.rttm, line 3"].error
 
 
 def test_files_that_are_not_there_or_hold_no_turns_are_bad():
-    given = told({"x.wav": "gone.rttm", "y.wav": "empty.rttm"}, empty__rttm=";; no turns\n")
+    given = turns_given({"x.wav": "gone.rttm", "y.wav": "empty.rttm"}, empty__rttm=";; no turns\n")
     assert {uri: line.reason for uri, line in given.bad.items()} == {"x.wav": "missing_file", "y.wav": "no_turns"}
 
 
@@ -88,7 +88,7 @@ def test_names_match_in_any_unicode_form(written: Literal["NFC", "NFD"]):
     name = unicodedata.normalize(written, on_disk)
     for called in (name.replace(" ", "_"), quote(name, safe="")):
         uri = on_disk.replace(" ", "_") if "_" in called else on_disk
-        given = told({uri: ""}, turns__rttm=rttm((called, 0, 1, "ann")))
+        given = turns_given({uri: ""}, turns__rttm=rttm((called, 0, 1, "ann")))
         assert set(given.by_recording) == {uri}
 
 
@@ -118,8 +118,8 @@ def test_the_forms_of_manifests_name_it(tmp_path: Path):
 
 def test_a_transcript_goes_before_turns(tmp_path: Path):
     folder = _snapshot(tmp_path / "snapshot", "a.wav")
-    said = {"speaker": "bob", "text": "Hello.", "start_s": 1.0, "end_s": 2.0}
-    (folder / "manifest.jsonl").write_text(json.dumps({"file": "a.wav", "utterances": [said]}))
+    utterance = {"speaker": "bob", "text": "Hello.", "start_s": 1.0, "end_s": 2.0}
+    (folder / "manifest.jsonl").write_text(json.dumps({"file": "a.wav", "utterances": [utterance]}))
     (folder / "turns.rttm").write_text(rttm(("a", 0, 1, "ann")))
     (item,) = items_of(SnapshotFiles(folder))
     assert item.entry.utterances == (Utterance("bob", "Hello.", 1.0, 2.0),)
@@ -129,7 +129,7 @@ def test_turns_become_segments_without_a_diarizer(
     store: ArtifactStore, execution: Execution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def never(*arguments: object):
-        raise AssertionError("nobody has to be told apart")
+        raise AssertionError("there are no speakers to distinguish")
 
     monkeypatch.setattr(segment_speech, "open_diarizer", never)
     folder = _snapshot(tmp_path / "snapshot", "talk.wav", seconds=50)
@@ -145,7 +145,7 @@ def test_turns_become_segments_without_a_diarizer(
     )  # fmt: skip
     graph = Graph("recipe", [raw, node])
     recordings = build(store, graph, raw, None, execution, FolderSource(folder)).artifact
-    (recording,) = recordings.records("recordings", Recording)  # in the part after 40 s nobody speaks
+    (recording,) = recordings.records("recordings", Recording)  # in the part after 40 s there is no speech
     assert not recording.has_transcript
     assert recordings.manifest.counts.stats["hours_without_turns"] > 0
     assert [(reject.source_uri, reject.reason) for reject in recordings.records("rejects", Reject)] == [

@@ -52,8 +52,12 @@ def test_a_long_file_is_several_rows_that_say_where_they_come_from(tmp_path: Pat
 
 
 def test_a_given_transcript_goes_with_its_part(tmp_path: Path):
-    said = (Utterance("a", "one", 0.5, 6.8), Utterance("b", "two", 6.8, 9.0), Utterance("a", "three", 19.0, math.inf))
-    rows = _read(tmp_path, _noise(20.0), Facts("d1", "talk.wav", "", "CC0-1.0", "en", said))
+    given = (
+        Utterance("a", "one", 0.5, 6.8),
+        Utterance("b", "two", 6.8, 9.0),
+        Utterance("a", "three", 19.0, math.inf),
+    )
+    rows = _read(tmp_path, _noise(20.0), Facts("d1", "talk.wav", "", "CC0-1.0", "en", given))
     found = [(u.speaker, round(u.start_s + row.offset_s, 3), u.text) for row in rows for u in row.utterances]
     assert found == [("a", 0.5, "one"), ("b", 6.8, "two"), ("a", 19.0, "three")]
     assert all(0 <= u.start_s < u.end_s <= row.duration_s for row in rows for u in row.utterances)
@@ -64,36 +68,36 @@ def test_a_given_transcript_goes_with_its_part(tmp_path: Path):
 def test_silent_parts_are_left_out(tmp_path: Path):
     samples = _noise(24.0)
     samples[round(4 * RATE_HZ) : round(18 * RATE_HZ)] = 0
-    told: dict[str, float] = {}
+    stats: dict[str, float] = {}
     soundfile.write(tmp_path / "x.wav", samples, RATE_HZ)
-    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", TALK, RULE, tmp_path, told.__setitem__)]
+    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", TALK, RULE, tmp_path, stats.__setitem__)]
     assert [row.recording_id for row in rows] == ["d1-0000", "d1-0003"]
     kept_s = sum(row.duration_s for row in rows)
-    assert told == pytest.approx({"hours_in": 24 / 3600, "hours_silent": (24 - kept_s) / 3600})
+    assert stats == pytest.approx({"hours_in": 24 / 3600, "hours_silent": (24 - kept_s) / 3600})
     assert 10 <= kept_s < 17
 
 
 def test_what_a_file_is_beside_one_plain_stream_is_counted(tmp_path: Path):
-    told: dict[str, float] = {}
+    stats: dict[str, float] = {}
     pieces = []
     for samples in (np.stack([_noise(3.0), _noise(3.0)], axis=1), _noise(2.0)):
         soundfile.write(tmp_path / "piece.ogg", samples, RATE_HZ)
         pieces.append((tmp_path / "piece.ogg").read_bytes())
     (tmp_path / "x.ogg").write_bytes(b"".join(pieces))
-    ((row, _),) = read_recordings(tmp_path / "x.ogg", TALK, RULE, tmp_path, told.__setitem__)
+    ((row, _),) = read_recordings(tmp_path / "x.ogg", TALK, RULE, tmp_path, stats.__setitem__)
     assert row.duration_s == pytest.approx(5.0, abs=0.01)
-    assert told == pytest.approx({"hours_in": row.duration_s / 3600, "joined_streams": 1})
+    assert stats == pytest.approx({"hours_in": row.duration_s / 3600, "joined_streams": 1})
 
 
 @pytest.mark.parametrize("level", [0.3, 2.0])
 def test_a_turned_channel_does_not_cancel_the_other_whatever_the_level(tmp_path: Path, level: float):
-    told: dict[str, float] = {}
+    stats: dict[str, float] = {}
     samples = _noise(12.0, level)
     soundfile.write(tmp_path / "x.wav", np.stack([samples, -samples], axis=1), RATE_HZ, subtype="FLOAT")
-    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", TALK, RULE, tmp_path, told.__setitem__)]
+    rows = [row for row, _ in read_recordings(tmp_path / "x.wav", TALK, RULE, tmp_path, stats.__setitem__)]
     read = np.concatenate([decode_flac(row.audio.bytes) for row in rows])
     assert np.abs(read - samples / max(1.0, float(np.abs(samples).max()))).max() < 1e-4
-    assert told["channels_left_out"] == 1
+    assert stats["channels_left_out"] == 1
     assert {row.original_channels for row in rows} == {2}
 
 
@@ -182,7 +186,7 @@ def test_a_day_of_silence_is_streamed_and_refused(tmp_path: Path):
     _write_long(tmp_path / "x.flac", 24 * 3600, np.zeros(10 * RATE_HZ, np.int16))
     rule = ReadRule(0.25, 48 * 3600.0, PartRule())
     tracemalloc.start()
-    with pytest.raises(AudioError, match=r"silent: nothing can be heard in its 86400\.0 s"):
+    with pytest.raises(AudioError, match=r"silent: there is no sound in its 86400\.0 s"):
         next(read_recordings(tmp_path / "x.flac", TALK, rule, tmp_path))
     assert tracemalloc.get_traced_memory()[1] < 250e6
     tracemalloc.stop()

@@ -174,8 +174,8 @@ def test_what_stands_on_a_model_made_elsewhere_says_so(foreign: Path, adopt: Ado
     with connect(store, "recipe") as connection:
         base = published_id(store, DatasetName("recipe", "base_lm"))
         rows = query(connection, CHECKPOINTS_SQL, artifact=base)
-    told = {"name": "foreign", "sha256": folder_digest(foreign), "licence": "MIT", "url": ""}
-    assert [{name: row[name] for name in told} for row in rows] == [told, told]
+    stated = {"name": "foreign", "sha256": folder_digest(foreign), "licence": "MIT", "url": ""}
+    assert [{name: row[name] for name in stated} for row in rows] == [stated, stated]
     assert {row["holds"] for row in rows} == {"language_model", "text_tokenizer"}
 
 
@@ -261,7 +261,7 @@ def test_a_folder_that_cannot_be_taken_says_why(
         adopt_checkpoint.preflight(config, replace(execution, checkpoints=checkpoints))
 
 
-def test_where_a_checkpoint_lies_is_nothing_and_what_it_holds_is_all(foreign: Path, adopt: Adopt, tmp_path: Path):
+def test_only_the_content_of_a_checkpoint_counts_not_its_path(foreign: Path, adopt: Adopt, tmp_path: Path):
     digest = folder_digest(foreign)
     first = adopt("base_lm", "language_model")
     (foreign / "README.md").write_text("what people read is not what is loaded")
@@ -419,9 +419,9 @@ def test_the_command_says_what_a_recipe_has_to_say(
 ):
     monkeypatch.setenv("SPELANGY_CHECKPOINTS", str(tmp_path / "there"))
     assert main(["checkpoint", str(foreign_made), "--name", "ours"]) == 0
-    told = eval(capsys.readouterr().out, {"lab": lab})
-    assert isinstance(told, Checkpoint)
-    assert (told.name, told.sha256) == ("ours", folder_digest(foreign_made))
+    printed = eval(capsys.readouterr().out, {"lab": lab})
+    assert isinstance(printed, Checkpoint)
+    assert (printed.name, printed.sha256) == ("ours", folder_digest(foreign_made))
     assert (tmp_path / "there" / "ours").resolve() == foreign_made.resolve()
     (tmp_path / "empty").mkdir()
     assert main(["checkpoint", str(tmp_path / "empty")]) == 2

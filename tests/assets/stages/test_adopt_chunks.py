@@ -1,4 +1,4 @@
-"""Chunks that another pipeline made: taken as they are, checked, and told from what they came from."""
+"""Chunks that another pipeline made: taken as they are, checked, and linked to their sources."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from spelangy_assets.store.lineage import connect, query
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, decode_flac
 from spelangy_model.records import Chunk, DroppedTranscript
 
-SAID = ("The river rises in the hills behind the town.", "It reaches the sea after two days.", "Nobody swims in it.")
+TEXTS = ("The river rises in the hills behind the town.", "It reaches the sea after two days.", "Everyone swims in it.")
 Adopt = Callable[..., Built]
 
 
@@ -84,18 +84,18 @@ def dropped_of(built: Built) -> dict[str, str]:
 
 def test_utterances_of_a_manifest_are_the_chunks_of_their_recording(folder: Path, adopt: Adopt):
     noise(folder / "talk.flac", 30)
-    told = {"speaker": "anna", "lang": "en", "url": "https://talks.example/1", "licence": "CC-BY-4.0"}
+    facts = {"speaker": "anna", "lang": "en", "url": "https://talks.example/1", "licence": "CC-BY-4.0"}
     manifest(
         folder,
-        nemo("talk.flac", 4.0, 2.5, SAID[1], **told),
-        nemo("talk.flac", 0.5, 3.0, SAID[0].replace(" river", "\u00a0\n river "), **told),
-        nemo("talk.flac", 25.0, 2.0, SAID[2], **told),
+        nemo("talk.flac", 4.0, 2.5, TEXTS[1], **facts),
+        nemo("talk.flac", 0.5, 3.0, TEXTS[0].replace(" river", "\u00a0\n river "), **facts),
+        nemo("talk.flac", 25.0, 2.0, TEXTS[2], **facts),
     )
     built = adopt(folder)
     assert built.verdict.passed
     chunks = chunks_of(built)
     assert [(chunk.text, chunk.start_s, chunk.end_s) for chunk in chunks] == [
-        (SAID[0], 0.5, 3.5), (SAID[1], 4.0, 6.5), (SAID[2], 25.0, 27.0),
+        (TEXTS[0], 0.5, 3.5), (TEXTS[1], 4.0, 6.5), (TEXTS[2], 25.0, 27.0),
     ]  # fmt: skip
     assert [chunk.index for chunk in chunks] == [0, 1, 0], "a gap of 18 s ends the document"
     assert len({chunk.document_id for chunk in chunks}) == 2
@@ -114,7 +114,7 @@ def test_utterances_of_a_manifest_are_the_chunks_of_their_recording(folder: Path
 def test_a_shard_of_chunks_is_read_as_webdataset_and_lhotse_write_it(folder: Path, adopt: Adopt, tmp_path: Path):
     loose = tmp_path / "loose"
     loose.mkdir()
-    for number, text in enumerate(SAID):
+    for number, text in enumerate(TEXTS):
         noise(loose / f"EN_B0_W{number}.flac", 3, number)
         (loose / f"EN_B0_W{number}.json").write_text(
             json.dumps({"id": f"EN_B0_W{number}", "text": text, "duration": 3.0, "speaker": "S0", "language": "en"})
@@ -135,13 +135,13 @@ def test_a_shard_of_chunks_is_read_as_webdataset_and_lhotse_write_it(folder: Pat
     assert built.verdict.passed
     assert {chunk.text: (chunk.speaker, chunk.start_s, chunk.end_s) for chunk in chunks_of(built)} == {
         "Cut here.": ("b", 1.5, 3.5),
-        **dict.fromkeys(SAID, ("S0", 0.0, 3.0)),
+        **dict.fromkeys(TEXTS, ("S0", 0.0, 3.0)),
     }
     warned = [item.name for item in built.verdict.expectations if not item.success]
     assert any("share_of_documents_of_one_chunk" in name for name in warned)
 
 
-def test_what_is_said_of_a_chunk_is_measured_and_every_drop_has_its_reason(folder: Path, adopt: Adopt):
+def test_the_text_of_a_chunk_is_checked_and_every_drop_has_its_reason(folder: Path, adopt: Adopt):
     samples = np.random.default_rng(0).uniform(-0.3, 0.3, 40 * SAMPLE_RATE_HZ)
     samples[20 * SAMPLE_RATE_HZ : 30 * SAMPLE_RATE_HZ] = 0
     soundfile.write(folder / "talk.wav", samples, SAMPLE_RATE_HZ)
@@ -150,23 +150,23 @@ def test_what_is_said_of_a_chunk_is_measured_and_every_drop_has_its_reason(folde
     noise(folder / "deutsch.wav", 5, 3)
     manifest(
         folder,
-        nemo("talk.wav", 0.0, 3.0, SAID[0], speaker="a", lang="en-GB"),
-        nemo("talk.wav", 0.0, 3.0, SAID[0], speaker="b", lang="en-GB"),
+        nemo("talk.wav", 0.0, 3.0, TEXTS[0], speaker="a", lang="en-GB"),
+        nemo("talk.wav", 0.0, 3.0, TEXTS[0], speaker="b", lang="en-GB"),
         nemo("talk.wav", 4.0, 0.2, "Too short."),
-        nemo("talk.wav", 5.0, 1.0, "These are by far too many words to be said by anybody in so little time."),
+        nemo("talk.wav", 5.0, 1.0, "These are by far too many words to be said by people in so little time."),
         nemo("talk.wav", 22.0, 3.0, "Said into silence, as it were."),
         nemo("talk.wav", 31.0, 4.0, "no no no no no no no no no no no no"),
-        nemo("late.wav", 3.0, 2.05, SAID[1]),  # its end is rounded: it ends with the sound
+        nemo("late.wav", 3.0, 2.05, TEXTS[1]),  # its end is rounded: it ends with the sound
         nemo("mute.wav", 3.0, 4.0, "It would end two seconds after its recording."),
         nemo("deutsch.wav", 0.0, 3.0, "Das ist nicht Englisch, obwohl niemand es sagt."),
     )
     noise(folder / "silent-partner.wav", 3, 4)
     built = adopt(folder)
-    assert {chunk.text: chunk.end_s for chunk in chunks_of(built)} == {SAID[0]: 3.0, SAID[1]: 5.0}
+    assert {chunk.text: chunk.end_s for chunk in chunks_of(built)} == {TEXTS[0]: 3.0, TEXTS[1]: 5.0}
     reasons = {
-        SAID[0]: "duplicate",
+        TEXTS[0]: "duplicate",
         "Too short.": "too_short",
-        "These are by far too many words to be said by anybody in so little time.": "too_fast",
+        "These are by far too many words to be said by people in so little time.": "too_fast",
         "Said into silence, as it were.": "silent",
         "no no no no no no no no no no no no": "loop",
         "Das ist nicht Englisch, obwohl niemand es sagt.": "language",
@@ -179,7 +179,7 @@ def test_what_is_said_of_a_chunk_is_measured_and_every_drop_has_its_reason(folde
     assert raw.name == "raw_audio"  # where the recording with the impossible end is a reject, as any other is
 
 
-def test_a_folder_in_which_nothing_says_what_is_heard_is_stopped(folder: Path, adopt: Adopt, store: ArtifactStore):
+def test_a_folder_without_any_text_is_stopped(folder: Path, adopt: Adopt, store: ArtifactStore):
     noise(folder / "a.wav", 3)
     manifest(folder, {"file": "a.wav", "text": "not a transcript in this form"})
     built = adopt(folder)
@@ -190,15 +190,15 @@ def test_a_folder_in_which_nothing_says_what_is_heard_is_stopped(folder: Path, a
         store.resolve(DatasetName("recipe", "adopted_chunks"))
 
 
-def test_a_recipe_may_say_that_a_text_is_what_is_said_in_its_file(folder: Path, adopt: Adopt):
+def test_a_recipe_may_state_that_a_text_is_the_transcript_of_its_file(folder: Path, adopt: Adopt):
     for number in range(3):
         noise(folder / f"{number}.wav", 3, number)
     (folder / "metadata.jsonl").write_text(
-        json.dumps({"path": "0.wav", "text": SAID[0], "speaker": 7, "lang": "en", "duration_s": 99.0})
+        json.dumps({"path": "0.wav", "text": TEXTS[0], "speaker": 7, "lang": "en", "duration_s": 99.0})
         + "\n"
-        + json.dumps({"file_name": "1.wav", "transcription": SAID[1], "language": "en", "license": "MIT"})
+        + json.dumps({"file_name": "1.wav", "transcription": TEXTS[1], "language": "en", "license": "MIT"})
         + "\n"
-        + json.dumps({"file": "2.wav", "sentence": SAID[2], "language": "en"})
+        + json.dumps({"file": "2.wav", "sentence": TEXTS[2], "language": "en"})
     )
     before = adopt(folder)
     assert before.artifact.manifest.counts.dropped == {"no_transcript": 3}
@@ -206,19 +206,19 @@ def test_a_recipe_may_say_that_a_text_is_what_is_said_in_its_file(folder: Path, 
     assert built.verdict.passed
     assert built.artifact.manifest.inputs[0].build_key != before.artifact.manifest.inputs[0].build_key
     assert {chunk.text: (chunk.speaker, chunk.end_s) for chunk in chunks_of(built)} == {
-        SAID[0]: ("7", 3.0), SAID[1]: ("unknown", 3.0), SAID[2]: ("unknown", 3.0),
+        TEXTS[0]: ("7", 3.0), TEXTS[1]: ("unknown", 3.0), TEXTS[2]: ("unknown", 3.0),
     }  # fmt: skip
 
 
-def test_where_the_folder_lies_is_nothing_and_what_it_holds_is_all(folder: Path, adopt: Adopt, tmp_path: Path):
+def test_only_the_content_of_the_folder_counts_not_its_path(folder: Path, adopt: Adopt, tmp_path: Path):
     noise(folder / "a.wav", 4)
-    manifest(folder, nemo("a.wav", 0.0, 3.0, SAID[0], lang="en"), nemo("a.wav", 3.0, 1.0, "Yes.", lang="en"))
+    manifest(folder, nemo("a.wav", 0.0, 3.0, TEXTS[0], lang="en"), nemo("a.wav", 3.0, 1.0, "Yes.", lang="en"))
     first = adopt(folder)
     moved = tmp_path / "elsewhere" / "again"
     shutil.copytree(folder, moved)
     shutil.rmtree(folder)
     assert adopt(moved).cached
-    manifest(moved, nemo("a.wav", 0.0, 3.0, SAID[1], lang="en"), nemo("a.wav", 3.0, 1.0, "Yes.", lang="en"))
+    manifest(moved, nemo("a.wav", 0.0, 3.0, TEXTS[1], lang="en"), nemo("a.wav", 3.0, 1.0, "Yes.", lang="en"))
     second = adopt(moved)
     assert not second.cached
     assert second.artifact.data_version != first.artifact.data_version
@@ -228,7 +228,7 @@ def test_where_the_folder_lies_is_nothing_and_what_it_holds_is_all(folder: Path,
 def test_a_killed_run_goes_on_at_its_first_missing_unit(folder: Path, adopt: Adopt, monkeypatch: pytest.MonkeyPatch):
     for number in range(4):
         noise(folder / f"{number}.wav", 3, number)
-    manifest(folder, *(nemo(f"{number}.wav", 0.0, 3.0, SAID[0], lang="en") for number in range(4)))
+    manifest(folder, *(nemo(f"{number}.wav", 0.0, 3.0, TEXTS[0], lang="en") for number in range(4)))
     real = adopt_chunks.decode_flac
     decoded: list[int] = []
 
@@ -246,15 +246,15 @@ def test_a_killed_run_goes_on_at_its_first_missing_unit(folder: Path, adopt: Ado
     assert len(chunks_of(built)) == 4
     monkeypatch.undo()
     (one,) = {chunk.text for chunk in chunks_of(built)}
-    assert one == SAID[0]
+    assert one == TEXTS[0]
 
 
 def test_a_chunk_leads_to_the_bytes_the_address_and_the_licence_of_its_file(
     folder: Path, adopt: Adopt, store: ArtifactStore
 ):
     noise(folder / "a.wav", 4)
-    told = {"url": "https://talks.example/1", "licence": "CC0-1.0", "lang": "en"}
-    manifest(folder, nemo("a.wav", 0.0, 3.0, SAID[0], **told))
+    facts = {"url": "https://talks.example/1", "licence": "CC0-1.0", "lang": "en"}
+    manifest(folder, nemo("a.wav", 0.0, 3.0, TEXTS[0], **facts))
     (chunk,) = chunks_of(adopt(folder))
     with connect(store, "recipe") as connection:
         (row,) = query(connection, "SELECT url, licence FROM crawl WHERE content_hash = $id", id=chunk.source_id)

@@ -102,7 +102,7 @@ def test_a_folder_without_a_manifest(snapshot: Path, ingest: Ingest):
     assert counts.stats["hours_kept"] == pytest.approx(3 / 3600)
 
 
-def test_the_manifest_tells_where_a_recording_comes_from(snapshot: Path, ingest: Ingest):
+def test_the_manifest_states_where_a_recording_comes_from(snapshot: Path, ingest: Ingest):
     _tone(snapshot / "z.wav", 300)
     shutil.copy(snapshot / "z.wav", snapshot / "a.wav")
     _tone(snapshot / "sound.wav", 400)
@@ -145,7 +145,7 @@ def test_the_manifest_tells_where_a_recording_comes_from(snapshot: Path, ingest:
     [
         {"speaker": "a", "text": "late", "start_s": 0.5, "end_s": 1.5},
         {"speaker": "a", "text": "backwards", "start_s": 0.5, "end_s": 0.4},
-        {"speaker": "", "text": "nobody", "start_s": 0.0, "end_s": 0.4},
+        {"speaker": "", "text": "unknown", "start_s": 0.0, "end_s": 0.4},
         {"speaker": "a", "text": " ", "start_s": 0.0, "end_s": 0.4},
         {"speaker": "a", "text": "never", "start_s": float("nan"), "end_s": 0.4},
     ],
@@ -157,7 +157,7 @@ def test_transcripts_that_do_not_fit_are_rejects(snapshot: Path, ingest: Ingest,
     assert _rejects(ingest(FolderSource(snapshot))) == {"x.wav": "bad_utterances"}
 
 
-def test_empty_and_missing_folders_are_told(snapshot: Path, ingest: Ingest):
+def test_empty_and_missing_folders_are_reported(snapshot: Path, ingest: Ingest):
     with pytest.raises(InputError, match="holds no file"):
         ingest(FolderSource(snapshot))
     with pytest.raises(InputError, match="no folder"):
@@ -287,9 +287,9 @@ def test_tar_shards_hold_sound_and_what_is_known_of_it(snapshot: Path, ingest: I
         _tone(snapshot / "x.wav", 300 + 50 * number)
         sounds[number] = (snapshot / "x.wav").read_bytes()
     (snapshot / "x.wav").unlink()
-    told = {"url": "https://example.org/b", "licence": "MIT", "text": "Said.", "duration": 0.9}
+    own = {"url": "https://example.org/b", "licence": "MIT", "text": "Said.", "duration": 0.9}
     members = {
-        "a.wav": sounds[0], "a.txt": b"Hello.\n", "deep/b.seg.wav": sounds[1], "deep/b.json": json.dumps(told).encode(),
+        "a.wav": sounds[0], "a.txt": b"Hello.\n", "deep/b.seg.wav": sounds[1], "deep/b.json": json.dumps(own).encode(),
         "c.wav": sounds[2], "c.json": b"[]", "d.txt": b"alone", "e.cls": b"7", "again.wav": sounds[0], ".hidden": b"",
     }  # fmt: skip
     _shard(snapshot / "shard-0.tar", members)
@@ -312,7 +312,7 @@ def test_tar_shards_hold_sound_and_what_is_known_of_it(snapshot: Path, ingest: I
     assert plain.audio == recordings["shard-1.tar/a.wav"].audio
 
 
-def test_a_shard_that_breaks_off_is_told(snapshot: Path, ingest: Ingest):
+def test_a_shard_that_breaks_off_is_reported(snapshot: Path, ingest: Ingest):
     _tone(snapshot / "x.wav", 300)
     sound = (snapshot / "x.wav").read_bytes()
     _shard(snapshot / "x.tar", {"a.wav": sound, "b.wav": sound[:-2]})
@@ -378,8 +378,8 @@ class Tones:
         if index == self.broken:
             raise AudioError("clipped", "on purpose")
         samples = (0.1 * np.sin(np.arange(16_000) * (index + 1) / 50)).astype(np.float32)
-        said = [Utterance("A", f"tone {index}", 0.0, 1.0)]
-        return RenderedRecording(f"tone/{index}", f"tones:{index}", "CC0-1.0", "sine", samples, said)
+        utterances = [Utterance("A", f"tone {index}", 0.0, 1.0)]
+        return RenderedRecording(f"tone/{index}", f"tones:{index}", "CC0-1.0", "sine", samples, utterances)
 
 
 def test_a_rendered_snapshot(ingest: Ingest):
@@ -556,10 +556,10 @@ def test_any_manifest_leaves_the_other_recordings(tmp_path: Path, rows: list[obj
     uris = {item.source_uri.partition("#channel=")[0] for item in items}
     assert {"a.wav", "other.wav"} <= uris
     to_table([Reject(item.source_uri, "", item.reason, item.detail) for item in items], Reject)
-    said = [u for item in items for u in (*item.entry.utterances, *(u for _, us in item.entry.by_channel for u in us))]
+    found = [u for item in items for u in (*item.entry.utterances, *(u for _, us in item.entry.by_channel for u in us))]
     to_table(
         [
-            Recording("", "", i.entry.url, i.entry.licence, 1.0, 1, 1, "", Audio(b"", ""), said, i.entry.language)
+            Recording("", "", i.entry.url, i.entry.licence, 1.0, 1, 1, "", Audio(b"", ""), found, i.entry.language)
             for i in items
         ],
         Recording,

@@ -151,16 +151,16 @@ PAGES = 5
 
 @pytest.fixture
 def crawl(tmp_path):
-    """A folder with an archive of PAGES pages; each tells of a mill and answers a question."""
+    """A folder with an archive of PAGES pages; each is about a mill and answers a question."""
     records = []
     for number in range(PAGES):
-        told = "".join(
+        main = "".join(
             f"<p>Wheel {part} of Mill {number} was built by Anna Berg in {1500 + number + part}, and it still turns "
             f"when the brook is high. Its stones came from quarry {number * 7 + part}.</p>"
             for part in range(6)
         )
         html = (
-            f"<!doctype html><html><head><title>Mill {number}</title></head><body><main><h1>Mill {number}</h1>{told}"
+            f"<!doctype html><html><head><title>Mill {number}</title></head><body><main><h1>Mill {number}</h1>{main}"
             f"<h2>Who built Mill number {number} of Bergen?</h2><p>Anna Berg built Mill {number}. She drew it.</p>"
             "</main></body></html>"
         )
@@ -230,17 +230,17 @@ REFUSALS = {
 @pytest.mark.parametrize("stage", [write_krist, mine_quest])
 @pytest.mark.parametrize("name", REFUSALS)
 def test_what_the_service_refuses_of_all_ends_the_run_with_its_words_and_drops_no_page(installation, stage, name):
-    said, cure = REFUSALS[name]
+    reply, cure = REFUSALS[name]
     node = asking(stage)
-    with Answering(lambda page, nth: said if nth >= 2 else None) as server:
-        with pytest.raises(ServiceRefused) as told:
+    with Answering(lambda page, nth: reply if nth >= 2 else None) as server:
+        with pytest.raises(ServiceRefused) as raised:
             installation.build(node, server)
-        assert not is_transient(told.value)
-        words = said[1]["error"]["message"].replace("sk-of-the-project-12345", "***")
-        assert words in str(told.value)
-        assert cure in str(told.value)
-        assert "sk-of-the-project" not in str(told.value)
-        assert f"2 of this unit's {PAGES} requests have ended" in str(told.value)
+        assert not is_transient(raised.value)
+        words = reply[1]["error"]["message"].replace("sk-of-the-project-12345", "***")
+        assert words in str(raised.value)
+        assert cure in str(raised.value)
+        assert "sk-of-the-project" not in str(raised.value)
+        assert f"2 of this unit's {PAGES} requests have ended" in str(raised.value)
         assert installation.status(node).state == "missing"
         server.fault = lambda page, nth: None
         before = server.asked.total()
@@ -250,8 +250,8 @@ def test_what_the_service_refuses_of_all_ends_the_run_with_its_words_and_drops_n
         assert server.asked.total() - before == PAGES - 2  # those alone that were not answered
 
 
-@pytest.mark.parametrize("said", [error(503, "be back soon"), error(429, "slow down")])
-def test_a_service_that_is_away_ends_the_run_as_something_that_may_pass(installation, monkeypatch, said):
+@pytest.mark.parametrize("reply", [error(503, "be back soon"), error(429, "slow down")])
+def test_a_service_that_is_away_ends_the_run_as_something_that_may_pass(installation, monkeypatch, reply):
     from spelangy_assets.stage_parts import language_model
 
     limits = language_model._server
@@ -261,10 +261,10 @@ def test_a_service_that_is_away_ends_the_run_as_something_that_may_pass(installa
         lambda model, execution: dataclasses.replace(limits(model, execution), attempts=2, first_wait_s=0.01),
     )
     node = asking(write_krist)
-    with Answering(lambda page, nth: said if nth >= 3 else None) as server:
-        with pytest.raises(ServiceLost, match=said[1]["error"]["message"]) as told:
+    with Answering(lambda page, nth: reply if nth >= 3 else None) as server:
+        with pytest.raises(ServiceLost, match=reply[1]["error"]["message"]) as raised:
             installation.build(node, server)
-        assert is_transient(told.value)
+        assert is_transient(raised.value)
         server.fault = lambda page, nth: None
         assert installation.build(node, server).artifact.manifest.counts.records_kept == PAGES
 
@@ -277,7 +277,7 @@ def test_a_page_that_is_refused_for_what_it_says_stops_nothing(installation):
     assert counts.dropped == {"model_content_refused": 1}
 
 
-def test_a_parameter_that_is_refused_is_left_out_and_said_in_the_log(installation, toys):
+def test_a_parameter_that_is_refused_is_left_out_and_logged(installation, toys):
     refused = error(400, "Unsupported value: 'temperature'", param="temperature", code="unsupported_value")
     with Answering(lambda page, nth: refused if nth == 0 else None) as server:
         built = installation.build(asking(write_krist), server)
@@ -364,16 +364,16 @@ def test_a_dataset_that_lost_too_many_pages_to_bad_replies_is_blocked(installati
     "address", ["localhost:8000/v1", "ftp://me:secret-of-mine@host/v1", "http://", "http://[bad/v1"]
 )
 def test_an_address_that_is_none_is_refused_without_repeating_it(tmp_path, address):
-    with pytest.raises(PreflightError, match="SPELANGY_LLM_BASE_URL is no address") as told:
+    with pytest.raises(PreflightError, match="SPELANGY_LLM_BASE_URL is no address") as raised:
         make_client(PRICED, execution_with(tmp_path, SPELANGY_LLM_BASE_URL=address))
-    assert "secret-of-mine" not in str(told.value)
+    assert "secret-of-mine" not in str(raised.value)
 
 
 @pytest.mark.parametrize("key", ["one\ntwo", "“quoted”"])
 def test_a_key_that_no_request_can_hold_is_refused_without_repeating_it(tmp_path, key):
-    with pytest.raises(PreflightError, match="SPELANGY_LLM_API_KEY holds characters") as told:
+    with pytest.raises(PreflightError, match="SPELANGY_LLM_API_KEY holds characters") as raised:
         make_client(PRICED, execution_with(tmp_path, SPELANGY_LLM_API_KEY=key))
-    assert "quoted" not in str(told.value)
+    assert "quoted" not in str(raised.value)
 
 
 @pytest.mark.slow
@@ -387,9 +387,9 @@ def test_every_document_ends_and_nothing_that_was_answered_is_asked_again_after_
     runs = {}
     for name, counts, server in bench.measure(tmp_path, 24, 0.3):
         for stage in bench.STAGES:
-            told = counts[stage]
-            assert told["in"] == told["kept"] + sum(told["dropped"].values()) == 24
-            assert all(reason.startswith("model_") for reason in told["dropped"])
+            own = counts[stage]
+            assert own["in"] == own["kept"] + sum(own["dropped"].values()) == 24
+            assert all(reason.startswith("model_") for reason in own["dropped"])
         early, under_way = server.sent_twice()
         assert early == 0
         assert under_way <= bench.CONCURRENCY

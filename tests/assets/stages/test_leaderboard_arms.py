@@ -97,7 +97,7 @@ def test_the_score_is_the_mean_over_seeds_with_the_worst_and_the_best() -> None:
     assert score.low < 0.25 < score.high  # three seeds that far apart say little of the next
 
 
-def test_seeds_that_agree_tell_a_skill_from_guessing_and_seeds_that_do_not_agree_do_not() -> None:
+def test_seeds_that_agree_separate_a_skill_from_guessing_and_seeds_that_do_not_agree_do_not() -> None:
     assert arm_of([0.4, 0.41, 0.39]).p_chance < 0.05
     assert arm_of([0.25, 0.45, 0.2]).p_chance > 0.05
     assert arm_of([0.4]).p_chance < 0.001  # of this one run
@@ -194,7 +194,7 @@ def test_an_arm_of_one_seed_has_the_interval_of_its_run() -> None:
 
 
 def talk_of(gains: dict[str, float], seed: int = 0) -> dict[str, list[PassageScore]]:
-    """Simulate runs that lose so many nats a token when another talk is heard; 60 passages about 20 things."""
+    """Simulate runs that lose so many nats a token when another talk is played; 60 passages about 20 things."""
     rng = np.random.default_rng(seed)
     tokens = rng.integers(4, 9, (60, 3))
     base = rng.normal(1.5, 0.2, (60, 3)) * tokens
@@ -227,7 +227,7 @@ def test_hearing_gain_compares_arms_on_the_same_passages_and_systems_without_it_
     noise = {row.metric: row for row in metric_noise(both, arms[:2])}
     assert {HEARING_GAIN, "talk.spoken_1.loss", "talk.written_3.loss", "talk.alone_2.loss", ACCURACY} <= noise.keys()
     assert noise[HEARING_GAIN].spread == pytest.approx(gain.difference / np.sqrt(2))
-    assert HEARING_GAIN not in {row.metric for row in metric_noise(both, arms)}  # the system hears no talk
+    assert HEARING_GAIN not in {row.metric for row in metric_noise(both, arms)}  # the system is given no talk
 
 
 def test_a_metric_is_judged_by_its_noise_and_its_decisions() -> None:
@@ -243,9 +243,9 @@ def test_a_metric_is_judged_by_its_noise_and_its_decisions() -> None:
     assert (other_way[0].decision_accuracy, other_way[0].against) == (0.0, "larger_board")
 
 
-def test_contamination_that_is_one_with_the_wording_is_said_to_be() -> None:
+def test_contamination_that_equals_the_wording_is_reported_as_confounded() -> None:
     (scores,) = scores_of({"run": 0.5}).values()
-    scores = [replace(row, split="heard" if int(row.text_id) < 50 else "new") for row in scores]
+    scores = [replace(row, split="seen" if int(row.text_id) < 50 else "new") for row in scores]
     overlaps = [QuestionOverlap("b", "s", str(text), "?", 9, True, text >= 50) for text in range(QUESTIONS // 2)]
     assert clean_score("run", scores, overlaps, 0).by_split
     apart = [replace(row, clean=int(row.text_id) % 2 == 0) for row in overlaps]

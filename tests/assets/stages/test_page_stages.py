@@ -186,7 +186,7 @@ def test_files_of_a_folder_are_pages_or_counted_drops(toys, store, tmp_path, mon
         "notes/reserved.html": page(f"<p>{PROSE}</p>").replace("<title>", '<meta name="robots" content="noai"><title>'),
         "copy.html": page(f"<p>{PROSE * 3}</p>"),
         "empty.html": "",
-        ".hidden.html": page(f"<p>{PROSE * 3} Nobody sees it.</p>"),
+        ".hidden.html": page(f"<p>{PROSE * 3} Hidden from all.</p>"),
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -284,8 +284,8 @@ def test_krist_keeps_the_facts_of_its_page(toys, store, snapshot):
     stats = built.artifact.manifest.counts.stats
     assert stats["facts_kept"] == stats["facts"] > 3
     script = scripts_of(built.artifact)[0]
-    said = [line.text for line in script.lines]
-    assert "It was built in Bergen in 1742." in said
+    lines = [line.text for line in script.lines]
+    assert "It was built in Bergen in 1742." in lines
     assert script.url == "https://mill.example/history"
     assert built.artifact.manifest.counts.stats["sentences"] == sum(
         len(item.lines) for item in scripts_of(built.artifact)

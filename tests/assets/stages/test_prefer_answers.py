@@ -60,14 +60,14 @@ class BiasedClient:
 
 
 @dataclass(frozen=True)
-class Said:
+class GivenAnswers:
     """The answers that a toy stage writes, by question."""
 
     version: ClassVar[str] = "1"
     answers: tuple[str, ...] = ()
 
 
-def write(ctx: StageContext, config: Said) -> None:
+def write(ctx: StageContext, config: GivenAnswers) -> None:
     for unit, _ in ctx.out.pending([0]):
         with ctx.out.unit(unit) as out:
             for index, answer in enumerate(config.answers):
@@ -78,18 +78,18 @@ def write(ctx: StageContext, config: Said) -> None:
                 out.write("answers", [GeneratedAnswer(*written, "text", "Who?", "Nina", answer, 1, True)])
 
 
-def said(name: str, *answers: str) -> Dataset:
+def answers_named(name: str, *answers: str) -> Dataset:
     stage = ModuleType("toy_answers")
     contract = Contract("answers", "SELECT count(*) AS answers FROM answers", (Bound("answers", 1),))
     vars(stage).update(
         VERSION="1",
-        Config=Said,
+        Config=GivenAnswers,
         TABLES={"answers": GeneratedAnswer},
         KIND=DatasetKind(group="g", description="d", contract=contract),
         preflight=lambda config, execution: None,
         run=write,
     )
-    return dataset(stage, Said(answers), name=name)
+    return dataset(stage, GivenAnswers(answers), name=name)
 
 
 def asked(folder: Path, first: Dataset, second: Dataset, judge: Any) -> Built:
@@ -100,8 +100,8 @@ def asked(folder: Path, first: Dataset, second: Dataset, judge: Any) -> Built:
     return [build(store, graph, node, None, execution) for node in graph][-1]
 
 
-FIRST = said("one", "a longer answer", "short", "alike", "unreadable", "the longest of all", "x")
-SECOND = said("other", "short", "a longer answer", "alike", "fine", "short", "y")
+FIRST = answers_named("one", "a longer answer", "short", "alike", "unreadable", "the longest of all", "x")
+SECOND = answers_named("other", "short", "a longer answer", "alike", "fine", "short", "y")
 
 
 def test_a_preference_holds_in_both_orders(tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ def test_what_follows_the_place_of_an_answer_is_no_preference(tmp_path: Path) ->
 
 def test_answers_to_other_questions_are_not_compared(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the two runs answered other questions"):
-        asked(tmp_path, FIRST, said("fewer", "short"), Biased())
+        asked(tmp_path, FIRST, answers_named("fewer", "short"), Biased())

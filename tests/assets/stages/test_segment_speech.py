@@ -66,11 +66,11 @@ class Given:
 
 
 def test_given_utterances_become_segments_as_they_are(store: ArtifactStore, execution: Execution):
-    said = (
+    turns = (
         Utterance("A", "one", 0.5, 1.5), Utterance("A", "two", 1.6, 2.0), Utterance("B", "wait", 1.25, 1.75),
         Utterance("A", "on and on", 2.0, 35.0),
     )  # fmt: skip
-    artifact, segments = _segment(store, execution, Given(said, 36.0), segment_speech.Config())
+    artifact, segments = _segment(store, execution, Given(turns, 36.0), segment_speech.Config())
     assert [(s.speaker, s.start_s, s.end_s, s.overlap_s) for s in segments] == [
         ("A", 0.5, 1.5, 0.25), ("B", 1.25, 1.75, 0.4), ("A", 1.6, 2.0, 0.15),
     ]  # fmt: skip
@@ -80,7 +80,7 @@ def test_given_utterances_become_segments_as_they_are(store: ArtifactStore, exec
 
 
 class Scripted:
-    """A diarizer that says what it is told to; it stands for the model so that the stage's own work is seen."""
+    """A diarizer with given turns: it replaces the model, so that the test sees the work of the stage."""
 
     def __init__(self, turns: list[Turn]):
         self.turns = turns

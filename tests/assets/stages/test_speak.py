@@ -106,7 +106,7 @@ def test_each_document_speaks_in_one_voice_and_says_its_lines(tmp_path, executio
     assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
 
 
-def test_lines_that_cannot_be_spoken_are_counted_and_a_broken_dialogue_goes_as_a_whole(tmp_path, execution):
+def test_lines_that_cannot_be_spoken_are_counted_and_a_broken_dialogue_is_dropped_as_a_whole(tmp_path, execution):
     artifact = spoken(tmp_path, execution, Config(seed=1))
     counts = artifact.manifest.counts
     assert counts.records_in == 10
@@ -228,7 +228,7 @@ def tokenizer_speech(tmp_path, execution, config, name="tokenizer") -> Artifact:
     return commit(store, "tokenizer_speech", tokenizer_corpus.TABLES, run, config)
 
 
-def test_the_tokenizer_hears_the_sentences_of_the_recipe_in_the_voices_of_the_recipe(tmp_path, execution):
+def test_the_tokenizer_is_trained_on_the_sentences_and_voices_of_the_recipe(tmp_path, execution):
     config = tokenizer_config()
     tokenizer_corpus.preflight(config, execution)
     artifact = tokenizer_speech(tmp_path, execution, config)

@@ -20,7 +20,7 @@ from spelangy_model.text.contamination import QuestionIndex, comparable_words
 from spelangy_model.text.topics import Topic
 
 RIVER = "Which river flows through the capital of the country?"
-QUESTIONS = {"heard": [RIVER, "Who named Velvet?"], "new": ["What color is the second mill in the old town?"]}
+QUESTIONS = {"seen": [RIVER, "Who named Velvet?"], "new": ["What color is the second mill in the old town?"]}
 TEXTS = {
     "web_tokens": [["The team won the match.", "The runner broke the record."], ["A band plays a song on stage."]],
     "quest_tokens": [[RIVER, "The answer is Nile."], ["Somebody asked who named Velvet."]],
@@ -142,7 +142,7 @@ def test_hits_are_found_through_the_tokens_and_counted_by_text(analysis):
     six = metrics["contamination.all.6gram"]
     assert (six.subject, six.value, six.count) == ("mix", 0.5, 2)  # of two texts of six words, however recorded
     assert 0 < six.low < 0.5 < six.high < 1
-    assert metrics["contamination.heard.whole_question"].value == 1.0
+    assert metrics["contamination.seen.whole_question"].value == 1.0
     assert metrics["contamination.new.6gram"].value == 0.0
     assert "contamination.all.13gram" not in metrics  # no question is that long
     hits = list(artifact.records("hits", find_contamination.ContaminationHit))
@@ -233,8 +233,8 @@ def test_questions_of_several_benchmarks_are_counted_together_and_each_for_itsel
     def write_questions(ctx, config):
         for unit, _ in ctx.out.pending([0]):
             with ctx.out.unit(unit) as out:
-                rows = [question("heard", text, voice) for text in ("a", "b", "c") for voice in ("v1", "v2")]
-                out.write("questions", [*rows, replace(question("heard", "d", "v1"), benchmark="more")])
+                rows = [question("seen", text, voice) for text in ("a", "b", "c") for voice in ("v1", "v2")]
+                out.write("questions", [*rows, replace(question("seen", "d", "v1"), benchmark="more")])
 
     stage = toys.make_stage(write_questions, {"questions": SpokenQuestion})
     sqa = toys.node("sqa", stage=stage, config=toys.NoConfig(), contract=ANY)

@@ -167,7 +167,7 @@ def test_a_tokenizer_that_collapsed_is_stopped_at_its_first_token_set(
     from spelangy_model.tokenizer.speech import SpeechTokenizer, save_checkpoint
 
     model = SpeechTokenizer.from_pretrained(tokenizers["speech_tokenizer"].local_folder(bench.execution.cache_dir))
-    torch.nn.init.zeros_(model.to_latent.weight)  # whatever it hears, it says the same
+    torch.nn.init.zeros_(model.to_latent.weight)  # equal codes for every sound
     save_checkpoint(model, tmp_path / "collapsed")
     many = [dataclasses.replace(row, document_id=f"{row.document_id}{i}") for i in range(3) for row in documents]
     inputs = {**tokenizers, "speech_tokenizer": bench.folder("collapsed", tmp_path / "collapsed")}
@@ -180,7 +180,7 @@ def test_a_tokenizer_that_collapsed_is_stopped_at_its_first_token_set(
     }
 
 
-def test_a_document_with_one_bad_chunk_goes_as_a_whole_and_is_counted(
+def test_a_document_with_one_bad_chunk_is_dropped_as_a_whole_and_counted(
     bench: Bench, tokenizers: dict[str, Artifact], documents: list[Chunk]
 ) -> None:
     rows = list(documents)
@@ -206,8 +206,8 @@ def test_what_the_round_trip_rejected_is_passed_over_and_counted(
             "rejected", [RejectedChunk("d1-1", "d1", "misheard", ""), RejectedChunk("d2-0", "d2", "misheard", "")]
         )
         out.write("rejected", [RejectedChunk("d2-1", "d2", "document_incomplete", "")])
-    heard = bench.commit("web_fine_round_trip", writer)
-    inputs = {**tokenizers, "chunks": bench.chunks("web_fine", documents), "round_trip": heard}
+    checked = bench.commit("web_fine_round_trip", writer)
+    inputs = {**tokenizers, "chunks": bench.chunks("web_fine", documents), "round_trip": checked}
     tokens = bench.run(tokenize_chunks, CONFIG, inputs, "web_fine_tokens")
     kept = {document.document_id: len(document.chunks) for document in tokens.records("documents", TokenDocument)}
     assert kept == {"d0": 2, "d1": 1, "d3": 2, "d4": 2, "d5": 2}
@@ -281,8 +281,8 @@ def test_a_mimi_that_is_not_here_is_missed_before_any_work_with_its_cure(bench: 
         speech_tokenizer.preflight(speech_tokenizer.Config(source="mimi", model=model), bench.execution)
 
     preflight(str(tiny_mimi))
-    with pytest.raises(PreflightError, match="hf download nobody/mimi"):
-        preflight("nobody/mimi")
+    with pytest.raises(PreflightError, match="hf download unknown/mimi"):
+        preflight("unknown/mimi")
     (tiny_mimi / "model.safetensors").unlink()
     with pytest.raises(PreflightError, match=r"has no model\.safetensors"):
         preflight(str(tiny_mimi))
@@ -297,7 +297,7 @@ def test_an_unknown_preset_or_source_is_refused(bench: Bench, source: Any, prese
         speech_tokenizer.preflight(speech_tokenizer.Config(source=source, preset=preset), bench.execution)
 
 
-def test_the_shipped_checkpoint_hears_words_that_it_never_heard_in_this_order(
+def test_the_shipped_checkpoint_recognizes_words_in_an_order_that_it_was_not_trained_on(
     bench: Bench, spoken: list[tuple[str, np.ndarray]]
 ) -> None:
     from spelangy_model.tokenizer.speech import SpeechTokenizer

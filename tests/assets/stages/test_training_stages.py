@@ -589,7 +589,7 @@ def test_a_speech_lm_and_a_base_lm_of_another_store_are_as_good_as_one_s_own(
 def test_every_question_is_spoken_in_a_trained_and_in_a_held_out_accent(installation: Installation) -> None:
     questions = list(installation.built["questions"].artifact.records("questions", SpokenQuestion))
     assert len(questions) == 3 * 4 * 2
-    assert {question.split for question in questions} == {"heard_wording", "unheard_wording", "new_wording"}
+    assert {question.split for question in questions} == {"seen_wording", "text_only_wording", "new_wording"}
     accents: dict[str, set[str]] = {}
     for question in questions:
         accents.setdefault(question.text_id, set()).add(question.accent)
@@ -661,20 +661,20 @@ def test_what_a_run_was_trained_on_stands_in_its_manifest(installation: Installa
     assert stats["speech.0.epochs_seen"] == pytest.approx(share * of_mix["speech.0.epochs"])
 
 
-def test_a_cascade_answers_what_it_heard(installation: Installation) -> None:
+def test_a_cascade_answers_its_own_transcript(installation: Installation) -> None:
     artifact = installation.built["eval_cascade"].artifact
     scores = {row.question_id: row for row in artifact.records("scores", QuestionScore)}
-    heard = list(artifact.records("heard", score_system.TranscribedQuestion))
+    transcripts = list(artifact.records("transcripts", score_system.TranscribedQuestion))
     questions = {
         row.question_id: row for row in installation.built["questions"].artifact.records("questions", SpokenQuestion)
     }
-    assert len(scores) == len(heard) == 10
-    assert all(row.spoken_text == questions[row.question_id].spoken_text for row in heard)
+    assert len(scores) == len(transcripts) == 10
+    assert all(row.spoken_text == questions[row.question_id].spoken_text for row in transcripts)
     metrics = {metric.metric: metric for metric in artifact.records("metrics", Metric)}
     assert metrics["asr.word_error_rate"].value < 0.6  # a small recognizer and espeak-ng
     assert metrics["sqa.all.accuracy"].count == 10
     assert not any(name.startswith("gap.") for name in metrics)
-    assert all(scores[row.question_id].answer_index == questions[row.question_id].answer_index for row in heard)
+    assert all(scores[row.question_id].answer_index == questions[row.question_id].answer_index for row in transcripts)
 
 
 def test_text_skill_is_that_of_our_own_scoring_and_says_what_was_lost(installation: Installation) -> None:

@@ -94,7 +94,7 @@ class KnownTurns:
 
 @dataclasses.dataclass(frozen=True)
 class Scripted:
-    """An ASR system that hears the same words in every turn, and a language for each window."""
+    """An ASR system that returns the same words in every turn, and a language for each window."""
 
     version: ClassVar[str] = "1"
     name: str
@@ -115,9 +115,9 @@ class Scripted:
         return self
 
     def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
-        return [self._hear(window) for window in windows]
+        return [self._result(window) for window in windows]
 
-    def _hear(self, window: Window) -> WindowResult:
+    def _result(self, window: Window) -> WindowResult:
         words = []
         for piece in window.pieces:
             start = piece.window_start / SAMPLE_RATE_HZ
@@ -136,7 +136,7 @@ def chain(
     ingest: ingest_audio.Config | None = None,
     segment: segment_speech.Config | None = None,
     coarse: chunk_speech.Config | None = None,
-    heard: recognize.Config | None = None,
+    asr: recognize.Config | None = None,
     fine: ChunkRule | None = None,
     upto: str = "",
 ) -> dict[str, Built]:
@@ -159,7 +159,7 @@ def chain(
     nodes = [
         node(raw, ingest_audio, ingest or ingest_audio.Config()),
         node(turns, segment_speech, segment or segment_speech.Config(), raw),
-        node(hypotheses, recognize, heard or recognize.Config(systems), raw, turns),
+        node(hypotheses, recognize, asr or recognize.Config(systems), raw, turns),
         node(agreed, clean_transcripts, clean or clean_transcripts.Config(), turns, hypotheses),
         node("web_coarse", chunk_speech, coarse, raw, agreed),
         node("web_fine", chunk_speech, cut, raw, agreed),
@@ -243,18 +243,18 @@ def test_every_segment_has_a_hypothesis_of_every_system(two_talks: tuple[Artifac
 
 
 @pytest.mark.usefixtures("known_turns")
-def test_a_recording_that_a_shared_window_lost_is_heard_again_by_itself(store: ArtifactStore, execution: Execution):
+def test_a_recording_that_a_shared_window_lost_is_recognized_again_alone(store: ArtifactStore, execution: Execution):
     class LosesItsPlace(Scripted):
-        """Hears nothing of what follows the first recording (three turns) of a window."""
+        """Returns nothing of what follows the first recording (three turns) of a window."""
 
-        def _hear(self, window: Window) -> WindowResult:
-            return super()._hear(dataclasses.replace(window, pieces=window.pieces[:3]))
+        def _result(self, window: Window) -> WindowResult:
+            return super()._result(dataclasses.replace(window, pieces=window.pieces[:3]))
 
     systems = (Scripted("one", "So it is like that."), LosesItsPlace("two", "so it was like that"))
-    heard = chain(store, execution, Talk(((), ())), systems, upto="transcript_hypotheses")["transcript_hypotheses"]
-    hypotheses = rows(heard.artifact, "hypotheses", Hypothesis)
+    built = chain(store, execution, Talk(((), ())), systems, upto="transcript_hypotheses")["transcript_hypotheses"]
+    hypotheses = rows(built.artifact, "hypotheses", Hypothesis)
     assert [h.text for h in hypotheses if h.system == "two"] == ["so it was like that"] * 6
-    stats = heard.artifact.manifest.counts.stats
+    stats = built.artifact.manifest.counts.stats
     assert (stats["windows_of_two"], stats["windows_again_of_two"]) == (2, 1)  # the shared one, and the lost one
 
 
@@ -264,9 +264,9 @@ def test_a_look_at_systems_ends_after_so_many_windows_and_counts_the_turns_outsi
 ):
     systems = (Scripted("one", "So it is like that."),)
     config = recognize.Config(systems, max_windows=1)
-    heard = chain(store, execution, Talk(((), ())), heard=config, upto="transcript_hypotheses")["transcript_hypotheses"]
-    assert len(rows(heard.artifact, "hypotheses", Hypothesis)) == 3  # of the first recording
-    counts = heard.artifact.manifest.counts
+    built = chain(store, execution, Talk(((), ())), asr=config, upto="transcript_hypotheses")["transcript_hypotheses"]
+    assert len(rows(built.artifact, "hypotheses", Hypothesis)) == 3  # of the first recording
+    counts = built.artifact.manifest.counts
     assert (counts.records_in, counts.records_kept, counts.dropped) == (6, 3, {"not_sampled": 3})
     assert counts.stats["windows"] == 1
 
@@ -276,8 +276,8 @@ def test_a_language_that_is_trusted_is_not_listened_for_and_lets_the_first_syste
     store: ArtifactStore, execution: Execution, tmp_path: Path
 ):
     class Trusts(Scripted):
-        def _hear(self, window: Window) -> WindowResult:
-            return dataclasses.replace(super()._hear(window), language=window.language, language_probability=1.0)
+        def _result(self, window: Window) -> WindowResult:
+            return dataclasses.replace(super()._result(window), language=window.language, language_probability=1.0)
 
     talk = Talk(((), (), ())).open()
     for i, language in enumerate(({"lang": "en"}, {}, {"lang": "en-GB"})):
@@ -287,16 +287,16 @@ def test_a_language_that_is_trusted_is_not_listened_for_and_lets_the_first_syste
     systems = (Trusts("one", "So it is like that."), Scripted("two", "so it was like that", 0.5))
     trusting = recognize.Config(systems, trust_language=True)
     source = FolderSource(tmp_path)
-    heard = chain(store, execution, source, heard=trusting, upto="transcript_hypotheses")["transcript_hypotheses"]
-    hypotheses = rows(heard.artifact, "hypotheses", Hypothesis)
+    built = chain(store, execution, source, asr=trusting, upto="transcript_hypotheses")["transcript_hypotheses"]
+    hypotheses = rows(built.artifact, "hypotheses", Hypothesis)
     assert {h.text for h in hypotheses if h.system == "one"} == {"So it is like that."}
-    said = {h.recording_id: h.language for h in hypotheses if h.system == "one"}
-    assert sorted(said.values()) == ["", "en", "en"]
-    assert heard.artifact.manifest.counts.stats["windows_of_one"] == 2  # one of both that say their language
+    spoken = {h.recording_id: h.language for h in hypotheses if h.system == "one"}
+    assert sorted(spoken.values()) == ["", "en", "en"]
+    assert built.artifact.manifest.counts.stats["windows_of_one"] == 2  # one of both that say their language
 
 
 @pytest.mark.usefixtures("known_turns")
-def test_a_surely_foreign_window_is_decoded_by_nobody_and_dropped_for_its_language(
+def test_a_surely_foreign_window_is_not_decoded_and_dropped_for_its_language(
     store: ArtifactStore, execution: Execution
 ):
     french = Scripted("one", "", language="fr", decoded=False)
@@ -307,7 +307,7 @@ def test_a_surely_foreign_window_is_decoded_by_nobody_and_dropped_for_its_langua
             return []
 
     built = chain(
-        store, execution, Talk(((),)), (french, NeverAsked("two", "it hears English everywhere")), upto="web_fine"
+        store, execution, Talk(((),)), (french, NeverAsked("two", "it finds English everywhere")), upto="web_fine"
     )
     hypotheses = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
     assert [(h.system, h.words, h.language) for h in hypotheses] == [("one", [], "fr"), ("two", [], "fr")] * 3
@@ -322,9 +322,9 @@ def test_a_given_transcript_is_not_listened_to(store: ArtifactStore, execution: 
         Utterance("a", "It rains in the town. We stay at home now.", 1.0, 5.0),
         Utterance("b", "The weather was better in the other town.", 6.0, 9.0),
     )
-    unheard = Scripted("one", "", missing="")
-    object.__setattr__(unheard, "load", None)  # loading it would raise
-    built = chain(store, execution, Talk((talk,)), (unheard,), upto="web_fine")
+    unused = Scripted("one", "", missing="")
+    object.__setattr__(unused, "load", None)  # loading it would raise
+    built = chain(store, execution, Talk((talk,)), (unused,), upto="web_fine")
     first, second = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
     assert (first.system, first.text, first.language) == ("given", talk[0].text, "en")
     assert (first.words[0].start_s, first.words[-1].end_s, second.words[0].start_s) == (1.0, 5.0, 6.0)
@@ -334,16 +334,16 @@ def test_a_given_transcript_is_not_listened_to(store: ArtifactStore, execution: 
     assert [chunk.text for chunk in fine] == ["It rains in the town.", "We stay at home now.", talk[1].text]
 
 
-def test_what_is_said_in_given_turns_is_asked_of_asr(store: ArtifactStore, execution: Execution):
+def test_given_turns_are_recognized(store: ArtifactStore, execution: Execution):
     talk = Talk(((Utterance("ann", "", 1.0, 4.0), Utterance("bob", "", 5.0, 9.0)),))
     built = chain(store, execution, talk, upto="clean_transcripts")
-    heard = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
-    assert [hypothesis.system for hypothesis in heard] == ["one", "two"] * 2
+    found = rows(built["transcript_hypotheses"].artifact, "hypotheses", Hypothesis)
+    assert [hypothesis.system for hypothesis in found] == ["one", "two"] * 2
     transcripts = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
     assert [(t.speaker, t.text) for t in transcripts] == [(name, "So it is like that.") for name in ("ann", "bob")]
 
 
-def test_what_is_missing_is_said_before_any_work(execution: Execution):
+def test_what_is_missing_is_reported_before_any_work(execution: Execution):
     config = recognize.Config((Scripted("one", "", missing="one: get the model so and so"),))  # type: ignore[arg-type]
     with pytest.raises(PreflightError, match="one: get the model so and so"):
         recognize.preflight(config, execution)
@@ -358,7 +358,7 @@ def test_systems_have_names_of_their_own(names: tuple[str, ...]):
 # --- clean_transcripts ------------------------------------------------------------------------------------------
 
 
-def test_the_vote_keeps_who_said_what(one_talk: dict[str, Built]):
+def test_the_vote_keeps_the_speaker_of_each_word(one_talk: dict[str, Built]):
     transcripts = rows(one_talk["clean_transcripts"].artifact, "transcripts", Transcript)
     assert [t.text for t in transcripts] == ["So it is like that."] * 3
     assert transcripts[0].systems == ["one", "two"]
@@ -422,7 +422,7 @@ def test_rules_that_cut_alike_give_equal_ids_and_others_never_do():
     talk = [
         ("a", 1.0, 4.0, "So it is like that."),
         ("a", 4.5, 12.0, "It was so in all of the towns. And it is so here."),
-        ("b", 14.0, 20.0, "Is it? I was never told of it."),
+        ("b", 14.0, 20.0, "Is it? I was never sure of it."),
         ("a", 40.0, 44.0, "So it is like that."),  # the same words again
     ]
     rules = (
@@ -488,11 +488,11 @@ def test_licence_and_address_go_from_a_manifests_line_to_the_chunk(
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 20 * SAMPLE_RATE_HZ)
     noise[3 * SAMPLE_RATE_HZ : 14 * SAMPLE_RATE_HZ] *= 0.01
     soundfile.write(folder / "talk.wav", noise, SAMPLE_RATE_HZ)
-    said = {1.0: "So that is how it was done.", 14.0: "And this is what they said of it."}
+    spoken = {1.0: "So that is how it was done.", 14.0: "And this is what they said of it."}
     lines = [
         {"audio_filepath": "talk.wav", "offset": start_s, "duration": 2.0, "text": text, "speaker": "a", "lang": "en",
          "url": "https://example.org/talk", "licence": "CC-BY-4.0"}
-        for start_s, text in said.items()
+        for start_s, text in spoken.items()
     ]  # fmt: skip
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     ingest = ingest_audio.Config(parts=PartRule(max_part_s=8.0, search_s=1.0))
@@ -503,8 +503,8 @@ def test_licence_and_address_go_from_a_manifests_line_to_the_chunk(
         chunks = rows(built[name].artifact, "chunks", Chunk)
         assert {chunk.licence for chunk in chunks} == {"CC-BY-4.0"}
         found = {recordings[chunk.source_id].offset_s + chunk.start_s: chunk for chunk in chunks}
-        assert list(found) == pytest.approx(list(said), abs=0.5)
-        for (start_s, chunk), text in zip(found.items(), said.values(), strict=True):
+        assert list(found) == pytest.approx(list(spoken), abs=0.5)
+        for (start_s, chunk), text in zip(found.items(), spoken.values(), strict=True):
             address, _, fragment = chunk.source_url.partition("#t=")
             first_s, last_s = map(float, fragment.split(","))
             assert (address, chunk.text) == ("https://example.org/talk", text)
@@ -526,7 +526,7 @@ def test_every_second_is_accounted_for(store: ArtifactStore, execution: Executio
         ("raw_audio", "kept", ""): (2, 60_000),
         ("speech_segments", "in", ""): (2, 60_000),
         ("speech_segments", "kept", ""): (6, 22_000),
-        ("speech_segments", "dropped", "nobody_speaks"): (0, 38_000),
+        ("speech_segments", "dropped", "not_speech"): (0, 38_000),
         ("clean_transcripts", "in", ""): (6, 22_000),
         ("clean_transcripts", "dropped", "hallucinated_phrase"): (6, 22_000),
     }
@@ -658,9 +658,9 @@ def test_turns_and_words_leave_as_rttm_ctm_and_srt(two_talks: tuple[ArtifactStor
     ]
     kept = rows(built["clean_transcripts"].artifact, "transcripts", Transcript)
     words = read_ctm((tmp_path / "out/transcripts.ctm").read_text())
-    said = sorted((w for t in kept for w in t.words), key=lambda word: (word.start_s, word.text))
+    spoken = sorted((w for t in kept for w in t.words), key=lambda word: (word.start_s, word.text))
     assert sorted((w.text, round(w.start_s, 2)) for found in words.values() for w in found) == sorted(
-        (w.text, round(w.start_s, 2)) for w in said
+        (w.text, round(w.start_s, 2)) for w in spoken
     )
     subtitles = (tmp_path / "out/transcripts/talk-0.srt").read_text()
     assert subtitles.startswith("1\n00:00:")

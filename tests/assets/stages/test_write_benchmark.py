@@ -72,7 +72,7 @@ def built(folder: Path, config: write_benchmark.Config, environment: dict[str, s
     return build(store, Graph("recipe", [node]), node, None, execution)
 
 
-def test_a_set_is_spoken_in_both_groups_of_voices_or_heard_as_recorded(folder: Path) -> None:
+def test_a_set_is_spoken_in_both_groups_of_voices_or_used_as_recorded(folder: Path) -> None:
     artifact = built(folder, config_of(folder)).artifact
     rows = list(artifact.records("questions", SpokenQuestion))
     assert artifact.manifest.counts.dropped == {"no_distractors": 1, "undecodable": 1}
@@ -180,12 +180,12 @@ def test_the_papers_sets_are_named_with_how_to_get_them_all_at_once(tmp_path: Pa
     for environment in ({}, {FOLDER_VARIABLE: str(tmp_path)}):
         with pytest.raises(PreflightError) as raised:
             write_benchmark.preflight(config, dataclasses.replace(execution, environment=environment))
-        said = list(map(str, raised.value.args))
-        assert len(said) == 3
+        printed = list(map(str, raised.value.args))
+        assert len(printed) == 3
         for name, place, words in zip(
             ("spoken-webquestions", "spoken-triviaqa", "spoken-llama-questions"),
             ("web_questions", "trivia_qa", "llama_questions"),
-            said,
+            printed,
             strict=True,
         ):
             assert f"the question set {name!r}" in words
@@ -215,9 +215,9 @@ def test_the_layouts_of_the_papers_sets_and_of_spoken_twins_are_read(tmp_path: P
     assert {(one.question, one.relation, one.audio) for one in twins} == {
         ("Which is it?", "cs", tmp_path / "twin.flac")
     }
-    for wrong, said in ((4, "'answer' is 0 to 3 or A to D, not 4"), (None, "not None"), (True, "not True")):
+    for wrong, message in ((4, "'answer' is 0 to 3 or A to D, not 4"), (None, "not None"), (True, "not True")):
         (tmp_path / "mmlu.jsonl").write_text(json.dumps({**twin, "answer": wrong}))
-        with pytest.raises(QuestionFileError, match=rf"mmlu\.jsonl: line 1: .*{said}"):
+        with pytest.raises(QuestionFileError, match=rf"mmlu\.jsonl: line 1: .*{message}"):
             read_questions(tmp_path / "mmlu.jsonl", "mmlu")
 
 
@@ -248,9 +248,9 @@ def test_the_command_prints_the_line_for_a_recipe(folder: Path, monkeypatch, cap
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder.parent))
     assert main(["questions", str(folder / "own.jsonl"), "--format", "jsonl"]) == 0
     digest = digest_of_questions(folder / "own.jsonl", read_questions(folder / "own.jsonl", "jsonl"))
-    said = capsys.readouterr().out
-    assert "19 questions, 2 with a recording" in said
-    assert f'lab.QuestionSet("own", "jsonl", "benchmarks/own.jsonl", "{digest}")' in said
+    printed = capsys.readouterr().out
+    assert "19 questions, 2 with a recording" in printed
+    assert f'lab.QuestionSet("own", "jsonl", "benchmarks/own.jsonl", "{digest}")' in printed
 
 
 def test_a_digest_is_pinned_by_a_file_of_the_installation(tmp_path: Path, monkeypatch) -> None:

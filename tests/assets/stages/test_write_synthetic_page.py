@@ -60,7 +60,7 @@ class Shelf:
         self.store = ArtifactStore(folder / "store", folder / "cache")
         self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
         chunks = [chunk(i, n, "question") for n in range(3) for i in speak.spoken_ids(f"s{n}", 2)]
-        heard = [CheckedChunk(chunks[0].chunk_id, "d", "question", "en-us+m1", "en-us", "Sentence 0.", 1, "", 2, 2)]
+        checked = [CheckedChunk(chunks[0].chunk_id, "d", "question", "en-us+m1", "en-us", "Sentence 0.", 1, "", 2, 2)]
         pages = [page(number) for number in range(9)] + [page(9, "<p>Too short.</p>")]
         self.inputs = {
             "raw_pages": self.commit("raw_pages", ingest_pages.TABLES, {"pages": pages}, dropped={"not_html": 2}),
@@ -76,7 +76,7 @@ class Shelf:
                 stats={"hours_kept": len(chunks) / 3600, "words_kept": 2 * len(chunks), "documents_kept": len(chunks)},
             ),
             "round_trip": self.commit(
-                "quest_round_trip", round_trip.TABLES, {"heard": heard}, config={"max_word_error_rate": 0.5}, kept=1
+                "quest_round_trip", round_trip.TABLES, {"checked": checked}, config={"max_word_error_rate": 0.5}, kept=1
             ),
         }
 

@@ -70,7 +70,7 @@ def test_all_but_the_last_sentence_are_spoken_one_by_one(tmp_path: Path) -> None
             assert np.abs(part[-round(0.1 * SAMPLE_RATE_HZ) :]).max() < 0.01  # the pause that is the sentence's own
 
 
-def test_what_cannot_be_spoken_is_counted_and_what_is_missing_is_said(
+def test_what_cannot_be_spoken_is_counted_and_what_is_missing_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(synthesizer: object, text: str, voice: object, limits: object) -> np.ndarray:

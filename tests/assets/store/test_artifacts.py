@@ -465,8 +465,8 @@ def test_a_torn_mark_publishes_nothing_and_the_next_judgement_mends_it(store: Ar
     artifact = commit(store, identity, 1)
     store.judge(NAME, artifact, PASSED)
     whole = store.files.read(NAME.path)
-    told = json.loads(whole)
-    gone = json.dumps({**told, "published": {**told["published"], "build_key": "v1-gone"}}).encode()
+    record = json.loads(whole)
+    gone = json.dumps({**record, "published": {**record["published"], "build_key": "v1-gone"}}).encode()
     for ruin in (
         b"",
         whole[:-1],
@@ -559,8 +559,8 @@ def test_all_committed_versions_are_listed_with_their_state(store: ArtifactStore
 def test_the_publication_names_the_version(store: ArtifactStore, identity: Identity):
     artifact = commit(store, identity, 1)
     store.judge(NAME, artifact, PASSED)
-    told = json.loads(store.files.read("recipes/recipe/toy/_.json"))
-    published = told["published"]
+    record = json.loads(store.files.read("recipes/recipe/toy/_.json"))
+    published = record["published"]
     assert {field: published[field] for field in ("stage", "build_key", "data_version", "contract", "drift")} == {
         "stage": "toy",
         "build_key": "v1-toy",
@@ -568,7 +568,7 @@ def test_the_publication_names_the_version(store: ArtifactStore, identity: Ident
         "contract": "c",
         "drift": [],
     }
-    assert (told["failed"], told["withdrawn"]) == (None, "")
+    assert (record["failed"], record["withdrawn"]) == (None, "")
 
 
 # --- several recipes --------------------------------------------------------------------------------------
@@ -692,7 +692,7 @@ def test_a_process_that_judges_late_does_not_wipe_out_an_overruling(
     assert store.standing_verdict(NAME, artifact, "c") == stands
     assert store.resolve(NAME) == artifact
     other = dataclasses.replace(FAILED, contract_fingerprint="stricter")
-    assert store.judge(NAME, artifact, other) == other  # what another contract says, nobody overruled
+    assert store.judge(NAME, artifact, other) == other  # the verdict of another contract was not overruled
     assert store.standing_verdict(NAME, artifact, "stricter") == other
 
 

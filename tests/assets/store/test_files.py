@@ -35,7 +35,7 @@ def test_the_uri_leads_back_to_the_same_files(files: Files):
     assert files.local("a.bin").read_bytes() == b"1"
 
 
-def test_what_is_not_there_is_told_as_such(files: Files):
+def test_a_missing_file_is_reported_as_such(files: Files):
     with pytest.raises(FileNotFoundError):
         files.read("none")
     assert files.read_if_there("none") is None
@@ -71,12 +71,12 @@ def test_a_swap_is_done_where_the_old_bytes_are_and_nowhere_else(files: Files):
     assert not files.swap("a/mark.json", b"2", old=None)
     assert not files.swap("a/mark.json", b"2", old=b"0")
     assert files.read("a/mark.json") == b"1"
-    assert files.swap("a/mark.json", b"1", old=None)  # it is there, whoever wrote it
+    assert files.swap("a/mark.json", b"1", old=None)  # it is there, by any writer
     assert files.swap("a/mark.json", b"2", old=b"1")
     assert files.read("a/mark.json") == b"2"
 
 
-def test_nobody_who_swaps_is_forgotten(files: Files):
+def test_no_swap_is_lost(files: Files):
     def add(name: int) -> None:
         while True:
             old = files.read_if_there("list.json")
@@ -116,9 +116,9 @@ def test_an_s3_uri_shows_neither_its_secret_nor_its_options():
     ],
 )  # fmt: skip
 def test_a_uri_that_cannot_be_read_is_refused_without_repeating_its_secrets(uri):
-    with pytest.raises(ValueError, match="://") as told:
+    with pytest.raises(ValueError, match="://") as raised:
         Files(uri)
-    words = "".join(traceback.format_exception(told.value))
+    words = "".join(traceback.format_exception(raised.value))
     words = words[words.index("ValueError: ") :]
     assert "KAYNAME" not in words
     assert "half" not in words.lower()

@@ -108,7 +108,7 @@ def test_a_graph_is_built_read_and_resumed_as_on_a_disk(root: str, store: Artifa
     assert {artifact.name.dataset for artifact in remote.published()} == {"source", "reader"}
 
 
-def test_recipes_share_a_damaged_version_heals_and_what_nobody_needs_goes(root: str, tmp_path: Path, toys: Any):
+def test_recipes_share_a_damaged_version_is_repaired_and_unused_ones_are_deleted(root: str, tmp_path: Path, toys: Any):
     remote = ArtifactStore(root, tmp_path / "cache")
     made = toys.build(remote, toys.node()).artifact
     toys.log.clear()

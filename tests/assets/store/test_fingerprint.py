@@ -72,7 +72,7 @@ def test_any_changed_field_or_type_is_another_fingerprint(other: object):
 @pytest.mark.parametrize(
     ("one", "other"), [(1, "1"), (1, 1.0), (1, True), (None, "null"), ([], {}), ([[1], 2], [1, 2])]
 )
-def test_kinds_are_told_apart(one: object, other: object):
+def test_kinds_have_different_fingerprints(one: object, other: object):
     assert fingerprint(one) != fingerprint(other)
 
 
@@ -160,7 +160,7 @@ def test_a_type_from_outside_writes_all_fields_and_has_a_version():
     assert fingerprint(fielded()) != fingerprint(fielded("4"))
 
 
-def test_modules_from_outside_are_told_by_the_digest_of_their_file():
+def test_modules_from_outside_are_identified_by_the_digest_of_their_file():
     nested = {"parts": [Literal(), ours("Part", size=1)()]}
     assert outside_modules(nested, 3) == {__name__: module_digest(__name__)}
     assert len(module_digest(__name__)) == 64

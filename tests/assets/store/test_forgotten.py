@@ -133,15 +133,15 @@ def test_a_second_takedown_leaves_alone_what_the_first_one_bore_on(crawl: Crawl)
     assert (states["raw_audio[mon]"], states["raw_audio[tue]"]) == ("fresh", "missing")
 
 
-def test_it_is_said_what_holds_it_and_gone_from_the_store_after_the_rebuild(
+def test_the_datasets_that_hold_it_are_listed_and_without_it_after_the_rebuild(
     crawl: Crawl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SPELANGY_HOME", str(crawl.settings.home))
     monkeypatch.delenv("SPELANGY_STORE", raising=False)
     command = ["forget", URL, "--by", "A. Person", "--reason", "the publisher asks"]
     assert main([*command, "--dry-run"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert [line.strip().split("@")[0] for line in said[:-1]] == ["sample/raw_audio[mon]", "sample/below[mon]"]
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.strip().split("@")[0] for line in printed[:-1]] == ["sample/raw_audio[mon]", "sample/below[mon]"]
     assert takedowns(crawl.store) == []
     assert main(command) == 0
     crawl.build("mon")
@@ -174,7 +174,7 @@ def test_a_snapshot_that_changed_and_another_way_of_reading_it_are_not_spared(cr
 
 
 def test_two_recipes_share_and_one_is_never_run_again(crawl: Crawl) -> None:
-    """After a takedown and a clean-up no version in the store holds the source, whoever published it."""
+    """After a takedown and a clean-up no version in the store holds the source, under any recipe."""
     other = Graph("never_again", list(crawl.nodes.values()))
     for name in crawl.nodes:
         built = build(crawl.store, other, crawl.nodes[name], "mon", crawl.execution, crawl.source(name, "mon"))

@@ -69,7 +69,7 @@ def test_a_deleted_version_is_built_again_when_it_is_asked_for(store: ArtifactSt
     assert built.artifact.data_version == first.data_version
 
 
-def test_the_command_lists_first_and_deletes_only_when_told(
+def test_the_command_lists_first_and_deletes_only_with_the_option(
     store: ArtifactStore, toys: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     monkeypatch.setenv("SPELANGY_HOME", str(tmp_path))
@@ -115,7 +115,7 @@ def test_a_name_that_is_no_recipe_deletes_nothing_and_is_one_line(
     assert len(printed.err.splitlines()) == 1
 
 
-def test_what_is_published_goes_only_when_that_is_said(
+def test_what_is_published_is_deleted_only_with_the_option(
     store: ArtifactStore, toys: Any, tmp_path: Path, monkeypatch: Any
 ):
     monkeypatch.setenv("SPELANGY_HOME", str(tmp_path))
@@ -142,8 +142,8 @@ def test_it_stops_where_it_cannot_be_read_what_is_published(store: ArtifactStore
     toys.build(store, other(toys))
     garbage = find_garbage(store, AGE, LATER)
     if ruin == b"gone":
-        told = json.loads(store.files.read(toys.address().path))
-        ruin = json.dumps({**told, "published": {**told["published"], "build_key": "v1-gone"}}).encode()
+        record = json.loads(store.files.read(toys.address().path))
+        ruin = json.dumps({**record, "published": {**record["published"], "build_key": "v1-gone"}}).encode()
     store.files.write(toys.address().path, ruin)
     before = files_below(store.files.local(""))
     for act in (lambda: find_garbage(store, AGE, LATER), lambda: delete(store, garbage)):
@@ -228,14 +228,14 @@ def test_a_lease_of_a_killed_build_runs_out_and_a_running_one_is_renewed(
     with store.lease("recipe/at_work", [(Address("toy"), identity.build_key)]):
         (path,) = leases._paths(store.files)
         text = store.files.read(path)
-        told = json.loads(text)
-        assert told["build"] == "recipe/at_work"
+        record = json.loads(text)
+        assert record["build"] == "recipe/at_work"
         while store.files.read(path) == text:  # until it is renewed
             pass
         assert gone(store) == {}
     assert gone(store) == {"data/toy/_": "unfinished"}
     past = datetime.datetime.now(datetime.UTC) - leases.EXPIRES_AFTER
-    store.files.replace(path, json.dumps({**told, "renewed_at": past.isoformat()}).encode())
+    store.files.replace(path, json.dumps({**record, "renewed_at": past.isoformat()}).encode())
     assert [one.path for one in delete(store, find_garbage(store, AGE, LATER))] == ["data/toy/_/v1-toy"]
     assert store.files.names(leases.FOLDER) == []
 

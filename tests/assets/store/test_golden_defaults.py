@@ -34,12 +34,12 @@ def test_no_default_changed_without_a_new_version_of_the_stages_that_reach_it(to
     assert old == new, "run `python tools/golden_defaults.py --write` and commit the file"
 
 
-def test_a_changed_default_is_told_for_every_stage_that_reaches_it(tool: Any, now: Any):
+def test_a_changed_default_is_reported_for_every_stage_that_reaches_it(tool: Any, now: Any):
     old, new = now, copy.deepcopy(now)
     new["types"]["FilterLimits"]["min_duration_s"] = 123.0
     assert "min_duration_s" in old["types"]["FilterLimits"]
-    told = tool.faults(old, new)
-    stages = [line.rpartition("VERSION of ")[2].partition(",")[0] for line in told]
+    faults = tool.faults(old, new)
+    stages = [line.rpartition("VERSION of ")[2].partition(",")[0] for line in faults]
     assert stages == ["adopt_chunks", "clean_transcripts"]
     new["stages"]["clean_transcripts"]["version"] += "+1"
     (left,) = tool.faults(old, new)

@@ -311,5 +311,5 @@ def test_the_documented_tables_have_the_documented_columns(lineage: Any, project
     text = (project_dir / "docs" / "lineage.md").read_text()
     for table in ("artifacts", "publications", "edges", "drops", "stats", "crawl", "checkpoints", "packed_rows"):
         line = next(line for line in text.splitlines() if line.startswith(f"| {table} |"))
-        told = re.sub(r"\([^)]*\)", "", line.split("|")[3]).replace(" ", "").split(",")
-        assert told == [row["column_name"] for row in query(connection, f"DESCRIBE {table}")]
+        documented = re.sub(r"\([^)]*\)", "", line.split("|")[3]).replace(" ", "").split(",")
+        assert documented == [row["column_name"] for row in query(connection, f"DESCRIBE {table}")]

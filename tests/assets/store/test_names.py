@@ -34,8 +34,8 @@ def test_a_folder_that_cannot_be_a_snapshot_is_passed_over_with_a_warning(tmp_pa
     for name in ("_", "a\\b", "good", "a...b", "2026-01 ", ".hidden"):
         (audio / name).mkdir(parents=True)
     Path(os.fsdecode(os.fsencode(audio) + b"/\xff")).mkdir()
-    with pytest.warns(UserWarning, match="holds a folder that is no snapshot: .* rename it") as told:
+    with pytest.warns(UserWarning, match="holds a folder that is no snapshot: .* rename it") as warned:
         found = snapshots(SAMPLE.graph, settings)["raw_audio"]
     named = set(SAMPLE["raw_audio"].snapshots)
     assert set(found) - named == {"good", "a...b", "2026-01 "} - named
-    assert len(told) == 3
+    assert len(warned) == 3

@@ -69,5 +69,5 @@ def test_several_questions_are_asked_and_a_bad_one_is_a_line(
         assert [option["option"] for option in one["options"]] == ["Ann", "Ben"]
         assert sum(option["share"] for option in one["options"]) == pytest.approx(1)
     assert ask(Store(trained, RECIPE), "run", ["Who?"], [], "cpu", False) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("recipe/run, loaded in ") and "\nWho?\n  answer: " in said
+    printed = capsys.readouterr().out
+    assert printed.startswith("recipe/run, loaded in ") and "\nWho?\n  answer: " in printed

@@ -142,7 +142,7 @@ def test_a_repetition_of_what_was_done_is_not_taken_for_another_writer(
         assert files.read("mark.json") == new
 
 
-def test_nobody_who_swaps_on_a_failing_server_is_forgotten_or_counted_twice(server: FaultyServer, root: str) -> None:
+def test_no_swap_on_a_failing_server_is_lost_or_counted_twice(server: FaultyServer, root: str) -> None:
     server.share = 0.2
 
     def add(name: int) -> None:

@@ -139,7 +139,7 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("system", [BASE, TINY], ids=lambda system: system.name)
-def test_whisper_hears_words_with_times_and_confidence_and_twice_the_same(
+def test_whisper_returns_words_with_times_and_confidence_and_twice_the_same(
     system: AsrSystem, shared_dir: Path, cache_dir: Path
 ):
     recognizer = system.load(cache_dir)
@@ -166,9 +166,9 @@ def test_a_foreign_window_is_not_decoded_unless_it_is_asked_for(shared_dir: Path
     (passed_over,) = BASE.load(cache_dir).recognize([window])
     assert (passed_over.decoded, passed_over.language, passed_over.words) == (False, "fr", [])
     assert passed_over.language_probability > 0.8
-    (heard,) = replace(BASE, languages=()).load(cache_dir).recognize([window])
-    assert heard.decoded
-    assert "pour" in {word.text for word in heard.words}
+    (result,) = replace(BASE, languages=()).load(cache_dir).recognize([window])
+    assert result.decoded
+    assert "pour" in {word.text for word in result.words}
 
 
 @pytest.mark.slow
@@ -240,13 +240,13 @@ def test_a_transformers_model_gives_words_with_times(system: TransformersCtc | T
         assert all(0 <= time <= len(window.samples) / SAMPLE_RATE_HZ for time in times)
         assert all(0 <= word.confidence <= 1 for word in result.words)
     assert system.load(tmp_path).recognize(windows) == results
-    # A window hears the same alone as among longer ones.
+    # A window gives the same words alone as among longer ones.
     (alone,) = replace(system, batch_windows=1).load(tmp_path).recognize(windows[2:])
     assert [word.text for word in alone.words] == [word.text for word in results[2].words]
 
 
 @pytest.mark.slow
-def test_windows_of_a_batch_are_heard_as_one_by_one(shared_dir: Path, cache_dir: Path):
+def test_windows_of_a_batch_give_the_words_of_single_windows(shared_dir: Path, cache_dir: Path):
     rows = [json.loads(line) for line in (shared_dir / "data/speech/manifest.jsonl").read_text().splitlines()]
     paths = [row["path"] for row in rows if row["path"].startswith(("harvard/", "ljspeech/"))][:3]
     windows = [clip(shared_dir, path) for path in [*paths, "multilingual/ast_fr_vm-opts-full.flac"]]
@@ -260,7 +260,7 @@ def test_windows_of_a_batch_are_heard_as_one_by_one(shared_dir: Path, cache_dir:
 
 
 @pytest.mark.slow
-def test_pocketsphinx_hears_words_with_times_and_confidence_and_twice_the_same(shared_dir: Path, tmp_path: Path):
+def test_pocketsphinx_returns_words_with_times_and_confidence_and_twice_the_same(shared_dir: Path, tmp_path: Path):
     rows = [json.loads(line) for line in (shared_dir / "data/speech/manifest.jsonl").read_text().splitlines()]
     row = next(row for row in rows if row["path"].startswith("ljspeech/"))
     window = clip(shared_dir, row["path"])
@@ -285,8 +285,8 @@ def written(*pieces: str) -> str:
 
 
 def test_pieces_of_a_word_are_joined_as_whisper_wrote_them():
-    said = written(" The", " 42", "-line", " Bible", " costs", " $25", ".37,", " 50", "%", " of", " 2", ",300", ",000")
-    assert said == "The 42-line Bible costs $25.37, 50% of 2,300,000"
+    text = written(" The", " 42", "-line", " Bible", " costs", " $25", ".37,", " 50", "%", " of", " 2", ",300", ",000")
+    assert text == "The 42-line Bible costs $25.37, 50% of 2,300,000"
     assert written(" re", "-record", " a", " post", "-mortem", ".") == "re-record a post-mortem."
     assert written(" I", " have $25") == "I have $25"
     assert written("the", "cat") == "the cat"  # words of a system that writes no spaces

@@ -52,9 +52,9 @@ def speech(recordings: int, inserted: float = 0.0) -> list[KnownSpeech]:
             words = []
             for place, text in enumerate(truth):
                 wrong = rng.random() < 0.1
-                said = VOCABULARY[int(rng.integers(len(VOCABULARY)))] if wrong else text
+                recognized = VOCABULARY[int(rng.integers(len(VOCABULARY)))] if wrong else text
                 sure = 0.9 if system == 1 else rng.uniform(0.2, 0.5) if wrong else rng.uniform(0.6, 0.99)
-                words.append(Word(said, 0.4 * place, 0.4 * place + 0.2, float(sure)))
+                words.append(Word(recognized, 0.4 * place, 0.4 * place + 0.2, float(sure)))
                 if system == 0 and rng.random() < inserted:
                     words.append(Word("indeed", 0.4 * place + 0.25, 0.4 * place + 0.35, 0.9))
             systems.append(words)
@@ -75,7 +75,7 @@ def test_fitted_weights_err_less_on_speech_that_they_have_not_seen_and_withstand
     assert voted(known[0], names, fitted)
 
 
-def test_speech_in_which_a_system_heard_nothing_is_refused():
+def test_speech_in_which_a_system_recognized_nothing_is_refused():
     silent = [KnownSpeech("yes", [[[], spread("yes", 0.0, 1.0)]])]
     with pytest.raises(ValueError, match="a recognized no word"):
         fit_weights(silent, ["a", "b"], RoverWeights())

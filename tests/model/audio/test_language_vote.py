@@ -24,11 +24,11 @@ def test_a_short_text_has_no_vote():
     assert vote_language("", 0.0, "Ja, genau.", VOTE) == ("und", 0.0)
 
 
-def test_where_nobody_listened_the_text_decides():
+def test_without_a_language_of_the_audio_the_text_decides():
     assert vote_language("", 0.0, GERMAN, VOTE) == ("de", 1.0)
 
 
-def test_a_tie_goes_to_the_ear():
+def test_a_tie_goes_to_the_language_of_the_audio():
     assert vote_language("en", 0.75, GERMAN, VOTE)[0] == "en"
 
 

@@ -1,4 +1,4 @@
-"""Levels of segments: over the recording's noise, whatever that is, and where anything is heard."""
+"""Levels of segments: over the recording's noise, whatever that is, and where there is any sound."""
 
 import numpy as np
 import pytest

@@ -63,7 +63,7 @@ def test_no_cut_is_inside_of_an_utterance():
     assert _cut(samples, [(2.0, 8.0)])[1][0] == 2.0  # before the window in which a cut is looked for
 
 
-def test_speech_without_a_pause_in_the_length_of_a_part_is_told():
+def test_speech_without_a_pause_in_the_length_of_a_part_is_reported():
     with pytest.raises(AudioError, match=r"somebody speaking at every moment") as caught:
         _cut(_noise(12.0), [(0.0, 5.0), (4.0, 12.0)])
     assert caught.value.reason == "bad_utterances"

@@ -20,7 +20,7 @@ def window(name: str, seconds: float) -> Window:
 
 
 class Scripted:
-    """Says of each segment of a window what `say(segment, how many share the window)` tells, over its whole length."""
+    """Gives each segment of a window the words of `say(segment, how many share the window)`, over its whole length."""
 
     def __init__(self, say: Callable[[str, int], Sequence[str]]) -> None:
         self.say = say
@@ -32,51 +32,51 @@ class Scripted:
             self.calls.append([piece.segment_id for piece in one.pieces])
             words = []
             for piece in one.pieces:
-                said = self.say(piece.segment_id, len(one.pieces))
-                step = piece.length / SAMPLE_RATE_HZ / max(len(said), 1)
+                texts = self.say(piece.segment_id, len(one.pieces))
+                step = piece.length / SAMPLE_RATE_HZ / max(len(texts), 1)
                 start = piece.window_start / SAMPLE_RATE_HZ
-                words += [Word(w, start + i * step, start + (i + 1) * step, 1.0) for i, w in enumerate(said)]
+                words += [Word(w, start + i * step, start + (i + 1) * step, 1.0) for i, w in enumerate(texts)]
             results.append(WindowResult(words, "en", 1.0))
         return results
 
 
-def test_what_is_said_in_a_shared_window_comes_back_to_its_recording():
+def test_words_of_a_shared_window_come_back_to_their_recording():
     recognizer = Scripted(lambda segment, shared: ["this", "is", segment])
-    heard = recognize_together("one", recognizer, [window("a", 9.0), window("b", 8.0), window("c", 20.0)])
-    assert [[w.text for w in result.words] for result in heard.results] == [["this", "is", name] for name in "abc"]
+    found = recognize_together("one", recognizer, [window("a", 9.0), window("b", 8.0), window("c", 20.0)])
+    assert [[w.text for w in result.words] for result in found.results] == [["this", "is", name] for name in "abc"]
     assert recognizer.calls == [["a", "b"], ["c"]]
-    assert (heard.shared, heard.again) == (2, 0)
-    first = heard.results[1].words[0]
+    assert (found.shared, found.again) == (2, 0)
+    first = found.results[1].words[0]
     assert (first.start_s, first.end_s) == pytest.approx((0.0, 8 / 3))  # from the start of its own window
-    assert {(r.language, r.decoded) for r in heard.results} == {("en", True)}
+    assert {(r.language, r.decoded) for r in found.results} == {("en", True)}
 
 
 @pytest.mark.parametrize("lost", [[], [str(digit % 10) for digit in range(70)]], ids=["passed by", "goes on counting"])
-def test_a_recording_that_lost_its_place_is_heard_again_alone(lost: list[str]):
+def test_a_recording_that_lost_its_words_is_recognized_again_alone(lost: list[str]):
     recognizer = Scripted(lambda segment, shared: lost if segment == "b" and shared > 1 else ["seven"])
-    heard = recognize_together("one", recognizer, [window("a", 0.5), window("b", 0.5), window("c", 0.5)])
-    assert [[w.text for w in result.words] for result in heard.results] == [["seven"]] * 3
+    found = recognize_together("one", recognizer, [window("a", 0.5), window("b", 0.5), window("c", 0.5)])
+    assert [[w.text for w in result.words] for result in found.results] == [["seven"]] * 3
     assert recognizer.calls == [["a", "b", "c"], ["b"]]
-    assert (heard.shared, heard.again) == (1, 1)
+    assert (found.shared, found.again) == (1, 1)
 
 
-def test_what_was_heard_alone_is_not_doubted():
+def test_what_was_recognized_alone_is_not_recognized_again():
     recognizer = Scripted(lambda segment, shared: [])
-    heard = recognize_together("one", recognizer, [window("a", 20.0), window("b", 20.0)])
-    assert [result.words for result in heard.results] == [[], []]
+    found = recognize_together("one", recognizer, [window("a", 20.0), window("b", 20.0)])
+    assert [result.words for result in found.results] == [[], []]
     assert recognizer.calls == [["a"], ["b"]]
 
 
-def test_another_doubt_decides_what_is_heard_again():
+def test_another_predicate_decides_what_is_recognized_again():
     recognizer = Scripted(lambda segment, shared: ["so", "it", "is"])
-    heard = recognize_together(
+    found = recognize_together(
         "one",
         recognizer,
         [window("a", 2.0), window("b", 2.0)],
         lambda place, result: place == 1 and len(result.words) == 3,
     )
     assert recognizer.calls == [["a", "b"], ["b"]]
-    assert heard.again == 1
+    assert found.again == 1
 
 
 def test_a_window_without_a_language_cannot_share_a_call():

@@ -15,7 +15,7 @@ from spelangy_model.records import Vote, Word
 WEIGHTS = RoverWeights(alpha=0.5, null_confidence=0.5)
 
 
-def said(text: str, confidence: float = 0.8, start_s: float = 0.0) -> list[Word]:
+def hyp(text: str, confidence: float = 0.8, start_s: float = 0.0) -> list[Word]:
     return [Word(word, start_s + 0.4 * i, start_s + 0.4 * i + 0.3, confidence) for i, word in enumerate(text.split())]
 
 
@@ -25,7 +25,7 @@ def line(words: list[Word]) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled():
-    rover([said("cat"), said("hat")], WEIGHTS)  # a first call may compile, which no example has the time for
+    rover([hyp("cat"), hyp("hat")], WEIGHTS)  # a first call may compile, which no example has the time for
     word_network.join(np.empty((0, 0), np.int64), np.zeros(1, np.int64), np.zeros(1), np.ones(1), 0, 1, True)
 
 
@@ -38,7 +38,10 @@ hypothesis_words = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([
 
 
 def test_a_majority_wins_over_one_confident_system():
-    result = rover([said("the cat sat", 0.6), said("the cat sat", 0.6), said("the hat sat", 0.7)], WEIGHTS)
+    result = rover(
+        [hyp("the cat sat", 0.6), hyp("the cat sat", 0.6), hyp("the hat sat", 0.7)],
+        WEIGHTS,
+    )
     assert line(result.words) == "the cat sat"
     assert result.votes[1] == Vote(["cat", "cat", "hat"], "cat")
     assert result.agreement == pytest.approx(2 / 3)
@@ -46,7 +49,7 @@ def test_a_majority_wins_over_one_confident_system():
 
 
 def test_with_alpha_zero_only_confidence_counts():
-    hypotheses = [said("cat", 0.6), said("cat", 0.6), said("hat", 0.7)]
+    hypotheses = [hyp("cat", 0.6), hyp("cat", 0.6), hyp("hat", 0.7)]
     assert line(rover(hypotheses, RoverWeights(alpha=0.0)).words) == "hat"
     assert line(rover(hypotheses, RoverWeights(alpha=1.0)).words) == "cat"
 
@@ -54,13 +57,13 @@ def test_with_alpha_zero_only_confidence_counts():
 def test_two_systems_are_a_pick_by_confidence_whatever_alpha_is():
     for alpha in (0.0, 0.3, 0.9):
         weights = RoverWeights(alpha=alpha)
-        assert line(rover([said("wreck a nice beach", 0.4), said("wreck a nice peach", 0.5)], weights).words) == (
+        assert line(rover([hyp("wreck a nice beach", 0.4), hyp("wreck a nice peach", 0.5)], weights).words) == (
             "wreck a nice peach"
         )
 
 
-def test_a_word_that_one_of_two_systems_heard_stays_when_it_is_surer_than_nothing():
-    hypotheses = [said("yes", 0.6), []]
+def test_a_word_of_one_of_two_systems_stays_when_its_confidence_beats_silence():
+    hypotheses = [hyp("yes", 0.6), []]
     assert line(rover(hypotheses, RoverWeights(null_confidence=0.5)).words) == "yes"
     assert line(rover(hypotheses, RoverWeights(null_confidence=0.7)).words) == ""
     assert line(rover(hypotheses, RoverWeights(null_confidence=0.6)).words) == "yes"  # a tie goes to the word
@@ -68,31 +71,40 @@ def test_a_word_that_one_of_two_systems_heard_stays_when_it_is_surer_than_nothin
 
 @pytest.mark.parametrize("times", [True, False])
 def test_the_order_of_systems_matters_only_in_full_ties(times: bool):
-    systems = [said("the cat sat on it", 0.7), said("the hat sat it", 0.8), said("a cat sat on that", 0.9)]
+    systems = [
+        hyp("the cat sat on it", 0.7),
+        hyp("the hat sat it", 0.8),
+        hyp("a cat sat on that", 0.9),
+    ]
     lines = {line(rover(list(order), RoverWeights(times=times)).words) for order in itertools.permutations(systems)}
     assert len(lines) == 1 or not times
 
 
 def test_a_full_tie_goes_to_the_earliest_system():
-    assert line(rover([said("cat"), said("hat")], WEIGHTS).words) == "cat"
-    assert line(rover([said("hat"), said("cat")], WEIGHTS).words) == "hat"
+    assert line(rover([hyp("cat"), hyp("hat")], WEIGHTS).words) == "cat"
+    assert line(rover([hyp("hat"), hyp("cat")], WEIGHTS).words) == "hat"
 
 
 def test_equal_scores_go_to_more_systems():
     # 2/4 systems at confidence 0.5 and 1/4 at 1.0 score the same at alpha 2/3: (2/3)(2/4) + (1/3)(0.5) = 0.5.
-    hypotheses = [said("solo", 1.0), said("pair", 0.5), said("pair", 0.5), said("other", 0.0)]
+    hypotheses = [
+        hyp("solo", 1.0),
+        hyp("pair", 0.5),
+        hyp("pair", 0.5),
+        hyp("other", 0.0),
+    ]
     assert line(rover(hypotheses, RoverWeights(alpha=2 / 3)).words) == "pair"
 
 
 def test_words_are_compared_without_case_and_punctuation_and_the_written_form_is_kept():
-    result = rover([said("Yes, Dr. Lee.", 0.5), said("yes dr lee", 0.9)], WEIGHTS)
+    result = rover([hyp("Yes, Dr. Lee.", 0.5), hyp("yes dr lee", 0.9)], WEIGHTS)
     assert line(result.words) == "Yes, Dr. Lee."
     assert result.agreement == 1.0
-    assert line(rover([said("yes"), said("Yes."), said("Yes.")], WEIGHTS).words) == "Yes."
+    assert line(rover([hyp("yes"), hyp("Yes."), hyp("Yes.")], WEIGHTS).words) == "Yes."
 
 
 def test_a_lone_punctuation_mark_takes_no_part():
-    assert line(rover([said("so - well"), said("so well")], WEIGHTS).words) == "so well"
+    assert line(rover([hyp("so - well"), hyp("so well")], WEIGHTS).words) == "so well"
 
 
 def test_time_says_which_of_equal_words_is_missing():
@@ -102,7 +114,10 @@ def test_time_says_which_of_equal_words_is_missing():
 
 
 def test_a_third_system_competes_in_the_slot_where_the_second_was_silent():
-    result = rover([said("the cat", 0.6), said("the", 0.6), said("the bat", 0.9)], RoverWeights(null_confidence=0.1))
+    result = rover(
+        [hyp("the cat", 0.6), hyp("the", 0.6), hyp("the bat", 0.9)],
+        RoverWeights(null_confidence=0.1),
+    )
     assert result.votes[1].candidates == ["cat", "", "bat"]
     assert line(result.words) == "the bat"
 
@@ -127,29 +142,29 @@ def test_slots_that_are_out_of_reach_stand_in_order_of_time():
 
 
 def test_words_far_apart_in_time_are_never_one_slot():
-    early, late = said("word"), said("word", start_s=30.0)
+    early, late = hyp("word"), hyp("word", start_s=30.0)
     assert len(rover([early, late], WEIGHTS).votes) == 2
 
 
 def test_the_surest_system_speaks_for_a_word_by_maxconf():
     # meth1: a mean of 0.55 against 0.6; maxconf: 0.8 against 0.6.
-    hypotheses = [said("cat", 0.8), said("cat", 0.3), said("hat", 0.6)]
+    hypotheses = [hyp("cat", 0.8), hyp("cat", 0.3), hyp("hat", 0.6)]
     assert line(rover(hypotheses, RoverWeights(alpha=0.0)).words) == "hat"
     assert line(rover(hypotheses, RoverWeights(alpha=0.0, method="maxconf")).words) == "cat"
 
 
 def test_confidences_add_up_by_avgconf():
     # meth1: means of 0.3 against 0.5; avgconf: 0.6 / 1.1 against 0.5 / 1.1.
-    hypotheses = [said("cat", 0.3), said("cat", 0.3), said("hat", 0.5)]
+    hypotheses = [hyp("cat", 0.3), hyp("cat", 0.3), hyp("hat", 0.5)]
     assert line(rover(hypotheses, RoverWeights(alpha=0.0)).words) == "hat"
     assert line(rover(hypotheses, RoverWeights(alpha=0.0, method="avgconf")).words) == "cat"
-    assert line(rover([said("cat", 0.0), []], RoverWeights(null_confidence=0.0, method="avgconf")).words) == "cat"
+    assert line(rover([hyp("cat", 0.0), []], RoverWeights(null_confidence=0.0, method="avgconf")).words) == "cat"
 
 
 def test_a_system_that_weighs_little_loses_to_one_and_two_of_them_do():
     names = ["strong", "weak", "faint"]
     systems = (SystemWeight("weak", 0.3), SystemWeight("faint", 0.3))
-    hypotheses = [said("cat", 0.6), said("hat", 0.9), said("hat", 0.9)]
+    hypotheses = [hyp("cat", 0.6), hyp("hat", 0.9), hyp("hat", 0.9)]
     assert line(rover(hypotheses, RoverWeights()).words) == "hat"
     weighed = rover(hypotheses, RoverWeights(systems=systems), names)
     assert line(weighed.words) == "cat"
@@ -166,7 +181,7 @@ def test_no_system_and_bad_weights_are_refused():
     with pytest.raises(ValueError, match="a weight over 0"):
         RoverWeights(systems=(SystemWeight("a", 0.0),))
     with pytest.raises(ValueError, match=r"2 systems and the names of \['a'\]"):
-        rover([said("cat"), said("hat")], RoverWeights(systems=(SystemWeight("a", 0.5),)), ["a"])
+        rover([hyp("cat"), hyp("hat")], RoverWeights(systems=(SystemWeight("a", 0.5),)), ["a"])
 
 
 def test_silence_of_all_is_agreement():
@@ -177,13 +192,13 @@ def test_silence_of_all_is_agreement():
 # --- who writes ---------------------------------------------------------------------------------------------
 
 
-CASED = "The otter lives in Italy. It eats plums, and Mr. Smith did too. Nobody knows why."
-PLAIN = "the otter lives in italy it eats plums and mr smith did too nobody knows why"
+CASED = "The otter lives in Italy. It eats plums, and Mr. Smith did too. Everyone knows why."
+PLAIN = "the otter lives in italy it eats plums and mr smith did too everyone knows why"
 
 
 @pytest.mark.parametrize("order", itertools.permutations(range(3)))
 def test_one_system_that_writes_marks_is_not_outvoted_by_two_that_do_not(order: tuple[int, ...]):
-    systems = [said(CASED), said(PLAIN), said(PLAIN)]
+    systems = [hyp(CASED), hyp(PLAIN), hyp(PLAIN)]
     names = ["cased", "plain", "plainer"]
     weights = RoverWeights(written=("cased",))
     result = rover([systems[i] for i in order], weights, [names[i] for i in order])
@@ -193,24 +208,28 @@ def test_one_system_that_writes_marks_is_not_outvoted_by_two_that_do_not(order: 
 
 
 def test_a_word_of_systems_without_marks_takes_the_mark_and_the_capital_of_the_word_that_it_beats():
-    heard = "The bats live in Italy. Thou eats plumes! Nobody knows why, um."
-    plain = "the otters live in italy it eats plums nobody knows why"
-    result = rover([said(heard), said(plain), said(plain)], RoverWeights(written=("a",)), ["a", "b", "c"])
-    assert line(result.words) == "The otters live in Italy. It eats plums! Nobody knows why."
+    cased = "The bats live in Italy. Thou eats plumes! Everyone knows why, um."
+    plain = "the otters live in italy it eats plums everyone knows why"
+    result = rover(
+        [hyp(cased), hyp(plain), hyp(plain)],
+        RoverWeights(written=("a",)),
+        ["a", "b", "c"],
+    )
+    assert line(result.words) == "The otters live in Italy. It eats plums! Everyone knows why."
 
 
 def test_systems_are_named_in_the_list_once_and_known_by_name():
     with pytest.raises(ValueError, match=r"RoverWeights\.written names each system once"):
         RoverWeights(written=("a", "a"))
     with pytest.raises(ValueError, match=r"1 systems and the names of \[\]"):
-        rover([said("yes")], RoverWeights(written=("a",)))
+        rover([hyp("yes")], RoverWeights(written=("a",)))
 
 
 # --- calibration --------------------------------------------------------------------------------------------
 
 
 def test_a_calibrated_confidence_decides_and_is_what_the_words_bear():
-    hypotheses = [said("cat", 0.6), said("hat", 0.9)]
+    hypotheses = [hyp("cat", 0.6), hyp("hat", 0.9)]
     boastful = RoverWeights(calibrations=(Calibration("b", 0.5, -1.0),))
     assert line(rover(hypotheses, RoverWeights(), ["a", "b"]).words) == "hat"
     result = rover(hypotheses, boastful, ["a", "b"])
@@ -227,9 +246,9 @@ def test_a_curve_of_no_change_leaves_confidences_and_the_order_stays():
 
 @pytest.mark.parametrize("confidence", [0.9, 1.0])
 def test_one_of_three_cannot_put_in_a_word_however_sure_it_is(confidence: float):
-    heard = said("we went home")
-    more = [*heard, Word("again", 1.2, 1.5, confidence)]
-    for order in itertools.permutations([heard, heard, more]):
+    words = hyp("we went home")
+    more = [*words, Word("again", 1.2, 1.5, confidence)]
+    for order in itertools.permutations([words, words, more]):
         assert line(rover(list(order), RoverWeights()).words) == "we went home"
 
 
@@ -251,8 +270,8 @@ def test_every_system_says_all_its_words_in_its_order(hypotheses: list[list[Word
     ]
     result = rover(hypotheses, WEIGHTS)
     for system, words in enumerate(hypotheses):
-        heard = [vote.candidates[system] for vote in result.votes if vote.candidates[system]]
-        assert heard == [word.text for word in words]
+        candidates = [vote.candidates[system] for vote in result.votes if vote.candidates[system]]
+        assert candidates == [word.text for word in words]
     assert all(any(vote.candidates) for vote in result.votes)
     assert [vote.winner for vote in result.votes if vote.winner] == [word.text for word in result.words]
     assert all(left.end_s <= right.start_s for left, right in itertools.pairwise(result.words))
@@ -295,8 +314,8 @@ def cheapest(slots: list[list[Word | None]], words: list[Word], times: bool) -> 
 
 
 def middle_ms(slot: list[Word | None]) -> int:
-    said = [word.start_s + word.end_s for word in slot if word]
-    return round(500 * sum(said) / len(said))
+    hyp = [word.start_s + word.end_s for word in slot if word]
+    return round(500 * sum(hyp) / len(hyp))
 
 
 def pairing(slot: list[Word | None], word: Word, times: bool) -> int:

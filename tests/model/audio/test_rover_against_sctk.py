@@ -26,7 +26,7 @@ def sctk_rover() -> str:
     return found
 
 
-def heard(rng: random.Random, truth: list[str], wrong: float) -> list[Word]:
+def corrupted(rng: random.Random, truth: list[str], wrong: float) -> list[Word]:
     """What a system that errs in a share `wrong` of the words makes of `truth`, ten words a second.
 
     All systems end with the same word, for the program cuts what the others say once the first has ended, in the middle
@@ -35,14 +35,14 @@ def heard(rng: random.Random, truth: list[str], wrong: float) -> list[Word]:
     words = []
     for place, word in enumerate(truth):
         draw = rng.random()
-        said = [word]
+        spoken = [word]
         if draw < wrong / 3:
-            said = []
+            spoken = []
         elif draw < 2 * wrong / 3:
-            said = [rng.choice(VOCABULARY)]
+            spoken = [rng.choice(VOCABULARY)]
         elif draw < wrong:
-            said = [word, rng.choice(VOCABULARY)]
-        for part, text in enumerate(said):
+            spoken = [word, rng.choice(VOCABULARY)]
+        for part, text in enumerate(spoken):
             start_s = 0.1 * place + 0.04 * part
             words.append(Word(text, round(start_s, 3), round(start_s + 0.03, 3), round(rng.uniform(0.001, 0.999), 6)))
     return [*words, Word("end", 0.1 * len(truth), 0.1 * len(truth) + 0.03, 0.9)]
@@ -54,7 +54,7 @@ def files(seed: int, systems: int, count: int) -> list[dict[str, list[Word]]]:
     for index in range(count):
         truth = [rng.choice(VOCABULARY) for _ in range(rng.randint(1, 30))]
         for system in found:
-            system[f"f{index:04d}"] = heard(rng, truth, rng.choice([0.1, 0.3, 0.6]))
+            system[f"f{index:04d}"] = corrupted(rng, truth, rng.choice([0.1, 0.3, 0.6]))
     return found
 
 
@@ -63,8 +63,8 @@ def full_table(number: Any) -> Any:
 
     def aligned(slots: list[list[int]], keys: list[int], words: range) -> list[tuple[int, int]]:
         def entries(slot: list[int]) -> list[int]:
-            said = [NOTHING if word == NOTHING else keys[word] for word in slot]
-            return list(dict.fromkeys([next(key for key in said if key != NOTHING), *said]))
+            spoken = [NOTHING if word == NOTHING else keys[word] for word in slot]
+            return list(dict.fromkeys([next(key for key in spoken if key != NOTHING), *spoken]))
 
         arcs = [[NOTHING], *map(entries, slots)]
         cost: dict[tuple[int, int, int], Any] = {}
@@ -101,8 +101,8 @@ def full_table(number: Any) -> Any:
 
     def network(keys: np.ndarray, starts_s: np.ndarray, ends_s: np.ndarray, offsets: np.ndarray, times: bool) -> Any:
         def middle_ms(slot: list[int]) -> int:
-            said = [word for word in slot if word != NOTHING]
-            return round(500 * sum(starts_s[word] + ends_s[word] for word in said) / len(said))
+            spoken = [word for word in slot if word != NOTHING]
+            return round(500 * sum(starts_s[word] + ends_s[word] for word in spoken) / len(spoken))
 
         slots: list[list[int]] = []
         for system, (begin, end) in enumerate(itertools.pairwise(offsets.tolist())):

@@ -21,7 +21,7 @@ def test_a_turn_runs_forward():
             Turn(start, end, "a")
 
 
-def test_gaps_of_one_speaker_are_joined_whoever_speaks_between():
+def test_gaps_of_one_speaker_are_joined_also_when_another_speaks_between():
     turns = [Turn(0, 1, "a"), Turn(1.1, 1.3, "b"), Turn(1.4, 2, "a"), Turn(3, 4, "a")]
     assert join_gaps(turns, 0.5) == [Turn(0, 2, "a"), Turn(1.1, 1.3, "b"), Turn(3, 4, "a")]
     assert join_gaps(turns, 0.0) == turns

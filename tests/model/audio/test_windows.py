@@ -1,4 +1,4 @@
-"""Decode windows: what a recognizer hears of a recording, and which turn gets which word back."""
+"""Decode windows: what a recognizer gets of a recording, and which turn gets which word back."""
 
 from dataclasses import replace
 
@@ -39,8 +39,8 @@ def test_turns_are_joined_and_long_silence_becomes_a_pause():
     ]
     assert len(window.samples) / SAMPLE_RATE_HZ == pytest.approx(2.3 + 2.1 + 2.4)
     for piece in window.pieces:
-        heard = window.samples[piece.window_start : piece.window_start + piece.length]
-        assert np.array_equal(heard, samples[piece.recording_start : piece.recording_start + piece.length])
+        taken = window.samples[piece.window_start : piece.window_start + piece.length]
+        assert np.array_equal(taken, samples[piece.recording_start : piece.recording_start + piece.length])
 
 
 def test_a_window_ends_before_it_is_too_long():
@@ -50,7 +50,7 @@ def test_a_window_ends_before_it_is_too_long():
     assert len(whole.samples) == 28 * SAMPLE_RATE_HZ
 
 
-def test_overlapping_turns_are_heard_one_after_the_other():
+def test_overlapping_turns_are_placed_one_after_the_other():
     (window,) = make_windows(recording(20), [segment(1, 8, "long"), segment(3, 4, "inside"), segment(7, 9, "over")])
     assert [piece.segment_id for piece in window.pieces] == ["long", "inside", "over"]
     first, second, _ = window.pieces
@@ -79,17 +79,17 @@ def test_words_go_to_the_turn_that_holds_their_middle_in_recording_time():
         Word("over", second - 0.1, second + 0.4, 0.5),  # begins in a, its middle is in b
         Word("late", 900.0, 901.0, 0.5),
     ]
-    heard = words_by_segment(window, words)
-    assert heard["a"] == [Word("one", pytest.approx(1.0), pytest.approx(1.5), 0.5)]
-    assert heard["b"] == [Word("over", pytest.approx(9.8), pytest.approx(10.2), 0.5)]
-    assert heard["c"] == [Word("late", pytest.approx(21.2), pytest.approx(21.2), 0.5)]
+    by_segment = words_by_segment(window, words)
+    assert by_segment["a"] == [Word("one", pytest.approx(1.0), pytest.approx(1.5), 0.5)]
+    assert by_segment["b"] == [Word("over", pytest.approx(9.8), pytest.approx(10.2), 0.5)]
+    assert by_segment["c"] == [Word("late", pytest.approx(21.2), pytest.approx(21.2), 0.5)]
 
 
 spans = st.lists(st.tuples(st.integers(0, 590), st.integers(1, 60)), min_size=1, max_size=12)
 
 
 @given(spans)
-def test_every_segment_is_heard_once_and_whole(tenths: list[tuple[int, int]]):
+def test_every_segment_is_in_one_window_once_and_whole(tenths: list[tuple[int, int]]):
     samples = recording(60)
     segments = [
         segment(begin / 10, min((begin + length) / 10, 60.0), str(i)) for i, (begin, length) in enumerate(tenths)

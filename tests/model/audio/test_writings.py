@@ -65,7 +65,7 @@ def test_a_number_is_written_by_the_system_whose_words_all_agree():
 
 
 def test_where_no_writing_says_what_won_the_place_is_one_systems_own():
-    # twenty wins of twenty and thirty, six of six and five: nobody wrote 26.
+    # twenty wins of twenty and thirty, six of six and five: no one wrote 26.
     texts = ("it was 25 then", "it was 36 then", "it was 20-6 then", "it was 20 then")
     agreed = rover([spread(text, 0.0, 3.0, 0.9) for text in texts[:2]], RoverWeights())
     assert text_of(agreed.words) in texts

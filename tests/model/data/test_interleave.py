@@ -51,14 +51,14 @@ def test_stochastic_sampling_switches_half_as_often_and_begins_with_speech() -> 
 
 
 def test_coins_depend_on_document_epoch_and_seed_alone() -> None:
-    def heard(name: str, epoch: int, seed: int) -> list[bool]:
+    def spoken(name: str, epoch: int, seed: int) -> list[bool]:
         return choose_speech(arrays_of_records([long_document(64, name)]), "stochastic", epoch, seed).tolist()
 
-    assert heard("a", 0, 0) == heard("a", 0, 0)
+    assert spoken("a", 0, 0) == spoken("a", 0, 0)
     for other in (("b", 0, 0), ("a", 1, 0), ("a", 0, 1)):
-        assert heard(*other) != heard("a", 0, 0)
+        assert spoken(*other) != spoken("a", 0, 0)
     together = arrays_of_records([long_document(3, "c"), long_document(64, "a")])
-    assert choose_speech(together, "stochastic", 0, 0)[3:].tolist() == heard("a", 0, 0)
+    assert choose_speech(together, "stochastic", 0, 0)[3:].tolist() == spoken("a", 0, 0)
 
 
 def test_neighbouring_speech_chunks_share_one_pair_of_markers() -> None:

@@ -131,7 +131,7 @@ def test_a_document_of_two_token_sets_is_drawn_by_each() -> None:
     assert [source.documents_drawn for source in report.sources] == [60, 60]
 
 
-def test_epochs_are_counted_and_each_hears_other_chunks() -> None:
+def test_epochs_are_counted_and_each_has_other_spoken_chunks() -> None:
     rows, report = make_mixture(MIXTURE, LAYOUT, {**DOCUMENTS, "web": DOCUMENTS["web"][:4]})
     web = next(source for source in report.sources if source.name == "web")
     assert web.epochs == web.documents_drawn / 4

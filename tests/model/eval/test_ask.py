@@ -1,4 +1,4 @@
-"""A model is asked one question: it answers as in the evaluation, and what does not fit is said."""
+"""A model is asked one question: it answers as in the evaluation, and what does not fit is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loss on the next sentence of talk: equal to one forward a context, and lower where the right speech tells it."""
+"""Loss on the next sentence of talk: equal to one forward a context, and lower after the right speech."""
 
 import numpy as np
 import pytest

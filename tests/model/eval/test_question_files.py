@@ -1,4 +1,4 @@
-"""Question files in each publisher's layout, and four options that only the question tells apart."""
+"""Question files in each publisher's layout, and four options that only the question distinguishes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_plain_file_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file_format", "text", "said"),
+    ("file_format", "text", "message"),
     [
         ("jsonl", '{"question": "Who?"}', "line 1: 'answers' is missing"),
         ("jsonl", '{"question": "Who?", "answer": ""}', "'line 1' has no text or no answer"),
@@ -101,10 +101,10 @@ def test_a_plain_file_of_ones_own(tmp_path: Path) -> None:
         ("parquet", "", "choose one of"),
     ],
 )
-def test_bad_files_are_named_with_the_record(tmp_path: Path, file_format: str, text: str, said: str) -> None:
+def test_bad_files_are_named_with_the_record(tmp_path: Path, file_format: str, text: str, message: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(text)
-    with pytest.raises(QuestionFileError, match=said):
+    with pytest.raises(QuestionFileError, match=message):
         read_questions(path, file_format)
 
 

@@ -88,7 +88,7 @@ def test_options_are_scored_after_the_sound(qwen2_audio: Path, tmp_path: Path, p
         expected = one_forward_per_option(system._model, system._inputs(question.samples), ids)
         assert answer.scores.raw == pytest.approx(expected, abs=1e-4)
         assert answer.scores.per_token == pytest.approx(np.divide(expected, [len(option) for option in ids]), abs=1e-4)
-        assert answer.heard is None
+        assert answer.transcript is None
     assert answers[0].scores.raw != pytest.approx(answers[1].scores.raw, abs=1e-5)  # it listens
     text = system._processor.tokenizer.decode(system._inputs(sound(1))["input_ids"][0])
     assert text.endswith("The answer is")
@@ -137,7 +137,7 @@ def test_voxtral_continues_its_prompt_as_it_would_read_it_whole() -> None:
     assert found != pytest.approx(other, abs=1e-5)
 
 
-def test_what_is_missing_is_said_with_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named_with_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(SystemUnavailable, match="hf download Qwen/Qwen2-Audio-7B"):
         SpeechLM("Qwen/Qwen2-Audio-7B").check(tmp_path, "cpu")

@@ -1,4 +1,4 @@
-"""What a user would take instead of a run: a cascade answers by what it heard."""
+"""What a user would take instead of a run: a cascade answers by its transcript."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPTIONS = ("word one", "number two", "the answer", "four")
 
 @dataclass(frozen=True)
 class Loud:
-    """A recognizer that hears "loud" or "quiet" in each second, by how loud it is."""
+    """A recognizer that returns "loud" or "quiet" in each second, by how loud it is."""
 
     name: str = "loud"
     joins_recordings: bool = True
@@ -66,7 +66,7 @@ def text_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_cascade_scores_the_options_after_what_it_heard(text_lm: Path, tmp_path: Path) -> None:
+def test_a_cascade_scores_the_options_after_its_transcript(text_lm: Path, tmp_path: Path) -> None:
     system = Cascade(Loud()).load(tmp_path, "cpu", text_lm)
     asked = [
         Asked("q1", np.full(16000, 0.9, np.float32), OPTIONS),
@@ -74,7 +74,7 @@ def test_a_cascade_scores_the_options_after_what_it_heard(text_lm: Path, tmp_pat
         Asked("q3", np.full(8000, 0.9, np.float32), OPTIONS),
     ]
     answers = system.answer(asked)
-    assert [answer.heard for answer in answers] == ["loud", "quiet", "loud"]
+    assert [answer.transcript for answer in answers] == ["loud", "quiet", "loud"]
     tokenizer = load_text_tokenizer(text_lm)
     prompts = [text_prompt(LAYOUT, tokenizer, text, "The answer is", OPTIONS) for text in ("loud", "quiet")]
     expected = score_prompts(load_model(text_lm), prompts, LAYOUT.pad)
@@ -83,7 +83,7 @@ def test_a_cascade_scores_the_options_after_what_it_heard(text_lm: Path, tmp_pat
     assert answers[0].scores.raw == pytest.approx(answers[2].scores.raw, abs=1e-5)
 
 
-def test_a_cascade_answers_in_words_after_what_it_heard(text_lm: Path, tmp_path: Path) -> None:
+def test_a_cascade_answers_in_words_after_its_transcript(text_lm: Path, tmp_path: Path) -> None:
     system = Cascade(Loud()).load(tmp_path, "cpu", text_lm)
     assert isinstance(system, GeneratingSystem)
     answers = system.generate([Asked("q", np.full(16000, 0.9, np.float32), OPTIONS)], 6)

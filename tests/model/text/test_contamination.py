@@ -24,7 +24,7 @@ LONG = "Which river flows through the capital of the country where the old mill 
 
 def test_the_longest_run_is_found_whatever_its_marks_and_case():
     index = QuestionIndex({"q": LONG})
-    text = "He asked which RIVER flows, through the capital of the country: nobody knew."
+    text = "He asked which RIVER flows, through the capital of the country: everyone knew."
     assert index.overlaps(text) == [Overlap("q", 9, False, "which river flows through the capital of the country")]
     assert index.overlaps(f"So: {LONG} The Nile.") == [Overlap("q", 14, True, " ".join(words_of(LONG)))]
 
@@ -35,7 +35,7 @@ def test_five_words_in_common_are_no_overlap():
 
 def test_a_short_question_counts_only_as_a_whole():
     index = QuestionIndex({"q": "Who named Velvet?"})
-    assert index.overlaps("Nobody knows who named it.") == []
+    assert index.overlaps("Everyone knows who named it.") == []
     assert index.overlaps("They ask: who named Velvet, and when?") == [Overlap("q", 3, True, "who named velvet")]
 
 
@@ -120,8 +120,8 @@ def test_texts_that_are_searched_together_do_not_join() -> None:
 
 def test_a_question_and_its_transcript_are_the_same_words() -> None:
     written = "What happened on the 21st of May, 1,969 years after 3 million people came?"
-    heard = "what happened on the twenty first of may nineteen sixty nine years after three million people came"
-    assert comparable_words(written) == comparable_words(heard)
+    spoken = "what happened on the twenty first of may nineteen sixty nine years after three million people came"
+    assert comparable_words(written) == comparable_words(spoken)
 
 
 def test_the_sample_benchmark_is_found_in_itself() -> None:

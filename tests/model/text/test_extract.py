@@ -62,7 +62,7 @@ def test_questions_keep_their_answers():
         '<div id="comments"><p>I was there in my youth and the miller gave me a bag of the finest flour.</p></div>',
         "<footer><p>This page was written by volunteers who meet in the old school every second Monday.</p></footer>",
         "<form><p>Please fill in the form below, and we will send you everything that there is to know.</p></form>",
-        '<ul><li><a href="/a">Ten things about bread that you have never heard of before</a></li></ul>',
+        '<ul><li><a href="/a">Ten things about bread that you have never seen before</a></li></ul>',
         "<script>var text = 'The script holds a sentence that is long enough to look like prose.';</script>",
     ],
 )

@@ -37,7 +37,7 @@ def test_the_address_of_a_file(name: str, payload: bytes, url: str):
     assert address_of(name, payload) == url
 
 
-def test_pages_are_told_by_their_name_or_by_how_they_begin():
+def test_pages_are_recognized_by_their_name_or_their_first_bytes():
     for name, payload in (("a.HTM", b"<p>short</p>"), ("mill.example/history", HTML), ("a.php?x=1.2", b"\n" + HTML)):
         page = read(name, payload)
         assert isinstance(page, Page)

@@ -26,7 +26,7 @@ from spelangy_model.text.krist import KristRules, facts_of, lost_facts, rewrite_
         ("-----", ""),
     ],
 )
-def test_only_what_cannot_be_said_goes(written, sayable):
+def test_only_what_cannot_be_spoken_is_removed(written, sayable):
     assert rewrite_for_listening(written) == sayable
 
 
@@ -84,7 +84,7 @@ def test_what_is_not_kept_has_a_reason(rewritten, reason):
 
 
 def test_a_page_that_states_its_facts_again_is_dropped_where_the_rules_say_so():
-    once = "It was built in Bergen in 1742. Then it burnt. Nobody lives there."
+    once = "It was built in Bergen in 1742. Then it burnt. Everyone left there."
     again = "It was built in Bergen in 1742. Then it burnt. In Bergen people say that it was 1742."
     strict = KristRules(max_restated_share=0.1)
     assert write_scripts(document(again), again, strict) == "restates_facts"

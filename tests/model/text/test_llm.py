@@ -255,7 +255,7 @@ def test_money_is_counted_at_the_price_and_its_budget_holds_for_all_that_a_clien
 
 
 @pytest.mark.parametrize(
-    ("said", "waits"),
+    ("answer", "waits"),
     [
         ("Fri, 01 Jan 2021 10:00:30 GMT", True),
         ("Friday, 01-Jan-21 10:00:30 GMT", True),
@@ -264,8 +264,8 @@ def test_money_is_counted_at_the_price_and_its_budget_holds_for_all_that_a_clien
         ("inf", False),
     ],
 )
-def test_a_server_may_say_by_date_when_to_come_again(tmp_path, said, waits):
-    with FaultyServer(lambda word, nth: f"until {said}" if nth == 0 else "") as server:
+def test_a_server_may_say_by_date_when_to_come_again(tmp_path, answer, waits):
+    with FaultyServer(lambda word, nth: f"until {answer}" if nth == 0 else "") as server:
         (reply,) = client(server, tmp_path, longest_wait_s=0.4).ask_all(PROMPT, words(1))
     assert reply.value == {"text": "w0"}
     first, second = server.came_at_s
@@ -348,24 +348,24 @@ def test_a_page_that_the_server_breaks_on_keeps_no_other_from_its_answer(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("said", "failure"),
+    ("answer", "failure"),
     [
         (refusal(400, "filtered", code="content_filter"), "content_refused"),
         (refusal(400, "this model's maximum context length is 9"), "too_long"),
         ("403 <html>firewall</html>", "page_refused"),
     ],
 )
-def test_what_is_refused_of_one_page_is_that_page_s(tmp_path, said, failure):
-    with FaultyServer(lambda word, nth: said if word == "w1" else "") as server:
+def test_what_is_refused_of_one_page_is_that_page_s(tmp_path, answer, failure):
+    with FaultyServer(lambda word, nth: answer if word == "w1" else "") as server:
         asked = client(server, tmp_path)
         replies = asked.ask_all(PROMPT, words(4))
     assert [reply.failure for reply in replies] == ["", failure, "", ""]
     assert server.seen["w1"] == 1
 
 
-@pytest.mark.parametrize("said", [refusal(400, "filtered", code="content_filter"), "403 <html>firewall</html>"])
-def test_what_is_refused_of_a_harmless_page_too_is_no_page_s_fault(tmp_path, said):
-    with FaultyServer(lambda word, nth: "" if word == "w0" else said) as server:
+@pytest.mark.parametrize("answer", [refusal(400, "filtered", code="content_filter"), "403 <html>firewall</html>"])
+def test_what_is_refused_of_a_harmless_page_too_is_no_page_s_fault(tmp_path, answer):
+    with FaultyServer(lambda word, nth: "" if word == "w0" else answer) as server:
         replies = client(server, tmp_path).ask_all(PROMPT, words(4))
     assert [reply.failure for reply in replies] == ["", *["requests_refused"] * 3]
     assert all(reply.error in ("filtered", "firewall") for reply in replies[1:])
@@ -390,8 +390,8 @@ def test_a_parameter_that_is_refused_is_left_out_and_stays_out(tmp_path, strict)
     rules = list(STRICT.values()) if strict == "all" else [STRICT[strict]]
 
     def refuses(request):
-        said = next(filter(None, (rule(request) for rule in rules)), "")
-        return refusal(404 if "endpoints" in said else 400, said) if said else ""
+        answer = next(filter(None, (rule(request) for rule in rules)), "")
+        return refusal(404 if "endpoints" in answer else 400, answer) if answer else ""
 
     with FaultyServer(refuses=refuses) as server:
         asked = client(server, tmp_path, concurrency=3)

@@ -1,4 +1,4 @@
-"""What servers really answer is told apart: for now, for a person to mend, a parameter, or this page alone."""
+"""Answers of servers are classified: temporary, to be fixed by a person, a parameter, or this page alone."""
 
 from __future__ import annotations
 
@@ -196,17 +196,17 @@ PAGE = [
         for case in cases
     ],
 )
-def test_what_servers_answer_is_told_apart(server, status, body, failure, kind):
-    said = read_error(status, body)
-    assert (said.kind, said.failure) == (kind, failure), said
-    assert said.words
-    assert "\n" not in said.words
+def test_answers_of_servers_are_classified(server, status, body, failure, kind):
+    error_found = read_error(status, body)
+    assert (error_found.kind, error_found.failure) == (kind, failure), error_found
+    assert error_found.words
+    assert "\n" not in error_found.words
 
 
 @pytest.mark.parametrize(("server", "status", "body", "parameter"), PARAMETER)
 def test_a_parameter_that_is_refused_is_found(server, status, body, parameter):
-    said = read_error(status, body)
-    assert (said.kind, said.parameter) == ("parameter", parameter), said
+    error_found = read_error(status, body)
+    assert (error_found.kind, error_found.parameter) == ("parameter", parameter), error_found
 
 
 @pytest.mark.parametrize("page", ["invalid api key", "insufficient_quota", "temperature", "model x does not exist"])
@@ -235,17 +235,17 @@ shapes = st.recursive(
 
 @given(st.integers(100, 599), shapes)
 def test_any_body_means_something(status, body):
-    said = read_error(status, body)
-    assert said.failure
-    assert said.words
-    assert said.words.isprintable()
+    error_found = read_error(status, body)
+    assert error_found.failure
+    assert error_found.words
+    assert error_found.words.isprintable()
 
 
 KEY = "sk-proj-Zx81_kQ-77hZ2mLw0pQr"
 
 
 @pytest.mark.parametrize(
-    "said",
+    "error_found",
     [
         f"Incorrect API key provided: {KEY}.",
         f"Incorrect API key provided: {KEY[:12]}***{KEY[-4:]}.",
@@ -255,18 +255,18 @@ KEY = "sk-proj-Zx81_kQ-77hZ2mLw0pQr"
         "Incorrect API key provided: sk-proj-...0pQr",
     ],
 )
-def test_a_key_that_a_server_echoes_is_removed(said):
-    shown = without_secrets(said, secrets_of("https://api.example/v1", KEY))
+def test_a_key_that_a_server_echoes_is_removed(error_found):
+    shown = without_secrets(error_found, secrets_of("https://api.example/v1", KEY))
     assert all(KEY[start : start + 4] not in shown for start in range(8, len(KEY) - 3))
     assert "***" in shown
 
 
 def test_what_an_address_holds_beside_the_place_is_a_secret():
     secrets = secrets_of("https://me:p%40ss-w0rd-long@llm.example/v1?api-key=qwertyuiop123", "none")
-    for said in ("p@ss-w0rd-long", "p%40ss-w0rd-long", "Basic bWU6cEBzcy13MHJkLWxvbmc=", "qwertyuiop123"):
-        assert said.split()[-1] not in without_secrets(f"failed at {said}", secrets)
+    for secret in ("p@ss-w0rd-long", "p%40ss-w0rd-long", "Basic bWU6cEBzcy13MHJkLWxvbmc=", "qwertyuiop123"):
+        assert secret.split()[-1] not in without_secrets(f"failed at {secret}", secrets)
 
 
 def test_ordinary_words_are_left_alone():
-    said = "The model `m` does not exist, see https://example.org/models"
-    assert without_secrets(said, secrets_of("http://localhost:8000/v1", KEY)) == said
+    error_found = "The model `m` does not exist, see https://example.org/models"
+    assert without_secrets(error_found, secrets_of("http://localhost:8000/v1", KEY)) == error_found

@@ -132,7 +132,7 @@ def test_why_a_reply_ended_counts(finish, message, failure):
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("reply", "found"),
     [
         ({"choices": []}, "odd_reply"),
         ({"choices": None}, "odd_reply"),
@@ -158,8 +158,8 @@ def test_why_a_reply_ended_counts(finish, message, failure):
         ([{"error": {"code": 404, "message": "no m", "status": "NOT_FOUND"}}], "model_unknown"),
     ],
 )
-def test_completions_of_an_odd_shape_are_read_or_have_a_reason(said, found):
-    assert read(json.dumps(said).encode()) == found
+def test_completions_of_an_odd_shape_are_read_or_have_a_reason(reply, found):
+    assert read(json.dumps(reply).encode()) == found
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"\xff\xfe", b'data: {"choices": []}\n', b"[" * 10**6, b"9" * 10**5])
@@ -212,8 +212,8 @@ completions = st.fixed_dictionaries(
 
 @settings(max_examples=100)
 @given(values | completions)
-def test_any_completion_is_an_answer_or_has_a_reason(said):
-    found = read(json.dumps(said).encode())
+def test_any_completion_is_an_answer_or_has_a_reason(reply):
+    found = read(json.dumps(reply).encode())
     assert found == VALUE or isinstance(found, str) or not violation(found, SCHEMA)
 
 
@@ -228,17 +228,17 @@ pieces = st.lists(
 
 @settings(max_examples=100)
 @given(pieces)
-def test_any_text_around_an_answer_is_an_answer_or_has_a_reason(said):
-    found = read(body({"content": "".join(said)}))
+def test_any_text_around_an_answer_is_an_answer_or_has_a_reason(reply):
+    found = read(body({"content": "".join(reply)}))
     assert found in ("not_json", "schema_violated") or not violation(found, SCHEMA)
 
 
 @given(st.text(max_size=60).filter(lambda text: not violation({"text": text}, SCHEMA)), st.booleans(), st.booleans())
 def test_any_text_comes_through_fences_and_reasoning_as_it_is(text, reasoned, fenced):
-    said = json.dumps({"text": text}, ensure_ascii=False)
-    said = f"```json\n{said}\n```" if fenced else said
-    said = f"<think>Which words? {{}}</think>\n{said}" if reasoned else said
-    assert read(body({"content": said})) == {"text": text}
+    reply = json.dumps({"text": text}, ensure_ascii=False)
+    reply = f"```json\n{reply}\n```" if fenced else reply
+    reply = f"<think>Which words? {{}}</think>\n{reply}" if reasoned else reply
+    assert read(body({"content": reply})) == {"text": text}
 
 
 @pytest.mark.timeout(60)  # of a second: unbounded, it would take hours

@@ -108,7 +108,7 @@ def test_what_stands_behind_a_gzip_bomb_is_read(fuzzer, packed):
     assert isinstance(page, Page)
 
 
-def test_markup_deeper_than_anybody_nests_is_left_alone_and_the_rest_is_mined():
+def test_markup_nested_too_deep_is_left_alone_and_the_rest_is_mined():
     deep = "".join(f"<details><summary>Why is it {depth} deep?</summary>" for depth in range(9))
     html = f"{deep}</details>{'</details>' * 8}<details><summary>Why is it flat?</summary>It is.</details>"
     mined = [pair.question for pair in mine_questions(html, ("details",))]
@@ -146,11 +146,11 @@ def test_no_bomb_kills_and_each_has_its_reason(fuzzer, tmp_path):
 @pytest.mark.parametrize("cases", [200, pytest.param(1000, marks=pytest.mark.nightly)])
 def test_no_damaged_page_raises(fuzzer, shared_dir, cases):
     pages = fuzzer.payloads(shared_dir / "data/web/pages.warc.gz")
-    told, failures, *_ = fuzzer.run_cases(pages, 1, range(cases))
+    fates, failures, *_ = fuzzer.run_cases(pages, 1, range(cases))
     assert failures == []
-    assert told["krist"] > 0.05 * cases
-    assert told["questions"] > 0.01 * cases
-    assert set(told) - {"krist", "questions"} <= {
+    assert fates["krist"] > 0.05 * cases
+    assert fates["questions"] > 0.01 * cases
+    assert set(fates) - {"krist", "questions"} <= {
         "page",
         "undecodable_text",
         "binary_payload",
@@ -158,4 +158,4 @@ def test_no_damaged_page_raises(fuzzer, shared_dir, cases):
         "nested_too_deep",
     }
     assert fuzzer.make_case(pages, 1, 7) == fuzzer.make_case(pages, 1, 7)
-    assert Counter(told)["page"] > 0.8 * cases
+    assert Counter(fates)["page"] > 0.8 * cases

@@ -432,7 +432,7 @@ def test_an_answer_is_text_that_a_voice_can_say(answer, clean):
         assert [pair.answer for pair in mine_questions(page_with(body))] == [clean]
 
 
-def test_names_of_speakers_are_not_said():
+def test_names_of_speakers_are_not_spoken():
     body = "".join(
         f"<p><b>The Paper:</b> {question}</p><p><b>Ann Lee:</b> {answer}</p>"
         for question, answer in ((QUESTION, ANSWER), ("Who found the comet of 1690?", "A farmer. He was old."))

@@ -49,7 +49,7 @@ def test_the_archive_is_believed_before_the_page_and_the_page_before_a_mere_link
     assert stated_licence(html, link, [("licence", "CC0-1.0")]) == ("CC0-1.0", "warc_metadata")
 
 
-def test_what_robots_are_told_is_one_sorted_list():
+def test_the_directives_for_robots_are_one_sorted_list():
     html = (
         '<meta name="robots" content="NOINDEX, max-snippet:-1"><meta name="CCBot" content="nofollow">'
         '<meta content="1" name="tdm-reservation"><meta name="author" content="noai">'

@@ -96,12 +96,12 @@ def test_a_trained_classifier_gives_its_labels_whatever_stands_beside(classifier
 def test_what_is_no_classifier_is_refused_with_the_cure(classifier_folder, tmp_path):
     check_classifier(classifier_folder)
     config = json.loads((classifier_folder / "config.json").read_text())
-    for changes, said in (
+    for changes, message in (
         ({"auto_map": {"AutoModel": "code.Model"}}, "code of its own"),
         ({"id2label": {}}, "names no labels"),
     ):
         (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             check_classifier(tmp_path)
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match=r"no config\.json"):

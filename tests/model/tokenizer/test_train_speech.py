@@ -27,7 +27,7 @@ LETTERS = "abcdefgh"
 
 
 def tone_language(count: int, seed: int) -> list[tuple[np.ndarray, str]]:
-    """Utterances in which each letter is a tone of its own, 0.16 s long: a language that has to be heard."""
+    """Utterances in which each letter is a tone of its own, 0.16 s long: a language that the audio alone shows."""
     rng = np.random.default_rng(seed)
     spoken = []
     for _ in range(count):
@@ -132,7 +132,7 @@ def test_a_small_model_learns_a_language_of_tones(small: SpeechTokenizerConfig) 
     assert trained.curve[-1][1] < trained.curve[0][1] / 4
 
 
-def test_a_text_that_cannot_be_said_in_the_time_is_left_out(small: SpeechTokenizerConfig) -> None:
+def test_a_text_that_is_too_long_for_its_time_is_left_out(small: SpeechTokenizerConfig) -> None:
     sound = np.random.default_rng(0).standard_normal(2560).astype(np.float32)  # 2 tokens, 8 steps
     assert make_example(sound, "abcdefgh", small) is not None
     assert make_example(sound, "abcdeffg", small) is None  # a blank is needed between the equal letters

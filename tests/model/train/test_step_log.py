@@ -46,35 +46,35 @@ class Remembering(GeneralTracker):
         self.ended = True
 
 
-def write(work: Path, steps: range, trackers: list[GeneralTracker], said: list[str]) -> None:
+def write(work: Path, steps: range, trackers: list[GeneralTracker], logged: list[str]) -> None:
     work.mkdir(exist_ok=True)
-    with open_step_log(work, steps.start - 1, trackers, said.append) as log:
+    with open_step_log(work, steps.start - 1, trackers, logged.append) as log:
         for step in steps:
             log.add({"step": step, **METRICS}, {"step": step, **TIMING})
 
 
 def test_a_tracker_gets_each_step_and_the_end(tmp_path: Path) -> None:
-    tracker, said = Remembering(), []
-    write(tmp_path, range(1, 4), [tracker], said)
+    tracker, logged = Remembering(), []
+    write(tmp_path, range(1, 4), [tracker], logged)
     assert [step for step, _ in tracker.steps] == [1, 2, 3]
     assert tracker.steps[0][1] == {"loss": 2.5, "learning_rate": 0.001, "gradient_norm": 0.5, "tokens_per_s": 10.0}
     assert tracker.ended
-    assert not said
+    assert not logged
 
 
 def test_a_tracker_that_fails_is_named_once_and_left_out(tmp_path: Path) -> None:
-    broken, sound, said = Remembering(fails_at=2), Remembering(), []
-    write(tmp_path, range(1, 5), [broken, sound], said)
-    assert said == ["the tracker remembering is left out from here on: ConnectionError: no route"]
+    broken, sound, logged = Remembering(fails_at=2), Remembering(), []
+    write(tmp_path, range(1, 5), [broken, sound], logged)
+    assert logged == ["the tracker remembering is left out from here on: ConnectionError: no route"]
     assert [step for step, _ in sound.steps] == [1, 2, 3, 4]
     assert not broken.ended
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
 
 
 def test_a_tracker_that_cannot_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    assert open_trackers(["gone"], "run-v1", {}, said.append) == []
-    assert said == ["the tracker gone is left out from here on: KeyError: 'gone'"]
+    logged: list[str] = []
+    assert open_trackers(["gone"], "run-v1", {}, logged.append) == []
+    assert logged == ["the tracker gone is left out from here on: KeyError: 'gone'"]
 
 
 def test_a_log_is_cut_back_to_the_checkpoint(tmp_path: Path) -> None:

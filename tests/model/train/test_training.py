@@ -294,7 +294,7 @@ def test_activation_checkpointing_gives_the_same_losses(spec: TrainSpec, trained
     assert losses[0] == losses[1]
 
 
-def test_a_step_tells_its_cost(spec: TrainSpec, trained: Path) -> None:
+def test_a_step_reports_its_cost(spec: TrainSpec, trained: Path) -> None:
     lines = [json.loads(line) for line in (trained / "timing.jsonl").read_text().splitlines()]
     assert all(line["tokens_per_s"] > 0 and line["memory_bytes"] > 1e6 and line["mfu"] is None for line in lines)
     assert list((trained / "tensorboard").glob("events.out.tfevents.*"))

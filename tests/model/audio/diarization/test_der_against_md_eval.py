@@ -23,7 +23,7 @@ def meetings(shared_dir: Path) -> Turns:
     return {name: turns for file in files for name, turns in read_rttm(file.read_text()).items()}
 
 
-def told(meetings: Turns, seed: int, wrong: float) -> Turns:
+def perturbed(meetings: Turns, seed: int, wrong: float) -> Turns:
     """What a diarizer that errs says: edges move, turns are missed, split, invented or another speaker's."""
     rng = random.Random(seed)
 
@@ -35,7 +35,7 @@ def told(meetings: Turns, seed: int, wrong: float) -> Turns:
     hypothesis = {}
     for name, turns in meetings.items():
         names = sorted({turn.speaker for turn in turns})
-        said: list[Turn] = []
+        found: list[Turn] = []
         for turn in turns:
             draw = rng.random() / wrong
             speaker = f"x{names.index(turn.speaker)}"
@@ -43,11 +43,11 @@ def told(meetings: Turns, seed: int, wrong: float) -> Turns:
                 continue
             if draw < 0.8:
                 speaker = f"x{rng.randrange(len(names) + 1)}"
-            said.append(moved(turn.start_s, turn.end_s, speaker))
+            found.append(moved(turn.start_s, turn.end_s, speaker))
             if draw < 1:
                 at = rng.uniform(0, DURATION_S - 3)
-                said.append(moved(at, at + 2, f"x{rng.randrange(len(names) + 1)}"))
-        hypothesis[name] = _apart(said)
+                found.append(moved(at, at + 2, f"x{rng.randrange(len(names) + 1)}"))
+        hypothesis[name] = _apart(found)
     return hypothesis
 
 
@@ -79,7 +79,7 @@ def nist(reference: Turns, hypothesis: Turns, folder: Path, *options: str) -> Di
 @pytest.mark.parametrize("skip_overlap", [False, True])
 @pytest.mark.parametrize("wrong", [0.05, 0.8])
 def test_the_same_seconds(meetings: Turns, tmp_path: Path, collar_s: float, skip_overlap: bool, wrong: float):
-    hypothesis = told(meetings, round(100 * wrong), wrong)
+    hypothesis = perturbed(meetings, round(100 * wrong), wrong)
     options = ["-c", str(collar_s), *(["-1"] if skip_overlap else [])]
     theirs = nist(meetings, hypothesis, tmp_path, *options)
     ours = diarization_error(

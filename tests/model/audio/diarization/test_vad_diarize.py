@@ -50,7 +50,7 @@ def test_brief_pieces_make_no_speaker_of_their_own():
     assert len({turn.speaker for turn in turns_of(pieces, VadSpec(min_cluster_s=0.5))}) == 2
 
 
-def test_an_unknown_way_to_tell_speakers_apart_is_refused():
+def test_an_unknown_way_to_distinguish_speakers_is_refused():
     check_diarizer(VadSpec(), {})
     with pytest.raises(DiarizerUnavailable, match="one or campplus"):
         check_diarizer(VadSpec(speakers="xvector"), {})  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ SPEAKS = """
         ("It flows from the hills to the sea, past the old mill and the two bridges.", Voice("p248", "indian")),
         ("...", Voice("p225", "english")),
         ("In winter it freezes.", Voice("p248", "indian", rate_wpm=230, pitch=65)),
-        ("Then nobody may walk on it.", Voice("p225", "english", rate_wpm=160, pitch=35)),
+        ("Then everyone may walk on it.", Voice("p225", "english", rate_wpm=160, pitch=35)),
     ]
     alone = CoquiSynthesizer(str(folder)).speak_batch(LINES)
     batched = CoquiSynthesizer(str(folder), batch_utterances=4).speak_batch(LINES)
@@ -130,7 +130,7 @@ SPEAKS = """
 
     spec = SynthesizerSpec("coqui", str(folder))
     open_synthesizer(spec, cache_dir=folder).speak("The river flows.", Voice("p225", "english"))
-    CoquiSynthesizer.speak = None  # whoever asks the model again fails
+    CoquiSynthesizer.speak = None  # asking the model again fails
     remembered = open_synthesizer(spec, cache_dir=folder).speak("The river flows.", Voice("p225", "english"))
     print(json.dumps({
         "apart": apart, "silent_line": isinstance(batched[2], Unspeakable), "of_coqui": of_coqui,
