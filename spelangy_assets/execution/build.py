@@ -7,10 +7,12 @@ bridge (stage_asset.py) and a plain loop over a graph call the same function.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.meter import Meter, OnStanding
@@ -178,6 +180,16 @@ class _Work:
         """Do the units of a version that are not done, or those of a share; return the writer, before its commit."""
         meter = Meter(self.on_standing)
         writer = self.store.writer(self.name, identity, self.node.stage.TABLES, share, meter.units)
+        self._run(resolved, writer, meter)
+        return writer
+
+    def count_units(self, resolved: Resolved) -> int:
+        """Return the number of units: the stage is run up to where it asks for them."""
+        with contextlib.suppress(_Counted):
+            self._run(resolved, counter := _UnitCounter(), Meter(self.on_standing))
+        return counter.units
+
+    def _run(self, resolved: Resolved, out: Any, meter: Meter) -> None:
         context = StageContext(
             inputs=resolved.inputs,
             members={
@@ -185,7 +197,7 @@ class _Work:
                 for role, artifact in resolved.inputs.items()
                 if self.graph[self.node.inputs[role]].members
             },
-            out=writer,
+            out=out,
             execution=self.execution,
             partition=self.partition,
             source=self.source,
@@ -194,7 +206,20 @@ class _Work:
             forgotten=resolved.forgotten,
         )
         self.node.stage.run(context, self.node.config)
-        return writer
+
+
+class _Counted(Exception):
+    """The units were counted: nothing is to be done."""
+
+
+class _UnitCounter:
+    """Stands where a stage expects its writer, until the stage asks for its units."""
+
+    units = 0
+
+    def pending(self, items: Iterable[object]) -> NoReturn:
+        self.units = sum(1 for _ in items)
+        raise _Counted
 
 
 def build_share(
@@ -329,7 +354,8 @@ def _make(work: _Work, resolved: Resolved, identity: Identity) -> Artifact:
     """Do the work of a version and commit it, or take what another process committed meanwhile."""
     store, name = work.store, work.name
     if work.execution.distribute is not None:
-        work.execution.distribute(name.dataset, work.partition, identity.build_key)
+        units = functools.partial(work.count_units, resolved)
+        work.execution.distribute(name.dataset, work.partition, identity.build_key, units)
     try:
         work.run(resolved, identity).commit()  # after others it finds every unit done, or does what they left
     except CommittedMeanwhile as error:
