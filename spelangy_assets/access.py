@@ -80,7 +80,8 @@ class Store:
     def model(self, name: str, device: str = "cpu", **options: Any) -> AskedModel:
         """Return the model of [RECIPE/]RUN, or of a folder, with its speech tokenizer, to be asked questions.
 
-        `options` are `answer_prefix`, by default the one by which the model is judged, and `max_answer_tokens`.
+        `options` are `answer_prefix` and `whole_reply`, by default those by which the model is judged, and
+        `max_answer_tokens`.
         ValueError or StoreError says which runs there are.
         """
         _need("torch")
@@ -88,9 +89,7 @@ class Store:
         from spelangy_model.eval.ask import open_model
 
         found = model_folders(self.artifacts, name, self.recipe)
-        if found.answer_prefix:
-            options.setdefault("answer_prefix", found.answer_prefix)
-        return open_model(found.name, found.model, found.speech_tokenizer, device, **options)
+        return open_model(found.name, found.model, found.speech_tokenizer, device, **{**found.answers, **options})
 
 
 @dataclass(frozen=True)

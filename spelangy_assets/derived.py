@@ -301,7 +301,7 @@ def finetune(
     `spoken_share` are fields of stages/pack_conversations.py's Config, `options` of stages/train_lm.py's; with
     `lora_rank` low-rank adapters are trained, and merged into the weights of the run that is published.
     """
-    sets = [conversations] if isinstance(conversations, Dataset) else list(conversations)
+    sets = _several(conversations)
     if not sets:
         raise TypeError("name at least one set of conversations")
     speech = tokens.speech if tokens else _tokenizer_of(run, "speech_tokenizer")
@@ -313,6 +313,10 @@ def finetune(
     label = "_".join(one.label for one in sets)
     rows = dataset(pack_conversations.__name__, config, name=f"{label}_rows", label=label, inputs=inputs)
     return train(rows, base=run, name=name, seed=seed, **options)
+
+
+def _several(given: Dataset | Sequence[Dataset]) -> list[Dataset]:
+    return [given] if isinstance(given, Dataset) else list(given)
 
 
 def _tokenizer_of(run: Dataset, role: str) -> Dataset:
@@ -344,6 +348,11 @@ class Generation:
     max_questions: int = 0
     """Draws so many recordings for each run; 0 takes all."""
     seed: int = 0
+
+    def config(self, **options: Any) -> generate_answers.Config:
+        """Return the config of a run's answers; `options` are its further fields, or others than these."""
+        own = {"max_answer_tokens": self.max_answer_tokens, "max_questions": self.max_questions, "seed": self.seed}
+        return generate_answers.Config(**{**own, **options})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -422,29 +431,27 @@ def leaderboard(
             codes[tokenizer.identity] = question_codes(questions, tokenizer, name=f"{questions.label}_codes{other}")
         return codes[tokenizer.identity]
 
-    named: dict[str, list[tuple[str, Dataset]]] = {}  # each arm's runs with their labels
-    with_names: dict[str, Dataset] = {}  # the runs of all arms, by their identity before they had a name
+    named: dict[str, Dataset] = {}  # the runs of all arms, by their identity before they had a name
     for arm, given in arms.items():
-        several = [given] if isinstance(given, Dataset) else list(given)
-        for number, one in enumerate(several):
-            label = arm if len(several) == 1 else f"{arm}_s{number}"
-            with_names[one.identity] = named_run(one, label, number)
-            named.setdefault(arm, []).append((label, with_names[one.identity]))
-    for arm, labelled in named.items():
-        for number, (label, run) in enumerate(labelled):
+        for number, one in enumerate(_several(given)):
+            named[one.identity] = named_run(one, _label(arm, given, number), number)
+    for arm, given in arms.items():
+        for number, one in enumerate(_several(given)):
+            label, run, index = _label(arm, given, number), named[one.identity], len(rows)
             matched = run.inputs.get("matched")
-            if matched is not None and matched.identity in with_names:
-                run = replace(run, inputs={**run.inputs, "matched": with_names[matched.identity]})
-            index = len(rows)
+            if matched is not None and matched.identity in named:
+                run = replace(run, inputs={**run.inputs, "matched": named[matched.identity]})
+            mixed = run.inputs.get("mix")
+            tokenizer = _speech_tokenizer([run, *named.values()])
             inputs[f"run.{index}"] = run
             row: dict[str, Any] = {"label": label, "arm": arm, "run": run.name, "evaluation": f"eval_{run.label}"}
             inputs[f"eval.{index}"] = evaluation(
                 run,
                 questions,
-                codes_for(_speech_tokenizer(run, arms)),
+                codes_for(tokenizer),
                 name=row["evaluation"],
                 talk=judging.talk,
-                speech_tokenizer=_speech_tokenizer(run, arms) if judging.talk is not None else None,
+                speech_tokenizer=tokenizer if judging.talk is not None else None,
                 **judging.evaluation,
             )
             if judging.text_skill is not None:
@@ -464,13 +471,8 @@ def leaderboard(
                 answers = answers_of_run(
                     run,
                     questions,
-                    codes_for(_speech_tokenizer(run, arms)),
-                    generate_answers.Config(
-                        max_answer_tokens=generation.max_answer_tokens,
-                        max_questions=generation.max_questions,
-                        seed=generation.seed,
-                        answer_prefix=judging.evaluation.get("answer_prefix", generate_answers.Config.answer_prefix),
-                    ),
+                    codes_for(tokenizer),
+                    generation.config(**{k: v for k, v in judging.evaluation.items() if k == "answer_prefix"}),
                 )
                 inputs[f"answers.{index}"] = judged_answers(answers, accepted, judge)
                 row["answers"] = inputs[f"answers.{index}"].name
@@ -480,13 +482,13 @@ def leaderboard(
                 in_page[f"eval.{len(shown)}"] = inputs[f"eval.{index}"]
                 shown.append(label)
             sources: list[tuple[str, int]] = []
-            if "mix" in run.inputs:
-                of_mix = contamination(run.inputs["mix"], questions, **judging.contamination)
+            if mixed is not None:
+                of_mix = contamination(mixed, questions, **judging.contamination)
                 inputs[f"contamination.{index}"], row["contamination"] = of_mix, of_mix.name
-            for role, rolled in run.inputs["mix"].inputs.items() if "mix" in run.inputs else ():
-                if role.startswith(("speech.", "text.")):
-                    place, _ = sets.setdefault(rolled.identity, (len(sets), rolled))
-                    sources.append((role, place))
+                for role, rolled in mixed.inputs.items():
+                    if role.startswith(("speech.", "text.")):
+                        place, _ = sets.setdefault(rolled.identity, (len(sets), rolled))
+                        sources.append((role, place))
             rows.append(RunRow(**row, sources=tuple(sources)))
     for place, rolled in sets.values():
         called = ""
@@ -504,11 +506,8 @@ def leaderboard(
         if generation is not None and getattr(one.config.system, "generates", False):
             answers = answers_of_system(
                 questions,
-                generate_answers.Config(
-                    max_answer_tokens=generation.max_answer_tokens,
-                    max_questions=one.config.max_questions,
-                    seed=one.config.seed,
-                    system=one.config.system,
+                generation.config(
+                    max_questions=one.config.max_questions, seed=one.config.seed, system=one.config.system
                 ),
                 label=one.label,
                 text_lm=one.inputs.get("base_lm"),
@@ -575,7 +574,7 @@ def post_training(
     runs: list[TunedRun] = []
     firsts: dict[str, Dataset] = {}  # the answers of each arm's first run
     for arm, given in tuned.items():
-        several = [given] if isinstance(given, Dataset) else list(given)
+        several = _several(given)
         places = [place for place, row in enumerate(rows) if row.arm == arm]
         if len(places) != len(several):
             raise ValueError(f"the arm {arm!r} has {len(several)} fine-tuned runs, and {len(places)} on {board.name}")
@@ -588,13 +587,7 @@ def post_training(
                 run,
                 asked,
                 question_codes(asked, tokenizer, name=f"{asked.label}_codes"),
-                generate_answers.Config(
-                    max_answer_tokens=generation.max_answer_tokens,
-                    max_questions=generation.max_questions,
-                    seed=seed,
-                    answer_prefix=TEMPLATES[packing.template].answer_prefix,
-                    whole_reply=True,
-                ),
+                generation.config(answer_prefix=TEMPLATES[packing.template].answer_prefix, whole_reply=True),
             )
             firsts.setdefault(arm, answers)
             inputs[f"eval.{len(runs)}"] = board.inputs[f"eval.{place}"]
@@ -616,11 +609,15 @@ def post_training(
     return dataset(post_training_stage.__name__, config, name=name, inputs=inputs)
 
 
-def _speech_tokenizer(run: Dataset, arms: Mapping[str, Any]) -> Dataset:
-    """Return the speech tokenizer of a run's mix; of an adopted run that of the other arms."""
-    several = [run, *(one for given in arms.values() for one in ([given] if isinstance(given, Dataset) else given))]
-    for one in several:
+def _label(arm: str, given: Dataset | Sequence[Dataset], number: int) -> str:
+    """Return the label of an arm's run: the arm's name, with several runs that and the number."""
+    return arm if len(_several(given)) == 1 else f"{arm}_s{number}"
+
+
+def _speech_tokenizer(runs: Sequence[Dataset]) -> Dataset:
+    """Return the speech tokenizer of the first run's mix; of an adopted run that of the other runs."""
+    for one in runs:
         mix = one.inputs.get("mix")
         if mix is not None and "speech_tokenizer" in mix.inputs:
             return mix.inputs["speech_tokenizer"]
-    raise ValueError(f"no mix of the arms has speech, so that {run.name or 'the run'} cannot be asked spoken questions")
+    raise ValueError(f"no mix of the arms has speech, so that {runs[0].name} cannot be asked spoken questions")

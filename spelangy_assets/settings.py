@@ -11,7 +11,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
+
+N = TypeVar("N", int, float)
 
 
 class SettingsError(ValueError):
@@ -95,6 +97,7 @@ class Settings:
         home = Path(env.get("SPELANGY_HOME") or ".spelangy").absolute()
         if "?" in str(home):
             raise SettingsError(f"SPELANGY_HOME is {str(home)!r}; a '?' ends the path of Dagster's databases")
+        device = env.get("SPELANGY_DEVICE") or "cpu"
         return cls(
             home=home,
             store_uri=env.get("SPELANGY_STORE") or str(home / "store"),
@@ -102,26 +105,15 @@ class Settings:
             checkpoints=Path(env.get("SPELANGY_CHECKPOINTS") or home / "checkpoints").absolute(),
             benchmarks=Path(env["SPELANGY_BENCHMARKS"]).absolute() if env.get("SPELANGY_BENCHMARKS") else None,
             snapshots_s3=env.get("SPELANGY_SNAPSHOTS_S3") or "",
-            recipes=tuple(name.strip() for name in (env.get("SPELANGY_RECIPES") or "sample,paper").split(",")),
-            recipe_modules=tuple(
-                name.strip() for name in env.get("SPELANGY_RECIPE_MODULES", "").split(",") if name.strip()
-            ),
-            device=env.get("SPELANGY_DEVICE") or "cpu",
+            recipes=_listed(env, "SPELANGY_RECIPES") or cls.recipes,
+            recipe_modules=_listed(env, "SPELANGY_RECIPE_MODULES"),
+            device=device,
             executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
-            workers=int(_number(env, "SPELANGY_WORKERS", "2", "a whole number from 1 on", whole=True)),
-            readers=int(
-                _number(
-                    env,
-                    "SPELANGY_READERS",
-                    "0" if (env.get("SPELANGY_DEVICE") or "cpu") == "cpu" else "4",
-                    "a whole number from 0 on",
-                    whole=True,
-                    least=0,
-                )
-            ),
+            workers=_number(env, "SPELANGY_WORKERS", cls.workers, 1),
+            readers=_number(env, "SPELANGY_READERS", 0 if device == "cpu" else 4, 0),
             ray_address=env.get("SPELANGY_RAY") or "",
             slurm=str(Path(env["SPELANGY_SLURM"]).absolute()) if env.get("SPELANGY_SLURM") else "",
-            store_budget_gb=_number(env, "SPELANGY_STORE_BUDGET_GB", "inf", "a number of gigabytes above 0"),
+            store_budget_gb=_number(env, "SPELANGY_STORE_BUDGET_GB", math.inf, math.ulp(0.0)),
             allow_generated_code=_one_of(env, "SPELANGY_ALLOW_GENERATED_CODE", ("no", "yes")) == "yes",
             accelerate_config=env.get("SPELANGY_ACCELERATE_CONFIG") or "",
             trackers=_some_of(env, "SPELANGY_TRACKERS", TRACKERS),
@@ -137,24 +129,27 @@ def _one_of(env: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
     return value
 
 
+def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return a variable's values, written with commas between."""
+    return tuple(value.strip() for value in env.get(name, "").split(",") if value.strip())
+
+
 def _some_of(env: Mapping[str, str], name: str, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a variable's values, written with commas between; SettingsError when one is none of them."""
-    found = tuple(value.strip() for value in env.get(name, "").split(",") if value.strip())
+    """Return a variable's values; SettingsError when one is none of them."""
+    found = _listed(env, name)
     if not set(found) <= set(values):
         raise SettingsError(f"{name} is {env[name]!r}; it may name {' and '.join(values)}, separated by commas")
     return found
 
 
-def _number(
-    env: Mapping[str, str], name: str, default: str, meaning: str, whole: bool = False, least: float = math.ulp(0.0)
-) -> float:
-    """Return a variable's value as a number from `least` on, by default above 0; SettingsError, with its meaning, when
-    it is none."""
-    written = env.get(name) or default
+def _number(env: Mapping[str, str], name: str, default: N, least: N) -> N:
+    """Return a variable's value as a number of the default's type, from `least` on; SettingsError when it is none."""
+    written = env.get(name)
     try:
-        value = int(written) if whole else float(written)
+        value = type(default)(written) if written else default
     except ValueError:
-        value = -1
+        value = least - 1
     if not value >= least:
+        meaning = f"a whole number from {least} on" if isinstance(least, int) else "a number above 0"
         raise SettingsError(f"{name} is {written!r}; it is {meaning}")
     return value

@@ -21,11 +21,10 @@ from spelangy_assets.execution.graph import Graph
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.runs import runs_of
 from spelangy_assets.execution.stage import InputError
-from spelangy_assets.execution.status import status_of
 from spelangy_assets.execution.targets import Target, required_targets, target_name
 from spelangy_assets.orchestration.event_log import record_present, unfinished
 from spelangy_assets.orchestration.installation import Installation
-from spelangy_assets.orchestration.partitions import add_partitions, snapshots
+from spelangy_assets.orchestration.partitions import add_partitions, statuses_of
 from spelangy_assets.orchestration.workers import Finished, Message, Outcome, Working, close_orphans, run_in_workers
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
@@ -98,13 +97,13 @@ class ProgressPrinter:
         self._bars.remove(target_name(*target))
 
     def _line(self, one: Finished) -> str:
-        drops = ", ".join(f"{reason} {count}" for reason, count in sorted(one.dropped.items()))
+        drops = ", ".join(f"{reason} {count}" for reason, count in sorted(one.counts.dropped.items()))
         how = "as it was" if one.cached else f"{one.seconds:6.1f} s"
         state = "" if one.passed else "  CONTRACT FAILED"
         elapsed_s = time.perf_counter() - self._started
         return (
             f"[{elapsed_s:5.0f} s {len(self.done):3}/{len(self._targets)}] {target_name(one.asset, one.partition):<44}"
-            f"{how:>10}{one.rows:>8} kept" + (f"  dropped: {drops}" if drops else "") + state
+            f"{how:>10}{one.counts.records_kept:>8} kept" + (f"  dropped: {drops}" if drops else "") + state
         )
 
     def close(self) -> None:
@@ -141,8 +140,7 @@ def materialize(
         for run_id in close_orphans(instance):
             print(f"marked run {run_id} as failed: its process was killed", file=stream, flush=True)
         add_partitions(instance, recipe, settings)
-        partitions = snapshots(graph, settings, arrived=recipe.follows_snapshots)
-        statuses = status_of(installation.store, graph, partitions, installation.source)
+        statuses = statuses_of(recipe, installation)
         there = {(one.asset, one.partition) for one in statuses if one.state in ("fresh", "shared")} & set(targets)
         to_make = [target for target in targets if target not in there]
         runs = runs_of(graph, to_make)

@@ -605,13 +605,10 @@ def _roots(recipe: Recipe, datasets: list[str]) -> list[Target] | None:
 
 
 def _statuses(recipe: Recipe, settings: Settings) -> list[Status]:
-    from spelangy_assets.execution.status import status_of
     from spelangy_assets.orchestration.installation import Installation
-    from spelangy_assets.orchestration.partitions import snapshots
+    from spelangy_assets.orchestration.partitions import statuses_of
 
-    installation = Installation(settings)
-    partitions = snapshots(recipe.graph, settings, arrived=recipe.follows_snapshots)
-    return status_of(installation.store, recipe.graph, partitions, installation.source)
+    return statuses_of(recipe, Installation(settings))
 
 
 def _show_needs(recipe: Recipe, settings: Settings, roots: list[Target] | None) -> int:

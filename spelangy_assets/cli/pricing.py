@@ -23,14 +23,12 @@ def plan_and_price(
     """Return what a run would make and what that would cost, by the store's versions and the reports of runs."""
     from spelangy_assets.execution.plan import make_plan
     from spelangy_assets.execution.price import price_of, run_reports
-    from spelangy_assets.execution.status import status_of
     from spelangy_assets.orchestration.installation import Installation
-    from spelangy_assets.orchestration.partitions import snapshots
+    from spelangy_assets.orchestration.partitions import statuses_of
 
     installation = Installation(settings)
     store, graph = installation.store, recipe.graph
-    partitions = snapshots(graph, settings, arrived=recipe.follows_snapshots)
-    statuses = status_of(store, graph, partitions, installation.source)
+    statuses = statuses_of(recipe, installation)
     plan = make_plan(graph, statuses, roots)
     return plan, price_of(plan, graph, statuses, store.versions(), run_reports(settings.home), workers)
 

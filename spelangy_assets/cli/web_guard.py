@@ -30,17 +30,22 @@ from starlette.websockets import WebSocketClose
 
 _READING = ("GET", "HEAD", "OPTIONS")
 _POLICY_VIOLATION = 1008
+_ADDRESS = "use 127.0.0.1"
 
 
 class WebGuard:
-    """An ASGI application that forwards the requests that `refusal` accepts, and answers the rest with a 403."""
+    """An ASGI application that forwards the requests that `refusal` accepts, and answers the rest with a 403.
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] = ()):
+    `allowed_hosts` are names besides localhost; None for a server to which no name can be added.
+    """
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] | None = None):
         self._app = app
-        self._allowed_hosts = frozenset(name.lower().rstrip(".") for name in allowed_hosts)
+        self._cure = _ADDRESS if allowed_hosts is None else "ui --allow-host NAME adds one"
+        self._allowed_hosts = frozenset(name.lower().rstrip(".") for name in allowed_hosts or ())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        why = refusal(scope, self._allowed_hosts) if scope["type"] in ("http", "websocket") else ""
+        why = refusal(scope, self._allowed_hosts, self._cure) if scope["type"] in ("http", "websocket") else ""
         if not why:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -49,12 +54,15 @@ class WebGuard:
             await PlainTextResponse(f"refused: {why}\n", status_code=403)(scope, receive, send)
 
 
-def refusal(scope: Scope, allowed_hosts: frozenset[str]) -> str:
-    """Return why a request (an ASGI scope of http or websocket) is refused; empty where it is not."""
+def refusal(scope: Scope, allowed_hosts: frozenset[str], cure: str = _ADDRESS) -> str:
+    """Return why a request (an ASGI scope of http or websocket) is refused; empty where it is not.
+
+    `cure`: what a person does about a host that is none of the server's.
+    """
     headers = Headers(scope=scope)
     hosts = headers.getlist("host")
     if len(hosts) != 1 or not _is_allowed(hosts[0], allowed_hosts):
-        return f"the host {', '.join(hosts)[:100]!r} is none of this server's names (ui --allow-host NAME adds one)"
+        return f"the host {', '.join(hosts)[:100]!r} is none of this server's names ({cure})"
     changes = scope["type"] == "websocket" or scope["method"] not in _READING
     origins = headers.getlist("origin")
     if origins and not _is_own(origins, hosts[0]):

@@ -7,10 +7,12 @@ bridge (stage_asset.py) and a plain loop over a graph call the same function.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.meter import Meter, OnStanding
@@ -154,33 +156,70 @@ def committed(store: ArtifactStore, name: DatasetName, stage: str, build_key: st
     return store.find(Address(stage, name.partition), build_key, name)
 
 
-def _context(
-    store: ArtifactStore,
-    graph: Graph,
-    node: Node,
-    partition: str | None,
-    resolved: Resolved,
-    writer: ArtifactWriter,
-    execution: Execution,
-    source: object,
-    log: Callable[[str], None],
-    meter: Meter,
-) -> StageContext:
-    return StageContext(
-        inputs=resolved.inputs,
-        members={
-            role: [store.open(item, graph.recipe) for item in artifact.manifest.inputs]
-            for role, artifact in resolved.inputs.items()
-            if graph[node.inputs[role]].members
-        },
-        out=writer,
-        execution=execution,
-        partition=partition,
-        source=source,
-        log=log,
-        progress=meter.part,
-        forgotten=resolved.forgotten,
-    )
+@dataclass(frozen=True)
+class _Work:
+    """One dataset that is asked for, and what it is built with."""
+
+    store: ArtifactStore
+    graph: Graph
+    node: Node
+    partition: str | None
+    execution: Execution
+    source: object
+    log: Callable[[str], None]
+    on_standing: OnStanding
+
+    @property
+    def name(self) -> DatasetName:
+        return DatasetName(self.graph.recipe, self.node.name, self.partition)
+
+    def resolve(self) -> Resolved:
+        return resolve(self.store, self.graph, self.node, self.partition, self.source)
+
+    def run(self, resolved: Resolved, identity: Identity, share: Share | None = None) -> ArtifactWriter:
+        """Do the units of a version that are not done, or those of a share; return the writer, before its commit."""
+        meter = Meter(self.on_standing)
+        writer = self.store.writer(self.name, identity, self.node.stage.TABLES, share, meter.units)
+        self._run(resolved, writer, meter)
+        return writer
+
+    def count_units(self, resolved: Resolved) -> int:
+        """Return the number of units: the stage is run up to where it asks for them."""
+        with contextlib.suppress(_Counted):
+            self._run(resolved, counter := _UnitCounter(), Meter(self.on_standing))
+        return counter.units
+
+    def _run(self, resolved: Resolved, out: Any, meter: Meter) -> None:
+        context = StageContext(
+            inputs=resolved.inputs,
+            members={
+                role: [self.store.open(item, self.graph.recipe) for item in artifact.manifest.inputs]
+                for role, artifact in resolved.inputs.items()
+                if self.graph[self.node.inputs[role]].members
+            },
+            out=out,
+            execution=self.execution,
+            partition=self.partition,
+            source=self.source,
+            log=self.log,
+            progress=meter.part,
+            forgotten=resolved.forgotten,
+        )
+        self.node.stage.run(context, self.node.config)
+
+
+class _Counted(Exception):
+    """The units were counted: nothing is to be done."""
+
+
+class _UnitCounter:
+    """Stands where a stage expects its writer, until the stage asks for its units."""
+
+    units = 0
+
+    def pending(self, items: Iterable[object]) -> NoReturn:
+        self.units = sum(1 for _ in items)
+        raise _Counted
 
 
 def build_share(
@@ -200,21 +239,19 @@ def build_share(
     StoreError when this process resolves its inputs to another version than `build_key`: other code, or an input that
     was published since.
     """
-    resolved = resolve(store, graph, node, partition, source)
+    work = _Work(store, graph, node, partition, execution, source, log, on_standing)
+    resolved = work.resolve()
     if _without_attempt(build_key) != resolved.identity.build_key:
         raise StoreError(
             f"{graph.recipe}/{node.name}: asked for a share of {build_key}, but here the inputs and the code make it "
             f"{resolved.identity.build_key}; give every node the same code, or start the run again"
         )
     identity = replace(resolved.identity, build_key=build_key)
-    name = DatasetName(graph.recipe, node.name, partition)
     held = _held(identity, partition)
-    with store.lease(f"{name}, share {share.index} of {share.count}", held), contextlib.suppress(CommittedMeanwhile):
+    with store.lease(f"{work.name}, share {share.index} of {share.count}", held):
         _look_again(store, held[1:])
-        meter = Meter(on_standing)
-        writer = store.writer(name, identity, node.stage.TABLES, share, meter.units)
-        context = _context(store, graph, node, partition, resolved, writer, execution, source, log, meter)
-        node.stage.run(context, node.config)
+        with contextlib.suppress(CommittedMeanwhile):
+            work.run(resolved, identity, share)
 
 
 def build(
@@ -236,9 +273,10 @@ def build(
     version meanwhile, the inputs are resolved again: what they are now decides, not which process is the last.
     `on_standing` is called with how far the work is, often. Raises StoreError, PreflightError or InputError.
     """
+    work = _Work(store, graph, node, partition, execution, source, log, on_standing)
     while True:
         try:
-            return _build(store, graph, node, partition, execution, source, force, log, on_standing)
+            return _build(work, force)
         except ModuleNotFoundError as error:
             if not error.name or is_ours(error.name):
                 raise
@@ -264,24 +302,14 @@ def _look_again(store: ArtifactStore, held: list[tuple[Address, str]]) -> None:
             raise _Vanished(f"{address} version {build_key} was deleted meanwhile")
 
 
-def _build(
-    store: ArtifactStore,
-    graph: Graph,
-    node: Node,
-    partition: str | None,
-    execution: Execution,
-    source: object,
-    force: bool,
-    log: Callable[[str], None],
-    on_standing: OnStanding,
-) -> Built:
-    name = DatasetName(graph.recipe, node.name, partition)
+def _build(work: _Work, force: bool) -> Built:
+    store, node, name, log = work.store, work.node, work.name, work.log
     over = None if force else store.mark(name)
-    if isinstance(source, RemoteSource):
-        source.fetch(log, Meter(on_standing).units)
-    resolved = resolve(store, graph, node, partition, source)
-    identity, contract = resolved.identity, node.contract_fingerprint
-    address = Address(identity.stage, partition)
+    if isinstance(work.source, RemoteSource):
+        work.source.fetch(log, Meter(work.on_standing).units)
+    resolved = work.resolve()
+    identity = resolved.identity
+    address = Address(identity.stage, work.partition)
     if force:
         identity = replace(identity, build_key=_unbuilt(store, address, identity.build_key))
     artifact = None if force else committed(store, name, identity.stage, identity.build_key)
@@ -291,29 +319,29 @@ def _build(
         artifact = None
     cached = artifact is not None
     if artifact is None:
-        node.stage.preflight(node.config, execution)
+        node.stage.preflight(node.config, work.execution)
     else:
         identity = replace(identity, build_key=artifact.manifest.build_key)
-    held = _held(identity, partition)
+    held = _held(identity, work.partition)
     with store.lease(str(name), held):
         _look_again(store, held if cached else held[1:])
         for one in [*resolved.inputs.values(), *([artifact] if artifact else [])]:
             store.use(one)
         if artifact is None:
-            artifact = _make(store, graph, node, partition, resolved, identity, execution, source, log, on_standing)
-        verdict = _judge(store, name, artifact, node, contract, over)
-    _look_at_takedowns(store, resolved)
+            artifact = _make(work, resolved, identity)
+        verdict = _judge(store, name, artifact, node, over)
+    if resolved.reading and forgotten_at(store, resolved.reading) != resolved.forgotten:
+        raise _Vanished("a source was taken down meanwhile")  # what was published is removed at once
     if cached and lost_to_a_service(verdict):
         log(f"{name} version {identity.build_key} lost records to a service's bad hour: making it again")
-        return _build(store, graph, node, partition, execution, source, True, log, on_standing)
+        return _build(work, force=True)
     shared_from = artifact.made_for if artifact.made_for != name else None
     return Built(artifact, verdict, cached, shared_from)
 
 
-def _judge(
-    store: ArtifactStore, name: DatasetName, artifact: Artifact, node: Node, contract: str, over: Mark | None
-) -> Verdict:
+def _judge(store: ArtifactStore, name: DatasetName, artifact: Artifact, node: Node, over: Mark | None) -> Verdict:
     """Return the verdict on a version as it stands in the recipe, and publish the version if that is a pass."""
+    contract = node.contract_fingerprint
     latest, stands = store.latest(name), store.standing_verdict(name, artifact, contract)
     if stands is not None and stands.accepted and latest == artifact and store.is_judged_by(name, contract):
         return stands
@@ -322,41 +350,20 @@ def _judge(
     return store.judge(name, artifact, verdict, drift, over)
 
 
-def _look_at_takedowns(store: ArtifactStore, resolved: Resolved) -> None:
-    """Raise _Vanished when a source was taken down while this build read it: what it published is removed at once."""
-    if resolved.reading and forgotten_at(store, resolved.reading) != resolved.forgotten:
-        raise _Vanished("a source was taken down meanwhile")
-
-
-def _make(
-    store: ArtifactStore,
-    graph: Graph,
-    node: Node,
-    partition: str | None,
-    resolved: Resolved,
-    identity: Identity,
-    execution: Execution,
-    source: object,
-    log: Callable[[str], None],
-    on_standing: OnStanding,
-) -> Artifact:
+def _make(work: _Work, resolved: Resolved, identity: Identity) -> Artifact:
     """Do the work of a version and commit it, or take what another process committed meanwhile."""
-    name = DatasetName(graph.recipe, node.name, partition)
-    if execution.distribute is not None:
-        execution.distribute(node.name, partition, identity.build_key)
-    # After others this finds every unit done, or does what they left.
-    meter = Meter(on_standing)
-    writer = store.writer(name, identity, node.stage.TABLES, on_units=meter.units)
-    context = _context(store, graph, node, partition, resolved, writer, execution, source, log, meter)
+    store, name = work.store, work.name
+    if work.execution.distribute is not None:
+        units = functools.partial(work.count_units, resolved)
+        work.execution.distribute(name.dataset, work.partition, identity.build_key, units)
     try:
-        node.stage.run(context, node.config)
-        writer.commit()
+        work.run(resolved, identity).commit()  # after others it finds every unit done, or does what they left
     except CommittedMeanwhile as error:
-        log(f"{error}: taking that")
+        work.log(f"{error}: taking that")
     except Damaged as error:
         _set_aside(store, error)
         raise
-    artifact = store.find(Address(identity.stage, partition), identity.build_key, name)
+    artifact = store.find(Address(identity.stage, work.partition), identity.build_key, name)
     if artifact is None:
         raise RuntimeError(f"{name} was committed but cannot be read back from {store.files.uri}")
     return artifact

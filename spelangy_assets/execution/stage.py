@@ -38,7 +38,7 @@ from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.forgotten import Forgotten
 from spelangy_model.progress import Progress, silent
 
-Distribute = Callable[[str, str | None, str], None]  # asset, partition, build key
+Distribute = Callable[[str, str | None, str, Callable[[], int]], None]  # asset, partition, build key, number of units
 
 
 class PreflightError(Exception):
@@ -96,10 +96,10 @@ class Execution:
     elsewhere. `launch(module, spec, folder)` starts a module of
     spelangy_model as a subprocess with a JSON-able spec, which it leaves in `folder`, and returns when the process has
     ended. `environment` holds service addresses and secrets, which a stage reads by name and never writes anywhere.
-    `distribute(asset, partition, build_key)` has other processes do the units of a version (build.build_share) and
-    returns when they have ended; None where there are no others. `trackers` get each step of a training.
-    `readers` are the threads that decode sound ahead of a model. `elsewhere`: other machines do the heavy work, and
-    what they have (a GPU) need not be here.
+    `distribute(asset, partition, build_key, count_units)` has other processes do the units of a version
+    (build.build_share) and returns when they have ended; None where there are no others. `trackers` get each step of a
+    training. `readers` are the threads that decode sound ahead of a model. `elsewhere`: other machines do the heavy
+    work, and what they have (a GPU) need not be here.
     """
 
     cache_dir: Path

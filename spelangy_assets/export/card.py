@@ -172,9 +172,9 @@ ask = pipeline("text-generation", model="FOLDER")
 print(ask([{"role": "user", "content": "Where does velvet come from?"}])[0]["generated_text"][-1]["content"])
 ```
 
-It continues the text that begins an answer (`answer_format.json`), up to the end of a line or 32 tokens; the first
-sentence is the answer. Servers with the API of OpenAI take the same message. One that reads no `suppress_tokens` of
-`generation_config.json` must forbid speech codes."""
+It continues the text that begins an answer, up to the end of a line or 32 tokens; the first sentence is the answer. If
+`answer_format.json` says `whole_reply`, all up to the end of the sequence is. Servers with the API of OpenAI take the
+same message. One that reads no `suppress_tokens` of `generation_config.json` must forbid speech codes."""
 _SPOKEN = """Spoken questions need SpeLangy, which turns sound into codes: `spelangy ask ./FOLDER question.wav`, or
 
 ```python

@@ -17,7 +17,7 @@ from spelangy_assets.store.artifacts import Artifact, ArtifactStore
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.forgotten import forgotten
 from spelangy_assets.store.manifest import Input
-from spelangy_assets.store.runs import SPEECH_TOKENIZER, answer_prefix_of, is_language_model, speech_tokenizer_of
+from spelangy_assets.store.runs import SPEECH_TOKENIZER, answer_format_of, is_language_model, speech_tokenizer_of
 from spelangy_assets.store.selection import Selection
 from spelangy_model.records import Metric
 
@@ -82,8 +82,8 @@ def _serving_files(store: ArtifactStore, run: Artifact) -> dict[str, bytes]:
     from spelangy_model.eval.ask import ANSWER_PREFIX, MAX_ANSWER_TOKENS
     from spelangy_model.eval.serving import serving_files
 
-    prefix = answer_prefix_of(store, run) or ANSWER_PREFIX
-    return serving_files(run.local_folder(store.cache_dir), prefix, MAX_ANSWER_TOKENS)
+    answers = {"answer_prefix": ANSWER_PREFIX, **answer_format_of(store, run)}
+    return serving_files(run.local_folder(store.cache_dir), max_answer_tokens=MAX_ANSWER_TOKENS, **answers)
 
 
 def scores_of(store: ArtifactStore, run: Artifact) -> list[Score]:

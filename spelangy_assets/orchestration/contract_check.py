@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from spelangy_assets.orchestration.tables import table
 from spelangy_assets.quality.contracts import Contract
 from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.store.manifest import Severity, Verdict
@@ -50,20 +51,16 @@ def check_results(key: dg.AssetKey, contract: Contract, verdict: Verdict) -> Ite
             severity=dg.AssetCheckSeverity.WARN if overruled else _SEVERITIES[severity],
             description=markdown_text(description) if description else None,
             metadata={
-                "expectations": dg.TableMetadataValue(
-                    records=[
-                        dg.TableRecord(
-                            {
-                                "expectation": item.name,
-                                "observed": item.observed,
-                                "outcome": item.error or ("passed" if item.success else "failed"),
-                            }
-                        )
+                "expectations": table(
+                    [
+                        {
+                            "expectation": item.name,
+                            "observed": item.observed,
+                            "outcome": item.error or ("passed" if item.success else "failed"),
+                        }
                         for item in mine
                     ],
-                    schema=dg.TableSchema(
-                        [dg.TableColumn("expectation"), dg.TableColumn("observed"), dg.TableColumn("outcome")]
-                    ),
+                    dict.fromkeys(("expectation", "observed", "outcome"), "string"),
                 ),
                 "contract_fingerprint": verdict.contract_fingerprint[:16],
                 "evaluated_at": verdict.evaluated_at,

@@ -5,6 +5,7 @@ every process of every step imports this module.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.orchestration.executors import executor_of
 from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.jobs import arm_jobs, jobs_of
+from spelangy_assets.orchestration.s3 import is_s3, options_of, s3_resource
 from spelangy_assets.orchestration.schedules import repair_schedules
 from spelangy_assets.orchestration.sensors import snapshot_sensor
 from spelangy_assets.orchestration.stage_asset import stage_asset
@@ -41,14 +43,15 @@ def build_definitions(
     """Return all definitions of the installation.
 
     `settings` default to the environment's, `recipes` to those that the settings name; `overrides` replace resources by
-    key (tests give a installation of theirs). ValueError for a recipe that there is not.
+    key: `installation`, and `s3`, an S3Resource, for a store on S3. ValueError for a recipe that there is not.
     """
-    installation = Installation(settings or Settings.from_environment())
-    resources = {"installation": installation, **(overrides or {})}
+    resources = {"installation": Installation(settings or Settings.from_environment()), **(overrides or {})}
+    installation = resources["installation"]
+    if is_s3(installation.settings.store_uri):
+        resources.setdefault("s3", s3_resource(installation.settings.store_uri))
+        resources["installation"] = installation = replace(installation, s3=options_of(resources["s3"]))
     chosen = recipes or [recipe_named(name) for name in installation.settings.recipes]
     return dg.Definitions.merge(
-        *(recipe_definitions(recipe, resources["installation"]) for recipe in chosen),
-        dg.Definitions(
-            assets=[verified_asset()], resources=resources, executor=executor_of(resources["installation"].settings)
-        ),
+        *(recipe_definitions(recipe, installation) for recipe in chosen),
+        dg.Definitions(assets=[verified_asset()], resources=resources, executor=executor_of(installation.settings)),
     )

@@ -24,6 +24,7 @@ from spelangy_assets.sources.downloads import DownloadedSource, Downloads
 from spelangy_assets.sources.files import Arriving, FolderSource, Packaged
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_assets.store.files import below
+from spelangy_assets.store.s3_objects import S3Options
 from spelangy_model.progress import Standing
 
 
@@ -53,16 +54,18 @@ def write_spec(spec: Mapping[str, Any], folder: Path) -> Path:
 class Installation:
     """An installation that works on recipes.
 
-    `report` is called with each dataset that was brought up to date, `show` with how far one is.
+    `report` is called with each dataset that was brought up to date, `show` with how far one is. `s3` is how the store
+    is reached where it is on S3; what its URI says comes first.
     """
 
     settings: Settings
     report: Callable[[str, str | None, Built], None] = lambda asset, partition, built: None
     show: Callable[[str, str | None, Standing], None] = lambda asset, partition, standing: None
+    s3: S3Options | None = None
 
     @property
     def store(self) -> ArtifactStore:
-        return ArtifactStore(self.settings.store_uri, self.settings.cache_dir)
+        return ArtifactStore(self.settings.store_uri, self.settings.cache_dir, self.s3)
 
     @property
     def _digests(self) -> Path:

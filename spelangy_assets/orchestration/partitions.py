@@ -1,7 +1,7 @@
 """The snapshots of a recipe: those that it names and those in the snapshots folder or bucket.
 
-Put here: finding snapshots and adding them as partitions. Do not put here: reading them. `status` and `plan` look for
-snapshots, too, and do without the second that Dagster takes to import.
+Put here: finding snapshots, adding them as partitions, and the states of a recipe's datasets there. Do not put here:
+reading them. `status` and `plan` look for snapshots, too, and do without the second that Dagster takes to import.
 """
 
 import warnings
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.recipe import Recipe
+from spelangy_assets.execution.status import Status, status_of
+from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.files import Files
 from spelangy_assets.store.names import check_name
@@ -27,6 +29,12 @@ def snapshots(graph: Graph, settings: Settings, *, arrived: bool = True) -> dict
         ]
         for crawl in graph.crawls
     }
+
+
+def statuses_of(recipe: Recipe, installation: Installation) -> list[Status]:
+    """Return the state of every dataset that a recipe asks for at the snapshots that lie here."""
+    partitions = snapshots(recipe.graph, installation.settings, arrived=recipe.follows_snapshots)
+    return status_of(installation.store, recipe.graph, partitions, installation.source)
 
 
 def _arrived(crawl: Node, settings: Settings) -> list[str]:

@@ -33,9 +33,8 @@ _LOST_ERRNOS = {
 _KILLED = re.compile(r"process failed with code -\d+|exit status -\d+")  # a child process that a signal ended
 
 
-def retry_policy(node: Node) -> dg.RetryPolicy:
-    """Two more tries after growing delays. Only what `is_transient` gets there: the bridge fails the rest for good."""
-    return dg.RetryPolicy(max_retries=2, delay=1.0, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+# Two more tries after growing delays. Only what `is_transient` gets there: the bridge fails the rest for good.
+RETRIES = dg.RetryPolicy(max_retries=2, delay=1.0, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 def is_transient(error: BaseException) -> bool:

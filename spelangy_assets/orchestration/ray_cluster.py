@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 from spelangy_assets.execution.graph import Node
@@ -34,7 +35,7 @@ def ray_distribute(settings: Settings, recipe: Recipe, node: Node) -> Distribute
     if not settings.ray_address or not can_be_shared(node):
         return None
 
-    def distribute(asset: str, partition: str | None, build_key: str) -> None:
+    def distribute(asset: str, partition: str | None, build_key: str, count_units: Callable[[], int]) -> None:
         import ray
         from ray.exceptions import RayTaskError
 
@@ -42,7 +43,7 @@ def ray_distribute(settings: Settings, recipe: Recipe, node: Node) -> Distribute
             ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.WARNING)
         on_gpu = works_on_gpu(node, settings)
         needed = "GPU" if on_gpu else "CPU"
-        places = max(1, int(ray.cluster_resources().get(needed, 0)))
+        places = max(1, min(int(ray.cluster_resources().get(needed, 0)), count_units()))
         task = ray.remote(_do_share).options(
             num_cpus=1, num_gpus=int(on_gpu), scheduling_strategy="SPREAD", max_retries=3, name=f"{recipe.name}/{asset}"
         )

@@ -35,9 +35,7 @@ def recipe_statuses(
         for crawl in dict.fromkeys(node.partition for node in graph)
         if crawl is not None
     }
-    return status_of(
-        installation.store, graph, partitions, lambda node, partition: installation.source(node, partition)
-    )
+    return status_of(installation.store, graph, partitions, installation.source)
 
 
 class Repairs:

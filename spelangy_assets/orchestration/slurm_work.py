@@ -47,9 +47,10 @@ class SlurmWork:
     def distribute(self) -> Distribute | None:
         """The `distribute` of an Execution: a job array whose task `i` of `n` does every n-th unit from `i` on.
 
-        A heavy stage whose units need each other is one task. None for a light one, which runs where the run is, and
-        for one that launches a process. A task that was killed is submitted again and continues at the first missing
-        unit of its share. SlurmError carries the error of a task that failed by itself.
+        There are no more tasks than units. A heavy stage whose units need each other is one task. None for a light
+        one, which runs where the run is, and for one that launches a process. A task that was killed is submitted
+        again and continues at the first missing unit of its share. SlurmError carries the error of a task that failed
+        by itself.
         """
         if getattr(self.node.stage, "LAUNCHES", False):
             return None
@@ -62,7 +63,10 @@ class SlurmWork:
         on_gpu = works_on_gpu(self.node, self.installation.settings)
         return self.cluster.gpu if on_gpu else self.cluster.cpu
 
-    def _share(self, count: int, asset: str, partition: str | None, build_key: str) -> None:
+    def _share(
+        self, most: int, asset: str, partition: str | None, build_key: str, count_units: Callable[[], int]
+    ) -> None:
+        count = 1 if most == 1 else max(1, min(most, count_units()))
         version = f"{Address(stage_name(self.node.stage), partition).path}/{build_key}"
         files = self.installation.store.files
         job = new_job(

@@ -20,10 +20,11 @@ from spelangy_assets.execution.stage import InputError, PreflightError
 from spelangy_assets.orchestration.contract_check import check_results, check_specs
 from spelangy_assets.orchestration.installation import Installation, child_command, write_spec
 from spelangy_assets.orchestration.keys import asset_key, group_name, partitions_def
-from spelangy_assets.orchestration.policies import automation_of, is_transient, retry_policy
+from spelangy_assets.orchestration.policies import RETRIES, automation_of, is_transient
 from spelangy_assets.orchestration.ray_cluster import ray_distribute
 from spelangy_assets.orchestration.slurm_cluster import cluster_of
 from spelangy_assets.orchestration.slurm_work import SlurmWork
+from spelangy_assets.orchestration.tables import table
 from spelangy_assets.report.markdown import markdown_table, without_pictures
 from spelangy_assets.store.artifacts import Artifact, StoreError
 from spelangy_assets.store.fingerprint import fingerprint
@@ -62,7 +63,7 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         tags={"recipe": graph.recipe, "stage": node.stage.__name__.rsplit(".", 1)[-1], "cost": node.cost},
         metadata=_definition_metadata(node, columns),
         pool=node.pool,
-        retry_policy=retry_policy(node),
+        retry_policy=RETRIES,
         automation_condition=automation_of(node),
     )
     def materialize(
@@ -133,14 +134,12 @@ def code_version(node: Node) -> str:
 def _definition_metadata(node: Node, columns: dg.TableColumnLineage) -> dict[str, Any]:
     metadata: dict[str, Any] = {"config": dg.MetadataValue.json(node.literals)}
     if columns.deps_by_column:  # a plain table too: Dagster's own page draws lineage of columns only in its hosted form
-        metadata["columns_from"] = dg.TableMetadataValue(
-            records=[
-                dg.TableRecord(
-                    {"column": column, "from": ", ".join(f"{d.asset_key.path[-1]}.{d.column_name}" for d in sources)}
-                )
+        metadata["columns_from"] = table(
+            [
+                {"column": column, "from": ", ".join(f"{d.asset_key.path[-1]}.{d.column_name}" for d in sources)}
                 for column, sources in columns.deps_by_column.items()
             ],
-            schema=dg.TableSchema([dg.TableColumn("column"), dg.TableColumn("from")]),
+            {"column": "string", "from": "string"},
         )
     main = next(iter(node.stage.TABLES.values()), None)
     if main is not None:
@@ -174,7 +173,7 @@ def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
     """Return the metadata of a materialization: counts, drops, sums, versions, a preview of the first rows."""
     manifest = built.artifact.manifest
     counts = manifest.counts
-    rows = {table: manifest.rows(table) for table in node.stage.TABLES}
+    rows = {name: manifest.rows(name) for name in node.stage.TABLES}
     metadata: dict[str, Any] = {
         "cached": built.cached,
         "dagster/uri": built.artifact.uri,
@@ -185,17 +184,15 @@ def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
         "seconds": manifest.seconds,
         "cpu_seconds": manifest.cpu_seconds,
         "bytes": sum(shard.bytes for shard in manifest.shards),
-        "dropped": dg.TableMetadataValue(
-            records=[
-                dg.TableRecord({"reason": reason, "records": count}) for reason, count in sorted(counts.dropped.items())
-            ],
-            schema=dg.TableSchema([dg.TableColumn("reason"), dg.TableColumn("records", "int")]),
+        "dropped": table(
+            [{"reason": reason, "records": count} for reason, count in sorted(counts.dropped.items())],
+            {"reason": "string", "records": "int"},
         ),
         "inputs": dg.MetadataValue.json(
             [f"{item.name or item.role}[{item.partition or ''}]@{item.data_version}" for item in manifest.inputs]
         ),
         **{f"sum/{stat}": round(amount, 6) for stat, amount in sorted(counts.stats.items())},
-        **{f"rows/{table}": count for table, count in rows.items()},
+        **{f"rows/{name}": count for name, count in rows.items()},
     }
     if rows:
         main, count = next(iter(rows.items()))
@@ -210,9 +207,9 @@ def materialization_metadata(built: Built, node: Node) -> dict[str, Any]:
     return metadata
 
 
-def preview_markdown(artifact: Artifact, table: str) -> str:
-    """Return the first rows of a table as Markdown, without the bytes of audio."""
-    shard = next((shard for shard in artifact.shards(table) if shard.rows), None)
+def preview_markdown(artifact: Artifact, name: str) -> str:
+    """Return the first rows of the table `name` as Markdown, without the bytes of audio."""
+    shard = next((shard for shard in artifact.shards(name) if shard.rows), None)
     if shard is None:
         return "no rows"
     rows = shard.table().slice(0, _PREVIEW_ROWS)

@@ -19,6 +19,7 @@ from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.repair import recipe_statuses
+from spelangy_assets.orchestration.tables import table
 from spelangy_assets.report.markdown import markdown_text
 from spelangy_assets.store.fingerprint import digest_of
 from spelangy_assets.store.lineage import connect, query
@@ -28,6 +29,11 @@ from spelangy_assets.store.verify import Verified, part_of_day, verify
 _HOURLY = "15 * * * *"
 _NIGHTLY = "0 1 * * *"  # before the repair, which makes again what is set aside here
 VERIFIED_KEY = dg.AssetKey(["store", "verified"])  # recipes share a store: it is read once, not by each of them
+_STAGE_COLUMNS = {
+    "stage": "string",
+    **dict.fromkeys(("versions", "records_kept", "records_dropped", "bytes"), "int"),
+    **dict.fromkeys(("cpu_seconds", "audio_hours", "audio_hours_per_cpu_hour"), "float"),
+}
 _OPEN = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE]
 
 
@@ -59,10 +65,7 @@ def _freshness(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
                         {"dataset": one.target, "state": one.state, "causes": ", ".join(one.causes), "why": one.why}
                         for one in behind
                     ],
-                    dataset="string",
-                    state="string",
-                    causes="string",
-                    why="string",
+                    dict.fromkeys(("dataset", "state", "causes", "why"), "string"),
                 ),
             },
             check_results=[
@@ -120,14 +123,7 @@ def _pipeline_metrics(recipe: Recipe, graph: Graph) -> dg.AssetsDefinition:
                 **{f"runs/{status}": count for status, count in runs.items()},
                 "stages": table(
                     [{name: _plain(value) for name, value in row.items()} for row in stages],
-                    stage="string",
-                    versions="int",
-                    cpu_seconds="float",
-                    audio_hours="float",
-                    audio_hours_per_cpu_hour="float",
-                    records_kept="int",
-                    records_dropped="int",
-                    bytes="int",
+                    _STAGE_COLUMNS,
                 ),
             },
             check_results=[
@@ -173,9 +169,7 @@ def verified_asset() -> dg.AssetsDefinition:
                         {"dataset": str(one.artifact.name), "version": one.artifact.path, "why": one.reason}
                         for one in found.damages
                     ],
-                    dataset="string",
-                    version="string",
-                    why="string",
+                    dict.fromkeys(("dataset", "version", "why"), "string"),
                 ),
             },
             check_results=[
@@ -219,11 +213,3 @@ def _plain(value: object) -> str | float | int | None:
         return value
     number = float(value)  # type: ignore[arg-type]  # DuckDB's sums of integers are Decimals
     return int(number) if number.is_integer() else round(number, 4)
-
-
-def table(rows: list[dict], **columns: str) -> dg.TableMetadataValue:
-    """Return rows as a table that the UI shows; `columns` are their names and types, in order."""
-    return dg.TableMetadataValue(
-        records=[dg.TableRecord({name: row[name] for name in columns}) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]),
-    )

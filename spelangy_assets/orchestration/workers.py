@@ -30,6 +30,7 @@ from spelangy_assets.orchestration.orphans import end_with_parent, is_alive, kil
 from spelangy_assets.orchestration.slurm_cluster import cluster_of
 from spelangy_assets.orchestration.slurm_jobs import cancel_abandoned
 from spelangy_assets.settings import Settings
+from spelangy_assets.store.manifest import Counts
 from spelangy_model.progress import Standing
 
 PROCESS_TAG = "spelangy/process"
@@ -52,27 +53,15 @@ class Finished:
     partition: str | None
     cached: bool
     passed: bool
-    rows: int
-    dropped: dict[str, int]
+    counts: Counts
     seconds: float
     cpu_seconds: float
-    bytes: int
 
     @classmethod
     def of(cls, asset: str, partition: str | None, built: Built) -> "Finished":
         """Return the record of a finished build."""
-        manifest = built.artifact.manifest
-        return cls(
-            asset,
-            partition,
-            built.cached,
-            built.verdict.accepted,
-            manifest.counts.records_kept,
-            manifest.counts.dropped,
-            manifest.seconds,
-            manifest.cpu_seconds,
-            sum(shard.bytes for shard in manifest.shards),
-        )
+        made = built.artifact.manifest
+        return cls(asset, partition, built.cached, built.verdict.accepted, made.counts, made.seconds, made.cpu_seconds)
 
 
 @dataclass(frozen=True)

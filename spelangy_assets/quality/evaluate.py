@@ -11,7 +11,7 @@ import atexit
 import datetime
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,6 @@ def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[du
     """Open the views of an artifact for the SQL of a contract."""
     import pyarrow.dataset as pads  # imports pandas, which what only plans does without
 
-    manifest = artifact.manifest
     with _database().cursor() as connection:
         for table, record in tables.items():
             paths = [artifact.files.full(shard.path) for shard in artifact.shards(table)]
@@ -60,47 +59,17 @@ def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[du
             connection.register(table, dataset)
             if f"{table}_audio" in sql:
                 connection.register(f"{table}_audio", pa.table({"audio_bytes": _audio_bytes(artifact, table)}))
-        counts = manifest.counts
-        dropped = sum(counts.dropped.values())
-        connection.register(
-            "counts",
-            pa.table(
-                {
-                    "records_in": [counts.records_in],
-                    "records_kept": [counts.records_kept],
-                    "records_dropped": [dropped],
-                }
-            ),
-        )
-        reasons = sorted(counts.dropped.items())
-        connection.register(
-            "drops",
-            pa.table(
-                {
-                    "reason": pa.array([reason for reason, _ in reasons], pa.string()),
-                    "records": pa.array([records for _, records in reasons], pa.int64()),
-                }
-            ),
-        )
-        stats = sorted(counts.stats.items())
-        connection.register(
-            "stats",
-            pa.table(
-                {
-                    "name": pa.array([name for name, _ in stats], pa.string()),
-                    "value": pa.array([value for _, value in stats], pa.float64()),
-                }
-            ),
-        )
-        connection.register(
-            "files",
-            pa.table(
-                {
-                    "path": pa.array([shard.path for shard in manifest.shards], pa.string()),
-                    "bytes": pa.array([shard.bytes for shard in manifest.shards], pa.int64()),
-                }
-            ),
-        )
+
+        def register(view: str, rows: Iterable[tuple[Any, ...]], **types: pa.DataType) -> None:
+            rows = [dict(zip(types, row, strict=True)) for row in rows]
+            connection.register(view, pa.Table.from_pylist(rows, pa.schema(list(types.items()))))
+
+        counts, n, text = artifact.manifest.counts, pa.int64(), pa.string()
+        totals = (counts.records_in, counts.records_kept, sum(counts.dropped.values()))
+        register("counts", [totals], records_in=n, records_kept=n, records_dropped=n)
+        register("drops", sorted(counts.dropped.items()), reason=text, records=n)
+        register("stats", sorted(counts.stats.items()), name=text, value=pa.float64())
+        register("files", ((shard.path, shard.bytes) for shard in artifact.manifest.shards), path=text, bytes=n)
         yield connection
 
 

@@ -5,13 +5,22 @@ Put here: the protocols. Do not put here: a source (the sample world is one).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 
 class SourceUnavailable(Exception):
     """A source's file, package or world is missing, or not the one that the recipe states; the text has the cure."""
+
+
+def check_names(sources: Sequence[Any], what: str) -> None:
+    """Raise TypeError where there is no source, ValueError where two have one name: counts and metrics name them."""
+    if not sources:
+        raise TypeError(f"name at least one source: there are no {what}")
+    names = [name for one in sources if (name := getattr(one, "name", ""))]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two {what} are called {twice[0]!r}: name one anew")
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from spelangy_assets.execution.stage import Execution, InputError, PreflightErro
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.report.benchmark_tables import NO_BENCHMARK
 from spelangy_assets.sources.questions import Asked, QuestionSource
-from spelangy_assets.sources.texts import SourceUnavailable
+from spelangy_assets.sources.texts import SourceUnavailable, check_names
 from spelangy_model.audio.io import AudioError, decode, encode_flac
 from spelangy_model.audio.tts import (
     SpeechLimits,
@@ -167,11 +167,7 @@ KIND = DatasetKind(
 @word
 def questions(*sources: QuestionSource, name: str = "sqa_benchmarks", **options: Any) -> Dataset:
     """Return the questions of any number of named sets, spoken; `options` are fields of Config."""
-    if not sources:
-        raise TypeError("name at least one source of questions")
-    names = [getattr(source, "name", "") for source in sources]
-    if twice := [name for name in names if name and names.count(name) > 1]:
-        raise ValueError(f"two question sets are called {twice[0]!r}: metrics name them, so name one anew")
+    check_names(sources, "question sets")
     return dataset(__name__, Config(sources=sources, **options), name=name)
 
 

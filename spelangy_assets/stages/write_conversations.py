@@ -19,7 +19,7 @@ from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, wor
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.sources.conversations import ConversationSource
-from spelangy_assets.sources.texts import SourceUnavailable
+from spelangy_assets.sources.texts import SourceUnavailable, check_names
 from spelangy_model.audio.io import AudioError, decode, encode_flac
 from spelangy_model.audio.tts import (
     SpeechLimits,
@@ -160,11 +160,7 @@ KIND = DatasetKind(
 @word
 def conversations(*sources: ConversationSource, name: str = "conversations", **options: Any) -> Dataset:
     """Return the conversations of any number of named sources; `options` are fields of Config."""
-    if not sources:
-        raise TypeError("name at least one source of conversations")
-    names = [one.name for one in sources]
-    if twice := [one for one in names if names.count(one) > 1]:
-        raise ValueError(f"two sources of conversations are called {twice[0]!r}: name one anew")
+    check_names(sources, "sources of conversations")
     return dataset(__name__, Config(sources=sources, **options), name=name)
 
 
@@ -197,11 +193,12 @@ def run(ctx: StageContext, config: Config) -> None:
         blocks += [
             (source, part, start) for part, count in parts for start in range(0, count, config.conversations_per_unit)
         ]
-    speaks = bool(config.voices)
+    pending = list(ctx.out.pending(blocks))
+    speaks = bool(config.voices and pending)
     synthesizer = (
         open_synthesizer(config.synthesizer, ctx.execution.device, ctx.execution.cache_dir) if speaks else None
     )
-    for unit, (source, part, start) in ctx.out.pending(blocks):
+    for unit, (source, part, start) in pending:
         with ctx.out.unit(unit) as out:
             records = source.records(part, environment)
             for given in itertools.islice(records, start, start + config.conversations_per_unit):

@@ -34,6 +34,7 @@ from spelangy_assets.store.files import Files
 from spelangy_assets.store.leases import lease
 from spelangy_assets.store.manifest import Expectation, Input, Manifest, Overrule, Publication, Standing, Verdict
 from spelangy_assets.store.names import DATA, RECIPES, Address, DatasetName
+from spelangy_assets.store.s3_objects import S3Options
 from spelangy_assets.store.writer import (
     BROKEN,
     MANIFEST,
@@ -271,8 +272,8 @@ def _has_bytes(folder: Path, path: str, sha256: str) -> bool:
 class ArtifactStore:
     """All artifacts below one root."""
 
-    def __init__(self, root: str | Path, cache_dir: Path):
-        self.root, self._files = str(root), Files(root)
+    def __init__(self, root: str | Path, cache_dir: Path, s3: S3Options | None = None):
+        self.root, self._files = str(root), Files(root, s3)
         self._cache_dir = cache_dir
 
     @property

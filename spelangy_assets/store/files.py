@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -25,9 +26,9 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from spelangy_assets.store.names import joined
-from spelangy_assets.store.s3_objects import S3_ATTEMPTS, S3Objects
+from spelangy_assets.store.s3_objects import S3Objects, S3Options
 
-_S3_OPTIONS = ("endpoint_override", "scheme", "region")
+_S3_OPTIONS = tuple(field.name for field in fields(S3Options) if field.repr)  # none that is a secret
 _READ_ATTEMPTS = 6
 _READ_WAIT_S = 0.1
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network file systems
@@ -55,18 +56,19 @@ def unique() -> str:
 class Files:
     """Files below a root (a folder's path, file:///folder or s3://bucket/prefix).
 
-    An S3 URI takes the options region, endpoint_override and scheme in its query, for example
-    `s3://bucket/prefix?endpoint_override=host:port&scheme=http` for a server that is not AWS. Credentials are found as
-    all of AWS' tools find them, in the environment or by the machine's role. A request that fails because of the
-    service or the network is sent up to ten times. A large file is uploaded in parts and exists once the last one is.
+    An S3 URI takes S3Options without secrets in its query, for example
+    `s3://bucket/prefix?endpoint_url=http://host:port` for a server that is not AWS; others are as in `s3`. Credentials
+    are found as all of AWS' tools find them, in the environment or by the machine's role. A request that fails because
+    of the service or the network is sent up to ten times. A large file is uploaded in parts and exists once the last
+    one is.
     """
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path, s3: S3Options | None = None):
         text = str(root)
         scheme, mark, rest = text.partition("://")
         self._objects: S3Objects | None = None
         if mark and scheme.lower() == "s3":
-            self.filesystem, self._objects, base = _s3(f"s3://{rest}")
+            self.filesystem, self._objects, base = _s3(f"s3://{rest}", s3 or S3Options())
             self._base = base.rstrip("/")
         elif mark:
             try:
@@ -316,11 +318,41 @@ class _PatientS3(pafs.FileSystemHandler):
         raise NotImplementedError("S3 appends to no object")
 
 
-def _s3(uri: str) -> tuple[pafs.PyFileSystem, S3Objects, str]:
+def s3_options(uri: str) -> dict[str, Any]:
+    """Return the S3Options that the query of an s3:// URI states.
+
+    ValueError states what is wrong and repeats only the names of unknown options: a misplaced value may be a secret.
+    """
+    try:
+        query = urlsplit(uri).query
+        found = dict(parse_qsl(query, strict_parsing=bool(query)))
+    except ValueError:
+        raise ValueError(
+            f"the s3:// URI of the store cannot be read: after its '?' it has NAME=VALUE, of {', '.join(_S3_OPTIONS)}"
+        ) from None
+    if unknown := sorted(found.keys() - set(_S3_OPTIONS)):
+        raise ValueError(f"s3://...: no option {unknown}; there are {', '.join(_S3_OPTIONS)}")
+    return {name: _option(name, value) for name, value in found.items()}
+
+
+def _option(name: str, value: str) -> str | int | bool:
+    kind = type(getattr(S3Options, name))
+    if kind is int and value.isdecimal() and int(value) > 0:
+        return int(value)
+    if kind is bool or name == "verify":
+        if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        raise ValueError(f"s3://...: {name} is true or false")
+    if kind is int:
+        raise ValueError(f"s3://...: {name} is a whole number from 1 on")
+    return value
+
+
+def _s3(uri: str, options: S3Options) -> tuple[pafs.PyFileSystem, S3Objects, str]:
     """Return the file system of an S3 URI, what reads and swaps whole objects there, and the path in it.
 
-    ValueError states what is wrong and repeats only the names of unknown options, since a misplaced value may be a
-    secret. PyArrow's own parsing of a URI sets three attempts and has no option to change that.
+    ValueError as `s3_options` has it. PyArrow's own parsing of a URI sets three attempts and has no option to change
+    that.
     """
     netloc, *behind = re.split("[/?#]", uri.removeprefix("s3://"), maxsplit=1)
     if "@" in "".join(behind):
@@ -332,24 +364,18 @@ def _s3(uri: str) -> tuple[pafs.PyFileSystem, S3Objects, str]:
         raise ValueError(
             "the s3:// URI of the store names no bucket: it is s3://BUCKET/PREFIX or s3://KEY:SECRET@BUCKET"
         )
-    try:
-        parts = urlsplit(uri)
-        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-    except ValueError:
-        raise ValueError(
-            f"the s3:// URI of the store cannot be read: after its '?' it has NAME=VALUE, of {', '.join(_S3_OPTIONS)}"
-        ) from None
-    if unknown := sorted(options.keys() - set(_S3_OPTIONS)):
-        raise ValueError(f"s3://...: no option {unknown}; there are {', '.join(_S3_OPTIONS)}")
+    options, parts = replace(options, **s3_options(uri)), urlsplit(uri)
     _, _, place = parts.netloc.rpartition("@")
-    if "region" not in options and "endpoint_override" not in options:
-        options["region"] = pafs.resolve_s3_region(place)
-    user, password = parts.username, parts.password
-    secrets = {"access_key": unquote(user), "secret_key": unquote(password)} if user and password else {}
+    if parts.username and parts.password:
+        key, secret = unquote(parts.username), unquote(parts.password)
+        options = replace(options, aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=None)
+    arrow = options.for_arrow()  # first, since it refuses what cannot be
+    if not options.region_name and not options.endpoint_url:
+        arrow["region"] = region = pafs.resolve_s3_region(place)
+        options = replace(options, region_name=region)
     system = pafs.S3FileSystem(
-        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
+        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=options.max_attempts),
         allow_delayed_open=True,  # a file smaller than a part is one PUT, not the three requests of an upload in parts
-        **options,
-        **secrets,
+        **arrow,
     )
-    return pafs.PyFileSystem(_PatientS3(system)), S3Objects(**options, **secrets), unquote(f"{place}{parts.path}")
+    return pafs.PyFileSystem(_PatientS3(system)), S3Objects(options), unquote(f"{place}{parts.path}")

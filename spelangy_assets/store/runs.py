@@ -6,9 +6,10 @@ Put here: from the name of a run, or a folder, to the folders that a model is op
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName
 from spelangy_assets.store.manifest import Input
@@ -16,6 +17,7 @@ from spelangy_model.guarded_json import JsonError, read_json_object
 
 SPEECH_TOKENIZER = "speech_tokenizer"  # the role of an input; in an export, the folder inside of the model's
 ANSWER_FORMAT = "answer_format.json"  # of an exported model (spelangy_model/eval/serving.py)
+_ANSWERS = ("answer_prefix", "whole_reply")
 _OF_A_MODEL = frozenset({"config.json", "tokenizer.json", "vocabulary_layout.json"})
 
 
@@ -23,13 +25,14 @@ _OF_A_MODEL = frozenset({"config.json", "tokenizer.json", "vocabulary_layout.jso
 class ModelFolders:
     """Where a language model is on this machine; `speech_tokenizer` is None where none belongs to it.
 
-    `answer_prefix` is the text with which it was trained, or is judged, to begin an answer; empty where nothing says.
+    `answers` is how it was trained, or is judged, to answer: `answer_prefix` and `whole_reply`, fields of AskedModel
+    (spelangy_model/eval/ask.py); empty where nothing says.
     """
 
     name: str
     model: Path
     speech_tokenizer: Path | None
-    answer_prefix: str = ""
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_language_model(artifact: Artifact) -> bool:
@@ -55,12 +58,12 @@ def model_folders(store: ArtifactStore, text: str, recipe: str) -> ModelFolders:
                 str(run.name),
                 run.local_folder(cache_dir),
                 codec.local_folder(cache_dir) if codec else None,
-                answer_prefix_of(store, run),
+                answer_format_of(store, run),
             )
     if not folder.is_dir():
         raise ValueError(f"{text} is no folder: name one that holds a model, or a run of {recipe}")
     codec_folder = folder / SPEECH_TOKENIZER
-    return ModelFolders(text, folder, codec_folder if codec_folder.is_dir() else None, _stated_prefix(folder))
+    return ModelFolders(text, folder, codec_folder if codec_folder.is_dir() else None, _stated_format(folder))
 
 
 def run_named(store: ArtifactStore, text: str, recipe: str) -> Artifact:
@@ -95,19 +98,21 @@ def speech_tokenizer_of(store: ArtifactStore, run: Artifact) -> Artifact | None:
     return store.open(found[0], run.name.recipe) if found else None
 
 
-def answer_prefix_of(store: ArtifactStore, run: Artifact) -> str:
-    """Return the text that begins an answer where the recipe judges a run; empty: the evaluation's default."""
+def answer_format_of(store: ArtifactStore, run: Artifact) -> dict[str, Any]:
+    """Return `answers` of ModelFolders as the recipe judges a run: by whole replies, if by any."""
     configs = (one.manifest.config for one in _judges(store, run))
-    return next(
-        (str(one["answer_prefix"]) for one in configs if isinstance(one, dict) and one.get("answer_prefix")), ""
-    )
+    return max(map(_answers, configs), key=lambda one: (bool(one.get("whole_reply")), len(one)), default={})
 
 
-def _stated_prefix(folder: Path) -> str:
+def _answers(stated: Any) -> dict[str, Any]:
+    return {name: stated[name] for name in _ANSWERS if name in stated} if isinstance(stated, Mapping) else {}
+
+
+def _stated_format(folder: Path) -> dict[str, Any]:
     try:
-        return str(read_json_object(folder / ANSWER_FORMAT).get("answer_prefix", ""))
+        return _answers(read_json_object(folder / ANSWER_FORMAT))
     except FileNotFoundError:
-        return ""
+        return {}
     except (OSError, JsonError) as error:
         raise ValueError(f"{folder / ANSWER_FORMAT} cannot be read ({error}): export the run again") from error
 

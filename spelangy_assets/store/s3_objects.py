@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 # The first waits are tenths of a second, the last ones 20 s: a store that is written for hours meets bad minutes.
@@ -17,19 +18,46 @@ _WAIT_S = 0.02
 _CONNECTIONS = 32
 
 
-class S3Objects:
-    """The objects of one service; takes the options and secrets of an S3 URI, and otherwise what AWS' tools find."""
+@dataclass(frozen=True)
+class S3Options:
+    """How an S3 service is reached, in the words of dagster-aws's `S3Resource`. Unset: as all of AWS' tools do."""
 
-    def __init__(
-        self,
-        region: str | None = None,
-        endpoint_override: str | None = None,
-        scheme: str = "https",
-        access_key: str | None = None,
-        secret_key: str | None = None,
-    ):
-        endpoint = f"{scheme}://{endpoint_override}" if endpoint_override else None
-        self._client = functools.partial(_client, endpoint, region, access_key, secret_key)
+    region_name: str | None = None
+    endpoint_url: str | None = None
+    profile_name: str | None = None
+    use_unsigned_session: bool = False
+    use_ssl: bool = True
+    verify: bool | None = None
+    max_attempts: int = S3_ATTEMPTS
+    aws_access_key_id: str | None = field(default=None, repr=False)
+    aws_secret_access_key: str | None = field(default=None, repr=False)
+    aws_session_token: str | None = field(default=None, repr=False)
+
+    def for_arrow(self) -> dict[str, Any]:
+        """Return the options of PyArrow's S3FileSystem. ValueError for what it cannot do."""
+        if self.verify is False:
+            raise ValueError("s3://...: no verify=false: PyArrow, which moves the shards, verifies every certificate")
+        scheme, _, host = (self.endpoint_url or "").rpartition("://")
+        if host and scheme not in ("http", "https"):
+            raise ValueError("s3://...: endpoint_url begins with http:// or https://")
+        keys = (self.aws_access_key_id, self.aws_secret_access_key, self.aws_session_token)
+        if self.profile_name and not keys[0]:
+            keys = _keys_of(self.profile_name)
+        options = {
+            "region": self.region_name,
+            "endpoint_override": host or None,
+            "scheme": scheme or ("https" if self.use_ssl else "http"),
+            "anonymous": self.use_unsigned_session or None,
+            **dict(zip(("access_key", "secret_key", "session_token"), keys, strict=True)),
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+
+class S3Objects:
+    """The objects of one service."""
+
+    def __init__(self, options: S3Options):
+        self._client = functools.partial(_client, options)
         self._knows_conditions = True
 
     def read(self, place: str) -> bytes | None:
@@ -105,25 +133,45 @@ def _of_the_service(error: Any, place: str) -> Exception:
     return error
 
 
+def _keys_of(profile: str) -> tuple[str | None, ...]:
+    """Return key, secret and token of a profile. ValueError when there is none, or its keys expire."""
+    from boto3.session import Session
+    from botocore.credentials import RefreshableCredentials
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        found = Session(profile_name=profile).get_credentials()
+    except BotoCoreError as error:
+        raise ValueError(f"s3://...: {error}") from None
+    if found is None or isinstance(found, RefreshableCredentials):
+        has = "no keys" if found is None else "keys that expire"
+        raise ValueError(f"s3://...: profile {profile} has {has}; name it as AWS_PROFILE in the environment instead")
+    return tuple(found.get_frozen_credentials())[:3]
+
+
 @functools.cache
-def _client(endpoint: str | None, region: str | None, access_key: str | None, secret_key: str | None) -> Any:
+def _client(options: S3Options) -> Any:
     """Return a client that threads may share."""
     from boto3.session import Session
+    from botocore import UNSIGNED
     from botocore.config import Config
 
     config = Config(
         max_pool_connections=_CONNECTIONS,
-        retries={"total_max_attempts": S3_ATTEMPTS, "mode": "standard"},
+        retries={"total_max_attempts": options.max_attempts, "mode": "standard"},
         # As PyArrow addresses a service that is not AWS. Newer checksums in a request are unknown to older services.
-        s3={"addressing_style": "path" if endpoint else "virtual"},
+        s3={"addressing_style": "path" if options.endpoint_url else "virtual"},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
+        signature_version=UNSIGNED if options.use_unsigned_session else None,
     )
-    return Session().client(
+    return Session(profile_name=options.profile_name).client(
         "s3",
-        endpoint_url=endpoint,
-        region_name=region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
+        endpoint_url=options.endpoint_url,
+        region_name=options.region_name,
+        use_ssl=options.use_ssl,
+        aws_access_key_id=options.aws_access_key_id,
+        aws_secret_access_key=options.aws_secret_access_key,
+        aws_session_token=options.aws_session_token,
         config=config,
     )

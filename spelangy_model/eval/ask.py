@@ -47,7 +47,7 @@ class AskedModel:
     """A language model with its vocabulary and, where it knows speech, its speech tokenizer. `name` is for messages.
 
     A question begins the training sequence that an answer ends (prompts.py); `answer_prefix` is the text with which the
-    answer begins.
+    answer begins. `whole_reply` as in generate.py, for a model that learned to end its replies.
     """
 
     name: str
@@ -57,6 +57,7 @@ class AskedModel:
     codec: SpeechCodec | None
     answer_prefix: str = ANSWER_PREFIX
     max_answer_tokens: int = MAX_ANSWER_TOKENS
+    whole_reply: bool = False
 
     def ask(self, question: str | np.ndarray, options: Sequence[str] = ()) -> Reply:
         """Return the answer to a text, or to sound: mono float32 samples (n,) at 16 kHz.
@@ -71,9 +72,8 @@ class AskedModel:
         if empty := [option for option in options if not option.strip()]:
             raise AskError(f"{empty[0]!r} is no option: an option has text")
         prompt = self._prompt(question, [option.strip() for option in options])
-        (answer,) = answer_prompts(
-            self.model, self.layout, self.tokenizer, [prompt], self.answer_prefix, self.max_answer_tokens
-        )
+        limits = self.max_answer_tokens, self.whole_reply
+        (answer,) = answer_prompts(self.model, self.layout, self.tokenizer, [prompt], self.answer_prefix, *limits)
         scores = score_prompts(self.model, [prompt], self.layout.pad)[0] if options else None
         return Reply(answer, scores, time.monotonic() - started)
 

@@ -55,7 +55,7 @@ def answer_prompts(
     """
     model.eval()
     silent = {layout.eos, *_special(tokenizer, layout.text_size)}
-    ends = frozenset(silent) if whole_reply else answer_ends(layout, tokenizer)
+    ends = answer_ends(layout, tokenizer, whole_reply)
     forbidden = torch.ones(layout.size, dtype=torch.bool, device=model.device)
     forbidden[: layout.text_size] = forbidden[layout.eos] = False
 
@@ -127,9 +127,10 @@ def greedy(
     return found
 
 
-def answer_ends(layout: Layout, tokenizer: Tokenizer) -> frozenset[int]:
-    """Return the ids that end an answer: <eos>, another LM's special tokens, and what holds a line break."""
-    return frozenset({layout.eos, *_special(tokenizer, layout.text_size), *_line_breaks(tokenizer, layout.text_size)})
+def answer_ends(layout: Layout, tokenizer: Tokenizer, whole_reply: bool = False) -> frozenset[int]:
+    """Return the ids that end an answer: <eos>, another LM's special tokens; if no whole reply, what breaks a line."""
+    breaks = set() if whole_reply else _line_breaks(tokenizer, layout.text_size)
+    return frozenset({layout.eos, *_special(tokenizer, layout.text_size), *breaks})
 
 
 def _special(tokenizer: Tokenizer, text_size: int) -> set[int]:

@@ -45,8 +45,10 @@ def spoken_message(codes: Sequence[int]) -> str:
     return "".join((_SPEECH_START, *map(code_token, codes), _SPEECH_END))
 
 
-def serving_files(folder: Path, answer_prefix: str, max_answer_tokens: int) -> dict[str, bytes]:
-    """Return SERVING_FILES for the model of a folder, by name.
+def serving_files(
+    folder: Path, answer_prefix: str, max_answer_tokens: int, whole_reply: bool = False
+) -> dict[str, bytes]:
+    """Return SERVING_FILES for the model of a folder, by name; `whole_reply` as in generate.py.
 
     ValueError for a tokenizer that does not give the ids of prompts.py by the template: another program would ask the
     model something else.
@@ -54,15 +56,16 @@ def serving_files(folder: Path, answer_prefix: str, max_answer_tokens: int) -> d
     layout, tokenizer = Layout.load(folder), load_text_tokenizer(folder)
     template = _TEMPLATE.replace("SPEECH_START", repr(_SPEECH_START))
     template = template.replace("ANSWER_PREFIX", json.dumps(f" {answer_prefix}"))
+    ends = answer_ends(layout, tokenizer, whole_reply)
     generation = {
         "bos_token_id": layout.bos,
-        "eos_token_id": sorted(answer_ends(layout, tokenizer), key=lambda token: (token != layout.eos, token)),
+        "eos_token_id": sorted(ends, key=lambda token: (token != layout.eos, token)),
         "pad_token_id": layout.pad,
         "suppress_tokens": [token for token in range(layout.text_size, layout.size) if token != layout.eos],
         "do_sample": False,
         "max_new_tokens": max_answer_tokens,
     }
-    answer = {"answer_prefix": answer_prefix, "max_answer_tokens": max_answer_tokens}
+    answer = {"answer_prefix": answer_prefix, "max_answer_tokens": max_answer_tokens, "whole_reply": whole_reply}
     texts = (template, *(json.dumps(one, indent=1) + "\n" for one in (generation, answer)))
     files = {name: text.encode() for name, text in zip(SERVING_FILES, texts, strict=True)}
     _check_prompts(folder, template, layout, tokenizer, answer_prefix)

@@ -38,6 +38,7 @@ from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.stage_asset import stage_asset
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.settings import Settings
+from spelangy_assets.stages.generate_answers import Config as Answering
 from spelangy_assets.store.artifacts import ArtifactStore
 
 
@@ -258,11 +259,11 @@ def trained(store: ArtifactStore, toys: Any, model_folder: Path, project_dir: Pa
         with ctx.out.unit(0) as out:
             out.write_file("note.txt", ctx.inputs["mark"].build_key.encode() if "mark" in ctx.inputs else b"")
 
-    def node(name: str, work: Any, stage: str = "", **inputs: str) -> Any:
+    def node(name: str, work: Any, stage: str = "", config: Any = None, **inputs: str) -> Any:
         return toys.node(
             name,
             stage=toys.make_stage(work, {}, name=stage or f"toy_{name}"),
-            config=toys.NoConfig(),
+            config=config or toys.NoConfig(),
             inputs=inputs,
             contract=Contract(name, "SELECT 1 AS there", (Bound("there", 1),)),
         )
@@ -276,6 +277,7 @@ def trained(store: ArtifactStore, toys: Any, model_folder: Path, project_dir: Pa
         node("lonely", files_of(model_folder), stage="toy_lonely"),
         node("codes", empty, speech_tokenizer="codec"),
         node("eval_adopted", empty, run="adopted", question_codes="codes"),
+        node("answers_tuned", empty, config=Answering(answer_prefix="Assistant:", whole_reply=True), run="tuned"),
     ]
     for index, one in enumerate(nodes):
         assert toys.build(store, one, *nodes[:index]).verdict.passed

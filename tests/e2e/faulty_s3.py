@@ -75,7 +75,7 @@ class FaultyServer:
 
     def uri(self, target: str) -> str:
         """Return the URI of a bucket or prefix on this server."""
-        return f"s3://{target}?endpoint_override={self.endpoint}&scheme=http&region=us-east-1"
+        return f"s3://{target}?endpoint_url=http://{self.endpoint}&region_name=us-east-1"
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         kind, error = self._draw()

@@ -1,6 +1,6 @@
 """The sample from the page, in an installation where nothing was run yet: materialize, look, backfill.
 
-The last snapshot is a page that tries to act in the browser of its reader.
+The last snapshot is a page that tries to act in the browser of its reader; a second recipe has it, too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ from spelangy_assets.store.artifacts import ArtifactStore, DatasetName
 pytestmark = pytest.mark.slow
 
 ASSET = "sample/raw_pages"
+AGAIN = """
+from spelangy_assets import lab
+from spelangy_assets.recipes.sample import SAMPLE
+
+AGAIN = lab.Recipe("again", SAMPLE["text_documents"])
+"""
 PICTURE = "![x](/graphql?query=mutation{setNuxSeen})"
 HOSTILE = f"""<html lang="en"><title>{PICTURE}![y](/picture.png)</title>
 <link rel="license" href="https://x.example/{PICTURE}![z](/picture.png)">
@@ -31,13 +37,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("sample")
     (home / "dagster").mkdir()
     (home / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
+    (home / "again.py").write_text(AGAIN)
     return home
 
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
     """What `make ui` starts; its sensor has found the recipe's snapshots."""
-    with served("ui", [], home, home) as address:
+    with served("ui", ["again.py"], home, home) as address:
         with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
             deadline = time.monotonic() + 120
             while not instance.get_dynamic_partitions("sample_raw_pages"):
@@ -46,9 +53,9 @@ def address(home: Path) -> Iterator[str]:
         yield address
 
 
-def materialize(page, address: str, *partitions: str) -> str:
+def materialize(page, address: str, *partitions: str, asset: str = ASSET) -> str:
     """Open the asset, choose snapshots in the dialog and launch; return what the page says of it."""
-    page.goto(f"{address}/assets/{ASSET}?view=overview")
+    page.goto(f"{address}/assets/{asset}?view=overview")
     page.get_by_role("button", name="Materialize").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("Select a partition or create one").click()
@@ -61,10 +68,13 @@ def materialize(page, address: str, *partitions: str) -> str:
     return page.get_by_text(re.compile(r"(Launched run|Created backfill) \w+")).first.inner_text()
 
 
-def published(home: Path) -> set[str | None]:
+def store_of(home: Path) -> ArtifactStore:
     settings = Settings.at(home)
-    store = ArtifactStore(settings.store_uri, settings.cache_dir)
-    return {one.name.partition for one in store.published("sample")}
+    return ArtifactStore(settings.store_uri, settings.cache_dir)
+
+
+def published(home: Path, recipe: str = "sample") -> set[str | None]:
+    return {one.name.partition for one in store_of(home).published(recipe)}
 
 
 def test_an_asset_is_materialized_from_the_page_and_shows_lineage_check_and_drops(
@@ -90,9 +100,7 @@ def test_an_asset_is_materialized_from_the_page_and_shows_lineage_check_and_drop
     page.goto(f"{address}/assets/{ASSET}?view=partitions&partition=2026-02")
     page.get_by_text("records_dropped").first.wait_for()
     body = page.inner_text("body")
-    artifact = ArtifactStore(Settings.at(home).store_uri, home / "cache").resolve(
-        DatasetName("sample", "raw_pages", "2026-02")
-    )
+    artifact = store_of(home).resolve(DatasetName("sample", "raw_pages", "2026-02"))
     for reason, count in artifact.manifest.counts.dropped.items():
         assert re.search(rf"{reason}\s+{count}\b", body), reason
     assert artifact.manifest.build_key in body
@@ -131,3 +139,25 @@ def test_a_page_of_the_crawl_is_text_and_makes_no_request(page, address: str, ho
     screenshot(page, "hostile")
     assert any(one.startswith("POST") and "/graphql" in one for one in asked), "the page itself asks by POST"
     assert not [one for one in asked if "picture.png" in one or (one.startswith("GET") and "/graphql" in one)]
+
+
+def test_snapshots_of_two_recipes_are_made_once(page, address: str, home: Path) -> None:
+    snapshots = {"2026-02", "hostile"}
+    before = {one.path for one in store_of(home).versions()}
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        instance.add_dynamic_partitions("again_raw_pages", sorted(snapshots))
+        assert materialize(page, address, *sorted(snapshots), asset="again/raw_pages").startswith("Created backfill")
+        page.goto(f"{address}/runs?view=backfills")
+        for _ in range(180):
+            if published(home, "again") == snapshots:
+                break
+            time.sleep(1)
+        key = dg.AssetKey(["again", "raw_pages"])
+        while len(found := instance.fetch_materializations(key, limit=9).records) < len(snapshots):
+            time.sleep(1)
+    assert all(one.asset_materialization.metadata["cached"].value for one in found)
+    assert {one.path for one in store_of(home).versions()} == before, "nothing was made for the second recipe"
+    page.goto(f"{address}/assets/again/raw_pages?view=partitions&partition=hostile")
+    page.get_by_text("records_dropped").first.wait_for()
+    screenshot(page, "two-recipes")
+    assert not re.search(r"Missing\s+[1-9]|Failed\s+[1-9]|Unsynced|Stale", page.inner_text("body"))

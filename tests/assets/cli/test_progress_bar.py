@@ -9,6 +9,7 @@ from spelangy_assets.cli.demo import ProgressPrinter
 from spelangy_assets.cli.progress_bar import Bars
 from spelangy_assets.execution.runs import Run
 from spelangy_assets.orchestration.workers import Ended, Finished, Working
+from spelangy_assets.store.manifest import Counts
 from spelangy_model.progress import Standing, standing
 
 
@@ -49,7 +50,7 @@ def test_a_pipe_has_no_bar():
 
 
 def finished(asset: str) -> Finished:
-    return Finished(asset, None, False, True, 12, {"too_short": 1}, 3.0, 2.0, 100)
+    return Finished(asset, None, False, True, Counts(13, 12, {"too_short": 1}), 3.0, 2.0)
 
 
 @pytest.fixture

@@ -542,7 +542,8 @@ def shared(toys: Any, store: ArtifactStore, node: Any, count: int, skip: tuple[i
     graph = Graph("recipe", [node])
     done: list[int] = []
 
-    def distribute(asset: str, partition: str | None, build_key: str) -> None:
+    def distribute(asset: str, partition: str | None, build_key: str, count_units: Callable[[], int]) -> None:
+        assert (count_units(), toys.log) == (len(MANY), [])  # none is done for that
         for index in set(range(count)) - set(skip):
             build_share(
                 store, graph, node, partition, toys.execution, build_key, Share(index, count), log=toys.log.append

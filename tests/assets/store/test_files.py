@@ -98,7 +98,7 @@ def test_a_relative_root_does_not_move_with_the_process(tmp_path: Path, monkeypa
 
 
 def test_an_s3_uri_shows_neither_its_secret_nor_its_options():
-    files = Files("s3://name:secret@bucket/a/prefix/?endpoint_override=localhost:1&scheme=http&region=us-east-1")
+    files = Files("s3://name:secret@bucket/a/prefix/?endpoint_url=http://localhost:1&region_name=us-east-1")
     assert files.uri == "s3://bucket/a/prefix"
     assert files.full("x/y") == "bucket/a/prefix/x/y"
     assert not files.is_local
@@ -109,9 +109,9 @@ def test_an_s3_uri_shows_neither_its_secret_nor_its_options():
 @pytest.mark.parametrize(
     "uri",
     [
-        "s3://KAYNAME:half/OtherHalf@bucket/prefix", "s3://KAYNAME:half?OtherHalf@bucket/prefix?region=x",
+        "s3://KAYNAME:half/OtherHalf@bucket/prefix", "s3://KAYNAME:half?OtherHalf@bucket/prefix?region_name=x",
         "s3://KAYNAME:half#OtherHalf@bucket", "S3://KAYNAME:half/OtherHalf@bucket", "s3://KAYNAME:OtherHalf/prefix",
-        "s3://bucket/prefix?OtherHalf", "s3://bucket/OtherHalf?endpoint_overide=host", "gs://KAYNAME:OtherHalf@bucket",
+        "s3://bucket/prefix?OtherHalf", "s3://bucket/OtherHalf?endpoint_ulr=host", "gs://KAYNAME:OtherHalf@bucket",
         "https://KAYNAME:OtherHalf@host/bucket", "s3n://KAYNAME:OtherHalf@bucket",
     ],
 )  # fmt: skip
@@ -124,7 +124,24 @@ def test_a_uri_that_cannot_be_read_is_refused_without_repeating_its_secrets(uri)
     assert "half" not in words.lower()
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("endpoint_override=localhost:1", r"no option \['endpoint_override'\]; there are region_name, endpoint_url, "),
+        ("aws_secret_access_key=x", r"no option \['aws_secret_access_key'\]"),
+        ("endpoint_url=localhost:1", "endpoint_url begins with http"),
+        ("max_attempts=few", "max_attempts is a whole number from 1 on"),
+        ("use_ssl=no", "use_ssl is true or false"),
+        ("verify=false", "PyArrow, which moves the shards, verifies every certificate"),
+        ("region_name=x&profile_name=nobody", r"config profile \(nobody\) could not be found"),
+    ],
+)
+def test_an_option_of_a_uri_that_cannot_be_is_named_with_what_can(query: str, words: str):
+    with pytest.raises(ValueError, match=words):
+        Files(f"s3://bucket/prefix?{query}")
+
+
 def test_a_secret_and_a_prefix_may_hold_every_mark_percent_encoded():
-    query = "?endpoint_override=localhost:1&scheme=http&region=us-east-1"
+    query = "?endpoint_url=http://localhost:1&region_name=us-east-1"
     assert Files(f"s3://name:a%2Fb%40c%3Fd@bucket/p%401{query}").uri == "s3://bucket/p@1"
     assert Files(f"S3://bucket/p{query}").uri == "s3://bucket/p"

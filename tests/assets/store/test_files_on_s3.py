@@ -56,7 +56,7 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def root(server: str, request: pytest.FixtureRequest) -> str:
     """The URI of a prefix of the test's own."""
-    return f"s3://bucket/{request.node.originalname}/store?endpoint_override={server}&scheme=http&region=us-east-1"
+    return f"s3://bucket/{request.node.originalname}/store?endpoint_url=http://{server}&region_name=us-east-1"
 
 
 def test_files_are_written_listed_and_deleted(root: str):
@@ -80,7 +80,7 @@ def test_files_are_written_listed_and_deleted(root: str):
 
 
 def test_a_bucket_without_a_prefix_is_a_root(server: str):
-    files = Files(f"s3://bucket?endpoint_override={server}&scheme=http&region=us-east-1")
+    files = Files(f"s3://bucket?endpoint_url=http://{server}&region_name=us-east-1")
     files.write("whole-bucket/a.bin", b"1")
     assert ("whole-bucket", True) in files.names("")
     assert files.uri == "s3://bucket"
@@ -143,7 +143,7 @@ def test_recipes_share_a_damaged_version_is_repaired_and_unused_ones_are_deleted
 
 
 def test_a_bucket_that_is_not_there_is_no_empty_store(server: str, tmp_path: Path):
-    nowhere = ArtifactStore(f"s3://no-such-bucket/x?endpoint_override={server}&scheme=http&region=us-east-1", tmp_path)
+    nowhere = ArtifactStore(f"s3://no-such-bucket/x?endpoint_url=http://{server}&region_name=us-east-1", tmp_path)
     with pytest.raises(StoreError, match="there is no store at s3://no-such-bucket/x"):
         find_garbage(nowhere, datetime.timedelta(0), datetime.datetime.now(datetime.UTC))
 
@@ -177,7 +177,7 @@ def test_a_snapshot_in_a_bucket_is_ingested_as_one_on_disk(
     (folder / "2 \N{LATIN SMALL LETTER U WITH DIAERESIS}.wav").unlink()
     (folder / "broken.mp3").write_bytes(b"no sound")
     (folder / "manifest.jsonl").write_text('{"file": "shard.tar/a.wav", "url": "https://x.org/a", "licence": "MIT"}\n')
-    root = f"s3://bucket/snapshots?endpoint_override={server}&scheme=http&region=us-east-1"
+    root = f"s3://bucket/snapshots?endpoint_url=http://{server}&region_name=us-east-1"
     for path in folder.iterdir():
         Files(root).write(f"audio/monday/{path.name}", path.read_bytes())
     settings = Settings.at(tmp_path / "home", SPELANGY_SNAPSHOTS_S3=root)
@@ -210,7 +210,7 @@ def test_pages_of_a_prefix_are_those_of_the_same_files_in_a_folder(
     )
     (folder / "www.mill.example/index.html").write_text(html)
     (folder / "broken.arc.gz").write_bytes(b"\x1f\x8b broken")
-    root = f"s3://bucket/snapshots?endpoint_override={server}&scheme=http&region=us-east-1"
+    root = f"s3://bucket/snapshots?endpoint_url=http://{server}&region_name=us-east-1"
     # not by PyArrow: moto spoils gzip bytes in its multipart uploads
     client = boto3.client("s3", endpoint_url=f"http://{server}")
     for path in folder.rglob("*.*"):
@@ -243,7 +243,7 @@ def test_texts_of_a_prefix_are_those_of_the_same_files_in_a_folder_and_are_strea
     with pa.CompressedOutputStream(str(folder / "c.jsonl.zst"), "zstd") as out:
         out.write("".join(json.dumps(row) + "\n" for row in rows[2000:] + rows[:5]).encode())
     (folder / "d.jsonl").write_text(lines * 5)
-    root = f"s3://bucket/snapshots?endpoint_override={server}&scheme=http&region=us-east-1"
+    root = f"s3://bucket/snapshots?endpoint_url=http://{server}&region_name=us-east-1"
     client = boto3.client("s3", endpoint_url=f"http://{server}")
     for path in folder.iterdir():
         client.put_object(Bucket="bucket", Key=f"snapshots/texts/monday/{path.name}", Body=path.read_bytes())

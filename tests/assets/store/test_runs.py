@@ -26,6 +26,14 @@ def test_the_speech_tokenizer_is_that_of_the_lineage(name: str, trained: Artifac
     assert json.loads((found.speech_tokenizer / "config.json").read_text())["model_type"] == "spelangy_speech_tokenizer"
 
 
+def test_a_run_is_asked_as_its_recipe_judges_it(trained: ArtifactStore) -> None:
+    assert model_folders(trained, "run", RECIPE).answers == {}
+    assert model_folders(trained, "tuned", RECIPE).answers == {"answer_prefix": "Assistant:", "whole_reply": True}
+    tuned = Store(trained, RECIPE).model("tuned")
+    assert (tuned.answer_prefix, tuned.whole_reply) == ("Assistant:", True)
+    assert tuned.ask("Who?").answer.tokens == tuned.max_answer_tokens  # it writes on over the ends of lines
+
+
 def test_none_is_guessed_where_nothing_says_which(trained: ArtifactStore) -> None:
     assert model_folders(trained, "lonely", RECIPE).speech_tokenizer is None
 
