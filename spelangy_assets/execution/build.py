@@ -214,7 +214,9 @@ def build_share(
         meter = Meter(on_standing)
         writer = store.writer(name, identity, node.stage.TABLES, share, meter.units)
         context = _context(store, graph, node, partition, resolved, writer, execution, source, log, meter)
-        node.stage.run(context, node.config)
+        with contextlib.closing(writer):
+            node.stage.run(context, node.config)
+            writer.wait()
 
 
 def build(
@@ -349,8 +351,9 @@ def _make(
     writer = store.writer(name, identity, node.stage.TABLES, on_units=meter.units)
     context = _context(store, graph, node, partition, resolved, writer, execution, source, log, meter)
     try:
-        node.stage.run(context, node.config)
-        writer.commit()
+        with contextlib.closing(writer):
+            node.stage.run(context, node.config)
+            writer.commit()
     except CommittedMeanwhile as error:
         log(f"{error}: taking that")
     except Damaged as error:
