@@ -125,7 +125,7 @@ def test_several_shares_of_a_stage_take_a_gpu_together(
     sent: list[tuple[int, int]] = []
 
     class Task:
-        def options(self, **options: Any) -> "Task":
+        def options(self, **options: Any) -> Task:
             asked.append(options)
             return self
 
