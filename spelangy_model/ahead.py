@@ -22,14 +22,14 @@ def read_ahead(
     """Yield each item, in order, with what `read` gives of it.
 
     With `readers` of 0 each is read when it is asked for. With more, so many threads read what comes next: at most
-    `most` items, by default as many as there are readers, lie read or half read beside the one in use. `items` are
+    `most` items, by default one more than there are readers, lie read or half read beside the one in use. `items` are
     taken from the caller's thread alone. What `read` raises is raised at its item.
     """
     if readers < 1:
         for item in items:
             yield item, read(item)
         return
-    most = readers if most is None else most
+    most = readers + 1 if most is None else most  # no reader waits until the caller has taken what it read
     waiting: deque[tuple[Item, Future[Read]]] = deque()
     with ThreadPoolExecutor(readers, thread_name_prefix="read-ahead") as pool:
         try:
