@@ -68,8 +68,9 @@ types: dev ## pyright
 imports: dev ## the layers: who may import whom
 	$(BIN)/lint-imports
 
+# Three workers on two cores: a third of its time are waits for daemons, sensors and limits.
 slow: dev ## real models, subprocesses, a browser, a built wheel
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m 'slow and not nightly' --durations 40
+	$(BIN)/python -m pytest -n 3 --dist loadfile -q -m 'slow and not nightly' --durations 40
 
 nightly: dev ## campaigns of minutes: kills, bombs, nodes, a failing S3
 	$(BIN)/python -m pytest -q -m nightly

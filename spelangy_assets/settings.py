@@ -41,7 +41,9 @@ class Settings:
     device      SPELANGY_DEVICE     cpu or cuda
     executor    SPELANGY_EXECUTOR   in_process, or multiprocess: steps of a run in processes of their own
     workers     SPELANGY_WORKERS    how many of those at once; default 2
-    readers     SPELANGY_READERS    threads a process that decode sound ahead of a model; default 4 on a GPU, else 0
+    readers     SPELANGY_READERS    threads a process that decode sound ahead of a model; default 4 on a GPU, else 0.
+                Where it is not 0, one more thread writes behind the model
+    shares_per_gpu  SPELANGY_SHARES_PER_GPU  processes of a Ray cluster that share a GPU; default 1
     store_budget_gb  SPELANGY_STORE_BUDGET_GB  the check of `pipeline_metrics` warns above it; default none
     ray_address  SPELANGY_RAY  a Ray cluster over which stages share their units: auto or an address; default none
     slurm       SPELANGY_SLURM      a TOML file of what a SLURM cluster's jobs ask for (docs/slurm.md); default none
@@ -64,6 +66,7 @@ class Settings:
     executor: str = "in_process"
     workers: int = 2
     readers: int = 0
+    shares_per_gpu: int = 1
     store_budget_gb: float = math.inf
     ray_address: str = ""
     slurm: str = ""
@@ -111,6 +114,7 @@ class Settings:
             executor=_one_of(env, "SPELANGY_EXECUTOR", ("in_process", "multiprocess")),
             workers=_number(env, "SPELANGY_WORKERS", cls.workers, 1),
             readers=_number(env, "SPELANGY_READERS", 0 if device == "cpu" else 4, 0),
+            shares_per_gpu=_number(env, "SPELANGY_SHARES_PER_GPU", cls.shares_per_gpu, 1),
             ray_address=env.get("SPELANGY_RAY") or "",
             slurm=str(Path(env["SPELANGY_SLURM"]).absolute()) if env.get("SPELANGY_SLURM") else "",
             store_budget_gb=_number(env, "SPELANGY_STORE_BUDGET_GB", math.inf, math.ulp(0.0)),

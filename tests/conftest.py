@@ -24,6 +24,10 @@ from spelangy_assets.store import fingerprint
 from spelangy_assets.store.artifacts import ArtifactStore, DatasetName, Identity
 from spelangy_model.records import Metric, Reject
 
+gc.set_threshold(
+    100_000, 50, 50
+)  # by default it takes a tenth of the time: a worker holds millions of objects that stay
+
 settings.register_profile("untimed", deadline=None)  # a loaded machine is slow, and no test is timed
 settings.load_profile("untimed")
 

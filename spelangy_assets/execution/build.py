@@ -31,7 +31,6 @@ from spelangy_assets.store.artifacts import (
     Address,
     Artifact,
     ArtifactStore,
-    ArtifactWriter,
     CommittedMeanwhile,
     Damaged,
     DatasetName,
@@ -176,12 +175,16 @@ class _Work:
     def resolve(self) -> Resolved:
         return resolve(self.store, self.graph, self.node, self.partition, self.source)
 
-    def run(self, resolved: Resolved, identity: Identity, share: Share | None = None) -> ArtifactWriter:
-        """Do the units of a version that are not done, or those of a share; return the writer, before its commit."""
+    def run(self, resolved: Resolved, identity: Identity, share: Share | None = None) -> None:
+        """Do the units of a version that are not done, and commit it; of a share do its units alone."""
         meter = Meter(self.on_standing)
         writer = self.store.writer(self.name, identity, self.node.stage.TABLES, share, meter.units)
-        self._run(resolved, writer, meter)
-        return writer
+        with contextlib.closing(writer):
+            self._run(resolved, writer, meter)
+            if share is None:
+                writer.commit()
+            else:
+                writer.wait()
 
     def count_units(self, resolved: Resolved) -> int:
         """Return the number of units: the stage is run up to where it asks for them."""
@@ -357,7 +360,7 @@ def _make(work: _Work, resolved: Resolved, identity: Identity) -> Artifact:
         units = functools.partial(work.count_units, resolved)
         work.execution.distribute(name.dataset, work.partition, identity.build_key, units)
     try:
-        work.run(resolved, identity).commit()  # after others it finds every unit done, or does what they left
+        work.run(resolved, identity)  # after others it finds every unit done, or does what they left
     except CommittedMeanwhile as error:
         work.log(f"{error}: taking that")
     except Damaged as error:

@@ -27,7 +27,8 @@ def ray_distribute(settings: Settings, recipe: Recipe, node: Node) -> Distribute
 
     None where the settings name no cluster, or the units of the stage need each other.
 
-    A share needs one CPU, and one GPU where the device is cuda and the node's pool uses one. When a machine is lost,
+    A share needs one CPU, and where the device is cuda and the node's pool uses one, a GPU or, with
+    `shares_per_gpu`, a part of one: then as many processes share each GPU. When a machine is lost,
     the current unit of its share is lost; Ray restarts the share elsewhere, and it continues at its first missing
     unit. An error of the work itself is raised unchanged, once all shares have ended.
     """
@@ -42,10 +43,14 @@ def ray_distribute(settings: Settings, recipe: Recipe, node: Node) -> Distribute
         if not ray.is_initialized():
             ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.WARNING)
         on_gpu = works_on_gpu(node, settings)
-        needed = "GPU" if on_gpu else "CPU"
-        places = max(1, min(int(ray.cluster_resources().get(needed, 0)), count_units()))
+        needed, each = ("GPU", settings.shares_per_gpu) if on_gpu else ("CPU", 1)
+        places = max(1, min(int(ray.cluster_resources().get(needed, 0)) * each, count_units()))
         task = ray.remote(_do_share).options(
-            num_cpus=1, num_gpus=int(on_gpu), scheduling_strategy="SPREAD", max_retries=3, name=f"{recipe.name}/{asset}"
+            num_cpus=1,
+            num_gpus=1 / each if on_gpu else 0,
+            scheduling_strategy="SPREAD",
+            max_retries=3,
+            name=f"{recipe.name}/{asset}",
         )
         # Service addresses and secrets are those of each machine's own environment.
         sent, text = replace(settings, environment={}), text_of(recipe.reference)

@@ -163,7 +163,7 @@ def run(ctx: StageContext, config: Config) -> None:
         zip(ctx.inputs["raw_audio"].shards("recordings"), ctx.inputs["speech_segments"].shards("segments"), strict=True)
     )
     for unit, (recordings, segments) in ctx.out.pending(shards):
-        with ctx.out.unit(unit) as out:
+        with ctx.out.unit(unit, behind=ctx.execution.readers > 0) as out:
             turns: dict[str, list[Segment]] = {}
             for segment in segments.iter_records(Segment):
                 turns.setdefault(segment.recording_id, []).append(segment)

@@ -112,7 +112,7 @@ def run(ctx: StageContext, config: Config) -> None:
     diarizer: Diarizer | None = None
     shards = ctx.inputs["raw_audio"].shards("recordings")
     for unit, shard in ctx.out.pending(shards):
-        with ctx.out.unit(unit) as out:
+        with ctx.out.unit(unit, behind=ctx.execution.readers > 0) as out:
             # A recording may hold hours: one at a time, and one a reader.
             recordings = shard.iter_records(Recording, batch_rows=1)
             for recording, samples in read_ahead(_sound, recordings, ctx.execution.readers):

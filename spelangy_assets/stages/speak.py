@@ -21,6 +21,7 @@ from typing import Any
 from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.stage_parts import contracts
+from spelangy_model.ahead import read_ahead
 from spelangy_model.audio.io import SAMPLE_RATE_HZ, encode_flac
 from spelangy_model.audio.tts import (
     LoudnessSynthesizer,
@@ -111,18 +112,19 @@ def run(ctx: StageContext, config: Config) -> None:
     if config.loudness_lufs is not None:
         synthesizer = LoudnessSynthesizer(synthesizer, config.loudness_lufs)
     for unit, (shard, start) in pending:
-        with ctx.out.unit(unit) as out:
+        with ctx.out.unit(unit, behind=ctx.execution.readers > 0) as out:
             scripts = from_table(shard.table().slice(start, config.scripts_per_unit), Script)
-            for block in _blocks(scripts, config):
-                out.read(sum(len(document.script.lines) for document in block))
-                for chunks, rejects in speak_documents(synthesizer, block, config.limits):
-                    out.write("chunks", chunks)
-                    out.write("rejects", rejects)
-                    for reject in rejects:
-                        out.drop(reject.reason)
-                    out.add("documents_kept", bool(chunks))
-                    out.add("words_kept", sum(len(words_of(chunk.text)) for chunk in chunks))
-                    out.add("hours_kept", sum(chunk.duration_s for chunk in chunks) / 3600)
+            blocks = _blocks(scripts, config)
+            made = speak_documents(synthesizer, blocks, config.limits, ctx.execution.readers)
+            for document, chunks, rejects in made:
+                out.read(len(document.script.lines))
+                out.write("chunks", chunks)
+                out.write("rejects", rejects)
+                for reject in rejects:
+                    out.drop(reject.reason)
+                out.add("documents_kept", bool(chunks))
+                out.add("words_kept", sum(len(words_of(chunk.text)) for chunk in chunks))
+                out.add("hours_kept", sum(chunk.duration_s for chunk in chunks) / 3600)
         ctx.log(f"spoke {start + 1} to {min(start + config.scripts_per_unit, shard.rows)} of {shard.rows} documents")
 
 
@@ -168,13 +170,28 @@ def spoken_ids(document_id: str, voices_per_document: int) -> list[str]:
 
 
 def speak_documents(
-    synthesizer: Synthesizer, documents: Sequence[SpokenScript], limits: SpeechLimits
-) -> Iterator[tuple[list[Chunk], list[Reject]]]:
-    """Yield each document's chunks, and a reject for each line without one. All lines are spoken together."""
-    lines = [(line.spoken_text, document.voice) for document in documents for line in document.script.lines]
-    spoken = iter(speak_lines(synthesizer, lines, limits))
-    for document in documents:
-        yield _document(document, list(islice(spoken, len(document.script.lines))))
+    synthesizer: Synthesizer, blocks: Iterable[Sequence[SpokenScript]], limits: SpeechLimits, encoders: int = 0
+) -> Iterator[tuple[SpokenScript, list[Chunk], list[Reject]]]:
+    """Yield each document, its chunks, and a reject for each line without one.
+
+    All lines of a block are spoken together. `encoders` threads encode its sound while the next block is spoken.
+    """
+
+    def spoken() -> Iterator[tuple[Sequence[SpokenScript], list[Samples | Unspeakable]]]:
+        for block in blocks:
+            lines = [(line.spoken_text, document.voice) for document in block for line in document.script.lines]
+            yield block, speak_lines(synthesizer, lines, limits)
+
+    for _, documents in read_ahead(_encoded, spoken(), encoders, most=1):
+        yield from documents
+
+
+def _encoded(
+    spoken: tuple[Sequence[SpokenScript], list[Samples | Unspeakable]],
+) -> list[tuple[SpokenScript, list[Chunk], list[Reject]]]:
+    block, sounds = spoken
+    left = iter(sounds)
+    return [(document, *_document(document, list(islice(left, len(document.script.lines))))) for document in block]
 
 
 def _document(document: SpokenScript, sounds: Sequence[Samples | Unspeakable]) -> tuple[list[Chunk], list[Reject]]:

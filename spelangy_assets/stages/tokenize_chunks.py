@@ -162,7 +162,7 @@ def run(ctx: StageContext, config: Config) -> None:
                     yield chunk, TokenChunk(chunk.role, codes[i].tolist(), ids)
 
     for unit, shard in pending:
-        with ctx.out.unit(unit) as out:
+        with ctx.out.unit(unit, behind=ctx.execution.readers > 0) as out:
             kept: list[np.ndarray] = []
             rows = tokenized(passed(shard.iter_records(Chunk), out))
             for _, group in itertools.groupby(rows, key=lambda row: row[0].document_id):

@@ -96,7 +96,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 )
                 voice = choose_voice(config.voices, config.seed, sentence.sentence_id)
                 documents.append(SpokenScript(script, sentence.sentence_id, voice))
-            for chunks, rejects in speak_documents(synthesizer, documents, config.limits):
+            for _, chunks, rejects in speak_documents(synthesizer, [documents], config.limits):
                 out.write("chunks", chunks)
                 for reject in rejects:
                     out.drop(reject.reason)

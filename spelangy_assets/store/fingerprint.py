@@ -81,13 +81,13 @@ def _encode(value: Any, where: str, fields_of: Callable[[Any, str], Payload]) ->
 
 
 def _all_fields(value: Any, where: str) -> Payload:
-    fields = {f.name: payload_of(getattr(value, f.name), f"{where}.{f.name}") for f in dataclasses.fields(value)}
+    fields = {name: payload_of(getattr(value, name), f"{where}.{name}") for name in _field_names(type(value))}
     return {"type": type(value).__name__, **fields}
 
 
 def _bearing_fields(value: Any, where: str) -> Payload:
     kind = type(value)
-    fields = {f.name: identity_of(getattr(value, f.name), f"{where}.{f.name}") for f in dataclasses.fields(value)}
+    fields = {name: identity_of(getattr(value, name), f"{where}.{name}") for name in _field_names(kind)}
     if is_ours(kind.__module__):
         defaults = default_texts(kind)
         kept = {name: found for name, found in fields.items() if _text(found) != defaults.get(name)}
@@ -98,6 +98,11 @@ def _bearing_fields(value: Any, where: str) -> Payload:
             "one, and change it whenever it gives other results"
         )
     return {"type": type_name(kind), "version": value.version, **fields}
+
+
+@functools.cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 @functools.cache

@@ -35,10 +35,12 @@ from spelangy_assets.store.fingerprint import Payload
 from spelangy_assets.store.manifest import Counts, Input, Manifest, Receipt, Shard, data_version_of
 from spelangy_assets.store.names import Address, DatasetName
 from spelangy_assets.store.provenance import provenance
+from spelangy_model.ahead import WriteBehind
 from spelangy_model.records import schema_of, to_table
 
 T = TypeVar("T")
 OnUnits = Callable[[int, int], None]  # how many units are done, and of how many
+Do = Callable[[Callable[[], None]], None]  # does a piece of work, now or later, in the order in which it was given
 
 # Fixed, because a data version is a digest of these bytes: other options are other bytes for the same records.
 _PARQUET = {"compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "1.0"}
@@ -74,6 +76,10 @@ class Identity:
     inputs: list[Input]
     build_key: str
     outside: dict[str, str] = field(default_factory=dict)
+
+
+def _at_once(work: Callable[[], None]) -> None:
+    work()
 
 
 def _cpu_seconds() -> float:
@@ -146,11 +152,14 @@ class _ShardSink:
 class UnitWriter:
     """Takes what one unit of work gives. It counts once the `with` block has ended without an exception.
 
-    Records are held until a row group of them is full, so that a unit may be larger than memory; files are held.
+    Records are held until a row group of them is full, so that a unit may be larger than memory; files are held. `do`
+    appends a full row group to its shard, at once or behind the caller.
     """
 
-    def __init__(self, open_shard: Callable[[str], _ShardSink]) -> None:
+    def __init__(self, open_shard: Callable[[str], _ShardSink], do: Do) -> None:
         self._open_shard = open_shard
+        self._do = do
+        self._failed: BaseException | None = None
         self._sinks: dict[str, _ShardSink] = {}
         self._held: dict[str, list[Any]] = {}
         self._held_audio_bytes: dict[str, int] = {}
@@ -164,8 +173,8 @@ class UnitWriter:
     def write(self, table: str, records: Iterable[Any]) -> None:
         """Append records to one of the stage's tables."""
         self._open(table)
-        held = self._held[table]
         for record in records:
+            held = self._held[table]
             held.append(record)
             audio = getattr(record, "audio", None)
             self._held_audio_bytes[table] += len(audio.bytes) if audio else 0
@@ -177,8 +186,8 @@ class UnitWriter:
         self._open(table)
         if self._held[table]:
             self._append(table)
-        self._sinks[table].append(rows)
         self._rows[table] += rows.num_rows
+        self._do(lambda: self._append_now(table, rows))
 
     def _open(self, table: str) -> None:
         if table not in self._sinks:
@@ -186,27 +195,40 @@ class UnitWriter:
             self._held[table], self._held_audio_bytes[table], self._rows[table] = [], 0, 0
 
     def _append(self, table: str) -> None:
-        held = self._held[table]
-        if held or not self._rows[table]:
-            self._sinks[table].append(held)
-        self._rows[table] += len(held)
+        held, self._held[table] = self._held[table], []
         self._held_audio_bytes[table] = 0
-        held.clear()
+        self._rows[table] += len(held)
+        self._do(lambda: self._append_now(table, held))
+
+    def _append_now(self, table: str, rows: list[Any] | pa.Table) -> None:
+        if self._failed is None:  # after a failure the shard has a hole, whatever follows
+            try:
+                self._sinks[table].append(rows)
+            except BaseException as error:
+                self._failed = error
+                raise
 
     def _finish(self, tables: Iterable[str]) -> list[Shard]:
         """Write the rows still in memory and return the shard of each table, empty ones too."""
         for table in tables:
             self._open(table)
-            self._append(table)
+            if self._held[table] or not self._rows[table]:
+                self._append_now(table, self._held[table])
+                self._rows[table] += len(self._held[table])
+        if self._failed is not None:
+            raise self._failed
         return [self._sinks[table].finish() for table in tables]
 
     def _put_in_place(self) -> None:
         for sink in self._sinks.values():
             sink.put_in_place()
+        self._sinks.clear()
 
     def _give_up(self) -> None:
+        """Delete the drafts that are not in place."""
         for sink in self._sinks.values():
             sink.give_up()
+        self._sinks.clear()
 
     def write_file(self, path: str, data: bytes, *, identity: bool = True) -> None:
         """Add a file. `identity=False`: it is outside the data version (logs, pages, timings)."""
@@ -260,6 +282,8 @@ class ArtifactWriter:
         self._cache_dir = cache_dir
         self.path = f"{address.path}/{identity.build_key}"
         self._receipts = self._read_receipts()
+        self._behind: WriteBehind | None = None
+        self._measured_to = (0.0, 0.0)  # wall and CPU seconds up to which receipts account for
 
     def _read_receipts(self) -> dict[int, Receipt]:
         receipts = {}
@@ -326,19 +350,52 @@ class ArtifactWriter:
 
     def _report_units(self) -> None:
         if self._on_units is not None and self._units:
-            self._on_units(sum(map(self._mine, self._receipts)), self._units)
+            self._on_units(sum(map(self._mine, list(self._receipts))), self._units)
 
     @contextmanager
-    def unit(self, unit: int) -> Iterator[UnitWriter]:
+    def unit(self, unit: int, *, behind: bool = False) -> Iterator[UnitWriter]:
         """Do one unit of work: its tables and files are written at the end of the block, its receipt last.
+
+        With `behind`, a thread encodes and writes full row groups while the block continues, and ends the unit after
+        it: a stage whose model works on a GPU does not wait for the files. An error of it is raised by a later unit,
+        or by `wait`.
 
         CommittedMeanwhile when the whole version is there already, StoreError when it holds other data than this one.
         """
         self._look_for_a_commit()
-        started, started_cpu = time.perf_counter(), _cpu_seconds()
-        writer = UnitWriter(lambda table: self._open_shard(unit, table))
+        if behind:
+            self._behind = self._behind or WriteBehind()
+        do: Do = self._behind.do if self._behind else _at_once
+        started = (time.perf_counter(), _cpu_seconds())
+        writer = UnitWriter(lambda table: self._open_shard(unit, table), do)
         try:
             yield writer
+            do(lambda: self._end(unit, writer, started))
+        except BaseException as error:
+            if self._behind:
+                self._behind.settle()
+            self._give_up(writer, error)
+            raise
+
+    def wait(self) -> None:
+        """Return when all units whose block has ended are written, with their receipts; raise what failed."""
+        if self._behind:
+            self._behind.wait()
+
+    def close(self) -> None:
+        """Write what is under way and end the thread that writes; the errors of it do not matter any more."""
+        if self._behind:
+            self._behind.close()
+            self._behind = None
+
+    def _give_up(self, writer: UnitWriter, error: BaseException) -> None:
+        writer._give_up()  # its partial shards have no receipt, so they do not count
+        if isinstance(error, FileNotFoundError):
+            self._look_for_a_commit()  # which took the drafts away
+
+    def _end(self, unit: int, writer: UnitWriter, started: tuple[float, float]) -> None:
+        """Write the rest of a unit and its receipt."""
+        try:
             # A committed file is never overwritten. On S3 it would be as soon as its shard is finished.
             if not self._files.is_local:
                 self._look_for_a_commit()
@@ -347,9 +404,7 @@ class ArtifactWriter:
                 self._look_for_a_commit()
             writer._put_in_place()
         except BaseException as error:
-            writer._give_up()  # its partial shards have no receipt, so they do not count
-            if isinstance(error, FileNotFoundError):
-                self._look_for_a_commit()  # which took the drafts away
+            self._give_up(writer, error)
             raise
         attachments = []
         taken = {shard.path for other in self._receipts.values() for shard in other.shards + other.attachments}
@@ -363,14 +418,16 @@ class ArtifactWriter:
         kept = writer._records_kept
         if kept is None:
             kept = writer._rows.get(next(iter(self._tables), ""), 0)
+        begun, now = self._measured_to, (time.perf_counter(), _cpu_seconds())
+        self._measured_to = now  # what ended behind a later unit's start is not counted twice
         receipt = Receipt(
             build_key=self._identity.build_key,
             unit=unit,
             shards=shards,
             attachments=attachments,
             counts=Counts(writer._records_in, kept, writer._dropped, writer._stats),
-            seconds=round(time.perf_counter() - started, 3),
-            cpu_seconds=round(_cpu_seconds() - started_cpu, 3),
+            seconds=round(now[0] - max(started[0], begun[0]), 3),
+            cpu_seconds=round(now[1] - max(started[1], begun[1]), 3),
         )
         self._files.sync(self.path)
         self._files.replace(f"{self.path}/unit-{unit:05d}.json", receipt.to_json())
@@ -413,7 +470,7 @@ class ArtifactWriter:
     def _compare(self, theirs: Manifest) -> None:
         """Raise StoreError when this writer wrote other bytes than the committed version has."""
         committed = {shard.path: shard.sha256 for shard in theirs.shards}
-        mine = [shard for receipt in self._receipts.values() for shard in receipt.shards]
+        mine = [shard for receipt in list(self._receipts.values()) for shard in receipt.shards]
         if other := sorted(shard.path for shard in mine if committed.get(shard.path) != shard.sha256):
             raise StoreError(
                 f"{self._address} version {theirs.build_key} was committed by another process "
@@ -428,6 +485,7 @@ class ArtifactWriter:
         ValueError when a unit in the middle is missing (a stage's mistake), StoreError when another process committed
         other data.
         """
+        self.wait()
         if self._tables and not self._receipts:
             with self.unit(0):  # nothing came in: the tables are there all the same, with their columns and no rows
                 pass

@@ -36,6 +36,7 @@ from transformers import initialization as init
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderAttention
 from vector_quantize_pytorch import FSQ
 
+from spelangy_model.ahead import read_ahead
 from spelangy_model.tokenizer.codec import CodecError
 from spelangy_model.tokenizer.features import HOP_SAMPLES, SAMPLE_RATE_HZ, frame_count, log_mel
 from spelangy_model.tokenizer.mel_sound import sound_of_mel
@@ -45,6 +46,7 @@ TOKEN_RATE_HZ = SAMPLE_RATE_HZ / HOP_SAMPLES / SUBSAMPLING  # 12.5
 CTC_CHARACTERS = " 'abcdefghijklmnopqrstuvwxyz"  # id 0 is the CTC blank, so these are ids 1 to 28
 MAX_UTTERANCE_S = 300.0
 _BATCH_FRAMES = 4096
+_FEATURE_THREADS = 2
 
 
 class SpeechTokenizerConfig(PretrainedConfig):
@@ -363,31 +365,42 @@ class SpeechTokenizer(PreTrainedModel):
         for position, samples in enumerate(utterances):
             groups.setdefault(batch_shape(frame_count(len(usable(samples, position)))), []).append(position)
         codes: list[np.ndarray] = [np.empty(0, np.int32)] * len(utterances)
+        batches = [
+            (members[first : first + rows], rows, width)
+            for (rows, width), members in sorted(groups.items())
+            for first in range(0, len(members), rows)
+        ]
+
+        # With a GPU, threads make the features of the next batches while it works on this one.
+        threads = 0 if self.device.type == "cpu" else _FEATURE_THREADS
+        ready = read_ahead(lambda batch: self._features(utterances, *batch), batches, threads)
         with one_thread():
-            for (rows, width), members in sorted(groups.items()):
-                for first in range(0, len(members), rows):
-                    batch = members[first : first + rows]
-                    for position, row in zip(batch, self._encode_batch(utterances, batch, rows, width), strict=True):
-                        codes[position] = row
+            for (members, _, _), (features, frames) in ready:
+                for position, row in zip(members, self._encode_batch(features, frames), strict=False):
+                    codes[position] = row
         return codes
 
-    def _encode_batch(
-        self, utterances: Sequence[np.ndarray], batch: Sequence[int], rows: int, width: int
-    ) -> list[np.ndarray]:
+    def _features(
+        self, utterances: Sequence[np.ndarray], members: Sequence[int], rows: int, width: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the features (rows, width, mel bins) of a batch and how many frames each row has."""
         features = torch.zeros(rows, width, self.config.encoder["num_mel_bins"])
         frames = torch.ones(rows, dtype=torch.long)  # a row without an utterance holds one frame of zeros
-        for row, position in enumerate(batch):
+        for row, position in enumerate(members):
             try:
                 mel = log_mel(utterances[position], features.shape[2])
             except ValueError as error:
                 raise ValueError(f"utterance {position}: {error}") from error
             features[row, : len(mel)] = mel
             frames[row] = len(mel)
+        return features, frames
+
+    def _encode_batch(self, features: torch.Tensor, frames: torch.Tensor) -> list[np.ndarray]:
         latents, mask = self.latents(features.to(self.device, self.dtype), frames.to(self.device))
         _, indices = self.quantizer(self.normalize(latents, mask).float())
         lengths = mask.sum(1).tolist()
         table = indices.cpu().numpy().astype(np.int32)
-        return [table[row, : lengths[row]].copy() for row in range(len(batch))]
+        return [table[row, :length].copy() for row, length in enumerate(lengths)]
 
     @torch.inference_mode()
     def transcribe_codes(self, utterances: Sequence[np.ndarray]) -> list[str]:

@@ -29,6 +29,7 @@ def test_each_variable_has_a_default():
         ("SPELANGY_HOME", "/data/what?"),
         ("SPELANGY_TRACKERS", "wandb,comet"),
         *(("SPELANGY_READERS", value) for value in ("-1", "x", "1.5")),
+        *(("SPELANGY_SHARES_PER_GPU", value) for value in ("0", "x", "1.5")),
     ],
 )
 def test_a_value_that_cannot_be_is_named_in_one_line(

@@ -17,7 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from spelangy_model.audio.asr.protocol import PACKAGED, Recognizer, WindowResult, batches, local, need, packaged, tidy
+from spelangy_model.ahead import read_ahead
+from spelangy_model.audio.asr.protocol import (
+    PACKAGED,
+    Recognizer,
+    WindowResult,
+    batches,
+    feature_threads,
+    local,
+    need,
+    packaged,
+    tidy,
+)
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import Window
 from spelangy_model.records import Word
@@ -69,21 +80,23 @@ class _Recognizer:
                 return features if isinstance(features, StorageView) else super().encode(features)
 
         self._system = system
+        self._feature_threads = feature_threads(device)
         self._model: Any = TakesEncodings(
             str(model_path), device=device, compute_type=system.precision, cpu_threads=1, local_files_only=True
         )
         self._batched: Any = BatchedInferencePipeline(self._model)
 
     def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
-        return [
-            result for batch in batches(windows, self._system.batch_windows) for result in self._recognize_batch(batch)
-        ]
+        ready = read_ahead(self._features, batches(windows, self._system.batch_windows), self._feature_threads)
+        return [result for batch, features in ready for result in self._recognize_batch(batch, features)]
 
-    def _recognize_batch(self, windows: Sequence[Window]) -> list[WindowResult]:
+    def _features(self, windows: Sequence[Window]) -> np.ndarray:
         from faster_whisper.audio import pad_or_trim
 
-        features = [self._model.feature_extractor(window.samples)[..., :-1] for window in windows]
-        encoded = self._model.encode(np.stack([pad_or_trim(each) for each in features]))
+        return np.stack([pad_or_trim(self._model.feature_extractor(window.samples)[..., :-1]) for window in windows])
+
+    def _recognize_batch(self, windows: Sequence[Window], features: np.ndarray) -> list[WindowResult]:
+        encoded = self._model.encode(features)
         languages = self._languages(windows, encoded)
         wanted, certain = self._system.languages, self._system.certain_language_probability
         results = [

@@ -116,6 +116,11 @@ def batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
         yield windows[begin : begin + size]
 
 
+def feature_threads(device: str) -> int:
+    """Return how many threads make the features of the next batch while the model works: none where both need a CPU."""
+    return 0 if device == "cpu" else 1
+
+
 def tidy(words: Sequence[Word], duration_s: float) -> list[Word]:
     """Return the words with text, unbroken, with times in order and inside the window."""
     inside = [

@@ -57,13 +57,16 @@ class _Recognizer(TransformersRecognizer):
         config = self._model.config.encoder_config
         self._frame_s = config.subsampling_factor * self._features.hop_length / SAMPLE_RATE_HZ
 
-    def _recognize_batch(self, windows: Sequence[Window]) -> list[WindowResult]:
-        import torch
-
-        inputs = self._processor.apply_transcription_request(
+    def _inputs(self, windows: Sequence[Window]) -> Any:
+        return self._processor.apply_transcription_request(
             [window.samples for window in windows],
             source_language=[window.language or self._languages[0] for window in windows],
-        ).to(self._device)
+        )
+
+    def _recognize_batch(self, windows: Sequence[Window], inputs: Any) -> list[WindowResult]:
+        import torch
+
+        inputs = inputs.to(self._device)
         prompt_length = inputs["decoder_input_ids"].shape[1]
         longest_s = max(len(window.samples) for window in windows) / SAMPLE_RATE_HZ
         with torch.inference_mode():

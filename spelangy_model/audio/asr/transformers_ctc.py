@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spelangy_model.audio.asr.pieces import ctc_words
 from spelangy_model.audio.asr.protocol import Recognizer, WindowResult
@@ -44,15 +45,17 @@ class _Recognizer(TransformersRecognizer):
         super().__init__(system, "AutoModelForCTC", model_path, device)
         self._blank: int = self._model.config.pad_token_id
 
-    def _recognize_batch(self, windows: Sequence[Window]) -> list[WindowResult]:
-        import torch
-
+    def _inputs(self, windows: Sequence[Window]) -> Any:
         sounds = [window.samples for window in windows]
         padding = {"padding": "longest"} if len(sounds) > 1 else {}
-        inputs = self._features(sounds, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", **padding).to(self._device)
+        return self._features(sounds, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", **padding)
+
+    def _recognize_batch(self, windows: Sequence[Window], inputs: Any) -> list[WindowResult]:
+        import torch
+
         with torch.inference_mode():
-            probabilities, ids = self._model(**inputs).logits.float().softmax(-1).max(-1)
-        longest = max(len(sound) for sound in sounds)
+            probabilities, ids = self._model(**inputs.to(self._device)).logits.float().softmax(-1).max(-1)
+        longest = max(len(window.samples) for window in windows)
         results = []
         for row, window in enumerate(windows):
             frames = max(1, round(ids.shape[1] * len(window.samples) / longest))

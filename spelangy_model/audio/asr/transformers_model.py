@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from spelangy_model.ahead import read_ahead
 from spelangy_model.audio.asr.protocol import (
     PACKAGED,
     AsrError,
     WindowResult,
     batches,
+    feature_threads,
     local_safetensors,
     need,
     tidy,
@@ -67,10 +69,15 @@ class TransformersRecognizer(ABC):
         self._model.to(device).eval()
 
     def recognize(self, windows: Sequence[Window]) -> list[WindowResult]:
-        return [result for batch in batches(windows, self._batch_windows) for result in self._recognize_batch(batch)]
+        ready = read_ahead(self._inputs, batches(windows, self._batch_windows), feature_threads(self._device))
+        return [result for batch, inputs in ready for result in self._recognize_batch(batch, inputs)]
 
     @abstractmethod
-    def _recognize_batch(self, windows: Sequence[Window]) -> list[WindowResult]: ...
+    def _inputs(self, windows: Sequence[Window]) -> Any:
+        """Return the features of a batch, on the CPU: with a GPU, those of the next batch are made while it works."""
+
+    @abstractmethod
+    def _recognize_batch(self, windows: Sequence[Window], inputs: Any) -> list[WindowResult]: ...
 
     def _result(self, window: Window, words: Sequence[Word]) -> WindowResult:
         """Return a window's words as a result, in its known language or else the first of the system's."""

@@ -48,16 +48,18 @@ class _Recognizer(TransformersRecognizer):
         super().__init__(system, "AutoModelForTDT" if system.kind == "tdt" else "AutoModelForRNNT", model_path, device)
         self._durations = system.kind == "tdt"
 
-    def _recognize_batch(self, windows: Sequence[Window]) -> list[WindowResult]:
-        import torch
-
-        inputs = self._features(
+    def _inputs(self, windows: Sequence[Window]) -> Any:
+        return self._features(
             [window.samples for window in windows],
             sampling_rate=SAMPLE_RATE_HZ,
             padding="longest",
             return_attention_mask=True,
             return_tensors="pt",
-        ).to(self._device)
+        )
+
+    def _recognize_batch(self, windows: Sequence[Window], inputs: Any) -> list[WindowResult]:
+        import torch
+
         steps: list[Any] = []
         vocabulary = self._model.config.vocab_size
 
@@ -68,7 +70,9 @@ class _Recognizer(TransformersRecognizer):
             return scores
 
         with torch.inference_mode():
-            output = self._model.generate(**inputs, do_sample=False, num_beams=1, logits_processor=[listen])
+            output = self._model.generate(
+                **inputs.to(self._device), do_sample=False, num_beams=1, logits_processor=[listen]
+            )
         tokens, advances = output.sequences[:, 1:], output.durations[:, 1:]  # the first is the start token
         begins = (advances.cumsum(dim=-1) - advances).tolist()
         probabilities = torch.stack(steps, dim=1).tolist()

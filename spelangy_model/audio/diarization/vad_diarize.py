@@ -118,7 +118,7 @@ class VadDiarizer:
         sound = samples[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)]
         features = campplus.features(sound)
         long_enough = len(features) >= campplus.MIN_FEATURES
-        return Piece(start_s, end_s, self._embedding.voice(features) if long_enough else None)
+        return Piece(start_s, end_s, self._embedding.voices([features])[0] if long_enough else None)
 
 
 def cut_evenly(start_s: float, end_s: float, piece_s: float) -> list[tuple[float, float]]:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import Artifact, DatasetName
 
-pytest.importorskip("dagster_ray", reason="Ray and dagster-ray (the extra `ray`) are missing")
-from ray.job_submission import JobSubmissionClient
-from ray.util.state import list_nodes
-from ray.util.state.exception import RayStateApiException
-
-pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.nightly,
+    pytest.mark.timeout(900),
+    # Imported by no other tier, which collects this module too: that takes seconds.
+    pytest.mark.skipif(find_spec("dagster_ray") is None, reason="Ray and dagster-ray (the extra `ray`) are missing"),
+]
 
 NODES = 2
 CLIPS = 18  # two units of at most sixteen recordings
@@ -37,6 +39,9 @@ CLIPS = 18  # two units of at most sixteen recordings
 @contextlib.contextmanager
 def ray_cluster(ports: tuple[int, int]) -> Iterator[None]:
     """Start nodes of one CPU each, whose processes inherit this environment; the first one serves jobs."""
+    from ray.job_submission import JobSubmissionClient
+    from ray.util.state import list_nodes
+
     port, jobs_port = ports
     address = f"http://127.0.0.1:{jobs_port}"
     start = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
@@ -65,6 +70,8 @@ def ray_cluster(ports: tuple[int, int]) -> Iterator[None]:
 
 def until(done: Callable[[], Any], seconds: float = 300) -> None:
     """Return once `done` says so; a cluster comes up piece by piece after its first process is there."""
+    from ray.util.state.exception import RayStateApiException
+
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -98,3 +99,56 @@ def test_a_stage_whose_units_need_each_other_is_never_shared(bench: Any, toys: A
     node.stage.INDEPENDENT_UNITS = True
     assert ray_distribute(settings, bench.recipe, node) is not None
     assert ray_distribute(Settings.at(tmp_path), bench.recipe, node) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "pool", "part_of_gpu", "places"),
+    [
+        ({}, "gpu", 0, 32),
+        ({"SPELANGY_DEVICE": "cuda"}, "gpu", 1, 2),
+        ({"SPELANGY_DEVICE": "cuda", "SPELANGY_SHARES_PER_GPU": "4"}, "gpu", 0.25, 8),
+        ({"SPELANGY_DEVICE": "cuda", "SPELANGY_SHARES_PER_GPU": "4"}, "duckdb", 0, 32),
+    ],
+)
+def test_several_shares_of_a_stage_take_a_gpu_together(
+    bench: Any,
+    toys: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str],
+    pool: str,
+    part_of_gpu: float,
+    places: int,
+):
+    """With a module in place of Ray: a cluster of 32 processors and 2 GPUs that takes tasks and does none."""
+    asked: list[dict[str, Any]] = []
+    sent: list[tuple[int, int]] = []
+
+    class Task:
+        def options(self, **options: Any) -> Task:
+            asked.append(options)
+            return self
+
+        def remote(self, *arguments: Any) -> None:
+            sent.append(arguments[-2:])
+
+    ray = ModuleType("ray")
+    exceptions = ModuleType("ray.exceptions")
+    vars(exceptions)["RayTaskError"] = RuntimeError
+    vars(ray).update(
+        is_initialized=lambda: True,
+        cluster_resources=lambda: {"CPU": 32.0, "GPU": 2.0},
+        remote=lambda work: Task(),
+        get=lambda share: None,
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", exceptions)
+    node = toys.node(pool=pool)
+    node.stage.INDEPENDENT_UNITS = True
+    settings = Settings.at(tmp_path, SPELANGY_RAY="auto", **changes)
+    recipe = SimpleNamespace(name="recipe", reference="sample")
+    distribute = ray_distribute(settings, recipe, node)  # type: ignore[arg-type]
+    assert distribute is not None
+    distribute("source", None, "v1-key")
+    assert asked[0]["num_gpus"] == part_of_gpu
+    assert sent == [(index, places) for index in range(places)]

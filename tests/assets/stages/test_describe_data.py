@@ -259,7 +259,7 @@ def test_dnsmos_prefers_clean_sound_to_noise(tmp_path: Path) -> None:
     from spelangy_model.audio.io import decode_flac
 
     score = lab.Dnsmos().load(tmp_path)
-    clean, noisy = (score(decode_flac(sound(2.0, noise))) for noise in (0.0, 0.3))
+    clean, noisy = (score(decode_flac(sound(2.3, noise))) for noise in (0.0, 0.3))  # one window of 9 s
     assert 1 <= noisy.background < clean.background <= 5
 
 

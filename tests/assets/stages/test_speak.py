@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -118,6 +118,14 @@ def test_lines_that_cannot_be_spoken_are_counted_and_a_broken_dialogue_is_droppe
         ("https://example.org/3", "nothing_to_say"),
         ("https://example.org/3", "document_incomplete"),
     ]
+
+
+def test_the_version_is_the_same_when_threads_encode_and_write(tmp_path, execution, monkeypatch):
+    monkeypatch.setattr(speak, "_BLOCK_LINES", 2)  # several blocks a unit
+    at_once = spoken(tmp_path, execution, Config(seed=1), "at_once")
+    beside = spoken(tmp_path, replace(execution, readers=2), Config(seed=1), "beside")
+    assert beside.data_version == at_once.data_version
+    assert beside.manifest.counts == at_once.manifest.counts
 
 
 def test_the_checks_of_the_config_are_applied(tmp_path, execution):

@@ -1,6 +1,9 @@
+import contextlib
 import dataclasses
+import errno
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -244,6 +247,77 @@ def test_a_unit_larger_than_memory_goes_to_disk_as_it_comes(
     assert artifact is not None
     assert list(artifact.records("clips", Clip)) == [clip] * 5
     assert artifact.manifest.counts.records_kept == 5
+
+
+def test_a_unit_written_behind_has_equal_bytes_and_ends_after_its_block(
+    store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(writing, "_ROW_GROUP_ROWS", 3)
+    gate = threading.Event()
+    append = writing._ShardSink.append
+
+    def slow(sink: Any, rows: Any) -> None:
+        assert gate.wait(10)
+        append(sink, rows)
+
+    def write(writer: ArtifactWriter, behind: bool) -> None:
+        for unit in range(2):
+            with writer.unit(unit, behind=behind) as out:
+                out.write("metrics", [metric(10 * unit + n) for n in range(5)])
+            if behind and unit == 0:
+                assert not writer.done(0), "its rows are not written yet"
+                gate.set()
+        writer.commit()
+
+    monkeypatch.setattr(writing._ShardSink, "append", slow)
+    behind = store.writer(NAME, identity, TABLES)
+    with contextlib.closing(behind):
+        write(behind, behind=True)
+    at_once = store.writer(NAME, dataclasses.replace(identity, build_key="v1-again"), TABLES)
+    write(at_once, behind=False)
+    one, two = store.find(ADDRESS, "v1-toy"), store.find(ADDRESS, "v1-again")
+    assert one is not None
+    assert two is not None
+    assert one.manifest.shards == two.manifest.shards
+
+
+def test_what_fails_behind_leaves_no_receipt_and_the_units_before_it(
+    store: ArtifactStore, identity: Identity, monkeypatch: pytest.MonkeyPatch
+):
+    append = writing._ShardSink.append
+
+    def full(sink: Any, rows: Any) -> None:
+        if isinstance(rows, list) and any(row.value == 2 for row in rows):
+            raise OSError(errno.ENOSPC, "no space left on device")
+        append(sink, rows)
+
+    monkeypatch.setattr(writing._ShardSink, "append", full)
+    monkeypatch.setattr(writing, "_ROW_GROUP_ROWS", 1)
+    writer = store.writer(NAME, identity, TABLES)
+
+    def write() -> None:
+        for unit, values in enumerate([(1, 1), (2, 2), (3, 3)]):
+            with writer.unit(unit, behind=True) as out:
+                out.write("metrics", [metric(value) for value in values])
+        writer.commit()
+
+    with contextlib.closing(writer), pytest.raises(OSError, match="no space"):
+        write()
+    folder = store.files.local(writer.path)
+    assert [path.name for path in folder.glob("unit-*.json")] == ["unit-00000.json"]
+    assert list(folder.glob(".*.draft")) == []
+    monkeypatch.setattr(writing._ShardSink, "append", append)
+    again = store.writer(NAME, identity, TABLES)
+    assert [unit for unit, _ in again.pending(range(3))] == [1, 2]
+
+
+def test_an_error_in_a_block_lets_the_unit_before_it_end(store: ArtifactStore, identity: Identity):
+    writer = store.writer(NAME, identity, TABLES)
+    with writer.unit(0, behind=True) as out:
+        out.write("metrics", [metric(0)])
+    with pytest.raises(KeyboardInterrupt), writer.unit(1, behind=True):
+        raise KeyboardInterrupt
+    assert [writer.done(0), writer.done(1)] == [True, False]
 
 
 def row_groups(path: Path) -> list[Any]:

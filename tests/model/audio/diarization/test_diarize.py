@@ -19,6 +19,8 @@ from spelangy_model.audio.diarization.diarize import (
 from spelangy_model.audio.diarization.vad import speech_spans
 from spelangy_model.audio.diarization.voice_clusters import cluster_centres
 from spelangy_model.audio.rttm import read_rttm
+from spelangy_model.audio.tts import SynthesizerSpec, open_synthesizer
+from spelangy_model.audio.tts.espeak import VOICES
 from spelangy_model.audio.turns import Turn
 
 
@@ -116,6 +118,29 @@ def test_missing_diarizers_say_how_to_get_them(tmp_path: Path, monkeypatch: pyte
 
 
 # --- the embedded diarizer on sound -------------------------------------------------------------------------
+
+
+def test_windows_in_batches_give_what_each_gives_alone(diarizer: EmbeddedDiarizer, monkeypatch: pytest.MonkeyPatch):
+    """As on a GPU; the last window is shorter than the others."""
+    speaker, voices = open_synthesizer(SynthesizerSpec(), "cpu", None), VOICES[:2]
+    texts = ["The river rises slowly in the hills above the old town.", "Nobody had seen so much snow in one winter."]
+    turns = [speaker.speak(texts[turn % 2], voices[turn % 2]) for turn in range(6)]
+    samples = np.concatenate(turns)[: 13 * 16_000 - 150]
+    alone = diarizer.hear(samples)
+    monkeypatch.setattr(diarizer, "_batch_windows", 3)
+    monkeypatch.setattr(diarizer._embedding, "_batch_voices", 4)
+    together = diarizer.hear(samples)
+    assert [slice(0, 1), slice(1, 2)] == list(diarizer._batches([np.zeros(9), np.zeros(8)]))
+    assert len(alone.windows) == len(together.windows) == 2
+    assert len(alone.voices) >= 2
+    for one, two in zip(alone.windows, together.windows, strict=True):
+        assert (one.first_frame, one.active.tolist()) == (two.first_frame, two.active.tolist())
+        assert np.allclose(one.probability, two.probability, atol=2e-3)
+    assert [(voice.window, voice.channel, voice.alone_s) for voice in alone.voices] == [
+        (voice.window, voice.channel, voice.alone_s) for voice in together.voices
+    ]
+    for one, two in zip(alone.voices, together.voices, strict=True):
+        assert one.embedding @ two.embedding == pytest.approx(1.0, abs=1e-4)
 
 
 @pytest.mark.slow
