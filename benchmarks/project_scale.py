@@ -135,7 +135,7 @@ def bytes_of(several: Sequence[Manifest]) -> int:
 
 
 def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manifest]]) -> float:
-    """Print a part's costs and yields; return its processor seconds an hour, a sample of its chunks heard."""
+    """Print a part's costs and yields; return its processor seconds an hour, a sample of its chunks recognized."""
     hours = total(found[part.hours[0]], part.hours[1])
     if not hours:
         raise SystemExit(f"{part.hours[0]} is not published at {', '.join(snapshots)}: materialize it there first")
@@ -150,14 +150,14 @@ def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manif
             continue
         cpu_s = sum(manifest.cpu_seconds for manifest in found[step.asset])
         own = total(found[step.asset], step.own_hours) if step.own_hours else hours
-        name = f"{step.asset}, were every chunk heard" if step.own_hours else step.asset
+        name = f"{step.asset}, if every chunk were recognized" if step.own_hours else step.asset
         print(row(name, f"{own:.3f}", f"{cpu_s:.1f}", cpu_s / own, part.target_hours))
         all_s += cpu_s / own
         each_chunk_s += cpu_s / own if step.own_hours else 0.0
     made = all(found[step.asset] for step in part.steps)
     print(row("all steps" if made else "all steps that were made", "", "", all_s, part.target_hours))
     if each_chunk_s:
-        print(row("all steps, a sample heard", "", "", all_s - each_chunk_s, part.target_hours))
+        print(row("all steps, a sample recognized", "", "", all_s - each_chunk_s, part.target_hours))
     kept = total(found[part.sound], "hours_kept")
     sound_bytes = bytes_of(found[part.sound])
     print(f"\n* Kept: {kept / hours:.0%} of the hours, {kept / hours * part.target_hours / 1e6:.1f} million.")
