@@ -81,7 +81,7 @@ PARTS = (
                 Step("raw_pages"),
                 Step(documents),
                 Step(f"{name}_speech"),
-                Step(f"{name}_round_trip", "hours_recognized"),
+                Step(f"{name}_round_trip", "hours_heard"),
                 Step(f"{name}_tokens"),
             ),
             documents,
@@ -135,7 +135,7 @@ def bytes_of(several: Sequence[Manifest]) -> int:
 
 
 def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manifest]]) -> float:
-    """Print a part's costs and yields; return its processor seconds an hour, with a sample of its chunks recognized."""
+    """Print a part's costs and yields; return its processor seconds an hour, a sample of its chunks recognized."""
     hours = total(found[part.hours[0]], part.hours[1])
     if not hours:
         raise SystemExit(f"{part.hours[0]} is not published at {', '.join(snapshots)}: materialize it there first")
@@ -150,7 +150,7 @@ def print_part(part: Part, snapshots: Sequence[str], found: dict[str, list[Manif
             continue
         cpu_s = sum(manifest.cpu_seconds for manifest in found[step.asset])
         own = total(found[step.asset], step.own_hours) if step.own_hours else hours
-        name = f"{step.asset}, were every chunk recognized" if step.own_hours else step.asset
+        name = f"{step.asset}, if every chunk were recognized" if step.own_hours else step.asset
         print(row(name, f"{own:.3f}", f"{cpu_s:.1f}", cpu_s / own, part.target_hours))
         all_s += cpu_s / own
         each_chunk_s += cpu_s / own if step.own_hours else 0.0

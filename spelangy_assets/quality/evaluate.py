@@ -11,8 +11,10 @@ import atexit
 import datetime
 import functools
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +30,10 @@ from spelangy_model.records import schema_of
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.dataset as pads
 
 _READ_BYTES = 1 << 20  # or one row, where that is more
+_EVERY_COLUMN = re.compile(r"(?i)\b(select|distinct)\s+\*|[,.]\s*\*|\bcolumns\s*\(")
 
 
 class ContractError(Exception):
@@ -45,6 +49,35 @@ def _database() -> duckdb.DuckDBPyConnection:
     return duckdb.connect()
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Some columns of a table for DuckDB, which reads them anew wherever the SQL names the table.
+
+    One row group is in memory at a time. A dataset of Arrow would read ahead up to a gigabyte, because a contract takes
+    longer over a row than the reading does.
+    """
+
+    dataset: pads.Dataset
+    columns: list[str]
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        schema = pa.schema([self.dataset.schema.field(name) for name in self.columns])
+        return pa.RecordBatchReader.from_batches(schema, self._batches()).__arrow_c_stream__(requested_schema)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for shard in self.dataset.get_fragments():
+            for row_group in shard.split_by_row_group():
+                yield from row_group.to_batches(self.dataset.schema, columns=self.columns, use_threads=False)
+
+
+def _columns_in(sql: str, names: Sequence[str]) -> list[str]:
+    """Return the columns that the SQL of a contract may read: those whose names are words in it."""
+    if _EVERY_COLUMN.search(sql):
+        return list(names)
+    words = set(re.findall(r"\w+", sql.lower()))
+    return [name for name in names if name.lower() in words] or list(names[:1])
+
+
 @contextmanager
 def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the views of an artifact for the SQL of a contract."""
@@ -56,7 +89,7 @@ def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[du
             dataset = pads.dataset(
                 paths, schema=schema_of(record), format="parquet", filesystem=artifact.files.filesystem
             )
-            connection.register(table, dataset)
+            connection.register(table, _Rows(dataset, _columns_in(sql, dataset.schema.names)))
             if f"{table}_audio" in sql:
                 connection.register(f"{table}_audio", pa.table({"audio_bytes": _audio_bytes(artifact, table)}))
 

@@ -701,6 +701,8 @@ def _publishes(record: Publication) -> tuple[str, str] | None:
 
 def _standing_verdict(verdict: Verdict, standing: Standing) -> Verdict:
     """Return a contract's verdict with what a recipe adds to it; a drift that cannot be measured blocks."""
+    if not standing.drift and standing.overruled == verdict.overruled:
+        return verdict
     return replace(
         verdict,
         passed=verdict.passed and not any(item.error for item in standing.drift),

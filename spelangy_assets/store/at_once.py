@@ -6,8 +6,6 @@ datasets most of the time of `status` would be manifests and publications that a
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from spelangy_assets.store.artifacts import Artifact, ArtifactStore
 from spelangy_assets.store.manifest import Publication, Verdict
 from spelangy_assets.store.names import Address, DatasetName
@@ -32,7 +30,7 @@ class StoreAtOnce(ArtifactStore):
         if key not in self._versions:
             self._versions[key] = super().find(address, build_key)
         found = self._versions[key]
-        return found if found is None or name is None else replace(found, name=name)
+        return found if found is None or name is None else Artifact(found.files, address, found.manifest, name)
 
     def publication(self, name: DatasetName) -> Publication | None:
         if name not in self._publications:

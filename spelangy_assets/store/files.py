@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -94,6 +95,9 @@ class Files:
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
+        if self.is_local:  # a tenth of the time that PyArrow's stream takes to open
+            with open(self.full(path), "rb", buffering=0) as file:
+                return file.read()
         if self._objects is None:
             with self.open_input(path) as stream:
                 return stream.read()
@@ -199,6 +203,8 @@ class Files:
         """Return the size of each file in bytes; None for one that is not there."""
         if not paths:
             return []
+        if self.is_local:
+            return [_size_of(self.full(path)) for path in paths]
         return [info.size for info in self.filesystem.get_file_info([self.full(path) for path in paths])]
 
     def measure(self, folder: str) -> tuple[int, datetime.datetime]:
@@ -229,6 +235,14 @@ class Files:
     def delete(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.delete_dir(self.full(folder))
+
+
+def _size_of(path: str) -> int | None:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 class _PatientFile:

@@ -22,7 +22,7 @@ class _Json:
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Self:
-        return cls._from(json.loads(text))
+        return cls._from(json.loads(text if isinstance(text, str) else text.decode()))
 
     @classmethod
     def _from(cls, value: dict[str, Any]) -> Self:

@@ -7,7 +7,7 @@ at a path (artifacts.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 DATA = "data"
 RECIPES = "recipes"
@@ -29,7 +29,7 @@ def check_name(name: str) -> str:
 def joined(*parts: str) -> str:
     """Return a path relative to a root. ValueError for parts that would leave it."""
     path = "/".join(parts)
-    if path.startswith("/") or ".." in path.split("/"):
+    if path.startswith("/") or (".." in path and ".." in path.split("/")):
         raise ValueError(f"{path!r} leaves its folder")
     return path
 
@@ -46,7 +46,7 @@ class Address:
         if self.partition is not None:
             check_name(self.partition)
 
-    @property
+    @cached_property
     def path(self) -> str:
         return joined(DATA, self.stage, self.partition or _NONE)
 
