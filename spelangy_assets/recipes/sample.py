@@ -39,15 +39,17 @@ class Size:
 
     crawls: tuple[str, ...] = ("2026-01", "2026-02")
     audio: str = "snapshots/audio"
-    conversations: int = 250
+    pages: str = "snapshots/pages"
+    conversations: int = 160
     notes: int = 4000
     notes_per_page: int = 1
-    quest_voices: int = 4
-    checked_chunks: int = 60
+    quest_voices: int = 2
+    checked_chunks: int = 40
     sentences: tuple[tuple[SentenceKind, int], ...] = (("word_salad", 1000), ("talk", 400), ("questions", 400))
     tokenizer_texts: tuple[int, int] = (2000, 500)  # documents and talks
-    steps: int = 400
-    mix_rows: int = 400 * BATCH_ROWS
+    base_steps: int = 300
+    steps: int = 250
+    mix_rows: int = 250 * BATCH_ROWS
     max_epochs: float = 16.0
     questions_per_split: int = 0
     held_out_texts: int = 100
@@ -59,7 +61,7 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
     """Return the recipe of a size."""
     talk = SpokenConversations(world=WORLD, seed=SEED, recordings=size.conversations)
     crawls = {one: lab.Packaged(f"{size.audio}/{one}") for one in size.crawls}
-    audio = lab.recordings({**crawls, "talk": talk}, recordings_per_unit=16)  # small units, for a progress one sees
+    audio = lab.recordings({**crawls, "talk": talk}, recordings_per_unit=40)  # small units, for a progress one sees
     turns = lab.segments(audio)
     words = lab.hypotheses(audio, turns, systems=(WHISPER_BASE, WHISPER_TINY))
     clean = lab.transcripts(turns, words)
@@ -67,17 +69,17 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
     fine = lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=SEED)
 
     notes = WrittenNotes(world=WORLD, seed=SEED, documents=size.notes, documents_per_page=size.notes_per_page)
-    pages = lab.pages({**{one: lab.Packaged(f"snapshots/pages/{one}") for one in size.crawls}, "notes": notes})
+    pages = lab.pages({**{one: lab.Packaged(f"{size.pages}/{one}") for one in size.crawls}, "notes": notes})
     crawled = pages.on(*size.crawls)
     check = lab.RoundTrip(WHISPER_BASE, MAX_WORD_ERROR_RATE, sample_chunks=size.checked_chunks)
-    krist = lab.speech(lab.krist(crawled), check, seed=SEED)
+    krist = lab.speech(lab.krist(pages.on(size.crawls[-1])), check, seed=SEED)  # a run reads a third of it
     quest = lab.speech(lab.quest(crawled, seed=SEED), check, seed=SEED, voices_per_document=size.quest_voices)
 
     sentences = [WorldSentences(world=WORLD, seed=SEED, kind=kind, count=count) for kind, count in size.sentences]
     documents, talks = size.tokenizer_texts
     tokens = tokenizers(sentences, WorldTexts(world=WORLD, seed=SEED, documents=documents, talks=talks))
     text = tokens(lab.documents(pages))
-    base_rows = lab.mix(text={text: 1.0}, rows=size.steps * BASE_BATCH_ROWS, row_tokens=ROW_TOKENS, seed=SEED)
+    base_rows = lab.mix(text={text: 1.0}, rows=size.base_steps * BASE_BATCH_ROWS, row_tokens=ROW_TOKENS, seed=SEED)
     shape = {"text_share": 0.15, "rows": size.mix_rows, "row_tokens": ROW_TOKENS, "max_epochs": size.max_epochs}
     drawn: dict[str, tuple[dict[lab.Dataset, float], lab.Sampling]] = {
         "coarse_stochastic": ({tokens(coarse): 1.0}, "stochastic"),
@@ -89,7 +91,7 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
         arm: lab.mix(speech=speech, text={text: 1.0}, sampling=sampling, seed=SEED, **shape)
         for arm, (speech, sampling) in drawn.items()
     }
-    base = lab.train(base_rows, preset="tiny", **training(size.steps, BASE_BATCH_ROWS, 4e-3, warmup=10, decay=0.4))
+    base = lab.train(base_rows, preset="tiny", **training(size.base_steps, BASE_BATCH_ROWS, 4e-3, warmup=10, decay=0.4))
     arms = {arm: lab.train(rows, base=base, **training(size.steps, BATCH_ROWS, 3e-3)) for arm, rows in mixes.items()}
 
     world = SampleWorld(world=WORLD, max_questions_per_split=size.questions_per_split)
@@ -116,6 +118,7 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
 TINY_SIZE = Size(
     crawls=("2026-02",),
     audio="tiny_snapshots/audio",  # two files of the sample's
+    pages="tiny_snapshots/pages",  # one of its archives
     conversations=16,
     notes=200,
     notes_per_page=2,
@@ -123,8 +126,9 @@ TINY_SIZE = Size(
     checked_chunks=10,
     sentences=(("word_salad", 300),),
     tokenizer_texts=(200, 50),
-    steps=8,
-    mix_rows=120 * BATCH_ROWS,  # enough for the exactness of the shares; a run reads the first fifteenth
+    base_steps=4,
+    steps=4,
+    mix_rows=120 * BATCH_ROWS,  # enough for the exactness of the shares; a run reads the first thirtieth
     max_epochs=64.0,  # a minute of talk, over and over
     questions_per_split=20,
     held_out_texts=10,
