@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from spelangy_assets import lab
 from spelangy_assets.recipes.sample_parts import (
     ASKING,
-    BASE_BATCH_ROWS,
-    BATCH_ROWS,
     GRANULARITY,
     MAX_WORD_ERROR_RATE,
     QUEST,
@@ -32,6 +30,9 @@ from spelangy_assets.sample.sources import SampleWorld, SentenceKind, WorldSente
 from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_model.eval.systems import Cascade
 
+# Rows of a step, fewer than the miniature's: for so few tokens many small steps teach more than few large ones.
+BATCH_ROWS, BASE_BATCH_ROWS = 3, 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
@@ -41,15 +42,14 @@ class Size:
     audio: str = "snapshots/audio"
     pages: str = "snapshots/pages"
     conversations: int = 160
-    notes: int = 4000
+    notes: int = 3000
     notes_per_page: int = 1
-    quest_voices: int = 2
+    quest_voices: int = 3
     checked_chunks: int = 40
     sentences: tuple[tuple[SentenceKind, int], ...] = (("word_salad", 1000), ("talk", 400), ("questions", 400))
     tokenizer_texts: tuple[int, int] = (2000, 500)  # documents and talks
-    base_steps: int = 300
-    steps: int = 250
-    mix_rows: int = 250 * BATCH_ROWS
+    steps: int = 400
+    mix_rows: int = 400 * BATCH_ROWS
     max_epochs: float = 16.0
     questions_per_split: int = 0
     held_out_texts: int = 100
@@ -79,7 +79,7 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
     documents, talks = size.tokenizer_texts
     tokens = tokenizers(sentences, WorldTexts(world=WORLD, seed=SEED, documents=documents, talks=talks))
     text = tokens(lab.documents(pages))
-    base_rows = lab.mix(text={text: 1.0}, rows=size.base_steps * BASE_BATCH_ROWS, row_tokens=ROW_TOKENS, seed=SEED)
+    base_rows = lab.mix(text={text: 1.0}, rows=size.steps * BASE_BATCH_ROWS, row_tokens=ROW_TOKENS, seed=SEED)
     shape = {"text_share": 0.15, "rows": size.mix_rows, "row_tokens": ROW_TOKENS, "max_epochs": size.max_epochs}
     drawn: dict[str, tuple[dict[lab.Dataset, float], lab.Sampling]] = {
         "coarse_stochastic": ({tokens(coarse): 1.0}, "stochastic"),
@@ -91,7 +91,7 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
         arm: lab.mix(speech=speech, text={text: 1.0}, sampling=sampling, seed=SEED, **shape)
         for arm, (speech, sampling) in drawn.items()
     }
-    base = lab.train(base_rows, preset="tiny", **training(size.base_steps, BASE_BATCH_ROWS, 4e-3, warmup=10, decay=0.4))
+    base = lab.train(base_rows, preset="tiny", **training(size.steps, BASE_BATCH_ROWS, 4e-3, warmup=10, decay=0.4))
     arms = {arm: lab.train(rows, base=base, **training(size.steps, BATCH_ROWS, 3e-3)) for arm, rows in mixes.items()}
 
     world = SampleWorld(world=WORLD, max_questions_per_split=size.questions_per_split)
@@ -126,9 +126,8 @@ TINY_SIZE = Size(
     checked_chunks=10,
     sentences=(("word_salad", 300),),
     tokenizer_texts=(200, 50),
-    base_steps=4,
-    steps=4,
-    mix_rows=120 * BATCH_ROWS,  # enough for the exactness of the shares; a run reads the first thirtieth
+    steps=8,
+    mix_rows=600,  # enough for the exactness of the shares; a run reads the first 24
     max_epochs=64.0,  # a minute of talk, over and over
     questions_per_split=20,
     held_out_texts=10,
