@@ -96,10 +96,8 @@ def main() -> None:
     parser.add_argument("--store", default=".spelangy/store", help="a folder or an s3:// prefix")
     parser.add_argument("--recipe", default="sample")
     parser.add_argument("--parts", nargs="+", default=["web", "krist", "quest"], choices=["web", "krist", "quest"])
-    for kind in ("audio", "page"):
-        parser.add_argument(
-            f"--{kind}-snapshots", nargs="+", default=["2026-01", "2026-02"], help="whose rates are taken"
-        )
+    for kind, default in (("audio", ["2026-01", "2026-02"]), ("page", ["2026-02"])):
+        parser.add_argument(f"--{kind}-snapshots", nargs="+", default=default, help="whose rates are taken")
     parser.add_argument("--cores", type=int, default=64, help="of one machine, which has a snapshot to itself")
     parser.add_argument("--gpu", type=Path, help="the output of benchmarks/gpu.py")
     parser.add_argument("--gpus", type=int, default=64)

@@ -634,16 +634,24 @@ def to_table(records: Iterable[Any], record: type) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _revive(value: Any, hint: Any) -> Any:
+def _revived(values: list[Any], hint: Any) -> list[Any]:
+    """Return the values of a column with records in place of the dictionaries of a nested type."""
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if get_origin(hint) is list:
         inner = get_args(hint)[0]
         base = get_args(inner)[0] if get_origin(inner) is Annotated else inner
-        return [_revive(item, base) for item in value] if dataclasses.is_dataclass(base) else value
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return hint(**{name: _revive(value[name], inner) for name, inner in _hints(hint).items()})
-    return value
+        return [_records(value, base) for value in values] if dataclasses.is_dataclass(base) else values
+    return _records(values, hint) if dataclasses.is_dataclass(hint) else values
+
+
+def _records(rows: Sequence[Mapping[str, Any]], record: Any) -> list[Any]:
+    return _of_columns({name: [row[name] for row in rows] for name in _hints(record)}, record)
+
+
+def _of_columns(columns: Mapping[str, list[Any]], record: Any) -> list[Any]:
+    revived = [_revived(columns[name], hint) for name, hint in _hints(record).items()]
+    return [record(**dict(zip(columns, values, strict=True))) for values in zip(*revived, strict=True)]
 
 
 def from_table(table: pa.Table | pa.RecordBatch, record: type[R]) -> list[R]:
@@ -651,9 +659,4 @@ def from_table(table: pa.Table | pa.RecordBatch, record: type[R]) -> list[R]:
 
     Raises KeyError when a column of the record is missing.
     """
-    hints = _hints(record)
-    columns = {name: table.column(name).to_pylist() for name in hints}
-    return [
-        record(**{name: _revive(columns[name][row], hint) for name, hint in hints.items()})
-        for row in range(table.num_rows)
-    ]
+    return _of_columns({name: table.column(name).to_pylist() for name in _hints(record)}, record)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from spelangy_assets import lab
 from spelangy_assets.recipes.sample_parts import (
     ASKING,
-    BASE_BATCH_ROWS,
-    BATCH_ROWS,
     GRANULARITY,
     MAX_WORD_ERROR_RATE,
     QUEST,
@@ -32,6 +30,9 @@ from spelangy_assets.sample.sources import SampleWorld, SentenceKind, WorldSente
 from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_model.eval.systems import Cascade
 
+# Rows of a step, fewer than the miniature's: for so few tokens many small steps teach more than few large ones.
+BATCH_ROWS, BASE_BATCH_ROWS = 3, 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
@@ -39,11 +40,12 @@ class Size:
 
     crawls: tuple[str, ...] = ("2026-01", "2026-02")
     audio: str = "snapshots/audio"
-    conversations: int = 250
-    notes: int = 4000
+    pages: str = "snapshots/pages"
+    conversations: int = 160
+    notes: int = 3000
     notes_per_page: int = 1
-    quest_voices: int = 4
-    checked_chunks: int = 60
+    quest_voices: int = 3
+    checked_chunks: int = 40
     sentences: tuple[tuple[SentenceKind, int], ...] = (("word_salad", 1000), ("talk", 400), ("questions", 400))
     tokenizer_texts: tuple[int, int] = (2000, 500)  # documents and talks
     steps: int = 400
@@ -59,7 +61,7 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
     """Return the recipe of a size."""
     talk = SpokenConversations(world=WORLD, seed=SEED, recordings=size.conversations)
     crawls = {one: lab.Packaged(f"{size.audio}/{one}") for one in size.crawls}
-    audio = lab.recordings({**crawls, "talk": talk}, recordings_per_unit=16)  # small units, for a progress one sees
+    audio = lab.recordings({**crawls, "talk": talk}, recordings_per_unit=40)  # small units, for a progress one sees
     turns = lab.segments(audio)
     words = lab.hypotheses(audio, turns, systems=(WHISPER_BASE, WHISPER_TINY))
     clean = lab.transcripts(turns, words)
@@ -67,10 +69,10 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
     fine = lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=SEED)
 
     notes = WrittenNotes(world=WORLD, seed=SEED, documents=size.notes, documents_per_page=size.notes_per_page)
-    pages = lab.pages({**{one: lab.Packaged(f"snapshots/pages/{one}") for one in size.crawls}, "notes": notes})
+    pages = lab.pages({**{one: lab.Packaged(f"{size.pages}/{one}") for one in size.crawls}, "notes": notes})
     crawled = pages.on(*size.crawls)
     check = lab.RoundTrip(WHISPER_BASE, MAX_WORD_ERROR_RATE, sample_chunks=size.checked_chunks)
-    krist = lab.speech(lab.krist(crawled), check, seed=SEED)
+    krist = lab.speech(lab.krist(pages.on(size.crawls[-1])), check, seed=SEED)  # a run reads a third of it
     quest = lab.speech(lab.quest(crawled, seed=SEED), check, seed=SEED, voices_per_document=size.quest_voices)
 
     sentences = [WorldSentences(world=WORLD, seed=SEED, kind=kind, count=count) for kind, count in size.sentences]
@@ -116,6 +118,7 @@ def build(name: str, description: str, size: Size) -> lab.Recipe:
 TINY_SIZE = Size(
     crawls=("2026-02",),
     audio="tiny_snapshots/audio",  # two files of the sample's
+    pages="tiny_snapshots/pages",  # one of its archives
     conversations=16,
     notes=200,
     notes_per_page=2,
@@ -124,7 +127,7 @@ TINY_SIZE = Size(
     sentences=(("word_salad", 300),),
     tokenizer_texts=(200, 50),
     steps=8,
-    mix_rows=120 * BATCH_ROWS,  # enough for the exactness of the shares; a run reads the first fifteenth
+    mix_rows=600,  # enough for the exactness of the shares; a run reads the first 24
     max_epochs=64.0,  # a minute of talk, over and over
     questions_per_split=20,
     held_out_texts=10,

@@ -38,7 +38,7 @@ def test_equal_calls_give_equal_handles() -> None:
     assert hash(one["mix_fine_6s"]) == hash(other["mix_fine_6s"])
     assert one["web_fine_6s"] != chunk_length(7.0)["web_fine_6s"]
     assert TOKENS(S["web_fine"]) == S["web_fine_tokens"]
-    assert len({TOKENS(S["krist_speech"]).on("2026-01"), TOKENS(S["krist_speech"])}) == 2
+    assert len({TOKENS(S["quest_speech"]).on("2026-01"), TOKENS(S["quest_speech"])}) == 2
 
 
 def test_an_experiment_on_top_of_the_sample_has_what_its_chunks_change_and_nothing_else_of_its_own() -> None:
@@ -156,5 +156,5 @@ def test_a_recipe_is_what_its_leaves_reach_with_the_pages_that_belong_to_it() ->
 def test_handles_of_one_recipe_serve_another(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(S["raw_pages"], Dataset)
     assert S["raw_pages"].snapshots == ("2026-01", "2026-02", "notes")
-    assert S["krist_speech"].snapshots == ("2026-01", "2026-02")
-    assert TOKENS(S["krist_speech"]).inputs["round_trip"] == S["krist_round_trip"]
+    assert S["quest_speech"].snapshots == ("2026-01", "2026-02")
+    assert TOKENS(S["quest_speech"]).inputs["round_trip"] == S["quest_round_trip"]
