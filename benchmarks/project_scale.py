@@ -81,7 +81,7 @@ PARTS = (
                 Step("raw_pages"),
                 Step(documents),
                 Step(f"{name}_speech"),
-                Step(f"{name}_round_trip", "hours_heard"),
+                Step(f"{name}_round_trip", "hours_recognized"),
                 Step(f"{name}_tokens"),
             ),
             documents,
