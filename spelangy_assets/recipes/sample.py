@@ -41,11 +41,11 @@ class Size:
     crawls: tuple[str, ...] = ("2026-01", "2026-02")
     audio: str = "snapshots/audio"
     pages: str = "snapshots/pages"
-    conversations: int = 160
+    conversations: int = 120
     notes: int = 3000
     notes_per_page: int = 1
     quest_voices: int = 3
-    checked_chunks: int = 40
+    checked_chunks: int = 30
     sentences: tuple[tuple[SentenceKind, int], ...] = (("word_salad", 1000), ("talk", 400), ("questions", 400))
     tokenizer_texts: tuple[int, int] = (2000, 500)  # documents and talks
     steps: int = 400
