@@ -30,7 +30,7 @@ from spelangy_assets.sample.sources import SampleWorld, SentenceKind, WorldSente
 from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_model.eval.systems import Cascade
 
-# Rows of a step, fewer than the miniature's: for so few tokens many small steps teach more than few large ones.
+# Rows of a step, fewer than the miniature's: rows and not steps were cut to the time that a demo may take.
 BATCH_ROWS, BASE_BATCH_ROWS = 3, 4
 
 
