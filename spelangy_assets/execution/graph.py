@@ -25,7 +25,8 @@ from spelangy_assets.store.fingerprint import (
     payload_of,
 )
 
-Cost = Literal["cheap", "heavy"]
+Cost = Literal["cheap", "heavy", "heaviest"]
+_WEIGHTS: dict[Cost, int] = {"cheap": 1, "heavy": 20, "heaviest": 60}
 
 
 class GraphError(ValueError):
@@ -88,7 +89,7 @@ class Node:
     @property
     def weight(self) -> int:
         """The approximate amount of work of a build: it orders runs and is not part of the identity."""
-        return 20 if self.cost == "heavy" else 1
+        return _WEIGHTS[self.cost]
 
 
 class Graph:

@@ -30,7 +30,7 @@ from spelangy_assets.sample.sources import SampleWorld, SentenceKind, WorldSente
 from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_model.eval.systems import Cascade
 
-# Rows of a step, fewer than the miniature's: for so few tokens many small steps teach more than few large ones.
+# Rows of a step, fewer than the miniature's: rows and not steps were cut to the time that a demo may take.
 BATCH_ROWS, BASE_BATCH_ROWS = 3, 4
 
 
@@ -41,11 +41,11 @@ class Size:
     crawls: tuple[str, ...] = ("2026-01", "2026-02")
     audio: str = "snapshots/audio"
     pages: str = "snapshots/pages"
-    conversations: int = 160
+    conversations: int = 120
     notes: int = 3000
     notes_per_page: int = 1
     quest_voices: int = 3
-    checked_chunks: int = 40
+    checked_chunks: int = 30
     sentences: tuple[tuple[SentenceKind, int], ...] = (("word_salad", 1000), ("talk", 400), ("questions", 400))
     tokenizer_texts: tuple[int, int] = (2000, 500)  # documents and talks
     steps: int = 400

@@ -72,7 +72,7 @@ KIND = DatasetKind(
     description="The spoken questions put to a system that a user would take instead.",
     contract=CONTRACT,
     pool="gpu",
-    cost="heavy",
+    cost="heaviest",
     takes={"questions": SpokenQuestion, "base_lm": "language_model"},
     makes="system_scores",
 )

@@ -81,7 +81,7 @@ KIND = DatasetKind(
     contract=CONTRACT,
     kinds=("pytorch",),
     pool="gpu",
-    cost="heavy",
+    cost="heaviest",
     takes={
         "mix": PackedRow,
         "base_lm": "language_model",

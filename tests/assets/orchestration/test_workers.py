@@ -110,6 +110,7 @@ def test_what_many_runs_wait_for_is_more_urgent() -> None:
     graph = recipe_named("sample").graph
     runs = {run.assets[0]: run for run in runs_of(graph, required_targets(graph))}
     assert runs["base_lm"].urgency > runs["run_quest"].urgency > runs["leaderboard"].urgency
+    assert runs["eval_cascade"].urgency > runs["eval_quest"].urgency  # else it ends alone, after all others
 
 
 def test_a_run_whose_process_is_gone_is_closed_and_a_living_one_is_left() -> None:
