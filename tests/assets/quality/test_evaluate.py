@@ -665,8 +665,8 @@ def test_a_contract_reads_only_the_columns_that_its_sql_names(commit: Commit):
     artifact = commit({"metrics": [Metric("all", "m", 1.0, math.nan, math.nan, 1)]})
     for sql, columns in (
         ("SELECT sum(value) AS total FROM metrics", ["value"]),
-        ("SELECT count(*) AS metrics FROM metrics", schema_of(Metric).names[:1]),
-        ("SELECT count(*) FROM (SELECT * FROM metrics)", schema_of(Metric).names),
+        ("SELECT 1 AS fine FROM metrics", schema_of(Metric).names[:1]),
+        ("SELECT * FROM metrics", schema_of(Metric).names),
     ):
         with _views(artifact, {"metrics": Metric}, sql) as connection:
             assert connection.table("metrics").columns == columns
