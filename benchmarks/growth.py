@@ -1,7 +1,7 @@
 """How the cost of each stage grows with its input: processor time, wall time and memory at 1x, 2x and 4x (mixes: 16x).
 
     python benchmarks/growth.py                       # all groups: recognition speech pages texts mixes
-    python benchmarks/growth.py mixes --rounds 3
+    python benchmarks/growth.py mixes --rounds 3 --scale 0.25
 
 Every dataset is made by `execution.build`, as in a run: the stage, the shards, the commit and the contract. Each build
 has a process of its own, forked from one that has imported the libraries. It first builds a quarter of 1x, so that
@@ -56,8 +56,8 @@ from spelangy_model.tokenizer.vocab import Layout
 
 SIZES = {"quarter": 0.25, "1x": 1, "2x": 2, "4x": 4}
 MIX_SIZES = {"quarter": 0.25, "1x": 1, "4x": 4, "16x": 16}
-RECOGNIZED, SPOKEN, PAGES, TEXT_MB = 4, 24, 160, 4  # at 1x: recordings, recordings, pages, megabytes
-DOCUMENTS, ROWS, ROW_LENGTH = 40_000, 960, 16_384  # of a mix at 1x
+RECOGNIZED, SPOKEN, PAGES, TEXT_MB = 4, 24, 160, 4.0  # at 1x: recordings, recordings, pages, megabytes
+DOCUMENTS, ROWS, ROW_LENGTH = 40_000, 960, 16_384  # of a mix at 1x: 17 million tokens
 SHARD_DOCUMENTS = 5_000
 LAYOUT = Layout(text_size=128_000, codebook_size=1000)
 ANY = Contract("any", "SELECT 1 AS fine", (Bound("fine", 1),))
@@ -95,13 +95,15 @@ class Pages:
             yield (
                 f"https://pages.example/{number}.html",
                 f'<!doctype html><html lang="en"><head><title>{" ".join(words[0][:4])}</title></head>'
-                f"<body><main><h1>{' '.join(words[0][:4])}</h1>{paragraphs}<h2>Questions</h2>{asked}</main></body></html>",
+                f"<body><main><h1>{' '.join(words[0][:4])}</h1>{paragraphs}"
+                f"<h2>Questions</h2>{asked}</main></body></html>",
             )
 
 
-def conversations(unit: int, sizes: dict[str, float]) -> dict[str, Any]:
+def conversations(count: float) -> dict[str, Any]:
     return {
-        name: SpokenConversations(world=WORLD, seed=SEED, recordings=round(unit * size)) for name, size in sizes.items()
+        name: SpokenConversations(world=WORLD, seed=SEED, recordings=round(count * size))
+        for name, size in SIZES.items()
     }
 
 
@@ -114,26 +116,26 @@ def rendered(node: Node, size: str) -> Any:
     return node.snapshots[size]
 
 
-def recognition(folder: Path) -> Group:
+def recognition(folder: Path, scale: float) -> Group:
     """Turns, hypotheses and transcripts of recordings whose text is not given."""
-    audio = lab.recordings(conversations(RECOGNIZED, SIZES), use_transcripts=False, recordings_per_unit=1)
+    audio = lab.recordings(conversations(RECOGNIZED * scale), use_transcripts=False, recordings_per_unit=1)
     turns = lab.segments(audio)
     words = lab.hypotheses(audio, turns, systems=(WHISPER_BASE, WHISPER_TINY))
     return Group(lab.Recipe("recognition", lab.corpus(lab.transcripts(turns, words))).graph, SIZES, rendered)
 
 
-def speech(folder: Path) -> Group:
+def speech(folder: Path, scale: float) -> Group:
     """Recordings with their text, the chunks and tokens of them."""
-    audio = lab.recordings(conversations(SPOKEN, SIZES), recordings_per_unit=4)
+    audio = lab.recordings(conversations(SPOKEN * scale), recordings_per_unit=4)
     turns = lab.segments(audio)
     clean = lab.transcripts(turns, lab.hypotheses(audio, turns, systems=(WHISPER_BASE, WHISPER_TINY)))
     chunks = lab.chunks(audio, clean, lab.Sentences(), name="web_fine", seed=SEED)
     return Group(lab.Recipe("speech", lab.corpus(tokenizers()(chunks))).graph, SIZES, rendered)
 
 
-def pages(folder: Path) -> Group:
+def pages(folder: Path, scale: float) -> Group:
     """Pages, their text, Krist and Quest, and what is spoken of them."""
-    crawl = lab.pages({name: Pages(round(PAGES * size)) for name, size in SIZES.items()})
+    crawl = lab.pages({name: Pages(round(PAGES * scale * size)) for name, size in SIZES.items()})
     leaves = [
         lab.corpus(lab.documents(crawl)),
         lab.corpus(lab.speech(lab.krist(crawl), None, seed=SEED)),
@@ -142,17 +144,17 @@ def pages(folder: Path) -> Group:
     return Group(lab.Recipe("pages", *leaves).graph, SIZES, rendered)
 
 
-def texts(folder: Path) -> Group:
+def texts(folder: Path, scale: float) -> Group:
     """Supplied texts and their tokens."""
     for name, size in SIZES.items():
         (folder / name).mkdir()
-        write_shards(folder / name, TEXT_MB * size)
+        write_shards(folder / name, TEXT_MB * scale * size)
     crawl = lab.texts(dict.fromkeys(SIZES, Arriving()), quality=(lab.GopherQuality(min_words=50), lab.FineWeb()))
     graph = lab.Recipe("texts", lab.corpus(tokenizers()(crawl))).graph
     return Group(graph, SIZES, lambda node, size: FolderSource(folder / size))
 
 
-def mixes(folder: Path) -> Group:
+def mixes(folder: Path, scale: float) -> Group:
     """Mixes of two token sets, 17 million tokens at 1x."""
 
     def write_text_tokenizer(ctx: StageContext, config: Any) -> None:
@@ -165,7 +167,7 @@ def mixes(folder: Path) -> Group:
         _write_file(ctx, "config.json", levels.encode())
 
     def write_tokens(ctx: StageContext, config: Any) -> None:
-        count = round(DOCUMENTS * MIX_SIZES[str(ctx.partition)] / 2)
+        count = round(DOCUMENTS * scale * MIX_SIZES[str(ctx.partition)] / 2)
         for unit, first in ctx.out.pending(range(0, count, SHARD_DOCUMENTS)):
             with ctx.out.unit(unit) as out:
                 out.write_rows("documents", token_documents(min(SHARD_DOCUMENTS, count - first), f"{unit}"))
@@ -178,24 +180,17 @@ def mixes(folder: Path) -> Group:
         _node("quest_tokens", write_tokens, documents, partition="crawl"),
     ]
     for size, times in MIX_SIZES.items():
-        for kind in ("web", "quest"):
-            nodes.append(
-                Node(
-                    name=f"{kind}_corpus_{size}", group="corpora", description="", stage=roll_up,
-                    config=roll_up.Config(), contract=roll_up.CONTRACT, members=((f"{kind}_tokens", size),),
-                )  # fmt: skip
-            )
-        sources = tuple(Source(f"speech.{at}", "speech_text", Proportion(share)) for at, share in ((0, 0.66), (1, 0.34)))
-        mixture = Mixture(sources, round(ROWS * times), ROW_LENGTH, 0.0, Interleaving("stochastic"), 4.0, SEED)
-        nodes.append(
-            Node(
-                name=f"mix_{size}", group="mixes", description="", stage=mix, config=mix.Config(mixture, 128),
-                contract=mix.CONTRACT, inputs={
-                    "text_tokenizer": "text_tokenizer", "speech_tokenizer": "speech_tokenizer",
-                    "speech.0": f"web_corpus_{size}", "speech.1": f"quest_corpus_{size}",
-                },
-            )  # fmt: skip
+        inputs = {"text_tokenizer": "text_tokenizer", "speech_tokenizer": "speech_tokenizer"}
+        for role, kind in (("speech.0", "web"), ("speech.1", "quest")):
+            inputs[role] = f"{kind}_corpus_{size}"
+            members = ((f"{kind}_tokens", size),)
+            nodes.append(_described(inputs[role], roll_up, roll_up.Config(), roll_up.CONTRACT, members=members))
+        sources = tuple(
+            Source(f"speech.{at}", "speech_text", Proportion(share)) for at, share in ((0, 0.66), (1, 0.34))
         )
+        rows = round(ROWS * scale * times)
+        mixture = Mixture(sources, rows, ROW_LENGTH, 0.0, Interleaving("stochastic"), 4.0, SEED)
+        nodes.append(_described(f"mix_{size}", mix, mix.Config(mixture, 128), mix.CONTRACT, inputs=inputs))
     return Group(Graph("mixes", nodes), MIX_SIZES, lambda node, size: None)
 
 
@@ -210,7 +205,11 @@ def _node(name: str, run: Callable[[StageContext, Any], None], tables: dict[str,
     vars(stage).update(
         VERSION="1", Config=roll_up.Config, TABLES=tables, run=run, preflight=lambda config, execution: None
     )
-    return Node(name=name, group="", description="", stage=stage, config=roll_up.Config(), contract=ANY, **more)
+    return _described(name, stage, roll_up.Config(), ANY, **more)
+
+
+def _described(name: str, stage: ModuleType, config: Any, contract: Contract, **more: Any) -> Node:
+    return Node(name=name, group="", description="", stage=stage, config=config, contract=contract, **more)
 
 
 def token_documents(count: int, key: str) -> pa.Table:
@@ -346,20 +345,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], default=[], help="default: all")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--scale", type=float, default=1.0, help="of all sizes")
     chosen = parser.parse_args()
     groups = chosen.groups or list(GROUPS)
     for name in (*IMPORTED, *(HEAVY if {"recognition", "speech"} & set(groups) else ())):
         importlib.import_module(name)
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    print(f"{os.cpu_count()} cores, load {load}; rounds: {chosen.rounds}\n")
-    print("| dataset | sizes | CPU s, least | middle | most | most / least, a unit of size | wall s, most | MB, least |")
+    print(f"{os.cpu_count()} cores, load {load}; rounds: {chosen.rounds}; scale: {chosen.scale:g}\n")
+    print(
+        "| dataset | sizes | CPU s, least | middle | most | most / least, a unit of size | wall s, most | MB, least |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name in groups:
         with tempfile.TemporaryDirectory() as folder:
             at = Path(folder)
             store = ArtifactStore(at / "store", at / "cache")
             (at / "input").mkdir()
-            measure(GROUPS[name](at / "input"), store, Execution(cache_dir=at / "cache", launch=launch), chosen.rounds)
+            measure(
+                GROUPS[name](at / "input", chosen.scale),
+                store,
+                Execution(cache_dir=at / "cache", launch=launch),
+                chosen.rounds,
+            )
 
 
 if __name__ == "__main__":

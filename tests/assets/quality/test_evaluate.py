@@ -9,7 +9,7 @@ import pytest
 
 from spelangy_assets import stages
 from spelangy_assets.quality.contracts import Bound, Contract
-from spelangy_assets.quality.evaluate import ContractError, aggregate, drift_values, evaluate
+from spelangy_assets.quality.evaluate import ContractError, _views, aggregate, drift_values, evaluate
 from spelangy_assets.report.post_training_page import TunedArm
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stages import write_krist
@@ -57,6 +57,7 @@ from spelangy_model.records import (
     Transcript,
     Vote,
     Word,
+    schema_of,
 )
 
 AUDIO = Audio(bytes(100), "a.flac")
@@ -646,3 +647,26 @@ def test_the_verdict_names_the_contract_it_is_of(commit: Commit):
         for contract in (counting(Bound("n", 0)), counting(Bound("n", 0)), counting(Bound("n", 1)))
     ]
     assert verdicts[0] == verdicts[1] != verdicts[2]
+
+
+def test_a_contract_may_read_a_table_twice_over_many_row_groups_and_all_of_its_columns(commit: Commit):
+    rows = [Metric("all", f"m{number}", float(number), math.nan, math.nan, 1) for number in range(3000)]
+    sql = """
+    SELECT (SELECT count(*) FROM metrics) AS metrics, sum(value) AS total,
+           (SELECT max(value) FROM (SELECT * FROM metrics WHERE metric = 'm2998')) AS chosen
+    FROM metrics
+    """
+    artifact = commit({"metrics": rows})
+    found = aggregate(artifact, Contract("twice", sql, (Bound("metrics", 1),)), {"metrics": Metric})
+    assert found == {"metrics": 3000, "total": 3000 * 2999 / 2, "chosen": 2998}
+
+
+def test_a_contract_reads_only_the_columns_that_its_sql_names(commit: Commit):
+    artifact = commit({"metrics": [Metric("all", "m", 1.0, math.nan, math.nan, 1)]})
+    for sql, columns in (
+        ("SELECT sum(value) AS total FROM metrics", ["value"]),
+        ("SELECT 1 AS fine FROM metrics", schema_of(Metric).names[:1]),
+        ("SELECT * FROM metrics", schema_of(Metric).names),
+    ):
+        with _views(artifact, {"metrics": Metric}, sql) as connection:
+            assert connection.table("metrics").columns == columns
