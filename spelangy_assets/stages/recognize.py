@@ -8,8 +8,8 @@ window. When a window is surely of a language that this system does not decode, 
 have a hypothesis without words there: the languages of a crawl are known without the cost of transcribing them.
 Some systems take equally long for a window of any length. For these, windows of a known language are joined across
 recordings up to a full window, so that a crawl of short clips takes a fraction of the calls. A recording is recognized
-again by itself when the joined result is doubtful: its number of words is far from the first system's; or, for the
-first system, it has no words, or more than a person can speak in its time.
+again by itself when the joined result is doubtful: its number of words is far from the first system's. The first
+system, which nothing checks so, shares windows only where the recipe asks for it.
 
 A recording that came with a transcript is not recognized: its system is 'given', each word's times are interpolated
 inside its utterance by characters, its confidence is 1, and the language is that of the recording's whole transcript.
@@ -60,7 +60,10 @@ class Config:
     `shared_difference` of the larger of the two. `trust_language`: the language that came with a recording is taken as
     true; otherwise it is detected in each window, since a crawl's own statement of language is often wrong.
     `max_windows` of each shard are recognized, to try expensive systems on a sample; 0: all. The turns outside of them
-    have no hypothesis and are counted as `not_sampled`.
+    have no hypothesis and are counted as `not_sampled`. `share_first`: recordings of a trusted language share the
+    first system's windows too. Short recordings then take an eighth of the time, but whether there are more mistakes
+    or fewer depends on them (docs/benchmarks.md). Recognized again alone is what has no words, or more than a person
+    can speak in its time.
     """
 
     systems: tuple[AsrSystem, ...]
@@ -70,6 +73,7 @@ class Config:
     shared_difference: float = 0.1
     trust_language: bool = False
     max_windows: int = 0
+    share_first: bool = False
 
     def __post_init__(self) -> None:
         names = [system.name for system in self.systems]
@@ -274,7 +278,8 @@ def _listen(
     out: UnitWriter,
 ) -> list[WindowResult]:
     """Return a system's results, one a window; windows of known language are joined where the system gains by it."""
-    known = [place for place, window in enumerate(windows) if system.joins_recordings and window.language]
+    joins = system.joins_recordings and (doubtful is not None or config.share_first)
+    known = [place for place, window in enumerate(windows) if joins and window.language]
     alone = sorted(set(range(len(windows))) - set(known))
     results = dict(zip(alone, recognize_all(system.name, recognizer, [windows[p] for p in alone]), strict=True))
     out.add(f"windows_of_{system.name}", len(alone))

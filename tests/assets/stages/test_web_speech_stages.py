@@ -272,8 +272,9 @@ def test_a_look_at_systems_ends_after_so_many_windows_and_counts_the_turns_outsi
 
 
 @pytest.mark.usefixtures("known_turns")
-def test_a_language_that_is_trusted_is_not_listened_for_and_lets_the_first_system_share_windows(
-    store: ArtifactStore, execution: Execution, tmp_path: Path
+@pytest.mark.parametrize(("share_first", "windows"), [(False, 3), (True, 2)])
+def test_a_language_that_is_trusted_is_not_listened_for_and_lets_the_first_system_share_windows_on_request(
+    store: ArtifactStore, execution: Execution, tmp_path: Path, share_first: bool, windows: int
 ):
     class Trusts(Scripted):
         def _result(self, window: Window) -> WindowResult:
@@ -285,14 +286,14 @@ def test_a_language_that_is_trusted_is_not_listened_for_and_lets_the_first_syste
         with (tmp_path / "manifest.jsonl").open("a") as manifest:
             manifest.write(json.dumps({"file": f"{i}.wav", **language}) + "\n")
     systems = (Trusts("one", "So it is like that."), Scripted("two", "so it was like that", 0.5))
-    trusting = recognize.Config(systems, trust_language=True)
+    trusting = recognize.Config(systems, trust_language=True, share_first=share_first)
     source = FolderSource(tmp_path)
     built = chain(store, execution, source, asr=trusting, upto="transcript_hypotheses")["transcript_hypotheses"]
     hypotheses = rows(built.artifact, "hypotheses", Hypothesis)
     assert {h.text for h in hypotheses if h.system == "one"} == {"So it is like that."}
     spoken = {h.recording_id: h.language for h in hypotheses if h.system == "one"}
     assert sorted(spoken.values()) == ["", "en", "en"]
-    assert built.artifact.manifest.counts.stats["windows_of_one"] == 2  # one of both that say their language
+    assert built.artifact.manifest.counts.stats["windows_of_one"] == windows  # shared: one of both that say theirs
 
 
 @pytest.mark.usefixtures("known_turns")
