@@ -99,9 +99,10 @@ def test_an_arm_is_chosen_its_job_materialized_and_the_board_seen(page, address:
     screenshot(page, "arm")
     page.get_by_role("button", name="Materialize all").click()
     page.get_by_text(re.compile(r"Launched run \w+")).first.wait_for()
-    page.goto(f"{address}/runs")
+    page.goto(f"{address}/runs?q[0]=tag:arm=quest")
     page.get_by_text("arm: quest").first.wait_for()
-    page.get_by_text("Success", exact=True).first.wait_for(timeout=180_000)
+    page.get_by_text("Success", exact=True).locator("visible=true").first.wait_for(timeout=180_000)
+    assert page.get_by_text("tiny_models", exact=True).count() == 0, "the page shows runs of the arm alone"
     screenshot(page, "arm-run")
     page.goto(f"{address}/assets/tiny/leaderboard?view=overview")
     page.get_by_text("Show Markdown").first.click()
