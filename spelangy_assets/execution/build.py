@@ -188,8 +188,9 @@ class _Work:
 
     def count_units(self, resolved: Resolved) -> int:
         """Return the number of units: the stage is run up to where it asks for them."""
+        counter = _UnitCounter()
         with contextlib.suppress(_Counted):
-            self._run(resolved, counter := _UnitCounter(), Meter(self.on_standing))
+            self._run(resolved, counter, Meter(self.on_standing))
         return counter.units
 
     def _run(self, resolved: Resolved, out: Any, meter: Meter) -> None:

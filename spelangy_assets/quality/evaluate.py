@@ -94,8 +94,8 @@ def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[du
                 connection.register(f"{table}_audio", pa.table({"audio_bytes": _audio_bytes(artifact, table)}))
 
         def register(view: str, rows: Iterable[tuple[Any, ...]], **types: pa.DataType) -> None:
-            rows = [dict(zip(types, row, strict=True)) for row in rows]
-            connection.register(view, pa.Table.from_pylist(rows, pa.schema(list(types.items()))))
+            named = [dict(zip(types, row, strict=True)) for row in rows]
+            connection.register(view, pa.Table.from_pylist(named, pa.schema(list(types.items()))))
 
         counts, n, text = artifact.manifest.counts, pa.int64(), pa.string()
         totals = (counts.records_in, counts.records_kept, sum(counts.dropped.values()))

@@ -12,19 +12,31 @@ from homes import screenshot, served
 
 pytestmark = pytest.mark.slow
 
-LOCATION = "__repository__@spelangy_assets.definitions"
+CODE = """
+from spelangy_assets.orchestration.definitions import build_definitions
+from spelangy_assets.recipes.registry import recipe_named
+
+defs = build_definitions(recipes=[recipe_named("tiny")])
+"""
+LOCATION = "__repository__@tiny_definitions.py"
+# A run starts without the daemon, which takes some seconds to start; test_ui_runs.py has it.
+INSTANCE = """
+telemetry: {enabled: false}
+nux: {enabled: false}
+run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}
+"""
 STALE = "{ assetNodes { assetKey { path } groupName staleStatus assetMaterializations(limit: 1) { runId } } }"
 
 
 @pytest.fixture(scope="module")
 def address(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of what `spelangy ui` starts on the instance in which the tiny recipe was run."""
+    """The address of a web server on the instance in which the tiny recipe was run."""
     folder = tmp_path_factory.mktemp("ui")
+    (folder / "tiny_definitions.py").write_text(CODE)
     home = shutil.copytree(tiny_home, folder / "home")  # the server writes into its instance; others copy tiny_home
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPELANGY_RECIPES", "tiny")
-        with served("ui", [], folder, home) as address:
-            yield address
+    (home / "dagster" / "dagster.yaml").write_text(INSTANCE)
+    with served("dagster-webserver", ["-f", "tiny_definitions.py"], folder, home) as address:
+        yield address
 
 
 def assert_fresh(page, address: str) -> None:
@@ -81,19 +93,20 @@ def test_a_materialization_shows_rows_drops_and_versions(page, address: str) -> 
 def test_an_arm_is_chosen_its_job_materialized_and_the_board_seen(page, address: str) -> None:
     assert_fresh(page, address)
     page.goto(f"{address}/jobs")
-    page.get_by_text("tiny_arm_krist_quest", exact=True).first.click()
-    for asset in ("mix_krist_quest", "run_krist_quest", "eval_krist_quest", "leaderboard"):
-        page.get_by_text(asset, exact=True).locator("visible=true").first.wait_for()
+    page.get_by_text("tiny_arm_quest", exact=True).first.click()
+    for said in ("View 5 assets", "arm: quest", "mix: mix_quest", "tiny_mixes", "tiny_runs"):
+        page.get_by_text(said, exact=True).first.wait_for()
     screenshot(page, "arm")
     page.get_by_role("button", name="Materialize all").click()
     page.get_by_text(re.compile(r"Launched run \w+")).first.wait_for()
-    page.goto(f"{address}/runs")
-    page.get_by_text("arm: krist_quest").first.wait_for()
-    page.get_by_text("Success", exact=True).first.wait_for(timeout=180_000)
+    page.goto(f"{address}/runs?q[0]=tag:arm=quest")
+    page.get_by_text("arm: quest").first.wait_for()
+    page.get_by_text("Success", exact=True).locator("visible=true").first.wait_for(timeout=180_000)
+    assert page.get_by_text("tiny_models", exact=True).count() == 0, "the page shows runs of the arm alone"
     screenshot(page, "arm-run")
     page.goto(f"{address}/assets/tiny/leaderboard?view=overview")
     page.get_by_text("Show Markdown").first.click()
-    page.get_by_role("dialog").get_by_text("krist_quest").first.wait_for()
+    page.get_by_role("dialog").get_by_text("quest").first.wait_for()
     screenshot(page, "board")
     assert_fresh(page, address)
 
@@ -105,6 +118,7 @@ def test_the_lineage_of_an_evaluation_leads_to_the_recordings(page, address: str
     screenshot(page, "lineage-of-an-evaluation")
     page.get_by_text("raw_audio", exact=True).locator("visible=true").first.click()
     page.wait_for_url(re.compile("/assets/tiny/raw_audio"))
-    said = page.inner_text("body")
-    assert not re.search(r"Missing\s+[1-9]|Failed\s+[1-9]|Unsynced|Stale", said), said
+    page.get_by_text("Partitions", exact=True).first.click()
+    for state in ("Materialized (2)", "Failed (0)", "Missing (0)"):
+        page.get_by_text(state).first.wait_for()
     screenshot(page, "recordings")
