@@ -23,6 +23,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -253,6 +254,8 @@ def in_process_of_its_own(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
                 json.dump(work(), stream)
             status = 0
         finally:
+            if status:
+                traceback.print_exc()
             sys.stderr.flush()
             os._exit(status)
     os.close(writable)
