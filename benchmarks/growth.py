@@ -23,6 +23,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -41,8 +42,8 @@ from spelangy_assets.execution.build import build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract
-from spelangy_assets.recipes.sample_parts import SEED, WHISPER_BASE, WHISPER_TINY, WORLD
-from spelangy_assets.sample.sources import WorldTexts
+from spelangy_assets.recipes.sample_parts import SEED, TRAINED_VOICES, WHISPER_BASE, WHISPER_TINY, WORLD
+from spelangy_assets.sample.sources import WorldSentences, WorldTexts
 from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_assets.sources.files import Arriving, FolderSource
 from spelangy_assets.stages import mix, roll_up
@@ -109,7 +110,10 @@ def conversations(count: float) -> dict[str, Any]:
 
 def tokenizers() -> lab.Tokens:
     texts = WorldTexts(world=WORLD, seed=SEED, documents=300, talks=50)
-    return lab.Tokens(lab.speech_tokenizer(None), lab.text_tokenizer(lab.Trained((texts,), vocab_size=1300)))
+    spoken = lab.tokenizer_speech(
+        WorldSentences(world=WORLD, seed=SEED, kind="talk", count=100), seed=SEED, voices=TRAINED_VOICES
+    )
+    return lab.Tokens(lab.speech_tokenizer(spoken), lab.text_tokenizer(lab.Trained((texts,), vocab_size=1300)))
 
 
 def rendered(node: Node, size: str) -> Any:
@@ -250,6 +254,8 @@ def in_process_of_its_own(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
                 json.dump(work(), stream)
             status = 0
         finally:
+            if status:
+                traceback.print_exc()
             sys.stderr.flush()
             os._exit(status)
     os.close(writable)
@@ -286,8 +292,10 @@ def measure(group: Group, store: ArtifactStore, execution: Execution, rounds: in
     found: list[tuple[str, dict[str, Any]]] = []
     measured = [size for size in group.sizes if size != "quarter"]
     mixes_of = {node.name: node for node in group.graph if node.stage is mix}
+    fixed: set[str] = set()  # made of no snapshot
     for node in group.graph:
-        if node.partition is None and not node.inputs and not node.members:
+        if node.partition is None and not node.members and node.name not in mixes_of and fixed.issuperset(node.parents):
+            fixed.add(node.name)
             in_process_of_its_own(lambda node=node: once(node, None))
         elif node.partition is not None:
             in_process_of_its_own(lambda node=node: once(node, "quarter"))
