@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from spelangy_assets import lab
 from spelangy_assets.recipes.sample_parts import (
     ASKING,
+    BASE_BATCH_ROWS,
+    BATCH_ROWS,
     GRANULARITY,
     MAX_WORD_ERROR_RATE,
     QUEST,
@@ -30,9 +32,6 @@ from spelangy_assets.sample.sources import SampleWorld, SentenceKind, WorldSente
 from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_model.eval.systems import Cascade
 
-# Rows of a step, fewer than the miniature's: rows and not steps were cut to the time that a demo may take.
-BATCH_ROWS, BASE_BATCH_ROWS = 3, 4
-
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
@@ -41,10 +40,10 @@ class Size:
     crawls: tuple[str, ...] = ("2026-01", "2026-02")
     audio: str = "snapshots/audio"
     pages: str = "snapshots/pages"
-    conversations: int = 120
-    notes: int = 3000
+    conversations: int = 160
+    notes: int = 4000
     notes_per_page: int = 1
-    quest_voices: int = 3
+    quest_voices: int = 4
     checked_chunks: int = 30
     sentences: tuple[tuple[SentenceKind, int], ...] = (("word_salad", 1000), ("talk", 400), ("questions", 400))
     tokenizer_texts: tuple[int, int] = (2000, 500)  # documents and talks
@@ -127,7 +126,7 @@ TINY_SIZE = Size(
     sentences=(("word_salad", 300),),
     tokenizer_texts=(200, 50),
     steps=8,
-    mix_rows=600,  # enough for the exactness of the shares; a run reads the first 24
+    mix_rows=600,  # enough for the exactness of the shares; a run reads the first 40
     max_epochs=64.0,  # a minute of talk, over and over
     questions_per_split=20,
     held_out_texts=10,
