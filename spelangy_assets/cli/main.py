@@ -158,8 +158,9 @@ def recipes(as_json: JsonOption = False) -> int:
     if as_json:
         print(json.dumps({name: one.description for name, one in found.items()}, indent=1))
     else:
+        width = max(len(name) for name in found) + 2
         for name, one in found.items():
-            print(f"{name:<16}{one.description}")
+            print(f"{name:<{width}}{one.description}")
     return 0
 
 

@@ -202,5 +202,9 @@ def published_id(store: ArtifactStore, name: DatasetName) -> str:
     """Return the lineage id of the published version; StoreError when there is none."""
     artifact = store.latest(name)
     if artifact is None:
-        raise StoreError(f"{name} has no published version; materialize it first")
+        asset = f"{name.asset}@{name.partition}" if name.partition else name.asset
+        raise StoreError(
+            f"{name} has no published version: `spelangy run {name.recipe} --only {asset}` makes it, where "
+            f"{name.recipe} is the recipe's name or file"
+        )
     return artifact_id(artifact)
