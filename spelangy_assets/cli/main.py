@@ -124,7 +124,9 @@ def run(
     roots = _roots(found, only or [])
     if dry_run:
         return show_plan(found, settings, roots, workers, as_json=False)
-    _, price = plan_and_price(found, settings, roots, workers)
+    planned, price = plan_and_price(found, settings, roots, workers)
+    if missing := planned.missing_sources(found.graph):
+        raise ValueError(missing[0])
     status = demo(found, settings, workers, roots=roots)
     show_spent(price, settings)
     return status
@@ -146,7 +148,7 @@ def plan(
     found, settings = _recipe(recipe), _settings()
     roots = _roots(found, only or [])
     status = show_plan(found, settings, roots, workers, as_json)
-    return status if as_json else _show_needs(found, settings, roots)
+    return status if as_json else _show_needs(found, settings, roots) or status
 
 
 @app.command()

@@ -7,6 +7,7 @@ Put here: reading store and reports for a price, and printing it. Do not put her
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def plan_and_price(
 
 
 def show_plan(recipe: Recipe, settings: Settings, roots: list[Target] | None, workers: int, as_json: bool) -> int:
-    """Print what a run would make, and its price; return the exit status."""
+    """Print what a run would make, and its price; return the exit status: 2 where a snapshot cannot be read.
+
+    A recipe of full size is planned before its data are there.
+    """
     from spelangy_assets.execution.price import projected
 
     plan, price = plan_and_price(recipe, settings, roots, workers)
@@ -47,7 +51,10 @@ def show_plan(recipe: Recipe, settings: Settings, roots: list[Target] | None, wo
         projection = projected(recipe.name)
         costs = {} if projection else {target: cost.cpu_s for target, cost in price.costs.items()}
         print("\n".join([*plan.lines(costs), "", *(projection or price.lines())]))
-    return 0
+    missing = [] if projected(recipe.name) else plan.missing_sources(recipe.graph)
+    for why in missing:
+        print(f"spelangy: {why}", file=sys.stderr)
+    return 2 if missing else 0
 
 
 def show_spent(price: Price, settings: Settings) -> None:

@@ -44,6 +44,10 @@ class Plan:
     def made(self) -> list[Planned]:
         return [one for one in self.datasets if one.made]
 
+    def missing_sources(self, graph: Graph) -> list[str]:
+        """Return why snapshots cannot be read, where they cannot: a crawl has no parents to wait for."""
+        return [one.why for one in self.datasets if one.state == "waiting" and graph[one.target[0]].has_source]
+
     def lines(self, cpu_s: Mapping[Target, float] | None = None) -> list[str]:
         """Return the plan as text, with what each dataset would take in processor seconds where that is known."""
         known = cpu_s or {}
@@ -55,7 +59,9 @@ class Plan:
         lines += [
             f"{group:<16}{found['made']:>8}{found['shared']:>8}{found['fresh']:>8}" for group, found in groups.items()
         ]
-        lines.append(f"{len(self.made)} of {len(self.datasets)} datasets to make in {len(self.runs)} runs")
+        lines.append(
+            f"{len(self.made)} of {len(self.datasets)} datasets to make in {len(self.runs)} Dagster run{_s(self.runs)}"
+        )
         return lines
 
     def as_json(self) -> dict[str, Any]:
@@ -85,6 +91,10 @@ def make_plan(graph: Graph, statuses: Sequence[Status], roots: list[Target] | No
         if target in states
     )
     return Plan(graph.recipe, planned, tuple(runs_of(graph, [one.target for one in planned if one.made])))
+
+
+def _s(several: Sequence[Any]) -> str:
+    return "" if len(several) == 1 else "s"
 
 
 def _seconds(cpu_s: float | None) -> str:

@@ -5,9 +5,12 @@ Put here: looking a recipe up. Do not put here: a recipe. A file is code: it is 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
+import inspect
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -73,7 +76,7 @@ def _own_by_name() -> dict[str, Recipe]:
 
 
 def recipe_named(reference: str) -> Recipe:
-    """Return a recipe: by its name, or as FILE.py or FILE.py:NAME.
+    """Return a recipe: by its name, or as FILE.py or FILE.py:NAME, which may import modules from files beside it.
 
     ValueError lists the recipes that exist; RecipeError states in one line what is wrong with a file.
     """
@@ -96,7 +99,10 @@ def text_of(reference: str) -> bytes | None:
 
 
 def recipe_sent(reference: str, text: bytes | None) -> Recipe:
-    """Return the recipe of another machine's reference; the `text` of its file came with it."""
+    """Return the recipe of another machine's reference; the `text` of its file came with it.
+
+    Files beside it did not: what it imports has to be installed there, or in a folder of PYTHONPATH.
+    """
     if text is None:
         return recipe_named(reference)
     place, _, digest = reference.partition(_DIGEST)
@@ -119,6 +125,8 @@ def _from_file(reference: str) -> Recipe:
     found = hashlib.sha256(text).hexdigest()
     if digest and digest != found:
         raise RecipeError(f"{path} changed since this run began; start it again")
+    if str(path.parent) not in sys.path:  # at the end: a file beside it hides no package
+        sys.path.append(str(path.parent))
     module = _executed(path, text, found)
     own = {one: value for one, value in vars(module).items() if _is_of(value, path)}
     if name and name not in own:
@@ -160,6 +168,22 @@ def _executed(path: Path, text: bytes, digest: str) -> ModuleType:
         del sys.modules[name]
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = frames[-1].lineno if frames else "?"
-        text_of = " ".join(str(error).split())
-        raise RecipeError(f"{path}:{line}: {type(error).__name__}: {text_of}") from error
+        said = " ".join(str(error).split())
+        if isinstance(error, TypeError) and (known := _arguments(text, said, module)):
+            said += f"; its arguments are {', '.join(known)}"
+        raise RecipeError(f"{path}:{line}: {type(error).__name__}: {said}") from error
     return module
+
+
+def _arguments(text: bytes, said: str, module: ModuleType) -> list[str]:
+    """Return the arguments of the type that a file calls with an unknown one; nothing where it is not found."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", said)
+    for call in ast.walk(ast.parse(text)):
+        if isinstance(call, ast.Call) and unknown and unknown[1] in [one.arg for one in call.keywords]:
+            head, *rest = ast.unparse(call.func).split(".")
+            found = vars(module).get(head)
+            for name in rest:
+                found = getattr(found, name, None)
+            if isinstance(found, type) and unknown[1] not in (known := list(inspect.signature(found).parameters)):
+                return known
+    return []
