@@ -202,9 +202,9 @@ def published_id(store: ArtifactStore, name: DatasetName) -> str:
     """Return the lineage id of the published version; StoreError when there is none."""
     artifact = store.latest(name)
     if artifact is None:
-        asset = f"{name.asset}@{name.partition}" if name.partition else name.asset
+        wanted = f"{name.dataset}@{name.partition}" if name.partition else name.dataset
         raise StoreError(
-            f"{name} has no published version: `spelangy run {name.recipe} --only {asset}` makes it, where "
-            f"{name.recipe} is the recipe's name or file"
+            f"{name} has no published version; make it: spelangy run RECIPE --only {wanted}, with the name or the file "
+            f"of the recipe {name.recipe}"
         )
     return artifact_id(artifact)

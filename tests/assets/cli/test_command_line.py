@@ -102,7 +102,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         (["plan", "{}/short.py"], "short.py:2: ValueError: max_s is 0.5: take more than min_sentence_s, which is 1.0"),
         (["plan", "{}/points.py"], "for 7.2 points write effect=0.072"),
-        (["plan", "{}/twice.py"], "twice.py:5: leaderboard: the arm 'fine' lists one run twice with the seed 20260101: give"),
+        (
+            ["plan", "{}/twice.py"],
+            "twice.py:5: leaderboard: the arm 'fine' lists one run twice with the seed 20260101: give",
+        ),
         (["run", "{}/no_folder.py"], "snapshots/audio/mine: put the snapshot's files there"),
         (
             ["plan", "{}/no_argument.py"],
@@ -115,7 +118,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["status", "nosuch"], "no recipe 'nosuch'"),
         (["lineage"], "name a dataset or --url"),
         (["lineage", "eval_fine", "--below", "--cost"], "at most one of --below, --cost and --row"),
-        (["lineage", "eval_fine"], "eval_fine"),
+        (["lineage", "eval_fine"], "has no published version; make it: spelangy run RECIPE --only eval_fine"),
         (["export", "clean_transcripts@2026-09", "{}/out", "--to", "ctm"], "2026-09"),
         (["export", "web_fine", "{}/out", "--to", "hf"], "sample has published no web_fine"),
         (["ask", "run_fine"], "nothing is asked: name recordings of questions, or --text"),
