@@ -216,15 +216,16 @@ def test_the_list_of_recipes_has_two_columns(home: Path, capsys: pytest.CaptureF
     assert all(re.match(r"\w+  ", line) for line in capsys.readouterr().out.splitlines())
 
 
-def test_the_example_stands_on_the_sample(project_dir: Path) -> None:
+def test_the_example_trains_the_second_seeds_and_takes_the_first_from_the_sample(project_dir: Path) -> None:
     recipe = recipe_named(str(project_dir / EXAMPLE))
     assert recipe.name == "chunk_length"
-    own = {name for name, one in recipe.datasets.items() if SAMPLE.datasets.get(name) != one}
+    known = {one.unnamed for one in SAMPLE.datasets.values()}
+    own = {name for name, one in recipe.datasets.items() if one.unnamed not in known}
     assert own == {
-        *("web_fine_3s", "web_fine_3s_ledger", "web_fine_3s_page", "web_fine_3s_tokens", "web_fine_3s_corpus"),
-        *("web_fine_3s_measures", "web_fine_3s_measures_corpus", "web_fine_3s_contents"),
-        *("fine_3s_contamination", "web_fine_3s_topics", "mix_fine_3s", "run_fine_3s", "eval_fine_3s"),
-        *("text_skill_fine_3s", "leaderboard", "leaderboard_page"),
+        *("mix_coarse_s1", "run_coarse_s1", "mix_fine_s1", "run_fine_s1", "held_out_talk"),
+        *(f"eval_{run}" for run in ("coarse_s0", "coarse_s1", "fine_s0", "fine_s1")),
+        *("text_skill_coarse_s1", "text_skill_fine_s1", "coarse_s1_contamination", "fine_s1_contamination"),
+        *("leaderboard", "leaderboard_page"),
     }
 
 
