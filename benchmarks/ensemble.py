@@ -4,8 +4,8 @@
     python benchmarks/ensemble.py FOLDER
 
 FOLDER holds recordings and manifest.jsonl (path, lang, text where known). The systems are those of recipe `sample`,
-whose hypotheses are read from the store, and pocketsphinx, which hears the same turns here. The halves are parted by a
-digest of the recordings' paths. Printed as Markdown, for the half that was fitted on, the one set aside and both:
+whose hypotheses are read from the store, and pocketsphinx, which is run here. The halves are parted by a digest of the
+recordings' paths. Printed as Markdown, for the half that was fitted on, the one set aside and both:
 
 * word errors of each system, of ROVER by default and as fitted, and the difference of ROVER to the best single system,
   all with the 95% interval of a bootstrap over recordings;

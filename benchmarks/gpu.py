@@ -9,7 +9,7 @@ after the first two steps. The 3.8b preset needs about 52 GB for weights, gradie
 13 GB of disk for the model that a run ends with; `--fused-loss` (Liger) and `--compile` save memory and time.
 
 The tokenizer (fresh weights, which cost what trained ones do) encodes chunks of 5.2 s, features on the processor as in
-the asset. Whisper base decodes windows of at most 28 s, many at once. Both hear sentences spoken by espeak-ng. A
+the asset. Whisper base decodes windows of at most 28 s, many at once. Both get sentences spoken by espeak-ng. A
 GPU-hour's hours are hours of speech by hours of the clock, after a batch that does not count. Printed as Markdown.
 """
 
@@ -47,7 +47,7 @@ SENTENCES = (
     "Most of the water that falls on these hills in winter reaches the river before the end of spring.",
     "She asked him whether the museum would be open on the following Sunday, and he said that it would.",
     "A small engine of this kind runs for about four hours before it has to be filled again.",
-    "Nobody in the village could remember a summer in which the bees had come back so late.",
+    "Few in the village could remember a summer in which the bees had come back so late.",
     "The second part of the lecture explains why light bends when it passes from air into glass.",
     "They walked along the old railway line until they came to a bridge that had lost its rails.",
     "Farmers there grow barley and potatoes, because wheat does not ripen so far to the north.",

@@ -14,7 +14,7 @@ time that this dataset took undisturbed. Kinds:
     power       SIGKILL, then up to four of the newest files of the home lose their end or all their bytes, and
                 `verify --deep --repair` is run, as docs/operations.md says for a disk that lost something
     disk full   from that moment no file of the group grows beyond a few bytes (RLIMIT_FSIZE); the worker ends by itself
-    S3          the store lies on a server of which a share of requests fails all the time; it fails all requests until
+    S3          the store is on a server of which a share of requests fails all the time; it fails all requests until
                 the worker has ended or is killed
 """
 
@@ -266,12 +266,12 @@ def apply(kill: Kill, leader: int, process: multiprocessing.Process, home: Path,
         time.sleep(0.05)
     if kill.kind == "power":
         cut_newest(home, kill.seed)
-        mending, pipe = in_a_fork(repair, home)
+        repairing, pipe = in_a_fork(repair, home)
         try:
             track.set_aside += pipe.recv()
         except EOFError:
             track.problems.append(f"{kill}: `verify --deep --repair` failed")
-        mending.join()
+        repairing.join()
 
 
 def run_track(

@@ -164,7 +164,7 @@ class Rows(Sequence[dict[str, Any]]):
         return self.arrow(columns).to_pandas()
 
     def datasets(self) -> HubDataset:
-        """Return the rows as a Dataset of Hugging Face's `datasets`, which lies on the disk.
+        """Return the rows as a Dataset of Hugging Face's `datasets`, which is on the disk.
 
         `audio` is decoded when a row is read, to {"array", "sampling_rate"}; neither torchcodec nor ffmpeg is needed.
         """

@@ -31,11 +31,11 @@ class Settings:
     snapshots   SPELANGY_SNAPSHOTS  raw material, SNAPSHOTS/{audio,pages,texts}/NAME/...; default HOME/snapshots
     snapshots_s3  SPELANGY_SNAPSHOTS_S3  an s3:// prefix of further snapshots, PREFIX/{audio,pages,texts}/NAME/
     benchmarks  SPELANGY_BENCHMARKS  question files that a recipe names (docs/questions.md); default none
-    (conversations of one's own)  SPELANGY_CONVERSATIONS  their folder (docs/post_training.md); default none
+    (your own conversations)  SPELANGY_CONVERSATIONS  their folder (docs/post_training.md); default none
     (recipe `paper`)  SPELANGY_PINS  a JSON file of the digests of what it names (recipes/pins.py); default none
     checkpoints  SPELANGY_CHECKPOINTS  models made elsewhere that a recipe adopts, NAME/...; default HOME/checkpoints
     recipes     SPELANGY_RECIPES    the recipes that `dagster dev` loads, by comma; default sample,paper
-    recipe_modules  SPELANGY_RECIPE_MODULES  modules that hold recipes of one's own, by comma; default none
+    recipe_modules  SPELANGY_RECIPE_MODULES  modules that hold your own recipes, by comma; default none
     device      SPELANGY_DEVICE     cpu or cuda
     executor    SPELANGY_EXECUTOR   in_process, or multiprocess: steps of a run in processes of their own
     workers     SPELANGY_WORKERS    how many of those at once; default 2

@@ -105,12 +105,12 @@ def faults(old: Golden, new: Golden) -> list[str]:
             now = new["types"].get(name, {})
             if field not in now or _text(now[field]) == _text(value):
                 continue  # a field that is gone, or has no default any more, is written from now on
-            for stage, told in new["stages"].items():
+            for stage, reached in new["stages"].items():
                 before = old["stages"].get(stage)
-                if before is not None and name in before["types"] and before["version"] == told["version"]:
+                if before is not None and name in before["types"] and before["version"] == reached["version"]:
                     found.append(
                         f"the default of {name}.{field} changed from {_text(value)} to {_text(now[field])}: bump the "
-                        f"VERSION of {stage}, which reaches it and is still {told['version']}"
+                        f"VERSION of {stage}, which reaches it and is still {reached['version']}"
                     )
     return found
 

@@ -38,7 +38,7 @@ BEHIND_ADAPTERS = """
 | chardet (through lm-eval) | LGPL-2.1 | by lm-eval's tables, behind `spelangy_model/eval/harness.py` | it is used unchanged, as a library |
 | coqui-tts | MPL-2.0 | `spelangy_model/audio/tts/coqui.py`, imported when a recipe names a coqui voice | name espeak voices in the recipe |
 
-The definitions import none of them, and none of their code is in this repository. Whoever serves a modified whisper-timestamped
+The definitions import none of them, and none of their code is in this repository. Anyone who serves a modified whisper-timestamped
 over a network, or distributes a work together with espeak-ng, must follow their terms.
 """
 

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "spelangy_assets" / "execution" / "projected_rates.json"
 _PART = re.compile(r"^## ([\w ]+): ([\d.]+) million hours", re.MULTILINE)
-# A round trip that hears a sample costs nothing an hour, so the row without it is the one of the recipe's rule.
+# A round trip that recognizes a sample costs nothing an hour, so the row without it is the one of the recipe's rule.
 _RATE = re.compile(r"^\| (all steps|all steps, a sample recognized) \|  \|  \| ([\d.]+) \|", re.MULTILINE)
 _BYTES = re.compile(r"MB an hour, ([\d,]+) TB")
 

@@ -2,7 +2,7 @@
 
     python tools/weigh_extras.py --without triton
 
-A weight is the bytes of the files of every distribution that the extra leads to, compiled ones included, as they lie in
+A weight is the bytes of the files of every distribution that the extra leads to, compiled ones included, as they are in
 this environment; what the core brings is counted once. `--without` leaves out what was uninstalled, or would be.
 """
 

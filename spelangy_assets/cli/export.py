@@ -39,7 +39,7 @@ def export(
     consent: str = "",
     push: Push | None = None,
 ) -> int:
-    """Write a dataset or a run into a target, print what lies there, and upload it when that is asked for."""
+    """Write a dataset or a run into a target, print what is there, and upload it when that is asked for."""
     if form == TIMED_TEXT:
         return _timed_text(store, dataset, target, recipe, push)
     if form not in FORMATS:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spelangy_assets.settings import Settings
     from spelangy_assets.store.artifacts import ArtifactStore
 
-# What a person mends outside of the program: no traceback makes it clearer.
+# What a person fixes outside of the program: no traceback makes it clearer.
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
 _MISTAKES = {  # by name: none of their modules is imported for `--help`
     *("RecipeError", "GraphError", "StoreError", "InputError", "PreflightError", "SettingsError", "LeaseError"),

@@ -66,7 +66,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class RemoteSource(Source, Protocol):
-    """A source that lies elsewhere: it is brought here before its version is asked for."""
+    """A source that is elsewhere: it is fetched before its version is asked for."""
 
     def fetch(
         self, log: Callable[[str], None], on_units: Callable[[int, int], None] = ..., again: bool = False

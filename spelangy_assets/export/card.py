@@ -1,6 +1,6 @@
 """The cards of an export: README.md with the metadata block that the Hub reads, written from manifests and rows.
 
-Put here: what a card says, and its metadata. Do not put here: gathering it (facts.py, models.py). What stands in data
+Put here: what a card says, and its metadata. Do not put here: gathering it (facts.py, models.py). What is in data
 (titles, speakers, licences) is text on a card and never acts (report/markdown.py). Source of the fields: the Hub's
 specifications of dataset and model cards.
 """

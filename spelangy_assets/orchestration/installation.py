@@ -28,7 +28,7 @@ from spelangy_model.progress import Standing
 
 
 class LaunchError(RuntimeError):
-    """A subprocess of a stage ended with an error; its own words stand in the log above."""
+    """A subprocess of a stage ended with an error; its own message is in the log above."""
 
 
 def child_command(settings: Settings, module: str, spec_file: Path) -> list[str]:

@@ -139,7 +139,7 @@ class LibriHeavy:
 class Emilia:
     """Emilia: WebDataset shards (KEY.mp3 with KEY.json), or JSON Lines whose `wav` names a file beside them.
 
-    CC BY-NC 4.0; what lies below a folder Emilia-YODAS is CC BY 4.0.
+    CC BY-NC 4.0; what is below a folder Emilia-YODAS is CC BY 4.0.
     """
 
     VERSION = "1"

@@ -66,7 +66,7 @@ def walk(folder: Path) -> tuple[list[str], list[Odd]]:
     entered: dict[tuple[int, int], str] = {}
     linked: list[str] = []
     waiting = [""]
-    # Folders of the snapshot itself come before linked ones, so that a link never changes the name of what lies there.
+    # Folders of the snapshot itself come before linked ones, so that a link never changes the name of what is there.
     while waiting or linked:
         if not waiting:
             linked.sort(key=_sort_key, reverse=True)
@@ -148,7 +148,7 @@ class SnapshotFiles:
         return [name for name, _ in self._objects()], []
 
     def path(self, name: str) -> Path | None:
-        """Return where a file lies on this machine's disk; None when it lies elsewhere."""
+        """Return the path of a file on this machine's disk; None when it is elsewhere."""
         return None if self._bucket else self._folder / name
 
     def open(self, name: str) -> IO[bytes]:

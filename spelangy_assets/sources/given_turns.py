@@ -97,7 +97,7 @@ def _parsed(data: bytes, name: str, bad: dict[str, BadLine]) -> dict[str, list[T
         return {}
     for error in errors:
         place = f"{name}, {str(error).partition(':')[0]}"
-        bad[place] = BadLine(place, "bad_line", f"{name}, {error}; mend the line or take it out")
+        bad[place] = BadLine(place, "bad_line", f"{name}, {error}; correct the line or take it out")
     return turns
 
 

@@ -72,9 +72,7 @@ class ManifestNames:
             return found
         if path.is_absolute() or ".." in path.parts or "://" in name:
             shown = without_credentials(name)  # some give an address, which the reject repeats
-            raise UnknownName(
-                shown, "outside", f"{shown} lies outside of the snapshot; only files inside of it are read"
-            )
+            raise UnknownName(shown, "outside", f"{shown} is outside of the snapshot; only files inside of it are read")
         try:
             os.fsencode(plain)
         except UnicodeEncodeError as error:

@@ -4,7 +4,7 @@ Put here: adding up the records of all steps of web speech. Do not put here: any
 
 Inputs: `raw_audio`, `speech_segments`, `clean_transcripts`, `chunks`. The input of a step is counted on the records of
 the step before, its kept and dropped parts on its own records, so that the contract's sums can fail. Times are whole
-milliseconds. Of segments, the time with at least one speaker is kept and counted once; the rest is `nobody_speaks`.
+milliseconds. Of segments, the time with at least one speaker is kept and counted once; the rest is `not_speech`.
 Chunks keep all: in and kept count words, and `made` counts chunks, which extend a little into the pauses beside their
 words.
 
@@ -46,7 +46,7 @@ from spelangy_model.records import (
     Transcript,
 )
 
-VERSION = "2"
+VERSION = "3"
 READS_MANIFESTS = True
 TABLES: dict[str, type] = {"ledger": LedgerRow, "metrics": Metric}
 
@@ -211,7 +211,7 @@ def ledger_of_speech(
         name = source[recording.recording_id]
         sums.add("speech_segments", name, "in", 1, length_ms)
         sums.add("speech_segments", name, "kept", len(own), spoken_ms)
-        sums.add("speech_segments", name, "dropped", 0, quiet_ms, "nobody_speaks")
+        sums.add("speech_segments", name, "dropped", 0, quiet_ms, "not_speech")
     for item in transcripts:
         sums.add("clean_transcripts", source[item.recording_id], "kept", 1, _ms(item.start_s, item.end_s))
     for item in dropped:

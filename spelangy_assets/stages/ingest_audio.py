@@ -195,7 +195,7 @@ def _read(
         span = f"#t={misfit.utterance.start_s:.3f},{misfit.utterance.end_s:.3f}"
         out.write("rejects", [Reject(item.source_uri + span, item.digest, misfit.reason, misfit.detail)])
 
-    # Its copy and its parts lie in the scratch folder: of a full disk the error says what was read then.
+    # Its copy and its parts are in the scratch folder: the error of a full disk names what was read then.
     with named(item.source_uri), on_disk(files, item, scratch) as path:
         yield from read_recordings(path, facts, config.rule, scratch, out.add, leave_out)
 

@@ -97,7 +97,7 @@ class ConversationFile:
 
     def _path(self, environment: Mapping[str, str]) -> Path:
         if not environment.get(FOLDER_VARIABLE):
-            raise SourceUnavailable(f"the conversations {self.name!r} lie in a folder: set {FOLDER_VARIABLE} to it")
+            raise SourceUnavailable(f"the conversations {self.name!r} are in a folder: set {FOLDER_VARIABLE} to it")
         return Path(environment[FOLDER_VARIABLE]) / self.path
 
 

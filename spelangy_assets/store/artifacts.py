@@ -216,7 +216,7 @@ class Artifact:
         return self.files.read(f"{self.path}/{path}")
 
     def local_folder(self, cache_dir: Path) -> Path:
-        """Return a folder on disk with the artifact's files: the artifact itself, or a copy when it lies on S3.
+        """Return a folder on disk with the artifact's files: the artifact itself, or a copy when it is on S3.
 
         What is no shard (a model's weights and its settings) has the bytes that the manifest says, or Damaged is
         raised: such a file is used whole, and nothing else would notice a changed bit in it.
@@ -277,7 +277,7 @@ class ArtifactStore:
 
     @property
     def files(self) -> Files:
-        """The files below the root. StoreError when a store of another layout lies there."""
+        """The files below the root. StoreError when a store of another layout is there."""
         files = self._files
         if self.root not in _known_layouts:
             found = files.read_if_there(LAYOUT_FILE)
@@ -581,7 +581,7 @@ class ArtifactStore:
         StoreError when no version of the dataset failed, ValueError without a name or a reason.
         """
         if not by.strip() or not reason.strip():
-            raise ValueError("a verdict is overruled by somebody, for a reason: name both")
+            raise ValueError("a verdict is overruled by a person, for a reason: name both")
         while True:
             text = self.files.read_if_there(name.path)
             failed = _publication(text).failed

@@ -139,10 +139,10 @@ def forget(store: ArtifactStore, url: str, by: str, reason: str) -> Takedown:
     """Take a source down, in the name of a person: from now on the crawl datasets of all recipes leave it out, and what
     held it or was made from it is published nowhere.
 
-    What has equal bytes at another address goes too. ValueError without a name or a reason.
+    What has equal bytes at another address is taken down, too. ValueError without a name or a reason.
     """
     if not by.strip() or not reason.strip():
-        raise ValueError("a source is taken down by somebody, for a reason: name both")
+        raise ValueError("a source is taken down by a person, for a reason: name both")
     url = url.partition("#t=")[0]
     with connect(store) as connection:
         rows = query(connection, "SELECT url, content_hash, artifact FROM crawl")

@@ -21,7 +21,7 @@ _OF_A_MODEL = frozenset({"config.json", "tokenizer.json", "vocabulary_layout.jso
 
 @dataclass(frozen=True)
 class ModelFolders:
-    """Where a language model lies on this machine; `speech_tokenizer` is None where none belongs to it.
+    """Where a language model is on this machine; `speech_tokenizer` is None where none belongs to it.
 
     `answer_prefix` is the text with which it was trained, or is judged, to begin an answer; empty where nothing says.
     """

@@ -332,7 +332,7 @@ def _spaced(text: str) -> str:
 
 
 def _local(task: Task) -> dict[str, Any]:
-    """Return the harness's configuration of a task that lies here, with its documents where they are given."""
+    """Return the harness's configuration of a task that is defined here, with its documents where they are given."""
     import yaml
     from datasets import Dataset
 

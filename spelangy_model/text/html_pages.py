@@ -96,7 +96,7 @@ def page_or_reject(capture: Capture, source_uri: str, limits: PageLimits) -> Pag
 
     media_type = capture.media_type.partition(";")[0].strip().lower()
     if capture.kind == "revisit":
-        return reject("revisit", "the payload lies at an earlier capture")
+        return reject("revisit", "the payload is that of an earlier capture")
     if capture.error:
         return reject("unreadable_payload", capture.error)
     if capture.kind != "file" and not re.match(r"https?://[^\s/]+", capture.url, re.IGNORECASE):

@@ -22,17 +22,17 @@ def test_all_that_is_missing_is_named_at_once_with_size_licence_gate_and_command
     whisper = "the model 'Systran/faster-whisper-large-v3' is not here; get it once"
     llama = "the model 'meta-llama/Llama-3.2-3B' is not here"
     nodes = [
-        node(toys, "hear", ((1.0,),), whisper, "SPELANGY_LLM_BASE_URL is not set", asked=asked),
+        node(toys, "words", ((1.0,),), whisper, "SPELANGY_LLM_BASE_URL is not set", asked=asked),
         node(toys, "trip", ((2.0,),), whisper, asked=asked),
         node(toys, "skill1", ((3.0,),), llama, asked=asked),
         node(toys, "skill2", ((3.0,),), llama, asked=asked),  # the same stage and config: asked once
         node(toys, "fine", ((4.0,),), asked=asked),
     ]
     needs = needs_of(nodes, execution)
-    assert asked == ["hear", "trip", "skill1", "fine"]
+    assert asked == ["words", "trip", "skill1", "fine"]
     assert [(need.what, need.datasets) for need in needs] == [
-        (whisper, ("hear", "trip")),
-        ("SPELANGY_LLM_BASE_URL is not set", ("hear",)),
+        (whisper, ("words", "trip")),
+        ("SPELANGY_LLM_BASE_URL is not set", ("words",)),
         (llama, ("skill1", "skill2")),
     ]
     text = "\n".join(needs_lines(needs))

@@ -1,4 +1,4 @@
-"""The miniature: its arms differ by what the paper changes and by nothing else, and what they hear can teach."""
+"""The miniature: its arms differ by what the paper changes and by nothing else, and their speech can teach."""
 
 import json
 from collections.abc import Iterator

@@ -68,7 +68,7 @@ LEDGER = [
     LedgerRow("raw_audio", "(top folder)", "dropped", "undecodable", 1, 0),
     LedgerRow("speech_segments", "example.org", "in", "", 2, 90_000),
     LedgerRow("speech_segments", "example.org", "kept", "", 4, 23_000),
-    LedgerRow("speech_segments", "example.org", "dropped", "nobody_speaks", 0, 67_000),
+    LedgerRow("speech_segments", "example.org", "dropped", "not_speech", 0, 67_000),
     LedgerRow("clean_transcripts", "example.org", "in", "", 4, 24_000),
     LedgerRow("clean_transcripts", "example.org", "kept", "", 3, 19_000),
     LedgerRow("clean_transcripts", "example.org", "dropped", "low_agreement", 1, 5_000),
@@ -128,7 +128,7 @@ def test_the_ledger_says_what_each_step_was_given_kept_and_dropped():
         "somebody speaks": [
             ["in", "2", "90.0 s", "100.0%"],
             ["kept", "4", "23.0 s", "25.6%"],
-            ["dropped: nobody_speaks", "-", "67.0 s", "74.4%"],
+            ["dropped: not_speech", "-", "67.0 s", "74.4%"],
         ],
         "transcripts": [
             ["in", "4", "24.0 s", "100.0%"],

@@ -30,7 +30,7 @@ def test_it_has_the_entities_that_are_asked_for_and_the_sample_worlds_wordings()
 
 
 def test_no_name_holds_a_word_of_another_name_or_of_any_sentence() -> None:
-    """To hear a part of one name then teaches nothing of another."""
+    """A part of one name then teaches nothing of another."""
     names = [words_of(entity.name.removeprefix("the ")) for entity in larger_world(400, SEED).entities]
     assert all(len(words) == 1 for words in names)
     counts = Counter(words[0] for words in names)

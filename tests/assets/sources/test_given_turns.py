@@ -69,7 +69,7 @@ def test_a_bad_line_costs_itself():
     assert {place: line.reason for place, line in given.bad.items()} == {
         "turns.rttm, line 3": "bad_line", "turns.rttm, line 4": "bad_line",
     }  # fmt: skip
-    assert "mend the line" in given.bad["turns.rttm, line 3"].error
+    assert "correct the line" in given.bad["turns.rttm, line 3"].error
 
 
 def test_files_that_are_not_there_or_hold_no_turns_are_bad():

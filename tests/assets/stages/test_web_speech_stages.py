@@ -526,7 +526,7 @@ def test_every_second_is_accounted_for(store: ArtifactStore, execution: Executio
         ("raw_audio", "kept", ""): (2, 60_000),
         ("speech_segments", "in", ""): (2, 60_000),
         ("speech_segments", "kept", ""): (6, 22_000),
-        ("speech_segments", "dropped", "nobody_speaks"): (0, 38_000),
+        ("speech_segments", "dropped", "not_speech"): (0, 38_000),
         ("clean_transcripts", "in", ""): (6, 22_000),
         ("clean_transcripts", "dropped", "hallucinated_phrase"): (6, 22_000),
     }
