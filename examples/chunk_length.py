@@ -14,6 +14,6 @@ def run(tokens: lab.Dataset, seed: int) -> lab.Dataset:
 sets = {"coarse": S["web_coarse_tokens"], "fine": S["web_fine_tokens"]}
 arms = {name: [run(tokens, seed) for seed in (SEED, SEED + 1)] for name, tokens in sets.items()}
 row = lab.Ablation("Chunk length", "coarse", "fine", metric="talk.hearing_gain", effect=0.03)
-judged = judging(held_out_talks=200)  # ten times the sample's: 80 passages cannot tell 0.03 nats from nothing
+judged = judging(held_out_talks=200)  # ten times the sample's, which are too few to find 0.03 nats
 board = lab.leaderboard(arms, S["sqa_benchmarks"], ablations=(row,), judging=judged, seed=SEED)
 RECIPE = lab.Recipe("chunk_length", board)
