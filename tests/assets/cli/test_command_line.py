@@ -229,6 +229,21 @@ def test_the_example_trains_the_second_seeds_and_takes_the_first_from_the_sample
     }
 
 
+def test_the_script_for_several_seeds_has_three_runs_an_arm_and_the_seeds_differ(
+    project_dir: Path, tmp_path: Path
+) -> None:
+    page = (project_dir / "docs" / "first_recipe.md").read_text()
+    first, seeds = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "first.py").write_text(first)
+    (tmp_path / "seeds.py").write_text(seeds)
+    assert recipe_named(str(tmp_path / "first.py")).name == "first"
+    recipe = recipe_named(str(tmp_path / "seeds.py"))
+    runs = [row.run for row in recipe["leaderboard"].config.runs]
+    assert runs == [f"run_{arm}_s{number}" for arm in ("long", "short") for number in range(3)]
+    assert len({recipe[run].unnamed for run in runs}) == 6
+    assert recipe["mimi"].config.source == "mimi"
+
+
 def test_a_recipes_file_that_changed_is_refused_and_one_that_is_sent_is_read(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(FILES["two.py"])
