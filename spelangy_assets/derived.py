@@ -384,7 +384,7 @@ def leaderboard(
     text skill and the contamination of its mix, from each token set of the mix its topics; with `judging.generation`
     from each run, and each system that can, its answers in words. `ablations` are the planned comparisons, each of two
     arms by one metric; other pairs are exploratory. `systems` are the alternatives that a user has. `larger` is a board
-    of the same arms on a larger dial: metrics are judged by how often they order arms as accuracy does there. `options`
+    of the same arms at a larger size: metrics are judged by how often they order arms as accuracy does there. `options`
     are fields of stages/leaderboard.py's Config (title, chance, seed).
     """
     judging = judging or Judging()

@@ -197,7 +197,7 @@ def page() -> str:
         "## The datasets of the sample",
         "",
         f"`SAMPLE[NAME]` gives an experiment one of the {len(graph)} datasets of the recipe `sample`; `TINY[NAME]` one of `tiny`, which has",
-        "the same names but for `word_times`. *Made for*: a dataset that is made from a crawl has a version for each snapshot of it.",
+        "the same names but for `word_times` and its roll-up. *Made for*: a dataset that is made from a crawl has a version for each snapshot of it.",
         "",
         *datasets(),
     ]

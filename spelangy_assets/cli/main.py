@@ -313,7 +313,7 @@ def calibrate(
     snapshot: Annotated[str, typer.Argument(help="the snapshot that holds those recordings")],
     recipe: RecipeOption = "sample",
 ) -> int:
-    """Fit the literals of the vote over recognizers on recordings whose text is known, and print them.
+    """Fit the weights of the vote over recognizers on recordings whose text is known, and print them.
 
     Example: spelangy calibrate ~/podcasts/truth.jsonl podcasts
     """

@@ -3,9 +3,10 @@
 Put here: handles, how a stage makes one, and the errors of a recipe as it is read. Do not put here: a stage,
 a rule by which one dataset follows from another (derived.py), or the graph that Dagster and the store see (graph.py).
 
-A handle names a stage, its config and its inputs, which are handles. Equal calls give equal handles. A crawl handle
-(`recordings`, `pages`) names its snapshots; every handle made from it is partitioned by them, and `.on(...)` narrows
-the snapshots that a roll-up of it covers.
+A handle names a stage, its config and its inputs, which are handles. Equal calls give equal handles; the same config
+and inputs under another name are another handle, whose artifact is the same. A crawl handle (`recordings`, `pages`)
+names its snapshots; every handle made from it is partitioned by them, and `.on(...)` narrows the snapshots that a
+roll-up of it covers.
 """
 
 from __future__ import annotations

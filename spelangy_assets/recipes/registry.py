@@ -99,10 +99,7 @@ def text_of(reference: str) -> bytes | None:
 
 
 def recipe_sent(reference: str, text: bytes | None) -> Recipe:
-    """Return the recipe of another machine's reference; the `text` of its file came with it.
-
-    Files beside it did not: what it imports has to be installed there, or in a folder of PYTHONPATH.
-    """
+    """Return the recipe of another machine's reference; the `text` of its file came with it, and no file beside it."""
     if text is None:
         return recipe_named(reference)
     place, _, digest = reference.partition(_DIGEST)
@@ -125,8 +122,6 @@ def _from_file(reference: str) -> Recipe:
     found = hashlib.sha256(text).hexdigest()
     if digest and digest != found:
         raise RecipeError(f"{path} changed since this run began; start it again")
-    if str(path.parent) not in sys.path:  # at the end: a file beside it hides no package
-        sys.path.append(str(path.parent))
     module = _executed(path, text, found)
     own = {one: value for one, value in vars(module).items() if _is_of(value, path)}
     if name and name not in own:
@@ -156,6 +151,8 @@ def _executed(path: Path, text: bytes, digest: str) -> ModuleType:
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
+    if path.parent.is_dir() and str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # at the end: a file beside it hides no package
     try:
         exec(compile(text, str(path), "exec"), module.__dict__)  # a file that a person named
     except RecipeError:
