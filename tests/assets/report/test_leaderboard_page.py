@@ -195,7 +195,7 @@ def test_each_comparison_says_what_its_design_finds_and_what_it_would_take():
     assert would_take(PAIRS[0]) == "This design finds 5.0 points four times in five. That is enough for 7.2 points."
     assert would_take(PAIRS[1]) == (
         "This design finds 5.0 points four times in five. For 3.1 points it would take about 210 clusters of questions "
-        "(there are 80) if seeds made no difference, which one seed cannot tell."
+        "(there are 80) if seeds made no difference, which one seed cannot show."
     )
     several = pair("a", "b", 0.02, -0.03, 0.07, 0.3, NOT_RESOLVED, first_seeds=3, second_seeds=3, needed_seeds=14)
     assert "about 210 clusters of questions (there are 80) or 14 seeds an arm (there are 3)." in would_take(several)

@@ -128,7 +128,7 @@ def test_records_that_name_nothing_to_be_read():
     assert sorted(listing.entries) == ["a.wav", "wav/talk-1.wav"]
     assert sorted(_bad(listing)) == [
         ("../up.wav", "outside"), ("/etc/passwd", "outside"), ("a.wav", "duplicate_id"), ("m", "unknown_source"),
-        ("unknown", "missing_file"), ("other.wav", "duplicate_id"), ("talk-1", "duplicate_id"), ("u", "unknown_source"),
+        ("other.wav", "duplicate_id"), ("talk-1", "duplicate_id"), ("u", "unknown_source"), ("unknown", "missing_file"),
     ]  # fmt: skip
     assert all("manifest.jsonl, line" in bad.error for bad in listing.bad)
 
