@@ -118,14 +118,14 @@ def run(
     Examples: spelangy run sample; spelangy run chunk_length.py; spelangy run sample --only web_fine@2026-01
     """
     from spelangy_assets.cli.demo import demo
-    from spelangy_assets.cli.pricing import plan_and_price, show_plan, show_spent
+    from spelangy_assets.cli.pricing import plan_and_price, show_plan, show_spent, unreadable
 
     found, settings = _recipe(recipe), _settings()
     roots = _roots(found, only or [])
     if dry_run:
         return show_plan(found, settings, roots, workers, as_json=False)
     planned, price = plan_and_price(found, settings, roots, workers)
-    if missing := planned.missing_sources(found.graph):
+    if missing := unreadable(planned, found, settings):
         raise ValueError(missing[0])
     status = demo(found, settings, workers, roots=roots)
     show_spent(price, settings)

@@ -44,10 +44,6 @@ class Plan:
     def made(self) -> list[Planned]:
         return [one for one in self.datasets if one.made]
 
-    def missing_sources(self, graph: Graph) -> list[str]:
-        """Return why snapshots cannot be read, where they cannot: a crawl has no parents to wait for."""
-        return [one.why for one in self.datasets if one.state == "waiting" and graph[one.target[0]].has_source]
-
     def lines(self, cpu_s: Mapping[Target, float] | None = None) -> list[str]:
         """Return the plan as text, with what each dataset would take in processor seconds where that is known."""
         known = cpu_s or {}

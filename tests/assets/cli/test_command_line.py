@@ -199,6 +199,21 @@ def test_a_plan_without_the_folder_of_a_snapshot_names_it_and_makes_nothing(
     assert not (home / "home").exists()
 
 
+def test_a_snapshot_that_a_run_would_fetch_is_not_called_missing(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "talks.txt").write_text("https://example.org/talk.mp3\n")
+    (home / "talks.py").write_text(
+        "from spelangy_assets import lab\n"
+        f"TALKS = lab.Downloads(lists=({str(home / 'talks.txt')!r},), licence='CC0-1.0')\n"
+        "RECIPE = lab.Recipe('talks', lab.recordings({'2026-11': TALKS}))\n"
+    )
+    assert main(["plan", f"{home}/talks.py"]) == 0
+    printed = capsys.readouterr()
+    assert "raw_audio[2026-11]" in printed.out
+    assert printed.err == ""
+
+
 def test_a_recipe_reads_modules_of_its_folder_and_other_packages_come_first(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
