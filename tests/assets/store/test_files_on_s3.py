@@ -108,6 +108,28 @@ def test_a_graph_is_built_read_and_resumed_as_on_a_disk(root: str, store: Artifa
     assert {artifact.name.dataset for artifact in remote.published()} == {"source", "reader"}
 
 
+def test_a_store_can_be_copied_to_a_disk_and_back(root: str, tmp_path: Path, toys: Any):
+    def copy(source: Files, destination: Files) -> None:
+        for path in [name for folder in ("recipes", "data", "") for name in names_below(source, folder)]:
+            destination.write(path, source.read(path))
+
+    def names_below(files: Files, folder: str) -> Iterator[str]:
+        for name, is_folder in files.names(folder):
+            path = f"{folder}/{name}".lstrip("/")
+            yield from names_below(files, path) if is_folder else [path]
+
+    remote = ArtifactStore(root, tmp_path / "cache")
+    made = toys.build(remote, toys.node()).artifact
+    disk, back = Files(str(tmp_path / "disk")), Files(root.replace("/store?", "/restored?"))
+    copy(remote.files, disk)
+    copy(disk, back)
+    for uri in (disk.uri, root.replace("/store?", "/restored?")):
+        store = ArtifactStore(uri, tmp_path / "cache")
+        assert store.resolve(toys.address()).data_version == made.data_version
+        assert verify(store, store.versions(), deep=True).damages == ()
+        assert toys.build(store, toys.node()).cached
+
+
 def test_recipes_share_a_damaged_version_is_repaired_and_unused_ones_are_deleted(root: str, tmp_path: Path, toys: Any):
     remote = ArtifactStore(root, tmp_path / "cache")
     made = toys.build(remote, toys.node()).artifact
