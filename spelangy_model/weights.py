@@ -111,7 +111,8 @@ def whisper_package(name: WhisperName) -> Path:
     if name not in _OPENAI_SHA256:
         raise ValueError(f"no package carries Whisper {name!r}; there are: base, tiny.en")
     files = list(_TINY_EN.values()) if name == "tiny.en" else [*_BASE.values(), *_BASE_PARTS]
-    return [_checked(file) for file in files][0].parent
+    paths = [_checked(file) for file in files]
+    return paths[0].parent
 
 
 def whisper_ct2(name: WhisperName, cache_dir: Path) -> Path:
