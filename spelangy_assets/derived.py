@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from spelangy_assets.execution.dataset import Dataset, dataset, with_companions, word
+from spelangy_assets.execution.dataset import Dataset, config_of, dataset, with_companions, word
 from spelangy_assets.report.comparisons import FOLLOWING, TALK
 from spelangy_assets.report.leaderboard_page import Ablation
 from spelangy_assets.stages import (
@@ -241,8 +241,10 @@ def _licences_of(one: Dataset, licences: Mapping[Dataset, Sequence[str]] | Seque
 def _common(role: str, token_sets: Sequence[Dataset]) -> Dataset:
     """Return the one tokenizer that token sets have in that role. ValueError where they have several, or none."""
     for one in token_sets:
+        if "text_tokenizer" not in one.inputs:
+            raise ValueError(f"{one.name} is no token set: pass its tokens, tokens({one.name}) of lab.Tokens")
         if role not in one.inputs:
-            raise ValueError(f"{one.label} has no {role}: pass its tokens, tokens({one.label}) of lab.Tokens")
+            raise ValueError(f"{one.name} has no {role}: it is a token set of text, which belongs to text={{...}}")
     found = {one.inputs[role].identity: one.inputs[role] for one in token_sets}
     if len(found) > 1:
         names = ", ".join(one.name for one in found.values())
@@ -266,7 +268,7 @@ def train(
     stages/train_lm.py. With `match_loss_tokens_of`, another run, it sees as many loss tokens as that one: the steps and
     their schedule are scaled, so that arms whose rows hold different numbers of loss tokens can be compared.
     """
-    config = train_lm.Config(**options)
+    config = config_of(train_lm.Config, options)
     if (base is None) == (not config.preset):
         raise TypeError("a run starts from base= or from preset=: give exactly one of them")
     name = name or ("base_lm" if base is None else "")
@@ -391,7 +393,7 @@ def leaderboard(
     text skill and the contamination of its mix, from each token set of the mix its topics; with `judging.generation`
     from each run, and each system that can, its answers in words. `ablations` are the planned comparisons, each of two
     arms by one metric; other pairs are exploratory. `systems` are the alternatives that a user has. `larger` is a board
-    of the same arms on a larger dial: metrics are judged by how often they order arms as accuracy does there. `options`
+    of the same arms at a larger size: metrics are judged by how often they order arms as accuracy does there. `options`
     are fields of stages/leaderboard.py's Config (title, plan, effects, chance, seed).
     """
     judging = judging or Judging()
@@ -433,10 +435,10 @@ def leaderboard(
 
     named: dict[str, Dataset] = {}  # the runs of all arms, by their identity before they had a name
     for arm, given in arms.items():
-        for number, one in enumerate(_several(given)):
+        for number, one in enumerate(_runs_of(arm, given)):
             named[one.identity] = named_run(one, _label(arm, given, number), number)
     for arm, given in arms.items():
-        for number, one in enumerate(_several(given)):
+        for number, one in enumerate(_runs_of(arm, given)):
             label, run, index = _label(arm, given, number), named[one.identity], len(rows)
             matched = run.inputs.get("matched")
             if matched is not None and matched.identity in named:
@@ -574,7 +576,7 @@ def post_training(
     runs: list[TunedRun] = []
     firsts: dict[str, Dataset] = {}  # the answers of each arm's first run
     for arm, given in tuned.items():
-        several = _several(given)
+        several = _runs_of(arm, given)
         places = [place for place, row in enumerate(rows) if row.arm == arm]
         if len(places) != len(several):
             raise ValueError(f"the arm {arm!r} has {len(several)} fine-tuned runs, and {len(places)} on {board.name}")
@@ -609,9 +611,22 @@ def post_training(
     return dataset(post_training_stage.__name__, config, name=name, inputs=inputs)
 
 
+def _runs_of(arm: str, given: Dataset | Sequence[Dataset]) -> list[Dataset]:
+    """Return the runs of an arm. ValueError where two of them are one run under two names: that is no second seed."""
+    runs = _several(given)
+    seen: set[str] = set()
+    for one in runs:
+        if one.unnamed in seen:
+            seed = getattr(one.config, "seed", None)
+            stated = "" if seed is None else f" with the seed {seed}"
+            raise ValueError(f"the arm {arm!r} lists one run twice{stated}: give each another seed")
+        seen.add(one.unnamed)
+    return runs
+
+
 def _label(arm: str, given: Dataset | Sequence[Dataset], number: int) -> str:
     """Return the label of an arm's run: the arm's name, with several runs that and the number."""
-    return arm if len(_several(given)) == 1 else f"{arm}_s{number}"
+    return arm if len(_runs_of(arm, given)) == 1 else f"{arm}_s{number}"
 
 
 def _speech_tokenizer(runs: Sequence[Dataset]) -> Dataset:

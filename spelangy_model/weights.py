@@ -103,18 +103,27 @@ _OPENAI_SHA256: Mapping[str, str] = {
 }
 
 
+def whisper_package(name: WhisperName) -> Path:
+    """Return the folder of the package that carries Whisper `name`, its files checked; nothing is written.
+
+    Raises WeightsError when a package is missing or a file is altered, ValueError for another name.
+    """
+    if name not in _OPENAI_SHA256:
+        raise ValueError(f"no package carries Whisper {name!r}; there are: base, tiny.en")
+    files = list(_TINY_EN.values()) if name == "tiny.en" else [*_BASE.values(), *_BASE_PARTS]
+    paths = [_checked(file) for file in files]
+    return paths[0].parent
+
+
 def whisper_ct2(name: WhisperName, cache_dir: Path) -> Path:
     """Return a folder that faster-whisper and CTranslate2 load: Whisper `name`, float16.
 
     tiny.en is used in place, from its package; base comes in two parts, which are joined into
     `cache_dir`/whisper-base-ct2 (145 MB, once; a file there that is not right is written again).
-    Raises WeightsError when a package is missing or a file is altered, ValueError for another name.
+    Raises WeightsError and ValueError as `whisper_package` does.
     """
-    if name == "tiny.en":
-        paths = [_checked(file) for file in _TINY_EN.values()]
-        return paths[0].parent
     if name != "base":
-        raise ValueError(f"no package carries Whisper {name!r}; there are: base, tiny.en")
+        return whisper_package(name)
     folder = cache_dir / "whisper-base-ct2"
     for target, file in _BASE.items():
         if not _is(folder / target, file.sha256):

@@ -196,16 +196,17 @@ def page() -> str:
     lines = [
         "# Options",
         "",
-        "Every option of every stage; written by `tools/list_options.py`. The default `-` means that the option is",
-        "required. A `max_` number of 0 means no limit. *Asked by* names the package's recipes that set it, says that tests vary",
-        "it, or gives the reason why it exists. A value that nothing asks for is a constant of its type; it changes with the stage's VERSION.",
+        "Every field of the stages' configs; written by `tools/list_options.py`. [What a recipe is written with](lab.md) has the functions",
+        "of `lab` that take them: where a function has a default of its own, that one counts (`lab.mix` has `loss_on_speech=False`). The",
+        "default `-` means that the field is required. A `max_` number of 0 means no limit. *Used by* names the package's recipes that set",
+        "it, says that tests vary it, or gives the reason why it exists.",
     ]
     for kind, reached_by in found.items():
         own = [row for row in rows if row.kind == type_name(kind)]
         if not own:
             continue
         lines += ["", f"## {type_name(kind)}", "", f"Stages: {', '.join(sorted(reached_by))}.", ""]
-        lines += ["| option | default | unit | asked by |", "|---|---|---|---|"]
+        lines += ["| option | default | unit | used by |", "|---|---|---|---|"]
         lines += [f"| `{row.name}` | {row.default} | {row.unit} | {row.asked_by} |" for row in own]
     return "\n".join(lines) + "\n"
 

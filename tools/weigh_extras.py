@@ -82,7 +82,7 @@ def main() -> None:
         found = closure([f"spelangy[{extra}]"], project, without)
         more = {name: size for name, size in found.items() if name not in core}
         if lacking := sorted(name for name, size in more.items() if size < 0):
-            print(f"| `{extra}` | not installed here: {', '.join(lacking)} | |")
+            print(f"| `{extra}` | not weighed, for lack of {', '.join(lacking)} | |")
             continue
         print(f"| `{extra}` | {sum(more.values()) / 1e6:,.0f} | {heaviest(more)} |")
     models = sum(weight(importlib.metadata.distribution(name)) for name in CARRIED)

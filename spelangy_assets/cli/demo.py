@@ -146,7 +146,7 @@ def materialize(
         runs = runs_of(graph, to_make)
         print(
             f"recipe {recipe.name}: {len(there)} of {len(targets)} datasets are there; "
-            f"{len(to_make)} to make in {len(runs)} runs over {workers} workers",
+            f"{len(to_make)} to make in {len(runs)} Dagster runs over {workers} workers",
             file=stream,
             flush=True,
         )

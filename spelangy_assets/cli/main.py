@@ -120,13 +120,15 @@ def run(
     Examples: spelangy run sample; spelangy run chunk_length.py; spelangy run sample --only web_fine@2026-01
     """
     from spelangy_assets.cli.demo import demo
-    from spelangy_assets.cli.pricing import plan_and_price, show_plan, show_spent
+    from spelangy_assets.cli.pricing import plan_and_price, show_plan, show_spent, unreadable
 
     found, settings = _recipe(recipe), _settings()
     roots = _roots(found, only or [])
     if dry_run:
         return show_plan(found, settings, roots, workers, as_json=False)
-    _, price = plan_and_price(found, settings, roots, workers)
+    planned, price = plan_and_price(found, settings, roots, workers)
+    if missing := unreadable(planned, found, settings):
+        raise ValueError(missing[0])
     status = demo(found, settings, workers, roots=roots)
     show_spent(price, settings)
     return status
@@ -148,7 +150,7 @@ def plan(
     found, settings = _recipe(recipe), _settings()
     roots = _roots(found, only or [])
     status = show_plan(found, settings, roots, workers, as_json)
-    return status if as_json else _show_needs(found, settings, roots)
+    return status if as_json else _show_needs(found, settings, roots) or status
 
 
 @app.command()
@@ -160,8 +162,9 @@ def recipes(as_json: JsonOption = False) -> int:
     if as_json:
         print(json.dumps({name: one.description for name, one in found.items()}, indent=1))
     else:
+        width = max(len(name) for name in found) + 2
         for name, one in found.items():
-            print(f"{name:<16}{one.description}")
+            print(f"{name:<{width}}{one.description}")
     return 0
 
 
@@ -312,7 +315,7 @@ def calibrate(
     snapshot: Annotated[str, typer.Argument(help="the snapshot that holds those recordings")],
     recipe: RecipeOption = "sample",
 ) -> int:
-    """Fit the literals of the vote over recognizers on recordings whose text is known, and print them.
+    """Fit the weights of the vote over recognizers on recordings whose text is known, and print them.
 
     Example: spelangy calibrate ~/podcasts/truth.jsonl podcasts
     """

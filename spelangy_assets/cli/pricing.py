@@ -7,6 +7,7 @@ Put here: reading store and reports for a price, and printing it. Do not put her
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +34,21 @@ def plan_and_price(
     return plan, price_of(plan, graph, statuses, store.versions(), run_reports(settings.home), workers)
 
 
+def unreadable(plan: Plan, recipe: Recipe, settings: Settings) -> list[str]:
+    """Return why snapshots cannot be read, where they cannot. Those that a run fetches first are left out."""
+    from spelangy_assets.execution.stage import RemoteSource
+    from spelangy_assets.orchestration.installation import Installation
+
+    source, graph = Installation(settings).source, recipe.graph
+    waiting = [one for one in plan.datasets if one.state == "waiting" and graph[one.target[0]].has_source]
+    return [one.why for one in waiting if not isinstance(source(graph[one.target[0]], one.target[1]), RemoteSource)]
+
+
 def show_plan(recipe: Recipe, settings: Settings, roots: list[Target] | None, workers: int, as_json: bool) -> int:
-    """Print what a run would make, and its price; return the exit status."""
+    """Print what a run would make, and its price; return the exit status: 2 where a snapshot cannot be read.
+
+    A recipe of full size is planned before its data are there.
+    """
     from spelangy_assets.execution.price import projected
 
     plan, price = plan_and_price(recipe, settings, roots, workers)
@@ -45,7 +59,10 @@ def show_plan(recipe: Recipe, settings: Settings, roots: list[Target] | None, wo
         projection = projected(recipe.name)
         costs = {} if projection else {target: cost.cpu_s for target, cost in price.costs.items()}
         print("\n".join([*plan.lines(costs), "", *(projection or price.lines())]))
-    return 0
+    missing = [] if projected(recipe.name) else unreadable(plan, recipe, settings)
+    for why in missing:
+        print(f"spelangy: {why}", file=sys.stderr)
+    return 2 if missing else 0
 
 
 def show_spent(price: Price, settings: Settings) -> None:

@@ -3,9 +3,10 @@
 Put here: handles, how a stage makes one, and the errors of a recipe as it is read. Do not put here: a stage,
 a rule by which one dataset follows from another (derived.py), or the graph that Dagster and the store see (graph.py).
 
-A handle names a stage, its config and its inputs, which are handles. Equal calls give equal handles. A crawl handle
-(`recordings`, `pages`) names its snapshots; every handle made from it is partitioned by them, and `.on(...)` narrows
-the snapshots that a roll-up of it covers.
+A handle names a stage, its config and its inputs, which are handles. Equal calls give equal handles; the same config
+and inputs under another name are another handle, whose artifact is the same. A crawl handle (`recordings`, `pages`)
+names its snapshots; every handle made from it is partitioned by them, and `.on(...)` narrows the snapshots that a
+roll-up of it covers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
@@ -33,6 +34,14 @@ _OWN = tuple(str(_PACKAGE / name) for name in ("execution", "stages", "derived.p
 
 class RecipeError(ValueError):
     """A recipe that does not fit together. The text is one line that names the file and the line."""
+
+
+class UnknownOption(TypeError):
+    """An option that a config does not have; `known` are those that it has."""
+
+    def __init__(self, name: str, known: list[str]):
+        super().__init__(f"got an unexpected keyword argument {name!r}")
+        self.known = known
 
 
 def caller() -> str:
@@ -57,11 +66,23 @@ def word(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except RecipeError:
             raise
+        except UnknownOption as error:
+            own = [name for name in inspect.signature(function).parameters if name != "options"]
+            known = ", ".join(dict.fromkeys([*own, *error.known]))
+            raise RecipeError(f"{caller()}: {function.__name__}: {error}; its arguments are {known}") from error
         except (TypeError, ValueError, KeyError) as error:
             text = " ".join(str(error).split())
             raise RecipeError(f"{caller()}: {function.__name__}: {text}") from error
 
     return checked
+
+
+def config_of(kind: type[R], options: Mapping[str, Any]) -> R:
+    """Return a stage's config of the options of a call. UnknownOption for one that it does not have."""
+    known = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    if unknown := [name for name in options if name not in known]:
+        raise UnknownOption(unknown[0], known)
+    return kind(**options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +166,19 @@ class Dataset:
                 payload_of(self.config, self.name),
                 {role: one.identity for role, one in self.inputs.items()},
                 [[one.identity, partition] for one, partition in self.members],
+                None if self.sources is None else {n: payload_of(s, self.name) for n, s in self.sources.items()},
+            ]
+        )
+
+    @functools.cached_property
+    def unnamed(self) -> str:
+        """Return the digest of what the dataset is made of, without any name: equal for two names of one dataset."""
+        return digest_of(
+            [
+                self.stage.__name__,
+                payload_of(self.config, self.name),
+                {role: one.unnamed for role, one in self.inputs.items()},
+                [[one.unnamed, partition] for one, partition in self.members],
                 None if self.sources is None else {n: payload_of(s, self.name) for n, s in self.sources.items()},
             ]
         )

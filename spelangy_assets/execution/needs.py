@@ -73,6 +73,7 @@ def needs_lines(needs: list[Need]) -> list[str]:
     if not needs:
         return []
     size_gb = sum(KNOWN[name].size_gb or 0.0 for name in {name for need in needs for name in known_in(need.what)})
-    lines = ["", f"{len(needs)} things are missing, about {size_gb:.1f} GB where a size is known:"]
+    things = "1 thing is" if len(needs) == 1 else f"{len(needs)} things are"
+    lines = ["", f"{things} missing, about {size_gb:.1f} GB where a size is known:"]
     lines.append("Sizes and licences are not checked: the card of the publisher decides.")
     return [*lines, *(line for need in needs for line in need.lines())]

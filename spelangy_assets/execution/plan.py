@@ -55,7 +55,9 @@ class Plan:
         lines += [
             f"{group:<16}{found['made']:>8}{found['shared']:>8}{found['fresh']:>8}" for group, found in groups.items()
         ]
-        lines.append(f"{len(self.made)} of {len(self.datasets)} datasets to make in {len(self.runs)} runs")
+        lines.append(
+            f"{len(self.made)} of {len(self.datasets)} datasets to make in {len(self.runs)} Dagster run{_s(self.runs)}"
+        )
         return lines
 
     def as_json(self) -> dict[str, Any]:
@@ -85,6 +87,10 @@ def make_plan(graph: Graph, statuses: Sequence[Status], roots: list[Target] | No
         if target in states
     )
     return Plan(graph.recipe, planned, tuple(runs_of(graph, [one.target for one in planned if one.made])))
+
+
+def _s(several: Sequence[Any]) -> str:
+    return "" if len(several) == 1 else "s"
 
 
 def _seconds(cpu_s: float | None) -> str:

@@ -29,6 +29,7 @@ from spelangy_assets.store.manifest import Manifest
 
 # What is read whole whatever the data: its bytes are no amount of work.
 _MODELS = {"train_lm", "adopt_checkpoint", "speech_tokenizer", "text_tokenizer", "leaderboard"}
+_NO_DATA = "a roll-up holds no data"
 _PROJECTION = Path(__file__).with_name("projected_rates.json")
 # Sums of manifests that a price adds up, and their names in it.
 _SUMS = {
@@ -103,12 +104,14 @@ class Price:
         lines += [
             f"{'GPU hours':<16}no rate is known: manifests hold processor time alone (benchmarks/gpu.py measures GPUs)",
         ]
-        if made:
-            scales = sorted(cost.scale for cost in self.costs.values())
-            basis = Counter(cost.basis for cost in self.costs.values() if cost.cpu_s)
+        measured = [cost for cost in self.costs.values() if cost.basis != _NO_DATA]
+        if measured:
+            scales = sorted(cost.scale for cost in measured)
+            basis = Counter(cost.basis for cost in measured if cost.cpu_s)
+            priced = made - len(self.costs) + len(measured)  # all but roll-ups
             lines.append(
-                f"{'rests on':<16}{len(self.costs)} of {made} datasets by versions of their stages in this store"
-                + (f", scaled by {scales[0]:.2g} to {scales[-1]:.2g}" if scales else "")
+                f"{'rests on':<16}{len(measured)} of {priced} datasets by versions of their stages in this store, "
+                f"scaled by {scales[0]:.2g} to {scales[-1]:.2g}"
                 + (f"; most by {', '.join(name for name, _ in basis.most_common(3))}" if basis else "")
             )
         if self.reports:
@@ -173,7 +176,7 @@ def price_of(
         own = [parent for parent in parents_of(graph, node, target[1]) if graph[parent[0]].stage_name not in _MODELS]
         read = _sum_of(bytes_of.get(parent) for parent in own)
         if node.members:
-            bytes_of[target], costs[target] = read, Cost(0.0, 0.0, 0.0, basis="a roll-up holds no data")
+            bytes_of[target], costs[target] = read, Cost(0.0, 0.0, 0.0, basis=_NO_DATA)
             continue
         reference = amounts.nearest(by_stage.get(node.stage_name, []), config, _work(node.stage_name, config, read))
         if reference is None:

@@ -45,7 +45,9 @@ class Recipe:
 
     def __getitem__(self, name: str) -> Dataset:
         if name not in self.datasets:
-            near = difflib.get_close_matches(name, self.datasets, 3) or list(self.datasets)[:3]
+            close = difflib.get_close_matches(name, self.datasets, 3)
+            longer = sorted((one for one in self.datasets if name in one), key=lambda one: (one.find(name), len(one)))
+            near = list(dict.fromkeys([*close, *longer]))[:8] or list(self.datasets)[:3]
             raise RecipeError(f"{caller()}: recipe {self.name} has no dataset {name!r}; near are {', '.join(near)}")
         return self.datasets[name]
 

@@ -29,7 +29,8 @@ def required_targets(graph: Graph, roots: list[Target] | None = None) -> list[Ta
     """Return the targets that the roots need, parents first.
 
     By default the roots are all unpartitioned assets, and then what none of them is made from (accounts, pages to look
-    at), at every snapshot at which all that it shows is needed.
+    at), at every snapshot at which all that it shows is needed. Of a crawl that no unpartitioned asset is made from,
+    the roots are what nothing is made from, at every snapshot that the crawl names.
     """
     needed: dict[Target, None] = {}
 
@@ -44,6 +45,11 @@ def required_targets(graph: Graph, roots: list[Target] | None = None) -> list[Ta
     for root in roots if roots is not None else [(node.name, None) for node in graph if node.partition is None]:
         visit(root)
     if roots is None:
+        unused = [crawl for crawl in graph.crawls if crawl.name not in {name for name, _ in needed}]
+        for crawl in unused:
+            ends = [node for node in graph if node.partition == crawl.name and not graph.descendants(node.name)]
+            for target in [(node.name, snapshot) for node in ends for snapshot in crawl.snapshots]:
+                visit(target)
         snapshots = list(dict.fromkeys((graph[name].partition, partition) for name, partition in needed))
         for node in graph:
             if node.partition and all(graph[name].partition for name in graph.descendants(node.name)):

@@ -5,9 +5,12 @@ Put here: looking a recipe up. Do not put here: a recipe. A file is code: it is 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
+import inspect
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -74,7 +77,7 @@ def _own_by_name() -> dict[str, Recipe]:
 
 
 def recipe_named(reference: str) -> Recipe:
-    """Return a recipe: by its name, or as FILE.py or FILE.py:NAME.
+    """Return a recipe: by its name, or as FILE.py or FILE.py:NAME, which may import modules from files beside it.
 
     ValueError lists the recipes that exist; RecipeError states in one line what is wrong with a file.
     """
@@ -97,7 +100,7 @@ def text_of(reference: str) -> bytes | None:
 
 
 def recipe_sent(reference: str, text: bytes | None) -> Recipe:
-    """Return the recipe of another machine's reference; the `text` of its file came with it."""
+    """Return the recipe of another machine's reference; the `text` of its file came with it, and no file beside it."""
     if text is None:
         return recipe_named(reference)
     place, _, digest = reference.partition(_DIGEST)
@@ -149,6 +152,8 @@ def _executed(path: Path, text: bytes, digest: str) -> ModuleType:
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
+    if path.parent.is_dir() and str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # at the end: a file beside it hides no package
     try:
         exec(compile(text, str(path), "exec"), module.__dict__)  # a file that a person named
     except RecipeError:
@@ -161,6 +166,22 @@ def _executed(path: Path, text: bytes, digest: str) -> ModuleType:
         del sys.modules[name]
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = frames[-1].lineno if frames else "?"
-        text_of = " ".join(str(error).split())
-        raise RecipeError(f"{path}:{line}: {type(error).__name__}: {text_of}") from error
+        said = " ".join(str(error).split())
+        if isinstance(error, TypeError) and (known := _arguments(text, said, module)):
+            said += f"; its arguments are {', '.join(known)}"
+        raise RecipeError(f"{path}:{line}: {type(error).__name__}: {said}") from error
     return module
+
+
+def _arguments(text: bytes, said: str, module: ModuleType) -> list[str]:
+    """Return the arguments of the type that a file calls with an unknown one; nothing where it is not found."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", said)
+    for call in ast.walk(ast.parse(text)):
+        if isinstance(call, ast.Call) and unknown and unknown[1] in [one.arg for one in call.keywords]:
+            head, *rest = ast.unparse(call.func).split(".")
+            found = vars(module).get(head)
+            for name in rest:
+                found = getattr(found, name, None)
+            if isinstance(found, type) and unknown[1] not in (known := list(inspect.signature(found).parameters)):
+                return known
+    return []

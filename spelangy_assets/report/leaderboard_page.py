@@ -80,8 +80,9 @@ class Ablation:
 
     `change` describes the difference. `paper`: the paper's mean SQA in percent before and after; None where it has no
     such row. `metric` is the metric of the test, named in advance. `effect` is the difference that the design must
-    detect, in the metric's own unit (accuracies from 0 to 1); None: the paper's, where the metric is accuracy.
-    ValueError for a metric that arms cannot be compared by.
+    detect, in the metric's own unit (accuracies and probabilities from 0 to 1, so that 0.05 is 5 points; losses and
+    hearing gain in nats a token); None: the paper's, where the metric is accuracy. ValueError for a metric that arms
+    cannot be compared by, and for an effect that the metric cannot have.
     """
 
     intervention: str
@@ -96,6 +97,11 @@ class Ablation:
         if self.metric not in INSTRUMENTS:
             raise ValueError(
                 f"the ablation {self.intervention!r} is tested by {self.metric!r}: take one of {', '.join(INSTRUMENTS)}"
+            )
+        if self.effect is not None and INSTRUMENTS[self.metric].scale == 100 and abs(self.effect) > 1:
+            raise ValueError(
+                f"the ablation {self.intervention!r} is to find an effect of {self.effect:g}, but {self.metric} goes "
+                f"from 0 to 1: for {self.effect:g} points write effect={self.effect / 100:g}"
             )
 
     @property

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.report.markdown import markdown_table
@@ -104,7 +104,7 @@ def ledger(
 ) -> Dataset:
     """Return the account of one set of chunks; `options` are fields of Config."""
     inputs = {"raw_audio": audio, "speech_segments": segments, "clean_transcripts": transcripts, "chunks": chunks}
-    return dataset(__name__, Config(**options), name=name, inputs=inputs)
+    return dataset(__name__, config_of(Config, options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
@@ -96,7 +96,7 @@ KIND = DatasetKind(
 @word
 def adopted_chunks(audio: Dataset, *, name: str = "adopted", **options: Any) -> Dataset:
     """Return the chunks that came with recordings; `options` are fields of Config."""
-    return dataset(__name__, Config(**options), name=f"{name}_chunks", label=name, inputs={"raw_audio": audio})
+    return dataset(__name__, config_of(Config, options), name=f"{name}_chunks", label=name, inputs={"raw_audio": audio})
 
 
 def preflight(config: Config, execution: Execution) -> None:

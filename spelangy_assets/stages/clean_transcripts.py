@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_model.audio.filters import FilterLimits, first_drop
@@ -89,7 +89,7 @@ KIND = DatasetKind(
 def transcripts(segments: Dataset, hypotheses: Dataset, *, name: str = "clean_transcripts", **options: Any) -> Dataset:
     """Return the transcripts that the systems' vote and the filters leave; `options` are fields of Config."""
     inputs = {"speech_segments": segments, "transcript_hypotheses": hypotheses}
-    return dataset(__name__, Config(**options), name=name, inputs=inputs)
+    return dataset(__name__, config_of(Config, options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.document_texts import document_texts
@@ -82,7 +82,7 @@ KIND = DatasetKind(
 def topics(texts: Dataset, text_tokenizer: Dataset | None, **options: Any) -> Dataset:
     """Return the topics of a roll-up of token sets, or of questions; `options` are fields of Config."""
     inputs = {"texts": texts, "text_tokenizer": text_tokenizer}
-    return dataset(__name__, Config(**options), name=f"{texts.label}_topics", inputs=inputs)
+    return dataset(__name__, config_of(Config, options), name=f"{texts.label}_topics", inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

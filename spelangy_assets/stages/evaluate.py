@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_model.audio.io import decode_flac
@@ -155,7 +155,7 @@ def evaluation(
         "talk": talk,
         "speech_tokenizer": speech_tokenizer,
     }
-    return dataset(__name__, Config(**options), name=name, inputs=inputs)
+    return dataset(__name__, config_of(Config, options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
@@ -66,7 +66,9 @@ KIND = DatasetKind(
 @word
 def documents(pages: Dataset, *, name: str = "text", **options: Any) -> Dataset:
     """Return the main texts of pages; `options` are fields of Config."""
-    return dataset(__name__, Config(**options), name=f"{name}_documents", label=name, inputs={"raw_pages": pages})
+    return dataset(
+        __name__, config_of(Config, options), name=f"{name}_documents", label=name, inputs={"raw_pages": pages}
+    )
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.stage_parts.document_texts import document_texts
@@ -77,7 +77,7 @@ KIND = DatasetKind(
 def contaminated(tokens: Dataset, questions: Dataset, text_tokenizer: Dataset, **options: Any) -> Dataset:
     """Return the documents of a roll-up of token sets that hold words of questions; `options` are fields of Config."""
     inputs = {"tokens": tokens, "questions": questions, "text_tokenizer": text_tokenizer}
-    return dataset(__name__, Config(**options), name=f"{tokens.label}_contaminated", inputs=inputs)
+    return dataset(__name__, config_of(Config, options), name=f"{tokens.label}_contaminated", inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.document_texts import document_texts
@@ -90,7 +90,7 @@ def contamination(mix: Dataset, questions: Dataset, **options: Any) -> Dataset:
     """Return how much of the questions occurs in the documents of a mix; `options` are fields of Config."""
     sources = {role: one for role, one in mix.inputs.items() if role.startswith(SOURCES)}
     inputs = {"mix": mix, "questions": questions, "text_tokenizer": mix.inputs["text_tokenizer"], **sources}
-    return dataset(__name__, Config(**options), name=f"{mix.label}_contamination", inputs=inputs)
+    return dataset(__name__, config_of(Config, options), name=f"{mix.label}_contamination", inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

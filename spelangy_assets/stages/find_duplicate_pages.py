@@ -15,7 +15,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.stage_parts import contracts, duplicates
 from spelangy_assets.stage_parts.duplicates import Known
@@ -54,7 +54,7 @@ KIND = DatasetKind(
 @word
 def repeated_pages(pages: Dataset, **options: Any) -> Dataset:
     """Return the index of repeated pages of a roll-up; `options` are fields of Config."""
-    return dataset(__name__, Config(**options), name=f"{pages.label}_duplicates", inputs={"pages": pages})
+    return dataset(__name__, config_of(Config, options), name=f"{pages.label}_duplicates", inputs={"pages": pages})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stage_parts import contracts, duplicates
 from spelangy_assets.stage_parts.duplicates import Known
@@ -60,7 +60,7 @@ KIND = DatasetKind(
 def repeated_recordings(audio: Dataset, **options: Any) -> Dataset:
     """Return the index of repeated recordings of a roll-up; `options` are fields of Config."""
     name = f"{audio.label}_duplicates"
-    return dataset(__name__, Config(**options), name=name, inputs={"recordings": audio})
+    return dataset(__name__, config_of(Config, options), name=name, inputs={"recordings": audio})
 
 
 def preflight(config: Config, execution: Execution) -> None:

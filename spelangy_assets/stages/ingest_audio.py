@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_assets.sources.audio_snapshot import Item, items_of, on_disk
@@ -130,7 +130,7 @@ def recordings(snapshots: Mapping[str, Any], *, name: str = "raw_audio", **optio
     AudioSource that renders its recordings. `options` are fields of Config.
     """
     sources = checked_sources(snapshots, Downloads | CORPORA | AudioSource)
-    return dataset(__name__, Config(**options), name=name, sources=sources)
+    return dataset(__name__, config_of(Config, options), name=name, sources=sources)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources, printable
@@ -89,7 +89,7 @@ def pages(snapshots: Mapping[str, Any], *, name: str = "raw_pages", **options: A
     A source is `Packaged`, `Arriving` (a folder of SPELANGY_SNAPSHOTS/pages), or a PageSource that renders its pages.
     `options` are fields of Config.
     """
-    return dataset(__name__, Config(**options), name=name, sources=checked_sources(snapshots, PageSource))
+    return dataset(__name__, config_of(Config, options), name=name, sources=checked_sources(snapshots, PageSource))
 
 
 def preflight(config: Config, execution: Execution) -> None:

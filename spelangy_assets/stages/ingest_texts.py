@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly, stat
 from spelangy_assets.sources.files import FolderSource, SnapshotFiles, checked_sources, printable
@@ -101,7 +101,7 @@ def texts(snapshots: Mapping[str, Any], *, name: str = "supplied_texts", **optio
     A source is `Packaged` or `Arriving` (a folder of SPELANGY_SNAPSHOTS/texts). `options` are fields of Config.
     """
     sources = checked_sources(snapshots, FolderSource)
-    return dataset(__name__, Config(**options), name=name, label=name.removesuffix("_texts"), sources=sources)
+    return dataset(__name__, config_of(Config, options), name=name, label=name.removesuffix("_texts"), sources=sources)
 
 
 def preflight(config: Config, execution: Execution) -> None:

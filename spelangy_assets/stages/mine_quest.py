@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stage_parts import contracts
 from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
@@ -82,7 +82,7 @@ KIND = DatasetKind(
 @word
 def quest(pages: Dataset, *, name: str = "quest", **options: Any) -> Dataset:
     """Return Quest's scripts: questions mined from pages with their answers; `options` are fields of Config."""
-    return dataset(__name__, Config(**options), name=f"{name}_pairs", label=name, inputs={"raw_pages": pages})
+    return dataset(__name__, config_of(Config, options), name=f"{name}_pairs", label=name, inputs={"raw_pages": pages})
 
 
 def preflight(config: Config, execution: Execution) -> None:

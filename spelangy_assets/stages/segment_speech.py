@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, Drift, exactly
 from spelangy_assets.stage_parts.columns import GIVEN_COLUMNS
@@ -96,7 +96,7 @@ KIND = DatasetKind(
 @word
 def segments(audio: Dataset, *, name: str = "speech_segments", **options: Any) -> Dataset:
     """Return the speaker turns of recordings; `options` are fields of Config."""
-    return dataset(__name__, Config(**options), name=name, inputs={"raw_audio": audio})
+    return dataset(__name__, config_of(Config, options), name=name, inputs={"raw_audio": audio})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.stage_parts import contracts
 from spelangy_model.ahead import read_ahead
@@ -89,7 +89,9 @@ KIND = DatasetKind(
 def spoken(scripts: Dataset, *, name: str = "", **options: Any) -> Dataset:
     """Return scripts as synthetic speech; `options` are fields of Config."""
     label = name or scripts.label
-    return dataset(__name__, Config(**options), name=f"{label}_speech", label=label, inputs={"scripts": scripts})
+    return dataset(
+        __name__, config_of(Config, options), name=f"{label}_speech", label=label, inputs={"scripts": scripts}
+    )
 
 
 def preflight(config: Config, execution: Execution) -> None:

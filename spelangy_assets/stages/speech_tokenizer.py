@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, PreflightError, StageContext
 from spelangy_assets.stage_parts import contracts
 from spelangy_model.audio.io import decode_flac
@@ -117,7 +117,7 @@ KIND = DatasetKind(
 @word
 def speech_tokenizer(speech: Dataset, *, name: str = "speech_tokenizer", **options: Any) -> Dataset:
     """Return the speech tokenizer, trained on or measured with `speech`; `options` are fields of Config."""
-    return dataset(__name__, Config(**options), name=name, inputs={"tokenizer_speech": speech})
+    return dataset(__name__, config_of(Config, options), name=name, inputs={"tokenizer_speech": speech})
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.stage_parts.contracts import TOKEN_BOUNDS, TOKEN_COLUMNS
@@ -108,7 +108,9 @@ def speech_tokens(
         "round_trip": round_trip,
         "measures": measures,
     }
-    return dataset(__name__, Config(**options), name=f"{chunks.label}_tokens", label=chunks.label, inputs=inputs)
+    return dataset(
+        __name__, config_of(Config, options), name=f"{chunks.label}_tokens", label=chunks.label, inputs=inputs
+    )
 
 
 def preflight(config: Config, execution: Execution) -> None:

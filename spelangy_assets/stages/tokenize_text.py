@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stage_parts import contracts
 from spelangy_model.records import SuppliedText, TextDocument, TokenChunk, TokenDocument
@@ -48,7 +48,9 @@ KIND = DatasetKind(
 def text_tokens(documents: Dataset, text_tokenizer: Dataset, **options: Any) -> Dataset:
     """Return documents as tokens; `options` are fields of Config."""
     inputs = {"text_documents": documents, "text_tokenizer": text_tokenizer}
-    return dataset(__name__, Config(**options), name=f"{documents.label}_tokens", label=documents.label, inputs=inputs)
+    return dataset(
+        __name__, config_of(Config, options), name=f"{documents.label}_tokens", label=documents.label, inputs=inputs
+    )
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.report.chunk_page import PageLimits, write_chunk_page
@@ -81,7 +81,7 @@ def chunk_page(
         "chunks": chunks,
         "ledger": ledger,
     }
-    return dataset(__name__, Config(**options), name=name, inputs=inputs)
+    return dataset(__name__, config_of(Config, options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

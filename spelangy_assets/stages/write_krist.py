@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, stat
 from spelangy_assets.stage_parts.columns import SCRIPT_COLUMNS
@@ -81,7 +81,9 @@ KIND = DatasetKind(
 @word
 def krist(pages: Dataset, *, name: str = "krist", **options: Any) -> Dataset:
     """Return Krist's scripts: pages rewritten; `options` are fields of Config."""
-    return dataset(__name__, Config(**options), name=f"{name}_documents", label=name, inputs={"raw_pages": pages})
+    return dataset(
+        __name__, config_of(Config, options), name=f"{name}_documents", label=name, inputs={"raw_pages": pages}
+    )
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -15,7 +15,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from spelangy_assets.execution.dataset import Dataset, DatasetKind, dataset, word
+from spelangy_assets.execution.dataset import Dataset, DatasetKind, config_of, dataset, word
 from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly
 from spelangy_assets.report.synthetic_page import SpokenDocument, SpokenSet
@@ -75,7 +75,7 @@ def synthetic_page(
     if isinstance(text := getattr(scripts.config, "text", None), TextConfig):
         options = {"text": text, **options}
     inputs = {"raw_pages": pages, "scripts": scripts, "speech": speech, "round_trip": trip}
-    return dataset(__name__, Config(**options), name=name, inputs=inputs)
+    return dataset(__name__, config_of(Config, options), name=name, inputs=inputs)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -202,5 +202,9 @@ def published_id(store: ArtifactStore, name: DatasetName) -> str:
     """Return the lineage id of the published version; StoreError when there is none."""
     artifact = store.latest(name)
     if artifact is None:
-        raise StoreError(f"{name} has no published version; materialize it first")
+        wanted = f"{name.dataset}@{name.partition}" if name.partition else name.dataset
+        raise StoreError(
+            f"{name} has no published version; make it: spelangy run RECIPE --only {wanted}, with the name or the file "
+            f"of the recipe {name.recipe}"
+        )
     return artifact_id(artifact)

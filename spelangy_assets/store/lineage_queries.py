@@ -45,7 +45,7 @@ ORDER BY ALL
 CELL_SQL = """
 WITH RECURSIVE above(id) AS (
     SELECT edges.parent FROM edges JOIN publications ON publications.artifact = edges.parent
-    WHERE edges.child = $artifact AND publications.asset IN ('eval_' || $run, 'system_' || $run)
+    WHERE edges.child = $artifact AND publications.asset = 'eval_' || $run
     UNION
     SELECT edges.parent FROM edges JOIN above ON edges.child = above.id
 ),

@@ -92,8 +92,10 @@ class Sentences(Edges):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.min_sentence_s <= 0 or (self.max_s is not None and self.max_s <= self.min_sentence_s):
-            raise ValueError("min_sentence_s is above 0, and max_s above min_sentence_s")
+        if self.min_sentence_s <= 0:
+            raise ValueError(f"min_sentence_s is {self.min_sentence_s}: take more than 0")
+        if self.max_s is not None and self.max_s <= self.min_sentence_s:
+            raise ValueError(f"max_s is {self.max_s}: take more than min_sentence_s, which is {self.min_sentence_s}")
 
 
 ChunkRule = Turns | Sentences

@@ -11,7 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 PROJECT = Path(__file__).resolve().parents[2]
-GENERATED = ("licences.md", "options.md", "record_tables.md", "reliability.md")  # by tools and by a benchmark
+GENERATED = ("lab.md", "licences.md", "options.md", "record_tables.md", "reliability.md")  # by tools and by a benchmark
 MEASURED = ("benchmarks.md", "scaling.md", "web_speech.md")  # their tables and subtitles are output of benchmarks
 PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md")), *PROJECT.glob("deploy/**/*.md")]
 WRITTEN = [path for path in PAGES if path.name not in (*GENERATED, "CHANGELOG.md")]

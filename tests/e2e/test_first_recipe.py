@@ -29,7 +29,7 @@ def test_every_command_of_the_first_recipe(tiny_home: Path, tmp_path: Path) -> N
     home = tmp_path / "home"
     shutil.copytree(tiny_home, home)  # the first command then finds everything there
     shutil.copytree(RECORDINGS, home / "recordings")
-    (recipe,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
+    recipe, _ = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
     (home / "first.py").write_text(recipe)
     assert [command.split()[1] for command in COMMANDS][:4] == ["run", "speech", "plan", "run"]
     for command in COMMANDS:

@@ -32,7 +32,7 @@ from spelangy_model.audio.asr.protocol import (
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import Window
 from spelangy_model.records import Word
-from spelangy_model.weights import whisper_ct2
+from spelangy_model.weights import whisper_ct2, whisper_package
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,14 @@ class FasterWhisper:
     def locate(self, cache_dir: Path) -> Path:
         need("faster_whisper", self.name)
         if self.model.startswith(PACKAGED):
-            return packaged(whisper_ct2, self.model, self.name, cache_dir)
+            return packaged(whisper_package, self.model, self.name)
         return local(self.model, self.name)
 
     def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer:
-        return _Recognizer(self, self.locate(cache_dir), device)
+        path = self.locate(cache_dir)
+        if self.model.startswith(PACKAGED):
+            path = packaged(whisper_ct2, self.model, self.name, cache_dir)
+        return _Recognizer(self, path, device)
 
 
 class _Recognizer:

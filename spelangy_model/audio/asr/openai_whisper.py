@@ -24,7 +24,7 @@ from spelangy_model.audio.io import SAMPLE_RATE_HZ
 from spelangy_model.audio.windows import Window
 from spelangy_model.pretrained import pickles_of, tensors_only
 from spelangy_model.records import Word
-from spelangy_model.weights import whisper_openai
+from spelangy_model.weights import whisper_openai, whisper_package
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,17 @@ class WhisperTimestamped:
     def locate(self, cache_dir: Path) -> Path:
         need("whisper_timestamped", self.name)
         if self.model.startswith(PACKAGED):
-            return packaged(whisper_openai, self.model, self.name, cache_dir)
+            return packaged(whisper_package, self.model, self.name)
         folder = local_safetensors(self.model, self.name)
         if pickles := pickles_of(folder):  # whisper-timestamped takes them before safetensors
             raise AsrError(f"{self.name}: no pickle is opened: take {', '.join(pickles)} out of {folder}")
         return folder
 
     def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer:
-        return _Recognizer(self, self.locate(cache_dir), device)
+        path = self.locate(cache_dir)
+        if self.model.startswith(PACKAGED):
+            path = packaged(whisper_openai, self.model, self.name, cache_dir)
+        return _Recognizer(self, path, device)
 
 
 class _Recognizer:

@@ -16,7 +16,7 @@ from spelangy_model.extras import missing
 from spelangy_model.hub import ModelMissing, local_model
 from spelangy_model.pretrained import CheckpointRefused, check_settings, weight_files
 from spelangy_model.records import Word
-from spelangy_model.weights import WeightsError, WhisperName
+from spelangy_model.weights import WeightsError
 
 PACKAGED = "package:"
 
@@ -60,7 +60,10 @@ class AsrSystem(Protocol):
     def joins_recordings(self) -> bool: ...
 
     def locate(self, cache_dir: Path) -> Path:
-        """Return the path of its model. Raises AsrError, with the cure, when package or model is missing. Cheap."""
+        """Return the path of its model. Raises AsrError, with the cure, when package or model is missing.
+
+        Cheap, and nothing is written: `plan` asks, too.
+        """
         ...
 
     def load(self, cache_dir: Path, device: str = "cpu") -> Recognizer: ...
@@ -83,10 +86,10 @@ def need(module: str, system: str) -> None:
         raise AsrError(f"{system}: {lacking}")
 
 
-def packaged(find: Callable[[WhisperName, Path], Path], model: str, system: str, cache_dir: Path) -> Path:
-    """Return the path of a package's Whisper, found by `find`."""
+def packaged(find: Callable[..., Path], model: str, system: str, *cache_dir: Path) -> Path:
+    """Return the path of a package's Whisper, found or made by `find`."""
     try:
-        return find(model.removeprefix(PACKAGED), cache_dir)  # pyright: ignore[reportArgumentType]
+        return find(model.removeprefix(PACKAGED), *cache_dir)
     except (WeightsError, ValueError) as error:
         raise AsrError(f"{system}: {error}") from error
 

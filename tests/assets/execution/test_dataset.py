@@ -87,6 +87,13 @@ def test_any_dataset_may_have_siblings() -> None:
     assert {"fine_4.0_tokens", "fine_8.0_page", "fine_tiny_ledger", "krist_b_tokens"} <= {node.name for node in graph}
 
 
+def run(seed: int) -> Dataset:
+    rows = lab.mix(
+        speech={S["web_fine_tokens"]: 1.0}, text={S["text_tokens"]: 1.0}, text_share=0.15, rows=2000, seed=SEED
+    )
+    return lab.train(rows, base=S["base_lm"], **sample.training(400, 5, 3e-3, seed=seed))
+
+
 def refused(make: Callable[[], Any]) -> str:
     """Return the error of a recipe, which has to name the line of this file on which the call stands."""
     with pytest.raises(lab.RecipeError) as raised:
@@ -103,11 +110,15 @@ def refused(make: Callable[[], Any]) -> str:
     ("make", "words"),
     [
         (lambda: S["web_fien"], "has no dataset 'web_fien'; near are web_fine"),
+        (lambda: S["quest"], "has no dataset 'quest'; near are .*quest_tokens"),
         (lambda: lab.segments(S["raw_pages"]), "raw_audio takes Recording, but raw_pages is Page"),
         (lambda: lab.segments("raw_audio"), "raw_audio is str, not a dataset"),  # type: ignore[arg-type]
         (lambda: lab.segments(S["raw_audio"], max_gap=1.0), "unexpected keyword argument 'max_gap'"),
         (lambda: lab.mix(speech={S["web_fine_tokens"]: 0.7}, rows=10), "proportions of the speech_text sources"),
-        (lambda: lab.mix(speech={S["text_tokens"]: 1.0}, rows=10), "one speech tokenizer|speech_tokenizer"),
+        (
+            lambda: lab.mix(speech={S["text_tokens"]: 1.0}, rows=10),
+            "text_tokens has no speech_tokenizer: it is a token set of text",
+        ),
         (lambda: lab.mix(rows=10), "name at least one token set"),
         (lambda: lab.chunks(S["raw_audio"], S["clean_transcripts"], "fine", name="x"), "PAPER_MEAN_S|Turns"),  # type: ignore[arg-type]
         (lambda: S["raw_audio"].on("2026-04"), "has no snapshot '2026-04': take one of 2026-01"),
@@ -120,6 +131,10 @@ def refused(make: Callable[[], Any]) -> str:
             ),
             "names the arm 'fien', which is none of fine",
         ),
+        (
+            lambda: lab.leaderboard({"fine": [run(SEED), run(SEED)]}, S["sqa_benchmarks"]),
+            f"the arm 'fine' lists one run twice with the seed {SEED}: give each another seed",
+        ),
         (lambda: lab.questions(seed=1), "name at least one source"),
         (lambda: lab.Recipe("empty"), "needs at least one dataset"),
         (
@@ -130,6 +145,14 @@ def refused(make: Callable[[], Any]) -> str:
 )
 def test_what_does_not_fit_is_refused_when_the_recipe_is_read(make: Callable[[], Any], words: str) -> None:
     assert re.search(words, refused(make))
+
+
+def test_two_seeds_are_two_runs_whatever_they_are_called() -> None:
+    board = lab.leaderboard({"fine": [run(SEED), run(SEED + 1)]}, S["sqa_benchmarks"], judging=sample.judging())
+    assert [row.run for row in board.config.runs] == ["run_fine_s0", "run_fine_s1"]
+    renamed = lab.train(S["mix_fine"], base=S["base_lm"], name="again", **TRAINING)
+    assert renamed.unnamed == run(SEED).unnamed == S["run_fine"].unnamed
+    assert renamed != S["run_fine"]
 
 
 def test_two_datasets_of_one_name_are_refused_and_both_lines_named() -> None:

@@ -269,7 +269,7 @@ def test_the_command_line_prints_ancestors_and_sources(
 
 
 def test_a_dataset_that_was_never_built_is_an_error(store: ArtifactStore, toys: Any) -> None:
-    with pytest.raises(StoreError, match="materialize it first"):
+    with pytest.raises(StoreError, match="make it: spelangy run RECIPE --only eval_x, with"):
         published_id(store, toys.address("eval_x"))
 
 

@@ -82,6 +82,14 @@ def test_a_missing_model_is_named_with_its_cure(system: AsrSystem, words: str, t
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "system", [FasterWhisper("base", "package:base"), FasterWhisper("tiny", "package:tiny.en"), TINY]
+)
+def test_looking_for_a_model_of_a_package_writes_nothing(system: AsrSystem, tmp_path: Path):
+    assert system.locate(tmp_path).is_dir()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_package_is_named_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "whisper_timestamped", None)
     with pytest.raises(AsrError, match=r"wt: the package whisper-timestamped is not installed: pip install "):
