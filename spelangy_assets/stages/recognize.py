@@ -61,8 +61,8 @@ class Config:
     true; otherwise it is detected in each window, since a crawl's own statement of language is often wrong.
     `max_windows` of each shard are recognized, to try expensive systems on a sample; 0: all. The turns outside of them
     have no hypothesis and are counted as `not_sampled`. `share_first`: recordings of a trusted language share the
-    first system's windows too. Short recordings then take an eighth of the time, but whether there are more mistakes
-    or fewer depends on them (docs/benchmarks.md). Recognized again alone is what has no words, or more than a person
+    first system's windows too. Short recordings then take less than half of the time; whether there are more mistakes
+    or fewer is not resolved (docs/benchmarks.md). Recognized again alone is what has no words, or more than a person
     can speak in its time.
     """
 
