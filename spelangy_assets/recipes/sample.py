@@ -44,7 +44,7 @@ class Size:
     notes: int = 4000
     notes_per_page: int = 1
     quest_voices: int = 4
-    checked_chunks: int = 30
+    checked_chunks: int = 60
     sentences: tuple[tuple[SentenceKind, int], ...] = (("word_salad", 1000), ("talk", 400), ("questions", 400))
     tokenizer_texts: tuple[int, int] = (2000, 500)  # documents and talks
     steps: int = 400
