@@ -72,7 +72,7 @@ def busy_share(calls: list[list[bytes]], readers: int, behind: bool, speed: floa
 
 
 def rate(calls: list[list[bytes]], readers: int) -> float:
-    """Return how many seconds of sound a second `readers` threads read, when nobody else works."""
+    """Return how many seconds of sound a second `readers` threads read, alone."""
     started = time.perf_counter()
     for _ in read_ahead(read, calls, readers):
         pass

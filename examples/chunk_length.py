@@ -7,7 +7,7 @@ from spelangy_assets.recipes.sample import SAMPLE as S
 
 def run(tokens: lab.Dataset, seed: int) -> lab.Dataset:
     shares = {"speech": {tokens: 1.0}, "text": {S["text_tokens"]: 1.0}, "text_share": 0.15}
-    rows = lab.mix(**shares, rows=2000, sampling="stochastic", seed=seed)
+    rows = lab.mix(**shares, rows=1600, sampling="stochastic", seed=seed)
     return lab.train(rows, base=S["base_lm"], **training(400, BATCH_ROWS, 3e-3, seed=seed))
 
 

@@ -32,7 +32,7 @@ def snapshots(graph: Graph, settings: Settings, *, arrived: bool = True) -> dict
 
 
 def statuses_of(recipe: Recipe, installation: Installation) -> list[Status]:
-    """Return the state of every dataset that a recipe asks for at the snapshots that lie here."""
+    """Return the state of every dataset that a recipe asks for at the snapshots that are here."""
     partitions = snapshots(recipe.graph, installation.settings, arrived=recipe.follows_snapshots)
     return status_of(installation.store, recipe.graph, partitions, installation.source)
 

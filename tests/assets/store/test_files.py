@@ -133,7 +133,7 @@ def test_a_uri_that_cannot_be_read_is_refused_without_repeating_its_secrets(uri)
         ("max_attempts=few", "max_attempts is a whole number from 1 on"),
         ("use_ssl=no", "use_ssl is true or false"),
         ("verify=false", "PyArrow, which moves the shards, verifies every certificate"),
-        ("region_name=x&profile_name=nobody", r"config profile \(nobody\) could not be found"),
+        ("region_name=x&profile_name=absent", r"config profile \(absent\) could not be found"),
     ],
 )
 def test_an_option_of_a_uri_that_cannot_be_is_named_with_what_can(query: str, words: str):

@@ -123,7 +123,7 @@ def test_missing_diarizers_say_how_to_get_them(tmp_path: Path, monkeypatch: pyte
 def test_windows_in_batches_give_what_each_gives_alone(diarizer: EmbeddedDiarizer, monkeypatch: pytest.MonkeyPatch):
     """As on a GPU; the last window is shorter than the others."""
     speaker, voices = open_synthesizer(SynthesizerSpec(), "cpu", None), VOICES[:2]
-    texts = ["The river rises slowly in the hills above the old town.", "Nobody had seen so much snow in one winter."]
+    texts = ["The river rises slowly in the hills above the old town.", "No one had seen so much snow in one winter."]
     turns = [speaker.speak(texts[turn % 2], voices[turn % 2]) for turn in range(6)]
     samples = np.concatenate(turns)[: 13 * 16_000 - 150]
     alone = diarizer.hear(samples)
