@@ -46,7 +46,7 @@ AGAIN = replace(RECORD, world="larger/240/20270200/5f6c942595fce6dd", seed=20270
 LOW_SEEDS: dict[str, int] = dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine", "quest"), 3)
 LOW = Dial("larger/80/20260101/dfedb49437274d4f", sample.SEED, LOW_SEEDS, 850, 1, 4000, 1000, 200, 0, 40)
 MINIATURE = lab.Recipe(
-    "miniature", board(RECORD, ARMS, ABLATIONS), description="The paper's data ablations at toy scale, in two CPU hours"
+    "miniature", board(RECORD, ARMS, ABLATIONS), description="The paper's data ablations at toy scale; not run yet"
 )
 MINIATURE_AGAIN = lab.Recipe(
     "miniature_again",
