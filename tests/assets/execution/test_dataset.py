@@ -12,12 +12,12 @@ import pytest
 from spelangy_assets import lab
 from spelangy_assets.execution.dataset import Dataset
 from spelangy_assets.recipes import sample
+from spelangy_assets.recipes.sample import BATCH_ROWS, SEED, TINY
 from spelangy_assets.recipes.sample import SAMPLE as S
-from spelangy_assets.recipes.sample import SEED, TINY
 from spelangy_assets.recipes.sample_parts import HELD_OUT_VOICES
 
 TOKENS = lab.Tokens(speech=S["speech_tokenizer"], text=S["text_tokenizer"])
-TRAINING = sample.training(400, 5, 3e-3)
+TRAINING = sample.training(400, BATCH_ROWS, 3e-3)
 
 
 def chunk_length(max_s: float = 6.0) -> lab.Recipe:
@@ -25,7 +25,7 @@ def chunk_length(max_s: float = 6.0) -> lab.Recipe:
     short = lab.chunks(
         S["raw_audio"], S["clean_transcripts"], lab.Sentences(max_s=max_s), name="web_fine_6s", seed=SEED
     )
-    rows = lab.mix(speech={TOKENS(short): 1.0}, text={S["text_tokens"]: 1.0}, text_share=0.15, rows=2000, seed=SEED)
+    rows = lab.mix(speech={TOKENS(short): 1.0}, text={S["text_tokens"]: 1.0}, text_share=0.15, rows=1600, seed=SEED)
     arms = {"fine": S["run_fine"], "fine_6s": lab.train(rows, base=S["base_lm"], **TRAINING)}
     ablations = (lab.Ablation("Chunk length", "fine", "fine_6s"),)
     board = lab.leaderboard(arms, S["sqa_benchmarks"], ablations=ablations, judging=sample.judging(), seed=SEED)
@@ -89,9 +89,9 @@ def test_any_dataset_may_have_siblings() -> None:
 
 def run(seed: int) -> Dataset:
     rows = lab.mix(
-        speech={S["web_fine_tokens"]: 1.0}, text={S["text_tokens"]: 1.0}, text_share=0.15, rows=2000, seed=SEED
+        speech={S["web_fine_tokens"]: 1.0}, text={S["text_tokens"]: 1.0}, text_share=0.15, rows=1600, seed=SEED
     )
-    return lab.train(rows, base=S["base_lm"], **sample.training(400, 5, 3e-3, seed=seed))
+    return lab.train(rows, base=S["base_lm"], **sample.training(400, BATCH_ROWS, 3e-3, seed=seed))
 
 
 def refused(make: Callable[[], Any]) -> str:

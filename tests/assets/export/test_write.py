@@ -134,7 +134,7 @@ def test_forget_names_the_exports_that_hold_a_source(
         (["small/web_fine", "{}", "--to", "hf", "--table", "rows"], "has no table 'rows': it has chunks"),
         (["small/run", "{}", "--to", "nemo"], "small/run is a model: take --to hf"),
         (["small/web_fine", "{}", "--to", "hf", "--yes"], "--yes, --public and --permit belong to --push"),
-        (["small/web_fine", "s3://b/x?region=r", "--to", "hf", "--push", "me/d"], "starts from a folder"),
+        (["small/web_fine", "s3://b/x?region_name=r", "--to", "hf", "--push", "me/d"], "starts from a folder"),
     ],
 )
 def test_a_mistake_is_one_line(

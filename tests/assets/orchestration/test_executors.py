@@ -149,6 +149,6 @@ def test_several_shares_of_a_stage_take_a_gpu_together(
     recipe = SimpleNamespace(name="recipe", reference="sample")
     distribute = ray_distribute(settings, recipe, node)  # type: ignore[arg-type]
     assert distribute is not None
-    distribute("source", None, "v1-key")
+    distribute("source", None, "v1-key", lambda: 1000)
     assert asked[0]["num_gpus"] == part_of_gpu
     assert sent == [(index, places) for index in range(places)]

@@ -25,7 +25,7 @@ def adopting(name: str = "raw_audio") -> lab.Recipe:
     audio = lab.recordings({"elsewhere": lab.Arriving(texts=True), "plain": lab.Arriving()}, name=name)
     chunks = lab.adopted_chunks(audio.on("elsewhere"))
     shares = {TOKENS(chunks): 0.5, SAMPLE["web_fine_tokens"]: 0.5}
-    rows = lab.mix(speech=shares, text={SAMPLE["text_tokens"]: 1.0}, text_share=0.15, rows=2000)
+    rows = lab.mix(speech=shares, text={SAMPLE["text_tokens"]: 1.0}, text_share=0.15, rows=1600)
     arms = {"fine": SAMPLE["run_fine"], "both": lab.train(rows, base=SAMPLE["base_lm"], **TRAINING)}
     return lab.Recipe("adopting", lab.leaderboard(arms, SAMPLE["sqa_benchmarks"], judging=sample.judging()))
 
@@ -69,7 +69,7 @@ def test_a_checkpoint_stands_where_one_is_made_and_nothing_below_sees_it():
     base = lab.checkpoint("language_model", name="base_lm", checkpoint=checkpoint(), text_tokenizer=text_tokenizer)
     tokens = lab.Tokens(speech=speech_tokenizer, text=text_tokenizer)
     text = tokens(SAMPLE["text_documents"])
-    rows = lab.mix(speech={tokens(SAMPLE["web_fine"]): 1.0}, text={text: 1.0}, text_share=0.15, rows=2000)
+    rows = lab.mix(speech={tokens(SAMPLE["web_fine"]): 1.0}, text={text: 1.0}, text_share=0.15, rows=1600)
     board = lab.leaderboard({"fine": lab.train(rows, base=base, **TRAINING)}, SAMPLE["sqa_benchmarks"])
     graph = lab.Recipe("adopts_models", board).graph
     assert {node.name for node in graph if node.stage is adopt_checkpoint} == {

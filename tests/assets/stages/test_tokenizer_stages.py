@@ -1,5 +1,6 @@
 """From chunks to token documents with the shipped tokenizer: what is kept, what is dropped, and resuming."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -99,9 +100,9 @@ class Bench:
         log: Callable[[str], None] = lambda text: None,
     ) -> Artifact:
         stage.preflight(config, self.execution)
-        writer = self.writer(asset, stage.TABLES)
-        stage.run(StageContext(inputs, {}, writer, self.execution, None, None, log), config)
-        return self.commit(asset, writer)
+        with contextlib.closing(self.writer(asset, stage.TABLES)) as writer:
+            stage.run(StageContext(inputs, {}, writer, self.execution, None, None, log), config)
+            return self.commit(asset, writer)
 
 
 @pytest.fixture

@@ -126,10 +126,10 @@ def test_windows_in_batches_give_what_each_gives_alone(diarizer: EmbeddedDiarize
     texts = ["The river rises slowly in the hills above the old town.", "No one had seen so much snow in one winter."]
     turns = [speaker.speak(texts[turn % 2], voices[turn % 2]) for turn in range(6)]
     samples = np.concatenate(turns)[: 13 * 16_000 - 150]
-    alone = diarizer.hear(samples)
+    alone = diarizer.analyze(samples)
     monkeypatch.setattr(diarizer, "_batch_windows", 3)
     monkeypatch.setattr(diarizer._embedding, "_batch_voices", 4)
-    together = diarizer.hear(samples)
+    together = diarizer.analyze(samples)
     assert [slice(0, 1), slice(1, 2)] == list(diarizer._batches([np.zeros(9), np.zeros(8)]))
     assert len(alone.windows) == len(together.windows) == 2
     assert len(alone.voices) >= 2
