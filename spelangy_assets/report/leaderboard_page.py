@@ -100,8 +100,8 @@ class Ablation:
             )
         if self.effect is not None and INSTRUMENTS[self.metric].scale == 100 and abs(self.effect) > 1:
             raise ValueError(
-                f"the ablation {self.intervention!r} is to find an effect of {self.effect:g}, but {self.metric} goes "
-                f"from 0 to 1: for {self.effect:g} points write effect={self.effect / 100:g}"
+                f"the ablation {self.intervention!r} is to find an effect of {self.effect:g}, but {self.metric} is "
+                f"between 0 and 1: for {self.effect:g} points write effect={self.effect / 100:g}"
             )
 
     @property
