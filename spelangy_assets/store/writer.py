@@ -97,36 +97,32 @@ class Share:
         return unit % self.count == self.index
 
 
-class _ShardSink:
-    """A Parquet shard that is being written in place, row group by row group."""
+class _DraftStream:
+    """The file of a shard, as Arrow's Parquet writer sees it: it counts and digests what is written.
 
-    def __init__(self, files: Files, folder: str, path: str, table: str, record: type):
-        self._table, self._path, self._record = table, path, record
-        self._digest = hashlib.sha256()
-        self._rows = self._bytes = 0
+    It does not know the writer: a writer that is reachable from its own stream is never freed, since the reference from
+    the stream back to it is inside Arrow, where Python's garbage collector does not look.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.digest = hashlib.sha256()
+        self.bytes = 0
         self.closed = False  # asked by Arrow
-        self._files, self._place = files, f"{folder}/{path}"
-        self._draft = files.draft_of(self._place)
-        self._stream = files.open_output(self._draft)
-        self._parquet = pq.ParquetWriter(pa.PythonFile(self, mode="w"), schema_of(record), **_PARQUET)
 
     def write(self, data: bytes) -> int:
-        """Take bytes from Arrow's Parquet writer."""
-        self._digest.update(data)
-        self._bytes += len(data)
-        self._stream.write(data)
+        """Take bytes; those of a shard that was given up, such as a footer at the writer's end, are let go."""
+        if not self.closed:
+            self.digest.update(data)
+            self.bytes += len(data)
+            self._stream.write(data)
         return len(data)
 
     def tell(self) -> int:
-        return self._bytes
+        return self.bytes
 
     def flush(self) -> None:
         """Nothing is held back here."""
-
-    def append(self, records: list[Any] | pa.Table) -> None:
-        table = to_table(records, self._record) if isinstance(records, list) else records
-        self._parquet.write_table(table, row_group_size=_ROW_GROUP_ROWS)
-        self._rows += table.num_rows
 
     def close(self) -> None:
         """Called by Arrow, and when the shard is abandoned."""
@@ -134,17 +130,34 @@ class _ShardSink:
             self.closed = True
             self._stream.close()
 
+
+class _ShardSink:
+    """A Parquet shard that is being written in place, row group by row group."""
+
+    def __init__(self, files: Files, folder: str, path: str, table: str, record: type):
+        self._table, self._path, self._record = table, path, record
+        self._rows = 0
+        self._files, self._place = files, f"{folder}/{path}"
+        self._draft = files.draft_of(self._place)
+        self._stream = _DraftStream(files.open_output(self._draft))
+        self._parquet = pq.ParquetWriter(pa.PythonFile(self._stream, mode="w"), schema_of(record), **_PARQUET)
+
+    def append(self, records: list[Any] | pa.Table) -> None:
+        table = to_table(records, self._record) if isinstance(records, list) else records
+        self._parquet.write_table(table, row_group_size=_ROW_GROUP_ROWS)
+        self._rows += table.num_rows
+
     def finish(self) -> Shard:
         """Write the remaining rows to the draft."""
         self._parquet.close()
-        self.close()
-        return Shard(self._path, self._table, self._rows, self._bytes, self._digest.hexdigest())
+        self._stream.close()
+        return Shard(self._path, self._table, self._rows, self._stream.bytes, self._stream.digest.hexdigest())
 
     def put_in_place(self) -> None:
         self._files.put_in_place(self._draft, self._place)
 
     def give_up(self) -> None:
-        self.close()
+        self._stream.close()
         if self._draft != self._place:
             self._files.delete_file(self._draft)
 

@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import errno
+import gc
 import json
 import math
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -36,7 +38,7 @@ from spelangy_assets.store.manifest import (
     Verdict,
     data_version_of,
 )
-from spelangy_model.records import Audio, Metric, Reject
+from spelangy_model.records import Audio, Metric, Reject, to_table
 
 TABLES: dict[str, type] = {"metrics": Metric, "rejects": Reject}
 NAME = DatasetName("recipe", "toy")
@@ -318,6 +320,21 @@ def test_an_error_in_a_block_lets_the_unit_before_it_end(store: ArtifactStore, i
     with pytest.raises(KeyboardInterrupt), writer.unit(1, behind=True):
         raise KeyboardInterrupt
     assert [writer.done(0), writer.done(1)] == [True, False]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_memory_of_a_shard_is_freed_whether_it_is_kept_or_given_up(store: ArtifactStore, identity: Identity):
+    rows = to_table([metric(number / 7) for number in range(20_000)], Metric)
+    writer = store.writer(NAME, identity, TABLES)
+    held = []
+    for unit in range(8):
+        with contextlib.suppress(InterruptedError), writer.unit(unit) as out:
+            out.write_rows("metrics", rows)
+            if unit % 2:
+                raise InterruptedError
+        gc.collect()
+        held.append(pa.total_allocated_bytes())
+    assert max(held[2:]) <= held[1]
 
 
 def row_groups(path: Path) -> list[Any]:
