@@ -8,6 +8,7 @@ and metrics were chosen.
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import resources
 from typing import Any
 
 from spelangy_assets import lab
@@ -29,28 +30,28 @@ ARMS = {
 FINER: dict[str, Any] = {"metric": HEARING_GAIN, "effect": 0.02}  # nats a token
 ABLATIONS = (
     lab.Ablation("Loss", "unmasked", "fine", "on text alone instead of on speech too", (42.4, 51.8)),
-    lab.Ablation("Loss", "unmasked_matched", "fine", "on text alone, as many loss tokens", effect=0.05),
+    lab.Ablation("Loss", "unmasked_matched", "fine", "on text alone, as many loss tokens", **FINER),
     replace(sample.GRANULARITY, **FINER),
     replace(sample.SAMPLING, **FINER),
     lab.Ablation("Synthetic data", "fine", "krist", "with Krist", (40.7, 41.5), PROBABILITY, effect=0.02),
     lab.Ablation("Synthetic data", "fine", "quest", "with Quest", (40.7, 47.9)),
 )
-SEEDS: dict[str, int] = dict.fromkeys(ARMS, 3) | {
-    "coarse_stochastic": 4,
-    "fine_stochastic": 4,
-    "fine": 4,
-    "krist_quest": 2,
-}
-RECORD = Dial("larger/240/20270100/dd72aca69050f776", 20270100, SEEDS, 1700, 8, 8000, 1500, 400, 400)
-AGAIN = replace(RECORD, world="larger/240/20270200/5f6c942595fce6dd", seed=20270200)
+SEEDS: dict[str, int] = dict.fromkeys(ARMS, 2) | {"coarse_stochastic": 3, "fine_stochastic": 3, "fine": 4, "quest": 3}
+RECORD = Dial("larger/80/20270100/9fefb290b9c1d1e6", 20270100, SEEDS, 1700, 22, 8000, 800, 500, 0)
+AGAIN = replace(RECORD, world="larger/80/20270200/d467fef7b57af2ac", seed=20270200)
 LOW_SEEDS: dict[str, int] = dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine", "quest"), 3)
 LOW = Dial("larger/80/20260101/dfedb49437274d4f", sample.SEED, LOW_SEEDS, 850, 1, 4000, 1000, 200, 0, 40)
+PLAN = (resources.files("spelangy_assets.recipes") / "miniature_plan.md").read_text(
+    "utf-8"
+)  # committed before the runs
 MINIATURE = lab.Recipe(
-    "miniature", board(RECORD, ARMS, ABLATIONS), description="The paper's data ablations at toy scale; not run yet"
+    "miniature",
+    board(RECORD, ARMS, ABLATIONS, plan=PLAN),
+    description="The paper's data ablations at toy scale, every arm over several seeds",
 )
 MINIATURE_AGAIN = lab.Recipe(
     "miniature_again",
-    board(AGAIN, ARMS, ABLATIONS),
+    board(AGAIN, ARMS, ABLATIONS, plan=PLAN),
     description="The miniature on other facts, questions and seeds: a second run to confirm the first",
 )
 MINIATURE_LOW = lab.Recipe(

@@ -95,8 +95,8 @@ class Files:
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
-        if self.is_local:  # a tenth of the time that PyArrow's stream takes to open
-            with self.local(path).open("rb", buffering=0) as file:
+        if self.is_local:  # a tenth of the time that PyArrow's stream takes to open; a Path would double it
+            with open(self.full(path), "rb", buffering=0) as file:  # noqa: PTH123
                 return file.read()
         if self._objects is None:
             with self.open_input(path) as stream:
@@ -204,7 +204,7 @@ class Files:
         if not paths:
             return []
         if self.is_local:
-            return [_size_of(self.local(path)) for path in paths]
+            return [_size_of(self.full(path)) for path in paths]
         return [info.size for info in self.filesystem.get_file_info([self.full(path) for path in paths])]
 
     def measure(self, folder: str) -> tuple[int, datetime.datetime]:
@@ -237,9 +237,9 @@ class Files:
             self.filesystem.delete_dir(self.full(folder))
 
 
-def _size_of(path: Path) -> int | None:
+def _size_of(path: str) -> int | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
