@@ -34,7 +34,7 @@ import numpy as np
 import pyarrow as pa
 
 from spelangy_model.data.documents import DocumentArrays, arrays_of_records, ranges
-from spelangy_model.data.interleave import Interleaving, SequencePlan, plan_sequences, write_sequences
+from spelangy_model.data.interleave import Interleaving, plan_sequences, write_sequences
 from spelangy_model.data.packing import Packing, Spans, best_fit_decreasing, build_rows
 from spelangy_model.records import PackedRow, TokenDocument, from_table
 from spelangy_model.rng import stable_codes, stable_order, stable_rng
@@ -42,6 +42,7 @@ from spelangy_model.tokenizer.vocab import Layout
 
 KINDS = ("text", "speech_text")
 _DEALS = 3
+_COMPACT = np.int32  # of what a plan holds for each sequence of a mixture; sums are taken in int64
 
 
 class MixtureError(ValueError):
@@ -247,7 +248,7 @@ class _Drawer:
         kept = epoch.tokens[order] > 0
         drawn = order[kept]
         position = number * self.documents + np.flatnonzero(kept)
-        part = _Draws(position, drawn, np.full(len(drawn), number), epoch.tokens[drawn])
+        part = _Draws(position, drawn, np.full(len(drawn), number, _COMPACT), epoch.tokens[drawn])
         if not len(drawn) and not self.exhausted:
             raise MixtureError(f"source {self.source.name}: no document fits a row of {self.mixture.row_length}")
         self.tokens += int(part.tokens.sum())
@@ -274,38 +275,49 @@ class _Drawer:
         if number and self.mixture.interleaving.sampling == "deterministic":
             self.epochs.append(self.epochs[0])  # every epoch has the same speech chunks
             return
-        plans: list[SequencePlan] = []
+        parts: list[tuple[np.ndarray, ...]] = []  # of a shard's plan, only what is asked for below: it has every chunk
         codes: list[np.ndarray] = []
         for shard in self.shards:
             documents = shard()
             if not number:
                 codes.append(stable_codes(documents.document_ids.to_pylist()))
-            plans.append(
-                plan_sequences(documents, self.mixture.interleaving, number, self.mixture.seed, self.mixture.row_length)
+            plan = plan_sequences(
+                documents, self.mixture.interleaving, number, self.mixture.seed, self.mixture.row_length
+            )
+            place = np.flatnonzero(plan.teaches)
+            kept, dropped = plan.document[place], plan.document[~plan.teaches]
+            count = len(documents)
+            parts.append(
+                (
+                    np.full(len(place), len(parts), _COMPACT),
+                    place.astype(_COMPACT),
+                    plan.length[place].astype(_COMPACT),
+                    np.bincount(kept, minlength=count).astype(_COMPACT),
+                    np.bincount(kept, plan.length[place], count).astype(np.int64),
+                    plan.chunks_too_long.astype(_COMPACT),
+                    np.bincount(dropped, minlength=count).astype(_COMPACT),
+                )
             )
         if not number:
             self.codes = np.concatenate([self.codes, *codes])
-        counts = [len(plan.chunks_too_long) for plan in plans]
-        self.documents = sum(counts)
-        before = np.cumsum([0, *counts])
-        owner = np.concatenate([plan.document + first for plan, first in zip(plans, before, strict=False)] or [[]])
-        owner = owner.astype(np.int64)
-        teaches = np.concatenate([np.empty(0, bool), *(plan.teaches for plan in plans)])
-        places = [np.empty(0, np.int64), *(np.flatnonzero(plan.teaches) for plan in plans)]
-        kept = owner[teaches]
-        length = np.concatenate([np.empty(0, np.int64), *(plan.length for plan in plans)])[teaches]
-        first = np.searchsorted(kept, np.arange(self.documents + 1))
+        nothing = (np.empty(0, np.int64),) * 7
+        shards, sequence, length, counts, tokens, too_long, without_loss = (
+            np.concatenate(column) for column in zip(*(parts or [nothing]), strict=True)
+        )
+        self.documents = len(counts)
+        first = np.zeros(len(counts) + 1, np.int64)
+        np.cumsum(counts, out=first[1:])
         self.epochs.append(
             _Epoch(
                 first=first,
-                shard=np.repeat(np.arange(len(plans)), [len(part) for part in places[1:]]),
-                sequence=np.concatenate(places),
+                shard=shards,
+                sequence=sequence,
                 length=length,
-                tokens=np.bincount(kept, length, self.documents).astype(np.int64),
+                tokens=tokens,
                 drops={
-                    "chunk_longer_than_row": np.concatenate([np.empty(0, int), *(p.chunks_too_long for p in plans)]),
-                    "piece_without_loss": np.bincount(owner[~teaches], minlength=self.documents),
-                    "document_without_tokens": (np.diff(first) == 0).astype(np.int64),
+                    "chunk_longer_than_row": too_long,
+                    "piece_without_loss": without_loss,
+                    "document_without_tokens": (counts == 0).astype(_COMPACT),
                 },
             )
         )
@@ -347,13 +359,13 @@ def plan_mixture(mixture: Mixture, token_sets: Mapping[str, Sequence[OpenShard]]
         order = stable_rng(mixture.seed, "rows", kind).permutation(rows)
         place = np.empty(rows)
         place[order] = (np.arange(rows) + (0.25 if kind == "text" else 0.75)) / rows
-        row = np.repeat(np.arange(rows) + len(kinds), np.diff(packing.first))
+        row = np.repeat(np.arange(rows, dtype=_COMPACT) + len(kinds), np.diff(packing.first))
         parts.append((row, *(part[packing.members] for part in sequences)))
         places.append(place)
         kinds += [kind] * rows
     # Rows in training order: by place, speech-text before text where two places are equal.
     by_place = np.lexsort((np.array(kinds), np.concatenate(places)))
-    number = np.empty(len(kinds), np.int64)
+    number = np.empty(len(kinds), _COMPACT)
     number[by_place] = np.arange(len(kinds))
     row, source, shard, epoch, sequence, length = (np.concatenate(column) for column in zip(*parts, strict=True))
     row = number[row]
@@ -494,10 +506,10 @@ def _pack_kind(
 
     Returns (source, shard, epoch, sequence, length) of the drawn sequences, their packing, and how many draws it holds.
     """
-    source = drawn[:, 0]
+    source = drawn[:, 0].astype(_COMPACT)
     count = np.empty(len(drawn), np.int64)  # sequences of each draw
     begin = np.empty(len(drawn), np.int64)  # the first of them, among those of the source's epoch
-    epoch = np.empty(len(drawn), np.int64)
+    epoch = np.empty(len(drawn), _COMPACT)
     for n, drawer in drawers.items():
         mine = source == n
         draws = drawer.draws()
@@ -509,7 +521,7 @@ def _pack_kind(
             count[here] = of_epoch.first[chosen + 1] - of_epoch.first[chosen]
     place = ranges(begin, count)
     source, epoch = np.repeat(source, count), np.repeat(epoch, count)
-    columns = {name: np.empty(len(place), np.int64) for name in ("shard", "sequence", "length")}
+    columns = {name: np.empty(len(place), _COMPACT) for name in ("shard", "sequence", "length")}
     for n, drawer in drawers.items():
         for number, of_epoch in enumerate(drawer.epochs):
             here = np.flatnonzero((source == n) & (epoch == number))
@@ -584,7 +596,7 @@ def write_planned(
         parts.append((written.ids, written.loss_mask, sequences.switches[wanted], sequences.document[wanted]))
     ids, loss_mask, switches, document = (np.concatenate(column) for column in zip(*parts, strict=True))
     # Back from the order of epochs to the requested order.
-    length = plan.length[members]
+    length = plan.length[members].astype(np.int64)
     first = np.cumsum(length[order]) - length[order]
     back = np.argsort(order, kind="stable")
     place = ranges(first[back], length)
@@ -611,7 +623,8 @@ def rows_of_plan(
     `written` maps (source, shard) to that shard's sequences of these rows, in the order of the plan.
     """
     span = plan.rows_between(first, end)
-    source, shard, length = plan.source[span], plan.shard[span], plan.length[span]
+    row, length = (column[span].astype(np.int64) for column in (plan.row, plan.length))
+    source, shard = plan.source[span], plan.shard[span]
     start = np.cumsum(length) - length
     ids, loss_mask = np.empty(int(length.sum()), np.int32), np.empty(int(length.sum()), np.int8)
     switches = np.empty(len(length), np.int64)
@@ -627,7 +640,7 @@ def rows_of_plan(
         for name in ("document_id", "source_id")
     ]
     names = pa.array([source.name for source in mixture.sources], pa.string()).take(pa.array(source))
-    spans = Spans(plan.row[span] - first, length, switches, plan.epoch[span], strings[0], names, strings[1])
+    spans = Spans(row - first, length, switches, plan.epoch[span], strings[0], names, strings[1])
     return build_rows(first, plan.kinds[first:end].tolist(), spans, ids, loss_mask, mixture.row_length, layout)
 
 
