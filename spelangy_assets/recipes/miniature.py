@@ -41,9 +41,8 @@ RECORD = Dial("larger/80/20270100/9fefb290b9c1d1e6", 20270100, SEEDS, 1700, 22, 
 AGAIN = replace(RECORD, world="larger/80/20270200/d467fef7b57af2ac", seed=20270200)
 LOW_SEEDS: dict[str, int] = dict.fromkeys(("coarse_stochastic", "fine_stochastic", "fine", "quest"), 3)
 LOW = Dial("larger/80/20260101/dfedb49437274d4f", sample.SEED, LOW_SEEDS, 850, 1, 4000, 1000, 200, 0, 40)
-PLAN = (resources.files("spelangy_assets.recipes") / "miniature_plan.md").read_text(
-    "utf-8"
-)  # committed before the runs
+# Committed before the runs; the board prints it with its digest.
+PLAN = (resources.files("spelangy_assets.recipes") / "miniature_plan.md").read_text("utf-8")
 MINIATURE = lab.Recipe(
     "miniature",
     board(RECORD, ARMS, ABLATIONS, plan=PLAN),
