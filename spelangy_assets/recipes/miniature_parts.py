@@ -25,8 +25,7 @@ VOICES = tuple(Voice(name, "en-us", rate_jitter_wpm=10, pitch_jitter=4) for name
 ASKING_VOICES = tuple(replace(one, rate_wpm=210, rate_jitter_wpm=3, pitch=57, pitch_jitter=1) for one in VOICES)
 # On these the codes of the shipped speech tokenizer are measured.
 TOKENIZER_SENTENCES: dict[SentenceKind, int] = {"word_salad": 500, "talk": 300, "questions": 200}
-# Of each source of a run, by the positions of its rows; with padding it is 1.4. A mix that needs more is not made.
-MAX_EPOCHS = 1.6
+MAX_EPOCHS = 1.5  # of each source of a run: a mix that needs more is not made, and its error names the source
 MAX_RESTATED_SHARE = 0.1  # of the facts of a page that Krist reads
 
 

@@ -405,12 +405,14 @@ class _KindPlan:
     def fill_rows(self, rows: int) -> None:
         """Take the documents that `rows` rows hold. Raises MixtureError where not one document fits."""
         self.rows = rows
-        self.drawn, self.wanted = _draw_kind(self.mixture, self.kind, rows, self.drawers)
+        self.drawn, self.wanted, shortage = _draw_kind(self.mixture, self.kind, rows, self.drawers)
         self.lengths = np.empty(len(self.drawn), np.int64)
         for n, drawer in self.drawers.items():
             mine = self.drawn[:, 0] == n
             self.lengths[mine] = drawer.draws().tokens[self.drawn[mine, 1]]
         self.sequences, self.packing, self.draws = _pack_kind(self.mixture, self.kind, rows, self.drawers, self.drawn)
+        if shortage and self.draws == len(self.drawn):
+            raise MixtureError(shortage)  # with less than all of it the rows would be full: they hold padding too
         if not self.draws:
             first = self.mixture.sources[self.drawn[0, 0]].name
             raise MixtureError(
@@ -436,10 +438,11 @@ def _match_text_share(mixture: Mixture, plans: Mapping[str, _KindPlan]) -> None:
 
 def _draw_kind(
     mixture: Mixture, kind: str, rows: int, drawers: dict[int, _Drawer]
-) -> tuple[np.ndarray, dict[int, float]]:
+) -> tuple[np.ndarray, dict[int, float], str]:
     """Draw one kind's documents up to its rows; return them (the fixed sources' first) and the wanted shares.
 
-    A draw is (source, number among the source's draws).
+    A draw is (source, number among the source's draws). The string says which source ended before its share of the
+    rows' positions; it is empty where none did.
     """
     slots = rows * mixture.row_length
     shares = {
@@ -457,12 +460,14 @@ def _draw_kind(
             f"the {kind} sources with repeat or choose take {sum(taken.values()):.0f} of {slots} tokens: nothing is "
             "left for the proportions; lower the repeats or raise rows"
         )
+    shortage = ""
     if shares:
-        draws.append(_draw_shares(mixture, kind, {n: drawers[n] for n in shares}, shares, left))
+        drawn, shortage = _draw_shares(mixture, kind, {n: drawers[n] for n in shares}, shares, left)
+        draws.append(drawn)
     total = slots if shares else sum(taken.values())
     wanted = {n: tokens / total for n, tokens in taken.items()}
     wanted |= {n: share * left / total for n, share in shares.items()}
-    return np.concatenate(draws), wanted
+    return np.concatenate(draws), wanted, shortage
 
 
 def _numbered(source: int, count: int) -> np.ndarray:
@@ -471,8 +476,11 @@ def _numbered(source: int, count: int) -> np.ndarray:
 
 def _draw_shares(
     mixture: Mixture, kind: str, drawers: dict[int, _Drawer], shares: dict[int, float], left: float
-) -> np.ndarray:
-    """Return draws, the next one always from the source that is furthest behind its share, up to `left` tokens."""
+) -> tuple[np.ndarray, str]:
+    """Return draws, the next one always from the source that is furthest behind its share, up to `left` tokens.
+
+    Where a source ends before, they end with it, and the string says so.
+    """
     for n, drawer in drawers.items():
         while drawer.tokens < shares[n] * left and not drawer.exhausted:
             drawer.draw_epoch()
@@ -489,9 +497,10 @@ def _draw_shares(
         first_short = min(drawers, key=lambda n: drawers[n].tokens / shares[n])
         drawer = drawers[first_short]
         if drawer.tokens / shares[first_short] >= last_due:
-            return numbered[:count]
+            return numbered[:count], ""
         if drawer.exhausted:
-            raise MixtureError(
+            even = np.concatenate(due)[merged] <= drawer.tokens / shares[first_short]
+            return numbered[: int(even.sum())], (
                 f"source {drawer.source.name} ({drawer.documents} documents, {drawer.tokens} tokens in "
                 f"{mixture.max_epochs} epochs) cannot give {shares[first_short]:.3f} of {left:.0f} {kind} tokens: "
                 "raise max_epochs, lower its share or rows, or add data"

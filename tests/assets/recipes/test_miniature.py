@@ -64,7 +64,7 @@ def test_the_run_of_record_and_the_second_have_other_facts_questions_and_seeds()
 
 
 @EACH
-def test_all_arms_have_a_budget_and_no_source_has_more_than_1_6_epochs(recipe: Recipe) -> None:
+def test_all_arms_have_a_budget_and_no_source_has_more_than_one_and_a_half_epochs(recipe: Recipe) -> None:
     graph, budgets, trained = recipe.graph, set(), []
     for runs in runs_of(recipe).values():
         mixtures = [graph[graph[run].inputs["mix"]].config.mixture for run in runs]
@@ -72,7 +72,7 @@ def test_all_arms_have_a_budget_and_no_source_has_more_than_1_6_epochs(recipe: R
         assert len({replace(mixture, seed=0) for mixture in mixtures}) == 1
         for run, mixture in zip(runs, mixtures, strict=True):
             config = graph[run].config
-            assert mixture.max_epochs == MAX_EPOCHS == 1.6
+            assert mixture.max_epochs == MAX_EPOCHS == 1.5
             assert config.seed == mixture.seed
             assert config.steps * config.batch_rows == mixture.rows
             budgets.add((mixture.rows, mixture.row_length, mixture.text_share))

@@ -176,6 +176,20 @@ def test_a_reached_cap_says_what_to_change() -> None:
         )
 
 
+def test_a_cap_that_the_padded_rows_do_not_reach_refuses_nothing() -> None:
+    whole = dataclasses.replace(
+        MIXTURE, text_share=0, rows=40, sources=(Source("web", "speech_text", Proportion(1.0)),)
+    )
+    rows, report = make_mixture(whole, LAYOUT, DOCUMENTS)
+    (web,) = report.sources
+    needed = whole.rows * whole.row_length / web.tokens * web.epochs  # to fill all positions
+    assert needed > 1.02 * web.epochs, "without padding this test shows nothing"
+    capped = dataclasses.replace(whole, max_epochs=(web.epochs + needed) / 2)
+    assert make_mixture(capped, LAYOUT, DOCUMENTS)[0] == rows
+    with pytest.raises(MixtureError, match="raise max_epochs"):
+        make_mixture(dataclasses.replace(whole, max_epochs=0.9 * web.epochs), LAYOUT, DOCUMENTS)
+
+
 def test_missing_and_unfitting_documents_are_named() -> None:
     with pytest.raises(MixtureError, match=r"no documents were given for \['text'\]"):
         make_mixture(MIXTURE, LAYOUT, {key: value for key, value in DOCUMENTS.items() if key != "text"})
