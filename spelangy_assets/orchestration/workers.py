@@ -26,6 +26,7 @@ from spelangy_assets.execution.runs import Run, ready
 from spelangy_assets.execution.targets import Target
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
+from spelangy_assets.orchestration.memory import PeakMemory
 from spelangy_assets.orchestration.orphans import end_with_parent, is_alive, kill_trees, mark_of_process
 from spelangy_assets.orchestration.slurm_cluster import cluster_of
 from spelangy_assets.orchestration.slurm_jobs import cancel_abandoned
@@ -167,7 +168,7 @@ def run_in_workers(
         context.Process(target=_worker, args=(recipe, reference, settings, inbox, results), name=f"worker-{index}")
         for index, inbox in enumerate(inboxes)
     ]
-    outcome = Outcome(peak_memory_bytes=_memory_bytes())
+    outcome, memory = Outcome(), PeakMemory()
     idle = list(range(len(inboxes)))
     busy: dict[Run, int] = {}  # run -> worker
     waiting, worker_cpu = list(runs), {}
@@ -196,7 +197,7 @@ def run_in_workers(
                     outcome.failures[message.run.title] = message.failure
                 else:
                     done |= set(message.run.targets)
-            outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, _memory_bytes())
+            memory.look()
     except BaseException:
         _kill(processes)
         if cluster is not None:
@@ -210,6 +211,7 @@ def run_in_workers(
         process.join(timeout=30)
     _kill(processes)
     outcome.not_run = sorted(run.title for run in waiting)
+    outcome.peak_memory_bytes = memory.peak_bytes
     outcome.cpu_seconds = sum(worker_cpu.values()) + sum(os.times()[:2])
     return outcome
 
@@ -246,18 +248,6 @@ def _messages(results: Any, processes: list[Any]) -> Iterator[Message]:
         dead = [process.name for process in processes if process.exitcode not in (None, 0)]
         if dead:
             raise RuntimeError(f"{', '.join(dead)} died (killed, or out of memory); run again to continue") from None
-
-
-def _memory_bytes() -> int:
-    """Return the resident memory of this process and all below it; pages that they share are counted in each."""
-    total = 0
-    me = psutil.Process()
-    for process in [me, *me.children(recursive=True)]:
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total
 
 
 class _ParentInterrupts:
