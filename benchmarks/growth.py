@@ -361,7 +361,8 @@ def main() -> None:
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     print(f"{os.cpu_count()} cores, load {load}; rounds: {chosen.rounds}; scale: {chosen.scale:g}\n")
     print(
-        "| dataset | sizes | CPU s, least | middle | most | most / least, a unit of size | wall s, most | MB, least |"
+        "| dataset | sizes | CPU s, least size | middle | most | most / least, a unit of size | wall s, most "
+        "| MB, least size | middle | most | most / least |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name in groups:

@@ -1,6 +1,6 @@
-"""How long lineage takes: from a cell of the leaderboard to URLs, and from a URL to all rows and runs that hold it.
+"""How long lineage and status take: from a cell of the leaderboard to URLs, from a URL to what holds it.
 
-    python benchmarks/lineage.py                    # on a store of 10,000 manifests, which it makes and removes
+    python benchmarks/lineage.py                    # on a store of thousands of manifests, which it makes and removes
     python benchmarks/lineage.py --store FOLDER     # on a store that is there, for example .spelangy/store
 
 The made store has the graph of recipe `sample` over 900 audio snapshots and 80 page snapshots. Every dataset is
@@ -8,6 +8,9 @@ written and committed by the store's own writer, with its inputs resolved as a b
 pages a snapshot, and five mixes of 20,000 rows of eight documents each. Only what lineage reads is in it: the sound of
 a recording is one byte, a row has one token. `load` reads all manifests and the columns that lineage needs into DuckDB,
 as `connect` does; a question is then one query. Wall time, the load with a warm file cache; the longest of the rounds.
+
+`status` is asked of the made store alone: the state of every dataset, all up to date, in CPU seconds with a warm file
+cache and without the start of Python; the least and the most of the rounds.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from spelangy_assets.execution.build import resolve
 from spelangy_assets.execution.dataset import Dataset
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.recipe import Recipe
+from spelangy_assets.execution.status import count_states, status_of
 from spelangy_assets.execution.targets import required_targets
 from spelangy_assets.recipes.sample import SAMPLE
 from spelangy_assets.sources.files import Arriving
@@ -54,7 +58,10 @@ def main() -> None:
             started = time.perf_counter()
             make_store(ArtifactStore(folder, Path(folder)))
             print(f"made in {time.perf_counter() - started:.0f} s", file=sys.stderr)
-        measure(ArtifactStore(chosen.store or folder, Path(folder)), chosen.rounds)
+        store = ArtifactStore(chosen.store or folder, Path(folder))
+        measure(store, chosen.rounds)
+        if not chosen.store:
+            measure_status(store, chosen.rounds)
 
 
 def many_snapshots(recipe: Recipe) -> Recipe:
@@ -79,14 +86,13 @@ def make_store(store: ArtifactStore) -> None:
     graph = many_snapshots(SAMPLE).graph
     for name, partition in required_targets(graph):
         node = graph[name]
-        source = {"snapshot": partition} if node.has_source else None
-        identity = resolve(store, graph, node, partition, source).identity
-        # Both chunkings are empty here, so that what is made of them would be one version.
-        identity = replace(identity, build_key=f"{identity.build_key}-{name}")
+        identity = resolve(store, graph, node, partition, source_of(node, partition)).identity
         dataset = DatasetName(graph.recipe, name, partition)
         writer = store.writer(dataset, identity, node.stage.TABLES)
         for unit, table in enumerate(contents(graph, node, partition)):
             with writer.unit(unit) as out:
+                if not unit:  # both chunkings are empty here: what is made of them would be one version
+                    out.write_file("dataset.txt", name.encode())
                 for key, rows in table.items():
                     out.write_rows(key, rows)
                 if node.group == "runs":
@@ -98,6 +104,11 @@ def make_store(store: ArtifactStore) -> None:
         if artifact is None:
             raise RuntimeError(f"{dataset} cannot be read back")
         store.judge(dataset, artifact, Verdict(fingerprint(node.contract), True, [], "2026-01-01T00:00:00+00:00"))
+
+
+def source_of(node: Node, partition: str | None) -> dict[str, str | None] | None:
+    """Return the literal that stands for a snapshot's content."""
+    return {"snapshot": partition} if node.has_source else None
 
 
 def contents(graph: Graph, node: Node, partition: str | None) -> Iterator[dict[str, pa.Table]]:
@@ -196,6 +207,18 @@ def measure(store: ArtifactStore, rounds: int) -> None:
             found = ask()
             times.append(time.perf_counter() - started)
         print(f"| {words} | {len(found):,} | {max(times):.3f} | {max(times) + max(loads):.2f} |")
+
+
+def measure_status(store: ArtifactStore, rounds: int) -> None:
+    graph, taken, states = many_snapshots(SAMPLE).graph, [], {}
+    partitions = {str(crawl.partition): list(crawl.snapshots) for crawl in graph.crawls}
+    for _ in range(rounds):
+        started = time.process_time()
+        states = count_states(status_of(store, graph, partitions, source_of))
+        taken.append(time.process_time() - started)
+    count = sum(states.values())
+    print(f"\nstatus of {count:,} datasets ({states}): {min(taken):.2f} to {max(taken):.2f} CPU s, ", end="")
+    print(f"{min(taken) / count * 1e4:.2f} to {max(taken) / count * 1e4:.2f} for 10,000")
 
 
 if __name__ == "__main__":

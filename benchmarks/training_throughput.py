@@ -8,12 +8,14 @@ text ids and 1,000 codes. All sides begin with the same weights and draw from th
 tokens a step, with AdamW and gradient clipping, in float32 on one thread:
 
     packed                     the rows of data/packing.py, document attention, loss where it counts (train/run.py)
+    packed, ...                the same compiled, in bfloat16 (where the processor has units for it), or both
     Trainer                    transformers.Trainer, batches in random order padded to their longest sequence
     Trainer, group_by_length   the same, with batches of like length
 
 group_by_length sorts the sequences of 50 batches by length, longest first, so that side does 50 steps: fewer would be
 its longest ones. A useful token is a position that is not padding. Time is CPU seconds of the process from the first
-batch to the last step; the sides are run in turn, after a step of each that does not count. Printed as Markdown.
+batch to the last step; the sides are run in turn. A first step that compiles, or imports, does not count. Printed as
+Markdown, with the slowest and the fastest round.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +47,7 @@ from spelangy_model.train.spec import TrainSpec
 
 LAYOUT = Layout(text_size=1300, codebook_size=1000)
 GROUPED_STEPS = 50  # transformers' LengthGroupedSampler sorts within as many batches
+Precision = Literal["float32", "bfloat16"]
 _IGNORED = -100  # a label that transformers' loss leaves out
 
 
@@ -57,11 +60,20 @@ class Run:
     steps: int = 0
     seconds: float = 0.0
 
-    def add(self, other: Run) -> None:
-        self.useful += other.useful
-        self.positions += other.positions
-        self.steps += other.steps
-        self.seconds += other.seconds
+    @property
+    def speed(self) -> float:
+        """Useful tokens a CPU second."""
+        return self.useful / self.seconds
+
+
+def total(runs: list[Run]) -> Run:
+    """Return the sum of the rounds of a side."""
+    return Run(
+        sum(run.useful for run in runs),
+        sum(run.positions for run in runs),
+        sum(run.steps for run in runs),
+        sum(run.seconds for run in runs),
+    )
 
 
 def main() -> None:
@@ -70,7 +82,7 @@ def main() -> None:
     parser.add_argument("--row-length", type=int, default=1024)
     parser.add_argument("--batch-rows", type=int, default=4)
     parser.add_argument("--steps", type=int, default=16, help="of packed and Trainer, a round")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     disable_progress_bar()
@@ -82,7 +94,13 @@ def main() -> None:
         describe(lengths, batch, chosen)
         examples = as_examples(sequences)
         sides: dict[str, tuple[int, Callable[[int, int], Run]]] = {
-            "packed": (chosen.steps, lambda seed, steps: packed(Path(folder), chosen.batch_rows, seed, steps)),
+            **{
+                name: (
+                    chosen.steps,
+                    lambda seed, steps, way=way: packed(Path(folder), chosen.batch_rows, seed, steps, *way),
+                )
+                for name, way in ways().items()
+            },
             "Trainer": (chosen.steps, lambda seed, steps: padded(Path(folder), examples, batch, "random", seed, steps)),
             "Trainer, group_by_length": (
                 GROUPED_STEPS,
@@ -90,6 +108,14 @@ def main() -> None:
             ),
         }
         compare(sides, chosen.rounds)
+
+
+def ways() -> dict[str, tuple[Precision, bool]]:
+    """Return the precision of each packed side, and whether its layers are compiled."""
+    found: dict[str, tuple[Precision, bool]] = {"packed": ("float32", False), "packed, compiled": ("float32", True)}
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        found |= {"packed, bfloat16": ("bfloat16", False), "packed, bfloat16, compiled": ("bfloat16", True)}
+    return found
 
 
 def write_rows(count: int, row_length: int, layout: Layout, folder: Path) -> Sequences:
@@ -125,25 +151,27 @@ def describe(lengths: np.ndarray, batch: int, chosen: argparse.Namespace) -> Non
 
 def compare(sides: dict[str, tuple[int, Callable[[int, int], Run]]], rounds: int) -> None:
     """Print what each side did over all rounds."""
-    runs = {name: Run() for name in sides}
+    runs: dict[str, list[Run]] = {name: [] for name in sides}
     for _, side in sides.values():
         side(0, 1)
     for seed in range(rounds):
         for name, (steps, side) in sides.items():
-            runs[name].add(side(seed, steps))
-    slowest = runs["Trainer"].useful / runs["Trainer"].seconds
-    print("| | steps | padding | CPU s | useful tokens/s | times Trainer |\n|---|---|---|---|---|---|")
-    for name, run in runs.items():
-        speed = run.useful / run.seconds
+            runs[name].append(side(seed, steps))
+    slowest = total(runs["Trainer"]).speed
+    print("| | steps | padding | CPU s | useful tokens/s | lowest to highest round | times Trainer |")
+    print("|---|---|---|---|---|---|---|")
+    for name, of_rounds in runs.items():
+        run, speeds = total(of_rounds), [one.speed for one in of_rounds]
         print(
-            f"| {name} | {run.steps} | {1 - run.useful / run.positions:.1%} | {run.seconds:.1f} | {speed:.0f} "
-            f"| {speed / slowest:.2f} |"
+            f"| {name} | {run.steps} | {1 - run.useful / run.positions:.1%} | {run.seconds:.1f} | {run.speed:.0f} "
+            f"| {min(speeds):.0f} to {max(speeds):.0f} | {run.speed / slowest:.2f} |"
         )
 
 
-def packed(folder: Path, batch_rows: int, seed: int, steps: int) -> Run:
-    """Train with the steps of train/run.py; each seed goes on in the rows."""
+def packed(folder: Path, batch_rows: int, seed: int, steps: int, precision: Precision, compiles: bool) -> Run:
+    """Train with the steps of train/run.py; each seed continues in the rows. A first step does not count."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     reader = RowReader([folder / "rows.parquet"])
     spec = TrainSpec(
@@ -157,21 +185,28 @@ def packed(folder: Path, batch_rows: int, seed: int, steps: int) -> Run:
         decay_steps=0,
         weight_decay=0.1,
         clip_norm=1.0,
-        precision="float32",
+        precision=precision,
+        compile=compiles,
         seed=0,
         inputs=(),
         out="",
         work="",
         init_checkpoint=str(folder),
     )
-    accelerator = Accelerator(cpu=True, mixed_precision="no")
-    module: Any = PackedLoss(load_model(folder))
+    AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of the first side holds for all
+    accelerator = Accelerator(cpu=True, mixed_precision="bf16" if precision == "bfloat16" else "no")
+    model: Any = load_model(folder)
+    if compiles:
+        for layer in model.base_model.layers:
+            layer.compile()
+    module: Any = PackedLoss(model)
     module, optimizer = accelerator.prepare(module, make_optimizer(module, spec))
     module.train()
     run = Run(steps=steps)
+    optimizer_step(accelerator, module, optimizer, reader.batch(0, batch_rows), spec.learning_rate, spec)
     started = time.process_time()
     for step in range(steps):
-        batch = reader.batch((seed * steps + step) * batch_rows, batch_rows)
+        batch = reader.batch((1 + seed * steps + step) * batch_rows, batch_rows)
         optimizer_step(accelerator, module, optimizer, batch, spec.learning_rate, spec)
         run.useful += sum(batch.source_tokens.values())
         run.positions += batch.input_ids.size
