@@ -272,8 +272,8 @@ def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, strea
     report.write_text(json.dumps(summary, indent=1, sort_keys=True))
     print(
         f"{'whole':<28}{len(done):>11}{sum(int(row['computed']) for row in by_asset.values()):>10}"
-        f"{result.wall_s:>9.1f}{outcome.cpu_seconds:>9.1f}\npeak memory {summary['peak_memory_mib']} MiB, shared pages once; "
-        f"the same as JSON: {report}",
+        f"{result.wall_s:>9.1f}{outcome.cpu_seconds:>9.1f}\npeak memory {summary['peak_memory_mib']} MiB, "
+        f"shared pages once; the same as JSON: {report}",
         file=stream,
         flush=True,
     )
