@@ -256,6 +256,16 @@ def seeds_note(pairs: Sequence[ArmComparison]) -> str:
     )
 
 
+def base_note(base_models: int) -> str:
+    """Return a note on what no seed draws anew, where all runs start from one base LM; else it is empty."""
+    if base_models != 1:
+        return ""
+    return (
+        "All runs start from one base LM, and their seeds share the data below the mixes: no interval contains what "
+        "another base LM or other data would change."
+    )
+
+
 def _rounded(count: int) -> str:
     digits = max(0, len(str(count)) - 2)
     return f"{round(count, -digits):,}"

@@ -39,6 +39,7 @@ from spelangy_assets.report.comparisons import (
     ArmWork,
     MetricNoise,
     amount,
+    base_note,
     equal_work,
     interval,
     p_text,
@@ -185,6 +186,8 @@ class Results:
     planned_effects: Sequence[Effect] = ()
     plan: str = ""
     """Written before the runs; empty: none was."""
+    base_models: int = 0
+    """From how many base LMs the runs start."""
 
     @property
     def plan_digest(self) -> str:
@@ -221,7 +224,7 @@ def leaderboard_page(
         rows=[board.row(run) for run in board.runs],
         plots=[board.plot(name) for name in board.columns if name.endswith(".accuracy") and GENERATED not in name],
         planned=_planned_rows(results, board),
-        planned_note=seeds_note([pair for _, pair in results.planned if pair]),
+        planned_notes=_planned_notes(results),
         alpha_of=len(results.ablations),
         plan=results.plan,
         plan_digest=results.plan_digest,
@@ -265,7 +268,7 @@ def leaderboard_markdown(results: Results, *, chance: float = 0.25) -> str:
         + " ".join(filter(None, (row["would_take"], row["equal"], row["unequal"])))
         for row in _planned_rows(results, board)
     ]
-    if note := seeds_note([pair for _, pair in results.planned if pair]):
+    for note in _planned_notes(results):
         lines += ["", note]
     if results.plan:
         lines = [f"The plan was written before the runs: SHA-256 `{results.plan_digest}`.", "", *lines]
@@ -283,6 +286,13 @@ def leaderboard_markdown(results: Results, *, chance: float = 0.25) -> str:
         "nats, lower is closer; compare it only between runs of equal steps.",
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _planned_notes(results: Results) -> list[str]:
+    """Return what the verdicts leave open; nothing where nothing was planned."""
+    pairs = [pair for _, pair in results.planned if pair]
+    notes = (seeds_note(pairs), base_note(results.base_models)) if pairs else ()
+    return [note for note in notes if note]
 
 
 def _effects_markdown(results: Results) -> list[str]:

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from spelangy_model.eval.stats import SeedNoise
 
-VERSION = "13"
+VERSION = "14"
 READS_MANIFESTS = True
 TABLES: dict[str, type] = {
     "metrics": Metric,
@@ -232,6 +232,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 effects,
                 config.effects,
                 config.plan,
+                _base_models(ctx, config),
             )
             out.write_file(MARKDOWN, leaderboard_markdown(report, chance=config.chance).encode())
             page = leaderboard_page(
@@ -332,6 +333,12 @@ def _describe(ctx: StageContext, config: Config, index: int) -> RunDescription:
     else:
         facts, description = {"parameters": f"{stats['parameters']:,.0f}"}, "trained elsewhere"
     return RunDescription(row.label, description, lineage_command(row.evaluation), facts)
+
+
+def _base_models(ctx: StageContext, config: Config) -> int:
+    """Return from how many base LMs the runs start; a run that was trained from nothing has none."""
+    inputs = [item for index in range(len(config.runs)) for item in ctx.inputs[f"run.{index}"].manifest.inputs]
+    return len({item.data_version for item in inputs if item.role == "base_lm"})
 
 
 def _describe_system(ctx: StageContext, config: Config, index: int) -> RunDescription:

@@ -191,6 +191,15 @@ def test_a_metric_of_its_own_stands_beside_the_accuracy():
         Ablation("x", "a", "b", metric="gap")
 
 
+def test_what_no_seed_draws_anew_is_said_of_verdicts_alone():
+    note = "All runs start from one base LM"
+    assert note in leaderboard_page(results(base_models=1))
+    assert note in leaderboard_markdown(results(base_models=1))
+    for other in (results(base_models=0), results(base_models=3), results(base_models=1, ablations=[])):
+        assert note not in leaderboard_page(other)
+        assert note not in leaderboard_markdown(other)
+
+
 def test_each_comparison_says_what_its_design_finds_and_what_it_would_take():
     assert would_take(PAIRS[0]) == "This design finds 5.0 points four times in five. That is enough for 7.2 points."
     assert would_take(PAIRS[1]) == (

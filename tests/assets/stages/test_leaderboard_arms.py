@@ -43,6 +43,7 @@ from spelangy_assets.stages.leaderboard import (
     score_arm,
 )
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
+from spelangy_assets.store.manifest import Input
 from spelangy_model.records import Metric, PassageScore, QuestionScore
 from spelangy_model.text.topics import jensen_shannon_distance
 
@@ -268,11 +269,18 @@ class Shelf:
         self.prefix = prefix
         self.inputs: dict[str, Artifact] = {}
 
-    def put(self, role: str, stage: Any, stats: dict[str, float] | None = None, **tables: list) -> None:
+    def put(
+        self,
+        role: str,
+        stage: Any,
+        stats: dict[str, float] | None = None,
+        made_from: Sequence[Input] = (),
+        **tables: list,
+    ) -> None:
         called = DatasetName(f"{self.prefix}recipe", f"{self.prefix}{role.replace('.', '_')}")
         name = stage.__name__.rsplit(".", 1)[-1]
         config = {"type": "Config", "system": {"type": "Cascade"}}
-        identity = Identity(name, stage.VERSION, "f", config, [], f"v1-{role.replace('.', '-')}")
+        identity = Identity(name, stage.VERSION, "f", config, list(made_from), f"v1-{role.replace('.', '-')}")
         writer = self.store.writer(called, identity, stage.TABLES)
         with writer.unit(0) as out:
             for table, rows in tables.items():
@@ -284,13 +292,21 @@ class Shelf:
         assert artifact is not None
         self.inputs[role] = artifact
 
-    def run(self, number: int, rate: float, work: Mapping[str, float] = MappingProxyType({}), **shares: float) -> None:
-        """Put a run that answers so many questions right, with its evaluation."""
+    def run(
+        self,
+        number: int,
+        rate: float,
+        work: Mapping[str, float] = MappingProxyType({}),
+        base: str = "base",
+        **shares: float,
+    ) -> None:
+        """Put a run from a base LM that answers so many questions right, with its evaluation."""
         (scores,) = scores_of({"run": rate}, number).values()
         stats = {"steps": 400, "positions_seen": 9000, "closing_loss_nats": 2.5, "parameters": 7}
         stats |= {"loss_positions_seen": 4000, "speech_s_seen": 60, "text_share_seen": 0.15, "padding_share": 0.1}
         stats |= {f"{role.replace('_', '.')}.share": share for role, share in shares.items()}
-        self.put(f"run.{number}", train_lm, stats | work)
+        of_base = Input("base_lm", "train_lm", None, f"v2-{base}", base)
+        self.put(f"run.{number}", train_lm, stats | work, [of_base])
         metrics = [Metric("run", "sqa.all.accuracy", rate, rate - 0.05, rate + 0.05, QUESTIONS)]
         self.put(f"eval.{number}", evaluate, scores=scores, metrics=metrics)
 
@@ -375,6 +391,19 @@ def test_the_plan_is_printed_with_the_digest_of_its_file(tmp_path: Path) -> None
     assert effect.value == pytest.approx(0.2, abs=0.05)
     assert "Quest (without to with)" in text
     assert "Main effects and interactions" in page
+
+
+@pytest.mark.parametrize("bases", [("one", "one", "one"), ("one", "two", "one")])
+def test_the_board_says_where_no_seed_draws_the_base_lm_anew(tmp_path: Path, bases: Sequence[str]) -> None:
+    shelf, config = filled(tmp_path)
+    for number, (rate, base) in enumerate(zip((0.5, 0.52, 0.3), bases, strict=True)):
+        other = Shelf(tmp_path / f"{number}")
+        other.run(number, rate, base=base)
+        shelf.inputs[f"run.{number}"] = other.inputs[f"run.{number}"]
+    artifact = shelf.board(config)
+    for report in (leaderboard.PAGE, leaderboard.MARKDOWN):
+        said = "no interval contains what another base LM" in artifact.read_file(report).decode()
+        assert said == (len(set(bases)) == 1)
 
 
 def test_seeds_of_an_arm_are_judged_together(tmp_path: Path) -> None:
