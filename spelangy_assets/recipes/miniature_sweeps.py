@@ -1,4 +1,4 @@
-"""Sweeps in the world of the miniature: a factorial of three factors, five shares of Quest, and two dials.
+"""Sweeps in the world of the miniature: a factorial of three factors, five shares of Quest, two dials, other base LMs.
 
 Put here: arms that a loop makes. Do not put here: the ablations of the paper (miniature.py). Runs that equal the
 miniature's are shared with it.
@@ -12,8 +12,9 @@ from itertools import product
 from typing import Any
 
 from spelangy_assets import lab
-from spelangy_assets.recipes.miniature import ABLATIONS, ARMS, LOW, MINIATURE, RECORD, WEB
-from spelangy_assets.recipes.miniature_parts import Arm, Dial, board
+from spelangy_assets.recipes import sample_parts as sample
+from spelangy_assets.recipes.miniature import ABLATIONS, AGAIN, ARMS, LOW, MINIATURE, MINIATURE_AGAIN, RECORD, WEB
+from spelangy_assets.recipes.miniature_parts import ASKING_VOICES, Arm, Dial, board
 from spelangy_assets.report.comparisons import ACCURACY, HEARING_GAIN
 
 FACTORS = {
@@ -53,3 +54,33 @@ MINIATURE_DIALS = lab.Recipe(
     board(LOW, ARMS, ABLATIONS, larger=lab.prefixed("miniature", MINIATURE["leaderboard"])),
     description="miniature_low, whose metrics are judged by how often they order arms as the miniature's accuracy does",
 )
+
+
+def _bases(name: str, recipe: lab.Recipe, dial: Dial) -> lab.Recipe:
+    """Return runs on one mix with Quest, from the recipe's base LM and from two that are drawn anew."""
+    first, rows = recipe["base_lm"], recipe["mix_base_lm"]
+    bases = {"quest_base_0": first}
+    for number in (1, 2):
+        seed = dial.seed + 50 + number
+        drawn = replace(rows.config, mixture=replace(rows.config.mixture, seed=seed))
+        mix = replace(rows, name=f"mix_base_{number}", config=drawn)
+        other = replace(first.config, seed=seed)
+        bases[f"quest_base_{number}"] = replace(
+            first, name=f"base_{number}", config=other, inputs={**first.inputs, "mix": mix}
+        )
+    how = sample.training(dial.run_steps, sample.BATCH_ROWS, 3e-3, seed=dial.seed + 60)
+    return lab.Recipe(
+        name,
+        lab.leaderboard(
+            {arm: [lab.train(recipe["mix_quest_s0"], base=base, **how)] for arm, base in bases.items()},
+            recipe["sqa_benchmarks"],
+            judging=sample.judging(dial.world, 100, dial.held_out_talks, ASKING_VOICES, dial.seed),
+            title="Quest from three base LMs",
+            seed=dial.seed,
+        ),
+        description=f"One arm of {recipe.name} from three base LMs: how far they alone move it",
+    )
+
+
+MINIATURE_BASES = _bases("miniature_bases", MINIATURE, RECORD)
+MINIATURE_AGAIN_BASES = _bases("miniature_again_bases", MINIATURE_AGAIN, AGAIN)

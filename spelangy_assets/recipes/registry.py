@@ -31,6 +31,8 @@ PACKAGED = {
     "miniature_factorial": "miniature_sweeps:MINIATURE_FACTORIAL",
     "miniature_quest_shares": "miniature_sweeps:MINIATURE_QUEST_SHARES",
     "miniature_dials": "miniature_sweeps:MINIATURE_DIALS",
+    "miniature_bases": "miniature_sweeps:MINIATURE_BASES",
+    "miniature_again_bases": "miniature_sweeps:MINIATURE_AGAIN_BASES",
     "tiny": "sample:TINY",
     "tokenizer": "tokenizer:TOKENIZER",
     "posttrain": "posttrain:POSTTRAIN",
