@@ -35,6 +35,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 import pyarrow as pa
 from packing import make_documents
+from rivals import span
 from texts import sentences, write_shards
 
 from spelangy_assets import lab
@@ -329,10 +330,6 @@ def measure(group: Group, store: ArtifactStore, execution: Execution, rounds: in
 
 
 def print_row(name: str, took: dict[str, Any], sizes: dict[str, float]) -> None:
-    def span(values: list[float], form: str) -> str:
-        low, high = format(min(values), form), format(max(values), form)
-        return low if low == high else f"{low} to {high}"
-
     def cells(key: str, form: str, scale: float = 1) -> list[str]:
         return [span([one[key] / scale for one in rounds], form) for rounds in took.values()]
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from rivals import rival, span
 
 from spelangy_model.data.documents import DocumentArrays
 from spelangy_model.data.interleave import Interleaving, Sampling, plan_sequences, write_sequences
@@ -73,36 +74,45 @@ def make_documents(count: int, layout: Layout) -> DocumentArrays:
 def compare(documents: DocumentArrays, row_length: int, rounds: int) -> None:
     """Print both packings of the same sequences."""
     from datasets import Dataset, disable_progress_bars
-    from trl import pack_dataset
 
     disable_progress_bars()
+    compares = rival("trl", "trl")
     plan = plan_sequences(documents, Interleaving(), 0, 0, row_length)
     written = write_sequences(documents, plan, np.arange(len(plan)), LAYOUT, True)
     print(f"{len(plan)} sequences, {plan.length.sum() / 1e6:.1f} M tokens, mean length {plan.length.mean():.0f}\n")
-    print("| packing | rows | filled | CPU s | M tokens/s | times TRL |\n|---|---|---|---|---|---|")
+    print("| packing | rows | filled | CPU s, all rounds | M tokens/s, the best | times TRL, all rounds |")
+    print("|---|---|---|---|---|---|")
     lists = pa.LargeListArray.from_arrays(written.first, pa.array(written.ids))
     dataset = Dataset(pa.table({"input_ids": lists}))
     sides: dict[str, Callable[[], int]] = {
-        "TRL, strategy bfd": lambda: len(
-            pack_dataset(dataset, row_length, strategy="bfd", map_kwargs={"keep_in_memory": True})
-        ),
+        **({"TRL, strategy bfd": lambda: packed_by_trl(dataset, row_length)} if compares else {}),
         "here": lambda: packed(lists, row_length).num_rows,
         "here, which row alone": lambda: len(best_fit_decreasing(plan.length, row_length)),
     }
     runs: dict[str, list[tuple[float, int]]] = {name: [] for name in sides}
+    for side in sides.values():
+        side()  # what it imports and compiles once is no part of its speed
     for _ in range(rounds):
         for name, side in sides.items():
             started = time.process_time()
             rows = side()
             runs[name].append((time.process_time() - started, rows))
     tokens = int(plan.length.sum())
-    slowest = min(runs["TRL, strategy bfd"])[0]
+    theirs = [seconds for seconds, _ in runs.get("TRL, strategy bfd", ())]
     for name, found in runs.items():
-        seconds, rows = min(found)
+        taken, rows = [seconds for seconds, _ in found], found[0][1]
+        ratios = span([other / own for other, own in zip(theirs, taken, strict=True)], ".1f") if theirs else "-"
         print(
-            f"| {name} | {rows} | {tokens / (rows * row_length):.3%} | {seconds:.3f} "
-            f"| {tokens / seconds / 1e6:.0f} | {slowest / seconds:.1f} |"
+            f"| {name} | {rows} | {tokens / (rows * row_length):.3%} | {span(taken, '.3f')} "
+            f"| {tokens / min(taken) / 1e6:.0f} | {ratios} |"
         )
+
+
+def packed_by_trl(dataset: Any, row_length: int) -> int:
+    """Return into how many rows TRL packs the sequences."""
+    from trl import pack_dataset
+
+    return len(pack_dataset(dataset, row_length, strategy="bfd", map_kwargs={"keep_in_memory": True}))
 
 
 def packed(lists: pa.LargeListArray, row_length: int) -> pa.Table:
