@@ -49,6 +49,7 @@ from spelangy_assets.sample.spoken import SpokenConversations
 from spelangy_assets.sources.files import Arriving, FolderSource
 from spelangy_assets.stages import mix, roll_up
 from spelangy_assets.store.artifacts import ArtifactStore
+from spelangy_model.audio.io import encode_flac
 from spelangy_model.data.documents import DocumentArrays
 from spelangy_model.data.interleave import Interleaving
 from spelangy_model.data.mixture import Mixture, Proportion, Source
@@ -123,10 +124,17 @@ def rendered(node: Node, size: str) -> Any:
 
 def recognition(folder: Path, scale: float) -> Group:
     """Turns, hypotheses and transcripts of recordings whose text is not given."""
-    audio = lab.recordings(conversations(RECOGNIZED * scale), use_transcripts=False, recordings_per_unit=1)
+    for name, size in SIZES.items():
+        (folder / name).mkdir()
+        source = SpokenConversations(world=WORLD, seed=SEED, recordings=max(1, round(RECOGNIZED * scale * size)))
+        render = source.open()
+        for index in range(source.recordings):
+            (folder / name / f"{index:04}.flac").write_bytes(encode_flac(render(index).samples))
+    audio = lab.recordings(dict.fromkeys(SIZES, Arriving()), recordings_per_unit=1)
     turns = lab.segments(audio)
     words = lab.hypotheses(audio, turns, systems=(WHISPER_BASE, WHISPER_TINY))
-    return Group(lab.Recipe("recognition", lab.corpus(lab.transcripts(turns, words))).graph, SIZES, rendered)
+    graph = lab.Recipe("recognition", lab.corpus(lab.transcripts(turns, words))).graph
+    return Group(graph, SIZES, lambda node, size: FolderSource(folder / size))
 
 
 def speech(folder: Path, scale: float) -> Group:

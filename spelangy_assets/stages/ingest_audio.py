@@ -130,7 +130,13 @@ def recordings(snapshots: Mapping[str, Any], *, name: str = "raw_audio", **optio
     AudioSource that renders its recordings. `options` are fields of Config.
     """
     sources = checked_sources(snapshots, Downloads | CORPORA | AudioSource)
-    return dataset(__name__, config_of(Config, options), name=name, sources=sources)
+    config = config_of(Config, options)
+    rendered = [snapshot for snapshot, source in sources.items() if isinstance(source, AudioSource)]
+    if rendered and not config.use_transcripts:
+        raise ValueError(
+            f"use_transcripts=False is for files, and {', '.join(rendered)} is rendered, words and all: leave it out"
+        )
+    return dataset(__name__, config, name=name, sources=sources)
 
 
 def preflight(config: Config, execution: Execution) -> None:

@@ -18,7 +18,7 @@ from spelangy_assets.execution.build import Built, build
 from spelangy_assets.execution.graph import Graph, Node
 from spelangy_assets.execution.stage import Execution, InputError
 from spelangy_assets.sources.audio_snapshot import items_of
-from spelangy_assets.sources.files import FolderSource, SnapshotFiles
+from spelangy_assets.sources.files import Arriving, FolderSource, SnapshotFiles
 from spelangy_assets.stages import ingest_audio
 from spelangy_assets.stages.ingest_audio import CONTRACT as RAW_AUDIO
 from spelangy_assets.stages.ingest_audio import RenderedRecording
@@ -579,3 +579,11 @@ def test_any_shard_ends_as_items(tmp_path: Path, changes: list[tuple[int, int]],
     items = items_of(SnapshotFiles(folder))
     assert items
     to_table([Reject(item.source_uri, item.digest, item.reason, item.detail) for item in items], Reject)
+
+
+def test_transcripts_of_what_is_rendered_cannot_be_passed_over():
+    sources = {"files": Arriving(), "tones": Tones()}
+    assert ingest_audio.recordings(sources).snapshots == ("files", "tones")
+    with pytest.raises(ValueError, match="use_transcripts=False is for files, and tones is rendered"):
+        ingest_audio.recordings(sources, use_transcripts=False)
+    assert ingest_audio.recordings({"files": Arriving()}, use_transcripts=False).snapshots == ("files",)
