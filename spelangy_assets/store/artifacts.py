@@ -118,9 +118,14 @@ class ShardFile:
         return from_table(self.table(), record)
 
     def batches(self, columns: Sequence[str] | None = None, batch_rows: int = 64) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in order, `batch_rows` of them at once."""
+        """Yield the rows in order, at most `batch_rows` of them at once; no batch has rows of two row groups.
+
+        Row group by row group: asked for all at once, Arrow reads ahead, and holds a whole shard with its sound.
+        """
+        names = list(columns) if columns else None
         with self._open() as parquet:
-            yield from parquet.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+            for group in range(parquet.num_row_groups):
+                yield from parquet.iter_batches(batch_size=batch_rows, row_groups=[group], columns=names)
 
     def slice(self, start: int, stop: int) -> pa.Table:
         """Return the rows `start` to `stop`, without `stop`; reads the row groups that hold them."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,6 +24,7 @@ from spelangy_assets.store.artifacts import (
     DatasetName,
     Identity,
     PublishedMeanwhile,
+    ShardFile,
     StoreError,
 )
 from spelangy_assets.store.files import Files
@@ -335,6 +337,19 @@ def test_the_memory_of_a_shard_is_freed_whether_it_is_kept_or_given_up(store: Ar
         gc.collect()
         held.append(pa.total_allocated_bytes())
     assert max(held[2:]) <= held[1]
+
+
+def test_reading_row_by_row_holds_a_row_group_and_not_a_shard(tmp_path: Path):
+    sound = np.random.default_rng(0).integers(0, 256, (64, 1_000_000), np.uint8)
+    table = pa.table({"number": range(64), "sound": [one.tobytes() for one in sound]})
+    pq.write_table(table, tmp_path / "sound.parquet", row_group_size=4)
+    del table
+    before, held, numbers = pa.total_allocated_bytes(), [], []
+    for batch in ShardFile(Files(str(tmp_path)), "sound.parquet", 64).batches(batch_rows=3):
+        held.append(pa.total_allocated_bytes() - before)
+        numbers += batch.column("number").to_pylist()
+    assert numbers == list(range(64))
+    assert max(held) < 20_000_000, "16 row groups of 4 MB"
 
 
 def row_groups(path: Path) -> list[Any]:
