@@ -12,6 +12,8 @@ from spelangy_assets.recipes.miniature import ABLATIONS, AGAIN, ARMS, MINIATURE,
 from spelangy_assets.recipes.miniature_parts import ASKING_VOICES, MAX_EPOCHS, MAX_RESTATED_SHARE, VOICES
 from spelangy_assets.recipes.miniature_sweeps import (
     FACTORIAL,
+    MINIATURE_AGAIN_BASES,
+    MINIATURE_BASES,
     MINIATURE_DIALS,
     MINIATURE_FACTORIAL,
     MINIATURE_QUEST_SHARES,
@@ -243,3 +245,23 @@ def test_the_dial_turned_down_is_the_same_program_with_fewer_arms() -> None:
         name for name in kinds(MINIATURE) if name.split("_")[0] in unused
     }
     assert 2 <= len(runs_of(MINIATURE_LOW)) < len(ARMS)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "of"), [(MINIATURE_BASES, MINIATURE), (MINIATURE_AGAIN_BASES, MINIATURE_AGAIN)], ids=["first", "second"]
+)
+def test_the_runs_from_other_base_lms_differ_by_the_base_lm_alone(recipe: Recipe, of: Recipe) -> None:
+    runs = [recipe[f"run_quest_base_{number}"] for number in range(3)]
+    bases = [run.inputs["base_lm"] for run in runs]
+    assert bases[0] is of["base_lm"]
+    assert len({base.config.seed for base in bases}) == 3
+    assert len({base.inputs["mix"].config.mixture.seed for base in bases}) == 3
+    for base in bases:
+        mix = base.inputs["mix"]
+        assert replace(base.config, seed=0) == replace(bases[0].config, seed=0)
+        assert mix.inputs == of["mix_base_lm"].inputs
+        assert replace(mix.config.mixture, seed=0) == replace(of["mix_base_lm"].config.mixture, seed=0)
+    for run in runs:
+        assert run.inputs["mix"] is of["mix_quest_s0"]
+        assert run.config == runs[0].config
+        assert run.config.seed not in {of[f"run_quest_s{number}"].config.seed for number in range(3)}
