@@ -99,7 +99,7 @@ def main() -> None:
                 side()
                 rates[name].append(megabytes / (time.process_time() - start))
     print(f"{megabytes:.1f} MB, {len(texts):,} documents, {len(questions):,} questions, {args.words}-grams\n")
-    print("| search | MB per CPU second, all rounds | times the last | documents hit | the same documents |")
+    print("| search | MB per CPU second, all rounds | times the slowest side | documents hit | the same documents |")
     print("|---|---|---|---|---|")
     *_, last = sides
     for name, found in rates.items():

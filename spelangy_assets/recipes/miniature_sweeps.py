@@ -61,7 +61,7 @@ def _bases(name: str, recipe: lab.Recipe, dial: Dial) -> lab.Recipe:
     first, rows = recipe["base_lm"], recipe["mix_base_lm"]
     bases = {"quest_base_0": first}
     for number in (1, 2):
-        seed = dial.seed + 50 + number
+        seed = dial.seed + 50 + number  # no run of the recipe has it, nor the seed of the runs below
         drawn = replace(rows.config, mixture=replace(rows.config.mixture, seed=seed))
         mix = replace(rows, name=f"mix_base_{number}", config=drawn)
         other = replace(first.config, seed=seed)

@@ -256,9 +256,9 @@ def seeds_note(pairs: Sequence[ArmComparison]) -> str:
     )
 
 
-def base_note(base_models: int) -> str:
+def base_note(one_base: bool) -> str:
     """Return a note on what no seed draws anew, where all runs start from one base LM; else it is empty."""
-    if base_models != 1:
+    if not one_base:
         return ""
     return (
         "All runs start from one base LM, and their seeds share the data below the mixes: no interval contains what "

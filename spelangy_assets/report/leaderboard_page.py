@@ -186,8 +186,8 @@ class Results:
     planned_effects: Sequence[Effect] = ()
     plan: str = ""
     """Written before the runs; empty: none was."""
-    base_models: int = 0
-    """From how many base LMs the runs start."""
+    one_base: bool = False
+    """Whether all runs start from one base LM."""
 
     @property
     def plan_digest(self) -> str:
@@ -291,7 +291,7 @@ def leaderboard_markdown(results: Results, *, chance: float = 0.25) -> str:
 def _planned_notes(results: Results) -> list[str]:
     """Return what the verdicts leave open; nothing where nothing was planned."""
     pairs = [pair for _, pair in results.planned if pair]
-    notes = (seeds_note(pairs), base_note(results.base_models)) if pairs else ()
+    notes = (seeds_note(pairs), base_note(results.one_base)) if pairs else ()
     return [note for note in notes if note]
 
 

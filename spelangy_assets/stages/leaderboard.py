@@ -232,7 +232,7 @@ def run(ctx: StageContext, config: Config) -> None:
                 effects,
                 config.effects,
                 config.plan,
-                _base_models(ctx, config),
+                _one_base(ctx, config),
             )
             out.write_file(MARKDOWN, leaderboard_markdown(report, chance=config.chance).encode())
             page = leaderboard_page(
@@ -335,10 +335,13 @@ def _describe(ctx: StageContext, config: Config, index: int) -> RunDescription:
     return RunDescription(row.label, description, lineage_command(row.evaluation), facts)
 
 
-def _base_models(ctx: StageContext, config: Config) -> int:
-    """Return from how many base LMs the runs start; a run that was trained from nothing has none."""
-    inputs = [item for index in range(len(config.runs)) for item in ctx.inputs[f"run.{index}"].manifest.inputs]
-    return len({item.data_version for item in inputs if item.role == "base_lm"})
+def _one_base(ctx: StageContext, config: Config) -> bool:
+    """Return whether all runs start from one base LM; one that was trained from nothing, or elsewhere, has none."""
+    found = [
+        {item.data_version for item in ctx.inputs[f"run.{index}"].manifest.inputs if item.role == "base_lm"}
+        for index in range(len(config.runs))
+    ]
+    return all(found) and len(set().union(*found)) == 1
 
 
 def _describe_system(ctx: StageContext, config: Config, index: int) -> RunDescription:

@@ -18,7 +18,7 @@ children = int(sys.argv[1])
 for _ in range(children):
     if os.fork() == 0:
         os.close(ends_write)
-        assert sum(block[::4096]) is not None  # reads each page, and so shares it
+        sum(block[::4096])  # reads each page, and so shares it
         os.read(ends_read, 1)
         os._exit(0)
 time.sleep(0.5)

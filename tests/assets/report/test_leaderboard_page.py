@@ -193,9 +193,9 @@ def test_a_metric_of_its_own_stands_beside_the_accuracy():
 
 def test_what_no_seed_draws_anew_is_said_of_verdicts_alone():
     note = "All runs start from one base LM"
-    assert note in leaderboard_page(results(base_models=1))
-    assert note in leaderboard_markdown(results(base_models=1))
-    for other in (results(base_models=0), results(base_models=3), results(base_models=1, ablations=[])):
+    assert note in leaderboard_page(results(one_base=True))
+    assert note in leaderboard_markdown(results(one_base=True))
+    for other in (results(), results(one_base=True, ablations=[])):
         assert note not in leaderboard_page(other)
         assert note not in leaderboard_markdown(other)
 

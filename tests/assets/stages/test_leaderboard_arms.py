@@ -300,13 +300,13 @@ class Shelf:
         base: str = "base",
         **shares: float,
     ) -> None:
-        """Put a run from a base LM that answers so many questions right, with its evaluation."""
+        """Put a run from a base LM, or from none, that answers so many questions right, with its evaluation."""
         (scores,) = scores_of({"run": rate}, number).values()
         stats = {"steps": 400, "positions_seen": 9000, "closing_loss_nats": 2.5, "parameters": 7}
         stats |= {"loss_positions_seen": 4000, "speech_s_seen": 60, "text_share_seen": 0.15, "padding_share": 0.1}
         stats |= {f"{role.replace('_', '.')}.share": share for role, share in shares.items()}
-        of_base = Input("base_lm", "train_lm", None, f"v2-{base}", base)
-        self.put(f"run.{number}", train_lm, stats | work, [of_base])
+        of_base = [Input("base_lm", "train_lm", None, f"v2-{base}", base)] if base else []
+        self.put(f"run.{number}", train_lm, stats | work, of_base)
         metrics = [Metric("run", "sqa.all.accuracy", rate, rate - 0.05, rate + 0.05, QUESTIONS)]
         self.put(f"eval.{number}", evaluate, scores=scores, metrics=metrics)
 
@@ -393,7 +393,7 @@ def test_the_plan_is_printed_with_the_digest_of_its_file(tmp_path: Path) -> None
     assert "Main effects and interactions" in page
 
 
-@pytest.mark.parametrize("bases", [("one", "one", "one"), ("one", "two", "one")])
+@pytest.mark.parametrize("bases", [("one", "one", "one"), ("one", "two", "one"), ("one", "one", "")])
 def test_the_board_says_where_no_seed_draws_the_base_lm_anew(tmp_path: Path, bases: Sequence[str]) -> None:
     shelf, config = filled(tmp_path)
     for number, (rate, base) in enumerate(zip((0.5, 0.52, 0.3), bases, strict=True)):
