@@ -84,6 +84,9 @@ class _Recognizer:
 
         self._system = system
         self._feature_threads = feature_threads(device)
+        # Attention over all frames of a window takes 72 MB in Whisper base. A CPU encodes windows at once no faster
+        # than one by one, and has that much for each; the encodings are equal to the bit.
+        self._encodes_alone = device == "cpu"
         self._model: Any = TakesEncodings(
             str(model_path), device=device, compute_type=system.precision, cpu_threads=1, local_files_only=True
         )
@@ -99,7 +102,7 @@ class _Recognizer:
         return np.stack([pad_or_trim(self._model.feature_extractor(window.samples)[..., :-1]) for window in windows])
 
     def _recognize_batch(self, windows: Sequence[Window], features: np.ndarray) -> list[WindowResult]:
-        encoded = self._model.encode(features)
+        encoded = self._encode(features)
         languages = self._languages(windows, encoded)
         wanted, certain = self._system.languages, self._system.certain_language_probability
         results = [
@@ -112,6 +115,15 @@ class _Recognizer:
             for i, words in zip(rows, spoken, strict=True):
                 results[i].words.extend(words)
         return results
+
+    def _encode(self, features: np.ndarray) -> Any:
+        """Return the encodings (windows, frames, width) of features (windows, bins, frames)."""
+        from ctranslate2 import StorageView
+
+        if not self._encodes_alone:
+            return self._model.encode(features)
+        alone = [np.asarray(self._model.encode(features[place : place + 1])) for place in range(len(features))]
+        return StorageView.from_array(np.concatenate(alone))
 
     def _languages(self, windows: Sequence[Window], encoded: Any) -> list[tuple[str, float]]:
         if not self._model.model.is_multilingual:
