@@ -1,10 +1,12 @@
 """The memory of a process.
 
-Put here: memory as the operating system reports it. Do not put here: GPU memory, which torch reports.
+Put here: memory as the operating system counts it. Do not put here: GPU memory, which torch counts.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import resource
 from pathlib import Path
 
@@ -19,3 +21,11 @@ def peak_memory_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on macOS in bytes
     (kilobytes,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
     return int(kilobytes) * 1024
+
+
+def release_free_memory() -> None:
+    """Give the memory that this process has freed back to the system, where its allocator can (glibc)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

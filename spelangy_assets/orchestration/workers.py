@@ -32,6 +32,7 @@ from spelangy_assets.orchestration.slurm_cluster import cluster_of
 from spelangy_assets.orchestration.slurm_jobs import cancel_abandoned
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.manifest import Counts
+from spelangy_model.memory import release_free_memory
 from spelangy_model.progress import Standing
 
 PROCESS_TAG = "spelangy/process"
@@ -110,6 +111,7 @@ def _worker(recipe: str, reference: str, settings: Settings, inbox: Any, results
                 failures = [event for event in result.all_events if event.is_step_failure]
                 failure = "\n".join(_failure_text(event) for event in failures) or "the run failed outside its steps"
             results.put(Ended(run, result.run_id, failure, sum(os.times()[:4])))
+            release_free_memory()  # the next run may wait for a training, which takes as much again
 
 
 def _failure_text(event: dg.DagsterEvent) -> str:
