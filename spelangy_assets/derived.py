@@ -164,6 +164,7 @@ def mix(
     without: Dataset | None = None,
     licences: Mapping[Dataset, Sequence[str]] | Sequence[str] = (),
     rows_per_shard: int = 1024,
+    parts: int = 1,
     name: str = "",
 ) -> Dataset:
     """Return packed training rows drawn from token sets.
@@ -172,7 +173,8 @@ def mix(
     tokens are text-only (by default 0 without `text`, 1 without `speech`). Documents that an earlier one repeats are
     left out, and with `without=questions` those that hold words of a question. `licences` are those that documents may
     have, as patterns (CC-BY-*), for all token sets or for each that is named; documents of others are left out and
-    counted.
+    counted. A mix is planned in `parts`, of every so many-th shard each, where one plan of all documents (300 bytes a
+    document) does not fit into memory.
     """
     if isinstance(licences, str):
         raise TypeError(f"licences= is a list of patterns, not the text {licences!r}")
@@ -214,7 +216,7 @@ def mix(
         max_epochs=max_epochs,
         seed=seed,
     )
-    made = dataset(mix_stage.__name__, mix_stage.Config(mixture, rows_per_shard), name=name, inputs=inputs)
+    made = dataset(mix_stage.__name__, mix_stage.Config(mixture, rows_per_shard, parts), name=name, inputs=inputs)
     return _named_mix(made, name, name) if name else made
 
 

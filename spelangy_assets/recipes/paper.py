@@ -34,7 +34,8 @@ ROW_TOKENS = 16_384
 BATCH_ROWS = 512
 STEPS = 200_000
 TRAINED_TOKENS = ROW_TOKENS * BATCH_ROWS * STEPS  # 1.68e12; the paper rounds it to 1.67T
-SHAPE = {"rows": BATCH_ROWS * STEPS, "row_tokens": ROW_TOKENS, "max_epochs": 4.0, "seed": SEED}
+# One plan of all documents, about 300 bytes for each, would not fit into a machine's memory.
+SHAPE = {"rows": BATCH_ROWS * STEPS, "row_tokens": ROW_TOKENS, "max_epochs": 4.0, "seed": SEED, "parts": 256}
 NEW_EMBEDDINGS = "xavier_normal"  # of speech codes and markers alike
 # The paper does not state its learning rate; this is usual at this size.
 TRAINING = {"steps": STEPS, "batch_rows": BATCH_ROWS, "micro_rows": 1, "learning_rate": 3e-4, "seed": SEED}

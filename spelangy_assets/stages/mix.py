@@ -12,10 +12,10 @@ licence_refused.
 Output: rows(PackedRow), the vocabulary's layout (vocabulary_layout.json), which the tokenizers determine, and
 mixture.json: shares wanted and achieved, epochs, fill.
 
-The mix is planned on lengths; then each shard of a source is read once, and the sequences that are drawn from it are
-written into a file of the scratch folder, in the order of the rows that want them; then each shard of rows takes its
-sequences from those files. What is held at any time is the plan, one shard of documents and one shard of rows. A unit
-is a shard of rows; a killed run continues with the files that are there.
+The mix is planned on lengths, in `parts` if it is large; then each shard of a source is read once, and the sequences
+that are drawn from it are written into a file of the scratch folder, in the order of the rows that want them; then each
+shard of rows takes its sequences from those files. What is held at any time is the plan of a part, one shard of
+documents and one shard of rows. A unit is a shard of rows; a killed run continues with the files that are there.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from spelangy_assets.execution.dataset import DatasetKind
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.quality.contracts import Bound, Contract, exactly, stat
 from spelangy_assets.stages.find_contaminated import ContaminatedDocument
-from spelangy_assets.store.artifacts import Artifact, ShardFile
+from spelangy_assets.store.artifacts import Artifact, ShardFile, UnitWriter
 from spelangy_model.data.documents import COLUMNS, DocumentArrays, document_arrays
 from spelangy_model.data.mixture import (
     Mixture,
@@ -44,6 +44,7 @@ from spelangy_model.data.mixture import (
     OpenShard,
     Source,
     Written,
+    join_reports,
     plan_mixture,
     rows_of_plan,
     write_planned,
@@ -59,10 +60,15 @@ DUPLICATES, CONTAMINATED = "duplicates.", "contaminated."  # what roles begin wi
 
 @dataclass(frozen=True)
 class Config:
-    """The mixture, and how its rows are cut into shards."""
+    """The mixture, and how its rows are cut into shards.
+
+    A plan takes some 300 bytes a document. With `parts`, so many plans are made, one after another, each of its share
+    of the rows and of every `parts`-th shard of each source; training sees them in that order.
+    """
 
     mixture: Mixture
     rows_per_shard: int = 1024
+    parts: int = 1
 
 
 CONTRACT = Contract(
@@ -109,6 +115,8 @@ KIND = DatasetKind(
 def preflight(config: Config, execution: Execution) -> None:
     if config.rows_per_shard < 1:
         raise PreflightError(f"rows_per_shard is {config.rows_per_shard}; a shard needs at least one row")
+    if not 1 <= config.parts <= config.mixture.rows:
+        raise PreflightError(f"parts is {config.parts}, for {config.mixture.rows} rows: each part needs a row")
 
 
 def run(ctx: StageContext, config: Config) -> None:
@@ -141,53 +149,97 @@ def run(ctx: StageContext, config: Config) -> None:
             for member in members
             for shard in member.shards("documents")
         ]
-    openers = {name: [one.documents for one in found] for name, found in shards.items()}
+        if config.parts > max(1, len(shards[source.name])):
+            raise InputError(
+                f"source {source.name} has {len(shards[source.name])} shards of documents, too few for "
+                f"{config.parts} parts, which need one each: lower parts"
+            )
+    made = _Made()
+    for number in range(config.parts):
+        _make_part(ctx, config, layout, shards, number, made)
+    ctx.log(describe(join_reports(made.reports)))
+
+
+@dataclass
+class _Made:
+    """What the parts so far have: their reports, and how many units and rows they are."""
+
+    reports: list[MixtureReport] = field(default_factory=list)
+    units: int = 0
+    rows: int = 0
+
+
+def _make_part(
+    ctx: StageContext,
+    config: Config,
+    layout: Layout,
+    shards: Mapping[str, Sequence[_Shard]],
+    number: int,
+    made: _Made,
+) -> None:
+    """Plan a part and write those of its units that are not there. The plan ends with this call."""
+    mixture = config.mixture.part(number, config.parts)
+    openers = {name: [one.documents for one in found[number :: config.parts]] for name, found in shards.items()}
     # Which shards of rows there are is known only when the plan is.
     try:
         plan = plan_mixture(mixture, openers)
     except MixtureError as error:
-        raise InputError(f"this mixture cannot be made: {error}") from error
-    report, row_count = plan.report, len(plan.kinds)
-    units = {u: range(f, min(f + config.rows_per_shard, row_count)) for u, f in _starts(row_count, config)}
-    pending = [unit for unit, _ in ctx.out.pending(units)]
-    drawn = _draw_sequences(mixture, layout, plan, openers, units, ctx.out.scratch) if pending else {}
+        part = f"part {number + 1} of {config.parts}: " if config.parts > 1 else ""
+        raise InputError(f"this mixture cannot be made: {part}{error}") from error
+    made.reports.append(plan.report)
+    row_count, size = len(plan.kinds), config.rows_per_shard
+    starts = enumerate(range(0, row_count, size), made.units)
+    units = {unit: range(start, min(start + size, row_count)) for unit, start in starts}
+    pending = [unit for unit, _ in ctx.out.pending(units, made.units)]
+    drawn: dict[tuple[int, int], _DrawnSequences] = {}
+    if pending:
+        drawn = _draw_sequences(mixture, layout, plan, openers, units, ctx.out.scratch, (number, config.parts))
     for unit in pending:
         rows = units[unit]
         written = {key: part for key, file in drawn.items() if (part := file.sequences(unit)) is not None}
-        table = rows_of_plan(mixture, layout, plan, rows.start, rows.stop, written)
+        table = rows_of_plan(mixture, layout, plan, rows.start, rows.stop, written, made.rows)
         with ctx.out.unit(unit) as out:
             out.write_rows("rows", table)
             out.add("positions", len(rows) * mixture.row_length)
             out.add("filled_positions", int(plan.length[plan.rows_between(rows.start, rows.stop)].sum()))
             out.add("loss_positions", int(sum(part.loss_mask.sum() for part in written.values())))
-            for (number, _), part in written.items():
+            for (source, _), part in written.items():
                 codes = int((part.ids >= layout.first_code).sum())
-                out.add(f"{mixture.sources[number].name}.speech_s", codes / CODES_PER_S)
+                out.add(f"{mixture.sources[source].name}.speech_s", codes / CODES_PER_S)
             out.kept(0)
-            if unit == 0:  # counts and ratios are of the whole mix: one unit's receipt holds them
-                documents = sum(source.documents_drawn for source in report.sources)
-                left_out = Counter[str]()
-                for one in (one for found in shards.values() for one in found):
-                    left_out.update(one.left_out())
-                out.read(documents + sum(report.dropped.values()) + left_out.total())
-                out.kept(documents)
-                for reason, count in [*sorted(left_out.items()), *report.dropped.items()]:
-                    out.drop(reason, count)
-                out.add("largest_share_error", report.ratio_error)
-                out.add("text_share", report.text_share)
-                for source in report.sources:
-                    out.add(f"{source.name}.tokens", source.tokens)
-                    out.add(f"{source.name}.share", source.share)
-                    out.add(f"{source.name}.epochs", source.epochs)
-                out.write_file(LAYOUT_FILE, _json(dataclasses.asdict(layout)))
-                out.write_file("mixture.json", _json({**dataclasses.asdict(report), "ratio_error": report.ratio_error}))
-                tree = describe(report, {name: _versions(ctx.members[name]) for name in shards})
-                out.write_file("mixture.md", f"```\n{tree}\n```\n".encode(), identity=False)
-    ctx.log(describe(report))
+            # Counts and ratios of the whole mix are in one unit's receipt, the first one at which all are known.
+            if number == config.parts - 1 and unit == made.units:
+                _describe_whole(ctx, layout, shards, join_reports(made.reports), out)
+    made.units += len(units)
+    made.rows += row_count
 
 
-def _starts(rows: int, config: Config) -> Iterator[tuple[int, int]]:
-    return enumerate(range(0, rows, config.rows_per_shard))
+def _describe_whole(
+    ctx: StageContext,
+    layout: Layout,
+    shards: Mapping[str, Sequence[_Shard]],
+    report: MixtureReport,
+    out: UnitWriter,
+) -> None:
+    """Write what is true of the whole mix into a unit."""
+    documents = sum(source.documents_drawn for source in report.sources)
+    left_out = Counter[str]()
+    for one in (one for found in shards.values() for one in found):
+        left_out.update(one.left_out())
+    out.read(documents + sum(report.dropped.values()) + left_out.total())
+    out.kept(documents)
+    for reason, count in [*sorted(left_out.items()), *report.dropped.items()]:
+        out.drop(reason, count)
+    out.add("largest_share_error", report.ratio_error)
+    out.add("text_share", report.text_share)
+    for source in report.sources:
+        out.add(f"{source.name}.tokens", source.tokens)
+        out.add(f"{source.name}.share", source.share)
+        out.add(f"{source.name}.epochs", source.epochs)
+    out.write_file(LAYOUT_FILE, _json(dataclasses.asdict(layout)))
+    out.write_file("mixture.json", _json({**dataclasses.asdict(report), "ratio_error": report.ratio_error}))
+    tree = describe(report, {name: _versions(ctx.members[name]) for name in shards})
+    out.write_file("mixture.md", f"```\n{tree}\n```\n".encode(), identity=False)
 
 
 def repeated_sources(snapshots: Collection[str | None], duplicates: Iterable[Duplicate]) -> dict[str | None, set[str]]:
@@ -281,8 +333,12 @@ def _draw_sequences(
     openers: Mapping[str, Sequence[OpenShard]],
     units: Mapping[int, range],
     scratch: Path,
+    part_of: tuple[int, int],
 ) -> dict[tuple[int, int], _DrawnSequences]:
-    """Write the drawn sequences of each shard of documents, unless that was done before; return them by their place."""
+    """Write the drawn sequences of each shard of documents, unless that was done before; return them by their place.
+
+    `part_of` is the part's number and how many there are: the files of different parts have different names.
+    """
     ends = np.array([rows.stop for rows in units.values()])
     found: dict[tuple[int, int], _DrawnSequences] = {}
     for number, source in enumerate(mixture.sources):
@@ -291,8 +347,9 @@ def _draw_sequences(
             members = of_source[plan.shard[of_source] == part]
             if not len(members):
                 continue
-            wanted_by = np.searchsorted(ends, plan.row[members], side="right")
-            drawn = _DrawnSequences(scratch / f"drawn-{number:03d}-{part:06d}.arrow", np.unique(wanted_by))
+            wanted_by = np.searchsorted(ends, plan.row[members], side="right") + min(units)
+            of_whole = part_of[0] + part * part_of[1]
+            drawn = _DrawnSequences(scratch / f"drawn-{number:03d}-{of_whole:06d}.arrow", np.unique(wanted_by))
             if not drawn.file.exists():
                 sequences = write_planned(mixture, layout, plan, members, documents())
                 draft = drawn.file.with_suffix(".part")

@@ -346,15 +346,15 @@ class ArtifactWriter:
     def done(self, unit: int) -> bool:
         return unit in self._receipts
 
-    def pending(self, items: Iterable[T]) -> Iterator[tuple[int, T]]:
-        """Number the items and yield those whose unit is not done yet: the whole of resuming.
+    def pending(self, items: Iterable[T], first: int = 0) -> Iterator[tuple[int, T]]:
+        """Number the items from `first` and yield those whose unit is not done yet: the whole of resuming.
 
         With a share, those of the share alone.
         """
         if isinstance(items, Sized):
-            self._units = sum(self._mine(unit) for unit in range(len(items)))
+            self._units = sum(self._mine(unit) for unit in range(first + len(items)))
             self._report_units()
-        for unit, item in enumerate(items):
+        for unit, item in enumerate(items, first):
             if not self.done(unit) and self._mine(unit):
                 yield unit, item
 

@@ -19,7 +19,8 @@ share of text is exact within a row.
 
 A mixture is planned on lengths alone: shards of documents are read one at a time, and each drawn sequence costs
 a few dozen bytes, whatever its length. `plan_mixture` returns the place of each sequence in the rows; the tokens are
-read afterwards (stages/mix.py shard by shard, `make_mixture` all at once).
+read afterwards (stages/mix.py shard by shard, `make_mixture` all at once). What a plan holds grows with the documents,
+so a large mixture is planned in parts: each is a mixture of its own, with its share of the rows and of the shards.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -121,6 +122,18 @@ class Mixture:
         text_rows = round(self.rows * self.text_share)
         return text_rows if kind == "text" else self.rows - text_rows
 
+    def part(self, number: int, count: int) -> Mixture:
+        """Return one of `count` equal parts: its rows, and its documents where a source has a number of them."""
+
+        def share(whole: int) -> int:
+            return whole * (number + 1) // count - whole * number // count
+
+        def of_part(source: Source) -> Source:
+            amount = source.amount
+            return replace(source, amount=Choose(share(amount.documents))) if isinstance(amount, Choose) else source
+
+        return replace(self, sources=tuple(map(of_part, self.sources)), rows=share(self.rows))
+
 
 @dataclass(frozen=True)
 class SourceReport:
@@ -154,6 +167,44 @@ class MixtureReport:
         """The largest difference between an achieved and a wanted share (0.005 is half a per cent)."""
         errors = [abs(source.share - source.wanted_share) for source in self.sources]
         return max([*errors, abs(self.text_share - self.wanted_text_share)])
+
+
+def join_reports(reports: Sequence[MixtureReport]) -> MixtureReport:
+    """Return the report of a mixture from those of its parts, which have the same sources in the same order."""
+    if len(reports) == 1:
+        return reports[0]
+    kind_tokens: Counter[str] = Counter()
+    for source in (source for report in reports for source in report.sources):
+        kind_tokens[source.kind] += source.tokens
+
+    def joined(parts: Sequence[SourceReport]) -> SourceReport:
+        documents, drawn, tokens = (
+            sum(getattr(part, name) for part in parts) for name in ("documents", "documents_drawn", "tokens")
+        )
+        # A part's share is of the tokens of its kind there, which its own tokens and share give.
+        wanted = sum(part.wanted_share * part.tokens / part.share for part in parts if part.tokens)
+        return replace(
+            parts[0],
+            documents=documents,
+            documents_drawn=drawn,
+            tokens=tokens,
+            epochs=drawn / documents,
+            wanted_share=wanted / kind_tokens[parts[0].kind],
+            share=tokens / kind_tokens[parts[0].kind],
+        )
+
+    rows, dropped = Counter[str](), Counter[str]()
+    for report in reports:
+        rows.update(report.rows)
+        dropped.update(report.dropped)
+    return MixtureReport(
+        sources=[joined(parts) for parts in zip(*(report.sources for report in reports), strict=True)],
+        rows={kind: rows[kind] for kind in reports[0].rows},
+        wanted_text_share=reports[0].wanted_text_share,
+        text_share=kind_tokens["text"] / kind_tokens.total(),
+        fill=sum(report.fill * sum(report.rows.values()) for report in reports) / rows.total(),
+        dropped=dict(sorted(dropped.items())),
+    )
 
 
 # Opens a shard of a token set; it is called again whenever the shard is needed, and nothing is held in between.
@@ -626,8 +677,9 @@ def rows_of_plan(
     first: int,
     end: int,
     written: Mapping[tuple[int, int], Written],
+    rows_before: int = 0,
 ) -> pa.Table:
-    """Return rows first .. end - 1 as a table of PackedRow.
+    """Return rows first .. end - 1 of a plan as a table of PackedRow, numbered from `rows_before` + first.
 
     `written` maps (source, shard) to that shard's sequences of these rows, in the order of the plan.
     """
@@ -650,7 +702,9 @@ def rows_of_plan(
     ]
     names = pa.array([source.name for source in mixture.sources], pa.string()).take(pa.array(source))
     spans = Spans(row - first, length, switches, plan.epoch[span], strings[0], names, strings[1])
-    return build_rows(first, plan.kinds[first:end].tolist(), spans, ids, loss_mask, mixture.row_length, layout)
+    return build_rows(
+        rows_before + first, plan.kinds[first:end].tolist(), spans, ids, loss_mask, mixture.row_length, layout
+    )
 
 
 def make_mixture(
