@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Libraries draw no bars in this process and its children: it has its own (progress_bar.py), and a log has none.
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    set_threshold(50_000)  # of garbage collection: imports make many objects that stay, and a short command ends soon
+    set_threshold(500_000)  # of garbage collection: imports make many objects that stay, and a short command ends soon
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
     return run_until_interrupted(lambda: _run(arguments))
 
