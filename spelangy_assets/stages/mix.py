@@ -178,10 +178,10 @@ def _make_part(
     made: _Made,
 ) -> None:
     """Plan a part and write those of its units that are not there. The plan ends with this call."""
-    mixture = config.mixture.part(number, config.parts)
     openers = {name: [one.documents for one in found[number :: config.parts]] for name, found in shards.items()}
     # Which shards of rows there are is known only when the plan is.
     try:
+        mixture = config.mixture.part(number, config.parts)
         plan = plan_mixture(mixture, openers)
     except MixtureError as error:
         part = f"part {number + 1} of {config.parts}: " if config.parts > 1 else ""

@@ -174,3 +174,5 @@ def test_what_cannot_be_parted_is_refused_with_the_reason(make: Any) -> None:
             make(mix.Config(MIXTURE, parts=parts))
     with pytest.raises(InputError, match="cannot be made: part 1 of 5: source"):
         make(mix.Config(replace(MIXTURE, rows=4000, max_epochs=1), parts=5))
+    with pytest.raises(InputError, match="cannot be made: part 1 of 4: 0 text rows are wanted"):
+        make(mix.Config(replace(MIXTURE, rows=4), parts=4))
