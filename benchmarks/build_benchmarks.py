@@ -112,7 +112,13 @@ def main() -> None:
     sources = (
         question_set(args.folder, "webquestions", "webquestions", "webquestions/test.json"),
         *(
-            question_set(args.folder, "opentriviaqa", "opentriviaqa", f"opentriviaqa/{file.name}", limit)
+            question_set(
+                args.folder,
+                f"opentriviaqa_{file.stem.replace('-', '_')}",
+                "opentriviaqa",
+                f"opentriviaqa/{file.name}",
+                limit,
+            )
             for file, limit in zip(files, each, strict=True)
         ),
         world,
@@ -139,7 +145,7 @@ def main() -> None:
     print("| set | questions | four distinct options | place, chi-square p | blind chooser | right | 95% |")
     print("|---|---|---|---|---|---|---|")
     for name in ("webquestions", "opentriviaqa", world.name):
-        texts = list({row.text_id: row for row in rows if row.benchmark == name}.values())
+        texts = list({row.text_id: row for row in rows if row.benchmark.startswith(name)}.values())
         report(name, texts, args.model, args.answer_prefix)
 
 
