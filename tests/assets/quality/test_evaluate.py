@@ -670,3 +670,14 @@ def test_a_contract_reads_only_the_columns_that_its_sql_names(commit: Commit):
     ):
         with _views(artifact, {"metrics": Metric}, sql) as connection:
             assert connection.table("metrics").columns == columns
+
+
+def test_only_the_views_that_the_sql_names_are_opened_in_whatever_case(commit: Commit):
+    artifact = commit(metrics_of(2))
+    sql = "SELECT (SELECT count(*) FROM METRICS) AS n, (SELECT records_in FROM Counts) AS records_in"
+    with _views(artifact, {"metrics": Metric, "rejects": Reject}, sql) as connection:
+        opened = {
+            name for (name,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+        }
+    assert opened == {"metrics", "counts"}
+    assert aggregate(artifact, Contract("case", sql, (Bound("n", 2, 2),)), {"metrics": Metric})["n"] == 2
