@@ -1,5 +1,6 @@
 """What all tests share: the test data beside the project, a store in a temporary folder, and toy stages."""
 
+import atexit
 import dataclasses
 import gc
 import os
@@ -36,13 +37,15 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 def pytest_collection_finish() -> None:
     """Leave all that was imported out of garbage collection: it stays, and each look through it takes a second."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # some libraries report what the interpreter did not collect at its end
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure() -> None:
+    """Leave out what the tests imported too: pytest looks through everything ten times before it ends."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    """Let the interpreter collect all at its end: some libraries report what it did not."""
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
