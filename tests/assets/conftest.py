@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import logging
 import sys
 import types
@@ -12,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from alembic.script import ScriptDirectory
 from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.instance import InstanceRef, InstanceType
@@ -191,6 +193,14 @@ class Deployment:
     def close(self) -> None:
         if self._context is not None:
             self._context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """Read the files of Dagster's migrations once: each instance in memory, which never migrates, reads all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", functools.cache(ScriptDirectory.from_config))
+        yield
 
 
 @pytest.fixture
