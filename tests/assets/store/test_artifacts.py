@@ -326,7 +326,7 @@ def test_an_error_in_a_block_lets_the_unit_before_it_end(store: ArtifactStore, i
 
 @pytest.mark.filterwarnings("error")
 def test_the_memory_of_a_shard_is_freed_whether_it_is_kept_or_given_up(store: ArtifactStore, identity: Identity):
-    rows = to_table([metric(number / 7) for number in range(20_000)], Metric)
+    rows = to_table([metric(number / 7) for number in range(3000)], Metric)
     writer = store.writer(NAME, identity, TABLES)
     held = []
     for unit in range(8):

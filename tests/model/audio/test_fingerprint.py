@@ -60,6 +60,8 @@ def test_blocks_leave_no_seam(talk: np.ndarray, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_another_codec_another_gain_and_a_cut_edge_keep_landmarks(talk: np.ndarray, options: dict):
+    if options["subtype"] != "GSM610":  # of which few landmarks stay; the others are slow to encode
+        talk = talk[: 20 * SAMPLE_RATE_HZ]
     copy = 0.4 * _through(talk, **options)[round(5.003 * SAMPLE_RATE_HZ) :]
     distance, matches = _matches(talk, copy)
     assert distance * HOP_S == pytest.approx(-5.003, abs=0.04)
