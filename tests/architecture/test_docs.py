@@ -155,8 +155,10 @@ def texts_of_code() -> tuple[str, ...]:
 
 def is_in_code(message: str) -> bool:
     """Return whether a string of the code has the parts of a message between its "...", in their order."""
-    pattern = ".*".join(re.escape(part) for part in message.split("..."))
-    return any(re.search(pattern, text, re.DOTALL) for text in texts_of_code())
+    parts = message.split("...")
+    pattern = re.compile(".*".join(map(re.escape, parts)), re.DOTALL)
+    longest = max(parts, key=len)  # to look for it takes a hundredth of the time of the pattern
+    return any(pattern.search(text) for text in texts_of_code() if longest in text)
 
 
 def test_every_message_of_the_errors_page_is_in_the_code() -> None:

@@ -35,6 +35,7 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 
 from spelangy_assets.execution.build import Built
 from spelangy_assets.execution.graph import Graph, Node
+from spelangy_assets.execution.stage import Execution
 from spelangy_assets.orchestration.installation import Installation
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.stage_asset import stage_asset
@@ -252,9 +253,17 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Depl
         deployment.close()
 
 
-@pytest.fixture
-def trained(store: ArtifactStore, toys: Any, model_folder: Path, project_dir: Path) -> ArtifactStore:
-    """A store with a speech tokenizer, a mix of its codes, a run on it, an adopted run, and what asks both."""
+@pytest.fixture(scope="session")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, toys_by: Any, model_folder: Path, project_dir: Path
+) -> ArtifactStore:
+    """A store with a speech tokenizer, a mix of its codes, a run on it, an adopted run, and what asks both.
+
+    It is made once: a test may read it.
+    """
+    folder = tmp_path_factory.mktemp("trained")
+    store = ArtifactStore(folder / "store", folder / "cache")
+    toys = toys_by(Execution(cache_dir=folder / "cache", launch=lambda *_: pytest.fail("a toy starts no subprocess")))
     tokenizer_folder = project_dir / "spelangy_assets" / "tokenizer_checkpoint"
 
     def files_of(folder: Path) -> Any:
