@@ -240,7 +240,7 @@ def test_what_wget_leaves_is_read_as_archive_and_as_folder(toys, store, tmp_path
     (site / "wheel.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=site)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         for kind, flags in (("warc", ["--warc-file=site", "--delete-after"]), ("folder", ["--mirror"])):
             (tmp_path / kind).mkdir()
             command = [wget, "-q", "-r", "-p", "-e", "robots=off", *flags, f"http://localhost:{server.server_port}/"]
