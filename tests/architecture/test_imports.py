@@ -57,19 +57,24 @@ def test_the_definitions_load_without_heavy_libraries(project_dir: Path):
     assert imported_by("spelangy_assets.definitions", project_dir) == set()
 
 
-@pytest.mark.parametrize("command", ["recipes", "status", "plan"])
-def test_commands_that_only_read_do_without_dagster(command: str, project_dir: Path, tmp_path: Path):
-    arguments = [command] if command == "recipes" else [command, "tiny"]
+WHOLE_PLAN = pytest.param(["plan tiny"], marks=pytest.mark.slow)  # of every dataset: its preflights take seconds
+
+
+@pytest.mark.parametrize("commands", [["recipes", "status tiny", "plan tiny --only web_fine"], WHOLE_PLAN])
+def test_commands_that_only_read_do_without_dagster(commands: list[str], project_dir: Path, tmp_path: Path):
     code = (
-        f"import sys; from spelangy_assets.cli.main import main; main({arguments!r}); "
-        "print([name for name in ('dagster', 'rich') if name in sys.modules])"
+        "import sys; from spelangy_assets.cli.main import main\n"
+        f"for words in map(str.split, {commands!r}):\n"
+        "    main(words)\n"
+        "    print('after', words[0], [name for name in ('dagster', 'rich') if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(project_dir), "SPELANGY_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]"
+    loaded = [line for line in done.stdout.splitlines() if line.startswith("after ")]
+    assert loaded == [f"after {command.split()[0]} []" for command in commands]
 
 
 def test_all_stages_load_without_heavy_libraries(project_dir: Path):

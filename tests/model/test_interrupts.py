@@ -95,7 +95,7 @@ def make(number):
 class Stop(BaseException): pass
 def handler(*_): raise Stop
 signal.signal(signal.SIGINT, handler)
-whole, lost, swallowed, equal = {n: make(n) for n in range(len(VOICES))}, 0, 0, 0
+whole, lost, swallowed, equal = {n: make(n) for n in range(min(len(VOICES), int(sys.argv[1])))}, 0, 0, 0
 started = time.perf_counter(); make(0); takes = time.perf_counter() - started
 for number in range(int(sys.argv[1])):
     timer = threading.Timer(draw.uniform(0, takes), os.kill, (os.getpid(), signal.SIGINT))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from spelangy_assets.cli.demo import web_speech
+from spelangy_assets.cli.main import main
 from spelangy_assets.execution.stage import InputError
 from spelangy_assets.settings import Settings
 
@@ -23,19 +21,16 @@ def test_a_snapshot_s_name_does_not_leave_the_folder_of_snapshots(tmp_path: Path
 
 
 @pytest.mark.parametrize("command", ["checkpoint", "speech"])
-def test_the_command_line_says_so_in_one_line(tmp_path: Path, project_dir: Path, command: str):
+def test_the_command_line_says_so_in_one_line(
+    tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
-    ended = subprocess.run(
-        [sys.executable, "-m", "spelangy_assets", command, str(folder), "--name", "../../x"],
-        env={**os.environ, "SPELANGY_HOME": str(tmp_path / "home" / "deep"), "PYTHONPATH": str(project_dir)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert ended.stderr.count("\n") == 1
-    assert "'../../x' cannot name a" in ended.stderr
+    monkeypatch.setenv("SPELANGY_HOME", str(tmp_path / "home" / "deep"))
+    monkeypatch.chdir(tmp_path)
+    assert main([command, str(folder), "--name", "../../x"]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert "'../../x' cannot name a" in errors
     assert not list(tmp_path.rglob("x"))

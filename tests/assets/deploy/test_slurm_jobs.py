@@ -17,7 +17,7 @@ from spelangy_assets.settings import Settings, SettingsError
 
 @pytest.fixture
 def cluster(tmp_path: Path, slurm: Any) -> Cluster:
-    return Cluster(jobs=tmp_path / "home" / "slurm", poll_s=0.2)
+    return Cluster(jobs=tmp_path / "home" / "slurm", poll_s=0.1)
 
 
 def job_of(cluster: Cluster, command: str, **facts: Any) -> Any:
@@ -116,7 +116,7 @@ def test_a_refused_job_is_one_line(cluster: Cluster, slurm: Any):
 
 def test_a_job_whose_acceptance_got_lost_is_not_submitted_twice(cluster: Cluster, slurm: Any, tmp_path: Path):
     (slurm.home / "lose the reply").touch()
-    run_job(cluster, job_of(cluster, f"echo done >> {tmp_path}/done; sleep 0.6"), lambda text: None)
+    run_job(cluster, job_of(cluster, f"echo done >> {tmp_path}/done; sleep 0.3"), lambda text: None)
     assert (tmp_path / "done").read_text() == "done\n"
 
 

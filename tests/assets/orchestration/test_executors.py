@@ -39,10 +39,11 @@ defs = build_definitions(recipes=[recipe_named("tiny")])
 
 @pytest.mark.parametrize(("value", "name"), [("", "in_process"), ("multiprocess", "multiprocess")])
 def test_the_executor_is_a_setting(tmp_path: Path, value: str, name: str) -> None:
-    settings = Settings.at(tmp_path, SPELANGY_EXECUTOR=value)
+    settings = Settings.at(tmp_path, SPELANGY_EXECUTOR=value, SPELANGY_RECIPES="tiny")
     assert executor_of(settings).name == name
     definitions = build_definitions(settings)
-    jobs = definitions.resolve_all_job_defs()
+    jobs = [*definitions.resolve_all_job_defs()]
+    assert len(jobs) > 5
     # A repair only plans and asks.
     assert {job.executor_def.name for job in jobs if not job.name.endswith("_repair")} == {name}
 

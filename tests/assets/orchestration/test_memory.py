@@ -8,20 +8,23 @@ import sys
 import pytest
 
 CODE = """
-import os, sys, time
+import os, sys
 from spelangy_assets.orchestration.memory import PeakMemory
 import psutil
 
 block = bytearray(os.urandom(1)) * 200_000_000
 ends_read, ends_write = os.pipe()
+ready_read, ready_write = os.pipe()
 children = int(sys.argv[1])
 for _ in range(children):
     if os.fork() == 0:
         os.close(ends_write)
         sum(block[::4096])  # reads each page, and so shares it
+        os.write(ready_write, b"1")
         os.read(ends_read, 1)
         os._exit(0)
-time.sleep(0.5)
+for _ in range(children):
+    os.read(ready_read, 1)
 memory = PeakMemory()
 memory.look()
 first = memory.peak_bytes

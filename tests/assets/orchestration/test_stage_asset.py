@@ -277,8 +277,11 @@ def test_what_another_try_cannot_mend_fails_at_once_with_its_words(bench: Any, t
     assert retries(result) == 0
 
 
-def test_a_lost_connection_is_tried_again_and_goes_on_where_it_stopped(bench: Any, toys: Any):
+def test_a_lost_connection_is_tried_again_and_goes_on_where_it_stopped(
+    bench: Any, toys: Any, monkeypatch: pytest.MonkeyPatch
+):
     tries = []
+    monkeypatch.setattr(stage_asset, "RETRIES", dg.RetryPolicy(stage_asset.RETRIES.max_retries, delay=0.01))
 
     def run(ctx: StageContext, config: Any) -> None:
         for unit, value in ctx.out.pending([1.0, 2.0]):
