@@ -23,7 +23,7 @@ from spelangy_model.text.rights import robots_of, stated_licence
 from spelangy_model.text.spans import find_in_order
 from spelangy_model.text.warc import read_archive
 
-HOURS_IF_NOT_LINEAR = 100_000
+HOURS_IF_NOT_LINEAR = 50_000
 REASONS = {
     "no bytes": "reject: empty_payload",
     "binary bytes": "reject: binary_payload",
@@ -52,25 +52,25 @@ def fuzzer(project_dir: Path) -> ModuleType:
     return load_fuzzer(project_dir)
 
 
-@pytest.mark.timeout(60)  # each of these took minutes to years
+@pytest.mark.timeout(15)  # each of these took minutes to years
 @pytest.mark.parametrize(
     "read",
     [
         lambda: stated_licence("<a rel=x " * HOURS_IF_NOT_LINEAR),
         lambda: stated_licence('license <script type="application/ld+json">' * HOURS_IF_NOT_LINEAR),
         lambda: robots_of("robots <meta name=x " * HOURS_IF_NOT_LINEAR),
-        lambda: find_in_order("the x y mill is old. " * 20_000, ["The mill is old."] * 10_000),
+        lambda: find_in_order("the x y mill is old. " * 10_000, ["The mill is old."] * 5_000),
         lambda: looks_like_html(b"<!---->" * 290 + b"x"),
         lambda: extract_text("<main " * HOURS_IF_NOT_LINEAR),
         lambda: rewrite_for_listening("a." * HOURS_IF_NOT_LINEAR),
-        lambda: mine_questions("<dl>" + "<dt>Why so?<dd>x" * 10_000),
-        lambda: mine_questions("<details><summary>Why so?</summary>x" * 10_000),
-        lambda: mine_questions('<div itemtype="schema.org/Question"><b itemprop=name>Why?</b>' * 10_000),
-        lambda: mine_questions('<script type="application/ld+json">{"@type":"Question"}</script>' * 10_000),
+        lambda: mine_questions("<dl>" + "<dt>Why so?<dd>x" * 5_000),
+        lambda: mine_questions("<details><summary>Why so?</summary>x" * 5_000),
+        lambda: mine_questions('<div itemtype="schema.org/Question"><b itemprop=name>Why?</b>' * 5_000),
+        lambda: mine_questions('<script type="application/ld+json">{"@type":"Question"}</script>' * 5_000),
         lambda: mine_questions("<p>" + "Why is it so? It is. " * 1_000),
         lambda: mine_questions(
-            "".join(f'<h3><a href="#one">Why is it {number}?</a></h3>' for number in range(4_000))
-            + f"<div id=one>{'<p>It is so.' * 4_000}</div>"
+            "".join(f'<h3><a href="#one">Why is it {number}?</a></h3>' for number in range(2_000))
+            + f"<div id=one>{'<p>It is so.' * 2_000}</div>"
         ),
     ],
 )
@@ -78,12 +78,12 @@ def test_pages_made_to_be_slow_are_not(read):
     read()
 
 
-@pytest.mark.timeout(60)  # the miner looked at all sentences of a paragraph for each question in it
+@pytest.mark.timeout(15)  # the miner looked at all sentences of a paragraph for each question in it
 def test_a_paragraph_of_questions_takes_time_that_grows_with_its_length(monkeypatch):
     monkeypatch.setattr(questions, "split_sentences", re.compile(r"(?<=[?.]) ").split)  # without pysbd's own time
-    mined = mine_questions("<p>" + "".join(f"Why is it {number}? It is. So be it. " for number in range(60_000)))
-    assert (mined[-1].question, mined[-1].answer) == ("Why is it 59999?", "It is. So be it.")
-    assert len(mined) == 60_000
+    mined = mine_questions("<p>" + "".join(f"Why is it {number}? It is. So be it. " for number in range(30_000)))
+    assert (mined[-1].question, mined[-1].answer) == ("Why is it 29999?", "It is. So be it.")
+    assert len(mined) == 30_000
 
 
 def test_an_answer_as_long_as_a_book_is_refused_before_it_is_cut_into_sentences(monkeypatch):
