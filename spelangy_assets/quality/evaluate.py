@@ -7,7 +7,6 @@ connections. An expectation that errors is an error, never a mere failure, and i
 
 from __future__ import annotations
 
-import atexit
 import datetime
 import functools
 import math
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.quality.drift import compare
 from spelangy_assets.store.artifacts import Artifact
+from spelangy_assets.store.database import connect_in_memory
 from spelangy_assets.store.fingerprint import fingerprint
 from spelangy_assets.store.manifest import Expectation, Verdict
 from spelangy_model.records import schema_of
@@ -39,15 +39,6 @@ _EVERY_COLUMN = re.compile(r"(?i)\b(select|distinct)\s+\*|[,.]\s*\*|\bcolumns\s*
 
 class ContractError(Exception):
     """A contract that cannot be evaluated (its SQL fails, a bound names no column): our mistake, not the data's."""
-
-
-@functools.cache
-def _database() -> duckdb.DuckDBPyConnection:
-    """Open the database of this process: opening one takes 25 ms, a cursor of one 2. Views belong to their cursor."""
-    import duckdb
-
-    atexit.register(_database.cache_clear)  # what lives at the interpreter's end is reported as leaked
-    return duckdb.connect()
 
 
 @dataclass(frozen=True)
@@ -89,7 +80,7 @@ def _views(artifact: Artifact, tables: dict[str, type], sql: str) -> Iterator[du
     import pyarrow.dataset as pads  # imports pandas, which what only plans does without
 
     words = _words_in(sql)
-    with _database().cursor() as connection:
+    with connect_in_memory() as connection:
         for table, record in tables.items():
             if f"{table}_audio".lower() in words:
                 connection.register(f"{table}_audio", pa.table({"audio_bytes": _audio_bytes(artifact, table)}))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, StoreError
+from spelangy_assets.store.database import connect_in_memory
 from spelangy_model.records import PackedRow, Page, Recording, SuppliedText, schema_of
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def _of_recipe(store: ArtifactStore, recipe: str) -> list[Artifact]:
 def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyConnection:
     """Return an in-memory DuckDB with the store's lineage, or with that of what one recipe made or published.
 
+    The tables belong to the connection: it is read by one thread, and without cursors.
+
     Tables: artifacts (one row a committed version, under the dataset for which it was first made), publications (the
     current version of each recipe's datasets), edges (child, role, parent), drops (id, reason, records),
     stats (id, stat, amount), crawl (kind, content_hash, url, licence, source_uri, licence_stated_by, robots, artifact),
@@ -146,9 +149,7 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
         for shard in manifest.shards:
             if shard.table in shards and shard.rows:
                 shards[shard.table][store.files.full(f"{artifact.path}/{shard.path}")] = name
-    import duckdb
-
-    connection = duckdb.connect()
+    connection = connect_in_memory()
     for table, rows, schema in (
         ("artifacts", artifacts, _ARTIFACTS),
         ("publications", publications, _PUBLICATIONS),
@@ -173,7 +174,7 @@ def connect(store: ArtifactStore, recipe: str | None = None) -> duckdb.DuckDBPyC
 
 def _create(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
     connection.register("incoming", rows)
-    connection.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")
+    connection.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM incoming")
     connection.unregister("incoming")
 
 
