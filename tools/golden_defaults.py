@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import importlib
 import json
 import pkgutil
@@ -87,6 +88,11 @@ def _loads(kind: type) -> Any:
 
 
 def _dataclasses() -> list[Any]:
+    return _dataclasses_of(len(sys.modules))
+
+
+@functools.cache
+def _dataclasses_of(modules: int) -> list[Any]:
     known = {
         value
         for name, module in list(sys.modules.items())

@@ -1,5 +1,6 @@
 """Chunking: what is merged, what is cut, and where; and what holds for any transcripts."""
 
+import functools
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -17,8 +18,13 @@ COARSE = Turns()
 FINE = Sentences()
 
 
+@functools.cache
+def minute() -> np.ndarray:
+    return np.random.default_rng(7).normal(0, 1, 60 * SAMPLE_RATE_HZ).astype(np.float32)
+
+
 def noise(duration_s: float, level: float = 0.1) -> np.ndarray:
-    return np.random.default_rng(7).normal(0, level, round(duration_s * SAMPLE_RATE_HZ)).astype(np.float32)
+    return np.float32(level) * np.resize(minute(), round(duration_s * SAMPLE_RATE_HZ))
 
 
 def hush(samples: np.ndarray, start_s: float, end_s: float) -> None:

@@ -288,7 +288,7 @@ def simulated(boards: int, seeds: int, seed_sd: float) -> Simulated:
 SETTINGS = [(seeds, sd) for seeds in (3, 5) for sd in (0.0, 0.005, 0.015)]
 
 
-@pytest.mark.parametrize(("seeds", "seed_sd"), SETTINGS)
+@pytest.mark.parametrize(("seeds", "seed_sd"), [(3, 0.0), (5, 0.005), (3, 0.015)])
 def test_intervals_cover_are_narrow_and_planned_comparisons_are_rarely_false(seeds: int, seed_sd: float) -> None:
     """Coverage and width are held to the bars; the rest leaves two standard errors of 120 boards, see the slow test."""
     found = simulated(120, seeds, seed_sd)
