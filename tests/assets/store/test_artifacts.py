@@ -334,7 +334,7 @@ def test_the_memory_of_a_shard_is_freed_whether_it_is_kept_or_given_up(store: Ar
             out.write_rows("metrics", rows)
             if unit % 2:
                 raise InterruptedError
-        gc.collect()
+        gc.collect(1)  # what the block made; all that this process holds takes half a second
         held.append(pa.total_allocated_bytes())
     assert max(held[2:]) <= held[1]
 
