@@ -193,7 +193,7 @@ def test_what_a_model_rests_its_answer_on_is_the_span():
 
 
 def test_the_bridge_share_is_kept_and_the_draw_is_the_document_s_own():
-    def direct(seed: int) -> list[bool]:
+    def direct(seed: int, count: int) -> list[bool]:
         scripts = [
             write_quest_script(
                 PAGE,
@@ -203,13 +203,13 @@ def test_the_bridge_share_is_kept_and_the_draw_is_the_document_s_own():
                 seed,
                 Words(""),
             )
-            for index in range(600)
+            for index in range(count)
         ]
         return [script.lines[1].text == "X." for script in scripts]
 
-    first = direct(1)
-    assert first == direct(1)
-    assert first != direct(2)
+    first = direct(1, 600)
+    assert first[:100] == direct(1, 100)
+    assert first[:100] != direct(2, 100)
     assert 0.44 < sum(first) / 600 < 0.56
 
 

@@ -203,8 +203,8 @@ def test_any_text_is_read_without_an_error(text):
     assert not re.search(r"\d", spoken_form(text))
 
 
-@pytest.mark.timeout(60)  # minutes, if any rule took the square of a text
+@pytest.mark.timeout(10)  # a minute, if any rule took the square of a text
 def test_long_texts_take_linear_time():
-    spoken_form("It cost $3.50 in 1984, i.e. 12% more than 5 km of ---- 1111111 ..... " * 300)
+    spoken_form("It cost $3.50 in 1984, i.e. 12% more than 5 km of ---- 1111111 ..... " * 120)
     for sign in ("1", "1-", "1.", "1 ", "1/", "1:", "$1", "[1]", "V", "I ", "x^", "a.", "a-", "A."):
-        spoken_form(sign * 10_000)
+        spoken_form(sign * 4_000)
