@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import functools
 import logging
 import sys
 import types
@@ -13,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.execution.backfill import PartitionBackfill
@@ -199,8 +199,14 @@ class Deployment:
 @pytest.fixture(scope="session", autouse=True)
 def migrations_read_once() -> Iterator[None]:
     """Read the files of Dagster's migrations once: each instance in memory, which never migrates, reads all of them."""
+    read, found = ScriptDirectory.from_config, {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location"), config.config_file_name
+        return found[place] if place in found else found.setdefault(place, read(config))
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptDirectory, "from_config", functools.cache(ScriptDirectory.from_config))
+        patch.setattr(ScriptDirectory, "from_config", from_config)
         yield
 
 
