@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spelangy_assets.execution.stage import StageContext
+from spelangy_assets.execution.stage import Execution, StageContext
 from spelangy_assets.stages import adopt_checkpoint
 from spelangy_assets.store import lineage_queries
 from spelangy_assets.store.artifacts import ArtifactStore, StoreError
@@ -86,9 +87,12 @@ THEIRS = adopt_checkpoint.Config(
 )
 
 
-@pytest.fixture
-def lineage(store: ArtifactStore, toys: Any):
-    """(connection, id of the score) over raw_audio and raw_pages -> mix -> score."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, toys_by: Any) -> Path:
+    """The folder of a store of raw_audio and raw_pages -> mix -> score; each test takes a copy."""
+    folder = tmp_path_factory.mktemp("lineage")
+    store = ArtifactStore(folder / "store", folder / "cache")
+    toys = toys_by(Execution(cache_dir=folder / "cache", launch=lambda *_: None))
     contract = toys.make_contract
     count = {name: f"SELECT count(*) AS metrics FROM {name}" for name in ("recordings", "pages", "rows")}
 
@@ -121,6 +125,13 @@ def lineage(store: ArtifactStore, toys: Any):
         if not toys.build(store, one, *above).verdict.passed:
             store.overrule(toys.address(one.name), "A. Person", "two rows are enough here")
         above.append(one)
+    return folder / "store"
+
+
+@pytest.fixture
+def lineage(built: Path, tmp_path: Path, store: ArtifactStore, toys: Any):
+    """(connection, id of the score) of the store."""
+    shutil.copytree(built, tmp_path / "store", dirs_exist_ok=True)
     with connect(store, "recipe") as connection:
         yield connection, published_id(store, toys.address("eval_x"))
 
