@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import importlib.util
 import inspect
 import json
 import os
@@ -50,13 +49,6 @@ def test_imports_run_downward_only(project_dir: Path):
     assert "0 broken" in done.stdout
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("spelangy_assets.definitions") is None, reason="there are no definitions yet"
-)
-def test_the_definitions_load_without_heavy_libraries(project_dir: Path):
-    assert imported_by("spelangy_assets.definitions", project_dir) == set()
-
-
 WHOLE_PLAN = pytest.param(["plan tiny"], marks=pytest.mark.slow)  # of every dataset: its preflights take seconds
 
 
@@ -77,9 +69,9 @@ def test_commands_that_only_read_do_without_dagster(commands: list[str], project
     assert loaded == [f"after {command.split()[0]} []" for command in commands]
 
 
-def test_all_stages_load_without_heavy_libraries(project_dir: Path):
-    together = ", ".join(f"spelangy_assets.stages.{info.name}" for info in pkgutil.iter_modules(stages.__path__))
-    assert imported_by(together, project_dir) == set()
+def test_the_definitions_and_all_stages_load_without_heavy_libraries(project_dir: Path):
+    together = ["spelangy_assets.definitions", *(f"spelangy_assets.stages.{name}" for name in stage_modules())]
+    assert imported_by(", ".join(together), project_dir) == set()
 
 
 @pytest.mark.parametrize("name", stage_modules())

@@ -156,7 +156,7 @@ def test_what_krist_reads_was_not_read_before_in_the_same_document_and_asks_noth
     source = WorldEntries(world=RECORD.world, seed=RECORD.seed, editions=RECORD.entries)
     pages = list(source.pages())
     assert len(pages) == len({html for _, html in pages}) == RECORD.entries * len(WORLD.entities)
-    written = list(krist_lines(iter(pages[::30]), KristRules(max_restated_share=MAX_RESTATED_SHARE)))
+    written = list(krist_lines(iter(pages[::60]), KristRules(max_restated_share=MAX_RESTATED_SHARE)))
     documents = [lines for lines in written if not isinstance(lines, str)]
     assert len(documents) == len(written)  # none is dropped
     assert not [line.text for lines in documents for line in lines if line.text.endswith("?")]

@@ -41,7 +41,7 @@ def test_deterministic_sampling_switches_between_all_chunks(count: int) -> None:
 
 
 def test_stochastic_sampling_switches_half_as_often_and_begins_with_speech() -> None:
-    count, documents = 21, 1000
+    count, documents = 21, 500
     stochastic = Interleaving("stochastic")
     sequences = [interleave(long_document(count, f"d{i}"), LAYOUT, stochastic, 0, 0)[0] for i in range(documents)]
     mean = np.mean([sequence.switches for sequence in sequences])
