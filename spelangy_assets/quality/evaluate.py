@@ -11,7 +11,7 @@ import datetime
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,6 @@ from spelangy_model.records import schema_of
 
 if TYPE_CHECKING:
     import duckdb
-    import pandas as pd
     import pyarrow.dataset as pads
 
 _READ_BYTES = 1 << 20  # or one row, where that is more
@@ -169,12 +168,11 @@ def drift_values(artifact: Artifact, contract: Contract, tables: dict[str, type]
 
 
 @functools.cache
-def _great_expectations() -> tuple[Any, Any, Callable[[pd.DataFrame], Any]]:
-    """Return the suites of Great Expectations, the expectation of a bound, and what opens a validator of a frame."""
+def _great_expectations() -> tuple[Any, Any, Any]:
+    """Return the suites of Great Expectations, the expectation of a bound, and the definition of batches of a frame."""
     import great_expectations as gx
     from great_expectations.compatibility import pydantic
     from great_expectations.data_context.types.base import ProgressBarsConfig
-    from great_expectations.validator.v1_validator import Validator
 
     library: Any = gx  # whose types name neither
     model: Any = pydantic
@@ -200,11 +198,7 @@ def _great_expectations() -> tuple[Any, Any, Callable[[pd.DataFrame], Any]]:
         .add_dataframe_asset("row")
         .add_batch_definition_whole_dataframe("row")
     )
-
-    def validator(frame: pd.DataFrame) -> Any:
-        return Validator(batches, "BOOLEAN_ONLY", {"dataframe": frame})  # what Batch.validate makes of a second batch
-
-    return gx.ExpectationSuite, ExpectBound, validator
+    return gx.ExpectationSuite, ExpectBound, batches
 
 
 def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> Verdict:
@@ -244,7 +238,7 @@ def _judged(name: str, row: dict[str, float], bounds: list[Bound]) -> list[Expec
     """Return the outcome of bounds on an aggregate row."""
     import pandas as pd
 
-    ExpectationSuite, ExpectBound, validator = _great_expectations()
+    ExpectationSuite, ExpectBound, batches = _great_expectations()
     suite = ExpectationSuite(
         name=name,
         expectations=[
@@ -258,7 +252,8 @@ def _judged(name: str, row: dict[str, float], bounds: list[Bound]) -> list[Expec
         ],
     )
 
-    outcome = validator(pd.DataFrame([row])).validate_expectation_suite(suite)
+    batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([row])})
+    outcome = batch.validate(suite, result_format="BOOLEAN_ONLY")
     results = {_key(**result.expectation_config.kwargs): result for result in outcome.results}
     return [_expectation(bound, row, results[_key(bound.column, bound.low, bound.high)]) for bound in bounds]
 

@@ -125,7 +125,7 @@ def test_a_page_of_too_many_elements_is_read_without_structure():
     assert len(lines) == 50
 
 
-@pytest.mark.timeout(15)  # jusText alone takes minutes for it
+@pytest.mark.timeout(30)  # jusText alone takes minutes for it
 def test_a_page_of_many_nested_lists_ends_and_gives_its_text():
     lists = ("<ul><li>An item. " * 20 + "</li></ul>" * 20) * 300
     assert PROSE in extract_text(page(f"{lists}<p>{PROSE}</p><p>{MORE}</p>"))
