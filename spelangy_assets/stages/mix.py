@@ -15,7 +15,8 @@ mixture.json: shares wanted and achieved, epochs, fill.
 The mix is planned on lengths, in `parts` if it is large; then each shard of a source is read once, and the sequences
 that are drawn from it are written into a file of the scratch folder, in the order of the rows that want them; then each
 shard of rows takes its sequences from those files. What is held at any time is the plan of a part, one shard of
-documents and one shard of rows. A unit is a shard of rows; a killed run continues with the files that are there.
+documents and one shard of rows, and on the disk the files of a part. A unit is a shard of rows; a killed run continues
+with the files that are there.
 """
 
 from __future__ import annotations
@@ -210,6 +211,8 @@ def _make_part(
             # Counts and ratios of the whole mix are in one unit's receipt, the first one at which all are known.
             if number == config.parts - 1 and unit == made.units:
                 _describe_whole(ctx, layout, shards, join_reports(made.reports), out)
+    for file in drawn.values():  # the units that took from them are done
+        file.file.unlink()
     made.units += len(units)
     made.rows += row_count
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,6 +151,21 @@ def test_a_killed_one_makes_the_rest_and_gives_the_same_bytes(make: Any, monkeyp
         make(config, force=True)
     assert make(config, force=True).artifact.data_version == whole.artifact.data_version
     assert units == [0, 12, 24, 32, 44, 44, 56, 64, 76, 88]  # parts of 32, 32 and 33 rows
+
+
+def test_the_disk_holds_the_drawn_sequences_of_one_part_at_a_time(
+    make: Any, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, found = mix.rows_of_plan, list[set[int]]()
+
+    def counted(*arguments: Any) -> Any:
+        names = {path.stem for path in Path(store.files.local("")).rglob("drawn-000-*.arrow")}
+        found.append({int(name.split("-")[-1]) for name in names})
+        return real(*arguments)
+
+    monkeypatch.setattr(mix, "rows_of_plan", counted)
+    make(mix.Config(MIXTURE, parts=3))
+    assert found == [{0, 3}, {1, 4}, {2}]
 
 
 def test_one_part_is_the_mix_without_parts_and_other_numbers_are_other_mixes(make: Any) -> None:
