@@ -6,7 +6,6 @@ Put here: memory as the operating system counts it. Do not put here: GPU memory,
 from __future__ import annotations
 
 import ctypes
-import gc
 import resource
 from pathlib import Path
 
@@ -24,8 +23,10 @@ def peak_memory_bytes() -> int:
 
 
 def release_free_memory() -> None:
-    """Give the memory that this process has freed back to the system, where its allocator can (glibc)."""
-    gc.collect()
+    """Give the memory that this process has freed back to the system, where its allocator can (glibc).
+
+    It collects no garbage: to look through what a process with all libraries holds takes half a second.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
