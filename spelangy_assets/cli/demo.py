@@ -262,6 +262,7 @@ def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, strea
         "cpu_s": round(outcome.cpu_seconds, 1),
         "stages_cpu_s": round(stages_cpu, 1),
         "peak_memory_mib": round(outcome.peak_memory_bytes / 2**20),
+        "peak_memory_runs": outcome.peak_memory_runs,
         "runs": outcome.run_ids,
         "failures": outcome.failures,
         "not_run": outcome.not_run,
@@ -273,7 +274,8 @@ def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, strea
     print(
         f"{'whole':<28}{len(done):>11}{sum(int(row['computed']) for row in by_asset.values()):>10}"
         f"{result.wall_s:>9.1f}{outcome.cpu_seconds:>9.1f}\npeak memory {summary['peak_memory_mib']} MiB, "
-        f"shared pages once; the same as JSON: {report}",
+        f"shared pages once, during {', '.join(outcome.peak_memory_runs) or 'no run'}; "
+        f"the same as JSON: {report}",
         file=stream,
         flush=True,
     )

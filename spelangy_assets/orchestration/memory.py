@@ -3,7 +3,7 @@
 Put here: memory of several processes together. Do not put here: what one process had (spelangy_model/memory.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import psutil
 
@@ -19,17 +19,20 @@ class PeakMemory:
 
     def __init__(self) -> None:
         self.peak_bytes = 0
+        self.peak_runs: list[str] = []
         self._resident_bytes = 0
 
-    def look(self) -> None:
-        """Read the memory of now."""
+    def look(self, runs: Iterable[str] = ()) -> None:
+        """Read the memory of now; `runs` are under way, and `peak_runs` those of the greatest memory."""
         me = psutil.Process()
         processes = [me, *me.children(recursive=True)]
         resident_bytes = sum(_of(process, lambda one: one.memory_info().rss) for process in processes)
         if resident_bytes < self._resident_bytes * _NEW_PEAK:
             return
         self._resident_bytes = resident_bytes
-        self.peak_bytes = max(self.peak_bytes, sum(_of(process, _proportional_bytes) for process in processes))
+        taken_bytes = sum(_of(process, _proportional_bytes) for process in processes)
+        if taken_bytes > self.peak_bytes:
+            self.peak_bytes, self.peak_runs = taken_bytes, sorted(runs)
 
 
 def _proportional_bytes(process: psutil.Process) -> int:

@@ -145,6 +145,7 @@ class Outcome:
     not_run: list[str] = field(default_factory=list)
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    peak_memory_runs: list[str] = field(default_factory=list)
 
 
 def run_in_workers(
@@ -199,7 +200,7 @@ def run_in_workers(
                     outcome.failures[message.run.title] = message.failure
                 else:
                     done |= set(message.run.targets)
-            memory.look()
+            memory.look(run.title for run in busy)
     except BaseException:
         _kill(processes)
         if cluster is not None:
@@ -213,7 +214,7 @@ def run_in_workers(
         process.join(timeout=30)
     _kill(processes)
     outcome.not_run = sorted(run.title for run in waiting)
-    outcome.peak_memory_bytes = memory.peak_bytes
+    outcome.peak_memory_bytes, outcome.peak_memory_runs = memory.peak_bytes, memory.peak_runs
     outcome.cpu_seconds = sum(worker_cpu.values()) + sum(os.times()[:2])
     return outcome
 

@@ -26,15 +26,16 @@ for _ in range(children):
 for _ in range(children):
     os.read(ready_read, 1)
 memory = PeakMemory()
-memory.look()
+memory.look(["b", "a"])
 first = memory.peak_bytes
-memory.look()
+memory.look(["c"])
 assert memory.peak_bytes == first
 os.close(ends_write)
 for _ in range(children):
     os.wait()
-memory.look()
+memory.look(["c"])
 assert memory.peak_bytes == first
+assert memory.peak_runs == ["a", "b"]
 print(first)
 """
 
