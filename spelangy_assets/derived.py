@@ -173,8 +173,8 @@ def mix(
     tokens are text-only (by default 0 without `text`, 1 without `speech`). Documents that an earlier one repeats are
     left out, and with `without=questions` those that hold words of a question. `licences` are those that documents may
     have, as patterns (CC-BY-*), for all token sets or for each that is named; documents of others are left out and
-    counted. `parts`: the mix is planned in so many parts, one after another, each from shards of its
-    own; name several where one plan, of 300 bytes a document, does not fit into memory.
+    counted. `parts`: the mix is planned in so many parts, one after another, each from shards of its own; name several
+    where one plan, of 300 bytes a document, does not fit into memory.
     """
     if isinstance(licences, str):
         raise TypeError(f"licences= is a list of patterns, not the text {licences!r}")

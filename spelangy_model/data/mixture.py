@@ -173,24 +173,26 @@ def join_reports(reports: Sequence[MixtureReport]) -> MixtureReport:
     """Return the report of a mixture from those of its parts, which have the same sources in the same order."""
     if len(reports) == 1:
         return reports[0]
-    kind_tokens: Counter[str] = Counter()
-    for source in (source for report in reports for source in report.sources):
-        kind_tokens[source.kind] += source.tokens
+    tokens_by_kind = [Counter[str]() for _ in reports]
+    for report, by_kind in zip(reports, tokens_by_kind, strict=True):
+        for source in report.sources:
+            by_kind[source.kind] += source.tokens
+    kind_tokens = sum(tokens_by_kind, Counter[str]())
 
     def joined(parts: Sequence[SourceReport]) -> SourceReport:
+        kind = parts[0].kind
         documents, drawn, tokens = (
             sum(getattr(part, name) for part in parts) for name in ("documents", "documents_drawn", "tokens")
         )
-        # A part's share is of the tokens of its kind there, which its own tokens and share give.
-        wanted = sum(part.wanted_share * part.tokens / part.share for part in parts if part.tokens)
+        wanted = sum(part.wanted_share * own[kind] for part, own in zip(parts, tokens_by_kind, strict=True))
         return replace(
             parts[0],
             documents=documents,
             documents_drawn=drawn,
             tokens=tokens,
             epochs=drawn / documents,
-            wanted_share=wanted / kind_tokens[parts[0].kind],
-            share=tokens / kind_tokens[parts[0].kind],
+            wanted_share=wanted / kind_tokens[kind],
+            share=tokens / kind_tokens[kind],
         )
 
     rows, dropped = Counter[str](), Counter[str]()

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 from spelangy_model.data.interleave import Interleaving
-from spelangy_model.data.mixture import Choose, Mixture, MixtureError, Proportion, Repeat, Source, make_mixture
+from spelangy_model.data.mixture import (
+    Choose,
+    Mixture,
+    MixtureError,
+    MixtureReport,
+    Proportion,
+    Repeat,
+    Source,
+    SourceReport,
+    join_reports,
+    make_mixture,
+)
 from spelangy_model.records import PackedRow, TokenChunk, TokenDocument
 from spelangy_model.tokenizer.vocab import Layout
 
@@ -243,3 +254,17 @@ def test_what_does_not_fit_is_counted() -> None:
 def test_a_definition_that_contradicts_itself_is_refused(change: dict, words: str) -> None:
     with pytest.raises(MixtureError, match=words):
         dataclasses.replace(MIXTURE, **change)
+
+
+def test_a_part_in_which_a_source_has_no_tokens_still_wants_its_share() -> None:
+    def report(first: int, second: int) -> MixtureReport:
+        sources = [
+            SourceReport(name, "text", 10, 5, tokens, 0.5, wanted, tokens / (first + second))
+            for name, tokens, wanted in (("a", first, 0.25), ("b", second, 0.75))
+        ]
+        return MixtureReport(sources, {"text": 2, "speech_text": 0}, 1.0, 1.0, 0.9)
+
+    whole = join_reports([report(0, 100), report(25, 75)])
+    assert [source.wanted_share for source in whole.sources] == [0.25, 0.75]
+    assert [source.share for source in whole.sources] == [0.125, 0.875]
+    assert whole.ratio_error == 0.125
