@@ -153,7 +153,7 @@ def materialize(
         try:
             for target in (target for target in targets if target in there):
                 printer.there(*record_present(instance, installation, graph, target))
-            outcome = run_in_workers(recipe.name, recipe.reference, settings, runs, workers, printer)
+            outcome = run_in_workers(recipe, settings, runs, workers, printer)
         finally:
             printer.close()
         problems = unfinished(instance, recipe.name, to_make)

@@ -93,17 +93,17 @@ class Execution:
     """Where and how the work is done: never part of an artifact's identity.
 
     `cache_dir` holds what can be made again (joined model files), `checkpoints` folders of models that were made
-    elsewhere. `launch(module, spec, folder)` starts a module of
-    spelangy_model as a subprocess with a JSON-able spec, which it leaves in `folder`, and returns when the process has
-    ended. `environment` holds service addresses and secrets, which a stage reads by name and never writes anywhere.
-    `distribute(asset, partition, build_key, count_units)` has other processes do the units of a version
+    elsewhere. `launch(module, spec, folder)` runs a module of spelangy_model in a process of its own with a JSON-able
+    spec, which it leaves in `folder`. It returns when that has ended: its CPU seconds, 0 where this process counts them
+    as its children's. `environment` holds service addresses and secrets, which a stage reads by name and never writes
+    anywhere. `distribute(asset, partition, build_key, count_units)` has other processes do the units of a version
     (build.build_share) and returns when they have ended; None where there are no others. `trackers` get each step of a
     training. `readers` are the threads that decode sound ahead of a model. `elsewhere`: other machines do the heavy
     work, and what they have (a GPU) need not be here.
     """
 
     cache_dir: Path
-    launch: Callable[[str, Mapping[str, Any], Path], None]
+    launch: Callable[[str, Mapping[str, Any], Path], float]
     device: str = "cpu"
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     distribute: Distribute | None = None

@@ -32,6 +32,23 @@ class LaunchError(RuntimeError):
     """A subprocess of a stage ended with an error; its own message is in the log above."""
 
 
+@dataclass(frozen=True)
+class Launch:
+    """A request for a process that runs a module on a spec, in that environment."""
+
+    module: str
+    spec_file: Path
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Launched:
+    """How such a process ended: its exit status, negative for a signal, and its CPU seconds."""
+
+    exit_status: int
+    cpu_seconds: float
+
+
 def child_command(settings: Settings, module: str, spec_file: Path) -> list[str]:
     """Return the command that runs a module of the project on a spec, through `accelerate launch` if configured.
 
@@ -54,13 +71,15 @@ def write_spec(spec: Mapping[str, Any], folder: Path) -> Path:
 class Installation:
     """An installation that works on recipes.
 
-    `report` is called with each dataset that was brought up to date, `show` with how far one is. `s3` is how the store
-    is reached where it is on S3; what its URI says comes first.
+    `report` is called with each dataset that was brought up to date, `show` with how far one is. `fork` runs a module
+    a process forked from one that has imported libraries; without it Python starts anew. `s3` is how the store is
+    reached where it is on S3; what its URI says comes first.
     """
 
     settings: Settings
     report: Callable[[str, str | None, Built], None] = lambda asset, partition, built: None
     show: Callable[[str, str | None, Standing], None] = lambda asset, partition, standing: None
+    fork: Callable[[Launch], Launched] | None = None
     s3: S3Options | None = None
 
     @property
@@ -71,12 +90,16 @@ class Installation:
     def _digests(self) -> Path:
         return self.settings.cache_dir / "snapshot_digests"
 
-    def launch(self, module: str, spec: Mapping[str, Any], folder: Path) -> None:
-        """Run a module as a plain subprocess, its output on ours. LaunchError when it fails."""
+    def launch(self, module: str, spec: Mapping[str, Any], folder: Path) -> float:
+        """Run a module as a plain subprocess, its output on ours. LaunchError when it fails.
+
+        Returns 0: this process counts the CPU seconds of its children.
+        """
         command = child_command(self.settings, module, write_spec(spec, folder))
         ended = subprocess.run(command, env=self.child_environment(), check=False)
         if ended.returncode != 0:
             raise LaunchError(f"{module} ended with exit status {ended.returncode}: {' '.join(command)}")
+        return 0.0
 
     def child_environment(self) -> dict[str, str]:
         # One thread a process: small models are slower on two, and sums over threads are not bit-stable.

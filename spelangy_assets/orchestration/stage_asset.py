@@ -4,7 +4,8 @@ Put here: how Dagster starts a build and how the build reports to Dagster. Do no
 dataset; what differs between assets is in their nodes. No postponed annotations here: Dagster reads the context's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from spelangy_assets.execution.meter import now_and_then
 from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.stage import InputError, PreflightError
 from spelangy_assets.orchestration.contract_check import check_results, check_specs
-from spelangy_assets.orchestration.installation import Installation, child_command, write_spec
+from spelangy_assets.orchestration.installation import Installation, Launch, LaunchError, child_command, write_spec
 from spelangy_assets.orchestration.keys import asset_key, group_name, partitions_def
 from spelangy_assets.orchestration.policies import RETRIES, automation_of, is_transient
 from spelangy_assets.orchestration.ray_cluster import ray_distribute
@@ -76,15 +77,19 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         slurm = cluster and SlurmWork(cluster, installation, recipe, node, context.log.info)
         distribute = slurm.distribute if slurm else ray_distribute(installation.settings, recipe, node)
 
-        def launch(module: str, spec: Mapping[str, Any], folder: Path) -> None:
+        def launch(module: str, spec: Mapping[str, Any], folder: Path) -> float:
+            cpu_seconds = 0.0
             if slurm:
                 messages = slurm.launch(context, module, spec, folder)
+            elif installation.fork and not installation.settings.accelerate_config:
+                messages, cpu_seconds = _launch_forked(context, installation, module, spec, folder)
             else:
                 command = child_command(installation.settings, module, write_spec(spec, folder))
                 client = dg.PipesSubprocessClient(env=installation.child_environment())
                 messages = client.run(command=command, context=context).get_custom_messages()
             for message in messages:
                 reports.update(message)
+            return cpu_seconds
 
         log = now_and_then(_LOG_EVERY_S, lambda standing: context.log.info(standing.line))
         show = now_and_then(_SHOW_EVERY_S, lambda standing: installation.show(node.name, partition, standing), True)
@@ -124,6 +129,20 @@ def stage_asset(recipe: Recipe, graph: Graph, node: Node) -> dg.AssetsDefinition
         )
 
     return materialize
+
+
+def _launch_forked(
+    context: dg.AssetExecutionContext, installation: Installation, module: str, spec: Mapping[str, Any], folder: Path
+) -> tuple[Sequence[Any], float]:
+    """Return what a forked process reports through Pipes, and its CPU seconds, which are not those of a child."""
+    assert installation.fork is not None
+    asked = Launch(module, write_spec(spec, folder), installation.child_environment())
+    injector, reader = dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
+    with dg.open_pipes_session(context, injector, reader) as pipes:
+        ended = installation.fork(replace(asked, environment={**asked.environment, **pipes.get_bootstrap_env_vars()}))
+        if ended.exit_status != 0:
+            raise LaunchError(f"{module} ended with exit status {ended.exit_status}: its message is above")
+    return pipes.get_custom_messages(), ended.cpu_seconds
 
 
 def code_version(node: Node) -> str:

@@ -1,9 +1,9 @@
 """Materializes a whole recipe through Dagster in a few long-lived processes.
 
 Put here: running runs in parents-first order over parallel workers. Do not put here: how a graph is cut into runs
-(execution/runs.py), or what is printed (demo.py). A step process of its own for each asset costs seconds of imports; a
-worker imports once and runs many Dagster runs in process, one torch thread each, which on two cores is the quickest way
-through the sample.
+(execution/runs.py), what is printed (demo.py), or how workers are started (base_process.py). A step process of its own
+for each asset costs seconds of imports; a worker runs many Dagster runs in process, one torch thread each, which on two
+cores is the quickest way through the sample.
 """
 
 import contextlib
@@ -16,18 +16,22 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import dagster as dg
 import psutil
 
 from spelangy_assets.execution.build import Built
+from spelangy_assets.execution.graph import Node
+from spelangy_assets.execution.recipe import Recipe
 from spelangy_assets.execution.runs import Run, ready
 from spelangy_assets.execution.targets import Target
+from spelangy_assets.orchestration.base_process import Launcher, base_process, libraries_of
 from spelangy_assets.orchestration.jobs import job_name
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.memory import PeakMemory
-from spelangy_assets.orchestration.orphans import end_with_parent, is_alive, kill_trees, mark_of_process
+from spelangy_assets.orchestration.orphans import is_alive, kill_trees, mark_of_process
 from spelangy_assets.orchestration.slurm_cluster import cluster_of
 from spelangy_assets.orchestration.slurm_jobs import cancel_abandoned
 from spelangy_assets.settings import Settings
@@ -73,15 +77,13 @@ class Ended:
     run: Run
     run_id: str
     failure: str
-    cpu_seconds: float
 
 
 Message = Working | Finished | Ended
 
 
-def _worker(recipe: str, reference: str, settings: Settings, inbox: Any, results: Any) -> None:
+def _worker(recipe: str, reference: str, settings: Settings, inbox: Any, results: Any, launcher: Launcher) -> None:
     """The body of a worker's process: take a run, do it, say how it ended; None ends the worker."""
-    end_with_parent()
     warnings.filterwarnings("ignore", module="dagster")  # its notices on beta parameters, one a process and asset
     from spelangy_assets.orchestration.definitions import build_definitions
     from spelangy_assets.orchestration.installation import Installation
@@ -94,7 +96,7 @@ def _worker(recipe: str, reference: str, settings: Settings, inbox: Any, results
         results.put(Working(asset, partition, standing))
 
     definitions = build_definitions(
-        settings, {"installation": Installation(settings, report, show)}, recipes=[recipe_named(reference)]
+        settings, {"installation": Installation(settings, report, show, launcher)}, recipes=[recipe_named(reference)]
     )
     with dg.DagsterInstance.get() as instance:
         while (run := inbox.get()) is not None:
@@ -110,7 +112,7 @@ def _worker(recipe: str, reference: str, settings: Settings, inbox: Any, results
             if not result.success:
                 failures = [event for event in result.all_events if event.is_step_failure]
                 failure = "\n".join(_failure_text(event) for event in failures) or "the run failed outside its steps"
-            results.put(Ended(run, result.run_id, failure, sum(os.times()[:4])))
+            results.put(Ended(run, result.run_id, failure))
             release_free_memory()  # the next run may wait for a training, which takes as much again
 
 
@@ -149,12 +151,7 @@ class Outcome:
 
 
 def run_in_workers(
-    recipe: str,
-    reference: str,
-    settings: Settings,
-    runs: Sequence[Run],
-    workers: int,
-    on_message: Callable[[Message], None],
+    recipe: Recipe, settings: Settings, runs: Sequence[Run], workers: int, on_message: Callable[[Message], None]
 ) -> Outcome:
     """Do runs over workers, parents first, the most urgent first. Descendants of a failure are not run and are named.
 
@@ -163,23 +160,22 @@ def run_in_workers(
     run resumes from there.
     """
     cluster = cluster_of(settings)  # a file that is wrong ends here
+    started_s = _cpu_seconds()
     context = multiprocessing.get_context("spawn")
     _start_tracker()
     results = context.Queue()
     inboxes = [context.Queue() for _ in range(min(workers, len(runs)))]
-    processes = [
-        context.Process(target=_worker, args=(recipe, reference, settings, inbox, results), name=f"worker-{index}")
-        for index, inbox in enumerate(inboxes)
-    ]
+    libraries = libraries_of(_nodes(recipe, runs), settings.device)
+    given = [(recipe.name, recipe.reference, settings, inbox, results) for inbox in inboxes]
+    base = context.Process(target=base_process, args=(libraries, _worker, given), name="workers")
     outcome, memory = Outcome(), PeakMemory()
     idle = list(range(len(inboxes)))
     busy: dict[Run, int] = {}  # run -> worker
-    waiting, worker_cpu = list(runs), {}
+    waiting = list(runs)
     done: set[Target] = set()
     try:
         with _OneThread(), _ParentInterrupts():
-            for process in processes:
-                process.start()
+            base.start()
         while waiting or busy:
             for run in ready(waiting, done)[: len(idle)]:
                 worker = idle.pop(0)
@@ -188,13 +184,11 @@ def run_in_workers(
                 waiting.remove(run)
             if not busy:
                 break  # what waits is below a failure
-            for message in _messages(results, processes):
+            for message in _messages(results, base):
                 on_message(message)
                 if not isinstance(message, Ended):
                     continue
-                worker = busy.pop(message.run)
-                idle.append(worker)
-                worker_cpu[worker] = message.cpu_seconds
+                idle.append(busy.pop(message.run))
                 outcome.run_ids.append(message.run_id)
                 if message.failure:
                     outcome.failures[message.run.title] = message.failure
@@ -202,7 +196,7 @@ def run_in_workers(
                     done |= set(message.run.targets)
             memory.look(run.title for run in busy)
     except BaseException:
-        _kill(processes)
+        _kill(base)
         if cluster is not None:
             cancel_abandoned(cluster)
         for inbox in inboxes:
@@ -210,13 +204,20 @@ def run_in_workers(
         raise
     for inbox in inboxes:
         inbox.put(None)
-    for process in processes:
-        process.join(timeout=30)
-    _kill(processes)
+    base.join(timeout=30)
+    _kill(base)
     outcome.not_run = sorted(run.title for run in waiting)
     outcome.peak_memory_bytes, outcome.peak_memory_runs = memory.peak_bytes, memory.peak_runs
-    outcome.cpu_seconds = sum(worker_cpu.values()) + sum(os.times()[:2])
+    outcome.cpu_seconds = _cpu_seconds() - started_s
     return outcome
+
+
+def _nodes(recipe: Recipe, runs: Sequence[Run]) -> list[Node]:
+    return [recipe.graph[asset] for asset in dict.fromkeys(asset for run in runs for asset in run.assets)]
+
+
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])  # with those of all processes that were waited for
 
 
 def _start_tracker() -> None:
@@ -230,27 +231,23 @@ def _start_tracker() -> None:
     sys.warnoptions.pop()
 
 
-def _kill(workers: list[Any]) -> None:
-    alive = []
-    for worker in workers:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if worker.is_alive():
-                alive.append(psutil.Process(worker.pid))
-    kill_trees(alive)
-    for worker in workers:
-        if worker.pid is not None:
-            worker.join(timeout=2)
+def _kill(base: BaseProcess) -> None:
+    if base.pid is None:
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if base.is_alive():
+            kill_trees([psutil.Process(base.pid)])
+    base.join(timeout=2)
 
 
-def _messages(results: Any, processes: list[Any]) -> Iterator[Message]:
+def _messages(results: Any, base: BaseProcess) -> Iterator[Message]:
     try:
         yield results.get(timeout=0.5)
         while True:
             yield results.get_nowait()
     except queue.Empty:
-        dead = [process.name for process in processes if process.exitcode not in (None, 0)]
-        if dead:
-            raise RuntimeError(f"{', '.join(dead)} died (killed, or out of memory); run again to continue") from None
+        if base.exitcode not in (None, 0):
+            raise RuntimeError("a worker died (killed, or out of memory); run again to continue") from None
 
 
 class _ParentInterrupts:

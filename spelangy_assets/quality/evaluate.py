@@ -8,7 +8,6 @@ connections. An expectation that errors is an error, never a mere failure, and i
 from __future__ import annotations
 
 import datetime
-import functools
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spelangy_assets.quality.contracts import Bound, Contract
+from spelangy_assets.quality.contracts import Contract
 from spelangy_assets.quality.drift import compare
 from spelangy_assets.store.artifacts import Artifact
 from spelangy_assets.store.database import connect_in_memory
@@ -167,43 +166,11 @@ def drift_values(artifact: Artifact, contract: Contract, tables: dict[str, type]
         return values
 
 
-@functools.cache
-def _great_expectations() -> tuple[Any, Any, Any]:
-    """Return the suites of Great Expectations, the expectation of a bound, and the definition of batches of a frame."""
-    import great_expectations as gx
-    from great_expectations.compatibility import pydantic
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    library: Any = gx  # whose types name neither
-    model: Any = pydantic
-
-    class ExpectBound(library.expectations.ExpectColumnMaxToBeBetween):
-        """The expectation of a bound, of the one row: ...ValuesToBeBetween takes thrice as long.
-
-        Great Expectations asks for its configuration fifty times, made anew each time; it never changes.
-        """
-
-        _configuration: Any = model.PrivateAttr(None)
-
-        @property
-        def configuration(self) -> Any:
-            if self._configuration is None:
-                self._configuration = super().configuration
-            return self._configuration
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    batches = (
-        context.data_sources.add_pandas("aggregates")
-        .add_dataframe_asset("row")
-        .add_batch_definition_whole_dataframe("row")
-    )
-    return gx.ExpectationSuite, ExpectBound, batches
-
-
 def evaluate(artifact: Artifact, contract: Contract, tables: dict[str, type]) -> Verdict:
     """Return the verdict of the contract on the artifact; ContractError when it cannot be evaluated."""
-    expectations = _judged(contract.name, aggregate(artifact, contract, tables), list(contract.bounds))
+    from spelangy_assets.quality.expectations import judged
+
+    expectations = judged(contract.name, aggregate(artifact, contract, tables), list(contract.bounds))
     return Verdict(
         contract_fingerprint=fingerprint(contract),
         passed=all(item.success for item in expectations if item.severity == "block" or item.error),
@@ -221,6 +188,8 @@ def evaluate_drift(
     """
     if previous is None or not contract.drifts:
         return []
+    from spelangy_assets.quality.expectations import judged
+
     row, bounds = {}, []
     for drift, now, before in zip(
         contract.drifts,
@@ -231,59 +200,4 @@ def evaluate_drift(
         measures, limits = compare(drift, now, before, previous.address.partition or "before")
         row |= measures
         bounds += limits
-    return _judged(contract.name, row, bounds) if bounds else []
-
-
-def _judged(name: str, row: dict[str, float], bounds: list[Bound]) -> list[Expectation]:
-    """Return the outcome of bounds on an aggregate row."""
-    import pandas as pd
-
-    ExpectationSuite, ExpectBound, batches = _great_expectations()
-    suite = ExpectationSuite(
-        name=name,
-        expectations=[
-            ExpectBound(
-                column=bound.column,
-                min_value=bound.low,
-                max_value=bound.high,
-                severity="critical" if bound.severity == "block" else "warning",
-            )
-            for bound in bounds
-        ],
-    )
-
-    batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame([row])})
-    outcome = batch.validate(suite, result_format="BOOLEAN_ONLY")
-    results = {_key(**result.expectation_config.kwargs): result for result in outcome.results}
-    return [_expectation(bound, row, results[_key(bound.column, bound.low, bound.high)]) for bound in bounds]
-
-
-def _key(column: str, min_value: float | None = None, max_value: float | None = None, **_: Any) -> tuple[Any, ...]:
-    return (column, min_value, max_value)  # a column may have a blocking bound and a narrower warning one
-
-
-def _expectation(bound: Bound, row: dict[str, float], result: Any) -> Expectation:
-    errors = [
-        info["exception_message"]
-        for info in _exception_infos(result.exception_info)
-        if info.get("raised_exception") and info.get("exception_message")
-    ]
-    if math.isnan(row[bound.column]):  # Great Expectations passes over missing values, and so would pass
-        errors.append(f"the contract's SQL gives no number for {bound.column}")
-    low = "-inf" if bound.low is None else f"{bound.low:g}"
-    high = "inf" if bound.high is None else f"{bound.high:g}"
-    return Expectation(
-        name=f"{bound.column} in [{low}, {high}]",
-        severity=bound.severity,
-        success=bool(result.success) and not errors,
-        observed=f"{row[bound.column]:g}",
-        error="; ".join(errors),
-    )
-
-
-def _exception_infos(info: Any) -> list[dict[str, Any]]:
-    if not info:
-        return []
-    if "raised_exception" in info:
-        return [info]
-    return list(info.values())  # one entry a metric that raised
+    return judged(contract.name, row, bounds) if bounds else []

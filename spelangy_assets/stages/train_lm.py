@@ -120,7 +120,9 @@ def run(ctx: StageContext, config: Config) -> None:
             model = ctx.out.scratch / "model"
             steps_done = partial(_lines, ctx.out.scratch / "running" / "metrics.jsonl")
             with watched(steps_done, options.steps, "steps", ctx.progress):
-                ctx.execution.launch("spelangy_model.train.run", _spec(ctx, options, mix, base), ctx.out.scratch)
+                out.took(
+                    ctx.execution.launch("spelangy_model.train.run", _spec(ctx, options, mix, base), ctx.out.scratch)
+                )
             for path in sorted(item for item in model.rglob("*") if item.is_file()):
                 name = path.relative_to(model).as_posix()
                 out.write_file(

@@ -83,7 +83,7 @@ def _at_once(work: Callable[[], None]) -> None:
 
 
 def _cpu_seconds() -> float:
-    return sum(os.times()[:4])  # this process and the children it waited for: training runs in one
+    return sum(os.times()[:4])  # of this process and the children that it waited for
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,11 @@ class UnitWriter:
         self._stats: dict[str, float] = {}
         self._records_in = 0
         self._records_kept: int | None = None
+        self._cpu_elsewhere_s = 0.0
+
+    def took(self, cpu_seconds: float) -> None:
+        """Count the time of a process that did work of this unit and is no child of this process."""
+        self._cpu_elsewhere_s += cpu_seconds
 
     def write(self, table: str, records: Iterable[Any]) -> None:
         """Append records to one of the stage's tables."""
@@ -440,7 +445,7 @@ class ArtifactWriter:
             attachments=attachments,
             counts=Counts(writer._records_in, kept, writer._dropped, writer._stats),
             seconds=round(now[0] - max(started[0], begun[0]), 3),
-            cpu_seconds=round(now[1] - max(started[1], begun[1]), 3),
+            cpu_seconds=round(now[1] - max(started[1], begun[1]) + writer._cpu_elsewhere_s, 3),
         )
         self._files.sync(self.path)
         self._files.replace(f"{self.path}/unit-{unit:05d}.json", receipt.to_json())
