@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from spelangy_assets.execution.stage import Execution, InputError, PreflightError, StageContext
 from spelangy_assets.orchestration import stage_asset
-from spelangy_assets.orchestration.installation import LaunchError
+from spelangy_assets.orchestration.installation import Launch, Launched, LaunchError
 from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.quality.contracts import Bound, Contract
 from spelangy_assets.stages import tokenize_text
@@ -343,6 +344,31 @@ def test_a_subprocess_reports_back_to_the_materialization(bench: Any, toys: Any,
     metadata = bench.metadata(result)
     assert (metadata["child/loss"], metadata["child/threads"]) == (2.5, "1")
     assert [row.value for row in bench.store.resolve(toys.address()).records("metrics", Metric)] == [2.5]
+
+
+def test_a_forked_process_reports_back_too_and_its_seconds_count(bench: Any, toys: Any, child_module: str):
+    def fork(asked: Launch) -> Launched:
+        command = [sys.executable, "-m", asked.module, str(asked.spec_file)]
+        return Launched(subprocess.run(command, env=asked.environment, check=False).returncode, 12.5)
+
+    def stage(status: int) -> Any:
+        def run(ctx: StageContext, config: Any) -> None:
+            for unit, _ in ctx.out.pending(["run"]):
+                with ctx.out.unit(unit) as out:
+                    spec = {"value": 2.5, "file": str(ctx.out.scratch / "written.txt"), "status": status}
+                    out.took(ctx.execution.launch(child_module, spec, ctx.out.scratch))
+                    out.write("metrics", [Metric("a", "loss", 2.5, 2.5, 2.5, 1)])
+
+        return toys.make_stage(run)
+
+    bench.installation = dataclasses.replace(bench.installation, fork=fork)
+    failed = bench.materialize(toys.node(stage=stage(3)))
+    assert bench.failures(failed) == {"source": "LaunchError: toy_child ended with exit status 3: its message is above"}
+    result = bench.materialize(toys.node(stage=stage(0)))
+    assert result.success, bench.failures(result)
+    metadata = bench.metadata(result)
+    assert (metadata["child/loss"], metadata["child/threads"]) == (2.5, "1")
+    assert 12.5 <= bench.store.resolve(toys.address()).manifest.cpu_seconds < 20
 
 
 def test_the_log_of_a_run_and_the_installation_get_the_progress_of_a_dataset(
