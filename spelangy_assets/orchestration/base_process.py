@@ -7,6 +7,7 @@ does no work itself, so that each process begins with the same state.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import multiprocessing
@@ -68,7 +69,8 @@ def base_process(libraries: Sequence[str], body: Body, arguments: Sequence[tuple
     """
     gc.disable()  # what is imported stays
     for name in libraries if _FORKS else ():
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # what is missing, the dataset that needs it says
+            importlib.import_module(name)
     gc.freeze()  # a collection would write to each object, and so copy the pages that are shared
     gc.enable()
     base = _Base()

@@ -160,7 +160,8 @@ def run_in_workers(
     run resumes from there.
     """
     cluster = cluster_of(settings)  # a file that is wrong ends here
-    started_s = _cpu_seconds()
+    if not runs:
+        return Outcome(cpu_seconds=_cpu_seconds())
     context = multiprocessing.get_context("spawn")
     _start_tracker()
     results = context.Queue()
@@ -208,7 +209,7 @@ def run_in_workers(
     _kill(base)
     outcome.not_run = sorted(run.title for run in waiting)
     outcome.peak_memory_bytes, outcome.peak_memory_runs = memory.peak_bytes, memory.peak_runs
-    outcome.cpu_seconds = _cpu_seconds() - started_s
+    outcome.cpu_seconds = _cpu_seconds()
     return outcome
 
 
@@ -217,7 +218,7 @@ def _nodes(recipe: Recipe, runs: Sequence[Run]) -> list[Node]:
 
 
 def _cpu_seconds() -> float:
-    return sum(os.times()[:4])  # with those of all processes that were waited for
+    return sum(os.times()[:4])  # of this process and of all below it that were waited for
 
 
 def _start_tracker() -> None:

@@ -50,7 +50,7 @@ if __name__ == "__main__":
     from pathlib import Path
     folder, jobs = Path(sys.argv[1]), [globals()[name] for name in sys.argv[2:]]
     base = multiprocessing.get_context("spawn").Process(
-        target=base_process, args=(["colorsys"], body, [(folder, job) for job in jobs])
+        target=base_process, args=(["no_such_library", "colorsys"], body, [(folder, job) for job in jobs])
     )
     base.start()
     base.join()
