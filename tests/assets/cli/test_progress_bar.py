@@ -76,7 +76,7 @@ def test_the_whole_counts_datasets_by_their_weight_and_those_under_way_by_their_
 def test_a_dataset_of_a_run_that_failed_has_no_bar_any_more(drawn: dict[str, Standing]):
     printer = ProgressPrinter({"heavy": 3}, [("heavy", None)], Terminal())
     printer(Working("heavy", None, Standing(0.5, "10 of 20 steps", 4.0, 4.0)))
-    printer(Ended(Run(None, None, ("heavy",)), "id", "heavy: no disk", 1.0))
+    printer(Ended(Run(None, None, ("heavy",)), "id", "heavy: no disk"))
     assert set(drawn) == {"all"} and drawn["all"].share == 0
 
 

@@ -110,12 +110,14 @@ def test_what_a_worker_launches_is_forked_and_its_end_is_returned(start: Any, tm
         assert (int(above), environment) == (report["base"], name)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_ends_the_others_and_what_they_launched(start: Any, tmp_path: Path):
     parent = start("launch_for_ever", "fail")
     assert parent.communicate(timeout=60)[0].split() == ["1"]
     assert not _lives(_launched(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_killed_parent_leaves_nothing(start: Any, tmp_path: Path):
     (tmp_path / "wait").touch()
     parent = start("launch_for_ever", "fail")
