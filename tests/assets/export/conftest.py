@@ -204,7 +204,7 @@ class Small:
 def small_home(tmp_path_factory: pytest.TempPathFactory, toys_by: Any) -> Path:
     """A home in which everything is built; a test that writes to it takes a copy."""
     home = tmp_path_factory.mktemp("small") / "home"
-    execution = Execution(cache_dir=home / "cache", launch=lambda *args: None)
+    execution = Execution(cache_dir=home / "cache", launch=lambda *args: 0.0)
     small = Small(Settings.at(home), execution, toys_by(execution))
     small.record(LICENCES)
     small.build()

@@ -77,13 +77,14 @@ TEXT = lab.text_tokenizer(
 TOKENS = lab.Tokens(speech=toy("speech_tokenizer", "speech_tokenizer", write_speech_tokenizer), text=TEXT)
 
 
-def launch(module: str, spec: Mapping[str, Any], folder: Path) -> None:
+def launch(module: str, spec: Mapping[str, Any], folder: Path) -> float:
     """Train in this process."""
     from spelangy_model.train.run import train
     from spelangy_model.train.spec import TrainSpec
 
     (folder / "spec.json").write_text(json.dumps(spec))
     train(TrainSpec.read(folder / "spec.json"), lambda text, figures: None)
+    return 0.0
 
 
 class Home:

@@ -265,7 +265,7 @@ class Shelf:
 
     def __init__(self, folder: Path, prefix: str = ""):
         self.store = ArtifactStore(folder / "store", folder / "cache")
-        self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
+        self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: 0.0)
         self.prefix = prefix
         self.inputs: dict[str, Artifact] = {}
 

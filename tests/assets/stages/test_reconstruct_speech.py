@@ -54,7 +54,7 @@ class Desk:
 
     def __init__(self, folder: Path):
         self.store = ArtifactStore(folder / "store", folder / "cache")
-        self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
+        self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: 0.0)
         writer = self.writer("speech", tokenizer_corpus.TABLES)
         rng = np.random.default_rng(0)
         with writer.unit(0) as out:

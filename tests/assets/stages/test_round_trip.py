@@ -81,7 +81,7 @@ class Gate:
 
     def __init__(self, folder: Path, *units: Sequence[Chunk]):
         self.store = ArtifactStore(folder / "store", folder / "cache")
-        self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
+        self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: 0.0)
         writer = self.store.writer(DatasetName("recipe", "krist_speech"), identity("speak"), speak.TABLES)
         for unit, chunks in enumerate(units):
             with writer.unit(unit) as out:
@@ -248,7 +248,7 @@ def test_a_dataset_without_chunks_is_worth_a_warning_and_no_more(tmp_path):
 def test_preflight_names_a_recognizer_that_is_not_there(tmp_path):
     config = listening(recognizer=FasterWhisper(name="whisper-large-v3", model="unknown/no-such-model"))
     with pytest.raises(PreflightError, match="no-such-model"):
-        round_trip.preflight(config, Execution(cache_dir=tmp_path, launch=lambda *_: None))
+        round_trip.preflight(config, Execution(cache_dir=tmp_path, launch=lambda *_: 0.0))
 
 
 SENTENCES = [

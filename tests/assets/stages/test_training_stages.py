@@ -385,10 +385,11 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
     root = tmp_path_factory.mktemp("installation")
 
-    def launch(module: str, spec: Mapping[str, Any], folder: Path) -> None:
+    def launch(module: str, spec: Mapping[str, Any], folder: Path) -> float:
         assert module == "spelangy_model.train.run"
         (folder / "spec.json").write_text(json.dumps(spec))
         main([str(folder / "spec.json")])
+        return 0.0
 
     execution = Execution(cache_dir=root / "cache", launch=launch)
     nodes = make_nodes()

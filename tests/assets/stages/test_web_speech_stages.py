@@ -202,7 +202,7 @@ def whole_chain(folder: Path, recordings: int) -> tuple[ArtifactStore, dict[str,
     store = ArtifactStore(folder / "store", folder / "cache")
     with pytest.MonkeyPatch.context() as patch:
         know_turns(patch)
-        execution = Execution(cache_dir=folder / "cache", launch=lambda *args: None)
+        execution = Execution(cache_dir=folder / "cache", launch=lambda *args: 0.0)
         return store, chain(store, execution, Talk(((),) * recordings))
 
 

@@ -58,7 +58,7 @@ class Shelf:
 
     def __init__(self, folder: Path):
         self.store = ArtifactStore(folder / "store", folder / "cache")
-        self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
+        self.execution = Execution(cache_dir=folder / "cache", launch=lambda *_: 0.0)
         chunks = [chunk(i, n, "question") for n in range(3) for i in speak.spoken_ids(f"s{n}", 2)]
         checked = [CheckedChunk(chunks[0].chunk_id, "d", "question", "en-us+m1", "en-us", "Sentence 0.", 1, "", 2, 2)]
         pages = [page(number) for number in range(9)] + [page(9, "<p>Too short.</p>")]

@@ -29,7 +29,7 @@ CONFIG = write_talk.Config(TALK, voices_of(("en-us", "en-us-nyc")), passages_per
 def spoken(folder: Path, config: write_talk.Config) -> tuple[list[SpokenPassage], dict[str, int]]:
     store = ArtifactStore(folder / "store", folder / "cache")
     writer = store.writer(DatasetName("recipe", "talk"), Identity("talk", "1", "", None, [], "v1-t"), write_talk.TABLES)
-    execution = Execution(cache_dir=folder / "cache", launch=lambda *_: None)
+    execution = Execution(cache_dir=folder / "cache", launch=lambda *_: 0.0)
     write_talk.run(StageContext({}, {}, writer, execution, None, None, lambda text: None), config)
     writer.commit()
     artifact = store.find(Address("talk"), "v1-t")
@@ -76,7 +76,7 @@ def test_what_cannot_be_spoken_is_counted_and_what_is_missing_is_reported(
     def refuse(synthesizer: object, text: str, voice: object, limits: object) -> np.ndarray:
         raise Unspeakable("silent", text)
 
-    execution = Execution(cache_dir=tmp_path, launch=lambda *_: None)
+    execution = Execution(cache_dir=tmp_path, launch=lambda *_: 0.0)
     write_talk.preflight(CONFIG, execution)
     with pytest.raises(PreflightError, match="held-out talk"):
         write_talk.preflight(replace(CONFIG, source=replace(TALK, world="another")), execution)

@@ -83,7 +83,7 @@ class Crawl:
 def two_days(tmp_path_factory: pytest.TempPathFactory, toys_by: Any) -> Path:
     """A home in which the two days are built; each test takes a copy."""
     home = tmp_path_factory.mktemp("two_days") / "home"
-    execution = Execution(cache_dir=home / "cache", launch=lambda *args: None)
+    execution = Execution(cache_dir=home / "cache", launch=lambda *args: 0.0)
     crawl = Crawl(home, toys_by(execution), execution)
     crawl.folder("mon", a=1, b=2)
     crawl.folder("tue", c=3)

@@ -92,7 +92,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, toys_by: Any) -> Path:
     """The folder of a store of raw_audio and raw_pages -> mix -> score; each test takes a copy."""
     folder = tmp_path_factory.mktemp("lineage")
     store = ArtifactStore(folder / "store", folder / "cache")
-    toys = toys_by(Execution(cache_dir=folder / "cache", launch=lambda *_: None))
+    toys = toys_by(Execution(cache_dir=folder / "cache", launch=lambda *_: 0.0))
     contract = toys.make_contract
     count = {name: f"SELECT count(*) AS metrics FROM {name}" for name in ("recordings", "pages", "rows")}
 
