@@ -224,7 +224,7 @@ def ingest(folder: Path, home: Path) -> tuple[list[str], dict[str, str], Any]:
         name="raw_audio", group="crawl", description="", stage=ingest_audio, config=ingest_audio.Config(),
         contract=ingest_audio.CONTRACT, has_source=True,
     )  # fmt: skip
-    execution = Execution(cache_dir=home / "c", launch=lambda module, spec, place: None)
+    execution = Execution(cache_dir=home / "c", launch=lambda module, spec, place: 0.0)
     store = ArtifactStore(home / "store", home / "cache")
     built = build(store, Graph("recipe", [node]), node, None, execution, FolderSource(folder)).artifact
     rejects: dict[str, str] = {}

@@ -130,7 +130,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         store = ArtifactStore(Path(home) / "store", Path(home) / "cache")
         environment = {FOLDER_VARIABLE: str(args.folder)}
-        execution = Execution(Path(home) / "cache", lambda *_: None, environment=environment)
+        execution = Execution(Path(home) / "cache", lambda *_: 0.0, environment=environment)
         start = time.process_time()
         built = build(store, graph, graph[questions.name], None, execution)
         seconds = time.process_time() - start

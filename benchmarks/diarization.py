@@ -162,7 +162,7 @@ def stage_of(
         contract=SPEECH_SEGMENTS, inputs={"raw_audio": "raw_audio"},
     )  # fmt: skip
 
-    def launch(*spec: object) -> None:
+    def launch(*spec: object) -> float:
         raise NotImplementedError
 
     store = ArtifactStore(snapshot / "store", snapshot / "cache")

@@ -87,7 +87,7 @@ def ingest(snapshot: Path) -> dict[str, float]:
         contract=RAW_AUDIO, has_source=True,
     )  # fmt: skip
 
-    def launch(*spec: object) -> None:
+    def launch(*spec: object) -> float:
         raise NotImplementedError
 
     store = ArtifactStore(snapshot / "store", snapshot / "cache")

@@ -142,7 +142,7 @@ def ingest(snapshot: Path) -> dict[str, Any]:
         contract=ingest_texts.CONTRACT, has_source=True,
     )  # fmt: skip
 
-    def launch(*spec: object) -> None:
+    def launch(*spec: object) -> float:
         raise NotImplementedError
 
     at = snapshot.parent / f"{snapshot.name}-store"
