@@ -271,11 +271,11 @@ def _print_costs(recipe: Recipe, settings: Settings, result: Materialized, strea
     report = settings.home / f"demo-{recipe.name}.json"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps(summary, indent=1, sort_keys=True))
+    peak = f"peak memory {summary['peak_memory_mib']} MiB, shared pages once, during "
+    memory = peak + ", ".join(outcome.peak_memory_runs) + "; " if outcome.peak_memory_bytes else ""
     print(
         f"{'whole':<28}{len(done):>11}{sum(int(row['computed']) for row in by_asset.values()):>10}"
-        f"{result.wall_s:>9.1f}{outcome.cpu_seconds:>9.1f}\npeak memory {summary['peak_memory_mib']} MiB, "
-        f"shared pages once, during {', '.join(outcome.peak_memory_runs) or 'no run'}; "
-        f"the same as JSON: {report}",
+        f"{result.wall_s:>9.1f}{outcome.cpu_seconds:>9.1f}\n{memory}the same as JSON: {report}",
         file=stream,
         flush=True,
     )
