@@ -13,6 +13,7 @@ import importlib
 import multiprocessing
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,7 @@ from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
 
 Body = Callable[..., None]
 
-_FORKS = sys.platform == "linux"  # elsewhere libraries of the system do not survive it, and each process imports
+_FORKS = sys.platform == "linux"  # macOS's own libraries break in a forked process: there each process imports
 # By what a stage asks for, with what its modules import late. Everything is judged by Great Expectations.
 _ALWAYS = ("spelangy_assets.orchestration.definitions", "spelangy_assets.quality.expectations")
 _TORCH = ("torch",)
@@ -38,8 +39,8 @@ _LANGUAGE_MODELS = ("spelangy_model.train.run", "spelangy_model.lm.forward")
 def libraries_of(nodes: Iterable[Node], device: str) -> list[str]:
     """Return the modules that the base process of those datasets imports.
 
-    It imports torch where two processes or more are likely to need it, and never for a GPU: a process that was forked
-    from one that has looked for GPUs cannot use them.
+    It imports torch where a stage runs a model on a CPU, and never for a GPU: a process that was forked from one that
+    has looked for GPUs cannot use them.
     """
     modules: list[str] = [*_ALWAYS]
     pools, groups = {node.pool for node in nodes}, {node.group for node in nodes}
@@ -69,14 +70,21 @@ def base_process(libraries: Sequence[str], body: Body, arguments: Sequence[tuple
     """
     gc.disable()  # what is imported stays
     for name in libraries if _FORKS else ():
-        with contextlib.suppress(ImportError):  # what is missing, the dataset that needs it says
+        with contextlib.suppress(ImportError, OSError):  # the dataset that needs it imports it again, and says so
             importlib.import_module(name)
     gc.freeze()  # a collection would write to each object, and so copy the pages that are shared
     gc.enable()
     base = _Base()
-    for index, given in enumerate(arguments):
-        base.start_worker(f"worker-{index}", body, given)
-    base.serve()
+    try:
+        for index, given in enumerate(arguments):
+            base.start_worker(f"worker-{index}", body, given)
+        base.serve()
+    finally:
+        if (
+            base.workers
+        ):  # it failed, for want of memory for another process, say; Python would wait for them at its exit
+            traceback.print_exc()
+            base.end_all()
 
 
 class _Base:
@@ -85,7 +93,7 @@ class _Base:
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("fork") if _FORKS else multiprocessing.get_context("spawn")
         self._waiting: dict[Any, Callable[[], None]] = {}
-        self._workers = 0
+        self.workers = 0
         self._counted_s = 0.0
 
     def start_worker(self, name: str, body: Body, arguments: tuple[Any, ...]) -> None:
@@ -93,24 +101,24 @@ class _Base:
         process = self._context.Process(target=_run_body, args=(body, *arguments, Launcher(its)), name=name)
         process.start()
         its.close()
-        self._workers += 1
+        self.workers += 1
         self._waiting[mine] = partial(self._launch, mine)
         self._waiting[process.sentinel] = partial(self._worker_ended, process)
 
     def serve(self) -> None:
         parent = multiprocessing.parent_process()
         if parent is not None:
-            self._waiting[parent.sentinel] = self._end_all
-        while self._workers:
+            self._waiting[parent.sentinel] = self.end_all
+        while self.workers:
             for ready in wait(list(self._waiting)):
                 self._waiting[ready]()
 
     def _worker_ended(self, process: BaseProcess) -> None:
         del self._waiting[process.sentinel]
         process.join()
-        self._workers -= 1
+        self.workers -= 1
         if process.exitcode:
-            self._end_all()
+            self.end_all()
 
     def _launch(self, worker: Connection) -> None:
         try:
@@ -129,7 +137,7 @@ class _Base:
         worker.send(Launched(process.exitcode or 0, ended_s - self._counted_s))
         self._counted_s = ended_s
 
-    def _end_all(self) -> None:
+    def end_all(self) -> None:
         kill_trees(psutil.Process().children())
         os._exit(1)
 

@@ -72,7 +72,7 @@ class Installation:
     """An installation that works on recipes.
 
     `report` is called with each dataset that was brought up to date, `show` with how far one is. `fork` runs a module
-    a process forked from one that has imported libraries; without it Python starts anew. `s3` is how the store is
+    in a process forked from one that has imported libraries; without it Python starts anew. `s3` is how the store is
     reached where it is on S3; what its URI says comes first.
     """
 

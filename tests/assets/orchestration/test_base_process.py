@@ -39,6 +39,11 @@ def report(folder, launcher):
 def launch_for_ever(folder, launcher):
     launcher(Launch("toy_child", folder / "sleeps.json", {**os.environ, "TOY": "sleeps"}))
 
+def ask_for_nonsense(folder, launcher):
+    while not (folder / "sleeps.txt").exists():
+        time.sleep(0.01)
+    launcher("no request")
+
 def fail(folder, launcher):
     while not (folder / "sleeps.txt").exists():
         time.sleep(0.01)
@@ -114,6 +119,15 @@ def test_what_a_worker_launches_is_forked_and_its_end_is_returned(start: Any, tm
 def test_a_worker_that_dies_ends_the_others_and_what_they_launched(start: Any, tmp_path: Path):
     parent = start("launch_for_ever", "fail")
     assert parent.communicate(timeout=60)[0].split() == ["1"]
+    assert not _lives(_launched(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_base_process_that_fails_ends_all(start: Any, tmp_path: Path):
+    parent = start("launch_for_ever", "ask_for_nonsense")
+    output, errors = parent.communicate(timeout=60)
+    assert output.split() == ["1"]
+    assert "AttributeError" in errors
     assert not _lives(_launched(tmp_path))
 
 
