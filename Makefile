@@ -3,8 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
+# uv, where it is on the path, installs the same packages in a sixth of pip's time. UV= takes pip all the same: uv does
+# not read pip's configuration, such as the address of a mirror.
+UV ?= $(shell command -v uv)
 # Python compiles what is imported when it first is; to compile all that is installed would take two minutes.
-INSTALL := $(PIP) install -q --no-compile
+INSTALL = $(if $(UV),$(UV) pip install -q --python $(BIN)/python,$(PIP) install -q --no-compile)
 # Where pip takes torch from; empty: the default index (on Linux its wheels carry CUDA). See README, "Installation".
 TORCH_INDEX ?=
 AUDIO ?=
