@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any
 
 import psutil
@@ -33,6 +34,7 @@ _FORKS = sys.platform == "linux"  # macOS's own libraries break in a forked proc
 # By what a stage asks for, with what its modules import late. Everything is judged by Great Expectations.
 _ALWAYS = ("spelangy_assets.orchestration.definitions", "spelangy_assets.quality.expectations")
 _TORCH = ("torch",)
+_STREAMS = (1, 2)  # of a process: what it prints, and its errors
 _LANGUAGE_MODELS = ("spelangy_model.train.run", "spelangy_model.lm.forward")
 
 
@@ -53,13 +55,24 @@ def libraries_of(nodes: Iterable[Node], device: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Launcher:
-    """What a worker asks the base process through; it waits for the answer."""
+    """What a worker asks the base process through; it waits for the answer.
+
+    What is launched writes where the worker writes. It is killed when the waiting is interrupted: a second try must not
+    find the first one at work.
+    """
 
     connection: Connection
 
     def __call__(self, asked: Launch) -> Launched:
         self.connection.send(asked)
-        return self.connection.recv()
+        for stream in _STREAMS if _FORKS else ():
+            send_handle(self.connection, stream, None)
+        try:
+            return self.connection.recv()
+        except BaseException:  # a signal; Dagster makes an exception of it, and tries the step again
+            self.connection.send(None)
+            self.connection.recv()
+            raise
 
 
 def base_process(libraries: Sequence[str], body: Body, arguments: Sequence[tuple[Any, ...]]) -> None:
@@ -70,7 +83,7 @@ def base_process(libraries: Sequence[str], body: Body, arguments: Sequence[tuple
     """
     gc.disable()  # what is imported stays
     for name in libraries if _FORKS else ():
-        with contextlib.suppress(ImportError, OSError):  # the dataset that needs it imports it again, and says so
+        with contextlib.suppress(Exception):  # the dataset that needs it imports it again, and says so
             importlib.import_module(name)
     gc.freeze()  # a collection would write to each object, and so copy the pages that are shared
     gc.enable()
@@ -80,9 +93,7 @@ def base_process(libraries: Sequence[str], body: Body, arguments: Sequence[tuple
             base.start_worker(f"worker-{index}", body, given)
         base.serve()
     finally:
-        if (
-            base.workers
-        ):  # it failed, for want of memory for another process, say; Python would wait for them at its exit
+        if base.workers:  # it failed, for want of memory, say; Python would wait for them at its exit
             traceback.print_exc()
             base.end_all()
 
@@ -93,6 +104,7 @@ class _Base:
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("fork") if _FORKS else multiprocessing.get_context("spawn")
         self._waiting: dict[Any, Callable[[], None]] = {}
+        self._launched: dict[Connection, BaseProcess] = {}  # by the worker that waits for it
         self.workers = 0
         self._counted_s = 0.0
 
@@ -102,7 +114,7 @@ class _Base:
         process.start()
         its.close()
         self.workers += 1
-        self._waiting[mine] = partial(self._launch, mine)
+        self._waiting[mine] = partial(self._asked, mine)
         self._waiting[process.sentinel] = partial(self._worker_ended, process)
 
     def serve(self) -> None:
@@ -120,18 +132,27 @@ class _Base:
         if process.exitcode:
             self.end_all()
 
-    def _launch(self, worker: Connection) -> None:
+    def _asked(self, worker: Connection) -> None:
         try:
-            asked: Launch = worker.recv()
-        except EOFError:  # it has ended
+            asked: Launch | None = worker.recv()
+            if asked is not None:
+                self._launch(asked, worker)
+            elif worker in self._launched:  # the worker was interrupted, and what it launched has not ended by itself
+                kill_trees([psutil.Process(self._launched[worker].pid)])
+        except EOFError:  # the worker has ended
             del self._waiting[worker]
-            return
-        process = self._context.Process(target=_run_module, args=(asked,), name=asked.module)
+
+    def _launch(self, asked: Launch, worker: Connection) -> None:
+        streams = [recv_handle(worker) for _ in _STREAMS] if _FORKS else []
+        process = self._context.Process(target=_run_module, args=(asked, streams), name=asked.module)
         process.start()
+        for stream in streams:
+            os.close(stream)
+        self._launched[worker] = process
         self._waiting[process.sentinel] = partial(self._launched_ended, process, worker)
 
     def _launched_ended(self, process: BaseProcess, worker: Connection) -> None:
-        del self._waiting[process.sentinel]
+        del self._waiting[process.sentinel], self._launched[worker]
         process.join()
         ended_s = sum(os.times()[2:4])  # of all processes that have ended; while workers run, they launched them
         worker.send(Launched(process.exitcode or 0, ended_s - self._counted_s))
@@ -147,9 +168,11 @@ def _run_body(body: Body, *arguments: Any) -> None:
     body(*arguments)
 
 
-def _run_module(asked: Launch) -> None:
+def _run_module(asked: Launch, streams: Sequence[int]) -> None:
     """Run a module as `python -m` does, by the function that takes the arguments of the command line."""
     end_with_parent()
+    for stream, given in zip(_STREAMS, streams, strict=False):
+        os.dup2(given, stream)
     os.environ.clear()
     os.environ.update(asked.environment)
     importlib.import_module(asked.module).main([str(asked.spec_file)])

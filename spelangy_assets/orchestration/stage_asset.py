@@ -141,7 +141,8 @@ def _launch_forked(
     with dg.open_pipes_session(context, injector, reader) as pipes:
         ended = installation.fork(replace(asked, environment={**asked.environment, **pipes.get_bootstrap_env_vars()}))
         if ended.exit_status != 0:
-            raise LaunchError(f"{module} ended with exit status {ended.exit_status}: its message is above")
+            why = "its message is above" if ended.exit_status > 0 else "killed, as systems do when memory runs out"
+            raise LaunchError(f"{module} ended with exit status {ended.exit_status}: {why}")
     return pipes.get_custom_messages(), ended.cpu_seconds
 
 

@@ -77,7 +77,7 @@ def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iter
                 time.sleep(1)
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.send_signal(signal.SIGINT)  # `ui` ends its daemon and its code server
+        server.terminate()  # `ui` ends its daemon and its code server
         try:
             server.wait(timeout=60)
         except subprocess.TimeoutExpired:

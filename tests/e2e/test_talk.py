@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,7 +53,7 @@ def address(folders: list[Path]) -> Iterator[str]:
             pytest.fail(server.communicate(timeout=60)[1])
         yield found[1]
     finally:
-        server.send_signal(signal.SIGINT)
+        server.terminate()
         server.communicate(timeout=60)
 
 

@@ -148,15 +148,17 @@ SPEAKS = """
 @pytest.mark.slow
 def test_a_small_vits_speaks_the_same_each_time_in_each_process(tmp_path):
     """A VITS of 0.4 million untrained parameters, built, saved and loaded: what it says is noise, but it speaks."""
-    results = []
+    # In processes of their own: the stand-ins must not be seen by other tests.
+    running = []
     for run in ("a", "b"):
         (tmp_path / run).mkdir()
-        # In a process of its own: the stand-ins must not be seen by other tests.
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(SPEAKS), str(tmp_path / run)], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        results.append(json.loads(done.stdout.strip().splitlines()[-1]))
+        command = [sys.executable, "-c", textwrap.dedent(SPEAKS), str(tmp_path / run)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    results = []
+    for process in running:
+        output, errors = process.communicate()
+        assert process.returncode == 0, errors
+        results.append(json.loads(output.strip().splitlines()[-1]))
     first, second = results
     assert first["dtype"] == "float32"
     assert first["length_s"] > 0.2
