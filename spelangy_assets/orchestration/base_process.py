@@ -27,6 +27,7 @@ import psutil
 from spelangy_assets.execution.graph import Node
 from spelangy_assets.orchestration.installation import Launch, Launched
 from spelangy_assets.orchestration.orphans import end_with_parent, kill_trees
+from spelangy_model.cpu_time import child_cpu_seconds
 
 Body = Callable[..., None]
 
@@ -53,26 +54,34 @@ def libraries_of(nodes: Iterable[Node], device: str) -> list[str]:
     return modules
 
 
-@dataclass(frozen=True)
+@dataclass
 class Launcher:
     """What a worker asks the base process through; it waits for the answer.
 
     What is launched writes where the worker writes. It is killed when the waiting is interrupted: a second try must not
-    find the first one at work.
+    find the first one at work, nor take its answer. So requests have numbers.
     """
 
     connection: Connection
+    number: int = 0
 
     def __call__(self, asked: Launch) -> Launched:
-        self.connection.send(asked)
+        self.number += 1
+        self.connection.send((self.number, asked))
         for stream in _STREAMS if _FORKS else ():
             send_handle(self.connection, stream, None)
         try:
-            return self.connection.recv()
+            return self._answer()
         except BaseException:  # a signal; Dagster makes an exception of it, and tries the step again
-            self.connection.send(None)
-            self.connection.recv()
+            self.connection.send((self.number, None))
+            self._answer()
             raise
+
+    def _answer(self) -> Launched:
+        while True:
+            number, ended = self.connection.recv()
+            if number == self.number:
+                return ended
 
 
 def base_process(libraries: Sequence[str], body: Body, arguments: Sequence[tuple[Any, ...]]) -> None:
@@ -134,28 +143,30 @@ class _Base:
 
     def _asked(self, worker: Connection) -> None:
         try:
-            asked: Launch | None = worker.recv()
+            number, asked = worker.recv()
             if asked is not None:
-                self._launch(asked, worker)
-            elif worker in self._launched:  # the worker was interrupted, and what it launched has not ended by itself
+                self._launch(number, asked, worker)
+            elif worker in self._launched:
                 kill_trees([psutil.Process(self._launched[worker].pid)])
+            else:  # it has ended by itself, and the worker may have read the answer
+                worker.send((number, None))
         except EOFError:  # the worker has ended
             del self._waiting[worker]
 
-    def _launch(self, asked: Launch, worker: Connection) -> None:
+    def _launch(self, number: int, asked: Launch, worker: Connection) -> None:
         streams = [recv_handle(worker) for _ in _STREAMS] if _FORKS else []
         process = self._context.Process(target=_run_module, args=(asked, streams), name=asked.module)
         process.start()
         for stream in streams:
             os.close(stream)
         self._launched[worker] = process
-        self._waiting[process.sentinel] = partial(self._launched_ended, process, worker)
+        self._waiting[process.sentinel] = partial(self._launched_ended, number, process, worker)
 
-    def _launched_ended(self, process: BaseProcess, worker: Connection) -> None:
+    def _launched_ended(self, number: int, process: BaseProcess, worker: Connection) -> None:
         del self._waiting[process.sentinel], self._launched[worker]
         process.join()
-        ended_s = sum(os.times()[2:4])  # of all processes that have ended; while workers run, they launched them
-        worker.send(Launched(process.exitcode or 0, ended_s - self._counted_s))
+        ended_s = child_cpu_seconds()  # of all processes that have ended; while workers run, they launched them
+        worker.send((number, Launched(process.exitcode or 0, ended_s - self._counted_s)))
         self._counted_s = ended_s
 
     def end_all(self) -> None:

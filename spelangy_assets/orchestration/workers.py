@@ -36,6 +36,7 @@ from spelangy_assets.orchestration.slurm_cluster import cluster_of
 from spelangy_assets.orchestration.slurm_jobs import cancel_abandoned
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.manifest import Counts
+from spelangy_model.cpu_time import cpu_seconds
 from spelangy_model.memory import release_free_memory
 from spelangy_model.progress import Standing
 
@@ -161,7 +162,7 @@ def run_in_workers(
     """
     cluster = cluster_of(settings)  # a file that is wrong ends here
     if not runs:
-        return Outcome(cpu_seconds=_cpu_seconds())
+        return Outcome(cpu_seconds=cpu_seconds())
     context = multiprocessing.get_context("spawn")
     _start_tracker()
     results = context.Queue()
@@ -209,16 +210,12 @@ def run_in_workers(
     _kill(base)
     outcome.not_run = sorted(run.title for run in waiting)
     outcome.peak_memory_bytes, outcome.peak_memory_runs = memory.peak_bytes, memory.peak_runs
-    outcome.cpu_seconds = _cpu_seconds()
+    outcome.cpu_seconds = cpu_seconds()
     return outcome
 
 
 def _nodes(recipe: Recipe, runs: Sequence[Run]) -> list[Node]:
     return [recipe.graph[asset] for asset in dict.fromkeys(asset for run in runs for asset in run.assets)]
-
-
-def _cpu_seconds() -> float:
-    return sum(os.times()[:4])  # of this process and of all below it that were waited for
 
 
 def _start_tracker() -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
 import re
 import shutil
 import time
@@ -36,6 +35,7 @@ from spelangy_assets.store.manifest import Counts, Input, Manifest, Receipt, Sha
 from spelangy_assets.store.names import Address, DatasetName
 from spelangy_assets.store.provenance import provenance
 from spelangy_model.ahead import WriteBehind
+from spelangy_model.cpu_time import cpu_seconds
 from spelangy_model.records import schema_of, to_table
 
 T = TypeVar("T")
@@ -80,10 +80,6 @@ class Identity:
 
 def _at_once(work: Callable[[], None]) -> None:
     work()
-
-
-def _cpu_seconds() -> float:
-    return sum(os.times()[:4])  # of this process and the children that it waited for
 
 
 @dataclass(frozen=True)
@@ -384,7 +380,7 @@ class ArtifactWriter:
         if behind:
             self._behind = self._behind or WriteBehind()
         do: Do = self._behind.do if self._behind else _at_once
-        started = (time.perf_counter(), _cpu_seconds())
+        started = (time.perf_counter(), cpu_seconds())
         writer = UnitWriter(lambda table: self._open_shard(unit, table), do)
         try:
             yield writer
@@ -436,7 +432,7 @@ class ArtifactWriter:
         kept = writer._records_kept
         if kept is None:
             kept = writer._rows.get(next(iter(self._tables), ""), 0)
-        begun, now = self._measured_to, (time.perf_counter(), _cpu_seconds())
+        begun, now = self._measured_to, (time.perf_counter(), cpu_seconds())
         self._measured_to = now  # what ended behind a later unit's start is not counted twice
         receipt = Receipt(
             build_key=self._identity.build_key,
