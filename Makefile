@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 # uv, where it is on the path, installs the same packages in a sixth of pip's time. UV= takes pip all the same: uv does
-# not read pip's configuration, such as the address of a mirror. No index comes first, as with pip.
+# not read pip's configuration, such as the address of a mirror.
 UV ?= $(shell command -v uv)
-BY_UV = $(UV) pip install -q --index-strategy unsafe-best-match --python $(BIN)/python
+BY_UV = $(UV) pip install -q --python $(BIN)/python
 UV_FAILED = { echo "uv could not install this; to install with pip and its configuration: make $(MAKECMDGOALS) UV=" >&2; exit 1; }
 # Python compiles what is imported when it first is; to compile all that is installed would take two minutes.
 BY_PIP = $(PIP) install -q --no-compile

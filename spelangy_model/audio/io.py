@@ -226,11 +226,13 @@ def _read_flac(data: bytes) -> tuple[np.ndarray, int]:
     threads decode at once, and an interrupt finds no callback."""
     if not hasattr(os, "memfd_create"):
         return uninterrupted(lambda: soundfile.read(io.BytesIO(data), dtype="float32"))
-    with os.fdopen(os.memfd_create("flac"), "w+b") as file:
+    descriptor = os.memfd_create("flac")
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
         file.write(data)
-        file.seek(0)
-        with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
-            return sound.read(dtype="float32"), sound.samplerate
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    # It is libsndfile's to close: libsndfile 1.2.0 closes what it cannot open, whatever `closefd` is.
+    with soundfile.SoundFile(descriptor) as sound:
+        return sound.read(dtype="float32"), sound.samplerate
 
 
 def _flac_of(samples: np.ndarray) -> bytes:

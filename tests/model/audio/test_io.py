@@ -1,3 +1,4 @@
+import contextlib
 import io
 import os
 from pathlib import Path
@@ -177,3 +178,13 @@ def test_odd_audio_is_read_or_rejected_with_a_reason(shared_dir: Path):
         "zero_bytes.wav": "empty",
         "zero_samples.wav": "empty",
     }
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no files in memory here")
+@pytest.mark.parametrize("length", [None, 60, 0])
+def test_decoding_leaves_no_descriptor_open_and_closes_no_other(length: int | None):
+    flac = encode_flac(np.zeros(SAMPLE_RATE_HZ, np.float32))[:length]
+    before = set(os.listdir("/proc/self/fd"))
+    with contextlib.nullcontext() if length is None else pytest.raises(AudioError, match="Error opening"):
+        decode_flac(flac)
+    assert set(os.listdir("/proc/self/fd")) == before
