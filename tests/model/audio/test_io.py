@@ -184,7 +184,7 @@ def test_odd_audio_is_read_or_rejected_with_a_reason(shared_dir: Path):
 @pytest.mark.parametrize("length", [None, 60, 0])
 def test_decoding_leaves_no_descriptor_open_and_closes_no_other(length: int | None):
     flac = encode_flac(np.zeros(SAMPLE_RATE_HZ, np.float32))[:length]
-    before = set(os.listdir("/proc/self/fd"))
+    before = set(Path("/proc/self/fd").iterdir())
     with contextlib.nullcontext() if length is None else pytest.raises(AudioError, match="Error opening"):
         decode_flac(flac)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert set(Path("/proc/self/fd").iterdir()) == before
