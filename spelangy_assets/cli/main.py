@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
 _MISTAKES = {  # by name: none of their modules is imported for `--help`
     *("RecipeError", "GraphError", "StoreError", "InputError", "PreflightError", "SettingsError", "LeaseError"),
-    *("SourceUnavailable", "ValueError", "FileNotFoundError", "NotADirectoryError"),
+    *("SourceUnavailable", "WorkerDied", "ValueError", "FileNotFoundError", "NotADirectoryError"),
 }
 
 app = typer.Typer(

@@ -43,6 +43,10 @@ from spelangy_model.progress import Standing
 PROCESS_TAG = "spelangy/process"
 
 
+class WorkerDied(RuntimeError):
+    """A worker process ended before its work did; what it had finished stays."""
+
+
 @dataclass(frozen=True)
 class Working:
     """How far a worker is with one dataset."""
@@ -245,7 +249,7 @@ def _messages(results: Any, base: BaseProcess) -> Iterator[Message]:
             yield results.get_nowait()
     except queue.Empty:
         if base.exitcode not in (None, 0):
-            raise RuntimeError("a worker died (killed, or out of memory); run again to continue") from None
+            raise WorkerDied("a worker died (killed, or out of memory); run again to continue") from None
 
 
 class _ParentInterrupts:
