@@ -4,6 +4,7 @@ Put here: that start. Do not put here: what the guard refuses (web_guard.py).
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,9 @@ def serve_ui(host: str, port: int, hosts: Sequence[str] = (), *, read_only: bool
     os.environ[HOSTS_VARIABLE] = ",".join([*allowed_hosts(), *hosts])
     settings = Settings.from_environment()
     prepare_instance(settings)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script has started this in the background
+        # Dagster gives SIGTERM the handler of SIGINT, and ends its services by SIGINT: none of them would end.
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
     dev: Any = dagster._cli.dev
     dev.open_ipc_subprocess = _guarded(dev.open_ipc_subprocess, ["--read-only"] if read_only else [])
     dev.dev_command_impl(

@@ -12,8 +12,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from spelangy_assets.settings import Settings
 from spelangy_assets.store.artifacts import ArtifactStore
@@ -45,10 +46,13 @@ def summary(home: Path, recipe: str = "tiny") -> dict:
 
 
 @contextmanager
-def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iterator[str]:
-    """Run a program that serves the UI on the instance of a home, and yield the UI's address.
+def served(
+    program: str, arguments: list[str], folder: Path, home: Path, interrupts: Any = signal.default_int_handler
+) -> Iterator[str]:
+    """Run a program that serves the UI on the instance of a home, and yield the UI's address; it ends with the block.
 
     `program` is one of Dagster's, or `ui`: this project's command, whose guard stands before the web server.
+    `interrupts` is what SIGINT does in it, whatever the runner of the tests does with it.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -58,6 +62,7 @@ def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iter
         command = [sys.executable, "-m", "spelangy_assets", "ui", "--host", "127.0.0.1", "--port", str(port)]
     else:
         command = [str(Path(sys.executable).with_name(program)), "-h", "127.0.0.1", "-p", str(port)]
+    before = signal.signal(signal.SIGINT, interrupts)  # a child inherits that
     with (folder / "log.txt").open("w") as log:
         server = subprocess.Popen(
             [*command, *arguments],
@@ -67,6 +72,7 @@ def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iter
             stderr=log,
             start_new_session=True,
         )
+    signal.signal(signal.SIGINT, before)
     try:
         for _ in range(180):
             try:
@@ -80,8 +86,9 @@ def served(program: str, arguments: list[str], folder: Path, home: Path) -> Iter
         server.terminate()  # `ui` ends its daemon and its code server
         try:
             server.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
 
 
 def screenshot(page, name: str) -> None:

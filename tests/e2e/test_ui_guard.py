@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import signal
 import threading
 import time
 import urllib.error
@@ -205,3 +206,14 @@ def test_read_only_shows_and_changes_nothing(tmp_path: Path) -> None:
         else:
             pytest.fail(f"the daemon does not run: {found}")
     assert added(tmp_path) == set()
+
+
+def test_what_a_script_starts_in_the_background_ends_with_its_services(tmp_path: Path) -> None:
+    """A shell lets such a process ignore Ctrl-C."""
+    furnish(tmp_path)
+    with served("ui", [], tmp_path, tmp_path, signal.SIG_IGN) as address:
+        assert ask(address, "query{version}")["data"]["version"]
+    log = (tmp_path / "log.txt").read_text()
+    assert "Dagster services shut down." in log
+    assert "killing" not in log
+    assert log.rstrip().endswith("interrupted by SIGTERM; run again to continue")
