@@ -228,17 +228,15 @@ def _regrouped(
         _Regroup.apply(states.transpose(1, 2).reshape(rows * length, -1), everything, documents.place)
         for states in (query, key, value)
     ]
-    attended, start = [], 0
-    for index in documents.buckets:
-        count, padded = index.shape
-        q, k, v = (
-            part[start : start + count * padded].view(count, padded, -1, width).transpose(1, 2) for part in grouped
-        )
+    # Split at once: each slice of its own would have a gradient as long as the whole.
+    sizes = [index.numel() for index in documents.buckets]
+    attended = []
+    for index, *parts in zip(documents.buckets, *(states.split(sizes) for states in grouped), strict=True):
+        q, k, v = (part.view(*index.shape, -1, width).transpose(1, 2) for part in parts)
         seen = scaled_dot_product_attention(
             q, k, v, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=k.shape[1] != heads
         )
-        attended.append(seen.transpose(1, 2).reshape(count * padded, heads * width))
-        start += count * padded
+        attended.append(seen.transpose(1, 2).reshape(index.numel(), heads * width))
     together: Any = _PutBack.apply(torch.cat(attended), documents.place)
     return together.view(rows, length, heads, width)
 
