@@ -30,6 +30,7 @@ from spelangy_assets.orchestration.keys import asset_key
 from spelangy_assets.orchestration.partitions import add_partitions
 from spelangy_assets.recipes.registry import recipe_named
 from spelangy_assets.settings import Settings
+from spelangy_model.cpu_time import cpu_seconds
 
 SIDES = ("direct", "dagster")
 
@@ -87,7 +88,7 @@ def run_side(side: str, recipe_name: str, root: str) -> None:
         if side == "dagster"
         else directly(recipe_name, settings, targets)
     )
-    cpu_s = sum(os.times()[:4])
+    cpu_s = cpu_seconds()
     published = list(Installation(settings).store.published(recipe_name))
     print(
         json.dumps(

@@ -51,6 +51,7 @@ from spelangy_assets.sources.files import Arriving, FolderSource
 from spelangy_assets.stages import mix, roll_up
 from spelangy_assets.store.artifacts import ArtifactStore
 from spelangy_model.audio.io import encode_flac
+from spelangy_model.cpu_time import cpu_seconds
 from spelangy_model.data.documents import DocumentArrays
 from spelangy_model.data.interleave import Interleaving
 from spelangy_model.data.mixture import Mixture, Proportion, Source
@@ -285,10 +286,6 @@ def in_process_of_its_own(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return json.loads(said)
 
 
-def cpu_s() -> float:
-    return sum(os.times()[:4])
-
-
 def measure(group: Group, store: ArtifactStore, execution: Execution, rounds: int) -> list[tuple[str, dict[str, Any]]]:
     """Return by dataset what its builds took, by size."""
 
@@ -300,9 +297,9 @@ def measure(group: Group, store: ArtifactStore, execution: Execution, rounds: in
 
     def timed(node: Node, warm: tuple[Node, str | None], at: str | None) -> dict[str, Any]:
         make(*warm, force=True)
-        before, started = cpu_s(), time.perf_counter()
+        before, started = cpu_seconds(), time.perf_counter()
         make(node, at, force=True)
-        return {"cpu_s": cpu_s() - before, "wall_s": time.perf_counter() - started, "bytes": peak_memory_bytes()}
+        return {"cpu_s": cpu_seconds() - before, "wall_s": time.perf_counter() - started, "bytes": peak_memory_bytes()}
 
     def once(node: Node, at: str | None) -> dict[str, Any]:
         make(node, at)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import shutil
 import subprocess
 import tempfile
@@ -35,6 +34,7 @@ from spelangy_assets.settings import Settings
 from spelangy_assets.stages import speak
 from spelangy_assets.store.artifacts import Address, Artifact, ArtifactStore, DatasetName, Identity
 from spelangy_model.audio.io import SAMPLE_RATE_HZ
+from spelangy_model.cpu_time import cpu_seconds
 from spelangy_model.records import Script
 from spelangy_model.rng import stable_hash
 
@@ -106,9 +106,9 @@ class Spent:
     cpu_s: float = 0.0
 
     def measure(self, work) -> None:
-        before = sum(os.times()[:4])
+        before = cpu_seconds()
         sentences, audio_s = work()
-        self.cpu_s += sum(os.times()[:4]) - before
+        self.cpu_s += cpu_seconds() - before
         self.sentences += sentences
         self.audio_s += audio_s
 
